@@ -8,7 +8,6 @@ import json
 import re
 import shutil
 import sys
-import warnings
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
@@ -214,7 +213,6 @@ def share(
     private: bool = False,
     message: str | None = None,
     license: str = "mit",
-    licence: str | None = None,
 ) -> str:
     """Upload a run and a model card to the Hugging Face hub.
 
@@ -226,7 +224,6 @@ def share(
         private: whether a new repository is private.
         message: of the commit.
         license: as the hub writes it: mit, apache-2.0, cc-by-4.0, ...
-        licence: deprecated spelling of `license`.
 
     Returns:
         The address of the repository on the web.
@@ -234,9 +231,6 @@ def share(
     Raises:
         InputError: a name is not valid, nobody is logged in, or the hub refuses.
     """
-    if licence is not None:
-        warnings.warn("licence is deprecated; use license", DeprecationWarning, stacklevel=3)
-        license = licence
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
         raise InputError(repository, "not the name of a repository", "write OWNER/NAME")
     with TemporaryDirectory(prefix="fact-clip-") as folder:

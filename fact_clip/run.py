@@ -38,7 +38,7 @@ from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file as save_tensors
 from torch import Tensor, nn
 
-from fact_clip.config import REMOVED, Config, Rate, flattened, set_key
+from fact_clip.config import Config, Rate
 from fact_clip.core import FileLocation, InputError, Json, Location, Vocabulary, library_errors
 from fact_clip.core.io import (
     check_file,
@@ -78,15 +78,6 @@ FILES = (
 PATTERNS = (*FILES, *(f"members/*/{name}" for name in FILES))
 
 _COPY = "copy the run folder again"
-
-# Removed keys without an effect on a run that is trained.
-_WITHOUT_EFFECT = (
-    "data.tolerance",
-    "train.",
-    "decode.prior",
-    "decode.gamma_rule",
-    "text.cache",
-)
 
 _Index = Annotated[int, Field(ge=0)]
 _LogFrames = Annotated[float, Field(ge=0, le=50)]
@@ -160,8 +151,6 @@ class Run(RunFacts):
         path = Path(path)
         facts = _read_facts(path)
         tree = read_mapping(path / "config.yaml", "a complete run folder")
-        _convert_objects(tree, facts)
-        tree = _without_removed_keys(tree, path / "config.yaml", str(facts.get("fact_clip")))
         for group in Config.model_fields:
             if group not in tree:
                 raise InputError(path / "config.yaml", f"no group {group}", _COPY)
@@ -396,46 +385,8 @@ def _read_facts(folder: Path) -> Json:
     version = facts.get("format")
     if type(version) is not int or version != FORMAT:  # True and 2.0 are equal to numbers, too
         fix = f"use the fact-clip version that wrote it ({facts.get('fact_clip', 'unknown')})"
-        if version == 1 and version is not True:
-            fix = "use fact-clip 0.2.0, the last version that reads it, or train the run anew"
         raise InputError(path, f"format {version!r}, but this version reads {FORMAT}", fix)
     return facts
-
-
-def _without_removed_keys(tree: Json, path: Path, version: str) -> Json:
-    """Return a configuration without keys of earlier versions.
-
-    Args:
-        tree: the configuration.
-        path: of its file.
-        version: that wrote it.
-
-    Raises:
-        InputError: the run depends on such a key.
-    """
-    remaining: Json = {}
-    for key, value in flattened(tree).items():
-        if key not in REMOVED and key != "text.cache":
-            set_key(remaining, key.split("."), value, key)
-        elif value != REMOVED.get(key) and not key.startswith(_WITHOUT_EFFECT):
-            problem = f"{key}={value}, a setting that was removed"
-            raise InputError(path, problem, f"read the run with fact-clip {version}")
-    return remaining
-
-
-def _convert_objects(tree: Json, facts: Json) -> None:
-    """Convert the settings of object columns of version 0.3, in place.
-
-    The widths of their network belong to the columns now, and ``find`` is a value of ``file``.
-    """
-    model = tree.get("model")
-    sizes = model.pop("objects", None) if isinstance(model, dict) else None
-    if isinstance(sizes, dict) and isinstance(facts.get("objects"), dict):
-        facts["objects"] |= sizes
-    data = tree.get("data")
-    objects = data.get("objects") if isinstance(data, dict) else None
-    if isinstance(objects, dict) and objects.pop("find", False):
-        objects["file"] = "find"
 
 
 def classes_of(vocabulary: Vocabulary, head: str) -> Classes:

@@ -115,6 +115,7 @@ class ActionState(TypedDict):
     key: str
     description: str
     paint: str
+    point: bool
     count: int
     videos: int
 
@@ -155,6 +156,7 @@ class ProjectState(TypedDict):
     name: str
     recent: list[str]
     blind: bool
+    blind_owner: str  # who has switched it on, or ""
 
 
 class ModelState(_ModelKeys):

@@ -24,7 +24,18 @@ _SLACK = 1e-3  # percent of an overlap that rounded times may lack
 
 Rows = Sequence[Mapping[str, Any]]
 
-COLUMNS = ("video", "label", "seconds", "share", "count", "mean", "deviation", "first")
+COLUMNS = (
+    "video",
+    "label",
+    "seconds",
+    "share",
+    "labelled",
+    "duration",
+    "count",
+    "mean",
+    "deviation",
+    "first",
+)
 
 
 def timed_parts(segmentation: Segmentation, background: Iterable[str]) -> list[Stretch]:
@@ -42,31 +53,49 @@ def timed_parts(segmentation: Segmentation, background: Iterable[str]) -> list[S
     return [(start, stop, segment.label) for start, stop, segment in parts]
 
 
+@dataclass(frozen=True)
+class Extent:
+    """How much of a video is labelled, in seconds."""
+
+    labelled: float  # with the time that is known to be background
+    duration: float | None  # of the video; None if unknown
+
+
 def time_budget(
-    videos: Mapping[str, Sequence[Stretch]], seconds: Mapping[str, float]
+    videos: Mapping[str, Sequence[Stretch]], extents: Mapping[str, Extent]
 ) -> list[Json]:
     """Return a row for each video and action, and for each action in all videos (video "all").
 
     Args:
         videos: the segments of each video.
-        seconds: its duration.
+        extents: how much of it is labelled.
 
     Returns:
-        Rows of `COLUMNS`: total time, percent of the duration, number of segments, mean and
-        standard deviation of their durations (None for one segment), and start of the first one
-        (None for "all"). In seconds; actions by their total time.
+        Rows of `COLUMNS`: total time, percent of the labelled time, labelled time, duration (None
+        if unknown), number of segments, mean and standard deviation of their durations (None for
+        one segment), and start of the first one (None for "all"). In seconds; actions by their
+        total time.
     """
     rows = []
     for video, parts in videos.items():
-        rows += _budget(video, parts, seconds[video])
+        rows += _budget(video, parts, extents[video])
     if len(videos) > 1:
         all_parts = list(chain.from_iterable(videos.values()))
-        for row in _budget("all", all_parts, sum(seconds.values())):
+        for row in _budget("all", all_parts, total_extent(extents.values())):
             rows.append({**row, "first": None})
     return rows
 
 
-def _budget(video: str, parts: Sequence[Stretch], duration: float) -> list[Json]:
+def total_extent(extents: Iterable[Extent]) -> Extent:
+    """Return the labelled time and the duration of several videos together."""
+    extents = list(extents)
+    labelled = sum(extent.labelled for extent in extents)
+    durations = [extent.duration for extent in extents if extent.duration is not None]
+    is_known = len(durations) == len(extents)
+    return Extent(labelled, sum(durations) if is_known else None)
+
+
+def _budget(video: str, parts: Sequence[Stretch], extent: Extent) -> list[Json]:
     lengths: dict[str, list[float]] = {}
     starts: dict[str, float] = {}
     for start, stop, action in parts:
@@ -82,7 +111,9 @@ def _budget(video: str, parts: Sequence[Stretch], duration: float) -> list[Json]
                 "video": video,
                 "label": action,
                 "seconds": total,
-                "share": 100 * total / duration if duration else 0.0,
+                "share": 100 * total / extent.labelled if extent.labelled else 0.0,
+                "labelled": extent.labelled,
+                "duration": extent.duration,
                 "count": len(durations),
                 "mean": float(np.mean(durations)),
                 "deviation": float(np.std(durations, ddof=1)) if len(durations) > 1 else None,

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fact_clip.report.plots import WIDTH, add_legend, legend_height, name_ticks, new_axes
-from fact_clip_app.budget import Stretch, time_budget, transitions
+from fact_clip_app.budget import Extent, Stretch, time_budget, total_extent, transitions
 
 _WIDTH = 10.0  # inches
 _ROW = 0.32  # inches
@@ -51,21 +51,22 @@ def ethogram(
 
 def time_bars(
     rows: Rows,
-    seconds: Mapping[str, float],
+    extents: Mapping[str, Extent],
     colours: Mapping[str, str],
 ) -> Figure:
-    """Draw the total time of each action, longest first, with its share of all rows.
+    """Draw the total time of each action, longest first, with its share of the labelled time.
 
     Args:
         rows: the segments of each row.
-        seconds: its duration.
+        extents: how much of it is labelled.
         colours: label -> "#rrggbb".
 
     Returns:
         The figure.
     """
     parts = list(chain.from_iterable(rows.values()))
-    budget = time_budget({"": parts}, {"": sum(seconds.values())})
+    total = total_extent(extents.values())
+    budget = time_budget({"": parts}, {"": total})
     labels = [row["label"] for row in budget]
 
     figure, axes = _figure(len(labels))
@@ -76,7 +77,10 @@ def time_bars(
     )
     axes.bar_label(bars, [f"{row['share']:.1f} %" for row in budget], padding=3)
     _name_rows(axes, labels)
-    axes.set_xlabel("total time (s)")
+    duration_text = "" if total.duration is None else f" of {total.duration:.1f}"
+    axes.set_xlabel(
+        f"total time (s); % of the labelled time, {total.labelled:.1f}{duration_text} s"
+    )
     return figure
 
 

@@ -17,22 +17,26 @@ DATABASE = "project.sqlite"
 BACKUP = "project.backup.sqlite"
 """A copy of the database, made whenever a page of the project is opened."""
 
-# Each script leads to the next version, which a project stores (PRAGMA user_version).
-MIGRATIONS = (
-    """
+MIGRATIONS = {
+    2: """
     CREATE TABLE setting (key TEXT PRIMARY KEY, value TEXT NOT NULL);
     CREATE TABLE action (
         name TEXT PRIMARY KEY, position INTEGER NOT NULL, colour INTEGER NOT NULL,
-        key TEXT NOT NULL, description TEXT NOT NULL
+        key TEXT NOT NULL, description TEXT NOT NULL, paint TEXT NOT NULL DEFAULT ''
     );
     CREATE TABLE video (
         id TEXT PRIMARY KEY, name TEXT NOT NULL, media TEXT, features TEXT, times BLOB NOT NULL,
         complete INTEGER NOT NULL, revision INTEGER NOT NULL DEFAULT 0, added REAL NOT NULL,
         removed REAL
     );
+    CREATE TABLE revision (
+        video TEXT PRIMARY KEY REFERENCES video ON DELETE CASCADE, number INTEGER NOT NULL
+    );
     CREATE TABLE track (
         id INTEGER PRIMARY KEY, video TEXT NOT NULL REFERENCES video ON DELETE CASCADE,
-        name TEXT NOT NULL, UNIQUE (video, name)
+        name TEXT NOT NULL, revision INTEGER NOT NULL DEFAULT 0,
+        complete INTEGER NOT NULL DEFAULT 0, annotator TEXT NOT NULL DEFAULT '',
+        UNIQUE (video, name)
     );
     CREATE TABLE segment (
         id INTEGER PRIMARY KEY, track INTEGER NOT NULL REFERENCES track ON DELETE CASCADE,
@@ -40,29 +44,8 @@ MIGRATIONS = (
         origin TEXT NOT NULL CHECK (origin IN ('predicted', 'corrected', 'drawn', 'imported')),
         comment TEXT NOT NULL, annotator TEXT NOT NULL, CHECK (0 <= start AND start <= stop)
     );
-    CREATE INDEX segment_of_track ON segment (track);
-    CREATE TABLE edit (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        video TEXT NOT NULL REFERENCES video ON DELETE CASCADE, track INTEGER NOT NULL,
-        time REAL NOT NULL, annotator TEXT NOT NULL, removed TEXT NOT NULL,
-        added TEXT NOT NULL, state TEXT NOT NULL CHECK (state IN ('done', 'undone', 'dropped'))
-    );
-    CREATE INDEX edit_of_video ON edit (video, state);
-    CREATE TABLE run (
-        name TEXT PRIMARY KEY, path TEXT NOT NULL, track TEXT NOT NULL, made REAL NOT NULL,
-        figures TEXT NOT NULL
-    );
-    """,
-    """
-    ALTER TABLE track ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
-    ALTER TABLE track ADD COLUMN complete INTEGER NOT NULL DEFAULT 0;
-    ALTER TABLE track ADD COLUMN annotator TEXT NOT NULL DEFAULT '';
-    UPDATE track SET complete = (SELECT complete FROM video WHERE video.id = track.video);
-    ALTER TABLE action ADD COLUMN paint TEXT NOT NULL DEFAULT '';
-    CREATE TABLE revision (
-        video TEXT PRIMARY KEY REFERENCES video ON DELETE CASCADE, number INTEGER NOT NULL
-    );
-    INSERT INTO revision SELECT id, revision FROM video;
+    CREATE INDEX segment_of_track ON segment (track, start);
+    CREATE INDEX segment_of_label ON segment (label);
     CREATE TABLE step (
         id INTEGER PRIMARY KEY AUTOINCREMENT, video TEXT REFERENCES video ON DELETE CASCADE,
         edit TEXT UNIQUE, time REAL NOT NULL, author TEXT NOT NULL, annotator TEXT NOT NULL,
@@ -76,21 +59,21 @@ MIGRATIONS = (
     );
     CREATE INDEX part_of_step ON part (step);
     CREATE INDEX part_of_track ON part (track);
-    INSERT INTO step SELECT id, video, NULL, time, '', annotator, 'edit', '[[], []]', 0, state
-        FROM edit;
-    INSERT INTO part SELECT id, track, removed, added, 0 FROM edit;
-    DROP TABLE edit;
-    DROP INDEX segment_of_track;
-    CREATE INDEX segment_of_track ON segment (track, start);
-    CREATE INDEX segment_of_label ON segment (label);
+    CREATE TABLE run (
+        name TEXT PRIMARY KEY, path TEXT NOT NULL, track TEXT NOT NULL, made REAL NOT NULL,
+        figures TEXT NOT NULL
+    );
     """,
-)
-"""Tables of a project.
+    3: "ALTER TABLE action ADD COLUMN point INTEGER NOT NULL DEFAULT 0;",
+}
+"""The scripts that lead to each version, which a project stores (PRAGMA user_version).
 
-Version 2: `video.complete` and `video.revision` are not used any more, since a change of a row of
-`video` writes its times, too. A step of no video is one of the whole project. Its `actions` are the
-rows of `action` that it removed and added.
+`video.complete` and `video.revision` are not used, since a change of a row of `video` writes its
+times, too. A step of no video is one of the whole project. Its `actions` are the rows of `action`
+that it removed and added.
 """
+
+_FIRST, _LAST = min(MIGRATIONS), max(MIGRATIONS)
 
 
 class Database:
@@ -121,23 +104,21 @@ class Database:
     def _migrate(self) -> None:
         with self.change():
             version = self.value("PRAGMA user_version")
-            if version > len(MIGRATIONS):
-                raise InputError(
-                    self.folder, f"a project of a later version ({version})", "update fact-clip"
-                )
-            for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
+            if version > _LAST:
+                problem = f"a project of a later version ({version})"
+                raise InputError(self.folder, problem, "update fact-clip")
+            if 0 < version < _FIRST:
+                problem = f"a project of version {version}, which was never released"
+                raise InputError(self.folder, problem, "open it once with fact-clip 0.3")
+            for number, script in MIGRATIONS.items():
+                if number <= version:
+                    continue
                 for statement in script.split(";"):
                     self.execute(statement)
                 self.execute(f"PRAGMA user_version = {number}")
-            if version < 2:
-                self._store_keys()
             self.execute(
                 "INSERT OR IGNORE INTO setting VALUES ('token', ?)", secrets.token_urlsafe(32)
             )
-
-    def _store_keys(self) -> None:
-        """Store the keys that the page of version 1 gave to actions without one."""
-        raise NotImplementedError
 
     def back_up(self) -> None:
         """Copy the database to BACKUP, which stays as it is if the database is damaged.

@@ -74,30 +74,33 @@ class Example:
         return float(self.video.times[last_stop] - self.video.times[0])
 
 
-def labelled_videos(page: Page, track: str) -> list[Example]:
-    """Return the videos with labels on a track, by its name."""
+def labelled_videos(page: Page, track: str, viewer: str | None = None) -> list[Example]:
+    """Return the videos with labels on a track that a person sees, by its name."""
     examples = []
     for video in page.project.full_videos():
-        for candidate in page.project.labelled_tracks(video.id):
+        for candidate in page.project.labelled_tracks(video.id, viewer=viewer):
             if candidate.name == track and candidate.segments:
                 examples.append(Example(video, candidate.segments, candidate.complete))
     return examples
 
 
-def training_videos(page: Page, track: str, unlabelled: Answer) -> list[Example]:
+def training_videos(
+    page: Page, track: str, unlabelled: Answer, viewer: str | None = None
+) -> list[Example]:
     """Return the labelled videos of a track, without those to skip.
 
     Args:
         page: the page.
         track: the name of the track.
         unlabelled: what the unlabelled frames are.
+        viewer: whose eyes see the tracks.
 
     Raises:
         InputError: if there are fewer than two, all have point events alone, or `unlabelled` lacks
             one that is not complete.
     """
     examples = []
-    for example in labelled_videos(page, track):
+    for example in labelled_videos(page, track, viewer):
         if not example.is_open or unlabelled(example.video.id) != "skip":
             examples.append(example)
     check_number(examples)
@@ -120,7 +123,13 @@ def check_number(examples: Sequence[Example]) -> None:
         raise InputError("train", problem, fix)
 
 
-def export_set(page: Page, track: str, root: Path, unlabelled: Unlabelled | None = None) -> None:
+def export_set(
+    page: Page,
+    track: str,
+    root: Path,
+    unlabelled: Unlabelled | None = None,
+    viewer: str | None = None,
+) -> None:
     """Write the labelled videos of a track as a data set with a test split.
 
     Args:
@@ -128,11 +137,12 @@ def export_set(page: Page, track: str, root: Path, unlabelled: Unlabelled | None
         track: the name of the track.
         root: the folder of the data set.
         unlabelled: what the unlabelled frames of videos are that are not complete.
+        viewer: whose eyes see the tracks.
 
     Raises:
         InputError: if there are fewer than two videos, or `unlabelled` is missing.
     """
-    examples = training_videos(page, track, lambda video: unlabelled)
+    examples = training_videos(page, track, lambda video: unlabelled, viewer)
     write_set(page, examples, root, None, lambda video: unlabelled, Job("export"))
 
 

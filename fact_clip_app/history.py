@@ -10,7 +10,7 @@ from typing import Any
 
 from fact_clip.core import Floats, InputError
 from fact_clip_app.label_files import Loading
-from fact_clip_app.project import Action, ActionRow, Annotator, Label, Project, Token
+from fact_clip_app.project import SEEN, Action, ActionRow, Annotator, Label, Project, Token
 
 REPEAT = "Your last edit was not stored; please repeat it."
 
@@ -121,6 +121,8 @@ class History:
             query = """SELECT track, part.revision, step.revision, added
                        FROM step JOIN part ON part.step = step.id WHERE edit = ?"""
             for track, revision, video_revision, added in self.project.rows(query, edit):
+                if track != part.track:
+                    raise InputError("edit", "this id is that of another edit")
                 titles = self.titles(video, person)
                 return Edited(track, revision, video_revision, _from_json(added), **titles)
             self._track(part.track, video)
@@ -248,7 +250,7 @@ class History:
 
         Args:
             name: the action.
-            values: its new name, key, paint or description.
+            values: its new name, key, paint, description, or whether it is a point event.
             person: who changes it.
 
         Raises:
@@ -419,11 +421,15 @@ class History:
 
     def _next(self, video: str | None, person: Person, *, back: bool) -> Any:
         """Return the id, video, title and actions of the step to undo or redo, or None."""
-        query = """SELECT id, video, title, actions FROM step
-                   WHERE author = ? AND state = ? AND (video IS NULL OR video = ?) ORDER BY id """
+        query = f"""SELECT id, video, title, actions FROM step
+                    WHERE author = ?2 AND state = ?3 AND (video IS NULL OR video = ?4)
+                    AND (?1 IS NULL OR (annotator = ?1 AND NOT EXISTS (
+                        SELECT 1 FROM part JOIN track ON track.id = part.track
+                        WHERE part.step = step.id AND NOT {SEEN}))) ORDER BY id """
         query += "DESC LIMIT 1" if back else "ASC LIMIT 1"
         state = "done" if back else "undone"
-        return next(iter(self.project.rows(query, person.browser, state, video)), None)
+        viewer = self.project.eyes(person.annotator)
+        return next(iter(self.project.rows(query, viewer, person.browser, state, video)), None)
 
     def _exchange(self, part: Part, person: Person, outcome: str = REPEAT) -> None:
         """Delete and insert the labels of a track."""

@@ -56,6 +56,7 @@ def plan(
     background: Iterable[str] = (),
     track: int | None = None,
     name: str | None = None,
+    viewer: str | None = None,
 ) -> Loading:
     """Return what a label file would change.
 
@@ -67,6 +68,7 @@ def plan(
         track: the track for a file with one tier.
         name: the name of the track, or the beginning of its name if there are several tiers.
             Without either, the tracks are named as the tiers.
+        viewer: who loads the file. The names of tracks that are hidden from this person are taken.
 
     Raises:
         InputError: if there is no such track, or `track` is for several tiers.
@@ -76,7 +78,7 @@ def plan(
         if len(tracks) != 1:
             fix = "load them onto new tracks"
             raise InputError(path, f"{len(tracks)} tiers for one track", fix)
-        name = project.tracks(video.id).get(track)
+        name = project.tracks(video.id, viewer).get(track)
         if name is None:
             raise InputError("track", "no such track")
     if name is not None and len(tracks) == 1:
@@ -84,7 +86,13 @@ def plan(
         tracks = {name: labels}
     elif name is not None:
         tracks = {f"{name}: {tier}": labels for tier, labels in tracks.items()}
-    counts = {row.name: len(row.segments) for row in project.labelled_tracks(video.id)}
+    visible_tracks = project.labelled_tracks(video.id, viewer=viewer)
+    counts = {row.name: len(row.segments) for row in visible_tracks}
+    hidden = {*project.tracks(video.id).values()} - {*counts}
+    named: dict[str, list[Label]] = {}
+    for tier, labels in tracks.items():
+        named[free_name(tier, {*hidden, *named})] = labels
+    tracks = named
     replaced = {name: counts[name] for name in tracks if counts.get(name)}
     actions = {action.name: action for action in _read_actions(path, background)}
     for labels in tracks.values():
@@ -108,6 +116,7 @@ def _read_actions(path: Path, background: Iterable[str]) -> list[Action]:
             "key": behaviour.key,
             "description": behaviour.description.replace("\r\n", "\n").replace("\t", " "),
             "paint": behaviour.colour,
+            "point": behaviour.is_point,
         }
         try:
             actions.append(_ACTION.validate_python(values))

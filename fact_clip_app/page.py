@@ -168,14 +168,15 @@ class Page:
 
     @property
     def background(self) -> Names:
-        """Return the names of the model in use that mean no action."""
+        """Return the names that mean no action: those of the model in use, and the usual one."""
         model = self.engine.model()
-        return () if model is None else model.vocabulary.background
+        names = () if model is None else model.vocabulary.background
+        return tuple(dict.fromkeys([*names, BACKGROUND]))
 
     @property
     def gap_label(self) -> str:
         """Return the label of unlabelled frames."""
-        return next(iter(self.background), BACKGROUND)
+        return self.background[0]
 
     @property
     def training_set(self) -> TrainingSet:
@@ -200,16 +201,32 @@ class Page:
 
             self.training = self.queue.add(Job("training", run_and_record))
 
-    def drafts(self, video: VideoEntry, track: Track) -> list[Draft]:
-        """Return what a model predicts for the first track, unless it is complete or hidden."""
-        if track.complete or track.hidden:
+    def shows_drafts(self, viewer: str | None) -> bool:
+        """Return whether a person sees what the model in use predicts.
+
+        A model that was trained in a blind project has learned the labels of its owner.
+        """
+        return not self.engine.run_name or self.project.owns(viewer)
+
+    def drafts(
+        self, video: VideoEntry, tracks: Sequence[Track], viewer: str | None = None
+    ) -> list[Draft]:
+        """Return what a model predicts for the first track, unless that is complete.
+
+        Args:
+            video: the video.
+            tracks: its tracks that the viewer sees.
+            viewer: who looks at them.
+        """
+        if not tracks or tracks[0].complete or not self.shows_drafts(viewer):
             return []
         return self.quick.run(lambda: self.engine.drafts(video))
 
-    def first_timeline(self, video: VideoEntry) -> list[Draft | Label]:
-        """Return the labels of the first track, and drafts between them."""
-        track = self.project.labelled_tracks(video.id)[0]
-        return overlaid(self.drafts(video, track), track.segments)
+    def first_timeline(self, video: VideoEntry, viewer: str | None = None) -> list[Draft | Label]:
+        """Return the labels of the first track that a person sees, and drafts between them."""
+        tracks = self.project.labelled_tracks(video.id, viewer=viewer)
+        labels = tracks[0].segments if tracks else []
+        return overlaid(self.drafts(video, tracks, viewer), labels)
 
     def named(self, error: InputError) -> InputError:
         """Return an error with files by the names that users know and no folders."""

@@ -15,28 +15,36 @@ from fact_clip_app.page import Page
 PLOTS = ("ethogram", "budget", "transitions", "learning")
 
 
-def draw(page: Page, kind: str, annotators: Collection[str] | None, path: Path) -> None:
+def draw(
+    page: Page, kind: str, annotators: Collection[str] | None, viewer: str, path: Path
+) -> None:
     """Write a plot of a project.
 
     Args:
         page: the page.
         kind: one of `PLOTS`.
         annotators: whose labels are drawn. None stands for all people.
+        viewer: whose eyes see the tracks.
         path: the file, .svg or .png.
 
     Raises:
         HTTPException: 404 if there is nothing to plot.
     """
-    figure = _learning(page) if kind == "learning" else _labels(page, kind, annotators)
+    if kind != "learning":
+        figure = _labels(page, kind, annotators, viewer)
+    else:
+        figure = _learning(page) if page.project.owns(viewer) else None
     if figure is None:
         raise HTTPException(404, "there is nothing to plot yet")
     save_figure(figure, path)
 
 
-def _labels(page: Page, kind: str, annotators: Collection[str] | None) -> Figure | None:
-    labelled = views.labelled_rows(page, annotators)
+def _labels(
+    page: Page, kind: str, annotators: Collection[str] | None, viewer: str
+) -> Figure | None:
+    labelled = views.labelled_rows(page, annotators, viewer)
     rows = labelled.stretches
-    if not rows:
+    if not any(rows.values()):
         return None
     if kind == "transitions":
         return charts.transition_matrix(rows)
@@ -46,8 +54,9 @@ def _labels(page: Page, kind: str, annotators: Collection[str] | None) -> Figure
     looks = views.colours(page, list(labels))
     colours = {label: looks[label]["colour"] or BACKGROUND_COLOUR for label in labels}
     if kind == "budget":
-        return charts.time_bars(rows, labelled.durations, colours)
-    return charts.ethogram(rows, labelled.durations, colours)
+        return charts.time_bars(rows, labelled.extents, colours)
+    durations = {name: extent.duration or 0.0 for name, extent in labelled.extents.items()}
+    return charts.ethogram(rows, durations, colours)
 
 
 def _learning(page: Page) -> Figure | None:

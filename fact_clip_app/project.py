@@ -4,7 +4,7 @@ import json
 import secrets
 import sqlite3
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -20,6 +20,9 @@ from fact_clip_app.database import Database
 Origin = Literal["predicted", "corrected", "drawn", "imported"]
 Unlabelled = Literal["background", "ignore", "skip"]
 """What a training does with the unlabelled frames of a video, or with the whole video."""
+
+BLIND = "blind"
+"""Setting of the project: the name of the person who has switched Blind on, or false."""
 
 MAX_NAME = 200
 """Characters of an action name, at most."""
@@ -77,6 +80,7 @@ class Action:
     key: Key = ""  # of a new action: the first that is free
     description: Text = ""
     paint: Paint = ""  # the colour that a person has chosen
+    point: bool = False  # whether its key sets a point event
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +92,6 @@ class VideoEntry:
     media: Path | None
     features: Path | None  # a file from the user, not extracted from `media`
     times: Floats  # (N + 1,) seconds at which its frames start, and the end
-    complete: bool  # all of its tracks are complete
     revision: int  # how often it was changed
 
     @property
@@ -112,7 +115,15 @@ class Track:
     revision: int  # how often its labels were changed
     complete: bool  # frames without a segment are background, not merely unlabelled
     annotator: str  # whose track it is, or ""
-    hidden: bool = False  # whether its segments were left out for this person
+
+
+class LabelFacts(NamedTuple):
+    """What a person sees of the labels of a video without looking at them."""
+
+    n_segments: int = 0  # without background
+    is_labelled: bool = False
+    is_complete: bool = False  # all tracks are
+    annotators: Sequence[str] = ()
 
 
 class ActionRow(NamedTuple):
@@ -124,10 +135,24 @@ class ActionRow(NamedTuple):
     description: str
     paint: str
     position: float
+    point: bool = False  # a step that was stored before this column existed lacks it
+
+    @property
+    def action(self) -> Action:
+        """Return the action without its position."""
+        return Action(
+            self.name, self.colour, self.key, self.description, self.paint, bool(self.point)
+        )
 
 
 _SEGMENTS = """segment JOIN track ON track.id = segment.track
     JOIN video ON video.id = track.video AND removed IS NULL"""
+
+# The value 1 is a viewer, or NULL for all tracks. A person sees the tracks whose owner and labels
+# are theirs, and empty tracks of nobody. A label without a name is that of the owner of its track.
+SEEN = """(?1 IS NULL OR (?1 <> '' AND track.annotator IN ('', ?1) AND NOT EXISTS (
+    SELECT 1 FROM segment AS foreign_segment WHERE foreign_segment.track = track.id
+    AND coalesce(nullif(foreign_segment.annotator, ''), track.annotator) <> ?1)))"""
 
 
 class Project(Database):
@@ -140,15 +165,37 @@ class Project(Database):
         super().__init__(folder)
         self._durations: dict[str, float] = {}
 
+    @property
+    def blind_owner(self) -> str | None:
+        """Return who has switched Blind on ("": unknown), or None if everybody sees all labels."""
+        stored = self.setting(BLIND, False)
+        if stored is False:
+            return None
+        return stored if isinstance(stored, str) else ""  # earlier versions stored no name
+
+    def owns(self, viewer: str | None) -> bool:
+        """Return whether a person may do what is left to the owner while Blind is on."""
+        owner = self.blind_owner
+        return owner is None or viewer is None or (owner != "" and owner == viewer)
+
+    def eyes(self, viewer: str | None) -> str | None:
+        """Return the viewer of `SEEN`: the name of a person, or None where all tracks are seen.
+
+        Args:
+            viewer: the name of a person, "" for somebody without a name, or None for the owner of
+                this computer.
+        """
+        return None if self.blind_owner is None else viewer
+
     def action_rows(self) -> list[ActionRow]:
         """Return the actions as they are stored, in order."""
-        query = """SELECT name, colour, key, description, paint, position
+        query = """SELECT name, colour, key, description, paint, position, point
                    FROM action ORDER BY position, name"""
         return [ActionRow(*row) for row in self.rows(query)]
 
     def actions(self) -> list[Action]:
         """Return the actions in order."""
-        return [Action(*row[:-1]) for row in self.action_rows()]
+        return [row.action for row in self.action_rows()]
 
     def add_actions(self, actions: Iterable[str | Action]) -> None:
         """Append the actions whose names are new.
@@ -176,19 +223,21 @@ class Project(Database):
                 if key.lower() in taken_keys:
                     key = next(free_keys, "")
                 taken_keys.add(key.lower())
-                description = action.description
-                row = ActionRow(action.name, colour, key, description, action.paint, position)
+                row = ActionRow(
+                    name=action.name,
+                    colour=colour,
+                    key=key,
+                    description=action.description,
+                    paint=action.paint,
+                    position=position,
+                    point=action.point,
+                )
                 self.insert_action(row)
-
-    def _store_keys(self) -> None:
-        actions = self.actions()
-        self.execute("DELETE FROM action")
-        self.add_actions(actions)
 
     def insert_action(self, row: ActionRow) -> None:
         """Insert an action within a change."""
-        query = """INSERT INTO action (name, colour, key, description, paint, position)
-                   VALUES (?, ?, ?, ?, ?, ?)"""
+        query = """INSERT INTO action (name, colour, key, description, paint, position, point)
+                   VALUES (?, ?, ?, ?, ?, ?, ?)"""
         self.execute(query, *row)
 
     def add_video(
@@ -252,19 +301,17 @@ class Project(Database):
         return next(iter(self._videos("id = ? AND removed IS NULL", key)), None)
 
     def _videos(self, condition: str, *values: object, times: str = "times") -> list[VideoEntry]:
-        is_complete = "(SELECT min(complete) FROM track WHERE track.video = video.id)"
-        columns = f"id, name, media, features, {times}, {is_complete}, number"
+        columns = f"id, name, media, features, {times}, number"
         tables = "video JOIN revision ON revision.video = video.id"
         videos = []
         for row in self.rows(f"SELECT {columns} FROM {tables} WHERE {condition}", *values):
-            key, name, media, features, seconds, complete, revision = row
+            key, name, media, features, seconds, revision = row
             video = VideoEntry(
                 id=key,
                 name=name,
                 media=self._path(media),
                 features=self._path(features),
                 times=np.frombuffer(seconds),
-                complete=bool(complete),
                 revision=revision,
             )
             videos.append(video)
@@ -285,18 +332,16 @@ class Project(Database):
         self.execute("UPDATE revision SET number = number + 1 WHERE video = ?", video)
 
     def change_video(self, key: str, **values: object) -> None:
-        """Change values of a video: name, complete (all of its tracks), or removed (a time)."""
+        """Change values of a video: name, or removed (a time)."""
         with self.change():
             for column, value in values.items():
-                query = f"UPDATE video SET {column} = ? WHERE id = ?"
-                if column == "complete":
-                    query = "UPDATE track SET complete = ? WHERE video = ?"
-                self.execute(query, value, key)
+                self.execute(f"UPDATE video SET {column} = ? WHERE id = ?", value, key)
             self.touch(key)
 
-    def tracks(self, video: str) -> dict[int, str]:
-        """Return the names of the tracks of a video, in order."""
-        return dict(self.rows("SELECT id, name FROM track WHERE video = ? ORDER BY id", video))
+    def tracks(self, video: str, viewer: str | None = None) -> dict[int, str]:
+        """Return the names of the tracks of a video that a person sees, in order."""
+        query = f"SELECT id, name FROM track WHERE video = ?2 AND {SEEN} ORDER BY id"
+        return dict(self.rows(query, self.eyes(viewer), video))
 
     def add_track(self, video: str, name: str, annotator: str = "") -> int:
         """Add a track and return its id, or that of the track with this name."""
@@ -337,19 +382,26 @@ class Project(Database):
             )
             self.touch(video)
 
-    def labelled_tracks(self, video: str, annotators: Collection[str] | None = None) -> list[Track]:
+    def labelled_tracks(
+        self,
+        video: str,
+        annotators: Collection[str] | None = None,
+        viewer: str | None = None,
+    ) -> list[Track]:
         """Return the tracks of a video with their labels, as they are at one moment.
 
         Args:
             video: the id of the video.
             annotators: whose labels. None stands for all people.
+            viewer: who looks at them (`eyes`).
         """
-        query = """SELECT track.id, name, revision, complete, track.annotator,
-                          start, stop, label, origin, comment, segment.annotator
-                   FROM track LEFT JOIN segment ON segment.track = track.id
-                   WHERE video = ? ORDER BY track.id, start, stop, label"""
+        query = f"""SELECT track.id, name, revision, complete, track.annotator, start, stop, label,
+                           origin, comment, segment.annotator
+                    FROM track LEFT JOIN segment ON segment.track = track.id
+                    WHERE video = ?2 AND {SEEN} ORDER BY track.id, start, stop, label"""
         tracks: dict[int, Track] = {}
-        for key, name, revision, complete, annotator, *row in self.rows(query, video):
+        rows = self.rows(query, self.eyes(viewer), video)
+        for key, name, revision, complete, annotator, *row in rows:
             if key not in tracks:
                 tracks[key] = Track(key, name, [], revision, bool(complete), annotator)
             is_label = row[0] is not None
@@ -357,20 +409,35 @@ class Project(Database):
                 tracks[key].segments.append(Label(*row))
         return list(tracks.values())
 
-    def usage(self) -> dict[str, dict[str, int]]:
+    def usage(self, viewer: str | None = None) -> dict[str, dict[str, int]]:
         """Return the number of segments of each label, and of the videos that have it."""
-        query = f"SELECT label, count(*), count(DISTINCT video) FROM {_SEGMENTS} GROUP BY label"
-        rows = self.rows(query)
+        query = f"""SELECT label, count(*), count(DISTINCT video) FROM {_SEGMENTS}
+                    WHERE {SEEN} GROUP BY label"""
+        rows = self.rows(query, self.eyes(viewer))
         return {label: {"count": count, "videos": videos} for label, count, videos in rows}
 
-    def labelled(self) -> dict[str, tuple[int, list[str]]]:
-        """Return the number of segments of each video that has some, and who made them."""
-        query = f"""SELECT video, count(*), json_group_array(DISTINCT segment.annotator)
-                    FROM {_SEGMENTS} GROUP BY video"""
-        labelled = {}
-        for video, segments, annotators in self.rows(query):
-            labelled[video] = (segments, sorted(filter(None, json.loads(annotators))))
-        return labelled
+    def label_facts(
+        self, background: Collection[str] = (), viewer: str | None = None
+    ) -> dict[str, LabelFacts]:
+        """Return the facts of each video with a track that a person sees.
+
+        Args:
+            background: labels that are not counted.
+            viewer: the person.
+        """
+        query = f"""SELECT track.video,
+                           count(label) FILTER (
+                               WHERE label NOT IN (SELECT value FROM json_each(?2))),
+                           count(label), min(track.complete),
+                           json_group_array(DISTINCT segment.annotator)
+                    FROM track LEFT JOIN segment ON segment.track = track.id
+                    WHERE {SEEN} GROUP BY track.video"""
+        facts = {}
+        rows = self.rows(query, self.eyes(viewer), json.dumps(list(background)))
+        for video, n_segments, total, complete, annotators in rows:
+            names = sorted(filter(None, json.loads(annotators)))
+            facts[video] = LabelFacts(n_segments, total > 0, bool(complete), names)
+        return facts
 
     def runs(self) -> dict[str, tuple[Path, Json]]:
         """Return the folder and the figures (before, after) of each trained run."""

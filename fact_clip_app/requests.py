@@ -69,7 +69,7 @@ class VideoChange(_Body):
     complete: bool | None = None
 
 
-class NewActions(_Body):
+class NewActions(Signed):
     """All actions of the project in order."""
 
     actions: Annotated[list[Action], Field(max_length=500)]
@@ -78,9 +78,9 @@ class NewActions(_Body):
 class ActionChange(Signed):
     """A change of the actions.
 
-    "add" takes names (a key, paint or description is for one), "merge" the name of the target as
-    `into`, "move" that of the next action as `before` (null: the end), and "change" new values,
-    of which null changes nothing.
+    "add" takes names (a key, paint, description or point is for one), "merge" the name of the
+    target as `into`, "move" that of the next action as `before` (null: the end), and "change"
+    new values; null changes nothing.
     """
 
     do: Literal["add", "change", "merge", "delete", "move"]
@@ -90,6 +90,7 @@ class ActionChange(Signed):
     key: Key | None = None
     paint: Paint | None = None
     description: Text | None = None
+    point: bool | None = None
     into: str = ""
     successor: Annotated[str | None, Field(alias="before")] = None
 
@@ -104,9 +105,17 @@ class ActionChange(Signed):
         """Return the names that the model must take."""
         return list(dict.fromkeys([*self.names, self.to] if self.to else self.names))
 
+    @property
+    def changes_labels(self) -> bool:
+        """Return whether segments of the class get another name, or go with it."""
+        is_rename = self.do == "change" and self.to not in (None, self.name)
+        return is_rename or self.do in ("merge", "delete")
+
     def apply(self, history: History) -> None:
         """Make the change."""
-        values = self.model_dump(include={"key", "paint", "description"}, exclude_none=True)
+        values = self.model_dump(
+            include={"key", "paint", "description", "point"}, exclude_none=True
+        )
         if self.do == "add":
             history.add([Action(name, **values) for name in self.new_names], self.person)
         elif self.do == "change":
@@ -119,8 +128,11 @@ class ActionChange(Signed):
             history.remove(self.name, target, self.person)
 
 
-class NewSettings(_Body):
-    """New settings of decoding, the model, or blind labelling; None changes nothing."""
+class NewSettings(Signed):
+    """New settings of decoding, the model, or blind labelling; None changes nothing.
+
+    Blind belongs to the person who switches it on, who alone can switch it off.
+    """
 
     model: str | None = None
     adjust: DecodeSettings | None = None
@@ -175,19 +187,19 @@ class NewLabels(Signed):
     dry: bool = False
 
 
-class NewTrainingVideo(_Body):
+class NewTrainingVideo(Signed):
     """Options of adding a labelled video to the training set."""
 
     only_corrected: bool = False
 
 
-class Adaptation(_Body):
+class Adaptation(Signed):
     """Options of a training from the run in use."""
 
     epochs: Annotated[int, Field(ge=1, le=1000)] = 20
 
 
-class Training(_Body):
+class Training(Signed):
     """A training on a track.
 
     It says how many minutes the training may take, whether it teaches the run in use, and, for
@@ -200,7 +212,7 @@ class Training(_Body):
     unlabelled: dict[str, Unlabelled] = {}
 
 
-class Comparison(_Body):
+class Comparison(Signed):
     """Two labellings: keys of uploads, "shown", "predicted", "track NAME", "annotator NAME"."""
 
     first: str

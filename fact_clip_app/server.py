@@ -37,7 +37,7 @@ from fact_clip_app.jobs import BusyError, Job
 from fact_clip_app.label_files import plan, read_tracks
 from fact_clip_app.media import MEDIA_TYPES
 from fact_clip_app.page import Options, Page
-from fact_clip_app.project import Label, Track, Unlabelled, VideoEntry
+from fact_clip_app.project import BLIND, Label, Track, Unlabelled, VideoEntry, free_name
 from fact_clip_app.requests import LABELS, Upload, base_name, ending_of, receive_file, too_large
 
 STATIC = Path(__file__).parent / "static"
@@ -110,11 +110,36 @@ def stored_video(page: Served, video: str) -> VideoEntry:
 Stored = Annotated[VideoEntry, Depends(stored_video)]
 
 
-def stored_track(page: Served, video: Stored, track: int) -> int:
-    """Return the id of a track of a video."""
+Asker = Annotated[Person, Depends(Person)]  # by the query
+
+
+def stored_track(page: Served, video: Stored, track: int, person: Asker) -> int:
+    """Return the id of a track of a video that a person sees."""
+    _check_seen(page, video, track, person)
     if track not in page.project.tracks(video.id):
         raise HTTPException(404, "no such track")
     return track
+
+
+def _check_seen(page: Page, video: VideoEntry, track: int, person: Person) -> None:
+    """Raise an HTTPException if a track is hidden from a person."""
+    is_blind = page.project.blind_owner is not None
+    if is_blind and track not in page.project.tracks(video.id, person.annotator):
+        raise HTTPException(403, "this track is hidden from you")
+
+
+def _check_named(page: Page, person: Person) -> None:
+    """Raise an HTTPException if somebody without a name labels a blind project."""
+    if page.project.blind_owner is not None and not person.annotator:
+        raise HTTPException(403, "Blind is on: type your name first")
+
+
+def _check_owner(page: Page, person: Person) -> None:
+    """Raise an HTTPException if something is left to the owner of a blind project."""
+    if not page.project.owns(person.annotator):
+        owner = page.project.blind_owner or "its owner"
+        message = f"Blind is on: this is left to {owner}, who has switched it on"
+        raise HTTPException(403, message)
 
 
 def segmenting(page: Served, job: str) -> Job:
@@ -126,7 +151,7 @@ def segmenting(page: Served, job: str) -> Job:
 
 StoredTrack = Annotated[int, Depends(stored_track)]
 Segmenting = Annotated[Job, Depends(segmenting)]
-Asker = Annotated[Person, Depends(Person)]  # by the query
+Viewer = Annotated[str, Query()]  # who asks, where `annotator` is whose labels are asked for
 Repeated = Annotated[list[str] | None, Query()]
 
 router = APIRouter(
@@ -141,10 +166,10 @@ router = APIRouter(
 
 
 @router.get("/state")
-def state(page: Served) -> answers.State:
+def state(page: Served, person: Asker) -> answers.State:
     """Return everything but the segments."""
     page.encode(page.project.videos())
-    return views.state(page)
+    return views.state(page, person.annotator)
 
 
 @router.get(EVENTS.removeprefix("/api"), response_class=EventSourceResponse)
@@ -166,9 +191,24 @@ def settings(page: Served, body: requests.NewSettings) -> answers.State:
         if body.model not in ("", *page.project.runs()):
             raise InputError("model", f"no model {body.model!r} in this project")
         page.engine.model(body.model)
-    for key, value in body.model_dump(exclude_none=True).items():
+    if body.blind is not None:
+        _set_blind(page, body.blind, body.person)
+    for key, value in body.model_dump(include={"model", "adjust"}, exclude_none=True).items():
         page.project.set(key, value)
-    return state(page)
+    return state(page, body.person)
+
+
+def _set_blind(page: Page, blind: bool, person: Person) -> None:
+    """Switch Blind on, which makes a person its owner, or off, which its owner alone can do."""
+    owner = page.project.blind_owner
+    if owner is None and not blind:
+        return
+    if not person.annotator:
+        raise InputError("blind", "it needs an owner", "type your name first")
+    if owner in (None, "", person.annotator):
+        page.project.set(BLIND, person.annotator if blind else False)
+    elif not blind:
+        _check_owner(page, person)
 
 
 @router.put("/actions")
@@ -177,15 +217,18 @@ def actions(page: Served, body: requests.NewActions) -> answers.State:
     actions = {action.name: action for action in body.actions}
     _check_names(page, actions)
     page.history.set_actions(list(actions.values()))
-    return state(page)
+    return state(page, body.person)
 
 
 @router.post("/actions")
 def change_actions(page: Served, body: requests.ActionChange) -> answers.State:
     """Add, change, merge, delete or move actions, as one step of the project."""
     _check_names(page, body.new_names)
+    if body.changes_labels and page.project.blind_owner is not None:
+        message = "Blind is on: classes with their labels stay as they are until it is switched off"
+        raise HTTPException(403, message)
     body.apply(page.history)
-    return state(page)
+    return state(page, body.person)
 
 
 def _check_names(page: Page, names: Iterable[str]) -> None:
@@ -200,7 +243,7 @@ def _check_names(page: Page, names: Iterable[str]) -> None:
 def step_actions(page: Served, word: requests.Word, body: requests.Signed) -> answers.State:
     """Undo or redo the last step of a person that is one of the project."""
     page.history.step(None, body.person, back=word == "undo")
-    return state(page)
+    return state(page, body.person)
 
 
 # --- files and videos -------------------------------------------------------------------------
@@ -265,7 +308,12 @@ def change_video(
     page: Served, video: Stored, body: requests.VideoChange, person: Asker
 ) -> answers.Video:
     """Change values of a video."""
-    page.project.change_video(video.id, **body.model_dump(exclude_none=True))
+    values = body.model_dump(exclude_none=True)
+    complete = values.pop("complete", None)
+    page.project.change_video(video.id, **values)
+    if complete is not None:
+        for track in page.project.tracks(video.id, person.annotator):
+            page.project.change_track(video.id, track, complete=complete)
     return views.video(page, video.id, person)
 
 
@@ -304,6 +352,7 @@ def media(page: Served, video: Stored) -> Response:
 async def segment(
     page: Served,
     request: Request,
+    person: Asker,
     name: str = "",
     uri: str = "",
     action: Repeated = None,
@@ -316,6 +365,7 @@ async def segment(
     """
     if page.engine.model() is None:
         raise HTTPException(409, "there is no model; start the page with one, or train one")
+    _check_drafts(page, person)
     if uri and not uri.startswith(page.options.stores):
         fix = "start the page with --store and its beginning"
         raise InputError("uri", "this store is not allowed", fix)
@@ -330,6 +380,12 @@ async def segment(
         while not job.is_over:
             await sleep(EVENT_SECONDS / 4)
     return segmented(page, job)
+
+
+def _check_drafts(page: Page, person: Person) -> None:
+    """Raise an HTTPException if the model in use has learned labels that are hidden."""
+    if not page.shows_drafts(person.annotator):
+        _check_owner(page, person)
 
 
 @router.get("/segment/{job}", **SEGMENTATION)
@@ -363,21 +419,16 @@ def uncertain(page: Served, person: Asker) -> answers.Uncertain:
     return {"segments": views.uncertain(page, person)}
 
 
-def _track(page: Page, video: VideoEntry, body: requests.Edit | requests.Segments) -> Track | None:
-    """Return the track of a change. Raise an HTTPException if it is hidden from its person."""
-    for track in views.tracks(page, video.id, body.person):
-        if track.id == body.track:
-            if track.hidden:
-                raise HTTPException(403, "this track is hidden from you")
-            return track
-    return None
+def _track(page: Page, video: VideoEntry, body: requests.Edit) -> Track | None:
+    """Return the track of a change as it is now."""
+    tracks = page.project.labelled_tracks(video.id, viewer=body.annotator)
+    return next((track for track in tracks if track.id == body.track), None)
 
 
 @router.post("/videos/{video}/edits")
 def edit(page: Served, video: Stored, body: requests.Edit) -> Edited:
     """Remove and add segments of a track, as one step."""
-    if page.project.setting("blind", False):
-        _track(page, video, body)
+    _check_seen(page, video, body.track, body.person)
     try:
         return page.history.edit(video.id, body.part, body.person, body.edit, page.background)
     except ConflictError as error:
@@ -388,8 +439,7 @@ def edit(page: Served, video: Stored, body: requests.Edit) -> Edited:
 @router.put("/videos/{video}/segments")
 def label(page: Served, video: Stored, body: requests.Segments) -> answers.Video:
     """Replace the segments of a track, as one step."""
-    if page.project.setting("blind", False):
-        _track(page, video, body)
+    _check_seen(page, video, body.track, body.person)
     page.history.replace(
         video.id,
         body.track,
@@ -404,7 +454,15 @@ def label(page: Served, video: Stored, body: requests.Segments) -> answers.Video
 @router.post("/videos/{video}/tracks")
 def add_track(page: Served, video: Stored, body: requests.NewTrack, person: Asker) -> answers.Video:
     """Add a track to a video."""
-    page.project.add_track(video.id, body.name, body.annotator)
+    _check_named(page, person)
+    name = body.name
+    owner = body.annotator
+    if page.project.blind_owner is not None:
+        owner = person.annotator
+        names = page.project.tracks(video.id).values()
+        visible_names = page.project.tracks(video.id, owner).values()
+        name = free_name(name, {*names} - {*visible_names})
+    page.project.add_track(video.id, name, owner)
     return views.video(page, video.id, person)
 
 
@@ -413,6 +471,8 @@ def change_track(
     page: Served, video: Stored, track: StoredTrack, body: requests.TrackChange, person: Asker
 ) -> answers.Video:
     """Change values of a track."""
+    if page.project.blind_owner is not None and body.annotator not in (None, person.annotator):
+        raise HTTPException(403, "Blind is on: a track is yours alone")
     page.project.change_track(video.id, track, **body.model_dump(exclude_none=True))
     return views.video(page, video.id, person)
 
@@ -420,6 +480,8 @@ def change_track(
 @router.delete("/videos/{video}/tracks/{track}")
 def remove_track(page: Served, video: Stored, track: StoredTrack, person: Asker) -> answers.Video:
     """Remove a track without segments."""
+    if len(page.project.tracks(video.id, person.annotator)) == 1:
+        raise InputError("track", "it is the only one", "add another one first")
     page.project.remove_track(video.id, track)
     return views.video(page, video.id, person)
 
@@ -429,8 +491,11 @@ def import_labels(
     page: Served, video: Stored, body: requests.NewLabels
 ) -> answers.Video | answers.Trial:
     """Replace the segments of tracks by those of the tiers of a label file, as one step."""
+    _check_named(page, body.person)
     upload = page.upload(body.file)
-    loading = plan(page.project, video, upload.path, page.background, body.track, body.name)
+    loading = plan(
+        page.project, video, upload.path, page.background, body.track, body.name, body.annotator
+    )
     if body.dry:
         return {
             "tracks": loading.counts,
@@ -484,6 +549,7 @@ def export(
     track: int | None = None,
     drafts: bool = False,
     annotator: Repeated = None,
+    viewer: Viewer = "",
 ) -> Response:
     """Return the labels of a video as a file: a track, or all if the format has tracks.
 
@@ -491,18 +557,19 @@ def export(
     own, so that a format that has no tracks gets a zip of two files.
     """
     form = format_called(format)
-    tracks = views.tracks_by(page, video.id, annotator)
+    tracks = views.tracks_by(page, video.id, annotator, viewer)
     if track is not None:
         tracks = [candidate for candidate in tracks if candidate.id == track]
-        if not tracks:
-            raise HTTPException(404, "no such track")
-    elif form.write_tracks is None:
+    if not tracks:
+        raise HTTPException(404, "no such track")
+    if track is None and form.write_tracks is None:
         tracks = tracks[:1]
 
     def write(folder: Path) -> Path:
         folder = folder / file_name(video.name)
         files: list[Path] = []
-        views.write_tracks(page, folder, video, tracks, form, background, drafts, files)
+        timeline = page.first_timeline(video, viewer) if drafts else []
+        views.write_tracks(page, folder, video, tracks, form, background, timeline, files)
         return files[0] if len(files) == 1 else folder
 
     return _download(write)
@@ -515,27 +582,31 @@ def export_all(
     background: bool = False,
     drafts: bool = False,
     annotator: Repeated = None,
+    viewer: Viewer = "",
 ) -> Response:
     """Return the tracks of every labelled video as a zip of files in some formats."""
 
     def write(folder: Path) -> Path:
         folder = folder / "labels"
         folder.mkdir()
-        views.export_files(page, folder, format or ["json"], background, drafts, annotator)
+        formats = format or ["json"]
+        views.export_files(page, folder, formats, background, drafts, annotator, viewer)
         return folder
 
     return _download(write)
 
 
 @router.get("/export/training", **DOWNLOAD)
-def export_training(page: Served, track: str, unlabelled: Unlabelled | None = None) -> Response:
+def export_training(
+    page: Served, person: Asker, track: str, unlabelled: Unlabelled | None = None
+) -> Response:
     """Return the labelled videos of a track as a zip of a data set with features.
 
     `unlabelled` says what the unlabelled frames of videos are that are not complete.
     """
 
     def write(folder: Path) -> Path:
-        export_set(page, track, folder / "training", unlabelled)
+        export_set(page, track, folder / "training", unlabelled, person.annotator)
         return folder / "training"
 
     return _download(write)
@@ -543,12 +614,15 @@ def export_training(page: Served, track: str, unlabelled: Unlabelled | None = No
 
 @router.get("/summary", response_model=answers.Summary)
 def summary(
-    page: Served, format: Literal["json", "csv", "xlsx"] = "json", annotator: Repeated = None
+    page: Served,
+    format: Literal["json", "csv", "xlsx"] = "json",
+    annotator: Repeated = None,
+    viewer: Viewer = "",
 ) -> Response:
     """Return how long, how often and when actions were labelled, as JSON or as a table."""
-    rows = views.labelled_rows(page, annotator)
+    rows = views.labelled_rows(page, annotator, viewer)
     tables = {
-        "time": time_budget(rows.stretches, rows.durations),
+        "time": time_budget(rows.stretches, rows.extents),
         "transitions": transitions(rows.stretches.values()),
     }
     if format == "json":
@@ -558,7 +632,11 @@ def summary(
 
 @router.get("/plots/{plot}.{format}", **DOWNLOAD)
 def plot(
-    page: Served, plot: str, format: Literal["svg", "png"], annotator: Repeated = None
+    page: Served,
+    plot: str,
+    format: Literal["svg", "png"],
+    annotator: Repeated = None,
+    viewer: Viewer = "",
 ) -> Response:
     """Return a plot of the labels or the trainings as a picture."""
     from fact_clip_app import plots  # not at the top, as matplotlib takes long to import
@@ -568,7 +646,7 @@ def plot(
 
     def write(folder: Path) -> Path:
         path = folder / f"{plot}.{format}"
-        page.quick.run(lambda: plots.draw(page, plot, annotator, path))
+        page.quick.run(lambda: plots.draw(page, plot, annotator, viewer, path))
         return path
 
     return _download(write, kind=None)
@@ -582,8 +660,9 @@ def add_to_training_set(
     page: Served, video: Stored, body: requests.NewTrainingVideo
 ) -> answers.TrainingVideo:
     """Add a labelled video to the training set."""
+    _check_owner(page, body.person)
     training_set = page.training_set
-    parts = page.first_timeline(video)
+    parts = page.first_timeline(video, body.annotator)
     model = page.engine.model()
     features = page.engine.features(video)
     if model is None or features is None:
@@ -599,12 +678,14 @@ def add_to_training_set(
 @router.post("/adapt")
 def adapt(page: Served, body: requests.Adaptation) -> answers.Command:
     """Start a training from the run in use, on the training set."""
+    _check_owner(page, body.person)
     return {"command": shlex.join(teach.adapt(page, body.epochs))}
 
 
 @router.post("/train")
 def train(page: Served, body: requests.Training) -> answers.Empty:
     """Start a training on the labels of a track, of a new model or of the run in use."""
+    _check_owner(page, body.person)
     teach.learn(page, body)
     return {}
 
@@ -617,9 +698,9 @@ def cancel_training(page: Served) -> answers.Empty:
 
 
 @router.get("/train")
-def incomplete(page: Served, track: str) -> answers.Incomplete:
+def incomplete(page: Served, track: str, person: Asker) -> answers.Incomplete:
     """Return the labelled videos of a track of which it is not said what the rest is."""
-    examples = labelled_videos(page, track)
+    examples = labelled_videos(page, track, person.annotator)
     check_number(examples)
     videos: list[answers.OpenVideo] = [
         {
@@ -638,25 +719,27 @@ def incomplete(page: Served, track: str) -> answers.Incomplete:
 
 
 @router.get("/agreement")
-def agreement(page: Served, first: str, second: str) -> answers.Agreement:
+def agreement(page: Served, first: str, second: str, person: Asker) -> answers.Agreement:
     """Return the agreement of two tracks or two people in all videos that both labelled."""
-    return views.agreement_of_all(page, first, second)
+    return views.agreement_of_all(page, first, second, person.annotator)
 
 
 @router.post("/videos/{video}/compare")
 def compare(page: Served, video: Stored, body: requests.Comparison) -> answers.Compared:
     """Compare two labellings of a video."""
-    tracks = views.compared_tracks(page, video)
+    tracks = page.project.labelled_tracks(video.id, viewer=body.annotator)
     labellings = []
     for key in (body.first, body.second):
         name = key
         parts: Sequence[Draft | Label] | None = views.side(tracks, key)
         if key == "shown":
-            parts = page.first_timeline(video)
+            parts = page.first_timeline(video, body.annotator)
         elif key == "predicted":
+            _check_drafts(page, body.person)
             parts = page.quick.run(lambda: page.engine.drafts(video))
         elif parts is None and " " in key:  # as no key of an upload has
-            raise InputError(key, f"no labels in {video.name}", "choose another video or side")
+            fix = f"choose another video or side{views.blind_remark(page)}"
+            raise InputError(key, f"no labels in {video.name}", fix)
         elif parts is None:
             upload = page.upload(key)
             name = upload.name

@@ -97,7 +97,7 @@ def learn(page: Page, training: Training) -> None:
         page: the page.
         training: what to train. A model that is taught learns new names from the run in use.
     """
-    examples = training_videos(page, training.track, training.unlabelled.get)
+    examples = training_videos(page, training.track, training.unlabelled.get, training.annotator)
     start = page.engine.model() if training.teach else None
     if training.teach and run_of(start) is None:
         raise InputError("train", "there is no run to teach", "train a new model")

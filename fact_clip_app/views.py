@@ -3,28 +3,28 @@
 import csv
 import io
 import shlex
-import zlib
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
+from hashlib import sha256
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from fact_clip.core import BACKGROUND, Clock, InputError, Segment, Segmentation
+from fact_clip.core import Clock, InputError, Segment, Segmentation
 from fact_clip.core.colours import palette
 from fact_clip.core.paths import file_name
 from fact_clip.formats import FORMATS, Behaviour, Format, format_called, save, save_tracks
 from fact_clip.metrics.agreement import agreement
 from fact_clip_app import answers
-from fact_clip_app.budget import Pair, Stretch, time_agreement, timed_parts
+from fact_clip_app.budget import Extent, Pair, Stretch, time_agreement, timed_parts
 from fact_clip_app.controls import CONTROLS
-from fact_clip_app.drafts import Draft, overlaid, row_labels, segmentation_of
+from fact_clip_app.drafts import Draft, row_labels, segmentation_of
 from fact_clip_app.engine import run_of
-from fact_clip_app.history import ConflictError, Person
+from fact_clip_app.history import Person
 from fact_clip_app.jobs import Job
 from fact_clip_app.page import Page
-from fact_clip_app.project import Action, Label, Track, VideoEntry, free_name
+from fact_clip_app.project import Action, Label, LabelFacts, Track, VideoEntry, free_name
 
 DRAFTS = "drafts"
 """The track of a file that holds what the model predicts."""
@@ -36,27 +36,32 @@ MAX_UNCERTAIN = 30
 """Segments on the list of the least certain ones."""
 
 
-def state(page: Page) -> answers.State:
-    """Return everything but the segments."""
+def state(page: Page, viewer: str) -> answers.State:
+    """Return everything but the segments, for one person."""
     engine = page.engine
     project = page.project
     run = page.options.run
     training_set = page.options.training_set
     actions = project.actions()
-    usage = project.usage()
+    usage = project.usage(viewer)
     names = [action.name for action in actions]
     action_rows: Any = [asdict(action) | usage.get(action.name, UNUSED) for action in actions]
-    labelled = project.labelled()
+    label_facts = project.label_facts(page.background, viewer)
     videos = []
     for video in project.videos():
-        count, annotators = labelled.get(video.id, (0, []))
+        facts = label_facts.get(video.id, LabelFacts())
         row: answers.VideoState = {
-            **_facts(page, video, count),
-            "labels": count,
-            "annotators": annotators,
+            **_facts(page, video, is_labelled=facts.is_labelled, is_complete=facts.is_complete),
+            "labels": facts.n_segments,
+            "annotators": list(facts.annotators),
             "predicted": engine.work(video.id).prediction is not None,
         }
         videos.append(row)
+    is_owner = project.owns(viewer)
+    training = job(page, page.training)
+    if training is not None and not is_owner:  # it tells how many segments were found
+        training["note"] = ""
+    runs = {name: figures if is_owner else {} for name, (_, figures) in project.runs().items()}
     model = engine.model()
     adjustable: Sequence[str] = ()
     defaults = {"gamma": 0.0, "switch_penalty": 0.0}
@@ -73,7 +78,8 @@ def state(page: Page) -> answers.State:
             "folder": str(project.folder),
             "name": project.folder.name,
             "recent": list(page.options.recent),
-            "blind": project.setting("blind", False),
+            "blind": project.blind_owner is not None,
+            "blind_owner": project.blind_owner or "",
         },
         "model": {
             "title": title,
@@ -94,8 +100,8 @@ def state(page: Page) -> answers.State:
         "removed": [{"id": video.id, "name": video.name} for video in project.videos(removed=True)],
         "training_set": None if training_set is None else str(training_set.root),
         "can_adapt": training_set is not None and run is not None,
-        "training": job(page, page.training),
-        "runs": {name: figures for name, (_, figures) in project.runs().items()},
+        "training": training,
+        "runs": runs,
         "formats": list(FORMATS),
         "limits": {"megabytes": page.limits.file_bytes / 1e6, "minutes": page.limits.minutes},
         "stamp": stamp(page),
@@ -103,23 +109,25 @@ def state(page: Page) -> answers.State:
 
 
 def stamp(page: Page) -> str:
-    """Return a text that changes when anything changes."""
+    """Return a text that changes when anything changes, and does not tell what, or how often."""
     progress = page.queue.stamp() + page.conversions.queue.stamp()
-    jobs = zlib.crc32(progress.encode(errors="backslashreplace"))
-    return f"{id(page)}.{page.project.stamp()}.{jobs}"
+    content = f"{id(page)}.{page.project.stamp()}.{progress}"
+    return sha256(content.encode(errors="backslashreplace")).hexdigest()[:16]
 
 
-def _facts(page: Page, video: VideoEntry, count: int) -> answers.VideoFacts:
-    """Return what is said of a video with a number of labels wherever it occurs."""
-    progress: answers.Progress = "started" if count else "unlabelled"
+def _facts(
+    page: Page, video: VideoEntry, *, is_labelled: bool, is_complete: bool
+) -> answers.VideoFacts:
+    """Return what is said of a video wherever it occurs, to somebody who sees these labels."""
+    progress: answers.Progress = "started" if is_labelled else "unlabelled"
     playback = page.conversions.playback(video)
     conversion = job(page, playback.job)  # at once, as the job goes on
     return {
         "id": video.id,
         "name": video.name,
         "revision": video.revision,
-        "complete": video.complete,
-        "progress": "complete" if video.complete else progress,
+        "complete": is_complete,
+        "progress": "complete" if is_complete else progress,
         "duration": page.project.duration(video.id),
         "media": playback.kind,
         "conversion": conversion,
@@ -149,18 +157,17 @@ def video(page: Page, key: str, person: Person) -> answers.Video:
     project = page.project
     video = project.video(key)
     assert video is not None
-    rows = tracks(page, video.id, person)
+    viewer = person.annotator
+    rows = project.labelled_tracks(video.id, viewer=viewer)
     drafts = []
     problem = ""
     try:
-        drafts = page.drafts(video, rows[0])
+        drafts = page.drafts(video, rows, viewer)
     except InputError as error:  # labels need no model
         problem = str(page.named(error))
     titles = page.history.titles(video.id, person)
     names = [action.name for action in project.actions()]
-    count = 0
     for row in rows:
-        count += len(row.segments)
         names += [segment.label for segment in row.segments]
     names += [draft.label for draft in drafts]
     prediction = page.engine.work(video.id).prediction
@@ -172,7 +179,12 @@ def video(page: Page, key: str, person: Person) -> answers.Video:
                 line += f" (closest trained {word.slot}: {word.nearest})"
             warnings.append(f"{line}. Label some examples before you trust it.")
     return {
-        **_facts(page, video, count),
+        **_facts(
+            page,
+            video,
+            is_labelled=any(row.segments for row in rows),
+            is_complete=bool(rows) and all(row.complete for row in rows),
+        ),
         "undo": titles["undo"],
         "redo": titles["redo"],
         "tracks": rows,
@@ -184,31 +196,6 @@ def video(page: Page, key: str, person: Person) -> answers.Video:
         "new_words": list(dict.fromkeys(warnings)),
         "command": command(page, video),
     }
-
-
-def tracks(page: Page, video: str, person: Person) -> list[Track]:
-    """Return the tracks of a video. In a blind project, those of other people are hidden."""
-    tracks = page.project.labelled_tracks(video)
-    if _are_hidden(page, tracks):
-        for number, track in enumerate(tracks):
-            if track.annotator not in ("", person.annotator):
-                tracks[number] = replace(track, segments=[], hidden=True)
-    return tracks
-
-
-def _are_hidden(page: Page, tracks: Iterable[Track]) -> bool:
-    """Return whether tracks of a video are hidden from all but their owners."""
-    are_complete = all(track.complete for track in tracks if track.annotator)
-    return page.project.setting("blind", False) and not are_complete
-
-
-def compared_tracks(page: Page, video: VideoEntry) -> list[Track]:
-    """Return the tracks of a video. Raise a ConflictError if they are hidden from somebody."""
-    tracks = page.project.labelled_tracks(video.id)
-    if _are_hidden(page, tracks):
-        message = f"{video.name}: labelled blindly; compare once all of its tracks are complete"
-        raise ConflictError(message)
-    return tracks
 
 
 def colours(page: Page, names: Sequence[str]) -> dict[str, answers.Look]:
@@ -235,11 +222,11 @@ def uncertain(page: Page, person: Person) -> list[Any]:
     """Return the least certain drafts of all videos that a person sees, least certain first."""
     rows: list[Any] = []
     for video in page.project.full_videos():
-        first = tracks(page, video.id, person)[0]
-        drafts: list[Draft] = []
+        viewer = person.annotator
+        timeline: list[Draft | Label] = []
         with suppress(InputError):  # the page shows it at the video
-            drafts = page.drafts(video, first)
-        for part in overlaid(drafts, first.segments):
+            timeline = page.first_timeline(video, viewer)
+        for part in timeline:
             if isinstance(part, Draft) and part.confidence is not None:
                 time = float(video.times[part.start])
                 rows.append({"video": video.id, "name": video.name, "time": time, **asdict(part)})
@@ -247,9 +234,18 @@ def uncertain(page: Page, person: Person) -> list[Any]:
     return rows[:MAX_UNCERTAIN]
 
 
-def tracks_by(page: Page, video: str, annotators: Collection[str] | None) -> list[Track]:
-    """Return the tracks of a video, or the tracks with labels of some people, with these alone."""
-    tracks = page.project.labelled_tracks(video, annotators)
+def tracks_by(
+    page: Page, video: str, annotators: Collection[str] | None, viewer: str | None
+) -> list[Track]:
+    """Return the tracks of a video that a person sees.
+
+    Args:
+        page: the page.
+        video: the id of the video.
+        annotators: whose labels, on the tracks that have some. None stands for all people.
+        viewer: the person.
+    """
+    tracks = page.project.labelled_tracks(video, annotators, viewer)
     if annotators is None:
         return tracks
     return [track for track in tracks if track.segments] or tracks[:1]
@@ -295,6 +291,7 @@ def export_files(
     background: bool,
     with_drafts: bool = False,
     annotators: Collection[str] | None = None,
+    viewer: str | None = None,
 ) -> list[Path]:
     """Write every track of every video that has labels.
 
@@ -305,17 +302,19 @@ def export_files(
         background: write background to formats that leave it out.
         with_drafts: also write what the model predicts, as a track of its own.
         annotators: whose labels. None stands for all people.
+        viewer: whose eyes see the tracks; None: those of the owner of this computer.
 
     Returns:
         The files. If two videos have one name, the second file is named after its id too.
     """
     written: list[Path] = []
     for video in page.project.full_videos():
-        tracks = tracks_by(page, video.id, annotators)
+        tracks = tracks_by(page, video.id, annotators, viewer)
         if with_drafts or any(track.segments for track in tracks):
+            timeline = page.first_timeline(video, viewer) if with_drafts else []
             for kind in formats:
                 form = format_called(kind)
-                write_tracks(page, folder, video, tracks, form, background, with_drafts, written)
+                write_tracks(page, folder, video, tracks, form, background, timeline, written)
     return written
 
 
@@ -326,12 +325,12 @@ def write_tracks(
     tracks: Iterable[Track],
     form: Format,
     background: bool,
-    with_drafts: bool,
+    first_timeline: Sequence[Draft | Label],
     written: list[Path],
 ) -> None:
     """Write tracks of a video: one file if the format has tracks, else one a track.
 
-    Unlabelled frames are background. The model is run only for drafts.
+    Unlabelled frames are background.
 
     Args:
         page: the page.
@@ -340,20 +339,19 @@ def write_tracks(
         tracks: its tracks.
         form: the format.
         background: write background to formats that leave it out.
-        with_drafts: also write what the model predicts between the labels of the first track, as a
-            track of its own, named DRAFTS.
+        first_timeline: the first track with drafts, which are written, too, as a track of their
+            own, named DRAFTS.
         written: earlier files, which are not replaced. The new ones are added.
     """
     parts_of: dict[str, Sequence[Draft | Label]] = {track.name: track.segments for track in tracks}
-    drafts = []
-    if with_drafts:
-        drafts = [part for part in page.first_timeline(video) if isinstance(part, Draft)]
+    drafts = [part for part in first_timeline if isinstance(part, Draft)]
     if drafts:
         parts_of[free_name(DRAFTS, parts_of)] = drafts
-    background_names = page.background or (BACKGROUND,)
+    if not parts_of:
+        return
     segmentations = {}
     for name, parts in parts_of.items():
-        segmentation = segmentation_of(parts, video.n_frames, background_names)
+        segmentation = segmentation_of(parts, video.n_frames, page.background)
         segmentations[name] = _clock(video).apply_to(segmentation)
     files = {video.name: segmentations}
     if form.write_tracks is None and len(segmentations) > 1:
@@ -372,28 +370,36 @@ def write_tracks(
 
 @dataclass(frozen=True)
 class LabelledRows:
-    """The tracks that have labels, each as a row of tables and plots."""
+    """The tracks that are labelled, at least in part, each as a row of tables and plots."""
 
-    stretches: dict[str, list[Stretch]]  # by the name of the row
-    durations: dict[str, float]  # seconds of its video
+    stretches: dict[str, list[Stretch]]  # by the name of the row, without background
+    extents: dict[str, Extent]
     several: list[str]  # names of the videos that have more than one row
 
 
-def labelled_rows(page: Page, annotators: Collection[str] | None = None) -> LabelledRows:
-    """Return the rows of all videos, with the labels of all people or of some."""
+def labelled_rows(
+    page: Page, annotators: Collection[str] | None = None, viewer: str | None = None
+) -> LabelledRows:
+    """Return a row for each labelled track that a person sees, with the labels of some people."""
     rows = LabelledRows({}, {}, [])
     for video in page.project.full_videos():
         times = video.times.tolist()
-        tracks = page.project.labelled_tracks(video.id, annotators)
+        tracks = page.project.labelled_tracks(video.id, annotators, viewer)
         labelled = [track for track in tracks if track.segments]
         for track in labelled:
             name = video.name if len(tracks) == 1 else f"{video.name}, {track.name}"
             if name in rows.stretches:
                 name = f"{name} ({video.id})"
-            rows.stretches[name] = [
-                (times[label.start], times[label.stop], label.label) for label in track.segments
-            ]
-            rows.durations[name] = video.duration
+            labelled_time = 0.0
+            rows.stretches[name] = []
+            for label in track.segments:
+                start, stop = times[label.start], times[label.stop]
+                labelled_time += stop - start
+                if label.label not in page.background:
+                    rows.stretches[name].append((start, stop, label.label))
+            if track.complete:  # what lies between the labels is background
+                labelled_time = video.duration
+            rows.extents[name] = Extent(labelled_time, video.duration)
         if len(labelled) > 1:
             rows.several.append(video.name)
     return rows
@@ -441,9 +447,10 @@ def labelling(page: Page, video: VideoEntry, parts: Sequence[Draft | Label]) -> 
 
 
 def _pair(page: Page, first: Segmentation, second: Segmentation) -> Pair:
-    background = (page.gap_label, *page.background)
     end = first.seconds(first.n_frames)
-    return Pair(timed_parts(first, background), timed_parts(second, background), end or 0.0)
+    return Pair(
+        timed_parts(first, page.background), timed_parts(second, page.background), end or 0.0
+    )
 
 
 def _figures(pairs: Sequence[Pair]) -> answers.Figures:
@@ -472,13 +479,14 @@ def side(tracks: Iterable[Track], key: str) -> list[Label] | None:
     return sorted(labels) if labels or has_side else None
 
 
-def agreement_of_all(page: Page, first: str, second: str) -> answers.Agreement:
+def agreement_of_all(page: Page, first: str, second: str, viewer: str) -> answers.Agreement:
     """Return the agreement of two sides in the videos that have both, and their confusion.
 
     Args:
         page: the page.
         first: "track NAME" or "annotator NAME".
         second: the other side.
+        viewer: whose eyes see the tracks.
 
     Returns:
         The figures of each video, those of all videos, and the seconds in which the first side has
@@ -487,7 +495,7 @@ def agreement_of_all(page: Page, first: str, second: str) -> answers.Agreement:
     videos = []
     pairs = []
     for video in page.project.full_videos():
-        tracks = compared_tracks(page, video)
+        tracks = page.project.labelled_tracks(video.id, viewer=viewer)
         labellings = []
         for key in (first, second):
             labels = side(tracks, key)
@@ -503,6 +511,7 @@ def agreement_of_all(page: Page, first: str, second: str) -> answers.Agreement:
             videos.append(row)
     if not videos:
         fix = 'choose two of "track NAME" and "annotator NAME" that label the same videos'
+        fix += blind_remark(page)
         raise InputError("agreement", f"no video has both {first!r} and {second!r}", fix)
     result = time_agreement(pairs)
     confusion: answers.Confusion = {
@@ -510,6 +519,12 @@ def agreement_of_all(page: Page, first: str, second: str) -> answers.Agreement:
         "seconds": result.confusion.round(3).tolist(),
     }
     return {"videos": videos, "figures": _figures(pairs), "confusion": confusion}
+
+
+def blind_remark(page: Page) -> str:
+    """Return why labels may be missing from a comparison, or ""."""
+    owner = page.project.blind_owner
+    return "" if owner is None else "; while Blind is on, the labels of others are hidden"
 
 
 def _timeline_row(name: str, segments: Iterable[Segment]) -> answers.TimelineRow:

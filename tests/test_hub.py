@@ -98,8 +98,6 @@ def test_the_card_says_what_the_run_is(hub, run):
     (model,) = data["model-index"]
     values = {row["type"]: row["value"] for result in model["results"] for row in result["metrics"]}
     assert (model["name"], values["edit"]) == ("kitchen", round(figures["edit"], 1))
-    with pytest.warns(DeprecationWarning, match="license"):
-        fact_clip.share(run, "lab/kitchen", licence="mit")
     for part in (f'fact_clip.load("{ADDRESS}")', f"fact-clip evaluate {ADDRESS}", f"| edit | {figures['edit']:.1f} |"):
         assert part in card
     assert all(f"    {name}\n" in card for name in Run.read(run).vocabulary)
@@ -166,7 +164,7 @@ def test_what_is_wrong_is_one_line(hub, run, monkeypatch, capsys, tmp_path):
     np.save(tmp_path / "a.npy", ROWS)
     assert line("segment", str(tmp_path / "a.npy"), "--run", ADDRESS).startswith("hf://lab/kitchen: ")
     assert line("share", str(run), "kitchen").startswith("kitchen: ")
-    assert line("share", str(run), "lab/kitchen", "--licence", "a: b").startswith("--license: ")
+    assert line("share", str(run), "lab/kitchen", "--license", "a: b").startswith("--license: ")
     assert line("share", str(tmp_path / "none"), "lab/kitchen").startswith(str(tmp_path / "none"))
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
     assert "hf auth login" in line("share", str(run), "lab/kitchen")

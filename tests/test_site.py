@@ -11,8 +11,6 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from fact_clip.config import REMOVED
-
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -103,15 +101,6 @@ def cells(text: str) -> Iterator[tuple[int, str]]:
 def test_a_cell_of_a_table_has_at_most_25_words(path):
     text = path.read_text(encoding="utf-8")
     assert [(number, cell) for number, cell in cells(text) if len(cell.split()) > 25] == []
-
-
-CURRENT = [path for path in DOCUMENTS if not str(path.relative_to(ROOT)).startswith(MEASURED)]
-
-
-@pytest.mark.parametrize("path", CURRENT, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_page_names_a_removed_key(path):
-    text = path.read_text(encoding="utf-8")
-    assert [key for key in REMOVED if re.search(rf"{re.escape(key)}(?![\w.])", text)] == []
 
 
 def test_the_glossary_defines_each_term_once():

@@ -15,11 +15,7 @@ def share(
     message: Annotated[str | None, option("Message of the commit.")] = None,
     license: Annotated[
         str,
-        option(
-            "License of the model, as the hub writes it: mit, apache-2.0, cc-by-4.0, ...",
-            "--license",
-            "--licence",
-        ),
+        option("License of the model, as the hub writes it: mit, apache-2.0, cc-by-4.0, ..."),
     ] = "mit",
 ) -> None:
     """Upload a run to the Hugging Face hub, with a model card.

@@ -1,6 +1,6 @@
 """The configuration: frozen values, read from short YAML recipes and ``key=value`` overrides."""
 
-from fact_clip.config.faults import REMOVED, validate_tree
+from fact_clip.config.faults import validate_tree
 from fact_clip.config.needs import warn_of_unused
 from fact_clip.config.recipes import (
     RECIPES,
@@ -33,7 +33,6 @@ from fact_clip.config.schema import (
 
 __all__ = [
     "RECIPES",
-    "REMOVED",
     "WIDEST",
     "AlignmentConfig",
     "AugmentConfig",

@@ -10,40 +10,12 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from fact_clip.core import InputError, Json, Location
+from fact_clip.core import InputError, Location
 
 Model = TypeVar("Model", bound=BaseModel)
 
 # Groups of the published YAML files.
 _PUBLISHED = ("dataset", "aux", "FACT", "Bi", "Bu", "BU", "Loss", "TM", "CLIP")
-
-REMOVED: Json = {
-    "data.tolerance": 0.01,
-    "data.tolerance_frames": 10,
-    "data.objects.slot": "object",
-    "model.objects.hidden": 32,
-    "model.objects.width": 16,
-    "model.similarity.channels": 16,
-    "model.similarity.layers": 4,
-    "model.similarity.windows": [5, 25],
-    "model.similarity.map": False,
-    "model.similarity.text": 0.0,
-    "text.templates": "plain",
-    "decode.overlap": None,
-    "decode.training_free": 0.0,
-    "decode.factor_frames": 15.0,
-    "decode.member_smoothing": 0.0,
-    "decode.prior": "frames+posterior",
-    "decode.gamma_rule": "cost",
-    "train.similar_lengths": False,
-    "train.checkpointing": False,
-    "train.compile": None,
-    "train.deterministic": False,
-    "train.patience": 0,
-    "train.select": "score",
-    "train.warmup": 0,
-}
-"""Keys of earlier versions that are gone, each with the value that is always used now."""
 
 
 @dataclass(frozen=True)
@@ -110,8 +82,6 @@ def _suggest_key(model: type[BaseModel], key: str) -> str:
     """Return what to do about an unknown key."""
     if key in _PUBLISHED:
         return "published YAML files are read by scripts/train.py --cfg"
-    if key in REMOVED:
-        return "it was removed; delete the line"
     names = list(_keys(model))
     full_names = {name.rpartition(".")[2]: name for name in names} | {name: name for name in names}
     (closest,) = difflib.get_close_matches(key[:100], full_names, n=1, cutoff=0.0)

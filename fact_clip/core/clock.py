@@ -10,7 +10,8 @@ from fact_clip.core.arrays import Floats, Integers
 from fact_clip.core.errors import InputError
 from fact_clip.core.segments import Segmentation
 
-_ROUNDING = 1.5e-3  # seconds; files round times to milliseconds
+ROUNDING = 1.5e-3
+"""Seconds by which times in files may deviate, since these round them to milliseconds."""
 
 
 def row_times(picture_times: Floats, fps: float, end: float | None = None) -> Floats:
@@ -30,11 +31,11 @@ def row_times(picture_times: Floats, fps: float, end: float | None = None) -> Fl
     """
     grid = np.arange(len(picture_times) + 1) / fps
     rises = np.append(True, np.diff(picture_times) > 0)
-    is_usable = rises & (picture_times <= grid[:-1] + _ROUNDING)
+    is_usable = rises & (picture_times <= grid[:-1] + ROUNDING)
     starts = np.where(is_usable, np.maximum(picture_times, 0.0), grid[:-1])
 
     last = grid[-1]
-    if end is not None and starts[-1] + _ROUNDING < end:
+    if end is not None and starts[-1] + ROUNDING < end:
         last = min(end, last)
     return np.append(starts, last)
 
@@ -55,7 +56,7 @@ class Clock:
         times = None
         if self.times is not None:
             even_times = np.arange(len(self.times)) / (self.fps or np.nan)
-            if not np.abs(self.times - even_times).max() < _ROUNDING:  # true for NaN
+            if not np.abs(self.times - even_times).max() < ROUNDING:  # true for NaN
                 times = tuple(self.times.tolist())
         return replace(
             segmentation, fps=self.fps, times=times, media=self.media, video_fps=self.video_fps

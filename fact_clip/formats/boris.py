@@ -26,7 +26,14 @@ from fact_clip.formats.base import (
     write_json,
 )
 from fact_clip.formats.table import no_formula, read_table, without_mark
-from fact_clip.formats.times import Number, parse_seconds, picture, picture_rate, second_of
+from fact_clip.formats.times import (
+    Number,
+    parse_seconds,
+    picture,
+    picture_grid,
+    picture_rate,
+    second_of,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +77,7 @@ class Behaviour:
         description: what it is.
         code: the behaviour, or "" if that is the name of the class.
         modifiers: what is added to the code, one of each set.
+        is_point: whether it is coded by point events.
     """
 
     key: str = ""
@@ -77,6 +85,7 @@ class Behaviour:
     description: str = ""
     code: str = ""
     modifiers: Names = ()
+    is_point: bool = False
 
 
 Ethogram = Mapping[str, Behaviour]
@@ -236,6 +245,7 @@ def _events(segmentation: Segmentation, path: Path, ethogram: Ethogram) -> list[
     An instant inside a segment of its own class is left out, since a state has no points.
     """
     lasting = {_code_of(segment, ethogram) for segment in segmentation.foreground}
+    grid = picture_grid(segmentation)
     last_stop: dict[str, int] = {}  # of the segments of a class
     parts: list[Segment | Instant] = [*segmentation.foreground, *segmentation.instants]
     parts.sort(key=lambda part: (part.start, part.stop))
@@ -257,7 +267,7 @@ def _events(segmentation: Segmentation, path: Path, ethogram: Ethogram) -> list[
                 code=code,
                 comment="" if kind == "STOP" else _comment_cell(part),
                 modifier="|".join(ethogram.get(part.label, Behaviour()).modifiers),
-                picture=picture(segmentation, frame),
+                picture=picture(segmentation, frame, grid),
             )
             events.append(event)
     return sorted(events, key=lambda event: event.time)
@@ -524,10 +534,11 @@ def read_ethogram(path: Path) -> dict[str, Behaviour]:
                     keys[keyed[1]] = keyed[2]
         variants = labels.get(code, {}) if behaviour.modifiers else {code: ""}
         for number, (label, modifier) in enumerate(variants.items()):
-            look = Behaviour()
+            is_point = str(behaviour.type).startswith("Point event")
+            look = Behaviour(is_point=is_point)
             if number == 0:
                 description = behaviour.description or ""
-                look = Behaviour(colour=behaviour.color, description=description)
+                look = replace(look, colour=behaviour.color, description=description)
             key = behaviour.key if label == code else keys.get(modifier, "")
             ethogram[label] = replace(look, key=key)
     return ethogram

@@ -5,13 +5,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from fact_clip.core import FileLocation, InputError, Segment, Segmentation, located
 from fact_clip.core.io import read_text
 from fact_clip.core.messages import is_name, join_names
 from fact_clip.formats.base import COMMENT, Annotation, Options, Span, Unit, video_name
 from fact_clip.formats.gaps import Gaps, gapless
 from fact_clip.formats.table import COLUMNS, Row, cells, read_table, without_mark, write_table
-from fact_clip.formats.times import parse_seconds, picture, rate_of
+from fact_clip.formats.times import parse_seconds, picture, picture_grid, rate_of
 
 logger = logging.getLogger(__name__)
 
@@ -62,16 +64,16 @@ PICTURES = ("frame", "seconds", "label", "confidence")
 
 
 def write_pictures(segmentation: Segmentation, path: Path) -> None:
-    """Write a row for each picture of the video, or for each frame if its rate is unknown."""
+    """Write a row for each picture of the video, or for each frame without an even rate of it."""
     write_table(path, _picture_rows(segmentation))
 
 
 def _picture_rows(segmentation: Segmentation) -> Iterator[Sequence[object]]:
-    rate = None if segmentation.seconds(0) is None else segmentation.video_fps
+    rate = None if segmentation.seconds(0) is None else picture_grid(segmentation)
     yield PICTURES
     first = 0
     for segment in segmentation:
-        last = segment.stop if rate is None else picture(segmentation, segment.stop)
+        last = segment.stop if rate is None else picture(segmentation, segment.stop, rate)
         for frame in range(first, last):
             seconds = segmentation.seconds(frame) if rate is None else frame / rate
             yield frame, seconds, segment.label, segment.confidence
@@ -79,7 +81,11 @@ def _picture_rows(segmentation: Segmentation) -> Iterator[Sequence[object]]:
 
 
 def read_pictures(path: Path, gaps: Gaps) -> Segmentation:
-    """Read a file of `write_pictures`; rows of one label and one confidence are a segment."""
+    """Read a file of `write_pictures`; rows of one label and one confidence are a segment.
+
+    Without a rate that gives the seconds, these are the times of the frames. The last one lasts as
+    long as most, since the file does not say when it ends.
+    """
     segments: list[Segment] = []
     times = []
     for number, (where, row) in enumerate(read_table(path, PICTURES)):
@@ -95,7 +101,14 @@ def read_pictures(path: Path, gaps: Gaps) -> Segmentation:
         if segments and kind == (segments[-1].label, segments[-1].confidence):
             segment = replace(segments.pop(), stop=segment.stop)
         segments.append(segment)
-    return gapless(path, segments, rate_of(times), gaps)
+    rate = rate_of(times)
+    n_frames = segments[-1].stop if segments else 0
+    is_timed = len(times) == n_frames > 1 and gaps.n_frames in (None, n_frames)
+    if rate is not None or not is_timed:
+        return gapless(path, segments, rate, gaps)
+    starts = [seconds for _, seconds in times]
+    end = starts[-1] + float(np.median(np.diff(starts)))
+    return gapless(path, segments, None, gaps, times=(*starts, end))
 
 
 def read_annotations(path: Path, options: Options) -> list[Annotation]:

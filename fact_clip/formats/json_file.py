@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import AliasChoices, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from fact_clip.core import (
     MAX_FRAMES,
@@ -25,13 +25,13 @@ from fact_clip.formats.gaps import Gaps, gapless
 from fact_clip.formats.table import COLUMNS, cells
 from fact_clip.formats.times import rate_of
 
-FORMAT = 2  # of a segmentation; files of format 1, or without a number, have `action` for `label`
+FORMAT = 2  # of a segmentation
 
 
 class _Segment(BaseModel):
     start: int
     stop: int
-    label: str = Field(validation_alias=AliasChoices("label", "action"))
+    label: str
     confidence: float | None = None
     stop_seconds: float | None = None
     comment: str = ""

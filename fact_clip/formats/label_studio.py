@@ -20,19 +20,26 @@ from fact_clip.formats.base import (
     video_name,
     write_json,
 )
-from fact_clip.formats.times import Number, parse_seconds, picture, picture_rate
+from fact_clip.formats.times import Number, parse_seconds, picture, picture_grid, picture_rate
 
 logger = logging.getLogger(__name__)
+
+MILLISECONDS = 1000.0
+"""Frames a second of a task whose frames are not evenly spaced."""
 
 
 def write(segmentation: Segmentation, path: Path) -> None:
     """Write a task with one prediction: one region per segment, whose score is the confidence.
 
     Label Studio counts frames from 1, both ends included, at the even rate of the video, else of
-    the segmentation.
+    the segmentation. It knows no other frames, so those of uneven frames are milliseconds.
     """
     data: Json = {"video": segmentation.media or "video"}
-    rate = picture_rate(segmentation)
+    grid = picture_grid(segmentation)
+    is_uneven = segmentation.times is not None and grid is None
+    rate = MILLISECONDS if is_uneven else picture_rate(segmentation)
+    if is_uneven:
+        grid = MILLISECONDS
     if rate is not None:
         data["fps"] = rate
     if segmentation.background:
@@ -44,15 +51,15 @@ def write(segmentation: Segmentation, path: Path) -> None:
     if scores:
         prediction["score"] = sum(scores) / len(scores)
     prediction["result"] = [
-        _region(f"segment-{number}", segmentation, segment)
+        _region(f"segment-{number}", segmentation, segment, grid)
         for number, segment in enumerate(segments)
     ]
     write_json(path, [{"data": data, "predictions": [prediction]}])
 
 
-def _region(name: str, segmentation: Segmentation, segment: Segment) -> Json:
-    start = picture(segmentation, segment.start) + 1
-    end = max(picture(segmentation, segment.stop), start)
+def _region(name: str, segmentation: Segmentation, segment: Segment, grid: float | None) -> Json:
+    start = picture(segmentation, segment.start, grid) + 1
+    end = max(picture(segmentation, segment.stop, grid), start)
     region: Json = {
         "id": name,
         "type": "timelinelabels",

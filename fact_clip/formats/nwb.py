@@ -4,7 +4,7 @@ import math
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fact_clip.core import FileLocation, Segmentation, library_errors
+from fact_clip.core import FileLocation, InputError, Segmentation, library_errors
 from fact_clip.core.io import check_file
 from fact_clip.formats.base import (
     COMMENT,
@@ -30,6 +30,8 @@ def write(segmentation: Segmentation, path: Path) -> None:
     there are some.
     """
     rows = list(timed(segmentation))
+    if not rows:  # pynwb cannot write empty columns of names
+        raise InputError("segmentation", "no segments but background", "write .csv or .json")
     pynwb = library(path, "pynwb", "nwb")
     epoch = library(path, "pynwb.epoch", "nwb")
     description = remark(segmentation) or "actions by fact-clip"

@@ -12,7 +12,6 @@ from fact_clip.core import FileLocation, InputError, Segment, Segmentation, libr
 from fact_clip.core.io import read_text
 
 COLUMNS = ("start", "stop", "start_seconds", "stop_seconds", "label", "confidence")
-_OLD_LABEL = "action"  # the heading of labels in tables of earlier versions
 
 Row = tuple[FileLocation, Mapping[str, str]]
 """The location of a row, and its cells by column."""
@@ -121,8 +120,6 @@ def read_table(
         separator = _find_separator(header) or ","
         with library_errors(FileLocation(path, number), "not the header of a table", csv.Error):
             names = [name.strip() for name in next(csv.reader([header], delimiter=separator))]
-        if "label" not in names:
-            names = ["label" if name == _OLD_LABEL else name for name in names]
         if any(names) and {*columns} <= {*names}:
             break
     else:

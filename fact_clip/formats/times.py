@@ -5,10 +5,12 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Annotated
 
+import numpy as np
 from pydantic import BeforeValidator
 
 from fact_clip.core import FileLocation, InputError, Segment, Segmentation, library_errors
 from fact_clip.core.arguments import is_number
+from fact_clip.core.clock import ROUNDING
 
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _CLOCK = re.compile(r"(?:([0-9]+):(?=[0-5]?[0-9]:))?([0-9]+):([0-5]?[0-9](?:\.[0-9]*)?)")
@@ -100,19 +102,40 @@ def picture_rate(segmentation: Segmentation) -> float | None:
     return segmentation.video_fps or rate
 
 
-def picture(segmentation: Segmentation, frame: int) -> int:
+def picture_grid(segmentation: Segmentation) -> float | None:
+    """Return the rate of evenly spaced pictures of the video, of which frames are a sample.
+
+    None if the rate is unknown, the frames are the pictures, or the pictures are unevenly spaced:
+    numbers of pictures would not tell when they were shown.
+    """
+    rate = segmentation.video_fps
+    if rate is None or segmentation.times is None:
+        return rate
+    *starts, end = segmentation.times
+    times = np.array(starts)
+    are_pictures = abs(rate * (end - starts[0]) - len(starts)) < 1
+    # a sampled frame starts with a picture, or at its own rate where that is not known
+    distances = np.abs(times - np.round(times * rate) / rate)
+    if segmentation.fps is not None:
+        own_distances = np.abs(times - np.arange(len(times)) / segmentation.fps)
+        distances = np.minimum(distances, own_distances)
+    is_even = bool((distances < ROUNDING).all())
+    return rate if is_even and not are_pictures else None
+
+
+def picture(segmentation: Segmentation, frame: int, grid: float | None) -> int:
     """Return the number of the video's picture, from 0, that starts nearest to a frame.
 
-    Without a rate of the video it is the frame itself.
+    Args:
+        segmentation: the segmentation.
+        frame: the frame.
+        grid: the rate of the pictures (`picture_grid`). None: they are the frames themselves.
     """
     time = segmentation.seconds(frame)
-    rate = segmentation.video_fps
-    if segmentation.times is not None:
-        rate = picture_rate(segmentation)
-    if time is None or rate is None:
+    if time is None or grid is None:
         return frame
     # the rounding of a rate and of its product must not decide on a half
-    return math.floor(time * rate + 0.5 + 1e-9)
+    return math.floor(time * grid + 0.5 + 1e-9)
 
 
 def rate_of(times: Iterable[tuple[int, float]]) -> float | None:

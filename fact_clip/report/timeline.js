@@ -3,8 +3,7 @@
 const tl = new Timeline(element, {duration, rows, colours, video, times, label, unit, onSelect, onEdit, onDraw});
 
 duration  seconds, as all times here: of real frames.
-rows      [{name, editable, segments, raw, hidden, note}]. raw: segments before decoding, a strip below. hidden: the note
-          stands in place of the segments.
+rows      [{name, editable, segments, raw}]. raw: segments before decoding, a strip below.
 segments  [{start, stop, label, kind, confidence, unseen, corrected}], in order of time, apart from each other; an instant
           has start == stop. kind: "label", "accepted" (a draft that became a label) or "draft"; without it a prediction:
           the lower its confidence, 0..1 or null, the lighter, and a line below if it was corrected. unseen: dashes above.
@@ -13,12 +12,14 @@ video     clicks seek it, it moves the cursor.  times: of frames, where edges ma
 rowHeight pixels (26).  overview: true for a strip of the first row above, with the visible part as a frame to drag.
 keys      false: only arrows, + - 0, Home and End are handled here; the page calls methods for the rest.
 
-onSelect({row, index, segment}): after a click or key. onEdit({row, index, start, stop}): an edge of a label of an editable
-row was dragged or nudged; a label that touched it moved along, drafts gave way. row, index: places in `rows` and `segments`.
+onSelect({row, index, segment}): after a click or key; index -1 after a click beside all segments. onEdit({row, index, start,
+stop}): an edge of a label of an editable row was dragged by its handle, or nudged; a label that touched it moved along, drafts
+gave way. The chosen segment has handles if a person chose it. row, index: places in `rows` and `segments`.
 onDraw({row, start, stop}): something was drawn on an editable row, over whatever lies there. onLoop(isLooping).
 Drawn and dragged edges go to those of neighbours and to the cursor within 7 pixels, unless Alt is held, then to frames.
 
-tl.setRows(rows), .select(row, index), .seek(seconds), .zoom(from, to), .destroy(); .time: where the cursor is;
+tl.setRows(rows), .select(row, index, hasHandles), .record({row, start, colour} or null): a bar from there to the cursor,
+.seek(seconds), .zoom(from, to), .destroy(); .time: where the cursor is; .range: {from, to}, what is visible;
 what keys do: .play(), .speed(factor), .loop() and .looping, .nudge("start" or "stop", frames), .step(segments, rows),
 .pan(share of the visible part), .zoomBy(factor of its length), .press(key, isShift): true if the key is one of these. */
 class Timeline {
@@ -30,7 +31,6 @@ class Timeline {
 	static node = TimelineTools.node;
 	static rgb = TimelineTools.rgb;
 	static #REACH = 7; // pixels within which an edge goes to another one
-	static #GRIP = 6; // pixels inside a segment where its edge is grabbed
 
 	#element; // the page's
 	#options;
@@ -41,6 +41,8 @@ class Timeline {
 	#height = 0;
 	#now = 0; // the cursor
 	#chosen = null; // {row, index}
+	#hasHandles = false; // whether its edges can be dragged
+	#recording = null; // {row, start, colour}
 	#drag = null; // see #grab
 	#pointer = null; // where the mouse was last, while it is over the canvas
 	#isSeen = false; // near the screen
@@ -69,6 +71,11 @@ class Timeline {
 		return this.#looping;
 	}
 
+	get range() {
+		const {from, to} = this.#scale;
+		return {from, to};
+	}
+
 	// --- the elements ---------------------------------------------------------------------------------------------
 
 	#build() {
@@ -83,6 +90,7 @@ class Timeline {
 		});
 		this.head = node("div", "tl-head", this.box);
 		this.ghost = node("div", "tl-ghost", this.box, {hidden: ""});
+		this.bar = node("div", "tl-recording", this.box, {hidden: ""});
 		if (overview) this.#buildOverview();
 		this.tip = node("div", "tl-tip", this.box, {role: "tooltip", hidden: ""});
 		this.status = node("div", "tl-status", this.box, {role: "status"});
@@ -155,9 +163,7 @@ class Timeline {
 	setRows(rows) {
 		const old = this.#segment();
 		this.#rows = rows.map((row) => {
-			const segments = row.hidden ? [] : row.segments;
-			const editable = row.editable && !row.hidden; // nobody draws over what cannot be seen
-			return {...row, editable, segments: segments.map((one) => ({...one}))};
+			return {...row, segments: row.segments.map((one) => ({...one}))};
 		});
 		this.#chosen = old && this.#again(this.#chosen.row, old);
 		this.#keepDrag();
@@ -234,6 +240,7 @@ class Timeline {
 			height: this.#height,
 			rows: this.#rows,
 			chosen: this.#chosen,
+			hasHandles: this.#hasHandles && this.#segment() && this.#isMovable(this.#chosen.row, this.#segment()),
 			hasOverview: Boolean(this.overview),
 		}, isPrint);
 		this.#scale.width = width;
@@ -244,6 +251,7 @@ class Timeline {
 		const now = this.#now;
 		this.head.hidden = (!now && !this.#video) || now < from || now > to;
 		this.head.style.left = `${this.#scale.x(now) - 1}px`;
+		this.#showRecording();
 		if (!this.overview) return;
 		const percent = (time) => `${100 * time / duration}%`;
 		this.frame.style.left = percent(from);
@@ -252,6 +260,27 @@ class Timeline {
 		const place = duration > span ? from / (duration - span) : 0;
 		this.overview.setAttribute("aria-valuenow", Math.round(100 * place));
 		this.overview.setAttribute("aria-valuetext", this.#period({start: from, stop: to}));
+	}
+
+	record(recording) {
+		this.#recording = recording;
+		this.#showRecording();
+	}
+
+	#showRecording() {
+		const {row, start, colour} = this.#recording ?? {};
+		const end = this.#now;
+		const span = {row, start: Math.min(start, end), stop: Math.max(start, end)};
+		this.#showOver(this.bar, this.#recording && span);
+		this.bar.style.background = colour ?? "";
+	}
+
+	#showOver(element, span) { // an element above the canvas, which need not be drawn again
+		element.hidden = !span || !this.#rows[span.row];
+		if (element.hidden) return;
+		const {left, top, wide, tall} = this.#painter.boxOf(span, this.#rows[span.row].top, this.#options.rowHeight);
+		const place = {left, top, width: Math.max(wide, 0), height: tall};
+		for (const side in place) element.style[side] = `${place[side]}px`;
 	}
 
 	// --- words ----------------------------------------------------------------------------------------------------
@@ -282,9 +311,10 @@ class Timeline {
 
 	// --- what is chosen and visible -------------------------------------------------------------------------------
 
-	select(row, index) {
+	select(row, index, hasHandles = false) {
 		const one = this.#segment({row, index});
 		this.#chosen = one ? {row, index} : null;
+		this.#hasHandles = hasHandles;
 		if (one) this.#reveal(one.start);
 		this.#say();
 		this.draw();
@@ -297,7 +327,7 @@ class Timeline {
 	}
 
 	#choose(row, index, time) { // as a person does
-		this.select(row, index);
+		this.select(row, index, true);
 		const one = this.#segment();
 		if (!one) return;
 		this.seek(time ?? one.start);
@@ -497,12 +527,13 @@ class Timeline {
 		return TimelineTools.find(segments, time);
 	}
 
-	#edgeAt(row, index, across) { // inside the segment alone, so that one can draw right beside it
+	#edgeAt(row, index, across) { // of the segment with handles, and inside it, so that one can draw right beside it
 		const one = this.#segment({row, index});
-		if (!one || !this.#isMovable(row, one)) return null;
+		const isChosen = this.#chosen?.row === row && this.#chosen.index === index;
+		if (!one || !isChosen || !this.#hasHandles || !this.#isMovable(row, one)) return null;
 		const start = this.#scale.x(one.start);
 		const stop = this.#scale.x(one.stop);
-		const grip = Math.min(Timeline.#GRIP, (stop - start) / 4);
+		const grip = Math.min(TimelinePainter.GRIP, (stop - start) / 4);
 		if (across - start <= grip) return {row, index, side: "start"};
 		if (stop - across <= grip) return {row, index, side: "stop"};
 		return null;
@@ -563,13 +594,8 @@ class Timeline {
 		this.#showGhost();
 	}
 
-	#showGhost() { // an element above the canvas, which need not be drawn again
-		const ghost = this.#drag?.ghost;
-		this.ghost.hidden = !ghost || !this.#rows[ghost.row];
-		if (this.ghost.hidden) return;
-		const {left, top, wide, tall} = this.#painter.boxOf(ghost, this.#rows[ghost.row].top, this.#options.rowHeight);
-		const place = {left, top, width: Math.max(wide, 0), height: tall};
-		for (const side in place) this.ghost.style[side] = `${place[side]}px`;
+	#showGhost() {
+		this.#showOver(this.ghost, this.#drag?.ghost);
 	}
 
 	#dragView(at) {
@@ -593,7 +619,13 @@ class Timeline {
 
 	#click(at) {
 		if (at.index >= 0) this.#choose(at.row, at.index, at.time);
-		else if (at.across >= this.#scale.left) this.seek(at.time);
+		else if (at.across >= this.#scale.left) this.#clickBeside(at);
+	}
+
+	#clickBeside({row, time}) {
+		this.select(-1, -1);
+		this.seek(time);
+		this.#options.onSelect?.({row, index: -1});
 	}
 
 	#dropEdge({edge, old}) {

@@ -9,6 +9,7 @@ class TimelinePainter {
 	static #STEPS = [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800]; // seconds between marks
 	static #LETTER = 7; // pixels
 	static STRIP = 18; // pixels: height of the overview
+	static GRIP = 6; // pixels inside a segment: the width of the handle of an edge
 
 	constructor(canvas, scale, {colours, rowHeight, unit}) {
 		this.canvas = canvas;
@@ -20,7 +21,7 @@ class TimelinePainter {
 		this.hatches = new Map();
 	}
 
-	/* view: {height, rows, chosen, hasOverview}. */
+	/* view: {height, rows, chosen, hasHandles, hasOverview}. */
 	paint(view, isPrint) {
 		this.view = view;
 		this.#prepare(isPrint);
@@ -105,10 +106,6 @@ class TimelinePainter {
 		const middle = scale.left ? row.top + this.rowHeight / 2 : row.top - 7;
 		pen.fillStyle = TimelineTools.css(this.ink);
 		pen.fillText(this.fit(row.name, scale.left || scale.width), 3, middle);
-		if (row.hidden) {
-			pen.fillText(this.fit(row.note ?? "", scale.right - scale.left), scale.left + 3, row.top + this.rowHeight / 2);
-			return;
-		}
 		this.#drawSegments(row.segments, row.top, this.rowHeight);
 		if (row.raw) this.#drawSegments(row.raw, row.top + this.rowHeight + 1, 7);
 	}
@@ -279,6 +276,18 @@ class TimelinePainter {
 			pen.strokeStyle = stroke;
 			pen.lineWidth = wide;
 			pen.strokeRect(box.left - around, box.top, box.wide + 2 * around, box.tall);
+		}
+		if (this.view.hasHandles) this.#drawHandles(box);
+	}
+
+	#drawHandles({left, right, wide, top, tall}) {
+		const {pen} = this;
+		const grip = Math.min(TimelinePainter.GRIP, wide / 4);
+		for (const at of [left, right - grip]) {
+			pen.fillStyle = this.accent;
+			pen.fillRect(at, top, grip, tall);
+			pen.fillStyle = TimelineTools.css(this.paper);
+			pen.fillRect(at + grip / 2 - 0.5, top + tall / 3, 1, tall / 3);
 		}
 	}
 }

@@ -52,7 +52,8 @@ def summary(
 ) -> None:
     """Say how long, how often and when each action is done, and how far two labellings agree.
 
-    Files are of any format that the page reads. Background is left out. Agreement, as on the page,
+    Files are of any format that the page reads. Background is left out. What lies between
+    segments counts as background, and shares are of the labelled time. Agreement, as on the page,
     in continuous time: Cohen's kappa and accuracy, F1 at overlaps of 10, 25 and 50 %, the edit
     score, the mean distance of edges in seconds, and the ICC of total times. Kappa depends on the
     duration of the video, which most formats do not hold: give --duration or --video.
@@ -65,16 +66,19 @@ def summary(
       fact-clip summary take.eaf --tier ann --against take.eaf --against-tier bob
     """
     from fact_clip.formats.base import Options
-    from fact_clip_app.budget import time_budget, transitions, write_tables
+    from fact_clip_app.budget import Extent, time_budget, transitions, write_tables
 
     options = Options(tier=tier, unit=unit)
     files = _files(labels)
     read = partial(_read, fps=fps, durations=_durations(files, video, duration))
     recordings = {name: read(name, path, options) for name, path in files.items()}
     parts = {name: recording.parts for name, recording in recordings.items()}
-    seconds = {name: recording.seconds for name, recording in recordings.items()}
+    extents = {}
+    for name, recording in recordings.items():
+        duration_or_none = recording.seconds if recording.has_end else None
+        extents[name] = Extent(recording.labelled, duration_or_none)
     tables: dict[str, list[Json]] = {
-        "time": time_budget(parts, seconds),
+        "time": time_budget(parts, extents),
         "transitions": transitions(parts.values()),
     }
     if against:
@@ -187,6 +191,12 @@ class Recording:
     parts: Sequence[tuple[float, float, str]]  # start, stop and action
     seconds: float  # its duration, or the end of its last segment
     has_end: bool  # whether that is the duration
+    unlabelled: float  # seconds that are marked so
+
+    @property
+    def labelled(self) -> float:
+        """Return the labelled seconds. What lies between segments is background."""
+        return self.seconds - self.unlabelled
 
 
 def _read(
@@ -204,8 +214,8 @@ def _read(
         end = labelling.seconds(labelling.n_frames)
         if end is None:
             raise InputError(path, "labels without times", "give --fps")
-        background = (*labelling.background, BACKGROUND)
-        return Recording(timed_parts(labelling, background), end, has_end=True)
+        parts = timed_parts(labelling, (*labelling.background, BACKGROUND))
+        return _recording(parts, end, has_end=True)
 
     options = replace(options, unit=options.unit or usual_unit(path))
     annotations = file_format.annotations(path, options)
@@ -221,15 +231,26 @@ def _read(
         if span.label not in (annotation.background, BACKGROUND)
     ]
     if annotation.end:
-        return Recording(parts, annotation.end / scale, has_end=True)
+        return _recording(parts, annotation.end / scale, has_end=True)
     last_stop = max((span.stop / scale for span in annotation.spans), default=0.0)
     duration = durations.get(name)
     if duration is None:
-        return Recording(parts, last_stop, has_end=False)
+        return _recording(parts, last_stop, has_end=False)
     if duration < last_stop - 0.5:
         problem = f"segments up to {last_stop:.1f} s of a video of {duration:.1f} s"
         raise InputError(path, problem, "give the duration of this video")
-    return Recording(parts, duration, has_end=True)
+    return _recording(parts, duration, has_end=True)
+
+
+def _recording(
+    parts: Sequence[tuple[float, float, str]], seconds: float, *, has_end: bool
+) -> Recording:
+    """Return the labels of a video, of whose parts some may be marked as unlabelled."""
+    from fact_clip.datasets.labels import UNLABELLED
+
+    labelled = [part for part in parts if part[2] != UNLABELLED]
+    unlabelled = sum(stop - start for start, stop, label in parts if label == UNLABELLED)
+    return Recording(labelled, seconds, has_end, unlabelled)
 
 
 def _agreement(name: str, first: Recording, second: Recording) -> Json:

@@ -1,8 +1,8 @@
 /* The page: three panels, keys, and what lies over them. Names and files of people are shown as text alone. */
 
 import {html, render, useEffect, useState} from "./vendor/preact-htm.js";
-import {Check, Field} from "./controls.js";
-import {Question, Toast} from "./dialogs.js";
+import {Field} from "./controls.js";
+import {confirm, Question, Toast} from "./dialogs.js";
 import {afterSteps, discardRefused, redo, repeatRefused, undo} from "./edits.js";
 import {acceptDrops} from "./files.js";
 import {Help} from "./help.js";
@@ -12,8 +12,8 @@ import * as labelling from "./labelling.js";
 import * as player from "./player.js";
 import {ResultsPanel} from "./results_panel.js";
 import {tried} from "./requests.js";
-import {begin, changeSettings, listUncertainSoon, reopen, showPanel} from "./session.js";
-import {setAnnotator, state, subscribe, update} from "./state.js";
+import {begin, changeSettings, listUncertainSoon, refresh, reopen, showPanel} from "./session.js";
+import {fault, setAnnotator, state, subscribe, update} from "./state.js";
 import {TeachPanel} from "./teach_panel.js";
 
 const PANELS = {label: ["Label", LabelPanel], teach: ["Teach", TeachPanel], results: ["Results", ResultsPanel]};
@@ -23,10 +23,12 @@ function Page() {
 	useEffect(() => subscribe(() => draw((count) => count + 1)), []);
 	if (!state.project) return html`<p class="alone">Loading …</p>`;
 	const [, Panel] = PANELS[state.panel];
+	const isLabelling = state.panel === "label";
 	return html`
 		<a id="skip" href="#timeline" onClick=${skip}>Skip to the timeline</a>
 		<${Header} />
-		<${Panel} />
+		<${LabelPanel} isHidden=${!isLabelling} />
+		${!isLabelling && html`<${Panel} />`}
 		<${Toast} />
 		<${Question} />
 		<${Help} />`;
@@ -46,22 +48,33 @@ function Header() {
 			aria-current=${state.panel === id ? "page" : "false"} onClick=${() => showPanel(id)}>${title}</button>`)}</nav>
 		<p id="note" role="status">${stored()}</p>
 		<${Field} label="Your name" id="annotator" maxlength="80" value=${state.annotator} onChange=${(name) => rename(name.trim())} />
-		<${Check} id="blind" label="Blind" checked=${project.project.blind} onChange=${setBlind}
-			title="Everybody has a track of their own, which others see once all tracks of a video are fully labelled" />
+		<button type="button" id="blind" aria-pressed=${String(project.project.blind)} onClick=${() => tried(askBlind)}
+			title="Everybody sees their own tracks alone">${project.project.blind ? "Blind: on" : "Blind …"}</button>
 	</header>`;
 }
 
 function rename(name) {
 	setAnnotator(name);
-	tried(reopen);
+	tried(async () => {
+		await refresh();
+		await reopen();
+	});
 	listUncertainSoon(); // in a blind project, each person has a list
 }
 
-function setBlind(blind) {
-	return tried(async () => {
-		await changeSettings({blind});
-		await reopen();
-	});
+/** Switch Blind on, or off again, behind a question. */
+async function askBlind() {
+	const {blind, blind_owner: owner} = state.project.project;
+	const {annotator} = state;
+	if (!annotator) return fault("Type your name first. Blind belongs to the person who switches it on.");
+	if (blind && owner && owner !== annotator) return fault(`${owner} has switched Blind on. Only ${owner} can open the project.`);
+	const text = blind ? "Open the project? Everybody sees the labels of all people then, and can compare them."
+		: `Switch Blind on? It is yours, ${annotator}, and only you can open the project again. Until then everybody, you too, sees
+			their own tracks alone, in the timeline, counts, results and files. A track without an owner goes to the person who made
+			its labels; one with labels of several people, or without names, is hidden from all.`;
+	if (!await confirm(text, blind ? "Open the project" : "Switch Blind on")) return;
+	await changeSettings({blind: !blind});
+	await reopen();
 }
 
 function stored() {
@@ -78,6 +91,7 @@ function stored() {
 
 // --- keys --------------------------------------------------------------------------------------
 
+const ONCE = ["mark", "end", "instant", "clicks", "play"]; // held down, these keys do no more than pressed
 const TYPING = "textarea, select, dialog, input:not([type=checkbox], [type=range], [type=file])";
 
 function press(event) {
@@ -90,11 +104,18 @@ function press(event) {
 	const command = commandOf(event);
 	if (command?.id === "help") command.run();
 	else if (!state.video || state.panel !== "label") return;
-	else if (action) afterSteps(() => labelling.give(action.name));
-	else if (command) afterSteps(command.run);
+	else if (action) onCursor((cursor) => labelling.pressClass(action.name, cursor), event);
+	else if (command) onCursor(command.run, event);
 	else return;
 	event.preventDefault();
 	event.stopPropagation(); // the timeline need not hear it again
+}
+
+/** Run what a key does, with the cursor as it was when the key was pressed: an undo may have to end first. */
+function onCursor(run, event) {
+	const cursor = player.cursor();
+	const isHeld = event.repeat && (actionOf(event) || ONCE.includes(commandOf(event).id));
+	if (!isHeld) afterSteps(() => run(cursor));
 }
 
 function pressControl(event) {

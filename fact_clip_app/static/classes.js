@@ -1,20 +1,20 @@
 /* The list of classes: a row each. */
 
 import {html, useState} from "./vendor/preact-htm.js";
-import {Field} from "./controls.js";
+import {Check, Field} from "./controls.js";
 import {confirm, question} from "./dialogs.js";
 import {takenBy} from "./keys.js";
-import {give} from "./labelling.js";
+import {clickClass} from "./labelling.js";
 import {tried} from "./requests.js";
 import {changeActions} from "./session.js";
-import {actionCalled, chosenPart, fault, state, update} from "./state.js";
+import {actionCalled, chosenPart, fault, state, twinOf, update} from "./state.js";
 
 export function Classes() {
 	const {actions} = state.project;
 	const [opened, setOpened] = useState("");
 	return html`<section id="classes" aria-labelledby="classes-title">
 		<h2 id="classes-title">Classes</h2>
-		<p class="hint" hidden=${!actions.length}>Click a class, or press its key: the next segment, and the chosen one, get it.</p>
+		<p class="hint" hidden=${!actions.length}>Press the key of a class where its action begins, and again where it ends. A click on a class is for the mouse: what you draw next, and the segment that you clicked on, get it.</p>
 		<ol id="class-list" aria-label="Classes">
 			${actions.map((action) => html`<${ClassRow} key=${action.name} action=${action}
 				isOpen=${opened === action.name}
@@ -33,7 +33,7 @@ function NewClass({isFirst}) {
 	const add = (names) => tried(async () => {
 		const taken = names.find(actionCalled);
 		if (taken) return fault(`There is a class "${taken}" already.`);
-		if (!names.length) return;
+		if (!names.length || !await isMeant(names)) return;
 		setName(""); // at once, because the next name may be typed while this one is stored
 		await changeActions({do: "add", names});
 		update({pen: names[0]});
@@ -56,6 +56,12 @@ function NewClass({isFirst}) {
 	</form>`;
 }
 
+/** Ask about the first name that is a class already, but for its case. */
+async function isMeant(names) {
+	const other = names.find(twinOf);
+	return !other || confirm(`There is a class "${twinOf(other)}". Add "${other}" as another class?`, "Add");
+}
+
 function linesOf(content) {
 	const lines = content.split("\n").map((line) => line.trim()).filter(Boolean);
 	return [...new Set(lines)];
@@ -74,15 +80,16 @@ const videosOf = (count) => `${count} video${count === 1 ? "" : "s"}`;
 function ClassRow({action, isOpen, onToggle, onRename}) {
 	const {name, count} = action;
 	const {colour, number} = state.project.colours[name] ?? {};
+	const isBackground = state.project.background.includes(name);
 	const isPen = state.pen === name;
 	const isChosen = chosenPart()?.label === name;
 	const style = colour ? {background: colour, color: inkOn(colour)} : {};
 	return html`<li class=${isChosen ? "is-chosen" : ""} data-name=${name}>
-		<button type="button" class="give" aria-pressed=${String(isPen)} onClick=${() => give(name)}
+		<button type="button" class="give" aria-pressed=${String(isPen)} onClick=${() => clickClass(name)}
 			title=${action.description || name}>
 			<span class="sign" style=${style}>${number ?? "–"}</span><span class="name">${name}</span>
 		</button>
-		<span class="count" title="Segments">${count}</span>
+		<span class="count" title=${isBackground ? "Background is not counted" : "Segments"}>${isBackground ? "–" : count}</span>
 		<button type="button" class="more" aria-expanded=${String(isOpen)} aria-label=${`Edit ${name}`} onClick=${onToggle}>⋯</button>
 		${isOpen && html`<${ClassEditor} action=${action} onRename=${onRename} />`}
 	</li>`;
@@ -139,6 +146,8 @@ function ClassEditor({action, onRename}) {
 			<${Field} label="Key" class="class-key" maxlength="2" size="2" value=${action.key.toUpperCase()} onChange=${setKey} />
 			<${Field} label="Colour" class="class-colour" type="color" value=${state.project.colours[name]?.colour ?? "#888888"}
 				onChange=${(paint) => change({paint})} />
+			<${Check} class="class-point" label="Point event" checked=${action.point} onChange=${(point) => change({point})}
+				title="Its key sets a point event: it has a time, but no length" />
 			<button type="button" hidden=${!action.paint} onClick=${() => tried(() => change({paint: ""}))}>Automatic colour</button>
 		</div>
 		<${Field} label="Description" class="class-description" maxlength="2000" value=${action.description}
@@ -155,10 +164,10 @@ function ClassEditor({action, onRename}) {
 /** Change the name of a class; the pen, and a segment that has begun, follow it. */
 async function keepingPen(name, to, change) {
 	const isPen = state.pen === name;
-	await change();
-	if (isPen) update({pen: to});
 	const {recording} = state;
 	if (recording?.label === name) update({recording: {...recording, label: to}});
+	await change();
+	if (isPen) update({pen: to});
 }
 
 /** Move a class by a place. */

@@ -83,7 +83,7 @@ export function afterSteps(run) {
 }
 
 addEventListener("beforeunload", (event) => {
-	if (queue.length) event.preventDefault(); // the browser asks whether to leave
+	if (queue.length || state.recording) event.preventDefault(); // the browser asks whether to leave
 });
 
 // --- what is sent ------------------------------------------------------------------------------
@@ -148,6 +148,7 @@ async function reload() {
 	const {video} = state;
 	if (!video) return;
 	const answer = await ask(videoPath(video.id, viewQuery()));
+	if (!answer.tracks.length) return; // Blind was switched on; the video is opened again
 	const isSetBack = answer.revision < video.revision; // the server has an older copy of the project
 	if (isSetBack && state.video === video && !queue.length) show(answer);
 	else showLater(answer);
@@ -167,7 +168,7 @@ async function refuse({video: id, body}, error) {
 async function showStored(id) {
 	update({video: {...state.video, revision: -1}}); // if this fails, the next event fetches them
 	const answer = await ask(videoPath(id, viewQuery()));
-	if (state.video?.id !== id) return;
+	if (state.video?.id !== id || !answer.tracks.length) return;
 	show(answer);
 	for (const {video, body} of queue.slice(1)) {
 		const track = state.video.tracks.find((candidate) => candidate.id === body?.track);

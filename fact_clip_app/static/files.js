@@ -104,7 +104,7 @@ async function targetOf(file, key, fitting) {
 }
 
 function lookAt(key, video) {
-	const body = {file: key, track: null, name: null, dry: true, annotator: "", browser: BROWSER};
+	const body = {file: key, track: null, name: null, dry: true, annotator: state.annotator, browser: BROWSER};
 	return ask(videoPath(video, "/labels"), "POST", body);
 }
 
@@ -126,7 +126,7 @@ function LoadFields({file, upload: key, first, isFitting}) {
 	const isSeveral = tiers.length > 1;
 	const counts = tiers.map((tier) => `${tier} (${look.tracks[tier]})`).join(", ");
 	const stem = stemOf(file);
-	const current = state.video?.id === id ? state.trackId : video?.tracks[0].id;
+	const current = state.video?.id === id ? state.trackId : video?.tracks[0]?.id;
 	const shown = target || (isSeveral ? "tiers" : `track ${current}`);
 	const videos = state.project.videos.map((one) => [one.id, one.name]);
 	const tracks = (video?.tracks ?? []).map((track) => {
@@ -144,7 +144,8 @@ function LoadFields({file, upload: key, first, isFitting}) {
 		<p><${Select} label="Track" name="target" id="load-target" value=${shown} options=${targets} onChange=${setTarget} /></p>
 		<p hidden=${shown !== "new"}><label>Name of the new track
 			<input name="name" id="load-name" maxlength="200" defaultValue=${stem} /></label></p>
-		<p><label>Labelled by <input name="annotator" maxlength="80" defaultValue=${state.annotator} /></label></p>
+		<p><label>Labelled by <input name="annotator" maxlength="80" defaultValue=${state.annotator}
+			readonly=${state.project.project.blind} /></label></p>
 		<p class="hint" hidden=${!look.classes.length}>New classes: ${look.classes.join(", ")}.</p>
 		<p class="fault" role="alert">${problem}</p>`;
 }

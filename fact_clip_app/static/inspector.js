@@ -1,9 +1,10 @@
 /* The chosen segment, beside the video. */
 
 import {html, useState} from "./vendor/preact-htm.js";
+import {confirm} from "./dialogs.js";
 import {edit} from "./edits.js";
 import {change, clock, frameAt, isInstant, moveEdges, typedSeconds} from "./segments.js";
-import {chosenPart, currentTrack, fault, state} from "./state.js";
+import {chosenPart, currentTrack, fault, state, twinOf} from "./state.js";
 
 const ORIGINS = {
 	drawn: "drawn by hand",
@@ -29,14 +30,20 @@ export function Inspector() {
 		comment: part.comment ?? "",
 	} : {label: "", start: "", stop: "", comment: ""};
 	const shown = isKept ? {...values, ...typed} : values;
-	const apply = (event) => {
-		event.preventDefault();
-		if (part && store(part, shown, typed)) setTyped({});
+	const takeBack = (...names) => setTyped((now) => Object.fromEntries(Object.entries(now).filter(([name]) => !names.includes(name))));
+	const leave = async () => {
+		if (!part || !Object.keys(typed).length) return;
+		const label = await meantLabel(shown.label.trim(), part.label);
+		if (label === null) takeBack("label");
+		else if (store(part, {...shown, label}, typed)) takeBack(...Object.keys(typed));
 	};
-	const field = (name, more) => html`<input id=${name} autocomplete="off" value=${shown[name]}
+	const press = (name) => (event) => {
+		if (event.key === "Escape") takeBack(name);
+	};
+	const field = (name, more) => html`<input id=${name} autocomplete="off" value=${shown[name]} onChange=${leave} onKeyDown=${press(name)}
 		onInput=${(event) => setTyped({...typed, [name]: event.target.value})} ...${more} />`;
-	const names = [...state.project.actions.map(({name}) => name), ...state.project.background];
-	return html`<form id="segment-form" onSubmit=${apply}>
+	const names = allNames();
+	return html`<form id="segment-form" onSubmit=${(event) => event.preventDefault()}>
 		<fieldset id="segment" disabled=${!part}>
 			<legend>Chosen segment</legend>
 			<p class="hint" id="origin">${describe(part)}</p>
@@ -47,10 +54,12 @@ export function Inspector() {
 				<label>End ${field("stop", {inputmode: "decimal"})}</label>
 			</div>
 			<label>Comment ${field("comment", {maxlength: 2000})}</label>
-			<button id="apply" disabled=${!Object.keys(typed).length}>Apply</button>
+			<p class="hint">Stored when you leave a field. Esc takes it back.</p>
 		</fieldset>
 	</form>`;
 }
+
+const allNames = () => [...state.project.actions.map(({name}) => name), ...state.project.background];
 
 /** Return whether a segment is the one of before, of which an edge may have moved. */
 function isSameSegment(before, chosen) {
@@ -64,6 +73,15 @@ function describe(part) {
 	if (part.kind === "draft") return `Draft of the model, ${Math.round(100 * part.confidence)} % sure.`;
 	const by = part.annotator ? `, by ${part.annotator}` : "";
 	return `Label, ${ORIGINS[part.origin]}${by}.`;
+}
+
+/** Return the class that a typed name stands for, after a question where it would be a new one; null: none. */
+async function meantLabel(label, before) {
+	const names = allNames();
+	if (!label || label === before || names.includes(label)) return label;
+	const twin = twinOf(label);
+	if (twin) return await confirm(`There is a class "${twin}". Give it to this segment?`, "Yes") ? twin : null;
+	return await confirm(`There is no class "${label}". Add it?`, "Add the class") ? label : null;
 }
 
 /** Store what was typed; return whether it could be. */

@@ -15,9 +15,9 @@ import {changeVideo, refresh} from "./session.js";
 import {chosenPart, currentTrack, state, update} from "./state.js";
 import {Videos, WhatNext} from "./videos.js";
 
-export function LabelPanel() {
+export function LabelPanel({isHidden}) {
 	const {video, project} = state;
-	return html`<div id="label-panel" class="columns">
+	return html`<div id="label-panel" class="columns" hidden=${isHidden}>
 		<aside class="left">
 			<${Videos} />
 			<${WhatNext} />
@@ -40,8 +40,7 @@ function Empty({count}) {
 		<ol id="steps">
 			<li>Add your videos.</li>
 			<li>Add a class for each action, on the right.</li>
-			<li>Play. Press <kbd>I</kbd> where an action begins and <kbd>O</kbd> where it ends, or drag on the timeline;
-				the key of a class names it.</li>
+			<li>Play. Press the key of a class where its action begins, and again where it ends; or drag on the timeline.</li>
 			<li>Teach: train a model on your labels. It drafts the other videos, and you correct it.</li>
 			<li>Results: save labels for ELAN, BORIS and other tools, time budgets, and how far two people agree.</li>
 		</ol>
@@ -83,7 +82,7 @@ function VideoName({video}) {
 /** The button of a command, with its key. */
 function CommandButton({id, title, ...more}) {
 	const {run} = COMMANDS.find((command) => command.id === id);
-	return html`<button type="button" id=${id} ...${more} onClick=${run}>${title} <kbd>${nameOf(keyOf(id))}</kbd></button>`;
+	return html`<button type="button" id=${id} ...${more} onClick=${() => run()}>${title} <kbd>${nameOf(keyOf(id))}</kbd></button>`;
 }
 
 function PlayBar() {
@@ -103,7 +102,7 @@ function LabelBar({video}) {
 	const part = chosenPart();
 	const {recording, unsent} = state;
 	return html`<div class="bar" role="toolbar" aria-label="Label">
-		<${CommandButton} id="mark" title=${recording ? `Recording "${recording.label}"` : "Begin"} aria-pressed=${String(recording !== null)} />
+		<${CommandButton} id="mark" title="Begin" aria-pressed=${String(recording !== null)} />
 		<${CommandButton} id="end" title="End" disabled=${!recording} />
 		<${CommandButton} id="instant" title="Point" />
 		<${CommandButton} id="clicks" title="Clicks" aria-pressed=${String(state.isClicking)} />
@@ -137,12 +136,12 @@ function TrackBar({video}) {
 		});
 	};
 	const remove = () => tried(() => changeVideo(`/tracks/${track.id}`, "DELETE"));
-	const isRemovable = video.tracks.length > 1 && !track.segments.length && !track.hidden;
+	const isRemovable = video.tracks.length > 1 && !track.segments.length;
 	return html`<div class="bar" id="tracks">
 		<${Select} label="Track" id="track" value=${track.id} options=${video.tracks.map(titled)}
 			onChange=${(id) => update({trackId: Number(id), frame: null})} />
 		<${Check} key=${track.id} id="complete" label="This track is fully labelled (unlabelled parts are background)" checked=${track.complete}
-			disabled=${track.hidden} onChange=${(complete) => change({complete})} />
+			onChange=${(complete) => change({complete})} />
 		<form class="bar" onSubmit=${add}>
 			<input id="track-name" aria-label="Name of a new track" placeholder="New track" maxlength="200" autocomplete="off"
 				value=${name} onInput=${(event) => setName(event.target.value)} />

@@ -36,12 +36,17 @@ export function edgeHere() {
 	return frame === last ? last + 1 : frame;
 }
 
+/** Return the cursor: the frame under it, and the nearest edge. */
+export const cursor = () => ({frame: here(), edge: edgeHere()});
+
+export const pause = () => media?.pause();
+
 export function showFrame(frame) {
 	const {times} = state.video;
 	const place = Math.min(Math.max(frame, 0), times.length - 2);
 	// A moment after the frame begins, so that it is this one that is shown.
 	const moment = canPlay() ? Math.min(0.002, (times[place + 1] - times[place]) / 4) : 0;
-	media?.pause();
+	pause();
 	timeline.seek(times[place] + moment);
 }
 
@@ -73,6 +78,7 @@ export function Video({video}) {
 			media = null;
 		};
 	}, [video.id, video.media]);
+	usePause(state.panel !== "label");
 	const inList = state.project.videos.find(({id}) => id === video.id); // it is fetched more often
 	const reason = isUnplayable ? "Your browser cannot play this video. Everything else works." : REASONS[video.media];
 	return html`<div id="screen" class=${plays ? "" : "silent"}>
@@ -81,7 +87,29 @@ export function Video({video}) {
 			onClick=${togglePlay} onError=${() => setUnplayable(true)}></video>`}
 		${(!plays || isUnplayable) && html`<p id="silent" role="status">${reason}</p>`}
 		<${JobLine} job=${inList?.conversion} title="Converting" name=${video.name} />
+		${state.recording && html`<${Chip} recording=${state.recording} />`}
 	</div>`;
+}
+
+/** Pause while another panel is open, and go on when this one is again. */
+function usePause(isAway) {
+	const wasPlaying = useRef(false);
+	useEffect(() => {
+		const isPlaying = media !== null && !media.paused;
+		if (!isAway && wasPlaying.current) togglePlay();
+		wasPlaying.current = isAway && isPlaying;
+		if (isAway) pause();
+	}, [isAway]);
+}
+
+/** What is recorded, and how long it lasts. */
+function Chip({recording}) {
+	useTicks();
+	const {times} = state.video;
+	const seconds = Math.abs(times[here()] - times[recording.start]);
+	const colour = state.project.colours[recording.label]?.colour;
+	return html`<p id="chip" role="status"><span class="dot" style=${colour ? {background: colour} : {}}></span>
+		${recording.label ?? `${state.pen}?`} <output>${Timeline.clock(seconds, 0).padStart(4, "0:0")}</output></p>`;
 }
 
 /** Draw a component again and again, since the cursor moves by itself. */
@@ -122,9 +150,7 @@ function rowsOf(video) {
 	});
 	const rows = video.tracks.map((track) => ({
 		name: track.name,
-		editable: !track.hidden,
-		hidden: track.hidden,
-		note: "hidden until all tracks are marked as fully labelled",
+		editable: true,
 		segments: partsOf(video, track).map(inSeconds),
 	}));
 	if (video.drafts.length) {
@@ -138,7 +164,18 @@ function selected({row, index}) {
 	const track = state.video.tracks[row];
 	if (!track) return update({frame: null}); // the row of the prediction
 	const part = partsOf(state.video, track)[index];
-	update({trackId: track.id, frame: part?.start ?? null});
+	update({trackId: track.id, frame: part?.start ?? null, isPicked: true});
+}
+
+/* Where the timeline was when its video was drawn again, as it is once a film is converted. */
+let lastView = null; // {id, time, from, to, speed}
+
+/** Show the open video as it was shown before. */
+function restoreView(id) {
+	if (lastView?.id !== id) return;
+	timeline.zoom(lastView.from, lastView.to);
+	timeline.seek(lastView.time);
+	timeline.speed(lastView.speed);
 }
 
 export function TimelineView({video, onEdit, onDraw}) {
@@ -166,7 +203,10 @@ export function TimelineView({video, onEdit, onDraw}) {
 		});
 		selection.current = "";
 		update({isLooping: false});
+		restoreView(video.id);
+		const film = media;
 		return () => {
+			lastView = {id: video.id, time: timeline.time, ...timeline.range, speed: film?.playbackRate ?? 1};
 			timeline.destroy();
 			timeline = null;
 		};
@@ -181,11 +221,20 @@ export function TimelineView({video, onEdit, onDraw}) {
 		const parts = partsOf(state.video, currentTrack());
 		const index = chosenIndex(parts);
 		const part = parts[index];
-		const key = part ? `${row} ${part.start} ${part.stop} ${part.label}` : "";
-		if (key !== selection.current) timeline.select(part ? row : -1, index);
+		const key = part ? `${row} ${part.start} ${part.stop} ${part.label} ${state.isPicked}` : "";
+		if (key !== selection.current) timeline.select(part ? row : -1, index, state.isPicked);
 		selection.current = key;
 	});
+	useLayoutEffect(() => timeline.record(recordingOf(state.video)));
 	return html`<div id="timeline" ref=${box}></div>`;
+}
+
+/** Return what the timeline shows of the segment that has begun, or null. */
+function recordingOf(video) {
+	const {recording} = state;
+	const row = video.tracks.findIndex(({id}) => id === recording?.trackId);
+	if (row < 0) return null;
+	return {row, start: video.times[recording.start], colour: state.project.colours[recording.label]?.colour};
 }
 
 /** Draw the rows as they are on the server, where a drag was refused. */

@@ -11,7 +11,7 @@ export function ResultsPanel() {
 	const {project, video} = state;
 	const people = [...new Set(project.videos.flatMap(({annotators}) => annotators))].sort();
 	const [annotator, setAnnotator] = useState("");
-	const filter = annotator ? {annotator} : {};
+	const filter = {viewer: state.annotator, ...annotator ? {annotator} : {}};
 	if (!project.videos.length) return html`<main id="results-panel" class="page"><p class="hint">Add videos first.</p></main>`;
 	return html`<main id="results-panel" class="page">
 		${people.length > 0 && html`<${Select} label="Labels of" id="by" value=${annotator} options=${[["", "everybody"], ...asPairs(people)]}
@@ -59,11 +59,13 @@ function Save({filter}) {
 // --- time budget -------------------------------------------------------------------------------
 
 const HEAD = {
-	video: "Video", label: "Class", seconds: "Seconds", share: "%", count: "Count", mean: "Mean (s)", deviation: "SD (s)", first: "First (s)",
+	video: "Video", label: "Class", seconds: "Seconds", share: "% of labelled", labelled: "Labelled", count: "Count", mean: "Mean (s)", deviation: "SD (s)", first: "First (s)",
 };
 
-function cell(key, value) {
+function cell(key, row) {
+	const value = row[key];
 	if (value === null || value === undefined) return "–";
+	if (key === "labelled") return `${value.toFixed(1)} of ${row.duration.toFixed(1)} s labelled`;
 	return ["video", "label", "count"].includes(key) ? String(value) : value.toFixed(2);
 }
 
@@ -104,7 +106,7 @@ function Budget({filter}) {
 		<div class="wide scroll"><table id="budget-table" hidden=${!rows.length}>
 			<thead><tr>${Object.values(HEAD).map((title) => html`<th scope="col">${title}</th>`)}</tr></thead>
 			<tbody>${rows.map((row) => html`<tr key=${`${row.video} ${row.label}`}>
-				${Object.keys(HEAD).map((key) => html`<td>${cell(key, row[key])}</td>`)}</tr>`)}</tbody>
+				${Object.keys(HEAD).map((key) => html`<td>${cell(key, row)}</td>`)}</tr>`)}</tbody>
 		</table></div>
 	</section>`;
 }
@@ -123,7 +125,7 @@ function Plots({filter}) {
 	const [problem, setProblem] = useState(false);
 	const query = new URLSearchParams(filter);
 	const path = (format) => `/api/plots/${name}.${format}?${query}`;
-	const source = `${path("svg")}${query.size ? "&" : ""}of=${encodeURIComponent(state.project.stamp)}`;
+	const source = `${path("svg")}&of=${encodeURIComponent(state.project.stamp)}`;
 	useEffect(() => setProblem(false), [source]);
 	const save = (format) => tried(() => download(path(format)));
 	return html`<section aria-labelledby="plots-title">
@@ -164,9 +166,10 @@ function Compare({people}) {
 	const compare = () => tried(async () => {
 		await refresh();
 		const labels = labelsKey();
+		const pair = {first: left, second: right};
 		const result = isAll
-			? await ask(`/api/agreement?${new URLSearchParams({first: left, second: right})}`)
-			: await ask(videoPath(video.id, "/compare"), "POST", {first: left, second: right});
+			? await ask(`/api/agreement?${new URLSearchParams({...pair, annotator: state.annotator})}`)
+			: await ask(videoPath(video.id, "/compare"), "POST", {...pair, annotator: state.annotator});
 		setGiven({...result, question, labels});
 	});
 	const load = (files) => tried(async () => {

@@ -1,12 +1,13 @@
 /* The project and the open video, kept equal to what the server has. */
 
 import {afterEdits, isStale, reloadLater, showLater} from "./edits.js";
+import {renameRecording, settleRecording} from "./labelling.js";
 import {ask, listen, tried, videoPath, viewQuery} from "./requests.js";
-import {BROWSER, state, update} from "./state.js";
+import {BROWSER, fault, state, update} from "./state.js";
 
 /** Fetch the state of the project. */
 export async function refresh() {
-	accept(await ask("/api/state"));
+	accept(await ask(`/api/state${viewQuery()}`));
 }
 
 /** Show a state of the project. */
@@ -14,6 +15,8 @@ export function accept(project) {
 	const names = project.actions.map(({name}) => name);
 	const pen = names.includes(state.pen) ? state.pen : names[0] ?? "";
 	update({project, pen});
+	const {recording} = state;
+	if (recording?.label && !names.includes(recording.label)) renameRecording();
 	document.title = titleOf(project, state.video);
 }
 
@@ -23,23 +26,38 @@ function titleOf(project, video) {
 
 let openings = 0; // only the last one shows its video
 let openingId = null; // of that video
+let wasBlind = false; // when it was opened
 
 /** Open a video, at a frame if one is named. */
 export async function open(id, frame = null) {
+	if (id !== state.video?.id && !await settleRecording()) return;
 	openings += 1;
 	openingId = id;
 	const opening = openings;
 	await new Promise(afterEdits);
 	const fetched = await ask(videoPath(id, viewQuery()));
 	if (opening !== openings) return;
-	const needsTrack = state.project.project.blind && state.annotator && !ownTrack(fetched);
+	wasBlind = state.project.project.blind;
+	const needsTrack = wasBlind && state.annotator && !ownTrack(fetched);
 	const video = needsTrack ? {...fetched, ...await claimTrack(fetched)} : fetched;
 	if (opening !== openings) return;
+	if (!video.tracks.length) {
+		close();
+		return fault("Blind is on: type your name at the top. You see your own tracks then.");
+	}
 	const trackId = (ownTrack(video) ?? video.tracks[0]).id;
 	const isOutdatedAnswer = isStale(video);
-	update({video, trackId, frame, recording: null, shownDrafts: draftsKey(id)});
+	update({video, trackId, frame, recording: keptRecording(video), shownDrafts: draftsKey(id)});
 	if (isOutdatedAnswer) reloadLater();
 	document.title = titleOf(state.project, video);
+}
+
+/** Return the segment that has begun, if the person may still end it in a video that is opened again. */
+function keptRecording(video) {
+	const {recording} = state;
+	const isKept = video.tracks.some((track) => track.id === recording?.trackId);
+	if (recording && !isKept) fault(`The recording of "${recording.label ?? state.pen}" was dropped: its track is not yours.`);
+	return isKept ? recording : null;
 }
 
 /** Stay with the open video, though another one is being opened. */
@@ -47,22 +65,34 @@ export function stay() {
 	if (openingId !== state.video?.id) openings += 1;
 }
 
-const ownTrack = ({tracks}) => tracks.find(({annotator}) => annotator && annotator === state.annotator);
+/** Return the track of the person. In a blind project, labels that are shown are their own. */
+function ownTrack({tracks}) {
+	const isOwn = ({annotator, segments}) => annotator ? annotator === state.annotator : wasBlind && segments.length;
+	return tracks.find(isOwn);
+}
 
 /** Give the person a track of their own: an empty one without an owner, or a new one. */
-function claimTrack({id, tracks}) {
+async function claimTrack({id, tracks}) {
 	const {annotator} = state;
-	const free = tracks.find((track) => !track.annotator && !track.segments.length);
-	const path = videoPath(id, free ? `/tracks/${free.id}` : "/tracks");
-	return ask(path + viewQuery(), free ? "PATCH" : "POST", free ? {annotator} : {name: annotator, annotator});
+	const free = tracks.find((track) => !track.annotator);
+	const add = () => ask(videoPath(id, "/tracks") + viewQuery(), "POST", {name: annotator, annotator});
+	if (!free) return add();
+	try {
+		return await ask(videoPath(id, `/tracks/${free.id}`) + viewQuery(), "PATCH", {annotator});
+	} catch (error) {
+		if (error.status === 403) return add(); // somebody has claimed it a moment ago
+		throw error;
+	}
 }
 
 /** Open the video again after the person, or what they may see, has changed. */
 export async function reopen() {
-	if (state.video) await open(state.video.id, state.frame);
+	const id = state.video?.id ?? openingId;
+	if (state.project.videos.some((video) => video.id === id)) await open(id, state.frame);
 }
 
 export function close() {
+	if (state.recording) fault("The video was removed, and what was recorded in it was dropped.");
 	update({video: null, trackId: null, frame: null, recording: null});
 	document.title = titleOf(state.project, null);
 }
@@ -107,6 +137,7 @@ async function catchUpVideo() {
 	if (!video) return;
 	const current = project.videos.find(({id}) => id === video.id);
 	if (!current) return close(); // somebody has removed it
+	if (project.project.blind !== wasBlind) return reopen();
 	const key = draftsKey(video.id);
 	const isChanged = key !== state.shownDrafts;
 	if (!isChanged && (current.revision === video.revision || state.unsent)) return;
@@ -166,6 +197,6 @@ export function changeActions(body) {
 }
 
 export async function changeSettings(body) {
-	accept(await ask("/api/settings", "POST", body));
+	accept(await ask("/api/settings", "POST", {...body, annotator: state.annotator}));
 	await catchUpVideo();
 }

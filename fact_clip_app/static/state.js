@@ -16,8 +16,9 @@ export const state = {
 	shownDrafts: "", // tells which drafts the open video has, see session.js
 	trackId: null, // the current track
 	frame: null, // the chosen segment is the one that covers this frame of the current track
+	isPicked: false, // whether a person chose that segment; one that was just made is shown, but not picked
 	pen: "", // the class that the next segment gets
-	recording: null, // {start, label} of the segment that has begun
+	recording: null, // the segment that has begun, see labelling.js
 	isLooping: false,
 	isClicking: false, // whether the key of a class sets a point event
 	unsent: 0, // edits that the server has not stored yet
@@ -81,9 +82,16 @@ export function currentTrack() {
 /** Return the action of a name, or undefined. */
 export const actionCalled = (name) => state.project.actions.find((action) => action.name === name);
 
+/** Return the class that a name equals but for its case, or undefined. */
+export function twinOf(name) {
+	return state.project.actions.map((action) => action.name).find((other) => {
+		return other !== name && other.toLowerCase() === name.toLowerCase();
+	});
+}
+
 /** Return what a track shows: its labels, and on the first track drafts between them. */
 export function partsOf(video, track) {
-	const hasDrafts = video.tracks[0] === track && !track.complete && !track.hidden;
+	const hasDrafts = video.tracks[0] === track && !track.complete;
 	return overlay(track.segments, hasDrafts ? video.drafts : []);
 }
 

@@ -36,12 +36,12 @@ function Train() {
 	const train = (teach) => tried(async () => {
 		const unlabelled = await askUnlabelled(trackName, true);
 		if (!unlabelled) return;
-		await ask("/api/train", "POST", {minutes, track: trackName, teach, unlabelled});
+		await ask("/api/train", "POST", {minutes, track: trackName, teach, unlabelled, annotator: state.annotator});
 		await refresh();
 	});
 	const save = () => tried(async () => {
 		const answers = await askUnlabelled(trackName, false);
-		if (answers) await download(`/api/export/training?${new URLSearchParams({track: trackName, ...answers})}`);
+		if (answers) await download(`/api/export/training?${new URLSearchParams({track: trackName, ...answers, annotator: state.annotator})}`);
 	});
 	const cancel = () => tried(async () => {
 		await ask("/api/train", "DELETE");
@@ -78,7 +78,7 @@ const UNLABELLED = {
 
 /** Ask what the unlabelled parts of videos are: of each one, or of all together. Null: the person cancelled. */
 export async function askUnlabelled(track, isEach) {
-	const {videos} = await ask(`/api/train?${new URLSearchParams({track})}`);
+	const {videos} = await ask(`/api/train?${new URLSearchParams({track, annotator: state.annotator})}`);
 	if (!videos.length) return {};
 	const lines = videos.map(({name, labelled_to: to, duration}) => {
 		return `${name} is labelled to ${to.toFixed(0)} s of ${duration.toFixed(0)} s.`;
@@ -165,11 +165,11 @@ function TrainingSet() {
 	const [onlyMine, setOnlyMine] = useState(false);
 	const [epochs, setEpochs] = useState(20);
 	const add = () => tried(async () => {
-		const answer = await ask(`/api/videos/${video.id}/training-set`, "POST", {only_corrected: onlyMine});
+		const answer = await ask(`/api/videos/${video.id}/training-set`, "POST", {only_corrected: onlyMine, annotator: state.annotator});
 		say(`Added to ${answer.folder} as ${answer.name}.`);
 	});
 	const adapt = () => tried(async () => {
-		const {command} = await ask("/api/adapt", "POST", {epochs});
+		const {command} = await ask("/api/adapt", "POST", {epochs, annotator: state.annotator});
 		say(`The same on the command line: ${command}`);
 		await refresh();
 	});

@@ -12,6 +12,7 @@ import threading
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -274,6 +275,48 @@ def by_keys(page, *segments: tuple[str, int, int]) -> None:
         page.keyboard.press("i")
         at(page, stop / FPS)
         page.keyboard.press("o")
+    settled(page)
+
+
+@dataclass
+class Hand:
+    """A person who presses keys while a film plays: (seconds of the film, key) in order of time."""
+
+    page: object
+    presses: list[tuple[float, str]]
+
+    def play(self, speed: float) -> None:
+        """Play the film from its start."""
+        self.page.keyboard.press("Escape")
+        at(self.page, 0)
+        self.page.evaluate(f"document.querySelector('video').playbackRate = {speed}")
+        self.page.locator("#timeline canvas").focus()
+        self.page.keyboard.press("Space")
+
+    def act(self) -> bool:
+        """Press the keys that are due; return whether some are left."""
+        script = (
+            "(() => { const video = document.querySelector('video'); return video.ended ? 1e9 : video.currentTime; })()"
+        )
+        now = self.page.evaluate(script)
+        while self.presses and self.presses[0][0] <= now:
+            self.page.keyboard.press(self.presses.pop(0)[1])
+        return bool(self.presses)
+
+
+def while_playing(page, *segments: tuple[str, int, int], speed: float = 2) -> None:
+    """Label while the film plays, by a key at each change; segments are (key, start, stop) in pictures."""
+    presses = []
+    for number, (key, start, stop) in enumerate(segments):
+        presses.append((start / FPS, key))
+        follows = number + 1 < len(segments) and segments[number + 1][1] == stop
+        if not follows:
+            presses.append((stop / FPS, key))
+    hand = Hand(page, presses)
+    hand.play(speed)
+    while hand.act():
+        page.wait_for_timeout(5)
+    page.evaluate("document.querySelector('video').pause()")
     settled(page)
 
 

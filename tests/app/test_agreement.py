@@ -170,3 +170,16 @@ def test_folders_are_compared_by_the_names_of_their_files(tmp_path, capsys):
     files = [f"{a}/x.csv", f"{a}/y.csv"]
     refused_line((main(["summary", *files, "--against", f"{b}/x.csv"]), *capsys.readouterr()), "--against")
     refused_line((main(["summary", *files, "--video", f"{b}/x.csv"]), *capsys.readouterr()), "--video")
+
+
+def test_shares_of_files_are_of_the_labelled_time_and_say_so(tmp_path, capsys):
+    (tmp_path / "a.txt").write_text("stir\n" * 20 + "background\n" * 20 + "?\n" * 35)
+    (tmp_path / "b.csv").write_text("start,stop,label\n0,10,stir\n10,12,background\n12,20,?\n")
+    assert main(["summary", str(tmp_path / "a.txt"), str(tmp_path / "b.csv"), "--fps", "1", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["time"]
+    kept = ("video", "label", "share", "labelled", "duration")
+    assert [tuple(row[key] for key in kept) for row in rows] == [
+        ("a", "stir", 50.0, 40.0, 75.0),
+        ("b", "stir", pytest.approx(100 * 10 / 12), 12.0, None),
+        ("all", "stir", pytest.approx(100 * 30 / 52), 52.0, None),
+    ]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fact_clip_app.budget import (
+    Extent,
     Pair,
     boundary_distance,
     duration_icc,
@@ -24,18 +25,31 @@ B = [(1.0, 2.0, "pour")]
 
 
 def test_a_row_for_each_video_and_action_and_for_all():
-    rows = time_budget({"a": A, "b": B}, {"a": 10.0, "b": 10.0})
+    rows = time_budget({"a": A, "b": B}, dict.fromkeys("ab", Extent(10.0, 10.0)))
     values = [tuple(row.values()) for row in rows]
-    assert values[0] == ("a", "stir", 6.0, 60.0, 2, 3.0, pytest.approx(2**0.5), 0.0)
-    assert values[1] == ("a", "pour", 1.0, 10.0, 1, 1.0, None, 2.0)
+    assert values[0] == ("a", "stir", 6.0, 60.0, 10.0, 10.0, 2, 3.0, pytest.approx(2**0.5), 0.0)
+    assert values[1] == ("a", "pour", 1.0, 10.0, 10.0, 10.0, 1, 1.0, None, 2.0)
     assert values[3:] == [
-        ("all", "stir", 6.0, 30.0, 2, 3.0, pytest.approx(2**0.5), None),
-        ("all", "pour", 2.0, 10.0, 2, 1.0, 0.0, None),
+        ("all", "stir", 6.0, 30.0, 20.0, 20.0, 2, 3.0, pytest.approx(2**0.5), None),
+        ("all", "pour", 2.0, 10.0, 20.0, 20.0, 2, 1.0, 0.0, None),
     ]
     assert transitions([A, B]) == [
         {"from": "stir", "to": "pour", "count": 1},
         {"from": "pour", "to": "stir", "count": 1},
     ]
+
+
+def test_shares_are_of_the_labelled_time():
+    rows = time_budget({"a": A, "b": B}, {"a": Extent(9.0, 75.0), "b": Extent(3.0, None)})
+    assert [(row["share"], row["labelled"], row["duration"]) for row in rows] == [
+        (pytest.approx(100 * 6 / 9), 9.0, 75.0),
+        (pytest.approx(100 / 9), 9.0, 75.0),
+        (pytest.approx(100 / 3), 3.0, None),
+        (50.0, 12.0, None),
+        (pytest.approx(100 * 2 / 12), 12.0, None),
+    ]
+    (row,) = time_budget({"instants": [(1.0, 1.0, "blink")]}, {"instants": Extent(0.0, 10.0)})
+    assert (row["share"], row["count"]) == (0.0, 1)
 
 
 def test_tables_are_written_and_names_are_no_formulas(tmp_path):

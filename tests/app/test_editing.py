@@ -90,7 +90,7 @@ def test_features_are_segmented_as_in_python(user, text_run, rows):
     assert segments(found["drafts"]) == of(expected)
     assert [each["confidence"] for each in found["drafts"]] == pytest.approx([each.confidence for each in expected])
     assert found["times"] == pytest.approx(np.arange(expected.n_frames + 1) / 15, abs=1e-4)
-    assert (found["media"], found["background"]) == (None, ["no action"])
+    assert (found["media"], found["background"]) == (None, ["no action", "background"])
 
 
 def test_names_change_the_result_at_once(user, text_run, rows):
@@ -451,7 +451,7 @@ def test_a_hidden_track_gets_no_drafts_and_no_edits(user, rows):
     tracks = user.ask("GET", f"/api/videos/{video}")["tracks"]
     path = f"/api/videos/{video}"
     user.ask("PATCH", f"{path}/tracks/{tracks[0]['id']}", json={"annotator": "Anna"})
-    user.ask("POST", "/api/settings", json={"blind": True})
+    user.ask("POST", "/api/settings", json={"blind": True, "annotator": "Anna"})
     edit = {"track": tracks[0]["id"], "removed": [], "added": [{"start": 3, "stop": 9, "label": "stir"}]}
     segments = {"track": edit["track"], "revision": None, "segments": edit["added"]}
     for name, count in (("Anna", 1), ("Bernd", 0)):

@@ -77,8 +77,8 @@ def test_an_edit_stores_the_change_alone(two):
     shown = anna.ask("GET", f"/api/videos/{video}", params=ANNA)
     assert main(shown) == [(3, 12, "groom"), (20, 25, "eat")]
     (row,) = shown["tracks"]
-    facts = [row[key] for key in ("name", "revision", "complete", "annotator", "hidden")]
-    assert facts == ["main", 2, False, "", False]
+    facts = [row[key] for key in ("name", "revision", "complete", "annotator")]
+    assert facts == ["main", 2, False, ""]
     assert (shown["undo"], shown["redo"], shown["progress"]) == ("change groom", None, "started")
     assert anna.ask("GET", f"/api/videos/{video}")["undo"] is None  # of another browser
     state = anna.ask("GET", "/api/state")
@@ -403,37 +403,6 @@ def test_a_training_looks_at_the_track_that_it_uses(opened, rows, workbench):
     assert asked["second"] == []
 
 
-def test_in_a_blind_project_the_labels_of_others_are_hidden(two):
-    anna, bernd, video = two
-    shown = anna.ask("PATCH", f"/api/videos/{video}/tracks/1", json={"annotator": "Anna"})
-    anna.ask("POST", f"/api/videos/{video}/tracks", json={"name": "second", "annotator": "Bernd"})
-    first, second = [row["id"] for row in anna.ask("GET", f"/api/videos/{video}")["tracks"]]
-    edit(anna, video, ANNA, [part(3, 9, "groom")], track=first)
-    edit(bernd, video, BERND, [part(4, 9, "eat")], track=second)
-    assert anna.ask("POST", "/api/settings", json={"blind": True})["project"]["blind"] is True
-
-    def visible(person):
-        shown = anna.ask("GET", f"/api/videos/{video}", params=person)
-        return [(row["hidden"], len(row["segments"])) for row in shown["tracks"]]
-
-    assert visible(ANNA) == [(False, 1), (True, 0)]
-    assert visible(BERND) == [(True, 0), (False, 1)]
-    assert visible({}) == [(True, 0), (True, 0)]
-    sides = {"first": "annotator Anna", "second": "annotator Bernd"}
-    name = anna.ask("GET", "/api/state")["videos"][0]["name"]
-    for how in (
-        ("GET", "/api/agreement", 409, {"params": sides}),
-        ("POST", f"/api/videos/{video}/compare", 409, {"json": sides}),
-    ):
-        assert anna.ask(*how[:3], **how[3])["error"].startswith(f"{name}: ")
-    anna.ask("PATCH", f"/api/videos/{video}/tracks/{first}", json={"complete": True})
-    assert visible(ANNA) == [(False, 1), (True, 0)]
-    shown = anna.ask("PATCH", f"/api/videos/{video}/tracks/{second}", json={"complete": True})
-    assert visible(ANNA) == [(False, 1), (False, 1)]
-    assert shown["complete"]
-    assert anna.ask("GET", "/api/agreement", params=sides)["figures"]
-
-
 def test_a_label_file_goes_where_the_person_says(two, tmp_path):
     anna, _, video = two
     edit(anna, video, ANNA, [part(3, 9, "groom")])
@@ -527,34 +496,45 @@ def test_agreement_over_all_videos_by_hand(opened, tmp_path):
 # --- the store ---------------------------------------------------------------------------------------------------
 
 
-def test_an_old_project_opens_with_everything(tmp_path):
+def test_a_project_of_65cbe1a4_opens_with_everything(tmp_path):
     (tmp_path / "p").mkdir()
     with closing(sqlite3.connect(tmp_path / "p" / DATABASE)) as base:
-        base.executescript((Path(__file__).parent / "version_1.sql").read_text())
+        base.executescript((Path(__file__).parent / "version_2.sql").read_text())
     project = Project(tmp_path / "p")
     history = History(project)
     assert project.token == "token of a test"
     assert project.setting("adjust") == {"gamma": 1.0}
     assert project.actions() == [
-        Action("groom", 0, "b"), Action("eat", 1, "2"), Action("dig", 2, "3", "with paws"), Action("sit", 3, "1"),
-    ]  # fmt: skip
+        Action("groom", 0, "b"),
+        Action("eat", 1, "1"),
+        Action("dig", 2, "2", "with paws"),
+        Action("rest", 3, "3", paint="#aa00bb"),
+    ]
     first, second = project.videos()
-    assert [(video.name, video.complete, video.revision) for video in (first, second)] == [
-        ("mouse_01", True, 2), ("mouse_02", False, 3),
-    ]  # fmt: skip
+    facts = project.label_facts()
+    assert (first.name, facts[first.id].is_complete, first.revision) == ("mouse_01", True, 3)
+    assert (second.name, facts[second.id].is_complete, second.revision) == ("mouse_02", False, 2)
     (track,) = project.labelled_tracks(first.id)
-    assert track.segments == [Label(0, 3, "groom", "drawn", "", "Anna"), Label(5, 6, "eat", "corrected", "", "Bernd")]
-    assert track.complete
-    assert [(track.name, track.complete, track.segments) for track in project.labelled_tracks(second.id)] == [
-        ("main", False, []), ("left", False, [Label(2, 2, "dig", "drawn", "", "Anna")]),
-    ]  # fmt: skip
-    assert project.runs()["model-1"][1] == {"after": 1}
-    history.step(first.id, Person(), back=True)
-    assert labels_of(project, track.id)[1] == Label(4, 5, "eat", "imported", "why?", "Anna")
-    history.step(second.id, Person(), back=False)
-    assert [label.label for label in project.labelled_tracks(second.id)[0].segments] == ["sit"]
+    groom = Label(0, 3, "groom", "drawn", "", "Anna")
+    assert track.segments == [groom, Label(5, 6, "eat", "corrected", "", "Bernd")]
+    main, left = project.labelled_tracks(second.id)
+    assert (main.name, main.segments, main.annotator) == ("main", [], "")
+    assert (left.name, left.annotator) == ("left", "Bernd")
+    assert left.segments == [Label(2, 2, "dig", "drawn", "", "Anna")]
+    history.step(first.id, Person("two", "Bernd"), back=True)
+    assert labels_of(project, track.id) == [groom, Label(4, 5, "eat", "imported", "why?", "Anna")]
+    history.step(first.id, Person("one", "Anna"), back=True)  # the class was renamed last
+    assert [action.name for action in project.actions()] == ["groom", "eat", "dig", "sit"]
     project.close()
     assert len(Project(tmp_path / "p").videos()) == 2  # a second time
+
+
+def test_a_project_that_is_too_old_is_refused(tmp_path):
+    (tmp_path / "p").mkdir()
+    with closing(sqlite3.connect(tmp_path / "p" / DATABASE)) as base:
+        base.execute("PRAGMA user_version = 1")
+    with refused(tmp_path / "p"):
+        Project(tmp_path / "p")
 
 
 def test_an_edit_of_a_long_track_in_a_large_project_is_stored_at_once(opened, tmp_path):
@@ -582,11 +562,11 @@ def test_a_locked_database_is_not_a_full_disk(user, monkeypatch):
     store.execute("PRAGMA busy_timeout = 50")
     with closing(sqlite3.connect(store.folder / DATABASE, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        answer = user.client.post("/api/settings", json={"blind": True})
+        answer = user.client.post("/api/settings", json={"adjust": {"gamma": 1.0}})
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
         assert json.loads(answer.text)["error"] == "not stored (database is locked); try again"
         other.execute("COMMIT")
-    user.ask("POST", "/api/settings", json={"blind": True})
+    user.ask("POST", "/api/settings", json={"adjust": {"gamma": 1.0}})
 
 
 def test_a_file_that_is_no_label_file_of_a_track_is_refused(tmp_path):

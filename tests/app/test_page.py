@@ -121,6 +121,7 @@ def test_from_an_upload_to_an_adapted_model(bench, browser, tmp_path):
         keys = {action["name"]: action["key"] for action in asked(page, "/api/state")["actions"]}
         by_keys(page, (keys[NEW], 75, 165))
         assert labels(page) == [(75, 165, NEW)]
+        page.mouse.click(*place(page, 8.0))
         dragged(page, place(page, 5.06), place(page, 6.0))
         ((start, stop, name),) = labels(page)
         assert abs(start - 90) <= 1

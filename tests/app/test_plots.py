@@ -53,13 +53,67 @@ def test_plots_name_what_they_show(user):
         assert name in ethogram
     assert not any("empty" in word for word in ethogram)
     budget = words(user, "budget")
-    assert budget[-1] == f"{100 * 14 / 60:.1f} %" or f"{100 * 14 / 60:.1f} %" in budget
-    assert f"{100 * 4 / 60:.1f} %" in budget
+    assert f"{100 * 14 / 22:.1f} %" in budget
+    assert f"{100 * 4 / 22:.1f} %" in budget
+    assert "total time (s); % of the labelled time, 22.0 of 60.0 s" in budget
     matrix = words(user, "transitions")
     assert (matrix.count("groom"), matrix.count("$eat$"), matrix.count("blink")) == (2, 2, 2)
     assert NASTY not in matrix
     assert matrix.count("1") == 3  # groom to eat, eat to groom, groom to blink
     assert {"first run", "second run", "time that is right"} <= set(words(user, "learning"))
+
+
+def test_shares_are_of_the_labelled_time_in_all_tables(user):
+    """A video that is labelled in part, one that is complete, and both together."""
+    one, two, _ = (video["id"] for video in user.ask("GET", "/api/state")["videos"])
+    track = user.ask("GET", f"/api/videos/{two}")["tracks"][0]["id"]
+    user.ask("PATCH", f"/api/videos/{two}/tracks/{track}", json={"complete": True})
+    rows = user.ask("GET", "/api/summary")["time"]
+    kept = ("share", "labelled", "duration")
+    shares = {(row["video"], row["label"]): tuple(row[key] for key in kept) for row in rows}
+    assert shares["one, main", "groom"] == (pytest.approx(100 * 7 / 11), 11.0, 20.0)
+    assert shares["two", NASTY] == (20.0, 20.0, 20.0)
+    assert shares["all", "groom"] == (pytest.approx(100 * 14 / 38), 38.0, 60.0)
+    table = user.client.get("/api/summary", params={"format": "csv"}).text.splitlines()
+    assert table[0] == "video,label,seconds,share,labelled,duration,count,mean,deviation,first"
+    assert table[1].startswith('"one, main",groom,7.0,63.636,11.0,20.0,2,')
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.load_workbook(io.BytesIO(user.client.get("/api/summary", params={"format": "xlsx"}).content))
+    header, first, *_ = book["time"].values
+    assert dict(zip(header, first, strict=True))["labelled"] == 11
+    assert f"{100 * 14 / 38:.1f} %" in words(user, "budget")
+    user.label(one, (0, 10, "groom"), (10, 20, "background"))
+    rows = user.ask("GET", "/api/summary")["time"]
+    assert (rows[0]["share"], rows[0]["labelled"]) == (50.0, 20.0)
+
+
+def test_labels_named_like_background_are_background(user, tmp_path):
+    """In the list, the budget, plots and transitions, as in files."""
+    *_, empty = (video["id"] for video in user.ask("GET", "/api/state")["videos"])
+    user.label(empty, (0, 4, "hop"), (4, 9, "background"), (9, 12, "sit"), (12, 15, "background"), (15, 18, "hop"))
+    state = user.ask("GET", "/api/state")
+    assert {video["name"]: video["labels"] for video in state["videos"]}["empty"] == 3
+    assert "background" not in [action["name"] for action in state["actions"]]
+    assert "background" in state["background"]
+    summary = user.ask("GET", "/api/summary")
+    rows = {row["label"]: row for row in summary["time"] if row["video"] == "empty"}
+    assert {label: (row["seconds"], row["count"], row["labelled"]) for label, row in rows.items()} == {
+        "hop": (7.0, 2, 18.0),
+        "sit": (3.0, 1, 18.0),
+    }
+    pairs = {(row["from"], row["to"]) for row in summary["transitions"]}
+    assert {("hop", "sit"), ("sit", "hop")} <= pairs
+    assert not any("background" in pair for pair in pairs)
+    for kind in ("ethogram", "budget", "transitions"):
+        assert "background" not in words(user, kind)
+    (tmp_path / "empty.csv").write_bytes(
+        user.client.get(f"/api/videos/{empty}/export", params={"format": "csv"}).content
+    )
+    assert (tmp_path / "empty.csv").read_text().count("\n") == 4
+    user.label(empty, (0, 20, "background"))
+    state = user.ask("GET", "/api/state")
+    facts = {video["name"]: (video["labels"], video["progress"]) for video in state["videos"]}
+    assert facts["empty"] == (0, "started")
 
 
 @pytest.mark.parametrize(

@@ -169,7 +169,7 @@ def test_a_folder_of_something_else_and_a_later_version_are_refused(tmp_path):
         Project(tmp_path / "other")
     new(tmp_path / "p")[0].close()
     with sqlite3.connect(tmp_path / "p/project.sqlite") as base:
-        base.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+        base.execute(f"PRAGMA user_version = {max(MIGRATIONS) + 1}")
     with refused(tmp_path / "p"):
         Project(tmp_path / "p")
     (tmp_path / "bad").mkdir()

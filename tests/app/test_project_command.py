@@ -230,8 +230,8 @@ def test_a_summary_and_an_agreement_by_hand(tmp_path, capsys):
     assert main(["summary", files[0], "--against", files[1], "--json"]) == 0
     tables = json.loads(capsys.readouterr().out)
     assert [list(row.values()) for row in tables["time"]] == [
-        ["take", "pour", 6.0, 60.0, 1, 6.0, None, 4.0],
-        ["take", "stir", 4.0, 40.0, 1, 4.0, None, 0.0],
+        ["take", "pour", 6.0, 60.0, 10.0, 10.0, 1, 6.0, None, 4.0],
+        ["take", "stir", 4.0, 40.0, 10.0, 10.0, 1, 4.0, None, 0.0],
     ]
     assert tables["transitions"] == [{"from": "stir", "to": "pour", "count": 1}]
     (agreement,) = tables["agreement"]

@@ -77,14 +77,13 @@ def spot(page, shown_film: Film, seconds: float, longest: str) -> tuple[float, f
 
 
 def label(page, *segments: tuple[str, int, int]) -> None:
-    """Label as step 4 says: I where an action begins, its key, O where it ends."""
+    """Label as step 4 says: the key of a class where its action begins, and again where it ends."""
     page.locator("#timeline canvas").focus()
     for key, start, stop in segments:
         at(page, start / FPS)
-        page.keyboard.press("i")
         page.keyboard.press(key)
         at(page, stop / FPS)
-        page.keyboard.press("o")
+        page.keyboard.press(key)
     settled(page)
 
 
@@ -115,13 +114,11 @@ def test_the_tutorial_of_the_page(films, browser, tmp_path):
                 page.check("#complete")
                 settled(page)
         opened(page, 3)
+        page.click(f'#class-list li[data-name="{ACTIONS[2]}"] .give')
         dragged(page, spot(page, films[3], 5.0, "main"), spot(page, films[3], 8.0, "main"))
-        page.keyboard.press("3")
-        settled(page)
         ((_, _, name),) = labels(page, 3)
         assert name == ACTIONS[2]
-        for _ in range(2):
-            page.keyboard.press("Control+z")
+        page.keyboard.press("Control+z")
         settled(page)
         assert labels(page, 3) == []
         opened(page, 0)

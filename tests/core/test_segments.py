@@ -183,8 +183,6 @@ def test_plain_values_and_back() -> None:
     for copy in (Segmentation.from_dict(tree), Segmentation.from_dict(json.loads(video.to_json()))):
         assert (copy, copy.background) == (video, ("a",))
         assert [(each.confidence, each.comment) for each in copy] == [(0.5, ""), (None, "x")]
-    old = {"fps": 5, "segments": [{"start": 0, "stop": 2, "action": "a"}]}
-    assert Segmentation.from_dict(old) == Segmentation((Segment(0, 2, "a"),), 5.0)
     for wrong in ({}, {"segments": [{"start": 0, "stop": 2}]}, {"segments": "x"}):
         with refused():
             Segmentation.from_dict(wrong)

@@ -12,7 +12,7 @@ import pytest
 from pympi.Elan import Eaf
 
 from fact_clip.core import Segment, Segmentation
-from fact_clip.formats import FORMATS, load, save
+from fact_clip.formats import FORMATS, save
 
 # idle 0 to 2, stir 2 to 5, pour 5 to 9, stir 9 to 10; five frames a second, 25 pictures a second
 VIDEO = Segmentation(
@@ -85,12 +85,3 @@ def test_a_segment_shorter_than_a_picture_is_one_picture(tmp_path):
 def test_a_film_of_another_kind_is_linked_as_unknown(tmp_path):
     eaf = Eaf(save(Segmentation((Segment(0, 5, "a"),), 5.0, media="a.xyz"), tmp_path / "x.eaf"))
     assert eaf.get_linked_files()[0]["MIME_TYPE"] == "unknown"
-
-
-@pytest.mark.parametrize("name", ["take.json", "take.csv", "take.frames.csv", "take.jsonl"])
-def test_files_of_format_1_are_read(name):
-    """They have `action` where format 2 has `label`."""
-    background = "idle" if name == "take.csv" else None
-    earlier = load(GOLDEN / "format_1" / name, background=background)
-    assert earlier == load(GOLDEN / name, background=background)
-    assert earlier.transcript == ("idle", "stir", "pour", "stir")

@@ -29,7 +29,7 @@ from ..small import segmenter_of
 
 onnxruntime = pytest.importorskip("onnxruntime")
 ROOT = Path(__file__).parents[2]
-SHELF = ROOT / "tests" / "shelf" / "0.2.0"
+SHELF = ROOT / "tests" / "shelf" / "0.3.0"
 
 
 @pytest.mark.slow

@@ -30,12 +30,6 @@ KINDS = {
     """,
     "members": "train.members=2 train.epochs=25",
 }
-# Settings as format 1 calls them.
-FORMAT_1 = {
-    "data.objects": "data.channels",
-    "model.objects": "model.channels",
-    "decode.frame_weight": "model.frame_weight",
-}
 # What is not needed to use a run.
 DROPPED = ("**/last.safetensors", "**/log.*", "**/evaluation*", "**/predictions")
 
@@ -89,9 +83,6 @@ def make_runs(name: str, tree: Path, kinds: list[str]) -> None:
     videos = (SHELF / "data" / "splits" / "test.split1.bundle").read_text().split()
     for kind in kinds:
         out, settings = SHELF / name / kind, f"{COMMON} {KINDS[kind]}"
-        if not (tree / "fact_clip" / "datasets").is_dir():  # format 1
-            for new, old in FORMAT_1.items():
-                settings = settings.replace(new, old)
         main = "import sys; from fact_clip.cli import main; sys.exit(main())"
         python(main, "train", "folder", *settings.split(), "--out", str(out))
         figures = json.loads(python(READ, str(out), ",".join(CANDIDATES), *videos))

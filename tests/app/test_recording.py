@@ -1,0 +1,417 @@
+"""Labelling by keys while a film plays: real keys, human delays, several speeds."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("av")
+pytest.importorskip("uvicorn")
+
+from .browsing import (
+    FPS,
+    TRAINED,
+    Hand,
+    add_classes,
+    at,
+    dragged,
+    edited,
+    entered,
+    film,
+    labels,
+    opened,
+    place,
+    served_here,
+    settled,
+    to_panel,
+    until,
+    upload,
+)
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("heard")]
+
+CLASSES = TRAINED[1:]
+KEYS = {name: str(number) for number, name in enumerate(CLASSES, start=1)}
+DELAYS = (0.15, 0.3, 0.6)  # seconds of the hand between what is seen and what is pressed
+ORDERS = ("one key", "I, class, O", "class, I, O")
+SPEEDS = (1, 2, 4)
+N_ACTIONS = 30
+PAUSE = 0.3  # seconds of the hand
+LATE = 2.0  # seconds of the hand that a loaded machine may add
+NOTHING = "no action"
+HEARD = """() => {
+    window.keyTimes = [];
+    const video = document.querySelector('video');
+    addEventListener('keydown', ({key}) => window.keyTimes.push([key, video.currentTime]), true);
+}"""
+
+
+@dataclass
+class Action:
+    """An action of a film, and the keys of a person who labels it."""
+
+    name: str
+    start: float  # seconds of the film
+    stop: float
+    delay: float  # seconds of the hand
+    presses: list[tuple[float, str]] = field(default_factory=list)  # (seconds of the film, key)
+
+
+def plan(speed: int, count: int = N_ACTIONS) -> list[Action]:
+    """Actions that follow each other, with all orders of keys and all delays, for a film played at a speed."""
+    actions = []
+    now = 1.0 * speed
+    for number in range(count):
+        delay = DELAYS[number % len(DELAYS)]
+        order = ORDERS[number // len(DELAYS) % len(ORDERS)]
+        name = CLASSES[number % len(CLASSES)]
+        key = KEYS[name]
+        late = delay * speed
+        action = Action(name, now, now + 3 * late + 0.2 * speed, delay)
+        keys = {"one key": [key], "I, class, O": ["i", key], "class, I, O": [key, "i"]}[order]
+        action.presses = [(action.start + (place + 1) * late, each) for place, each in enumerate(keys)]
+        action.presses.append((action.stop + late, key if order == "one key" else "o"))
+        actions.append(action)
+        now = action.stop + late + PAUSE * speed
+    return actions
+
+
+def shown_as(actions: list[Action]) -> list[tuple[float, str]]:
+    """The film of actions, as (seconds, name)."""
+    parts = []
+    now = 0.0
+    for action in actions:
+        parts += [(action.start - now, NOTHING), (action.stop - action.start, action.name)]
+        now = action.stop
+    return [*parts, (4.0, NOTHING)]
+
+
+def test_every_order_of_keys_gives_every_action_at_every_speed(browser, tmp_path):
+    with ExitStack() as stack:
+        hands = []
+        for speed in SPEEDS:
+            actions = plan(speed)
+            clip = tmp_path / f"speed_{speed}.mp4"
+            film(clip, shown_as(actions), speed)
+            address = stack.enter_context(served_here(tmp_path / f"project_{speed}"))
+            page = stack.enter_context(browser.page(1000, 800))
+            entered(page, address)
+            upload(page, clip)
+            add_classes(page, *CLASSES)
+            hands.append((speed, actions, Hand(page, [press for action in actions for press in action.presses])))
+        for speed, _, hand in hands:
+            hand.page.evaluate(HEARD)
+            hand.play(speed)
+        while sum(hand.act() for _, _, hand in hands):  # each of them acts
+            hands[0][2].page.wait_for_timeout(5)
+        for speed, actions, hand in hands:
+            settled(hand.page)
+            check(labels(hand.page), actions, hand.page.evaluate("window.keyTimes"), speed)
+
+
+def check(segments, actions, heard, speed: int) -> None:
+    """There is a segment for each action, from the moment of its first key to that of its last one."""
+    assert [name for _, _, name in segments] == [action.name for action in actions]
+    times = [time for key, time in heard if key not in (" ", "Escape")]
+    for (start, stop, _), action in zip(segments, actions, strict=True):
+        moments = [times.pop(0) for _ in action.presses]
+        begun = moments[1] if action.presses[1][1] == "i" else moments[0]  # I after a class key moves the start
+        assert abs(start - begun * FPS) <= 1.01, (action, moments, start)
+        assert abs(stop - moments[-1] * FPS) <= 1.01, (action, moments, stop)
+        latest = action.presses[-2][0] + LATE * speed
+        assert action.start <= start / FPS + 1 / FPS
+        assert start / FPS <= latest
+        assert action.stop <= stop / FPS + 1 / FPS <= action.presses[-1][0] + LATE * speed
+
+
+# --- one film, one person -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory) -> Path:
+    """A film of 20 s with 300 pictures."""
+    path = tmp_path_factory.mktemp("clip") / "mouse.mp4"
+    film(path, [(20, NOTHING)], 3)
+    return path
+
+
+@pytest.fixture
+def page(browser, clip, tmp_path):
+    """The page with a film of 20 s and the classes groom (1) and eat (2)."""
+    with served_here(tmp_path / "my_project") as address, browser.page(1300, 900) as page:
+        entered(page, address)
+        upload(page, clip)
+        add_classes(page, "groom", "eat")
+        page.locator("#timeline canvas").focus()
+        yield page
+
+
+def keys(page, *presses: tuple[float, str]) -> None:
+    """Press keys at times of the film, which stands still."""
+    for seconds, key in presses:
+        at(page, seconds)
+        page.keyboard.press(key)
+    settled(page)
+
+
+def test_keys_of_classes_chain_and_a_made_segment_is_not_renamed(page):
+    keys(page, (2, "1"), (4, "2"), (6, "2"), (8, "1"), (9, "1"))
+    assert labels(page) == [(30, 60, "groom"), (60, 90, "eat"), (120, 135, "groom")]
+    at(page, 8.5)  # inside the segment that was just made, which nobody picked
+    page.keyboard.press("2")
+    assert page.locator("#chip").text_content().split() == ["eat", "0:00"]
+    page.keyboard.press("Escape")
+    settled(page)
+    assert labels(page) == [(30, 60, "groom"), (60, 90, "eat"), (120, 135, "groom")]
+
+
+def test_the_first_class_after_i_names_the_recording_however_far_the_film_is(page):
+    keys(page, (2, "i"), (9, "2"), (11, "i"), (12, "1"), (14, "o"))
+    assert labels(page) == [(30, 165, "eat"), (165, 210, "groom")]
+
+
+def test_a_picked_segment_is_renamed_while_the_cursor_is_inside(page):
+    keys(page, (2, "1"), (6, "1"))
+    page.mouse.click(*spot(page, 4))
+    page.keyboard.press("2")
+    settled(page)
+    assert labels(page) == [(30, 90, "eat")]
+    keys(page, (8, "1"), (10, "1"))  # the cursor has left it
+    assert labels(page) == [(30, 90, "eat"), (120, 150, "groom")]
+    page.mouse.click(*spot(page, 4))
+    page.mouse.click(*spot(page, 15))  # an empty place: nothing is chosen any more
+    until(page, "document.querySelector('#segment').disabled")
+    page.mouse.click(*spot(page, 4))
+    page.keyboard.press("Escape")
+    keys(page, (4, "1"), (5, "1"))
+    assert labels(page) == [(30, 60, "eat"), (60, 75, "groom"), (75, 90, "eat"), (120, 150, "groom")]
+
+
+def spot(page, seconds: float, row: int = 0) -> tuple[float, float]:
+    """Where a time lies on the timeline of the film of 20 s."""
+    return place(page, seconds, row, longest="main", duration=20)
+
+
+def test_a_click_on_a_class_is_for_what_is_drawn_next(page):
+    page.click('#class-list li[data-name="groom"] .give')
+    dragged(page, spot(page, 2), spot(page, 4))
+    page.click('#class-list li[data-name="eat"] .give')
+    dragged(page, spot(page, 6), spot(page, 8))
+    assert [name for _, _, name in labels(page)] == ["groom", "eat"]
+    assert page.locator("#chip").count() == 0
+
+
+def test_what_is_recorded_is_seen_and_dropped(page):
+    keys(page, (2, "1"))
+    at(page, 5)
+    until(page, "document.querySelector('#chip output').textContent === '0:03'")
+    box = page.locator(".tl-recording").bounding_box()
+    assert box["width"] == pytest.approx(spot(page, 5)[0] - spot(page, 2)[0], abs=3)
+    page.keyboard.press("Escape")
+    assert page.locator("#chip").count() == 0
+    assert page.locator(".tl-recording").is_hidden()
+    settled(page)
+    assert labels(page) == []
+
+
+def test_the_key_of_a_point_class_sets_a_point_event(page):
+    edited(page, "eat").locator(".class-point").check()
+    settled(page)
+    page.locator("#timeline canvas").focus()
+    keys(page, (2, "2"), (4, "2"), (6, "1"), (8, "1"))
+    assert labels(page) == [(30, 30, "eat"), (60, 60, "eat"), (90, 120, "groom")]
+
+
+def test_a_held_key_is_pressed_once(page):
+    at(page, 2)
+    page.keyboard.down("1")
+    at(page, 4)
+    page.keyboard.down("1")  # repeats
+    page.keyboard.down("1")
+    page.keyboard.up("1")
+    keys(page, (6, "1"))
+    assert labels(page) == [(30, 90, "groom")]
+
+
+def test_another_panel_keeps_the_film_and_what_is_recorded(page):
+    keys(page, (5, "1"))
+    page.keyboard.press("]")
+    page.keyboard.press("=")
+    page.evaluate("document.querySelector('video').play()")
+    until(page, "document.querySelector('video').currentTime > 6")
+    view = "import('/static/player.js').then(({timeline}) => JSON.stringify(timeline.range))"
+    before = page.evaluate(view)
+    to_panel(page, "results")
+    left_at = page.evaluate("document.querySelector('video').currentTime")
+    to_panel(page, "teach")
+    page.wait_for_timeout(300)
+    assert page.evaluate("document.querySelector('video').currentTime") == left_at
+    to_panel(page, "label")
+    until(page, f"document.querySelector('video').currentTime > {left_at}")  # it plays on
+    assert page.evaluate("document.querySelector('video').playbackRate") == 2
+    assert page.evaluate(view) == before
+    page.locator("#timeline canvas").focus()
+    page.keyboard.press("Space")
+    keys(page, (9, "o"))
+    assert labels(page) == [(75, 135, "groom")]
+
+
+def test_leaving_a_video_asks_what_becomes_of_the_recording(page, clip, tmp_path):
+    second = tmp_path / "second.mp4"
+    second.write_bytes(clip.read_bytes())
+    upload(page, second)
+    if page.locator("#ask").count():  # it is the same film
+        page.click("#ask-yes")
+    opened(page, 0)
+    page.locator("#timeline canvas").focus()
+    keys(page, (2, "1"))
+    at(page, 5)
+    page.click("#videos li:nth-child(2) button.link")
+    page.locator("#ask").wait_for()
+    assert '"groom" has been recorded since 2.000' in page.locator("#ask-text").text_content()
+    page.click("#ask button[type=button]")  # Cancel: it goes on
+    assert page.locator("#chip").count() == 1
+    page.click("#videos li:nth-child(2) button.link")
+    page.click("#ask-yes")
+    settled(page)
+    assert page.locator("#chip").count() == 0
+    assert labels(page) == [(30, 75, "groom")]
+    assert labels(page, 1) == []
+
+
+def test_a_class_that_is_gone_while_it_is_recorded_is_asked_about(page):
+    keys(page, (2, "1"))
+    how = {"method": "POST", "headers": {"content-type": "application/json"}}
+    how["body"] = json.dumps({"do": "change", "name": "groom", "to": "wash"})
+    page.evaluate(f"fetch('/api/actions', {json.dumps(how)})")
+    page.locator("#ask").wait_for()
+    assert 'no class "groom"' in page.locator("#ask-text").text_content()
+    page.select_option("#recording-name", "wash")
+    page.click("#ask-yes")
+    page.locator("#timeline canvas").focus()
+    keys(page, (4, "o"))
+    assert labels(page) == [(30, 60, "wash")]
+
+
+# --- typing ---------------------------------------------------------------------------------------
+
+
+def test_what_is_typed_is_stored_when_its_field_is_left(page):
+    keys(page, (2, "1"), (6, "1"), (8, "2"), (10, "2"))
+    page.mouse.click(*spot(page, 4))
+    page.fill("#comment", "left paw")
+    page.mouse.click(*spot(page, 9))
+    page.fill("#stop", "11")
+    to_panel(page, "results")
+    to_panel(page, "label")
+    page.fill("#comment", "never meant")
+    page.press("#comment", "Escape")
+    assert page.input_value("#comment") == ""
+    page.mouse.click(*spot(page, 4))
+    settled(page)
+    assert labels(page) == [(30, 90, "groom"), (120, 165, "eat")]
+    assert page.input_value("#comment") == "left paw"
+    page.fill("#comment", "both paws")
+    page.press("#comment", "Enter")
+    settled(page)
+    page.mouse.click(*spot(page, 9))
+    assert page.input_value("#comment") == ""
+    page.mouse.click(*spot(page, 4))
+    assert page.input_value("#comment") == "both paws"
+
+
+def answered(page, expected: str, yes: bool) -> None:
+    page.locator("#ask").wait_for()
+    assert expected in page.locator("#ask-text").text_content()
+    page.click("#ask-yes" if yes else "#ask button[type=button]")
+    settled(page)
+
+
+def test_a_typed_class_that_is_new_is_asked_about(page):
+    keys(page, (2, "1"), (6, "1"))
+    page.mouse.click(*spot(page, 4))
+    page.fill("#label", "EAT")
+    page.press("#label", "Enter")
+    answered(page, 'There is a class "eat"', yes=True)
+    assert labels(page) == [(30, 90, "eat")]
+    page.fill("#label", "eta")
+    page.press("#label", "Tab")
+    answered(page, 'There is no class "eta"', yes=False)
+    assert page.input_value("#label") == "eat"
+    page.fill("#label", "drink")
+    page.press("#label", "Enter")
+    answered(page, 'There is no class "drink"', yes=True)
+    assert labels(page) == [(30, 90, "drink")]
+    page.fill("#new-class-name", "Groom")
+    page.press("#new-class-name", "Enter")
+    answered(page, 'There is a class "groom"', yes=False)
+    assert page.locator("#class-list li").count() == 3
+
+
+# --- the mouse, a pen, a finger -------------------------------------------------------------------
+
+
+def test_actions_drawn_from_left_to_right_at_their_edges_are_all_there(page):
+    edges = [1 + 1.4 * number for number in range(14)]
+    for number, (start, stop) in enumerate(pairwise(edges)):
+        x, y = spot(page, start)
+        inside = (number % 7) - 3  # pixels beside the true edge, mostly within the neighbour
+        page.click(f'#class-list li[data-name="{("groom", "eat")[number % 2]}"] .give')
+        dragged(page, (x + inside, y), spot(page, stop))
+    segments = labels(page)
+    assert len(segments) == 13
+    assert [name for _, _, name in segments] == (["groom", "eat"] * 7)[:13]
+    assert all(one[1] == other[0] for one, other in pairwise(segments))
+    assert all(abs(start - edge * FPS) <= 2 for (start, _, _), edge in zip(segments, edges[:-1], strict=True))
+
+
+def test_an_edge_moves_by_the_handle_of_a_picked_segment(page):
+    keys(page, (2, "1"), (6, "1"))
+    x, y = spot(page, 6)
+    page.mouse.click(*spot(page, 4))
+    dragged(page, (x - 2, y), spot(page, 8))
+    (segment,) = labels(page)
+    assert segment[0] == 30
+    assert segment[1] == pytest.approx(120, abs=2)
+    x, y = spot(page, 8)
+    dragged(page, (x - 2, y), spot(page, 7))  # it still has its handles
+    (segment,) = labels(page)
+    assert segment[1] == pytest.approx(105, abs=2)
+
+
+def test_a_pen_and_a_finger_draw(page):
+    page.click('#class-list li[data-name="groom"] .give')
+    session = page.context.new_cdp_session(page)
+    start, stop = spot(page, 2), spot(page, 5)
+    for kind, point, held in (("mousePressed", start, 1), ("mouseMoved", stop, 1), ("mouseReleased", stop, 0)):
+        event = {"type": kind, "x": point[0], "y": point[1], "pointerType": "pen", "button": "left"}
+        session.send("Input.dispatchMouseEvent", {**event, "buttons": held, "clickCount": 1})
+    settled(page)
+    page.click('#class-list li[data-name="eat"] .give')
+    start, stop = spot(page, 8), spot(page, 12)
+    near = (start[0] + 8, start[1])
+    for kind, points in (("touchStart", [start]), ("touchMove", [near]), ("touchMove", [stop]), ("touchEnd", [])):
+        touches = [{"x": x, "y": y} for x, y in points]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touches})
+    settled(page)
+    session.detach()
+    drawn = labels(page)
+    assert [name for _, _, name in drawn] == ["groom", "eat"]
+    assert [each for segment in drawn for each in segment[:2]] == pytest.approx([30, 75, 120, 180], abs=2)
+
+
+def test_an_undo_under_way_does_not_delay_what_a_key_marks(page):
+    keys(page, (2, "1"), (4, "1"))
+    page.route("**/undo", lambda route: (page.wait_for_timeout(700), route.continue_())[1])
+    at(page, 5)
+    page.keyboard.press("Control+z")
+    page.keyboard.press("2")
+    page.evaluate("document.querySelector('video').currentTime = 9")
+    settled(page)
+    keys(page, (12, "2"))
+    assert labels(page) == [(75, 180, "eat")]
