@@ -159,7 +159,7 @@ def test_the_tutorial_of_50salads_in_short(shared, tmp_path, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
 def test_the_blocks_of_a_tutorial_run(page, tmp_path):
-    """Trainings of twelve seconds in three, or of one model in place of three, on nine videos in place of 24."""
+    """Trainings of twelve seconds in three, or of one model instead of three, on nine videos instead of 24."""
     folder = clone(tmp_path / "clone")
     for block in blocks(page.read_text(encoding="utf-8")):
         if block.language in ("bash", "python") and not block.not_run:

@@ -28,7 +28,7 @@ class ModelOptions:
     prompts: str
     window: float | None
     keep_going: bool
-    more_actions: Sequence[str] = ()  # candidates beside the classes of the run
+    more_actions: Sequence[str] = ()  # candidates in addition to the classes of the run
     smoothing: float = 1.0
     trust_encoder: bool = False
 

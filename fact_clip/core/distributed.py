@@ -44,7 +44,7 @@ _groups: list[_Group] = []  # the last one counts
 def place_in_launch() -> tuple[int, int]:
     """Return the rank of this process and the world size, from the environment of the launcher.
 
-    In the block of `Processes.groups` they are those of a group.
+    In the block of `Processes.groups` they describe a group.
     """
     if _groups:
         return _groups[-1].rank, _groups[-1].world
@@ -130,7 +130,7 @@ def pick_precision(
 
 
 def cpu_has_bf16() -> bool:
-    """Return whether the CPU multiplies bfloat16 (AVX-512 BF16, AMX, or those of ARM)."""
+    """Return whether the CPU multiplies bfloat16 (AVX-512 BF16, AMX, or the ARM instructions)."""
     import torch
 
     if not hasattr(torch.cpu, "get_capabilities"):
@@ -186,7 +186,7 @@ class Processes:
 
     @contextmanager
     def groups(self, size: int) -> Iterator[int]:
-        """Work in groups: in the block, new `Processes` are those of the group of this rank.
+        """Work in groups: in the block, new `Processes` describe the group of this rank.
 
         All ranks enter the block. Its ranks may leave it at different times.
 

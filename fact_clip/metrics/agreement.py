@@ -1,4 +1,4 @@
-"""Agreement of two labellings of one video, such as those of two people."""
+"""Agreement of two labellings of one video, such as the labels of two people."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -135,7 +135,7 @@ function LoadFields({file, upload: key, first, isFitting}) {
 	});
 	const choose = (value) => {
 		setId(value);
-		setTarget(""); // the tracks are those of another video
+		setTarget(""); // the tracks belong to another video
 	};
 	const targets = [...isSeveral ? [["tiers", `those of the file: ${counts}`]] : tracks, ["new", "a new track"]];
 	return html`

@@ -483,8 +483,8 @@ def test_another_decoding_is_calibrated_anew(folder, request, tmp_path):
     overrides = ["decode.prior_weight=0.4", "decode.gamma_cost=0.3"]
     config = Config.load(run / "config.yaml", overrides)
     opened = dataclasses.replace(Run.read(run), config=config)
-    anew = calibrate(calibration_pairs(opened, Dataset.open(config.data), "cpu"))
+    repeated = calibrate(calibration_pairs(opened, Dataset.open(config.data), "cpu"))
     figures = evaluate(run, overrides=overrides)["zero_shot"]
-    assert (figures["gamma"], figures["prior_weight"]) == (anew.gamma, 0.4)
+    assert (figures["gamma"], figures["prior_weight"]) == (repeated.gamma, 0.4)
     assert evaluate(run)["zero_shot"]["gamma"] == stored.gamma
     assert fact_clip.load(run).scorer.calibration == stored  # the run keeps its own
