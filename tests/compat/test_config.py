@@ -1,4 +1,4 @@
-"""Reference configurations: which of our values each key becomes (docs/method.md, 'Reference configuration')."""
+"""Reference configurations: which of our values each key becomes (fact_clip_compat/README.md, 'Reference configuration')."""
 
 from __future__ import annotations
 
