@@ -108,7 +108,7 @@ def test_readme_is_short_and_shows_four_jobs_in_order():
     jobs = ["1. In the labelling page, without code", "2. Type names", "3. My own labels", "4. In Python"]
     assert headings == ["Install", *jobs, "Results", "More"]
     pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text)
-    assert len(pictures) == 2
+    assert len(pictures) == 3
     assert all((ROOT / path).is_file() for path in pictures)
 
 
