@@ -45,7 +45,7 @@ FIRST_KEYS = {
 
 FIRST_KEYS_TEXT = """\
 `fact-clip data init` chooses most of them for your folder and says why. With classes held out (`data.holdout`)
-gamma is learned on validation videos and is no key; `decode.gamma_cost` limits what it may cost.
+gamma is learned on validation videos and is not a key; `decode.gamma_cost` limits what it may cost.
 """
 
 BLOCKS_TEXT = """\
