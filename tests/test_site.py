@@ -83,6 +83,7 @@ DOCUMENTS = sorted(
     if not {"site", "demo-out", "CHANGELOG.md"} & {*path.relative_to(ROOT).parts}
 )
 
+
 def cells(text: str) -> Iterator[tuple[int, str]]:
     """The line and text of each cell of the tables of a page."""
     is_code = False
