@@ -159,7 +159,7 @@ def compare(
         out = folder / name.replace(" ", "-")
         tree = merged(config.model_dump(), {"model": MODELS[name]})
         train(Config.from_tree(tree, "joint"), out)
-        yield name, figures_of(evaluate(out))
+        yield name, figures_of(evaluate(out).details)
         if name == "similarity":
             yield f"{name}, names in another order", permuted(out)
 

@@ -90,7 +90,7 @@ class Labeller:
         settings = self.config.train.model_copy(update={"seed": seed, "epochs": epochs})
         config = self.config.model_copy(update={"data": data, "train": settings})
         training.train(config, out)
-        return float(training.evaluate(out)["metrics"]["f1@50"])
+        return float(training.evaluate(out).metrics["f1@50"])
 
     def _write_labels(self, name: str) -> None:
         """Write the labels of a video, with the label of unlabelled frames elsewhere."""

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from fact_clip.hub import share as share
     from fact_clip.inference.loading import load as load
     from fact_clip.inference.segmenter import Segmenter as Segmenter
-    from fact_clip.inference.training_free import load_training_free as load_training_free
     from fact_clip.plugins import register as register
     from fact_clip.training import evaluate as evaluate
     from fact_clip.training import train as train
@@ -47,7 +46,6 @@ _HOME_OF = {
     "decode": "fact_clip.decoding.other_models",
     "evaluate": "fact_clip.training",
     "load": "fact_clip.inference.loading",
-    "load_training_free": "fact_clip.inference.training_free",
     "register": "fact_clip.plugins",
     "share": "fact_clip.hub",
     "train": "fact_clip.training",

@@ -12,8 +12,9 @@ from fact_clip.core import Clock, Floats, InputError, Names, Progress, Segmentat
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.core.paths import file_name
 from fact_clip.datasets.features import load_features, read_clock
-from fact_clip.decoding import CandidateSet, ModelScores
+from fact_clip.decoding import ModelScores
 from fact_clip.encoders import FrameEncoder, Runtime, frame_encoder
+from fact_clip.inference.decoder import SegmentDecoder
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.models.heads import is_open
 from fact_clip.run import Run
@@ -213,7 +214,7 @@ class Engine:
             self.frame_times(path, None)  # checks its length
         else:
             self.frame_times(None, path)
-        report = self._reporter(path, model.extraction.fps, job)
+        report = self._reporter(path, model.sources.extraction.fps, job)
         return replace(model.segment(path, names, progress=report), media=None)
 
     def drafts(self, video: VideoEntry) -> list[Draft]:
@@ -239,29 +240,24 @@ class Engine:
         settings = DecodeSettings(**values)
         key = ScoreKey(self.run_name, names, rivals=settings.reject is not None)
         if work.prediction is None or work.basis != (key, settings):
-            candidates = model.choose(names, settings)
-            scores = self._video_scores(video.id, features, model, candidates, key)
-            work.prediction = model.decode(scores, candidates, settings)
+            decoder = SegmentDecoder(model.scorer, model.choose(names, settings), settings)
+            scores = self._video_scores(video.id, features, decoder, key)
+            work.prediction = decoder.segmentation(scores)
             work.basis = (key, settings)
             starts = row_starts(scores.clock, scores.n_frames)
             work.drafts = drafts_of(work.prediction, starts, video.times)
         return work.drafts
 
     def _video_scores(
-        self,
-        video: str,
-        features: Path,
-        model: Segmenter,
-        candidates: CandidateSet,
-        key: ScoreKey,
+        self, video: str, features: Path, decoder: SegmentDecoder, key: ScoreKey
     ) -> ModelScores:
         """Return the scores of a video. Those of the latest videos are cached."""
         cached_key, scores = self._scores.pop(video, (None, None))
         if scores is None or cached_key not in (key, key._replace(rivals=True)):
             cached_key = key
-            rows, clock = model.open(features)
+            rows, clock = decoder.scorer.needs.open(features)
             clock = replace(clock, media=None)  # it could be the path of any file
-            scores = model.score(rows, features, candidates, clock, rivals=key.rivals)
+            scores = decoder.score(rows, features, clock)
         self._scores[video] = (cached_key, scores)
         total = sum(cached.nbytes for _, cached in self._scores.values())
         for oldest in list(self._scores)[:-1]:
@@ -274,7 +270,7 @@ def encoding(model: Segmenter | None, media: Path) -> Encoding:
     """Return how a model makes the features of a video. Without a model `ENCODER` makes them."""
     if model is None:
         return Encoding(frame_encoder(ENCODER, Runtime("cpu")), Settings())
-    return Encoding(model.encoder_for(media), model.extraction)
+    return Encoding(model.sources.encoder_for(media), model.sources.extraction)
 
 
 def _first_file(folder: Path) -> Path | None:
@@ -296,7 +292,7 @@ def open_features(features: Path, model: Segmenter | None) -> tuple[Singles, Clo
     """Read a feature file, (T, D), and the times of its rows, and check that it fits the model."""
     if model is None:
         return load_features(features, "TD"), read_clock(features, layout="TD")
-    rows, clock = model.open(features)
+    rows, clock = model.scorer.needs.open(features)
     return model.scorer.checked(rows, features), clock
 
 

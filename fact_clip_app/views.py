@@ -15,7 +15,6 @@ from fact_clip.core import Clock, InputError, Segment, Segmentation
 from fact_clip.core.colours import palette
 from fact_clip.core.paths import file_name
 from fact_clip.formats import FORMATS, Behaviour, Format, format_called, save, save_tracks
-from fact_clip.metrics.agreement import agreement
 from fact_clip_app import answers
 from fact_clip_app.budget import Extent, Pair, Stretch, time_agreement, timed_parts
 from fact_clip_app.controls import CONTROLS
@@ -416,7 +415,7 @@ def comparison(page: Page, labellings: Sequence[tuple[str, Segmentation]]) -> an
         Figures, and the rows of a timeline: both labellings, and where they differ.
     """
     (first_name, first), (second_name, second) = labellings
-    differences = agreement(first.to_frames(), second.to_frames()).differences
+    differences = _differences(first, second)
     names = list(dict.fromkeys([*first.transcript, *second.transcript]))
     rows = [
         _timeline_row(first_name, first),
@@ -428,6 +427,19 @@ def comparison(page: Page, labellings: Sequence[tuple[str, Segmentation]]) -> an
         "rows": rows,
         "colours": colours(page, names),
     }
+
+
+def _differences(first: Segmentation, second: Segmentation) -> list[Segment]:
+    """Return the runs of frames on which two labellings differ, called "first / second"."""
+    first_labels = first.to_frames()
+    second_labels = second.to_frames()
+    pairs = zip(first_labels, second_labels, strict=True)
+    joined = Segmentation.from_frames([f"{label} / {other}" for label, other in pairs])
+    differences = []
+    for segment in joined:
+        if first_labels[segment.start] != second_labels[segment.start]:
+            differences.append(segment)
+    return differences
 
 
 def labelling(page: Page, video: VideoEntry, parts: Sequence[Draft | Label]) -> Segmentation:

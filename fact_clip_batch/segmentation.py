@@ -19,8 +19,10 @@ from fact_clip.decoding import DecodeSettings
 from fact_clip.decoding.similarity import TEMPERATURE, TransportSettings
 from fact_clip.formats import format_called, save
 from fact_clip.formats.json_file import as_dict, from_dict
+from fact_clip.inference.decoder import SegmentDecoder
 from fact_clip.inference.scorer import Scorer
-from fact_clip.inference.segmenter import FEATURES, Segmenter
+from fact_clip.inference.segmenter import Segmenter
+from fact_clip.inference.sources import FEATURES
 from fact_clip.inference.training_free import SimilarityScorer
 from fact_clip.run import FILES
 from fact_clip.video.extract import Settings
@@ -139,8 +141,8 @@ class SegmentTask(Task):
     def load(self, item: Item) -> None:
         """Load the encoder, if the input is a video. Its faults are no fault of the input."""
         is_there = item.address is not None or item.path.is_file()
-        if item.path.suffix.lower() in SUFFIXES and is_there:
-            self._segmenter.encoder_for(item.path).load()
+        if is_there:
+            self._segmenter.sources.load_encoder(item.path)
 
     def plan(self, item: Item) -> Outcome:
         """Return the name of the result: the id of the input unless another result is so named."""
@@ -210,14 +212,8 @@ class SegmentTask(Task):
         """Segment inputs, and write their records and files."""
         together: Sequence[Segmentation] = ()
         if len(outcomes) > 1:
-            settings = self._settings
             with suppress(InputError):  # it is raised again by the input whose fault it is
-                together = self._segmenter.segment_together(
-                    [outcome.item.path for outcome in outcomes],
-                    settings.actions,
-                    settings=settings.decode,
-                    batch_frames=self._batch_frames,
-                )
+                together = self._segment_together([outcome.item.path for outcome in outcomes])
         for number, outcome in enumerate(outcomes):
             try:
                 identity = outcome.item.span.facts
@@ -228,13 +224,26 @@ class SegmentTask(Task):
             except InputError as error:
                 yield replace(outcome, error=error)
 
+    def _segment_together(self, paths: Sequence[Path]) -> list[Segmentation]:
+        """Segment short feature files in one pass of the model."""
+        scorer = self._segmenter.scorer
+        candidates = self._segmenter.choose(self._settings.actions, self._settings.decode)
+        decoder = SegmentDecoder(scorer, candidates, self._settings.decode)
+        reads = [self._segmenter.sources.read(path) for path in paths]
+        scores = scorer.score_together(
+            [scorer.checked(read.features, read.where) for read in reads],
+            candidates,
+            [read.clock for read in reads],
+            rivals=self._settings.decode.reject is not None,
+            batch_frames=self._batch_frames,
+        )
+        return [decoder.segmentation(video_scores) for video_scores in scores]
+
     def _segment(self, item: Item, within: Progress | None) -> Segmentation:
-        segmenter = self._segmenter
-        direct = segmenter.video_decoder
-        segmenter.video_decoder = self.decoder
+        self._segmenter.sources.decoder = self.decoder
         try:
             with item.opened() as path:
-                return segmenter.segment(
+                return self._segmenter.segment(
                     path,
                     self._settings.actions,
                     settings=self._settings.decode,
@@ -242,7 +251,7 @@ class SegmentTask(Task):
                     span=item.span,
                 )
         finally:
-            segmenter.video_decoder = direct
+            self._segmenter.sources.decoder = None
 
     def _write(self, outcome: Outcome, identity: Json, segmentation: Segmentation) -> Outcome:
         """Write the record and the files of a result."""
@@ -346,12 +355,12 @@ def _extraction_request(segmenter: Segmenter) -> Json:
     if run is not None:
         usual_encoder = run.encoder
         usual_fps = run.fps or usual_fps
-    encoder = segmenter.encoder_name
-    fps = segmenter.extraction.fps
+    encoder = segmenter.sources.encoder_name
+    fps = segmenter.sources.extraction.fps
     return {
         "encoder": None if encoder == usual_encoder else encoder,
         "fps": None if fps == usual_fps else fps,
-        "keep_going": segmenter.extraction.keep_going,
+        "keep_going": segmenter.options.keep_going,
     }
 
 

@@ -212,7 +212,7 @@ def _score(arguments: Namespace, needs_holdout: bool = False) -> None:
         figures = run / f"{evaluation_stem(arguments.part, overrides=changes)}.json"
         copy = arguments.output_dir / f"{evaluation_stem(arguments.part)}.json"
         shutil.copy(figures, copy)
-    print(evaluation_text(result))
+    print(evaluation_text(result.details))
 
 
 def _scored_run(arguments: Namespace) -> Path:

@@ -229,7 +229,7 @@ def test_the_run_keeps_the_grammar_of_own_names(own, video, caplog):
 
 
 def test_unlabelled_frames_are_not_scored(own):
-    result = evaluate(own)
+    result = evaluate(own).details
     dataset = Path(fact_clip.load(own).run.config.data.root)
     lines = [
         line for name in result["videos"] for line in (dataset / f"groundTruth/{name}.txt").read_text().splitlines()

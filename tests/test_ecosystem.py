@@ -170,16 +170,16 @@ def test_a_segmenter_is_called_moved_and_printed(tiny_run):
 def test_a_saved_run_is_loaded_by_its_folder(tiny_run, tmp_path):
     pytest.importorskip("huggingface_hub")
     segmenter = fact_clip.load(tiny_run, device="cpu")
-    folder = segmenter.save_pretrained(tmp_path / "saved", license="cc-by-4.0")
+    folder = segmenter.save(tmp_path / "saved", license="cc-by-4.0")
     rows = np.zeros((30, 8), np.float32)
     assert fact_clip.load(folder, device="cpu")(rows) == segmenter(rows)
     assert "license: cc-by-4.0" in (folder / "README.md").read_text()
     with refused("license"):
-        segmenter.save_pretrained(tmp_path / "x", license="My own")
+        segmenter.save(tmp_path / "x", license="My own")
     with refused(segmenter.run.path):
-        segmenter.save_pretrained(segmenter.run.path)
+        segmenter.save(segmenter.run.path)
     for name in ("calibration.json", "evaluation.json"):  # of a run that was saved there before
         (folder / name).write_text("{}")
-    segmenter.save_pretrained(folder)
+    segmenter.save(folder)
     assert not (folder / "calibration.json").exists()
     assert (folder / "evaluation.json").exists() == (segmenter.run.path / "evaluation.json").exists()

@@ -353,7 +353,7 @@ def test_losses_metrics_data_and_decoders_of_a_program(registry, tiny, tmp_path)
     assert row["total"] == pytest.approx(sum(row[term] for term in terms), rel=1e-4)
     assert (row["validation videos"], len(seen) > 0) == (1, True)
     assert Run.read(run).config.loss.terms == ("sharp",)
-    assert fact_clip.evaluate(run, data="noise")["metrics"]["videos"] == 1
+    assert fact_clip.evaluate(run, data="noise").details["metrics"]["videos"] == 1
 
     segmenter = fact_clip.load(run, "cpu")
     scores = segmenter.scores(features["v0"])

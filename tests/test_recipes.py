@@ -173,7 +173,7 @@ def test_each_recipe_trains_and_predicts(recipe, shared, tmp_path, monkeypatch):
     kinds = {finding.kind for finding in Inspection(config.data)}
     assert kinds <= {"never trained"}  # a few videos do not have all classes
     facts = training.train(config, tmp_path / "run")
-    assert facts["epoch"] == 1
+    assert facts.epoch == 1
     log = json.loads((tmp_path / "run/log.jsonl").read_text().splitlines()[-1])
     assert np.isfinite(log["total"])
     assert log["total"] > 0
@@ -190,7 +190,7 @@ def test_each_recipe_trains_and_predicts(recipe, shared, tmp_path, monkeypatch):
         (root / "transcripts").mkdir()
         order = [dataset.vocabulary.names[label] for _, _, label in runs(dataset.labels(video))]
         (root / "transcripts" / f"{video}.txt").write_text("\n".join(order))
-    result = training.evaluate(tmp_path / "run")
+    result = training.evaluate(tmp_path / "run").details
     written = (tmp_path / "run/predictions/test" / f"{video}.txt").read_text().splitlines()
     assert len(written) == len(dataset.labels(video))
     assert result["background_counted"] == config.evaluation.count_background

@@ -113,7 +113,7 @@ def _train_and_score(config: Config, run: Path) -> Evaluation:
 def _comparison(results: dict[str, Evaluation]) -> str:
     rows = {}
     for name, result in results.items():
-        zero_shot = result["zero_shot"]
+        zero_shot = result.details["zero_shot"]
         rows[name] = {**zero_shot["ways"]["in use"], "ausuc": zero_shot["ausuc"]}
         chance = zero_shot["chance"]
     rows["chance"] = dict.fromkeys(("S", "U", "H", "frame_accuracy"), chance)

@@ -82,7 +82,7 @@ def evaluate(
         )
     if is_secondary():
         return
-    print_result(result.to_dict(), evaluation_text(result), as_json)
+    print_result(result.to_dict(), evaluation_text(result.details), as_json)
 
 
 def evaluation_text(result: Mapping[str, Any]) -> str:

@@ -83,7 +83,10 @@ Encoder = Annotated[
 PicturesPerSecond = Annotated[
     float | None, option("Pictures a second of a video. Default: the run's, or 5.")
 ]
-Prompts = Annotated[str, option("Training-free: wording of names, plain, person or ensemble.")]
+Prompts = Annotated[
+    str | None,
+    option("Training-free: wording of names, plain, person or ensemble. Default: ensemble."),
+]
 WindowSeconds = Annotated[
     float | None,
     option("Seconds that a run's model reads at once; longer videos are read in windows."),

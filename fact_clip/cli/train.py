@@ -1,11 +1,11 @@
 """fact-clip train."""
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice, product
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from fact_clip.cli.arguments import check_new
 from fact_clip.cli.console import figures_table, is_secondary, progress
@@ -13,6 +13,9 @@ from fact_clip.cli.options import Overrides, Recipe, option
 from fact_clip.cli.signals import InterruptedCommandError
 from fact_clip.core import InputError, Progress
 from fact_clip.core.messages import join_names
+
+if TYPE_CHECKING:
+    from fact_clip.training.results import Training
 
 MAX_COMBINATIONS = 1000
 
@@ -140,15 +143,15 @@ def training_bar(out: Path, words: Sequence[str]) -> Iterator[Progress | None]:
         raise InterruptedCommandError(hint) from None
 
 
-def summary_of(facts: Mapping[str, Any], shows_score: bool = False) -> str:
+def summary_of(result: "Training", shows_score: bool = False) -> str:
     """Return the result of `training.train` as a line.
 
     Args:
-        facts: the result.
+        result: the result.
         shows_score: add the best validation score.
     """
-    line = f"{facts['epoch']} epochs in {facts['seconds']:.0f} s"
-    line += f", {facts['parameters']:,} parameters"
-    if shows_score and facts["best"] is not None:
-        line += f", best validation score {facts['best']:.1f}"
+    line = f"{result.epoch} epochs in {result.seconds:.0f} s"
+    line += f", {result.parameters:,} parameters"
+    if shows_score and result.best is not None:
+        line += f", best validation score {result.best:.1f}"
     return line

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import compress
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,6 +18,7 @@ from fact_clip.core import (
     Floats,
     InputError,
     Integers,
+    Location,
     Segment,
     Segmentation,
     Singles,
@@ -82,12 +84,34 @@ class SegmentDecoder:
     Attributes:
         scorer: source of the scores.
         candidates: the classes that frames are named with.
-        settings: of decoding, without a None that the scorer could fill.
+        settings: of decoding; what is None is filled from those of the scorer.
     """
 
     scorer: FrameScorer
     candidates: CandidateSet
-    settings: DecodeSettings
+    settings: DecodeSettings = field(default_factory=DecodeSettings)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "settings", self.settings.over(self.scorer.settings))
+
+    def score(
+        self,
+        features: Any,
+        where: Location,
+        clock: Clock,
+        transcript: Sequence[str] | None = None,
+    ) -> ModelScores:
+        """Check features and score them for the candidates.
+
+        Args:
+            features: raw features (T, D).
+            where: location of an error about them.
+            clock: times of the frames.
+            transcript: the actions in order, for a model that aligns transcripts.
+        """
+        rows = self.scorer.checked(features, where)
+        rivals = self.settings.reject is not None
+        return self.scorer.score(rows, self.candidates, clock, transcript, rivals=rivals)
 
     def segmentation(self, scores: ModelScores) -> Segmentation:
         """Return the segmentation of a scored video."""

@@ -16,9 +16,10 @@ from fact_clip.encoders import (
     frame_encoder,
 )
 from fact_clip.hub import run_folder
+from fact_clip.inference.options import ModelOptions
 from fact_clip.inference.scorer import Scorer
 from fact_clip.inference.segmenter import Segmenter
-from fact_clip.inference.training_free import load_training_free
+from fact_clip.inference.training_free import SimilarityScorer
 from fact_clip.run import Run
 from fact_clip.video.extract import Settings
 
@@ -32,24 +33,27 @@ def load(
     encoder: str | FrameEncoder | EncodeImages | None = None,
     fps: float | None = None,
     window: float | None = None,
+    prompts: str | None = None,
+    smoothing: float | None = None,
     keep_going: bool = False,
     trust_encoder: bool = False,
     precision: Precision = "auto",
 ) -> Segmenter:
     """Return the segmenter of a run folder, or of an image-text model and names of actions.
 
-    Nothing in the folder is executed. A model without training is loaded as by
-    `load_training_free`, which has more options.
+    Nothing in the folder is executed.
 
     Args:
-        run_dir: the folder, or its ckpts/best.net; or the image-text model, as
-            "clip:ViT-B-32/openai".
+        run_dir: the folder, or its ckpts/best.net; or an image-text model, which compares frames
+            with names without training: "clip:ViT-B-32/openai", "transformers:FOLDER", an object.
         device: auto, cpu, cuda, cuda:N or mps.
         actions: the candidates for calls that name none; None: the classes of the run.
         encoder: frame encoder for videos, as "clip:ViT-B-32/openai", an object with its methods, or
             a function of pictures (N, H, W, 3) to features (N, D); None: that of the training.
         fps: rows a second of features that are made from videos; None: those of the run, or 5.
         window: seconds of a video that the model reads in one pass; None: ``decode.window``.
+        prompts: without training: wording around the names, plain, person or ensemble (None).
+        smoothing: without training: seconds over which similarities are averaged; None: 1.
         keep_going: decode what can be decoded of a damaged video, with a warning.
         trust_encoder: load an encoder that the run names by a path (docs/security.md).
         precision: float32, bf16, or auto: bf16 for an encoder of pictures where the device computes
@@ -59,63 +63,107 @@ def load(
         The segmenter.
 
     Raises:
-        InputError: the folder holds no readable run, or an option does not fit it.
+        InputError: the folder holds no readable run, the model cannot read names, or an option
+            does not fit.
     """
-    source = str(run_dir) if isinstance(run_dir, Path) else run_dir
-    prefix, colon, _ = str(source).partition(":")
-    if not isinstance(source, str) or (colon and prefix in FRAME_ENCODERS):
-        unread = {"encoder": encoder, "window": window}
-        for name, value in unread.items():
-            if value is not None:
-                raise InputError(name, "a model without training does not read it", "leave it out")
-        if actions is None:
-            raise InputError("actions", "a model without training needs them", "set actions=")
-        return load_training_free(
-            source, actions, device, fps=fps, keep_going=keep_going, precision=precision
-        )
-    reopen = partial(
-        load,
-        source,
+    options = ModelOptions(
         device=device,
         actions=actions,
         encoder=encoder,
         fps=fps,
         window=window,
+        prompts=prompts,
+        smoothing=smoothing,
         keep_going=keep_going,
         trust_encoder=trust_encoder,
         precision=precision,
     )
+    return open_model(run_dir, options)
+
+
+def open_model(source: str | Path | ImageTextEncoder, options: ModelOptions) -> Segmenter:
+    """Return the segmenter of a run folder or an image-text model; see `load`.
+
+    Args:
+        source: as `run_dir` of `load`.
+        options: how it is opened.
+
+    Returns:
+        The segmenter.
+    """
+    if isinstance(source, Path):
+        source = str(source)
+    if isinstance(source, str) and not _names_encoder(source):
+        segmenter = _open_run(source, options)
+    else:
+        segmenter = _open_encoder(source, options)
+    segmenter.reopen = partial(open_model, source)
+    return segmenter
+
+
+def _names_encoder(source: str) -> bool:
+    """Return whether a text is the name of an encoder, and not of a folder."""
+    kind, colon, _ = source.partition(":")
+    return kind in FRAME_ENCODERS and (bool(colon) or not Path(source).exists())
+
+
+def _open_run(source: str, options: ModelOptions) -> Segmenter:
+    """Load the models of a run."""
+    _check_unread(options, "prompts", "smoothing")
     loaded = Run.open(run_folder(source))
     run = loaded.run
-    torch_device = pick_device(device, "device")
-    run.check_rate(fps, "fps")
-    named_encoder = None
-    if encoder is not None:
-        named_encoder = frame_encoder(encoder, Runtime(str(torch_device), precision))
-        if run.encoder not in (None, named_encoder.name):
-            problem = f"{named_encoder.name}, but {run.path} was trained with {run.encoder}"
+    device = pick_device(options.device, "device")
+    run.check_rate(options.fps, "fps")
+    encoder = None
+    if options.encoder is not None:
+        encoder = frame_encoder(options.encoder, Runtime(str(device), options.precision))
+        if run.encoder not in (None, encoder.name):
+            problem = f"{encoder.name}, but {run.path} was trained with {run.encoder}"
             raise InputError("encoder", problem)
-    rate = run.fps or Settings().fps
-    if fps is not None:
-        rate = fps
-    extraction = Settings(fps=rate, keep_going=keep_going)
-    window_rows = None
-    if window is not None:
-        if fps is None and run.fps is None and named_encoder is None:
-            problem = f"seconds, but {run.path} has no frame rate"
-            raise InputError("window", problem, "set fps=")
-        meaning = f"seconds, two rows at {rate:g} a second at least"
-        number_of(window, "window", meaning, 2 / rate, 1e7)
-        window_rows = round(window * rate)
     scorer = Scorer(
         loaded,
-        torch_device,
-        window=window_rows,
-        trust_encoder=trust_encoder,
-        precision=precision,
+        device,
+        window=_window_rows(run, options),
+        trust_encoder=options.trust_encoder,
+        precision=options.precision,
     )
-    segmenter = Segmenter(scorer, named_encoder, extraction, precision)
-    segmenter.reopen = reopen
-    segmenter.actions = actions
+    segmenter = Segmenter(scorer, encoder, options)
     segmenter.choose()  # the names fit the model
     return segmenter
+
+
+def _window_rows(run: Run, options: ModelOptions) -> int | None:
+    """Return the rows of a window, or None for those of the run."""
+    window = options.window
+    if window is None:
+        return None
+    if options.fps is None and run.fps is None and options.encoder is None:
+        problem = f"seconds, but {run.path} has no frame rate"
+        raise InputError("window", problem, "set fps=")
+    rate = run.fps or Settings().fps
+    if options.fps is not None:
+        rate = options.fps
+    meaning = f"seconds, two rows at {rate:g} a second at least"
+    number_of(window, "window", meaning, 2 / rate, 1e7)
+    return round(window * rate)
+
+
+def _open_encoder(source: str | ImageTextEncoder, options: ModelOptions) -> Segmenter:
+    """Make a segmenter that compares frames with names."""
+    _check_unread(options, "encoder", "window")
+    if options.actions is None:
+        raise InputError("actions", "a model without training needs them", "set actions=")
+    scorer = SimilarityScorer(
+        source,
+        options.actions,
+        device=options.device,
+        precision=options.precision,
+        **options.given("prompts", "smoothing", "fps"),
+    )
+    return Segmenter(scorer, scorer.encoder, options)
+
+
+def _check_unread(options: ModelOptions, *names: str) -> None:
+    """Raise an InputError for options that this kind of model does not read."""
+    for name in options.given(*names):
+        raise InputError(name, "this model does not read it", "leave it out")

@@ -10,7 +10,6 @@ from dataclasses import replace
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,36 +19,27 @@ from fact_clip.core import (
     LEAST_FPS,
     MOST_FPS,
     Array,
-    Clock,
-    FileLocation,
     InputError,
-    Location,
     Progress,
     Reals,
     Segmentation,
     Vocabulary,
 )
 from fact_clip.core.arguments import number_of, path_of
-from fact_clip.core.distributed import Precision
-from fact_clip.core.io import check_file
 from fact_clip.core.progress import paced
 from fact_clip.core.scores import Scores
-from fact_clip.datasets.features import load_features, read_clock
-from fact_clip.decoding import CandidateSet, DecodeSettings, ModelScores
+from fact_clip.decoding import CandidateSet, DecodeSettings
 from fact_clip.decoding.prototypes import Prototypes
 from fact_clip.encoders import FrameEncoder
-from fact_clip.hub import save_pretrained, share
+from fact_clip.hub import save_pretrained
 from fact_clip.inference.decoder import DECODERS, Decode, SegmentDecoder
 from fact_clip.inference.export import export
+from fact_clip.inference.options import ModelOptions
 from fact_clip.inference.scorer import FrameScorer, Scorer
+from fact_clip.inference.sources import SourceReader
 from fact_clip.inference.stream import Stream
 from fact_clip.run import Run
-from fact_clip.video.extract import Settings, extract
-from fact_clip.video.grid import Decoder
-from fact_clip.video.pictures import SUFFIXES, Span
-
-FEATURES = ".npy"
-KINDS = f"features ({FEATURES}) or a video ({', '.join(SUFFIXES)})"
+from fact_clip.video.pictures import Span
 
 NEEDS = {
     "reject": "it needs a run with confidence.json: train with data.validation above 0, "
@@ -69,32 +59,27 @@ class Segmenter:
     Args:
         scorer: scores frames.
         encoder: makes features from videos; None: the one that the scorer names.
-        extraction: how features are made from videos.
-        precision: in which an encoder computes.
+        options: how it was opened.
     """
 
     def __init__(
         self,
         scorer: FrameScorer,
         encoder: FrameEncoder | None = None,
-        extraction: Settings | None = None,
-        precision: Precision = "auto",
+        options: ModelOptions | None = None,
     ) -> None:
+        self.options = options or ModelOptions()
         self.scorer = scorer
-        self._encoder = encoder
-        self.precision = precision
-        self.video_decoder: Decoder | None = None  # None: in this process
-        self.actions: Sequence[str] | None = None  # candidates of calls that name none
-        self.reopen: Callable[..., Segmenter] | None = None  # makes it again in another process
+        self.sources = SourceReader(scorer, encoder, self.options)
+        self.reopen: Callable[[ModelOptions], Segmenter] | None = None  # set by `open_model`
         self.unlabelled: Sequence[str | Path] = ()  # videos of `adapt_to`
         self._prototypes: dict[tuple[object, ...], tuple[Prototypes, ...]] = {}
-        self.extraction = extraction or Settings(fps=scorer.fps or Settings().fps)
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle how the segmenter is opened, not its weights."""
         if self.reopen is None:
             raise TypeError("only a segmenter of fact_clip.load can be pickled")
-        return self.reopen, (), {"unlabelled": self.unlabelled}
+        return self.reopen, (self.options,), {"unlabelled": self.unlabelled}
 
     def __repr__(self) -> str:
         """Return the model and its classes in one line."""
@@ -119,13 +104,13 @@ class Segmenter:
         """
         if self.reopen is None:
             raise InputError("device", "only a segmenter of fact_clip.load can be moved")
-        moved = self.reopen(device=device)
+        moved = self.reopen(replace(self.options, device=device))
+        self.options = moved.options
         self.scorer = moved.scorer
-        self._encoder = moved._encoder
-        self.reopen = moved.reopen
+        self.sources = moved.sources
         return self
 
-    def save_pretrained(self, folder: str | Path, *, license: str = "mit") -> Path:
+    def save(self, folder: str | Path, *, license: str = "mit") -> Path:
         """Write the run and a model card into a folder, for `load` and the hub.
 
         Args:
@@ -136,29 +121,6 @@ class Segmenter:
             The folder.
         """
         return save_pretrained(self.run.path, folder, license=license)
-
-    def push_to_hub(
-        self,
-        repo_id: str,
-        *,
-        private: bool = False,
-        commit_message: str | None = None,
-        license: str = "mit",
-    ) -> str:
-        """Upload the run and a model card to the Hugging Face hub, see `fact_clip.share`.
-
-        Args:
-            repo_id: OWNER/NAME.
-            private: whether a new repository is private.
-            commit_message: of the commit.
-            license: as the hub writes it.
-
-        Returns:
-            The address of the repository on the web.
-        """
-        return share(
-            self.run.path, repo_id, private=private, message=commit_message, license=license
-        )
 
     @property
     def run(self) -> Run:
@@ -207,8 +169,8 @@ class Segmenter:
     def _unlabelled_rows(self) -> Iterator[Array]:
         """Yield the raw features (T, D) of the unlabelled videos."""
         for source in paced(self.unlabelled, "adapting to unlabelled videos", logger):
-            features, where, _ = self._open_source(source, None, None)
-            yield self.scorer.checked(features, where)
+            read = self.sources.read(source)
+            yield self.scorer.checked(read.features, read.where)
 
     def choose(
         self, actions: Sequence[str] | None = None, settings: DecodeSettings | None = None
@@ -229,7 +191,7 @@ class Segmenter:
             if value is not None and name not in self.scorer.adjustable:
                 fix = f"leave it out; this model has {', '.join(self.scorer.adjustable)}"
                 raise InputError(name, NEEDS.get(name, "only a trained run has it"), fix)
-        candidates = self.scorer.choose(self.actions if actions is None else actions)
+        candidates = self.scorer.choose(self.options.actions if actions is None else actions)
         vocabulary = candidates.vocabulary
         adds_background = settings.threshold is not None and not vocabulary.background
         if adds_background and BACKGROUND in vocabulary:
@@ -276,13 +238,13 @@ class Segmenter:
         """
         settings = settings or DecodeSettings()
         candidates = self.choose(actions, settings)
-        features, where, clock = self._open_source(source, progress, span)
-        rivals = settings.reject is not None
-        scores = self.score(features, where, candidates, clock, transcript, rivals=rivals)
+        segment_decoder = SegmentDecoder(self.scorer, candidates, settings)
+        read = self.sources.read(source, progress, span)
+        scores = segment_decoder.score(read.features, read.where, read.clock, transcript)
         if decoder is None:
-            return self.decode(scores, candidates, settings)
+            return segment_decoder.segmentation(scores)
         decode = DECODERS.find(decoder, "decoder") if isinstance(decoder, str) else decoder
-        return self._segment_decoder(candidates, settings).segmentation_by(decode, scores)
+        return segment_decoder.segmentation_by(decode, scores)
 
     def scores(
         self,
@@ -308,37 +270,10 @@ class Segmenter:
         Raises:
             InputError: the source or the names do not fit the model.
         """
-        candidates = self.choose(actions)
-        features, where, clock = self._open_source(source, progress, span)
-        scores = self.score(features, where, candidates, clock, transcript)
-        return self._segment_decoder(candidates, None).frame_scores(scores)
-
-    def _open_source(
-        self, source: Reals | str | Path, progress: Progress | None, span: Span | None
-    ) -> tuple[Any, Location, Clock]:
-        """Return raw features (T, D), their location in errors, and their times."""
-        path = Path(source) if isinstance(source, str | Path) else None
-        is_video = path is not None and path.suffix.lower() != FEATURES
-        span = span or Span()
-        if span != Span() and not is_video:
-            raise InputError("start and stop", "only a video has them", "cut the features")
-        if path is None:
-            return source, "features", Clock(fps=self.scorer.fps)
-        if not is_video:
-            features, clock = self.open(path)
-            return features, path, clock
-        check_file(path, KINDS)
-        if path.suffix.lower() not in SUFFIXES:
-            raise InputError(path, f"the ending {path.suffix!r}", f"give {KINDS}")
-        encoder = self.encoder_for(path)
-        with TemporaryDirectory(prefix="fact-clip-", ignore_cleanup_errors=True) as folder:
-            extraction = replace(self.extraction, span=span)
-            file = extract(
-                path, encoder, folder, extraction, progress=progress, decoder=self.video_decoder
-            )
-            features = np.array(load_features(file, "TD"))  # a copy outlives the folder
-            clock = read_clock(file, layout="TD")
-        return features, FileLocation(path, part=f"features by {encoder.name}"), clock
+        segment_decoder = SegmentDecoder(self.scorer, self.choose(actions))
+        read = self.sources.read(source, progress, span)
+        scores = segment_decoder.score(read.features, read.where, read.clock, transcript)
+        return segment_decoder.frame_scores(scores)
 
     def segment_all(
         self,
@@ -377,10 +312,8 @@ class Segmenter:
             pace = paced(names, "segmenting", logger, progress, tenths=True)
             elements = map(itemgetter(0), zip(elements, pace, strict=True))
         for name, source in elements:
-            if not isinstance(source, np.ndarray):
-                path = Path(source)
-                if path.suffix.lower() in SUFFIXES and path.is_file():
-                    self.encoder_for(path).load()
+            if not isinstance(source, np.ndarray) and Path(source).is_file():
+                self.sources.load_encoder(Path(source))
             try:
                 result = self.segment(source, actions, settings=settings)
             except InputError as error:
@@ -389,92 +322,6 @@ class Segmenter:
                 failed(name, error)
                 continue
             yield name, result
-
-    def segment_together(
-        self,
-        paths: Sequence[Path],
-        actions: Sequence[str] | None = None,
-        *,
-        settings: DecodeSettings | None = None,
-        batch_frames: int = 0,
-    ) -> list[Segmentation]:
-        """Segment short feature files in one pass of the model.
-
-        Args:
-            paths: the feature files.
-            actions: as for `segment`.
-            settings: as for `segment`.
-            batch_frames: rows of a pass, at most; 0: as many as are fast.
-
-        Returns:
-            Their segmentations, which equal those of `segment` up to the rounding of confidences.
-
-        Raises:
-            InputError: as of `segment`, for the first file that it does not fit.
-        """
-        settings = settings or DecodeSettings()
-        candidates = self.choose(actions, settings)
-        videos = []
-        clocks = []
-        for path in paths:
-            features, clock = self.open(path)
-            videos.append(self.scorer.checked(features, path))
-            clocks.append(clock)
-        scores = self.scorer.score_together(
-            videos,
-            candidates,
-            clocks,
-            rivals=settings.reject is not None,
-            batch_frames=batch_frames,
-        )
-        return [self.decode(video_scores, candidates, settings) for video_scores in scores]
-
-    def score(
-        self,
-        features: Any,
-        where: Location,
-        candidates: CandidateSet,
-        clock: Clock,
-        transcript: Sequence[str] | None = None,
-        *,
-        rivals: bool = False,
-    ) -> ModelScores:
-        """Check features and score them.
-
-        Args:
-            features: raw features (T, D).
-            where: location of an error about them.
-            candidates: of `choose`.
-            clock: times of the frames.
-            transcript: as for `segment`.
-            rivals: score all classes of the run too, for `reject`.
-
-        Returns:
-            The scores of the candidates.
-        """
-        rows = self.scorer.checked(features, where)
-        return self.scorer.score(rows, candidates, clock, transcript, rivals=rivals)
-
-    def decode(
-        self, scores: ModelScores, candidates: CandidateSet, settings: DecodeSettings | None = None
-    ) -> Segmentation:
-        """Cut a scored video into segments.
-
-        Args:
-            scores: of the video; `reject` needs those of rivals, too.
-            candidates: the classes that were scored.
-            settings: of decoding; None: those of the run.
-
-        Returns:
-            A segmentation of all T frames.
-        """
-        return self._segment_decoder(candidates, settings).segmentation(scores)
-
-    def _segment_decoder(
-        self, candidates: CandidateSet, settings: DecodeSettings | None
-    ) -> SegmentDecoder:
-        complete = (settings or DecodeSettings()).over(self.scorer.settings)
-        return SegmentDecoder(self.scorer, candidates, complete)
 
     def stream(
         self,
@@ -508,11 +355,12 @@ class Segmenter:
             number_of(fps, "fps", meaning, LEAST_FPS, MOST_FPS)
         self.scorer.check_stream(fps)
         rate = self.scorer.fps if fps is None else fps
-        if rate is None and self.encoder_name is not None:
-            rate = self.extraction.fps
-        decoder = self._segment_decoder(self.choose(actions, settings), settings)
-        encoder = partial(self.encoder_for, "pictures")
-        return Stream(decoder, delay, rate, encoder, self.extraction.batch)
+        if rate is None and self.sources.encoder_name is not None:
+            rate = self.sources.extraction.fps
+        settings = settings or DecodeSettings()
+        decoder = SegmentDecoder(self.scorer, self.choose(actions, settings), settings)
+        encoder = partial(self.sources.encoder_for, "pictures")
+        return Stream(decoder, delay, rate, encoder, self.sources.extraction.batch)
 
     def export(self, path: str | Path) -> Path:
         """Write the models of the run as a file that runs without this package.
@@ -537,21 +385,6 @@ class Segmenter:
             problem = "a segmenter without training has no model of its own"
             raise InputError("export", problem, "export its encoder")
         return export(self.scorer, path)
-
-    def open(self, path: Path) -> tuple[Array, Clock]:
-        """Read a feature file that fits the model, (T, D), and the times of its rows."""
-        return self.scorer.needs.open(path)
-
-    @property
-    def encoder_name(self) -> str | None:
-        """Return the name of the encoder of videos, or None as long as none is known."""
-        return None if self._encoder is None else self._encoder.name
-
-    def encoder_for(self, video: Path | str) -> FrameEncoder:
-        """Return the encoder that was named, or that of the features of the training."""
-        if self._encoder is None:
-            self._encoder = self.scorer.frame_encoder(video, self.precision)
-        return self._encoder
 
 
 def _split(element: Any) -> tuple[Any, Any]:

@@ -1,14 +1,13 @@
 """Segmenting without training: an image-text model compares frames with the names of actions."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import cast
 
 import numpy as np
 import torch
 
 from fact_clip.core import Clock, InputError, Location, Reals, Singles, Vocabulary
-from fact_clip.core.arguments import names_of, number_of, validated
+from fact_clip.core.arguments import names_of, number_of
 from fact_clip.core.distributed import Precision
 from fact_clip.decoding import CandidateSet, DecodeSettings, ModelScores
 from fact_clip.decoding.similarity import similarity_probabilities
@@ -17,9 +16,7 @@ from fact_clip.encoders.vectors import embed
 from fact_clip.inference.candidates import check_actions
 from fact_clip.inference.new_words import VectorCache
 from fact_clip.inference.scorer import FeatureSpec, FrameScorer
-from fact_clip.inference.segmenter import Segmenter
 from fact_clip.text.prompts import TEMPLATES
-from fact_clip.video.extract import Settings
 
 
 class SimilarityScorer(FrameScorer):
@@ -125,59 +122,3 @@ class SimilarityScorer(FrameScorer):
     def frame_encoder(self, video: Location, precision: Precision) -> FrameEncoder:
         """Return the image side of the model."""
         return self.encoder
-
-
-@validated("encoder")
-def load_training_free(
-    encoder: str | ImageTextEncoder,
-    actions: Sequence[str],
-    device: str = "auto",
-    *,
-    prompts: str = "ensemble",
-    smoothing: float = 1.0,
-    fps: float | None = None,
-    keep_going: bool = False,
-    precision: Precision = "auto",
-) -> Segmenter:
-    """Return a segmenter that was not trained: it compares frames with the names of actions.
-
-    Args:
-        encoder: the model, as "clip:ViT-B-32/openai" or "transformers:FOLDER", or an object.
-        actions: the names; :meth:`Segmenter.segment` takes others.
-        device: auto, cpu, cuda, cuda:N or mps.
-        prompts: wording around the names, plain, person or ensemble.
-        smoothing: seconds over which similarities are averaged.
-        fps: rows a second of features that are made from videos; None: 5.
-        keep_going: decode what can be decoded of a damaged video, with a warning.
-        precision: float32, bf16, or auto: bf16 where the device computes in it natively.
-
-    Returns:
-        The segmenter.
-
-    Raises:
-        InputError: the encoder cannot read names, or a name is not valid.
-    """
-    rate = Settings().fps if fps is None else fps
-    extraction = Settings(fps=rate, keep_going=keep_going)
-    scorer = SimilarityScorer(
-        encoder=encoder,
-        actions=actions,
-        prompts=prompts,
-        smoothing=smoothing,
-        fps=extraction.fps,
-        device=device,
-        precision=precision,
-    )
-    segmenter = Segmenter(scorer, scorer.encoder, extraction, precision)
-    segmenter.reopen = partial(
-        load_training_free,
-        encoder,
-        actions,
-        device=device,
-        prompts=prompts,
-        smoothing=smoothing,
-        fps=fps,
-        keep_going=keep_going,
-        precision=precision,
-    )
-    return segmenter

@@ -1,6 +1,5 @@
 """Metrics of any predictions against any labels: integer arrays in, plain numbers out."""
 
-from fact_clip.metrics.agreement import Agreement, agreement
 from fact_clip.metrics.diagnostics import (
     auroc,
     compositional_gap,
@@ -23,10 +22,8 @@ from fact_clip.metrics.zero_shot import (
 __all__ = [
     "OVERLAPS",
     "PROFILES",
-    "Agreement",
     "FrameCounts",
     "SeenUnseenCurve",
-    "agreement",
     "auroc",
     "boundary_scores",
     "class_means",

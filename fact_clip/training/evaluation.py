@@ -143,7 +143,7 @@ def evaluate(
         data: data in memory in place of ``data.root``, with the classes of the run; see `train`.
 
     Returns:
-        The figures; ``result[key]`` has those of the file, too (docs/json.md).
+        The figures; `details` has all keys of the file (docs/json.md).
 
     Raises:
         InputError: the run or the data cannot be read or do not fit each other, or a setting of the

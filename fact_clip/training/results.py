@@ -1,9 +1,9 @@
-"""What trainings, evaluations and sweeps return: attributes, which are also keys as in JSON."""
+"""The results of trainings, evaluations and sweeps."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 Figures = dict[str, float]
 
 
-@dataclass(frozen=True, eq=False)
-class Result(Mapping[str, Any]):
-    """Figures that are read as attributes or by the keys of their JSON."""
+@dataclass(frozen=True)
+class Result(ABC):
+    """Figures that are read as attributes."""
 
     def to_dict(self) -> Json:
         """Return plain values, as they are written to JSON."""
@@ -28,15 +28,6 @@ class Result(Mapping[str, Any]):
     @abstractmethod
     def rows(self) -> Mapping[str, Mapping[str, Any]]:
         """Return the rows of the table by their names."""
-
-    def __getitem__(self, key: str) -> Any:
-        return self.to_dict()[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.to_dict())
-
-    def __len__(self) -> int:
-        return len(self.to_dict())
 
     def to_dataframe(self) -> DataFrame:
         """Convert the rows to a pandas.DataFrame; without pandas an InputError is raised.
@@ -62,7 +53,7 @@ def _cell(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else escape(str(value))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Training(Result):
     """The result of `fact_clip.train`.
 
@@ -85,7 +76,7 @@ class Training(Result):
         return {"training": self.to_dict()}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Evaluation(Result):
     """The result of `fact_clip.evaluate`; `to_dict` is ``RUN/evaluation.json`` (docs/json.md).
 
@@ -119,7 +110,7 @@ class Evaluation(Result):
         return f"<ul>{''.join(lines)}</ul>{super()._repr_html_()}"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Sweep(Result):
     """The result of `training.sweep`.
 

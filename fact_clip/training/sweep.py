@@ -101,7 +101,7 @@ def sweep(
             folder = out / label
             is_begun = (folder / "run.json").is_file()
             train(plan, folder, resume=resume and is_begun, progress=progress)
-            figures = main_figures(evaluate(folder, device=plan.config.train.device))
+            figures = main_figures(evaluate(folder, device=plan.config.train.device).details)
             runs[label] = figures
             runs_of_seed.setdefault(plan.config.train.seed, []).append(figures)
         groups = [[figures] for figures in runs.values()]
@@ -192,7 +192,7 @@ def main_figures(result: Mapping[str, Any]) -> Figures:
     With classes held out, S, U, H and AUSUC come first.
 
     Args:
-        result: of `evaluate`.
+        result: the details of an `Evaluation`.
     """
     numbers = metrics_only(result["metrics"])
     zero_shot = result.get("zero_shot")

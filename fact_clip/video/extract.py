@@ -15,7 +15,7 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
-from fact_clip.core import LEAST_FPS, Array, Floats, InputError, Json, Progress, row_times
+from fact_clip.core import LEAST_FPS, Array, Clock, Floats, InputError, Json, Progress, row_times
 from fact_clip.core.arguments import number_of, validated, whole_of
 from fact_clip.core.identity import File, identity_of, is_same
 from fact_clip.core.io import BROKEN_ARRAY, read_mapping
@@ -108,30 +108,55 @@ def extract(
     target = output_path(Path(out), name or file_name(path.stem), ".npy")
     extraction = Extraction(path, encoder, target, settings, decoder)
     try:
-        for n_rows in extraction.run(encoder):
-            if progress is not None:
-                progress(n_rows, max(extraction.expected, n_rows), path.name)
+        extraction.encode(progress)
     except BaseException:  # such as Ctrl-C
         extraction.save()
         raise
-    damage = extraction.damage
-    if damage is not None:
-        if not settings.keep_going or not extraction.count:
-            extraction.discard()  # it cannot be resumed: the same call would fail again
-            raise damage
-        warnings.warn(f"{damage.where}: {damage.problem}", stacklevel=2)
+    try:
+        extraction.check_damage()
+    except DamagedVideoError:
+        extraction.discard()  # it cannot be resumed: the same call would fail again
+        raise
     return extraction.finish(address)
 
 
-class Extraction:
-    """The extraction of one video, which resumes an interrupted one.
+@validated("encoder", "decoder")
+def encode(
+    video: str | Path,
+    encoder: FrameEncoder,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+    *,
+    decoder: Decoder | None = None,
+) -> tuple[Array, Clock]:
+    """Return the features of a video, as `extract` writes them, and the times of its rows.
 
-    It checks the files to be written when it is made.
+    Args:
+        video: as of `extract`.
+        encoder: as of `extract`.
+        settings: as of `extract`.
+        progress: as of `extract`.
+        decoder: as of `extract`.
+
+    Returns:
+        The features (T, D), float16, and their clock.
+
+    Raises:
+        InputError: see `frames`; an encoder that does not load.
+        DamagedVideoError: a damaged file, without `keep_going`.
+    """
+    rows = VideoRows(Path(video), encoder, settings or Settings(), decoder)
+    rows.encode(progress)
+    rows.check_damage()
+    return rows.features(), rows.clock()
+
+
+class VideoRows:
+    """The rows of features of one video, in memory.
 
     Args:
         video: the video file.
         encoder: the frame encoder.
-        target: the feature file.
         settings: of the extraction.
         decoder: decodes the video; None: in this process.
 
@@ -142,18 +167,12 @@ class Extraction:
     """
 
     def __init__(
-        self,
-        video: Path,
-        encoder: FrameEncoder,
-        target: Path,
-        settings: Settings,
-        decoder: Decoder | None,
+        self, video: Path, encoder: FrameEncoder, settings: Settings, decoder: Decoder | None
     ) -> None:
         self.damage: DamagedVideoError | None = None
         self._video = video
+        self._encoder = encoder
         self._settings = settings
-        self._began = time.monotonic()
-        self._target = target
         self._clip = clip_of(encoder)
         rate = settings.fps * self._clip.stride  # pictures a second
         grid = Grid(rate, encoder.size, settings.span, settings.decoder)
@@ -167,6 +186,112 @@ class Extraction:
             logger.warning(rates, video, rate, self._info.fps)
         self._seconds = settings.span.seconds_of(self._info.seconds)
         self.expected = round((self._seconds or 0) * settings.fps)
+        self._times: list[Floats] = []  # (N,) seconds at which the pictures of rows came up
+        self._rows: list[Array] = []  # (N, D) float16
+        self.count = 0
+        self._pace = Pace(self.count, tenths=False)
+
+    def append(self, times: Floats, rows: Array) -> None:
+        """Append rows (N, D) of pictures at some times (N,)."""
+        self._times.append(times)
+        self._rows.append(rows)
+        self.count += len(times)
+
+    def encode(self, progress: Progress | None) -> None:
+        """Encode the video from the first missing row on, and report each batch."""
+        for n_rows in self._encode_batches():
+            if progress is not None:
+                progress(n_rows, max(self.expected, n_rows), self._video.name)
+
+    def _encode_batches(self) -> Iterator[int]:
+        """Encode batches. Yield the number of rows after each."""
+        encoder = self._encoder
+        encoder.load()
+        encode_rows = RowEncoder(encoder, self._video)
+        # pictures before that of the first row
+        first = self.count * self._clip.stride
+        lead = min(encoder.context + self._clip.length // 2, first)
+        times: list[float] = []
+        pictures: list[Array] = []
+        # from the beginning and not by a seek, which would miss what does not decode before
+        decoded = islice(self._frames, first - lead, None)
+        prepared = ((frame.time, encoder.prepare(frame.image)) for frame in decoded)
+        inputs: Iterator[tuple[float, Array]] = _ahead(prepared, 2 * self._settings.batch)
+        if self._clip.length > 1:
+            inputs = clips(inputs, self._clip, self.count)
+            lead = 0
+        try:
+            encode_rows.previous = [picture for _, picture in islice(inputs, lead)]
+            for time_of_picture, picture in inputs:
+                times.append(time_of_picture)
+                pictures.append(picture)
+                if len(times) == self._settings.batch:
+                    self.append(np.array(times), encode_rows(pictures))
+                    self.report()
+                    yield self.count
+                    times = []
+                    pictures = []
+        except DamagedVideoError as error:
+            self.damage = error
+        if times:
+            self.append(np.array(times), encode_rows(pictures))
+            yield self.count
+
+    def report(self) -> None:
+        """Log from time to time how many rows there are."""
+        left = self._pace.left(self.count, self.expected)
+        if left:
+            message = "%s: %d of about %d rows, %s left"
+            logger.info(message, self._video, self.count, self.expected, left)
+
+    def check_damage(self) -> None:
+        """Raise the defect of the file, or warn of it if the rows before it are enough."""
+        if self.damage is None:
+            return
+        if not self._settings.keep_going or not self.count:
+            raise self.damage
+        warnings.warn(f"{self.damage.where}: {self.damage.problem}", stacklevel=3)
+
+    def features(self) -> Array:
+        """Return all rows, (T, D) float16."""
+        return np.concatenate(self._rows)
+
+    def clock(self) -> Clock:
+        """Return the times of all rows, with those of files."""
+        times = row_times(np.concatenate(self._times), self._settings.fps, self._seconds)
+        return Clock(
+            n_frames=self.count,
+            fps=self._settings.fps,
+            times=times.round(6),
+            media=str(self._video.absolute()),
+            video_fps=self._info.fps,
+        )
+
+
+class Extraction(VideoRows):
+    """The extraction of one video to a file, which resumes an interrupted one.
+
+    It checks the files to be written when it is made.
+
+    Args:
+        video: the video file.
+        encoder: the frame encoder.
+        target: the feature file.
+        settings: of the extraction.
+        decoder: decodes the video; None: in this process.
+    """
+
+    def __init__(
+        self,
+        video: Path,
+        encoder: FrameEncoder,
+        target: Path,
+        settings: Settings,
+        decoder: Decoder | None,
+    ) -> None:
+        super().__init__(video, encoder, settings, decoder)
+        self._began = time.monotonic()
+        self._target = target
         self._identity = {
             **origin_of(encoder, settings),
             "source": {"name": video.name, **identity_of(video)},
@@ -177,9 +302,6 @@ class Extraction:
             check_place(path)
         if not self._part.is_file():
             self._check_existing()
-        self._times: list[Floats] = []  # (N,) seconds at which the pictures of rows came up
-        self._rows: list[Array] = []  # (N, D) float16
-        self.count = 0
         self._read_part()
         self._pace = Pace(self.count, tenths=False)
         self._saved = time.monotonic()
@@ -202,63 +324,22 @@ class Extraction:
         """Read NAME.part, unless it is damaged or has another origin."""
         with suppress(*BROKEN_ARRAY), np.load(self._part) as stored:
             if str(stored["identity"]) == json.dumps(self._identity):
-                self._append(stored["times"], stored["rows"])
+                self.append(stored["times"], stored["rows"])
                 logger.info("%s: continued at row %d", self._video, self.count)
 
-    def _append(self, times: Floats, rows: Array) -> None:
-        self._times.append(times)
-        self._rows.append(rows)
-        self.count += len(times)
-
-    def run(self, encoder: FrameEncoder) -> Iterator[int]:
-        """Encode batches from the first missing row on. Yield the number of rows after each."""
-        encoder.load()
-        encode = RowEncoder(encoder, self._video)
-        # pictures before that of the first row
-        first = self.count * self._clip.stride
-        lead = min(encoder.context + self._clip.length // 2, first)
-        times: list[float] = []
-        pictures: list[Array] = []
-        # from the beginning and not by a seek, which would miss what does not decode before
-        decoded = islice(self._frames, first - lead, None)
-        prepared = ((frame.time, encoder.prepare(frame.image)) for frame in decoded)
-        inputs: Iterator[tuple[float, Array]] = _ahead(prepared, 2 * self._settings.batch)
-        if self._clip.length > 1:
-            inputs = clips(inputs, self._clip, self.count)
-            lead = 0
-        try:
-            encode.previous = [picture for _, picture in islice(inputs, lead)]
-            for time_of_picture, picture in inputs:
-                times.append(time_of_picture)
-                pictures.append(picture)
-                if len(times) == self._settings.batch:
-                    self._append(np.array(times), encode(pictures))
-                    self._report()
-                    yield self.count
-                    times = []
-                    pictures = []
-        except DamagedVideoError as error:
-            self.damage = error
-        if times:
-            self._append(np.array(times), encode(pictures))
-            yield self.count
-
-    def _report(self) -> None:
+    def report(self) -> None:
         """Save all rows from time to time, and log how many there are."""
         if time.monotonic() - self._saved > SAVE_SECONDS:
             self.save()
             self._saved = time.monotonic()
-        left = self._pace.left(self.count, self.expected)
-        if left:
-            message = "%s: %d of about %d rows, %s left"
-            logger.info(message, self._video, self.count, self.expected, left)
+        super().report()
 
     def save(self) -> None:
         """Write the rows so far to NAME.part, with their origin."""
         if not self.count:
             return
         times = np.concatenate(self._times)
-        rows = np.concatenate(self._rows)
+        rows = self.features()
         with whole_file(self._part) as unfinished, unfinished.open("wb") as file:
             np.savez(file, identity=json.dumps(self._identity), times=times, rows=rows)
 
@@ -268,17 +349,18 @@ class Extraction:
 
     def finish(self, address: str | None) -> Path:
         """Write the feature file and the JSON file. Return the feature file."""
-        rows = np.concatenate(self._rows)
-        times = row_times(np.concatenate(self._times), self._settings.fps, self._seconds)
+        rows = self.features()
+        clock = self.clock()
+        assert clock.times is not None
         facts = {
             **self._identity,
             "version": __version__,
             "dim": rows.shape[1],
             "n_frames": self.count,
             "damage": None if self.damage is None else self.damage.problem,
-            "video": address or str(self._video.absolute()),
-            "video_fps": self._info.fps,
-            "times": times.round(6).tolist(),
+            "video": address or clock.media,
+            "video_fps": clock.video_fps,
+            "times": clock.times.tolist(),
         }
         with whole_file(self._target) as unfinished, unfinished.open("wb") as file:
             self._part.touch()  # features that a kill leaves without their description are ours

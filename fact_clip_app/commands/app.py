@@ -16,7 +16,7 @@ import typer
 
 from fact_clip.cli.arguments import check_new, read_actions, read_names
 from fact_clip.cli.console import note
-from fact_clip.cli.model import ModelOptions
+from fact_clip.cli.model import ModelChoice
 from fact_clip.cli.options import (
     Actions,
     ActionsFile,
@@ -59,7 +59,7 @@ def app(
     fps: PicturesPerSecond = None,
     device: Device = "auto",
     precision: Precision = "auto",
-    prompts: Prompts = "ensemble",
+    prompts: Prompts = None,
     window: WindowSeconds = None,
     keep_going: KeepGoing = False,
     training_set: Annotated[
@@ -109,24 +109,23 @@ def app(
         from fact_clip_app.project import Project
         from fact_clip_app.requests import Limits
         from fact_clip_app.server import make_app
-    from fact_clip.inference.loading import load
+    from fact_clip.inference import ModelOptions, load
 
     names = read_actions(actions, actions_file)
     proxy_names = read_names(served_as, "--served-as")
-    options = ModelOptions(
-        run=run,
-        training_free=training_free,
+    model_options = ModelOptions(
+        device=device,
         actions=names,
         encoder=encoder,
         fps=fps,
-        device=device,
-        precision=precision,
-        prompts=prompts,
         window=window,
+        prompts=prompts,
         keep_going=keep_going,
         trust_encoder=trust_encoder,
+        precision=precision,
     )
-    base = _open_model(options)
+    choice = ModelChoice(run, training_free, model_options)
+    base = _open_model(choice)
     # Faults of a training set, and a port in use, are errors before the project is created.
     growing_set = None
     if training_set is not None:
@@ -145,7 +144,7 @@ def app(
     engine = Engine(store, base, load_run, limits)
     page_options = Options(
         host=host,
-        command=options.command(),
+        command=choice.command(),
         training_set=growing_set,
         run=run,
         recent=recent,
@@ -173,14 +172,16 @@ def app(
         raise typer.Exit(130) from None
 
 
-def _open_model(options: ModelOptions) -> Segmenter | None:
+def _open_model(choice: ModelChoice) -> Segmenter | None:
     """Load the model of the page, or return None if the options select none."""
-    if options.run is None and not options.training_free and options.encoder is None:
+    options = choice.options
+    if choice.run is None and not choice.training_free and options.encoder is None:
         return None
-    options.check("app")
-    if not options.actions and options.run is None and options.encoder is not None:
-        options = replace(options, actions=["something"])  # the page waits for names
-    model, _ = options.open()
+    choice.check("app")
+    if not options.actions and choice.run is None and options.encoder is not None:
+        waiting = replace(options, actions=["something"])  # the page waits for names
+        choice = replace(choice, options=waiting)
+    model, _ = choice.open()
     logging.getLogger("fact_clip.inference").setLevel(logging.ERROR)  # the page shows new words
     model.scorer.load()  # so that missing files are an error before the page opens
     return model

@@ -16,7 +16,8 @@ from fact_clip.core.messages import printable
 from fact_clip.core.paths import file_name, inside
 from fact_clip.formats import save
 from fact_clip.formats.table import COLUMNS
-from fact_clip.inference.segmenter import FEATURES, Segmenter
+from fact_clip.inference.segmenter import Segmenter
+from fact_clip.inference.sources import FEATURES
 from fact_clip.inference.stream import Stream
 from fact_clip.video.pictures import LIVE, live_frames
 from fact_clip_batch.commands.output import Output
@@ -103,10 +104,10 @@ def _read_parts(source: str, model: Segmenter) -> Iterator[Array]:
                 features = scorer.checked([row], where)
                 yield features.astype(np.float32)
     elif Path(source).suffix.lower() == FEATURES:
-        features, _ = model.open(Path(source))
+        features, _ = scorer.needs.open(Path(source))
         for row in features:
             yield row[None]
     else:
-        size = model.encoder_for(source).size
-        for frame in live_frames(source, model.extraction.fps, size):
+        size = model.sources.encoder_for(source).size
+        for frame in live_frames(source, model.sources.extraction.fps, size):
             yield frame.image[None]

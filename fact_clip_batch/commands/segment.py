@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import logging
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from textwrap import indent
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fact_clip.cli.arguments import read_actions, read_formats, read_names
-from fact_clip.cli.console import note, progress, segment_table
-from fact_clip.cli.model import ModelOptions
+from fact_clip.cli.console import note
+from fact_clip.cli.model import ModelChoice
 from fact_clip.cli.options import (
     Actions,
     ActionsFile,
@@ -52,13 +48,8 @@ from fact_clip_batch.commands.batching import (
 from fact_clip_batch.commands.output import Output
 
 if TYPE_CHECKING:
-    from fact_clip.core import Segmentation
-    from fact_clip.inference.segmenter import Segmenter
+    from fact_clip.inference import Segmenter
     from fact_clip_batch.engine import BatchOptions, Outcome
-    from fact_clip_batch.inputs import Inputs
-    from fact_clip_batch.segmentation import SegmentTask
-
-logger = logging.getLogger("fact_clip.batch")
 
 
 def _setting(field: str, name: str) -> Any:
@@ -84,15 +75,16 @@ def segment(
     fps: PicturesPerSecond = None,
     device: Device = "auto",
     precision: Precision = "auto",
-    prompts: Prompts = "ensemble",
+    prompts: Prompts = None,
     window: WindowSeconds = None,
     keep_going: KeepGoing = False,
     more_actions: Annotated[
         str | None, option("The classes of the run and these names beside them.")
     ] = None,
     smoothing: Annotated[
-        float, option("Training-free: seconds over which similarities are averaged.")
-    ] = 1.0,
+        float | None,
+        option("Training-free: seconds over which similarities are averaged. Default: 1."),
+    ] = None,
     threshold: Annotated[float | None, _setting("threshold", "--background-threshold")] = None,
     gamma: Annotated[float | None, _setting("gamma", "--gamma")] = None,
     switch_penalty: Annotated[float | None, _setting("switch_penalty", "--switch-penalty")] = None,
@@ -175,21 +167,23 @@ def segment(
       fact-clip segment my.mp4 --training-free --encoder clip:ViT-B-32/openai \\
         --actions "pour milk, stir"
     """
+    from fact_clip.inference import ModelOptions
+
     options = ModelOptions(
-        run=run,
-        training_free=training_free,
+        device=device,
         actions=read_actions(actions, actions_file),
         encoder=encoder,
         fps=fps,
-        device=device,
-        precision=precision,
-        prompts=prompts,
         window=window,
-        keep_going=keep_going,
-        more_actions=read_names(more_actions, "--more-actions"),
+        prompts=prompts,
         smoothing=smoothing,
+        keep_going=keep_going,
         trust_encoder=trust_encoder,
+        precision=precision,
     )
+    names = read_names(more_actions, "--more-actions")
+    choice = ModelChoice(run, training_free, options, names)
+    choice.check("segment")
     settings = DecodeSettings(
         threshold=threshold,
         gamma=gamma,
@@ -207,23 +201,51 @@ def segment(
         overwrite=overwrite,
         as_json=as_json,
     )
-    options.check("segment")
-    if not live:
-        if delay is not None:
-            raise InputError("--delay", "only --live reads it", "leave it out")
-        batch = batch_options(
-            shard,
-            timeout,
-            memory,
-            retry_failed,
-            overwrite=overwrite,
-            store=output.remote,
-            batch_frames=batch_frames,
-        )
-        n_actors = workers if engine == "ray" else 0
-        _segment_files(inputs, options, settings, output, batch, adapt_to, n_actors)
+    if live:
+        unread = {"--plot": plot, "--overlay": overlay, "--media": media, "--shard": shard}
+        _check_live(inputs, unread, output)
+        from fact_clip_batch.commands.live import segment_live
+
+        model, candidates = _open(choice, settings, adapt_to)
+        stream = model.stream(5.0 if delay is None else delay, candidates, settings, fps=fps)
+        segment_live(inputs[0], model, stream, output, output.folder(run))
         return
-    unread = {"--plot": plot, "--overlay": overlay, "--media": media, "--shard": shard}
+    if delay is not None:
+        raise InputError("--delay", "only --live reads it", "leave it out")
+    batch = batch_options(
+        shard,
+        timeout,
+        memory,
+        retry_failed,
+        overwrite=overwrite,
+        store=output.remote,
+        batch_frames=batch_frames,
+    )
+    request = Request(choice, settings, output, batch, adapt_to)
+    _segment_files(inputs, request, n_actors=workers if engine == "ray" else 0)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What one call of the command asks for.
+
+    Attributes:
+        choice: the model.
+        settings: of decoding.
+        output: what is written and printed.
+        batch: the part of the inputs, and the limits of each.
+        adapt_to: folder of unlabelled videos.
+    """
+
+    choice: ModelChoice
+    settings: DecodeSettings
+    output: Output
+    batch: BatchOptions
+    adapt_to: Path | None
+
+
+def _check_live(inputs: Sequence[str], unread: Mapping[str, object], output: Output) -> None:
+    """Raise an InputError for options that do not go with --live."""
     for name, value in unread.items():
         if value is not None:
             raise InputError(name, "it does not go with --live", "leave it out")
@@ -231,158 +253,73 @@ def segment(
         raise InputError("--out", "--live writes to a folder of this machine", "name one")
     if len(inputs) != 1:
         raise InputError("--live", f"{len(inputs)} inputs", "give one")
-    from fact_clip_batch.commands.live import segment_live
-
-    model, names = _open(options, settings, adapt_to)
-    stream = model.stream(5.0 if delay is None else delay, names, settings, fps=fps)
-    segment_live(inputs[0], model, stream, output, output.folder(run))
 
 
 def _open(
-    options: ModelOptions, settings: DecodeSettings, adapt_to: Path | None
+    choice: ModelChoice, settings: DecodeSettings, adapt_to: Path | None
 ) -> tuple[Segmenter, list[str] | None]:
     """Load the model, and show it the unlabelled videos of a folder."""
     from fact_clip_batch.inputs import Inputs
     from fact_clip_batch.segmentation import SEGMENT_SUFFIXES
 
-    model, names = options.open(settings)
+    model, names = choice.open(settings)
     if adapt_to is not None:
         inputs = Inputs([adapt_to], SEGMENT_SUFFIXES)
         model.adapt_to([item.path for item in inputs])
     return model, names
 
 
-def _segment_files(
-    paths: Sequence[str],
-    options: ModelOptions,
-    settings: DecodeSettings,
-    output: Output,
-    batch: BatchOptions,
-    adapt_to: Path | None,
-    n_actors: int,
-) -> None:
+def _segment_files(paths: Sequence[str], request: Request, n_actors: int) -> None:
     """Segment files, each process or actor its share, and print, draw and report the results."""
     from fact_clip.core.distributed import Processes
+    from fact_clip_batch.commands.results import Results
     from fact_clip_batch.engine import run_batch
     from fact_clip_batch.inputs import Inputs
     from fact_clip_batch.ray_engine import on_ray
     from fact_clip_batch.segmentation import SEGMENT_SUFFIXES, SegmentSettings, SegmentTask
 
+    output = request.output
+    device = request.choice.options.device
     formats = read_formats(output.formats or "csv,json")
-    folder = output.folder(options.run)
-    processes = Processes(options.device)
+    folder = output.folder(request.choice.run)
+    processes = Processes(device)
     inputs = Inputs(processes.broadcast(lambda: read_sources(paths)), SEGMENT_SUFFIXES)
     output.check(folder, inputs, list(formats.values()))
-    model, candidates = _open(options, settings, adapt_to)
+    model, candidates = _open(request.choice, request.settings, request.adapt_to)
     segment_settings = SegmentSettings(
         formats=list(formats),
         actions=candidates,
-        decode=settings,
+        decode=request.settings,
         media=output.media,
         with_background=output.with_background,
     )
-    task = SegmentTask(model, folder, segment_settings, batch)
-    part = shared_among(batch, processes)
+    task = SegmentTask(model, folder, segment_settings, request.batch)
+    part = shared_among(request.batch, processes)
 
     def make_task(shared: BatchOptions) -> SegmentTask:
-        model, _ = _open(options, settings, adapt_to)
+        model, _ = _open(request.choice, request.settings, request.adapt_to)
         return SegmentTask(model, folder.absolute(), segment_settings, shared)
 
     def outcomes(overall: Progress | None, within: Progress | None) -> Iterable[Outcome]:
         if n_actors:
-            return on_ray(make_task, inputs, part, workers=n_actors, device=options.device)
+            return on_ray(make_task, inputs, part, workers=n_actors, device=device)
         return run_batch([task], inputs, part, overall, within)
 
     tally = tally_of(processes, inputs, outcomes, "segmenting")
     if not processes.is_main:
         return
-    if output.plot is not None or output.overlay is not None:
-        segmented = dict(_read_results(task, inputs, batch))
-        pictures = []
-        if output.plot is not None and segmented:
-            pictures.append(_draw_timelines(segmented, model, output.plot))
-        if output.overlay is not None and segmented:
-            pictures.append(_burn_in(segmented, model, output.overlay, options.keep_going))
-        tally.merge(Tally(Counter(written=len(pictures)), pictures))
+    results = Results(task, inputs, request.batch, model)
+    tally.merge(results.draw(output))
     if output.as_json:
-        _print_json(_read_results(task, inputs, batch))
+        results.print_json()
     elif len(inputs) == 1 and output.remote is None:
-        for path, segmentation in _read_results(task, inputs, batch):
-            rate = "" if segmentation.fps is None else f" at {segmentation.fps:g} frames a second"
-            print(f"{printable(str(path))}: {segmentation.n_frames} frames{rate}")
-            print(segment_table(segmentation))
+        results.print_segments()
     else:
         counts = tally.counts
         line = f"{counts['computed']} segmented, {counts['done']} already there"
         line += f", {counts['failed']} failed"
         print(f"{counts['inputs']} inputs: {line}; {printable(output.remote or str(folder))}")
     _report(tally, folder)
-
-
-def _read_results(
-    task: SegmentTask, inputs: Inputs, batch: BatchOptions
-) -> Iterator[tuple[Path, Segmentation]]:
-    """Yield the results of a batch, read from their records one by one."""
-    for item in inputs:
-        if batch.shard.has(item.id):
-            outcome = task.plan(item)
-            if outcome.done:
-                yield item.path, task.read(outcome.name)
-
-
-def _print_json(results: Iterable[tuple[Path, Segmentation]]) -> None:
-    """Print a list of segmentations, without having all of them in memory."""
-    from fact_clip.formats.json_file import as_dict
-
-    separator = "[\n"
-    for path, segmentation in results:
-        tree = json.dumps({"input": str(path), **as_dict(segmentation)}, indent=2)
-        print(separator + indent(tree, "  "), end="")
-        separator = ",\n"
-    print("[]" if separator[0] == "[" else "\n]")
-
-
-def _draw_timelines(segmented: Mapping[Path, Segmentation], model: Segmenter, plot: Path) -> Path:
-    """Draw the timelines of all inputs, each below the true labels if it lies in a data set."""
-    from fact_clip.datasets.labels import UNLABELLED
-    from fact_clip.formats import load
-    from fact_clip.report.plots import save_figure, timeline
-
-    is_single = len(segmented) == 1
-    stems = [path.stem for path in segmented]
-    rows = {}
-    for path, prediction in segmented.items():
-        name = path.stem if stems.count(path.stem) == 1 else str(path)
-        prefix = "" if is_single else f"{name} "
-        labels_path = path.parent.parent / "groundTruth" / f"{path.stem}.txt"
-        if labels_path.is_file():
-            truth = replace(load(labels_path), fps=model.scorer.fps)
-            if truth.n_frames == prediction.n_frames:
-                truth = replace(truth, times=prediction.times)
-            else:
-                n_labels = truth.n_frames
-                logger.warning("%s: %d labels, and %d frames", path, n_labels, prediction.n_frames)
-            rows[f"{prefix}truth"] = truth
-        rows[f"{prefix}prediction"] = prediction
-    title = next(iter(segmented)).stem if is_single else ""
-    background = (*model.vocabulary.background, *model.scorer.unlabelled, UNLABELLED)
-    return save_figure(timeline(rows, background=background, title=title), plot)
-
-
-def _burn_in(
-    segmented: Mapping[Path, Segmentation], model: Segmenter, overlay: Path, keep_going: bool
-) -> Path:
-    """Burn the segments of the one video into it, in the colours of the timeline."""
-    from fact_clip.core.colours import palette
-    from fact_clip.video.overlay import overlay as burn_in
-
-    ((video, segmentation),) = segmented.items()
-    background = model.vocabulary.background
-    actions = [name for name in dict.fromkeys(segmentation.transcript) if name not in background]
-    colours = dict(zip(actions, palette(len(actions)), strict=True))
-    with progress("overlay") as report:
-        burn_in(video, segmentation, overlay, colours, keep_going=keep_going, progress=report)
-    return overlay
 
 
 def _report(tally: Tally, folder: Path) -> None:

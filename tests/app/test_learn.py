@@ -66,7 +66,7 @@ def test_background_of_another_name_is_background(tiny_run, rows, monkeypatch):
     n_rows = len(np.load(rows))
     labels = [BACKGROUND] * 10 + ["grasp shaft"] * (n_rows - 10)
     predicted = Segmentation.from_frames([own_name] * 6 + ["grasp shaft"] * (n_rows - 6))
-    monkeypatch.setattr(model, "decode", lambda *_: predicted)
+    monkeypatch.setattr(model, "segment", lambda *_args, **_options: predicted)
     video = LabelledVideo(rows, np.arange(n_rows + 1) / 15, labels)
     figures = measure(model, [video])
     assert figures["right"] == pytest.approx(100 * (1 - 4 / n_rows), abs=0.06)
@@ -87,7 +87,7 @@ def test_features_with_their_video_need_no_encoder(opened, tiny_run, rows, tmp_p
     for video in films:
         user.label(video, (0, 5, "grasp shaft"))
     with pytest.raises(InputError, match="encoder"):
-        user.page.engine.model().encoder_for(tmp_path / "take0.mp4")
+        user.page.engine.model().sources.encoder_for(tmp_path / "take0.mp4")
     examples = labelled_videos(user.page, "main")
     write_set(user.page, examples, tmp_path / "set", user.page.engine.model(), {}.get, Job("export", lambda job: None))
     written = sorted(path.stem for path in (tmp_path / "set/groundTruth").glob("take*.txt"))

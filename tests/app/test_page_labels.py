@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 from pathlib import Path
@@ -17,7 +16,6 @@ from fact_clip.core import Segment, Segmentation
 
 from .browsing import (
     FPS,
-    NEW,
     SHOWN,
     add_classes,
     asked,
@@ -37,7 +35,6 @@ from .browsing import (
     set_key,
     settled,
     shown,
-    to_panel,
     until,
     upload,
 )
@@ -507,21 +504,6 @@ def test_the_pen_follows_its_class_and_a_point_moves_as_a_whole(address, browser
             assert labels(page) == [(30, 60, "groom"), (frame, frame, "groom")]
 
 
-def test_two_people_who_add_classes_lose_none(address, browser, clip):
-    with browser.page(1300, 900) as anna, browser.page(1300, 900) as bernd:
-        entered(anna, address)
-        upload(anna, clip)
-        entered(bernd, address)
-        for number in range(8):
-            for page, name in ((anna, "a"), (bernd, "b")):
-                page.fill("#new-class-name", f"{name}{number}")
-                page.press("#new-class-name", "Enter")
-        for page in (anna, bernd):
-            until(page, "document.querySelectorAll('#class-list li').length === 16")
-        names = {f"{name}{number}" for name in "ab" for number in range(8)}
-        assert {action["name"] for action in asked(anna, "/api/state")["actions"]} == names
-
-
 # --- keys ------------------------------------------------------------------------------------------------------------
 
 
@@ -538,23 +520,6 @@ def test_a_taken_key_is_refused_with_what_takes_it_and_a_class_has_one_sign(addr
         set_key(page, "groom", "s")
         assert message(page, "The key S") == 'The key S belongs to "Split at the cursor".'
         assert signs(page) == {"groom": "1", "eat": "G"}
-
-
-def test_a_key_while_recording_starts_the_next_segment(address, browser, clip):
-    with browser.page(1300, 900) as page:
-        entered(page, address)
-        upload(page, clip)
-        add_classes(page, "groom", "eat")
-        page.locator("#timeline canvas").focus()
-        at(page, 2.0)
-        page.keyboard.press("i")
-        page.keyboard.press("1")
-        at(page, 4.0)
-        page.keyboard.press("2")
-        at(page, 7.0)
-        page.keyboard.press("o")
-        settled(page)
-        assert labels(page) == [(30, 60, "groom"), (60, 105, "eat")]
 
 
 def test_a_key_sets_a_click_while_the_mode_is_on(address, browser, clip):
@@ -673,18 +638,6 @@ def test_a_label_file_goes_where_the_person_says(address, browser, clip, tmp_pat
         has_classes(page, ["groom", "sniff"])
 
 
-def test_a_file_of_one_tier_fills_the_empty_video_of_its_name(address, browser, clip, tmp_path):
-    path = tmp_path / "mouse.csv"
-    path.write_text("start,stop,label\n2,4,sniff\n")
-    with browser.page(1300, 900) as page:
-        entered(page, address)
-        upload(page, clip)
-        page.set_input_files("#files", path)
-        until(page, "document.querySelectorAll('#class-list li').length === 1")
-        settled(page)
-        assert labels(page) == [(30, 60, "sniff")]
-
-
 def test_labels_are_dropped_together_with_their_video(address, browser, clip, tmp_path):
     film_path = tmp_path / "take.mp4"
     film_path.write_bytes(clip.read_bytes())
@@ -699,51 +652,6 @@ def test_labels_are_dropped_together_with_their_video(address, browser, clip, tm
 
 
 # --- the rows of the list --------------------------------------------------------------------------------------------
-
-
-def test_completeness_is_said_and_the_training_asks(address, browser, clip, tmp_path):
-    copy = tmp_path / "rat.mp4"
-    copy.write_bytes(clip.read_bytes())
-    with browser.page(1300, 900) as page:
-        entered(page, address)
-        upload(page, clip, copy)
-        add_classes(page, "groom")
-        for number in range(2):
-            opened(page, number)
-            assert not page.is_checked("#complete")
-            by_keys(page, ("1", 30, 90))
-        page.check("#complete")
-        settled(page)
-        states = page.locator("#videos small").all_text_contents()
-        assert [state.split(" · ")[0] for state in states] == ["in progress", "complete"]
-        to_panel(page, "teach")
-        page.click("#train")
-        page.locator("#ask").wait_for()
-        assert page.locator("#unlabelled p").all_text_contents()[0].startswith("mouse is labelled to 6 s of 20 s.")
-        assert page.locator("#unlabelled p").count() == 1
-        page.keyboard.press("Escape")
-
-
-def test_a_training_is_cancelled(address, browser, clip, tmp_path):
-    copy = tmp_path / "rat.mp4"
-    copy.write_bytes(clip.read_bytes())
-    with browser.page(1300, 900) as page:
-        entered(page, address)
-        upload(page, clip, copy)
-        add_classes(page, "groom", "eat")
-        for number in range(2):
-            opened(page, number)
-            by_keys(page, ("1", 30, 90), ("2", 120, 150))
-        to_panel(page, "teach")
-        page.click("#train")
-        page.locator("#ask").wait_for()
-        for number in range(2):
-            page.locator("#unlabelled select").nth(number).select_option("background")
-        page.click("#ask-yes")
-        page.click("#cancel", timeout=60_000)
-        until(page, "document.querySelector('#training-note').textContent === 'stopped'", 60)
-        assert page.is_enabled("#train")
-        assert asked(page, "/api/state")["runs"] == {}
 
 
 def test_focus_stays_while_lists_change(address, browser, clip, tmp_path):
@@ -763,22 +671,6 @@ def test_focus_stays_while_lists_change(address, browser, clip, tmp_path):
         bernd.fill("#video-search", "rat2")
         until(bernd, "document.querySelectorAll('#videos li').length === 1")
         assert bernd.title() == "mouse – my_project – FACT-CLIP"
-
-
-def test_what_is_saved_is_labels_alone(address, browser, clip, tmp_path):
-    with browser.page(1300, 900, accept_downloads=True) as page:
-        entered(page, address)
-        upload(page, clip)
-        add_classes(page, NEW)
-        by_keys(page, ("1", 30, 90))
-        to_panel(page, "results")
-        page.select_option("#format", "csv")
-        with page.expect_download() as download:
-            page.click("#download")
-        download.value.save_as(tmp_path / "mouse.csv")
-        rows = list(csv.DictReader((tmp_path / "mouse.csv").open()))
-        assert [(float(row["start"]), float(row["stop"]), row["label"]) for row in rows] == [(30, 90, NEW)]
-        assert page.locator("#budget-table tbody td").all_text_contents()[:3] == ["mouse", NEW, "4.00"]
 
 
 def test_a_comment_outlives_a_drag_of_its_segment_and_no_other_one(address, browser, clip):

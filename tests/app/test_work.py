@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 
 from fact_clip.core import InputError
 from fact_clip.core.decode_settings import DecodeSettings
-from fact_clip.inference.training_free import load_training_free
+from fact_clip.inference.loading import load
 from fact_clip.run import Run
 from fact_clip_app.engine import Engine
 from fact_clip_app.guard import HttpProtocol
@@ -210,7 +210,7 @@ def test_headers_must_come_soon(monkeypatch):
 
 def test_without_training(open_clip_folder, tmp_path):
     """Names are compared with pictures; before there are any the page asks for them."""
-    model = load_training_free(f"clip:local-dir:{open_clip_folder}", ["something"], device="cpu")
+    model = load(f"clip:local-dir:{open_clip_folder}", "cpu", actions=["something"])
     store = Project(tmp_path / "project")
     engine = Engine(store, model, lambda path: model, Limits())
     app = make_app(engine, Options("127.0.0.1", ("fact-clip", "segment", "--training-free")))

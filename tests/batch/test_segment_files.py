@@ -10,9 +10,8 @@ import pytest
 import fact_clip
 from fact_clip.encoders.image import GridEncoder
 from fact_clip.formats import load
-from fact_clip.inference.segmenter import Segmenter
+from fact_clip.inference import ModelOptions, Segmenter
 from fact_clip.inference.training_free import SimilarityScorer
-from fact_clip.video.extract import Settings
 from fact_clip_batch import BatchOptions, SegmentSettings
 from fact_clip_batch.segmentation import SegmentTask
 
@@ -83,6 +82,6 @@ class Joint(GridEncoder):
 @pytest.mark.parametrize(("name", "fps", "kept"), [("one", 5.0, None), ("other", 5.0, None), ("other", 10.0, 10.0)])
 def test_results_of_other_encoders_and_rates_are_other_results(name, fps, kept, tmp_path):
     scorer = SimilarityScorer(Joint(name), ["stir", "pour"])
-    segmenter = Segmenter(scorer, scorer.encoder, Settings(fps=fps))
+    segmenter = Segmenter(scorer, scorer.encoder, ModelOptions(fps=fps))
     task = SegmentTask(segmenter, tmp_path, SegmentSettings(), BatchOptions())
     assert (task.request["encoder"], task.request["fps"]) == (name, kept)

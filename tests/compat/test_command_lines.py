@@ -25,6 +25,7 @@ from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.holdout import HOLDOUTS, Holdout
 from fact_clip.datasets.holdout_choice import lost_factors
 from fact_clip.encoders import text_encoder
+from fact_clip.hub import run_folder
 from fact_clip.run import Run, read_weights
 from fact_clip_compat.settings import device, read_settings
 
@@ -142,7 +143,7 @@ def test_train(clone, closed):
     assert parts[4:] == ("ckpts", "best.net")
     best = clone / closed
     assert best.resolve() == best.parents[1] / "model.safetensors"
-    config = Run.read(best).config
+    config = Run.read(run_folder(best)).config
     assert (config.train.epochs, config.model.input.hidden, config.model.pooled.frame_dim) == (1, 96, 8)
     assert (config.model.tokens, config.model.head, config.data.holdout) == (28, "closed", None)
 
@@ -162,7 +163,7 @@ def test_train_tells_once_that_there_is_no_gpu_and_takes_the_next_number(line, c
 
 def test_train_with_classes_held_out_and_clip_shaped_text(clone, aligned, vectors, classes):
     """Published hold-out, FACT-CLIP's head, 512-wide vectors of a local file as unit rows."""
-    run = Run.read(clone / aligned)
+    run = Run.read(run_folder(clone / aligned))
     assert (run.config.model.head, run.config.data.holdout, run.config.model.tokens) == (
         "fact-clip", "havid_published", 75,
     )  # fmt: skip
@@ -178,7 +179,7 @@ def test_train_with_classes_held_out_as_the_line_stands(clone):
     answer = outside(clone, f"scripts/train.py --cfg {HOLDOUT} --set aux.gpu 0 use_clip true {SMALL}")
     assert answer.returncode == 0, answer.stderr
     assert "fact-clip: warning: class names are read by the text encoder minilm; CLIP is text.encoder" in answer.stderr
-    run = Run.read(clone / answer.stdout.splitlines()[-1].removeprefix("the model is "))
+    run = Run.read(run_folder(clone / answer.stdout.splitlines()[-1].removeprefix("the model is ")))
     weights, _ = read_weights(run.path / "model.safetensors")
     assert weights["text_embeddings"].shape == (75, 384)
     sentence = "screw a hex screw into cylinder plate hole 1 with a hex screwdriver"
@@ -197,14 +198,14 @@ def test_train_with_a_clip_of_open_clip(run_of, clone, open_clip_folder):
     )
     weights, _ = read_weights(clone / best.parents[1] / "model.safetensors")
     assert weights["text_embeddings"].shape == (75, 8)
-    result = training.evaluate(clone / best)
+    result = training.evaluate(clone / best).details
     assert set(result["zero_shot"]["unseen"]) == set(PUBLISHED)
 
 
 def test_open_vocabulary_recipe(run_of, clone, vectors):
     """Text in every block, a vector a word; trained on the seen classes alone, and calibrated."""
     best = run_of(f"--cfg openvocab_havid_view0_lh_pt --set text.encoder hash:32 {SMALL}")
-    run = Run.read(clone / best)
+    run = Run.read(run_folder(clone / best))
     assert best.parts[1] == "openvocab_havid_view0_lh_pt"
     assert (run.classes.n_slots, run.classes.text_width) == (5, 32)  # the sentence, verb, object, target, tool
     calibration = json.loads((run.path / "calibration.json").read_text())

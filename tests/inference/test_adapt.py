@@ -46,7 +46,7 @@ def test_an_adapted_segmenter_adds_the_prototypes_of_its_videos(tiny_run, videos
     table = torch.cat([fact_clip.decoding.class_scores(score, plain.choose()) for score in scores])
     expected = Prototypes.of(torch.cat([part.features[0] for part in parts]), table)
     assert torch.allclose(candidates.prototypes[0].directions, expected.directions, atol=1e-5)
-    found = adapted.score(rows[0], "features", candidates, Clock()).voters[0]
+    found = adapted.scorer.score(rows[0], candidates, Clock()).voters[0]
     assert torch.allclose(found.frames, expected.added_to(parts[0]).frames, atol=1e-5)
     assert found.features is None
     assert adapted.segment(videos[0]) != plain.segment(videos[0])

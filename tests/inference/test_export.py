@@ -19,9 +19,9 @@ from safetensors.torch import save_file
 
 import fact_clip
 from fact_clip.inference.export import Pass
+from fact_clip.inference.loading import load
 from fact_clip.inference.scorer import Scorer
 from fact_clip.inference.segmenter import Segmenter
-from fact_clip.inference.training_free import load_training_free
 from fact_clip.run import LoadedRun
 
 from ..refusals import refused
@@ -193,7 +193,7 @@ def test_what_cannot_be_exported(tiny_run, tmp_path, open_clip_folder):
             segmenter_of(dataclasses.replace(segmenter.run, config=other), segmenter.scorer.model).export(
                 tmp_path / "m.pt2"
             )
-    free = load_training_free(f"clip:local-dir:{open_clip_folder}", ["stir", "pour milk"], "cpu")
+    free = load(f"clip:local-dir:{open_clip_folder}", "cpu", actions=["stir", "pour milk"])
     with refused("export"):
         free.export(tmp_path / "m.pt2")
     assert list(tmp_path.iterdir()) == []

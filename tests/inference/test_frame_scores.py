@@ -64,7 +64,7 @@ def test_actions_of_load_are_the_candidates(tiny_run, workbench):
 def test_an_encoder_is_loaded_by_the_same_door(open_clip_folder, video):
     spec = f"clip:local-dir:{open_clip_folder}"
     segmenter = fact_clip.load(spec, "cpu", actions=["stir", "pour milk"], fps=2)
-    expected = fact_clip.load_training_free(spec, ["stir", "pour milk"], "cpu", fps=2).segment(video("a.mp4"))
+    expected = fact_clip.load(spec, "cpu", actions=["stir", "pour milk"], fps=2).segment(video("a.mp4"))
     assert segmenter.segment(video("a.mp4")) == expected
     scores = segmenter.scores(video("a.mp4"))
     assert (scores.array.shape, scores.names) == ((10, 2), ("stir", "pour milk"))
@@ -87,7 +87,7 @@ def test_an_encoder_may_be_an_object_or_a_function(open_clip_folder, tiny_run, v
         return images.mean((1, 2)).repeat(3, axis=1)[:, :8]
 
     segmenter = fact_clip.load(tiny_run, "cpu", encoder=many_means)
-    assert segmenter.encoder_for("x").name == "many_means"
+    assert segmenter.sources.encoder_for("x").name == "many_means"
     assert segmenter.segment(video("a.mp4")).media == str(video("a.mp4"))
     with refused("encoder"):
         fact_clip.load(tiny_run, encoder=3)

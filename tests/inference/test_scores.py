@@ -13,6 +13,7 @@ from fact_clip.core import runs
 from fact_clip.core.clock import Clock
 from fact_clip.decoding import Calibration, DecodeSettings, class_scores, decode_scores, decode_switching
 from fact_clip.decoding.switching import absorb_short, raise_background
+from fact_clip.inference import SegmentDecoder
 from fact_clip.inference.scorer import Scorer
 from fact_clip.run import LoadedRun
 
@@ -66,7 +67,8 @@ def scored(tiny_run, workbench):
 
 def segmentation(scored, **settings):
     segmenter, scores, _ = scored
-    return segmenter.decode(scores, segmenter.choose(), DecodeSettings(**settings))
+    decoder = SegmentDecoder(segmenter.scorer, segmenter.choose(), DecodeSettings(**settings))
+    return decoder.segmentation(scores)
 
 
 def labels(scored, **settings):

@@ -98,7 +98,7 @@ def test_a_candidate_whose_score_has_vanished_is_still_named(segmenter, video):
 
 def test_the_same_as_in_evaluation(tiny_run, workbench, tmp_path):
     run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
-    result = evaluate(run)
+    result = evaluate(run).details
     segmenter = fact_clip.load(run)
     assert result["videos"] == list(Dataset.open(segmenter.run.config.data).test)
     for name in result["videos"]:

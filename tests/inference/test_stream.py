@@ -18,9 +18,9 @@ from fact_clip.decoding import CandidateSet, DecodeSettings, ModelScores, Voters
 from fact_clip.decoding.switching import absorb_short, decode_switching
 from fact_clip.encoders import frame_encoder
 from fact_clip.inference import stream as stream_module
+from fact_clip.inference.loading import load
 from fact_clip.inference.scorer import FeatureSpec, FrameScorer
 from fact_clip.inference.segmenter import Segmenter
-from fact_clip.inference.training_free import load_training_free
 from fact_clip.training import train
 from fact_clip.video.pictures import frames
 
@@ -179,7 +179,7 @@ def trained(request, tiny_run) -> Segmenter:
     """A stride of four with context columns; windows; a model that reads names; two members; no training at all."""
     if request.param == "training-free":
         folder = request.getfixturevalue("open_clip_folder")
-        return load_training_free(f"clip:local-dir:{folder}", ["stir", "pour milk", "crack egg"], "cpu", fps=2.0)
+        return load(f"clip:local-dir:{folder}", "cpu", actions=["stir", "pour milk", "crack egg"], fps=2.0)
     if request.param in ("text", "members"):
         return fact_clip.load(SHELF / request.param, "cpu")
     return fact_clip.load(tiny_run, "cpu", window=4.0 if "windows" in request.param else None, fps=15.0)
@@ -212,7 +212,7 @@ def test_pictures_are_encoded_as_those_of_a_file(video):
     path = video("live.mkv", 150)
     encoder = frame_encoder("grid")
     segmenter = Segmenter(Direct(width=384), encoder)
-    images = np.stack([frame.image for frame in frames(path, fps=segmenter.extraction.fps, size=encoder.size)])
+    images = np.stack([frame.image for frame in frames(path, fps=segmenter.sources.extraction.fps, size=encoder.size)])
     stream = segmenter.stream(delay=math.inf)
     for part in np.array_split(images, 2):
         stream.push(part)

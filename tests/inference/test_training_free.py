@@ -16,7 +16,7 @@ from fact_clip.decoding.similarity import smoothed
 from fact_clip.encoders import text_encoder
 from fact_clip.encoders.image import OpenClip
 from fact_clip.encoders.vectors import embed
-from fact_clip.inference.training_free import load_training_free
+from fact_clip.inference.loading import load
 
 from ..refusals import refused
 
@@ -75,7 +75,7 @@ def test_features_go_with_their_encoder_and_text(open_clip_folder, tmp_path):
     """Rows that are the vectors of the texts themselves come back as those actions."""
     spec = f"clip:local-dir:{open_clip_folder}"
     actions = ["crack an egg", "pour milk", "stir"]
-    segmenter = load_training_free(spec, actions, prompts="plain")
+    segmenter = load(spec, actions=actions, prompts="plain")
     texts = embed(
         text_encoder(f"open_clip:local-dir:{open_clip_folder}"), Vocabulary.from_names(actions), "plain"
     ).classes
@@ -92,8 +92,8 @@ def test_features_go_with_their_encoder_and_text(open_clip_folder, tmp_path):
     moved = pickle.loads(pickle.dumps(segmenter)).to("cpu")
     assert moved.segment(tmp_path / "x.npy") == found
     whole = fact_clip.load(spec, "cpu", actions=actions, precision="float32").to("cpu")
-    assert whole.encoder_for(tmp_path / "x.mp4").precision == whole.precision == "float32"
-    alike = load_training_free(spec, actions, prompts="plain", fps=10)
+    assert whole.sources.encoder_for(tmp_path / "x.mp4").precision == whole.options.precision == "float32"
+    alike = load(spec, actions=actions, prompts="plain", fps=10)
     assert alike.segment(np.load(tmp_path / "x.npy")) == found
     for shape in ((8,), (4, 3)):
         with refused("features"):
@@ -115,7 +115,7 @@ def test_the_model_is_loaded_once_for_pictures_and_texts(open_clip_folder, video
     loads = []
     load = OpenClip._load
     monkeypatch.setattr(OpenClip, "_load", lambda self: loads.append(self.name) or load(self))
-    segmenter = load_training_free(f"clip:local-dir:{open_clip_folder}", ["stir", "pour milk"], fps=2)
+    segmenter = fact_clip.load(f"clip:local-dir:{open_clip_folder}", actions=["stir", "pour milk"], fps=2)
     found = [segmenter.segment(video("a.mp4")), segmenter.segment(video("a.mkv"), ["stir", "crack an egg"])]
     assert loads == [segmenter.scorer.encoder.name]
     assert [(each.n_frames, each.fps) for each in found] == [(10, 2), (10, 2)]

@@ -204,7 +204,7 @@ def test_evaluate_validate_and_segment_read_the_same_windows(tiny, workbench, tm
     monkeypatch.setattr(
         FACT, "forward", lambda self, x, *rest, **how: lengths.append(x.shape[1]) or real(self, x, *rest, **how)
     )
-    segmenter, result = fact_clip.load(folder), evaluate(folder)
+    segmenter, result = fact_clip.load(folder), evaluate(folder).details
     dataset = Dataset.open(segmenter.run.config.data)
     truth, found, whole = [], [], windowed(segmenter, 0)
     for name in result["videos"]:
@@ -230,8 +230,8 @@ def test_calibration_reads_the_same_windows(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(
         FACT, "forward", lambda self, x, *rest, **how: lengths.append(x.shape[1]) or real(self, x, *rest, **how)
     )
-    used = evaluate(tmp_path / "run")
-    again = evaluate(tmp_path / "run", overrides=["decode.gamma_cost=0.3"])  # chooses gamma again
+    used = evaluate(tmp_path / "run").details
+    again = evaluate(tmp_path / "run", overrides=["decode.gamma_cost=0.3"]).details  # chooses gamma again
     assert set(lengths) == {16}
     assert used["zero_shot"]["ways"]["in use"]["frame_accuracy"] == used["metrics"]["frame_accuracy"]
     assert again["zero_shot"]["gamma"] >= used["zero_shot"]["gamma"]

@@ -17,7 +17,6 @@ from fact_clip.datasets.holdout_choice import rank, select
 from fact_clip.datasets.splits import divide
 from fact_clip.datasets.synthetic import write_workbench
 from fact_clip.decoding import Confidence, DecodeSettings
-from fact_clip.inference.training_free import load_training_free
 from fact_clip.losses import Criterion
 from fact_clip.models import FACT, Classes
 from fact_clip.video.extract import Settings
@@ -111,7 +110,7 @@ CALLS: dict[str, list[tuple[Callable[[], object], str]]] = {
         (lambda: training.train(Config.load("demo"), "nowhere", resume="yes"), "resume"),
         (lambda: training.evaluate("nowhere", trust_encoder="no"), "trust_encoder"),
         (lambda: fact_clip_compat.convert("a", "no.yaml", "c", "d"), "no.yaml"),
-        (lambda: load_training_free("grid", ["a"], prompts="x"), "prompts"),
+        (lambda: load("grid", actions=["a"], prompts="x"), "prompts"),
     ],
 }
 

@@ -60,7 +60,7 @@ def test_borders_move_between_their_clicks(run):
             for border, first, second in zip(borders[name], frames, frames[1:], strict=False):
                 assert first < border <= second
     assert history["1"] != history["4"]
-    assert evaluate(run)["metrics"]["frame_accuracy"] >= 0  # the test videos have labels
+    assert evaluate(run).metrics["frame_accuracy"] >= 0  # the test videos have labels
 
 
 def test_a_resumed_training_has_the_borders_of_its_epoch(config, run, tmp_path):

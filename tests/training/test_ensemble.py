@@ -98,22 +98,22 @@ def test_scores_are_the_normalised_geometric_mean(pair, workbench):
 
 def test_evaluate_scores_the_pair_as_segment_does(pair, workbench, tmp_path):
     run = Path(shutil.copytree(pair, tmp_path / "run"))
-    for name in evaluate(run)["videos"]:
+    for name in evaluate(run).videos:
         written = (run / "predictions" / "test" / f"{name}.txt").read_text().splitlines()
         assert fact_clip.load(run).segment(workbench / "features" / f"{name}.npy").to_frames() == written
 
 
 def test_the_evaluation_has_the_figures_of_each_member(pair, tmp_path):
     run = Path(shutil.copytree(pair, tmp_path / "run"))
-    result = evaluate(run)
+    result = evaluate(run).details
     alone = []
     for folder in (run, run / "members" / "2"):
         single = Path(shutil.copytree(folder, tmp_path / f"single{len(alone)}"))
-        alone.append(evaluate(single, overrides=["train.members=1"])["metrics"])
+        alone.append(evaluate(single, overrides=["train.members=1"]).details["metrics"])
     assert result["members"] == alone
     assert alone[0] != alone[1]
     assert "model 2" in evaluation_text(result)
-    assert "members" not in evaluate(run, overrides=["train.members=1"])
+    assert "members" not in evaluate(run, overrides=["train.members=1"]).details
 
 
 def test_a_member_that_is_missing_is_an_error(pair, tmp_path):
@@ -150,19 +150,19 @@ def test_members_of_a_job_array_make_the_same_run(pair, tiny, tmp_path):
     torch.set_num_threads(1)
     with refused("member"):
         train(config, run, member=3)
-    assert train(config, run, member=2)["members_left"] == [1]
+    assert train(config, run, member=2).members_left == [1]
     assert not (run / "confidence.json").exists()
     with refused("run"):
         fact_clip.load(run)
     with refused("2"):
         train(config, run, member=2)
-    assert train(config, run, member=1)["members_left"] == []
+    assert train(config, run, member=1).members_left == []
     torch.set_num_threads(2)
     for folder in (Path(), Path("members/2")):
         assert_same(weights(run / folder), weights(pair / folder))
     assert (run / "confidence.json").read_text() == (pair / "confidence.json").read_text()
     # A job that is put back in the queue continues, and finds nothing to do.
-    assert train(config, run, member=2, resume=True)["members_left"] == []
+    assert train(config, run, member=2, resume=True).members_left == []
 
 
 def test_members_are_stopped_where_the_first_fails(tiny, tmp_path):

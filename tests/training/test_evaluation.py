@@ -32,7 +32,7 @@ def written(run: Path, split: str, names: list[str]) -> list[np.ndarray]:
 @pytest.mark.parametrize(("split", "file"), [("test", "evaluation.json"), ("validation", "evaluation_validation.json")])
 def test_figures_are_those_of_the_written_predictions(split, file, run):
     told = []
-    result = evaluate(run, split, progress=lambda done, total, name: told.append((done, total, name)))
+    result = evaluate(run, split, progress=lambda done, total, name: told.append((done, total, name))).details
     dataset = Dataset.open(Run.read(run).config.data)
     names = list(getattr(dataset, split))
     assert result["videos"] == names
@@ -50,16 +50,18 @@ def test_figures_are_those_of_the_written_predictions(split, file, run):
 
 def test_background_and_decoding_may_be_overridden(run):
     """The scores of the run as it is, without background in edit and F1, and as one segment a video."""
-    plain = evaluate(run)
+    plain = evaluate(run).details
     names = plain["videos"]
     dataset = Dataset.open(Run.read(run).config.data)
     truth, prediction = [dataset.labels(name) for name in names], written(run, "test", names)
     record = (run / "evaluation.npz").read_bytes()
-    without = evaluate(run, overrides=["evaluation.count_background=false"])
+    without = evaluate(run, overrides=["evaluation.count_background=false"]).details
     background = dataset.vocabulary.background_indices
     assert without["metrics"] == metrics.evaluate(truth, prediction, background=background)
     assert without["background_counted"] is False
-    changed = evaluate(run, overrides=["decode.switch_penalty=1000", f"data.root={Run.read(run).config.data.root}"])
+    changed = evaluate(
+        run, overrides=["decode.switch_penalty=1000", f"data.root={Run.read(run).config.data.root}"]
+    ).details
     assert all(len(set(labels.tolist())) == 1 for labels in written(run, "test_changed", names))
     assert json.loads((run / "evaluation_changed.json").read_text()) == changed
     assert changed["overrides"][0] == "decode.switch_penalty=1000"
@@ -70,10 +72,10 @@ def test_background_and_decoding_may_be_overridden(run):
 
 
 def test_data_that_has_moved(run, workbench, tmp_path):
-    expected = evaluate(run)
+    expected = evaluate(run).details
     copy = shutil.copytree(workbench, tmp_path / "moved")
     moved = [f"data.root={copy}"]
-    assert evaluate(run, overrides=moved) == {**expected, "overrides": moved}
+    assert evaluate(run, overrides=moved).details == {**expected, "overrides": moved}
     assert json.loads((run / "evaluation.json").read_text())["overrides"] == moved
     assert not (run / "evaluation_changed.json").exists()
 

@@ -89,8 +89,8 @@ def test_arrays_train_the_same_run_as_their_folder(whole, tmp_path):
         fact_clip.evaluate(tmp_path / "run", device="cpu"),
         fact_clip.evaluate(whole[0], overrides=[f"data.root={root}"], device="cpu"),
     ]
-    assert results[0]["videos"] == ["v4"]
-    assert results[0]["metrics"] == results[1]["metrics"] == results[2]["metrics"]
+    assert list(results[0].videos) == ["v4"]
+    assert results[0].details["metrics"] == results[1].details["metrics"] == results[2].details["metrics"]
     assert fact_clip.report.write(tmp_path / "run") == tmp_path / "run/report.html"
     with refused("evaluation_train.npz"):
         fact_clip.report.write([str(tmp_path / "run")], split="train")
@@ -120,8 +120,8 @@ def test_a_data_set_of_ones_own(tmp_path):
     plan_config = with_data(CONFIG, Own())
     assert (plan_config.data.root, plan_config.data.fps, plan_config.data.background) == ("<memory>", 5, None)
     facts = train(CONFIG, tmp_path / "run", data=Own(), overrides=["train.epochs=1"])
-    assert facts["epoch"] == 1
-    assert fact_clip.evaluate(tmp_path / "run", data=Own(), device="cpu")["videos"] == ["v3"]
+    assert facts.epoch == 1
+    assert fact_clip.evaluate(tmp_path / "run", data=Own(), device="cpu").details["videos"] == ["v3"]
 
 
 def test_what_is_derived_from_arrays():
@@ -222,9 +222,9 @@ def test_what_callbacks_see(whole):
 def test_a_callback_stops_a_training_cleanly(call, whole, tmp_path):
     """The run is finished (confidences are learned), and goes on to the run that was never stopped."""
     facts = train(CONFIG, tmp_path / "run", data=DATA, callbacks=[Listener(1, call)])
-    assert facts["epoch"] == 1
+    assert facts.epoch == 1
     assert (tmp_path / "run/confidence.json").is_file()
-    assert train(CONFIG, tmp_path / "run", data=DATA, resume=True)["epoch"] == 2
+    assert train(CONFIG, tmp_path / "run", data=DATA, resume=True).epoch == 2
     assert_same_runs(tmp_path / "run", whole[0])
 
 
@@ -236,7 +236,7 @@ def test_another_exception_ends_a_training_at_once(whole, tmp_path):
 
     with pytest.raises(ConnectionError):
         train(CONFIG, tmp_path / "run", data=DATA, callbacks=[Broken()])
-    assert train(CONFIG, tmp_path / "run", data=DATA, resume=True)["epoch"] == 2
+    assert train(CONFIG, tmp_path / "run", data=DATA, resume=True).epoch == 2
     assert_same_runs(tmp_path / "run", whole[0])
     with refused("callbacks"):
         train(CONFIG, tmp_path / "new", data=DATA, callbacks=[print])
@@ -258,6 +258,6 @@ def test_a_recipe_is_named_as_on_the_command_line(tmp_path):
     recipe = tmp_path / "small.yaml"
     recipe.write_text(CONFIG.to_yaml(), encoding="utf-8")
     for number, given in enumerate((recipe, str(recipe), CONFIG)):
-        assert train(given, tmp_path / f"run{number}", overrides=["train.epochs=1"], data=DATA)["epoch"] == 1
+        assert train(given, tmp_path / f"run{number}", overrides=["train.epochs=1"], data=DATA).epoch == 1
     with refused("no_such"):
         train("no_such", tmp_path / "run")

@@ -62,7 +62,7 @@ def test_frames_of_seen_classes_do_have_one(tiny, workbench, tmp_path):
 
 def test_a_closed_set_model_never_names_what_it_was_not_shown(tiny, tmp_path):
     train(tiny(**joined(model={"head": "closed"}, train={"epochs": 6, "lr": 4e-3, "batch_size": 1})), tmp_path / "run")
-    result = evaluate(tmp_path / "run")
+    result = evaluate(tmp_path / "run").details
     used = result["zero_shot"]["ways"]["in use"]
     assert result["zero_shot"]["gamma"] == 0.0
     assert used["U"] <= 1.0
@@ -128,4 +128,4 @@ def test_a_hold_out_that_lies_in_the_current_folder_is_found_from_any(tiny, work
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert Run.read(tmp_path / "run").config.data.holdout == str(tmp_path / "mine.json")
-    assert "zero_shot" in evaluate(tmp_path / "run")
+    assert "zero_shot" in evaluate(tmp_path / "run").details

@@ -58,7 +58,7 @@ def test_unseen_names_are_found_by_their_english_parts(names, written, tiny, tmp
         train={"epochs": 20, "lr": 4e-3, "batch_size": 1},
     )
     train(config, tmp_path / "run")
-    ways = evaluate(tmp_path / "run")["zero_shot"]["ways"]["in use"]
+    ways = evaluate(tmp_path / "run").details["zero_shot"]["ways"]["in use"]
     assert ways["S"] > 60
     segmenter = fact_clip.load(tmp_path / "run")
     found = segmenter.segment(np.eye(5)[[1] * 20 + [4] * 20], [*names][1:])

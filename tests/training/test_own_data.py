@@ -8,6 +8,7 @@ import shutil
 from collections import Counter
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -93,7 +94,7 @@ def test_chosen_classes_are_told_and_kept(folder, tmp_path, told):
     # they are in no label that is trained, and in those of the validation videos
     assert dataset.class_counts(dataset.train)[list(dataset.validation_unseen)].sum() == 0
     assert dataset.class_counts(dataset.validation)[list(dataset.validation_unseen)].min() > 0
-    found = evaluate(run)["zero_shot"]
+    found = evaluate(run).details["zero_shot"]
     assert found["validation_unseen"] == chosen
     assert sorted(found["unseen"]) == sorted(UNSEEN)
     assert fact_clip.load(run).scorer.calibration is not None
@@ -115,7 +116,7 @@ def test_without_a_class_to_choose_there_is_a_warning(whole_names, tmp_path, tol
     assert "no class can be validation-unseen" in warnings[0]
     assert "gamma" in warnings[0]
     assert Config.load(tmp_path / "run" / "config.yaml").data.validation_unseen == ()
-    assert evaluate(tmp_path / "run")["zero_shot"]["gamma"] >= 0
+    assert evaluate(tmp_path / "run").details["zero_shot"]["gamma"] >= 0
 
 
 def test_other_recipes_warn_and_choose_nothing(folder):
@@ -165,7 +166,9 @@ def test_a_training_reads_each_list_and_label_once(folder, tmp_path, monkeypatch
         lambda out: sweep(settings(folder), out, {"train.seed": [0, 1]}),
     ):
         counts.clear()
-        monkeypatch.setattr(sweep_module, "evaluate", lambda *_, **__: {"metrics": {"edit": 0.0}})
+        monkeypatch.setattr(
+            sweep_module, "evaluate", lambda *_, **__: SimpleNamespace(details={"metrics": {"edit": 0.0}})
+        )
         run(tmp_path / f"run{len(list(tmp_path.iterdir()))}")
         names = [name for name in counts if name.endswith((".txt", ".bundle"))]
         assert "mapping.txt" in names

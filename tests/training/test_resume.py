@@ -52,7 +52,7 @@ def test_resuming_is_exact(settings, tiny, tmp_path):
             train(config, parts, resume=epoch > 1, progress=cut_after(epoch))
         assert load(parts).vocabulary.names  # whatever was cut off can be used
     result = train(config, parts, resume=True)
-    assert result["epoch"] == 3
+    assert result.epoch == 3
     assert_same_runs(parts, whole)
 
 
@@ -157,7 +157,7 @@ def test_more_epochs_may_be_asked_for_but_nothing_else(tiny, tmp_path):
     assert [row["epoch"] for row in log_of(run)] == [1, 2]
     assert Run.read(run).config.train.epochs == 2
     before = (run / "model.safetensors").read_bytes()
-    assert train(tiny(train={"epochs": 2}), run, resume=True)["epoch"] == 2  # it is done: nothing happens
+    assert train(tiny(train={"epochs": 2}), run, resume=True).epoch == 2  # it is done: nothing happens
     assert (run / "model.safetensors").read_bytes() == before
 
 

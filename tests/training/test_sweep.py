@@ -20,44 +20,44 @@ from .runs import Cut, cut_at
 
 def test_mean_and_deviation_of_each_figure(tiny, tmp_path):
     result = sweep(tiny(**ZERO_SHOT), tmp_path, {"train.seed": [3, 8]})
-    assert list(result["runs"]) == ["seed3", "seed8"]
+    assert list(result.runs) == ["seed3", "seed8"]
     for seed in (3, 8):
         assert Run.read(tmp_path / f"seed{seed}").config.train.seed == seed
         written = json.loads((tmp_path / f"seed{seed}" / "evaluation.json").read_text())
         used = written["zero_shot"]["ways"]["in use"]
-        figures = result["runs"][f"seed{seed}"]
+        figures = result.runs[f"seed{seed}"]
         assert list(figures)[:4] == ["S", "U", "H", "AUSUC"]
         assert [figures[key] for key in ("S", "U", "H")] == [used[key] for key in ("S", "U", "H")]
         assert figures["AUSUC"] == written["zero_shot"]["ausuc"]
         assert figures["edit"] == written["metrics"]["edit"]
         assert figures["unseen_f1@10"] == used["unseen_f1@10"]
-    for key, mean in result["metrics"].items():
-        first, second = (result["runs"][f"seed{seed}"][key] for seed in (3, 8))
+    for key, mean in result.metrics.items():
+        first, second = (result.runs[f"seed{seed}"][key] for seed in (3, 8))
         assert mean == pytest.approx((first + second) / 2)
-        assert result["sd"][key] == pytest.approx(abs(first - second) / math.sqrt(2))
-    assert json.loads((tmp_path / "evaluation.json").read_text()) == result
+        assert result.sd[key] == pytest.approx(abs(first - second) / math.sqrt(2))
+    assert json.loads((tmp_path / "evaluation.json").read_text()) == json.loads(json.dumps(result.to_dict()))
 
 
 def test_with_seeds_and_splits_the_deviation_is_that_of_the_seeds(tiny, tmp_path):
     result = sweep(tiny(data={"split": "all"}, train={"epochs": 1}), tmp_path, {"train.seed": [0, 1]})
     labels = [f"seed{seed}/split{split}" for seed in (0, 1) for split in (1, 2, 3)]
-    assert list(result["runs"]) == labels
-    edits = np.array([result["runs"][label]["edit"] for label in labels]).reshape(2, 3)
-    assert result["metrics"]["edit"] == pytest.approx(edits.mean())
-    assert result["sd"]["edit"] == pytest.approx(edits.mean(1).std(ddof=1))
+    assert list(result.runs) == labels
+    edits = np.array([result.runs[label]["edit"] for label in labels]).reshape(2, 3)
+    assert result.metrics["edit"] == pytest.approx(edits.mean())
+    assert result.sd["edit"] == pytest.approx(edits.mean(1).std(ddof=1))
     for label in labels:
         config = Run.read(tmp_path / label).config
         assert label == f"seed{config.train.seed}/split{config.data.split}"
         written = json.loads((tmp_path / label / "evaluation.json").read_text())
-        assert result["runs"][label] == main_figures(written)
+        assert result.runs[label] == main_figures(written)
 
 
 def test_any_setting_can_be_swept(tiny, tmp_path):
     axes = read_axes(["model.blocks=i,iu", "train.lr=0.001,0.01"])
     result = sweep(tiny(train={"epochs": 1}), tmp_path, axes)
-    assert list(result["runs"]) == [f"blocks{blocks}/lr={lr}" for blocks in ("i", "iu") for lr in (0.001, 0.01)]
-    accuracies = [figures["frame_accuracy"] for figures in result["runs"].values()]
-    assert result["sd"]["frame_accuracy"] == pytest.approx(np.std(accuracies, ddof=1))
+    assert list(result.runs) == [f"blocks{blocks}/lr={lr}" for blocks in ("i", "iu") for lr in (0.001, 0.01)]
+    accuracies = [figures["frame_accuracy"] for figures in result.runs.values()]
+    assert result.sd["frame_accuracy"] == pytest.approx(np.std(accuracies, ddof=1))
 
 
 def test_continues_where_it_was_cut_off(tiny, tmp_path, monkeypatch):
@@ -73,7 +73,7 @@ def test_continues_where_it_was_cut_off(tiny, tmp_path, monkeypatch):
     resumed = sweep(config, tmp_path / "cut", axes, resume=True)
     assert resumed == whole
     assert (tmp_path / "cut/split1/last.safetensors").read_bytes() == before
-    assert resumed["runs"]["split1"] == main_figures(evaluate(tmp_path / "cut/split1"))
+    assert resumed.runs["split1"] == main_figures(evaluate(tmp_path / "cut/split1").details)
 
 
 def test_a_sweep_that_is_done_is_only_scored_again(tiny, tmp_path, monkeypatch):
@@ -94,9 +94,9 @@ def test_a_sweep_that_is_done_is_only_scored_again(tiny, tmp_path, monkeypatch):
 
 def test_one_run_has_no_deviation(tiny, tmp_path):
     result = sweep(tiny(train={"epochs": 1}), tmp_path, {"train.seed": [5]})
-    assert set(result["sd"].values()) == {0.0}
-    assert result["metrics"] == result["runs"]["seed5"]
-    assert "S" not in result["metrics"]
+    assert set(result.sd.values()) == {0.0}
+    assert result.metrics == result.runs["seed5"]
+    assert "S" not in result.metrics
 
 
 def test_a_data_set_that_is_missing_is_reported_before_anything_is_trained(tiny, workbench, tmp_path):

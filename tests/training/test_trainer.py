@@ -55,7 +55,7 @@ def test_validation_picks_the_best_epoch(average, tiny, tmp_path, monkeypatch):
         kept[done] = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
     result = train(config, run, progress=progress)
-    assert result["best"] == 30.0
+    assert result.best == 30.0
     weights, facts = read_weights(run / "model.safetensors")
     names = list(Run.read(run).vocabulary.names)
     assert facts == {"epoch": 2, "validation": {"score": 30.0, "edit": 1.0}, "classes": names}
@@ -69,7 +69,7 @@ def test_validation_picks_the_best_epoch(average, tiny, tmp_path, monkeypatch):
 
 def test_without_validation_videos_the_last_epoch_is_kept(tiny, tmp_path):
     result = train(tiny(data={"validation": 0.0}), tmp_path / "run")
-    assert result["best"] is None
+    assert result.best is None
     weights, facts = read_weights(tmp_path / "run" / "model.safetensors")
     last = load_file(tmp_path / "run" / "last.safetensors")
     assert facts == {"epoch": 2, "classes": list(Run.read(tmp_path / "run").vocabulary.names)}

@@ -178,7 +178,7 @@ def test_an_evaluation_runs_the_model_once_a_video(run, segmenter, dataset, monk
     """The outputs behind the predictions are those behind the report, whose figures are the same as from new ones."""
     calls, forward = [], FACT.forward
     monkeypatch.setattr(FACT, "forward", lambda self, x, **keys: calls.append(x.shape) or forward(self, x, **keys))
-    result = evaluate(run, actions=actions)
+    result = evaluate(run, actions=actions).details
     frames = [-(-len(dataset.labels(name)) // 4) for name in dataset.test]
     assert calls == [(1, length, 8) for length in frames]
     monkeypatch.undo()
@@ -373,10 +373,10 @@ def test_without_validation_unseen_frames(segmenter, dataset):
 def test_candidates_in_evaluation(run, tmp_path):
     """Labels that are no candidates are errors, new names are wrong everywhere, and the plain result stays."""
     run = Path(shutil.copytree(run, tmp_path / "run"))
-    whole = evaluate(run)
+    whole = evaluate(run).details
     written = (run / "evaluation.json").read_text()
     actions = ["screw nut with wrench", "grasp nut", "polish nut"]
-    result = evaluate(run, actions=actions)
+    result = evaluate(run, actions=actions).details
     assert (run / "evaluation.json").read_text() == written
     assert json.loads((run / "evaluation_actions.json").read_text())["candidates"] == result["candidates"]
     found = result["candidates"]
@@ -396,7 +396,7 @@ def test_candidates_in_evaluation(run, tmp_path):
     assert result["zero_shot"]["chance"] == 25.0
     assert result["zero_shot"]["ways"]["in use"]["frame_accuracy"] == pytest.approx(100 * hits / len(names))
     # the whole vocabulary as candidates is the plain result
-    again = evaluate(run, actions=dataset.vocabulary.names)
+    again = evaluate(run, actions=dataset.vocabulary.names).details
     assert again["metrics"] == whole["metrics"]
     assert again["zero_shot"] == whole["zero_shot"]
     assert again["candidates"]["frames_left_out"] == 0
@@ -446,7 +446,7 @@ def test_each_member_hides_other_classes_and_together_they_learn_all(parts):
     used = fact_clip.load(parts).scorer.calibration
     assert {*used.seen} == {first.vocabulary.names[label] for label in {*first.seen} | {*second.seen}}
     assert {*used.seen} == {*first.vocabulary.names} - {first.vocabulary.names[label] for label in first.unseen}
-    figures = evaluate(parts)["zero_shot"]
+    figures = evaluate(parts).details["zero_shot"]
     assert (figures["validation_unseen"], figures["seen"]) == ([], list(used.seen))
 
 
@@ -484,7 +484,7 @@ def test_another_decoding_is_calibrated_anew(folder, request, tmp_path):
     config = Config.load(run / "config.yaml", overrides)
     opened = dataclasses.replace(Run.read(run), config=config)
     repeated = calibrate(calibration_pairs(opened, Dataset.open(config.data), "cpu"))
-    figures = evaluate(run, overrides=overrides)["zero_shot"]
+    figures = evaluate(run, overrides=overrides).details["zero_shot"]
     assert (figures["gamma"], figures["prior_weight"]) == (repeated.gamma, 0.4)
-    assert evaluate(run)["zero_shot"]["gamma"] == stored.gamma
+    assert evaluate(run).details["zero_shot"]["gamma"] == stored.gamma
     assert fact_clip.load(run).scorer.calibration == stored  # the run keeps its own

@@ -1,0 +1,110 @@
+"""`SourceReader`: an array, a feature file or a video as rows of features with their times."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from fact_clip.core import Clock, FileLocation, InputError, Location, Progress, Reals
+from fact_clip.core.io import check_file
+from fact_clip.encoders import FrameEncoder
+from fact_clip.inference.options import ModelOptions
+from fact_clip.inference.scorer import FrameScorer
+from fact_clip.video.extract import Settings, encode
+from fact_clip.video.grid import Decoder
+from fact_clip.video.pictures import SUFFIXES, Span
+
+FEATURES = ".npy"
+KINDS = f"features ({FEATURES}) or a video ({', '.join(SUFFIXES)})"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Features of a video.
+
+    Attributes:
+        features: raw features, (T, D).
+        where: their location in errors.
+        clock: the times of the rows.
+    """
+
+    features: Any
+    where: Location
+    clock: Clock
+
+
+class SourceReader:
+    """Reads the features that a scorer needs, and makes them from videos.
+
+    Args:
+        scorer: the scorer.
+        encoder: makes features from videos; None: the one that the scorer names.
+        options: rate, precision and treatment of damaged videos.
+
+    Attributes:
+        extraction: how features are made from videos.
+        decoder: decodes videos; None: in this process.
+    """
+
+    def __init__(
+        self, scorer: FrameScorer, encoder: FrameEncoder | None, options: ModelOptions
+    ) -> None:
+        self._scorer = scorer
+        self._encoder = encoder
+        self._precision = options.precision
+        self.decoder: Decoder | None = None
+        rate = scorer.fps or Settings().fps
+        if options.fps is not None:
+            rate = options.fps
+        self.extraction = Settings(fps=rate, keep_going=options.keep_going)
+
+    @property
+    def encoder_name(self) -> str | None:
+        """Return the name of the encoder of videos, or None as long as none is known."""
+        return None if self._encoder is None else self._encoder.name
+
+    def encoder_for(self, video: Path | str) -> FrameEncoder:
+        """Return the encoder that was named, or that of the features of the training."""
+        if self._encoder is None:
+            self._encoder = self._scorer.frame_encoder(video, self._precision)
+        return self._encoder
+
+    def load_encoder(self, source: Path) -> None:
+        """Load the encoder if the source is a video. Its faults are no fault of the video."""
+        if source.suffix.lower() in SUFFIXES:
+            self.encoder_for(source).load()
+
+    def read(
+        self,
+        source: Reals | str | Path,
+        progress: Progress | None = None,
+        span: Span | None = None,
+    ) -> Source:
+        """Return the features of a source.
+
+        Args:
+            source: raw features (T, D), the path of a feature file, or a video.
+            progress: called with (rows done, rows in all, name) while a video is encoded.
+            span: the part of a video; None: all of it.
+
+        Raises:
+            InputError: the source cannot be read or has another rate or encoder.
+        """
+        path = Path(source) if isinstance(source, str | Path) else None
+        is_video = path is not None and path.suffix.lower() != FEATURES
+        span = span or Span()
+        if span != Span() and not is_video:
+            raise InputError("start and stop", "only a video has them", "cut the features")
+        if path is None:
+            return Source(source, "features", Clock(fps=self._scorer.fps))
+        if not is_video:
+            features, clock = self._scorer.needs.open(path)
+            return Source(features, path, clock)
+        check_file(path, KINDS)
+        if path.suffix.lower() not in SUFFIXES:
+            raise InputError(path, f"the ending {path.suffix!r}", f"give {KINDS}")
+        encoder = self.encoder_for(path)
+        extraction = replace(self.extraction, span=span)
+        features, clock = encode(path, encoder, extraction, progress, decoder=self.decoder)
+        return Source(features, FileLocation(path, part=f"features by {encoder.name}"), clock)
