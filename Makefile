@@ -30,6 +30,7 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/oxlint --quiet fact_clip_app/static fact_clip/report
 
 test: lint
 	$(PYTEST) -m "not slow"

@@ -112,7 +112,7 @@ def _whole_model() -> list[str]:
     for block in blocks[1:]:
         parts.append(_arrow((vectors.x, rail), (block.x, rail), block.top))
     parts.append(_text(672, 96, "read by open heads", "note", "start"))
-    parts.append(_text(731, 142, "scores", "note"))
+    parts.append(_text(735, 142, "scores", "note"))
     parts.append(_frame(392, 114, 320, 72))
     caption = "model.blocks: frames (T, H) and tokens (M, H) from block to block"
     parts.append(_text(552, 206, caption, "note"))

@@ -37,7 +37,7 @@ FIRST_KEYS = {
     "data.grammar": "Action names have parts (verb, object, tool), and new names should be understood by them.",
     "data.groups": "Several videos show one person, who must not be in training and validation at once.",
     "data.stride": "Videos are long or the rate is high: a stride of 2 halves the time of a training.",
-    "model.head": "You want to score names that were not trained: `text` in place of `closed`.",
+    "model.head": "You want to score names that were not trained: `text` instead of `closed`.",
     "train.epochs": "The loss still falls at the end, or a training takes too long.",
     "train.members": "You have more time: the averaged scores of 3 to 5 models are better by about a point.",
     "decode.switch_penalty": "Predicted segments are too short and too many (raise it), or short actions are lost (lower it).",
@@ -45,7 +45,7 @@ FIRST_KEYS = {
 
 FIRST_KEYS_TEXT = """\
 `fact-clip data init` chooses most of them for your folder and says why. With classes held out (`data.holdout`)
-gamma is learned on validation videos and is no key; `decode.gamma_cost` limits what it may cost.
+gamma is learned on validation videos and is not a key; `decode.gamma_cost` limits what it may cost.
 """
 
 BLOCKS_TEXT = """\

@@ -21,6 +21,12 @@ ELSEWHERE = {
     "benchmarks/results.md": "benchmarks/results.md",
     "benchmarks/results_gpu.md": "benchmarks/results_gpu.md",
     "benchmarks/results_parts.md": "benchmarks/results_parts.md",
+    "experiments/clicks.md": "experiments/clicks.md",
+    "experiments/joint_space.md": "experiments/joint_space.md",
+    "experiments/kscgr.md": "experiments/kscgr.md",
+    "experiments/other_models.md": "experiments/other_models.md",
+    "experiments/own_data.md": "experiments/own_data.md",
+    "experiments/zero_shot.md": "experiments/zero_shot.md",
     "docs/tutorials/notebook.ipynb": "tutorials/notebook.md",
 }
 """Files of the repository and their pages in the site."""

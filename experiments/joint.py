@@ -5,7 +5,7 @@
 A frame of an action of the workbench is x = normalise(R (a t_object + b t_action) + g + v + noise), with
 the text vectors t of a sentence encoder, a constant gap g between both sides, a vector v for each video,
 and b < a, because verbs are fainter than objects. The methods read x and t, not R, g and v. The figures of
-this space say nothing about real video. docs/experiments/joint_space.md has the table.
+this space say nothing about real video. experiments/joint_space.md has the table.
 """
 
 from __future__ import annotations

@@ -63,8 +63,8 @@ def run_folder(path: str | Path) -> Path:
 def fetch(address: str | Path, patterns: Collection[str]) -> Path:
     """Download files of a repository that the cache lacks.
 
-    The files are compared with the hashes that the hub lists; without a network, with those of the
-    download.
+    The files are compared with the hashes that the hub lists; without a network, with the
+    hashes of the download.
 
     Args:
         address: hf://OWNER/NAME or hf://OWNER/NAME@REVISION.

@@ -72,7 +72,7 @@ FILES = (
     "confidence.json",
     "decoding.json",
 )
-"""Files that determine the results of a run, in its folder and in those of its other members."""
+"""Files that determine the results of a run, in its folder and in the folders of members."""
 
 PATTERNS = (*FILES, *(f"members/*/{name}" for name in FILES))
 
@@ -157,7 +157,7 @@ class Run(RunFacts):
         choice = None
         choice_path = path / "decoding.json"
         if os.path.lexists(choice_path):
-            choice = read_value(DecodingChoice, choice_path, "train the run anew")
+            choice = read_value(DecodingChoice, choice_path, "train the run again")
             overrides = [*choice.overrides, *overrides]
         run = cls(
             path=path,
@@ -242,7 +242,7 @@ class Run(RunFacts):
         confidence = None
         confidence_path = run.path / "confidence.json"
         if os.path.lexists(confidence_path):
-            confidence = read_value(Confidence, confidence_path, "train the run anew")
+            confidence = read_value(Confidence, confidence_path, "train the run again")
         is_zero_shot = run.config.data.holdout is not None and is_open(run.config.model.head)
         if calibration is None and is_zero_shot:
             message = "no calibration.json in %s, so gamma is 0 and no prior is subtracted"
@@ -558,7 +558,7 @@ def evaluation_stem(split: str, has_actions: bool = False, overrides: Sequence[s
     Args:
         split: of the videos.
         has_actions: whether candidates were given.
-        overrides: changed settings. Figures with changed settings are not those of the run; another
+        overrides: changed settings. Figures with changed settings do not belong to the run; another
             place of the data changes nothing.
     """
     stem = "evaluation"

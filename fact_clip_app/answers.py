@@ -264,7 +264,7 @@ class OpenVideo(NamedVideo):
 
 
 class Incomplete(TypedDict):
-    """Videos of which it is not said what the rest is."""
+    """Videos with parts that are neither labelled nor marked as background."""
 
     videos: list[OpenVideo]
 

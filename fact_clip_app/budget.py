@@ -173,7 +173,7 @@ def _write_workbook(path: Path, tables: Mapping[str, Rows]) -> None:
             sheet.append(row)
             for cell in sheet[sheet.max_row]:
                 if isinstance(cell.value, str):
-                    cell.data_type = "s"  # so that a name is no formula
+                    cell.data_type = "s"  # so that a name is not read as a formula
     with whole_file(path) as unfinished:
         book.save(unfinished)
 

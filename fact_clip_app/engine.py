@@ -66,7 +66,7 @@ class Encoding:
 
 
 class Engine:
-    """The model that the page was started with (`base`), if any, and those of the project."""
+    """The model that the page was started with (`base`), if any, and the models of the project."""
 
     def __init__(
         self,
@@ -204,7 +204,7 @@ class Engine:
 
         Args:
             path: a video or a feature file.
-            names: the candidates. None stands for those of the model.
+            names: the candidates. None stands for the names of the model.
             job: receives the progress.
         """
         model = self.model()

@@ -157,7 +157,7 @@ def assign_roles(examples: Sequence[Example], stored: Mapping[str, bool]) -> dic
         stored: the roles so far, by the id of a video.
 
     Returns:
-        The roles, those of other videos included.
+        The roles, including those of other videos.
     """
     clicked = [example.video.id for example in examples if example.is_clicked]
     full = [example.video.id for example in examples if not example.is_clicked]
@@ -277,7 +277,7 @@ def _add_first_videos(training_set: TrainingSet, run: Run) -> list[str]:
         )
         return []
     facts = {} if dataset.fps is None else {"fps": dataset.fps}
-    classes = [*dataset.vocabulary, UNLABELLED]  # the index -1 is no label
+    classes = [*dataset.vocabulary, UNLABELLED]  # the index -1 is not a label
     names = []
     for video in dataset.train[:FIRST_VIDEOS]:
         labels = [classes[index] for index in dataset.labels(video).tolist()]

@@ -52,7 +52,7 @@ UPLOADS = ("/api/files", "/api/segment")
 """The paths of requests whose bodies are files."""
 
 BODY_BYTES = 4 << 20
-"""Size of a request that is no upload, at most."""
+"""Greatest size of a request that is not an upload."""
 
 HEADER_SECONDS = 15.0
 """Seconds after which a connection without a request is closed."""

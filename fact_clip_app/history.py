@@ -383,9 +383,9 @@ class History:
         """Undo the last step of a person, or redo the one that was undone last.
 
         Args:
-            video: whose steps, beside those of the project. None: those of the project alone.
+            video: whose steps are included. None: the steps of the project alone.
             person: whose steps.
-            back: undo, in place of redo.
+            back: undo, instead of redo.
 
         Returns:
             Whether the actions have changed.

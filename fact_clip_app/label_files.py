@@ -228,7 +228,7 @@ def _frames(path: Path, seconds: Floats, times: Floats) -> Integers:
 
 
 def _apart(path: Path, labels: Iterable[Label], n_frames: int) -> list[list[Label]]:
-    """Distribute labels over tracks so that those of a track do not overlap."""
+    """Distribute labels over tracks so that labels of one track do not overlap."""
     tracks: list[list[Label]] = [[]]
     for label in sorted(labels):
         if label.start >= n_frames:

@@ -166,7 +166,7 @@ class _Sound:
                 self._end = samples / frame.rate
 
     def copy_until(self, seconds: float) -> None:
-        """Write the sound up to a time in seconds, beside the pictures of that time."""
+        """Write the sound up to a time in seconds, with the pictures of that time."""
         while self._end < seconds:
             frame = next(self._frames, None)
             if frame is None:

@@ -168,7 +168,7 @@ class Page:
 
     @property
     def background(self) -> Names:
-        """Return the names that mean no action: those of the model in use, and the usual one."""
+        """Return the names that mean no action: of the model in use, and the usual one."""
         model = self.engine.model()
         names = () if model is None else model.vocabulary.background
         return tuple(dict.fromkeys([*names, BACKGROUND]))

@@ -320,7 +320,7 @@ def change_video(
 @router.delete("/videos/{video}")
 def remove_video(page: Served, video: Stored) -> answers.Empty:
     """Hide a video. Nothing is deleted."""
-    page.project.change_video(video.id, removed=time.time())  # first, so that nothing begins anew
+    page.project.change_video(video.id, removed=time.time())  # first, so that no new job begins
     for queue in (page.queue, page.conversions.queue):
         queue.cancel(lambda job: job.owner == video.id)
     return {}
@@ -490,7 +490,7 @@ def remove_track(page: Served, video: Stored, track: StoredTrack, person: Asker)
 def import_labels(
     page: Served, video: Stored, body: requests.NewLabels
 ) -> answers.Video | answers.Trial:
-    """Replace the segments of tracks by those of the tiers of a label file, as one step."""
+    """Replace the segments of tracks by the tiers of a label file, as one step."""
     _check_named(page, body.person)
     upload = page.upload(body.file)
     loading = plan(
@@ -699,7 +699,7 @@ def cancel_training(page: Served) -> answers.Empty:
 
 @router.get("/train")
 def incomplete(page: Served, track: str, person: Asker) -> answers.Incomplete:
-    """Return the labelled videos of a track of which it is not said what the rest is."""
+    """Return the labelled videos of a track that is not marked as fully labelled."""
     examples = labelled_videos(page, track, person.annotator)
     check_number(examples)
     videos: list[answers.OpenVideo] = [

@@ -70,7 +70,7 @@ class TrainingSet:
         Args:
             name: the name of the video.
             features: (T, D).
-            labels: T class names; "?" is no label.
+            labels: T class names; "?" means unlabelled.
             facts: the content of the JSON file beside the features.
             is_clicked: whether each label is that of one frame of a segment.
 

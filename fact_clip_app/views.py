@@ -301,7 +301,7 @@ def export_files(
         background: write background to formats that leave it out.
         with_drafts: also write what the model predicts, as a track of its own.
         annotators: whose labels. None stands for all people.
-        viewer: whose eyes see the tracks; None: those of the owner of this computer.
+        viewer: whose eyes see the tracks; None: of the owner of this computer.
 
     Returns:
         The files. If two videos have one name, the second file is named after its id too.
@@ -501,7 +501,7 @@ def agreement_of_all(page: Page, first: str, second: str, viewer: str) -> answer
         viewer: whose eyes see the tracks.
 
     Returns:
-        The figures of each video, those of all videos, and the seconds in which the first side has
+        The figures of each video and of all videos, and the seconds in which the first side has
         one name (rows) and the second another (columns).
     """
     videos = []

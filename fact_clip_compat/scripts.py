@@ -52,7 +52,7 @@ class _Parser(ArgumentParser):
             nargs="+",
             default=[],
             metavar="KEY VALUE",
-            help="KEY VALUE KEY VALUE ..., published keys or those of docs/configuration.md",
+            help="KEY VALUE KEY VALUE ..., published keys or keys of docs/configuration.md",
         )
 
     def run(self, command: Callable[[Namespace], None]) -> int:

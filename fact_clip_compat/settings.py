@@ -1,4 +1,4 @@
-"""Settings of the published FACT and FACT-CLIP code (docs/method.md, 'Reference configuration')."""
+"""Settings of the published FACT and FACT-CLIP code (README.md, 'Reference configuration')."""
 
 import json
 import re

@@ -30,7 +30,7 @@ class Hub:
         self.commits: dict[str, list[dict[str, bytes]]] = {}
         self.private: set[str] = set()
         self.large: dict[str, bytes] = {}
-        self.tampered: dict[str, bytes] = {}  # path -> what is sent in place of the file
+        self.tampered: dict[str, bytes] = {}  # path -> what is sent instead of the file
 
     def files(self, repository: str) -> dict[str, bytes]:
         return self.commits[repository][-1]

@@ -219,7 +219,7 @@ def test_every_configuration_comes_back_from_its_yaml(epochs, lr, context, block
     assert Config.from_tree(yaml.safe_load(config.to_yaml()), "test") == config
 
 
-# --- what blocks take from each other (docs/method.md, 'Reference configuration') ----------------------------
+# --- what blocks take from each other (fact_clip_compat/README.md, 'Reference configuration') ---------------------
 
 OWN = {"hidden": 96, "frame": "m", "frame_dim": 32, "action_dim": 24, "heads": 3, "feedforward": 40, "dropout": 0.25}
 

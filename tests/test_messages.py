@@ -1,7 +1,7 @@
 """What a person reads of typical bad inputs of every room, in one file: `messages.txt`.
 
 Tests assert the type and the place of an error, so that its sentence may change; this file is where it is read. After a
-change on purpose it is written anew: ``FACT_CLIP_UPDATE=1 pytest tests/test_messages.py``.
+change on purpose it is written again: ``FACT_CLIP_UPDATE=1 pytest tests/test_messages.py``.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def shape_and_numbers(outputs: list[dict[str, Any]]) -> tuple[str, list[float]]:
 
 @pytest.mark.slow
 def test_the_notebook_gives_what_it_shows(tmp_path, monkeypatch):
-    """FACT_CLIP_UPDATE=1 writes its outputs anew. Figures may differ by 15 points from those of another machine."""
+    """FACT_CLIP_UPDATE=1 writes its outputs again. Figures may differ by 15 points from those of another machine."""
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"__name__": "__main__"}
     for count, cell in enumerate(CODE, start=1):

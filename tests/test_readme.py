@@ -108,7 +108,7 @@ def test_readme_is_short_and_shows_four_jobs_in_order():
     jobs = ["1. In the labelling page, without code", "2. Type names", "3. My own labels", "4. In Python"]
     assert headings == ["Install", *jobs, "Results", "More"]
     pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text)
-    assert len(pictures) == 2
+    assert len(pictures) == 3
     assert all((ROOT / path).is_file() for path in pictures)
 
 
@@ -159,7 +159,7 @@ def test_the_tutorial_of_50salads_in_short(shared, tmp_path, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
 def test_the_blocks_of_a_tutorial_run(page, tmp_path):
-    """Trainings of twelve seconds in three, or of one model in place of three, on nine videos in place of 24."""
+    """Trainings of twelve seconds in three, or of one model instead of three, on nine videos instead of 24."""
     folder = clone(tmp_path / "clone")
     for block in blocks(page.read_text(encoding="utf-8")):
         if block.language in ("bash", "python") and not block.not_run:

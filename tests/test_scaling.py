@@ -29,7 +29,7 @@ def block(language: str, word: str) -> str:
 
 @pytest.fixture
 def shared(tmp_path, monkeypatch) -> Path:
-    """A folder in place of /shared, and an srun that runs its command."""
+    """A folder instead of /shared, and an srun that runs its command."""
     folder = tmp_path / "bin"
     folder.mkdir()
     (folder / "srun").write_text('#!/bin/sh\nexec "$@"\n')

@@ -82,8 +82,6 @@ DOCUMENTS = sorted(
     for path in ROOT.glob(pattern)
     if not {"site", "demo-out", "CHANGELOG.md"} & {*path.relative_to(ROOT).parts}
 )
-MEASURED = ("docs/results.md", "docs/experiments", "experiments/README.md")
-"""Figures of earlier commits, with the keys of that time."""
 
 
 def cells(text: str) -> Iterator[tuple[int, str]]:

@@ -1,6 +1,6 @@
 """The README's own sections, command by command, on a folder that nobody prepared for them.
 
-What is put in place of the README's words is the folder itself, which the test writes, the names that are typed at the
+The README's words are replaced by the folder itself, which the test writes, the names that are typed at the
 end, and shorter trainings.
 """
 

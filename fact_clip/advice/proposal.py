@@ -20,7 +20,7 @@ from fact_clip.datasets.statistics import labelled_segments, segment_lengths
 from fact_clip.decoding.switching import PENALTY, SHORT, short_segment_penalty
 from fact_clip.encoders import text_side
 
-# The rules of the recipe. All were chosen in docs/experiments/own_data.md.
+# The rules of the recipe. All were chosen in experiments/own_data.md.
 ROWS = 800_000  # read by 50 epochs at most, after the stride
 ROWS_OF_A_SHORT_SEGMENT = 5  # that the stride leaves, and the shortest window
 MOST_COLUMNS = 512  # up to which context is added: two windows make five times as many of them
@@ -213,7 +213,7 @@ def propose(config: DataConfig) -> Proposal:
 def _naming(sidecars: Sequence[Sidecar]) -> tuple[list[Setting], list[str]]:
     """Return the head for features that lie in one space with texts, or a note why it is not used.
 
-    Such features name classes that were never trained (docs/experiments/joint_space.md).
+    Such features name classes that were never trained (experiments/joint_space.md).
     """
     encoders = {sidecar.encoder for sidecar in sidecars}
     encoder = encoders.pop() if len(encoders) == 1 else None

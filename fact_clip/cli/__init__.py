@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Args:
-        argv: the arguments of the command line, or None for those of the process.
+        argv: the arguments of the command line, or None: of the process.
 
     Returns:
         The exit code: 0, 2 for bad input (one line on stderr), or 130 for Ctrl-C.

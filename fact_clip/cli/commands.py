@@ -75,7 +75,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "data forecast": (
         "fact_clip.cli.data_forecast:forecast",
-        "Say what more labelled videos would bring, or clicks in place of borders.",
+        "Say what more labelled videos would bring, or clicks instead of borders.",
     ),
     "data holdout": (
         "fact_clip.cli.data_holdout:holdout",

@@ -21,12 +21,12 @@ def forecast(
     ] = 10,
     as_json: AsJson = False,
 ) -> None:
-    """Say what more labelled videos would bring, or clicks in place of borders.
+    """Say what more labelled videos would bring, or clicks instead of borders.
 
     Sets every fourth training video apart, trains on a quarter, half and all of the others, and
     draws a line through the three figures (mean of accuracy, edit and F1@50). The interval comes
     from draws of the videos that are measured. Test videos are not used. One more model is trained
-    on all of the others, with one click in a random frame of each segment in place of borders.
+    on all of the others, with one click in a random frame of each segment instead of borders.
 
     \b
     Example:
@@ -49,4 +49,4 @@ def forecast(
         f"({result.low:+.1f} to {result.high:+.1f}, 90 % of draws of {result.measured} videos)"
     )
     below = result.figures[-1] - result.clicks
-    print(f"clicks in place of borders: {result.clicks:.1f}, {below:.1f} below borders")
+    print(f"clicks instead of borders: {result.clicks:.1f}, {below:.1f} below borders")

@@ -77,7 +77,7 @@ def demo(
 
 
 def _write_data(folder: Path) -> None:
-    """Write the synthetic data set with videos, and features of these in place of its own."""
+    """Write the synthetic data set with videos and features made from them."""
     from fact_clip.datasets.synthetic import write_workbench
     from fact_clip.encoders import frame_encoder
     from fact_clip.video.extract import Settings, extract

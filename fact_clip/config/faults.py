@@ -89,7 +89,7 @@ def _suggest_key(model: type[BaseModel], key: str) -> str:
 
 
 def _keys(model: type[BaseModel]) -> Iterator[str]:
-    """Yield the keys of a group with dots, those of its groups after them."""
+    """Yield the dotted keys of a group, with the keys of its subgroups last."""
     for name, field in model.model_fields.items():
         yield name
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):

@@ -43,7 +43,7 @@ def read_recipe(
     Args:
         recipe: name or path. A relative path starts from the last of `parents`.
         parents: files that build on this one, the nearest last.
-        base: recipe to build on in place of the one that the file names.
+        base: recipe to build on instead of the one that the file names.
 
     Returns:
         The settings by group.
@@ -256,7 +256,7 @@ def with_overrides(tree: Mapping[str, Any], overrides: Sequence[str]) -> Json:
 def value_of(key: str, value: str, where: str) -> Any:
     """Read the value of a typed setting as YAML.
 
-    A pattern of names is no YAML, although it begins with a brace as a mapping does.
+    A pattern of names is not YAML, although it begins with a brace as a mapping does.
 
     Args:
         key: the key with dots.

@@ -110,7 +110,8 @@ class ObjectData(_Frozen):
         (), max_length=100, description="values per object and block; unset: one block"
     )
     fixed: Names = Field(
-        (), description="objects that keep their identity, beside the factors of other slots"
+        (),
+        description="objects that keep their identity, in addition to the factors of other slots",
     )
 
     @property
@@ -150,7 +151,7 @@ class DataConfig(_Frozen):
         "by their names",
     )
     unlabelled: Names = Field(
-        (), description="names of labels that are ignored, beside '?'; they are no classes"
+        (), description="names of labels that are ignored, like '?'; they are not classes"
     )
     grammar: str | None = Field(
         None, description="how names are read: '{verb} {object} [with {tool}]', english or none"
@@ -281,7 +282,7 @@ class LossConfig(_Frozen):
     )
     smoothing: Weight = Field(5.0, description="weight of the smoothing term (sw)")
     token_weight: Weight = Field(
-        1.0, description="weight of the terms of tokens and attention beside that of frames"
+        1.0, description="weight of the token and attention terms; the frame terms have 1"
     )
     background_weight: Weight = Field(1.0, description="weight of background classes (bgw)")
     null_weight: float = Field(

@@ -58,5 +58,5 @@ class DecodeSettings(BaseModel):
             raise InputError(str(fault["loc"][0]), problem) from None
 
     def over(self, other: DecodeSettings) -> DecodeSettings:
-        """Return these settings, and those of the other where they are None."""
+        """Return these settings, with values of `other` where they are None."""
         return other.model_copy(update=self.model_dump(exclude_none=True))

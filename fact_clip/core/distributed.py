@@ -112,7 +112,7 @@ def pick_precision(
 
 
 def cpu_has_bf16() -> bool:
-    """Return whether the CPU multiplies bfloat16 (AVX-512 BF16, AMX, or those of ARM)."""
+    """Return whether the CPU multiplies bfloat16 (AVX-512 BF16, AMX, or the ARM instructions)."""
     import torch
 
     if not hasattr(torch.cpu, "get_capabilities"):

@@ -83,7 +83,7 @@ def located(where: Location) -> Iterator[None]:
 def library_errors(
     where: Location, problem: str, *kinds: type[BaseException], fix: str = ""
 ) -> Iterator[None]:
-    """Raise an InputError in place of errors of a library or the operating system.
+    """Raise an InputError instead of errors of a library or the operating system.
 
     Args:
         where: the location of the bad input.

@@ -133,8 +133,8 @@ class Segmentation:
         video_fps: pictures per second of the video file, or None if unknown.
         background: labels that mean "no action"; files of most formats omit them (see `save`).
         new_words: words of the candidates that the model was not trained on.
-        instants: moments beside the segments. Files without point events get a segment of one frame
-            for each that lies in background.
+        instants: moments in addition to the segments. Files without point events get a segment of
+            one frame for each that lies in background.
     """
 
     segments: tuple[Segment, ...]

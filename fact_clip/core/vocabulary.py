@@ -25,7 +25,7 @@ Factors: TypeAlias = tuple[str | None, ...]
 OneClass: TypeAlias = Sequence[str | None] | Mapping[str, str | None]
 FactorSource: TypeAlias = Mapping[str, OneClass] | Callable[[str], OneClass]
 
-WHOLE_NAME = ("phrase",)  # the slots of a vocabulary of which only names are known
+WHOLE_NAME = ("phrase",)  # the slots of a vocabulary whose names have no known parts
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,7 @@ def find_root(config: DataConfig) -> Path:
 
 
 def _folders_of(folder: Path) -> str:
-    """Return the advice for a folder that is no data set: the data sets or folders in it."""
+    """Return the advice for a folder that is not a data set: the data sets or folders in it."""
     folders = sorted(path for path in folder.glob("*/") if not path.name.startswith("."))
     datasets = [path.name for path in folders if (path / "groundTruth").is_dir()]
     if datasets:
@@ -181,7 +181,7 @@ def class_factors(
 def _grammar_reader(
     config: DataConfig, benchmark: Benchmark, actions: Iterable[str], slots: Names | None
 ) -> tuple[ReadFactors | None, Names | None]:
-    """Return the reader of names for some slots, by default those of the grammar, and the slots.
+    """Return the reader of names for some slots, by default of the grammar, and the slots.
 
     The grammar is `data.grammar`, else that of the benchmark if it has these slots.
     """

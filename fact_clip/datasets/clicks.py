@@ -1,8 +1,8 @@
-"""Clicks: one labelled frame inside each segment, in place of the labels of all frames.
+"""Clicks: one labelled frame inside each segment, instead of the labels of all frames.
 
 ``clicks/NAME.csv`` has a row for each click: the time in seconds or the frame, and the label. A
 training moves the borders between neighbouring clicks to where the scores of its model place them
-(docs/experiments/clicks.md). Until then they lie in the middle.
+(experiments/clicks.md). Until then they lie in the middle.
 """
 
 import csv

@@ -140,7 +140,7 @@ class Dataset(VideoReader):
         return holdout_videos(self.split, holdout)
 
     def validation_unseen_group(self, holdout: Holdout, number: int) -> Names:
-        """Return a group of validation-unseen classes, of which each ensemble member can have one.
+        """Return a group of validation-unseen classes. Each ensemble member can have its own.
 
         Args:
             holdout: the held-out classes.
@@ -174,7 +174,7 @@ class Dataset(VideoReader):
         return masked
 
     def clicks(self, names: Iterable[str]) -> dict[str, list[int]]:
-        """Return the clicked frames of those videos that have clicks in place of labels."""
+        """Return the clicked frames of those videos that have clicks instead of labels."""
         frames = {}
         for name in names:
             marks = self.folder.clicks(name)

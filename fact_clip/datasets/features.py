@@ -123,7 +123,7 @@ def check_length(location: Location, features: Array, layout: Layout, n_labels: 
 
 
 def check_width(location: Location, features: Array, columns: int, reference: str) -> None:
-    """Check that features (T, D) have as many columns as those of the reference."""
+    """Check that features (T, D) have as many columns as the reference."""
     if features.shape[1] != columns:
         raise InputError(location, f"{features.shape[1]} columns, but {columns} in {reference}")
 
@@ -158,7 +158,8 @@ def is_usable(values: Array) -> Flags:
 def _with_context(features: Array, context: Sequence[int]) -> Singles:
     """Map (T, D) to (T, D * (1 + 2 * windows)): columns, then mean and deviation of each window.
 
-    Frame t has those of the frames [t - window // 2, t - window // 2 + window) that exist.
+    Frame t has the mean and deviation of the existing frames in
+    [t - window // 2, t - window // 2 + window).
     """
     n_frames, dim = features.shape
     out = np.empty((n_frames, dim * (1 + 2 * len(context))), dtype=np.float32)

@@ -40,8 +40,8 @@ class Holdout:
         mode: "mask" ignores their frames in training videos, "drop" leaves out training videos
             with such a frame, "oracle" trains on all classes, which gives an upper bound for the
             same groups.
-        train_videos: None for those of the data set's split.
-        test_videos: None for those of the data set's split.
+        train_videos: None: as in the split of the data set.
+        test_videos: None: as in the split of the data set.
         file: the file that it was read from.
     """
 

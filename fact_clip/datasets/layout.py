@@ -79,7 +79,7 @@ class DataStore(ABC):
         """Return the label of each frame of a video."""
 
     def clicks(self, video: str) -> list[Click]:
-        """Return the clicks of a video that has some in place of labels."""
+        """Return the clicks of a video that has some instead of labels."""
         return []
 
     @abstractmethod
@@ -218,7 +218,7 @@ class DataFolder(DataStore):
         return read_lines(path, "a label file, one class name per line")
 
     def clicks(self, video: str) -> list[Click]:
-        """Return the clicks of a video that has some in place of labels."""
+        """Return the clicks of a video that has some instead of labels."""
         if video in self._simulated:
             return self._simulated[video]
         path = self.label_location(video).path

@@ -31,7 +31,7 @@ class DataSource(Protocol):
         train: names of the videos to train and validate on. They become names of files.
         test: names of the videos that `evaluate` scores.
         fps: rows of features a second, or None for that of the configuration.
-        background: classes that mean "no action", or None for those of the configuration.
+        background: classes that mean "no action", or None: as in the configuration.
     """
 
     class_names: Sequence[str]
@@ -95,11 +95,11 @@ def from_arrays(
     Args:
         features: video -> features (T, D). They are not copied.
         labels: video -> class name of each frame (T,), "?" where it is unknown.
-        train: names of the training videos, some of which validate. None: all that are not in
+        train: names of the training and validation videos. None: all that are not in
             `test`.
         test: names of the test videos. None: all that are not in `train`, if that is set, else
             none.
-        class_names: in the order of the model's outputs. None: those of the labels, sorted.
+        class_names: in the order of the model's outputs. None: the names in the labels, sorted.
         fps: rows of features a second. None: as the configuration says.
         background: classes that mean "no action". None: as the configuration says.
 
@@ -108,7 +108,7 @@ def from_arrays(
 
     Raises:
         InputError: other videos in `labels` than in `features`, an unknown video in `train` or
-            `test`, or names that cannot be those of files or classes. Shapes and lengths are
+            `test`, or names that are not valid for files or classes. Shapes and lengths are
             checked when the data are read.
     """
     for argument, mapping in (("features", features), ("labels", labels)):

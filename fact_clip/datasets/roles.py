@@ -125,7 +125,7 @@ class VideoRoles:
 
 
 def holdout_videos(split: SplitVideos, holdout: Holdout) -> SplitVideos:
-    """Return the videos that a holdout names, else those of the split."""
+    """Return the videos that a holdout names, else the videos of the split."""
     split_names = dict.fromkeys((*split.learning, *split.test))
     for field in ("train_videos", "test_videos"):
         for name in getattr(holdout, field) or ():

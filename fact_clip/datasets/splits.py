@@ -236,7 +236,8 @@ def divide(groups: Mapping[str, str], way: Way, amount: float = 0) -> tuple[Spli
         problem = f"{len(groups)} videos of {len(sizes)} groups"
         raise InputError(option, problem, f"{least} or more are needed")
     if way == "test" and not 0.5 <= amount * len(groups) <= len(groups) - 0.5:
-        raise InputError(option, f"{amount:g} is none or all of {len(groups)} videos")
+        problem = f"{amount:g} of {len(groups)} videos leaves nothing to test or to train"
+        raise InputError(option, problem, "give a share of one video or more, below 1")
 
     if way == "leave-out":
         tests = [[group] for group in in_order(sizes)]
@@ -287,7 +288,7 @@ def write_splits(root: Path, splits: Sequence[Split], *, overwrite: bool = False
     Args:
         root: the folder of the data set.
         splits: the splits.
-        overwrite: whether existing splits are replaced, those of `root`/NAME.train, too.
+        overwrite: whether existing splits are replaced, including `root`/NAME.train.
 
     Returns:
         The files.

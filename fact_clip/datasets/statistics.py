@@ -45,7 +45,7 @@ def median_frames(videos: Iterable[Labels]) -> float:
 
 
 def count_transitions(videos: Iterable[Sequence[Run]]) -> Counter[tuple[int, int]]:
-    """Count (class, next class) of neighbouring segments, neither of which is ignored."""
+    """Count (class, next class) of neighbouring segments that are not ignored."""
     pairs = Counter[tuple[int, int]]()
     for video in videos:
         for first, second in pairwise(video):

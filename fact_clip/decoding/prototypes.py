@@ -10,7 +10,7 @@ from torch.nn.functional import normalize
 from fact_clip.decoding.fusion import Voters, safe_log
 
 WEIGHT = 3.0
-"""Nats that a frame in the direction of a prototype gains (docs/experiments/zero_shot.md)."""
+"""Nats that a frame in the direction of a prototype gains (experiments/zero_shot.md)."""
 
 
 @dataclass(frozen=True)

@@ -180,7 +180,7 @@ def frame_encoder(
     if callable(name):
         return FunctionEncoder(name)
     if not isinstance(name, str):
-        problem = f"{type(name).__name__} is no name, encoder or function of pictures"
+        problem = f"{type(name).__name__} is not a name, an encoder or a function of pictures"
         raise InputError("encoder", problem)
     return _build(FRAME_ENCODERS, "frame encoder", name, runtime or Runtime())
 

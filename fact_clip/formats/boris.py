@@ -143,7 +143,7 @@ def _blank() -> Json:
 
 
 def _behaviours(segmentation: Segmentation, events: Sequence["_Event"], ethogram: Ethogram) -> Json:
-    """Return the behaviours of a project: those of the ethogram, then those of further events."""
+    """Return the behaviours of a project: first of the ethogram, then of further events."""
     points = {event.code for event in events if event.kind == "POINT"}
     classes: dict[str, list[Behaviour]] = {}  # code -> classes, which differ in their modifiers
     for name, behaviour in ethogram.items():
@@ -292,7 +292,7 @@ def _comment_cell(segment: Segment | Instant) -> str:
 def _read_comment(cell: str) -> str:
     """Return the comment of an event without the confidence that our writers put before it.
 
-    Line ends are those of Unix.
+    Lines end as on Unix.
     """
     return _CONFIDENCE.sub("", cell.replace("\r\n", "\n").replace("\r", "\n"))
 
@@ -432,7 +432,7 @@ def _videos(project: _Project, path: Path) -> list[_Video]:
 
 
 def _check_offset(where: FileLocation, offset: float | None) -> None:
-    """Raise an InputError if the times are later than those of the video."""
+    """Raise an InputError if times lie beyond the end of the video."""
     if offset:
         problem = f"a time offset of {offset:g} s from the video"
         raise InputError(where, problem, "set it to 0 in BORIS")
@@ -453,7 +453,9 @@ def _read_table(path: Path) -> list[_Video]:
         new_video = _Video(name, FileLocation(path), [], set(), row.get("Description"))
         video = videos.setdefault((media, name), new_video)
         length = _first(row, "Media duration (s)", "Total length")
-        if re.fullmatch(r"[0-9.]+", length):  # it is no number for several files, or for none
+        if re.fullmatch(
+            r"[0-9.]+", length
+        ):  # it is not a number for several files, or without a file
             video.lengths.add(parse_seconds(where, length, "the length of the video"))
         start = numbers.get("Start (s)", numbers.get("Time"))
         if start is None:
@@ -515,7 +517,7 @@ def read_ethogram(path: Path) -> dict[str, Behaviour]:
         path: the project.
 
     Returns:
-        Class -> its behaviour. A key that is no single sign, and a colour by name, are left out.
+        Class -> its behaviour. Keys of several characters, and colours by name, are left out.
     """
     project = read_value(_Project, path, _EXPECTED)
     labels: dict[str, dict[str, str]] = {}  # code -> its classes -> their modifiers

@@ -113,7 +113,7 @@ def _link(path: Path, video: Path) -> tuple[str, str, str]:
 def read_annotations(path: Path, options: Options) -> list[Annotation]:
     """Read the aligned annotations of one tier, in seconds; the video is named after the file.
 
-    Comments are those of a tier below, whose name or type is "comment" or ends so.
+    Comments come from a tier below, whose name or type is "comment" or ends so.
     """
     root = _document(path)
     slots = _by_id(path, root.iter("TIME_SLOT"), "TIME_SLOT_ID")

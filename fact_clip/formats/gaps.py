@@ -98,7 +98,7 @@ def with_framed_instants(segmentation: Segmentation) -> Segmentation:
 
 
 def _cut_at(segment: Segment, instants: Mapping[int, Instant]) -> Iterator[Segment]:
-    """Yield the parts of a segment around the instants in it, and those of the instants."""
+    """Yield the parts of a segment around the instants in it, and the instants."""
     start = segment.start
     for frame, instant in instants.items():
         if start < frame:

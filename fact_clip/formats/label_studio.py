@@ -32,7 +32,8 @@ def write(segmentation: Segmentation, path: Path) -> None:
     """Write a task with one prediction: one region per segment, whose score is the confidence.
 
     Label Studio counts frames from 1, both ends included, at the even rate of the video, else of
-    the segmentation. It knows no other frames, so those of uneven frames are milliseconds.
+    the segmentation. Uneven frames are counted in milliseconds, since it knows
+    evenly spaced frames only.
     """
     data: Json = {"video": segmentation.media or "video"}
     grid = picture_grid(segmentation)

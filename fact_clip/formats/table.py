@@ -47,7 +47,7 @@ def cells(segmentation: Segmentation, segments: Iterable[Segment]) -> Iterator[t
 
 
 def write_table(path: Path, rows: Iterable[Iterable[object]], end: str = "\r\n") -> None:
-    """Write rows of cells as CSV, none of which a spreadsheet computes."""
+    """Write rows of cells as CSV, with formulas escaped."""
     with path.open("w", encoding="utf-8", newline="") as file:
         # with \r\n as line end, csv quotes either character inside a name
         writer = csv.writer(file, lineterminator=end)

@@ -103,7 +103,7 @@ def picture_rate(segmentation: Segmentation) -> float | None:
 
 
 def picture_grid(segmentation: Segmentation) -> float | None:
-    """Return the rate of evenly spaced pictures of the video, of which frames are a sample.
+    """Return the rate of the evenly spaced pictures that the frames sample.
 
     None if the rate is unknown, the frames are the pictures, or the pictures are unevenly spaced:
     numbers of pictures would not tell when they were shown.

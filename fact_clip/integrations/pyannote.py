@@ -57,7 +57,7 @@ def from_annotation(
         The segmentation.
 
     Raises:
-        InputError: a label is no name, or segments lie beyond the end.
+        InputError: a label is not a name, or segments lie beyond the end.
     """
     path = Path(annotation.uri or "annotation")
     spans = []

@@ -29,7 +29,7 @@ class FactSegmenter(BaseEstimator):
 
     Args:
         recipe: name or path of the recipe.
-        epochs: of the training. None: those of the recipe.
+        epochs: of the training. None: as in the recipe.
         lr: learning rate. None: that of the recipe.
         settings: further settings, as ("model.tokens=20", ...).
         fps: rows of features a second, if known.

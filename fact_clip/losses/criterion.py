@@ -286,7 +286,7 @@ class Criterion:
         )
 
 
-# In place of -inf, whose differences and gradients are not numbers.
+# Instead of -inf, whose differences and gradients are not numbers.
 _LOWEST = torch.finfo(torch.float32).min
 
 

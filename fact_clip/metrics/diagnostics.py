@@ -51,7 +51,7 @@ def seen_unseen_auroc(
     background: Classes = (),
     also_unseen: Classes = (),
 ) -> float | None:
-    """Compute the AUROC of frames of unseen classes against those of seen ones.
+    """Compute the AUROC of frames of unseen classes against frames of seen classes.
 
     Args:
         ground_truth: as in `seen_unseen_curve`.

@@ -234,7 +234,7 @@ def cohen_kappa(ground_truth: Labellings, prediction: Labellings) -> float:
     if not n_frames:
         return 0.0
 
-    # classes may have any number, so they are numbered anew
+    # classes may have any number, so they are renumbered
     _, index = np.unique(np.concatenate([true, guess]), return_inverse=True)
     size = int(index.max()) + 1
     true_shares = np.bincount(index[:n_frames], minlength=size) / n_frames

@@ -57,7 +57,7 @@ def _rules(profile: str) -> Profile:
 
 
 def figure_keys(profile: str = "fact") -> Names:
-    """Return the keys of the figures of `evaluate`, without those of seen and unseen classes.
+    """Return the keys of the figures of `evaluate`, without the keys of seen and unseen classes.
 
     Args:
         profile: a key of `PROFILES`.

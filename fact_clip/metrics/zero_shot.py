@@ -1,6 +1,6 @@
 """Figures of seen and unseen classes: S, U and H, F1 by group, the curve of S against U.
 
-Definitions: docs/protocol.md, 'Figures'. The curve and AUSUC are those of Chao et al., "An
+Definitions: docs/protocol.md, 'Figures'. The curve and AUSUC follow Chao et al., "An
 Empirical Study and Analysis of Generalized Zero-Shot Learning" (ECCV 2016): a constant gamma is
 subtracted from the scores of seen classes (calibrated stacking).
 """

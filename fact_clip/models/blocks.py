@@ -258,7 +258,7 @@ def convolution_reach(config: ModelConfig) -> int:
         config: the architecture.
 
     Returns:
-        Rows, those of the similarity evidence included.
+        Rows, including the similarity evidence.
     """
     total = 0
     for block in block_configs(config):

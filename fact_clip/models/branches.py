@@ -249,7 +249,7 @@ class MSTCNPlusPlus(CachesWeights):
     """Dual dilated layers of MS-TCN++ (Li et al. 2020): dilations 2^(L-1-l) and 2^l side by side.
 
     A layer joins two convolutions by a 1x1 with nothing between, so it is one convolution of at
-    most five taps: 5 F^2 products a frame in place of 8 F^2. Folding its weights takes 6 F^3
+    most five taps: 5 F^2 products a frame instead of 8 F^2. Folding its weights takes 6 F^3
     products. They are cached in inference. In training that pays off over more than 2F frames.
     """
 

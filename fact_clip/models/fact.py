@@ -130,7 +130,7 @@ class FACT(nn.Module):
         Args:
             features: (B, T, D).
             mask: (B, T) true at real frames, which come first. None: all are, which is faster.
-            text: (C', E) or (C', slots, E) class texts in place of the training vocabulary's.
+            text: (C', E) or (C', slots, E) class texts instead of the training vocabulary's.
             transcript: (B, M) classes in order, -1 at padding, if ``model.transcript`` is on.
 
         Returns:

@@ -112,7 +112,7 @@ def _check_width(scores: int, width: int) -> None:
 class ClosedSetHead(Head):
     """As published: the last C channels (with null C+1) are the scores; their softmax is fed back.
 
-    Classes that were added to a trained model have the channels before those of the earlier ones.
+    Classes that were added to a trained model have the channels before the earlier classes.
     """
 
     def __init__(self, width: int, classes: Classes, null: bool) -> None:
@@ -182,7 +182,7 @@ class TextHead(Head):
     tool; the background has no word in any slot) has a learned key, and so has null. The features
     receive the expected key of each slot, under the softmax of the scores. With object columns the
     words of their slot are also scored by pointing at the evidence, and the expected evidence is
-    fed back in place of that slot's key, so that no identity comes in (docs/method.md,
+    fed back instead of that slot's key, so that no identity comes in (docs/method.md,
     'Text head').
     """
 
@@ -290,7 +290,7 @@ class TextHead(Head):
 
 
 class SimilarityHead(TextHead):
-    """Score the evidence of each candidate beside the text head.
+    """Add the scored evidence of each candidate to the scores of the text head.
 
     A candidate's score is the product of its evidence and of what the frame, segment or token looks
     for in any candidate's evidence. The background and null have no evidence, and the score of the

@@ -1,7 +1,7 @@
 """Evidence of object columns: input columns of named objects (docs/method.md, 'Object columns').
 
 A detector gives the same few columns (box, motion) of each of O named objects. One small network,
-shared by all of them, reads the columns of one object beside those of the fixed ones and returns
+shared by all of them, reads the columns of one object and of the fixed objects and returns
 the evidence of that object. The rest of the model sees the objects without their names: pooled
 evidence and the fixed columns. A head names an object by pointing at its evidence, so a word that
 was never trained works like one that was.
@@ -128,7 +128,7 @@ class ObjectEvidence(nn.Module):
     def swapped(self, x: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
         """Put the free objects in a random order (swap augmentation).
 
-        A frame of "move ham" then has the columns of the ham as those of the plate, and its class
+        A frame of "move ham" then has the ham's columns in the place of the plate's, and its class
         has the plate's word.
 
         Args:

@@ -73,7 +73,7 @@ class SimilarityEvidence(nn.Module):
         Args:
             x: (B, T, D).
             mask: (B, T) true at real frames, or None.
-            text: (C, S, W) class texts. A vector of zeros is no word.
+            text: (C, S, W) class texts. A vector of zeros stands for a missing word.
 
         Returns:
             (B, T, E, C), zero for a candidate without words.

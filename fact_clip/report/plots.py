@@ -77,7 +77,7 @@ def save_figure(figure: Figure, path: Path, dpi: int = 150) -> Path:
 
 
 def check_suffix(path: Path) -> None:
-    """Raise an InputError if the suffix is no picture format, or the file cannot be written."""
+    """Raise an InputError if the suffix is not a picture format, or the file cannot be written."""
     check_place(path)
     if path.suffix.lower() not in SUFFIXES:
         problem = f"no picture format for the suffix {path.suffix!r}"

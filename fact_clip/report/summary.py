@@ -165,7 +165,7 @@ def _positions(names: Iterable[str]) -> dict[str, int]:
 
 
 def _intact(evaluated: Evaluated) -> AbstractContextManager[None]:
-    """Raise an InputError in place of the errors of an evaluation.json that was changed."""
+    """Raise an InputError instead of the errors of an evaluation.json that was changed."""
     kinds = (KeyError, TypeError, AttributeError, IndexError, ZeroDivisionError)
     return library_errors(evaluated.run.path / "evaluation.json", "damaged", *kinds, fix=FIX)
 

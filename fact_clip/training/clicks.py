@@ -27,7 +27,7 @@ FIRST_SHARE = 0.1
 MOVES = (0.2, 0.35, 0.5, 0.65, 0.8)
 """Shares of the epochs after which borders are moved, and all frames are labelled.
 
-Both were chosen in docs/experiments/clicks.md.
+Both were chosen in experiments/clicks.md.
 """
 
 MATCHES = 10

@@ -312,7 +312,7 @@ class Extraction(VideoRows):
         if self._target.is_file() and not self._sidecar.is_file():
             foreign = self._target
         if self._sidecar.is_file():
-            with suppress(InputError):  # a damaged description is written anew
+            with suppress(InputError):  # a damaged description is written again
                 facts = read_mapping(self._sidecar, "a description")
                 if facts.get("format") != FORMAT:
                     foreign = self._sidecar
@@ -470,7 +470,7 @@ class RowEncoder:
 def map_ahead(
     pool: Executor, function: Callable[[Item], Result], items: Iterable[Item], depth: int
 ) -> Iterator[Result]:
-    """Yield the results for items in their order, up to `depth` of which a pool computes ahead."""
+    """Yield the results of items in order. A pool computes up to `depth` of them ahead."""
     waiting: deque[Future[Result]] = deque()
     for item in items:
         waiting.append(pool.submit(function, item))

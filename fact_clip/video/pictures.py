@@ -117,7 +117,7 @@ def picture_times(path: str | Path) -> Floats:
         times = times[times > -ROUNDING]
         if not len(times):
             raise InputError(
-                Path(path), "no picture with a time", "write it anew: ffmpeg -i IN OUT.mkv"
+                Path(path), "no picture with a time", "convert it: ffmpeg -i IN OUT.mkv"
             )
         return np.append(np.maximum(times, 0.0), times[-1] + source.frame_seconds)
 
@@ -425,7 +425,7 @@ class _VideoSource:
             return stamp * self.unit - self.origin
         if self.rate and last >= 0:
             return last + 1 / self.rate
-        fix = "write it anew: ffmpeg -i IN OUT.mkv"
+        fix = "convert it: ffmpeg -i IN OUT.mkv"
         raise InputError(self.location, "frames without a time", fix)
 
     def _decoded(self) -> Iterator[VideoFrame]:

@@ -217,7 +217,7 @@ def _open_folder(project: Path | None) -> tuple[Path, list[str]]:
 def _add_actions(
     store: Project, names: list[str] | None, run: Path | None, base: Segmenter | None
 ) -> None:
-    """Add the named actions to a project, or those of the run to a project without actions."""
+    """Add the named actions to a project, or the run's actions to a project without actions."""
     background: Names = ()
     if base is not None:
         background = base.vocabulary.background

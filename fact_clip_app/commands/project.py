@@ -115,7 +115,7 @@ def export(
         ),
     ] = None,
     overwrite: Annotated[
-        bool, option("Write into a folder with files, and replace those of the same names.")
+        bool, option("Write into a folder with files, and replace files of the same names.")
     ] = False,
 ) -> None:
     """Write the labels of a project.

@@ -114,7 +114,7 @@ def _stem(path: Path) -> str:
 
 
 def _files(paths: Sequence[Path]) -> dict[str, Path]:
-    """Return the label files by their names, with those of folders."""
+    """Return the label files by their names, including files in folders."""
     files: list[Path] = []
     for path in paths:
         files += _folder_files(path) if path.is_dir() else [path]

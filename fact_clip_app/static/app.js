@@ -13,7 +13,7 @@ import * as player from "./player.js";
 import {ResultsPanel} from "./results_panel.js";
 import {tried} from "./requests.js";
 import {begin, changeSettings, listUncertainSoon, refresh, reopen, showPanel} from "./session.js";
-import {fault, setAnnotator, state, subscribe, update} from "./state.js";
+import {fault, setAnnotator, state, subscribe} from "./state.js";
 import {TeachPanel} from "./teach_panel.js";
 
 const PANELS = {label: ["Label", LabelPanel], teach: ["Teach", TeachPanel], results: ["Results", ResultsPanel]};

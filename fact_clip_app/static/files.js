@@ -6,7 +6,7 @@ import {confirm, question} from "./dialogs.js";
 import {afterEdits, showLater} from "./edits.js";
 import {ask, Refused, upload, videoPath, viewQuery} from "./requests.js";
 import {open, refresh} from "./session.js";
-import {BROWSER, fault, say, state, update} from "./state.js";
+import {BROWSER, fault, say, state} from "./state.js";
 
 const MEDIA = /\.(npy|mp4|m4v|mov|mkv|webm|avi|mpg|mpeg|ts|mts|wmv|flv|ogv|3gp)$/i;
 const stemOf = (file) => file.name.replace(/\.[^.]*$/, "");
@@ -135,7 +135,7 @@ function LoadFields({file, upload: key, first, isFitting}) {
 	});
 	const choose = (value) => {
 		setId(value);
-		setTarget(""); // the tracks are those of another video
+		setTarget(""); // the tracks belong to another video
 	};
 	const targets = [...isSeveral ? [["tiers", `those of the file: ${counts}`]] : tracks, ["new", "a new track"]];
 	return html`

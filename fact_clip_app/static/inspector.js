@@ -61,7 +61,7 @@ export function Inspector() {
 
 const allNames = () => [...state.project.actions.map(({name}) => name), ...state.project.background];
 
-/** Return whether a segment is the one of before, of which an edge may have moved. */
+/** Return whether a segment is the one of before, perhaps with an edge moved. */
 function isSameSegment(before, chosen) {
 	if (before.video !== chosen.video || before.track !== chosen.track) return false;
 	if ((before.start === before.stop) !== (chosen.start === chosen.stop)) return false; // one is a point event

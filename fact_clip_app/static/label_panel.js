@@ -10,7 +10,7 @@ import {Inspector} from "./inspector.js";
 import {keyOf, nameOf} from "./keys.js";
 import * as labelling from "./labelling.js";
 import * as player from "./player.js";
-import {ask, tried, videoPath} from "./requests.js";
+import {tried} from "./requests.js";
 import {changeVideo, refresh} from "./session.js";
 import {chosenPart, currentTrack, state, update} from "./state.js";
 import {Videos, WhatNext} from "./videos.js";

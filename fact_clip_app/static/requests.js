@@ -5,7 +5,7 @@ import {BROWSER, say, fault, state, update} from "./state.js";
 const PATIENCE = 2000; // milliseconds before a busy server is asked again
 const MAX_TURNS = 30;
 
-/** An answer that is no success. `answer` holds its JSON. */
+/** An answer that reports a failure. `answer` holds its JSON. */
 export class Refused extends Error {
 	constructor(message, status, answer = {}) {
 		super(message);

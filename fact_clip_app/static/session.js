@@ -103,7 +103,7 @@ function draftsKey(id) {
 	return JSON.stringify([video?.job?.state, video?.media, predictionSettings()]);
 }
 
-/** Return what predictions depend on beside the video. */
+/** Return what predictions depend on apart from the video. */
 export function predictionSettings() {
 	const {model, adjust, actions} = state.project;
 	return [model.chosen, adjust, actions.map(({name}) => name)];

@@ -229,7 +229,7 @@ def add_classes(page, *names: str) -> None:
 
 
 def replace_classes(page, *names: str) -> None:
-    """Have these classes in place of those of the model, as a program does."""
+    """Have these classes instead of those of the model, as a program does."""
     body = {"actions": [{"name": name} for name in names]}
     how = {"method": "PUT", "body": json.dumps(body), "headers": {"content-type": "application/json"}}
     assert page.evaluate(f"fetch('/api/actions', {json.dumps(how)}).then((one) => one.status)") == 200

@@ -24,7 +24,7 @@ class Ask:
         headers: besides Host, Cookie and Content-Length; None takes one of these away.
         body: what follows the headers.
         pause: seconds of nothing before the last byte of the body.
-        raw: the whole request, in place of all of the above.
+        raw: the whole request, instead of all of the above.
     """
 
     name: str

@@ -216,7 +216,7 @@ def test_a_model_is_not_measured_on_what_it_may_have_learned(opened, rows, workb
 
 
 def plans(rng, number, *more):
-    """Each name twice, in two random orders; with `more`, these in place of a second time."""
+    """Each name twice, in two random orders; with `more`, these instead of a second time."""
     names = [*rng.permutation(NAMES), *rng.permutation(NAMES)]
     names[4 : 4 + len(more)] = more
     return [[(int(rng.integers(15, 30)), str(name)) for name in names] for _ in range(number)]

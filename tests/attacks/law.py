@@ -23,12 +23,12 @@ def faults(row: Row, outcome: Mapping[str, Any]) -> list[str]:
     if outcome["signal"]:
         wrong.append(f"ended by {outcome['signal']}")
     elif outcome["code"] != row.code:
-        wrong.append(f"exit code {outcome['code']} in place of {row.code}")
+        wrong.append(f"exit code {outcome['code']} instead of {row.code}")
     if "Traceback" in err:
         wrong.append(f"a traceback: {lines[-1]}")
     elif row.code == 2 and outcome["code"] == 2:
         if len(lines) != 1:
-            wrong.append(f"{len(lines)} lines on stderr in place of one")
+            wrong.append(f"{len(lines)} lines on stderr instead of one")
         if outcome["out"]:
             wrong.append("output on stdout")
         line = re.sub(r"^(?:[^/:,\s]*/)+", "", (lines or [""])[0].removeprefix("fact-clip: "))  # without folders

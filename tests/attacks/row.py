@@ -166,5 +166,5 @@ gone = _instead(lambda path: None)
 
 
 def link(target: str) -> Callable[[Path], None]:
-    """A symbolic link, in place of what is there."""
+    """A symbolic link, instead of what is there."""
     return _instead(lambda path: path.symlink_to(target))

@@ -1,4 +1,4 @@
-"""Reference configurations: which of our values each key becomes (docs/method.md, 'Reference configuration')."""
+"""Which of our values each key of a reference configuration becomes (fact_clip_compat/README.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clicks in place of labels: files, first labels and borders."""
+"""Clicks instead of labels: files, first labels and borders."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ DATES = r'"created": \d+|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d'
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_a_file_is_written_key_by_key_as_its_tool_writes_it(ending, tmp_path):
-    """Read and tried in the tools themselves; ``FACT_CLIP_UPDATE=1`` writes `golden/` anew."""
+    """Read and tried in the tools themselves; ``FACT_CLIP_UPDATE=1`` writes `golden/` again."""
     text = save(VIDEO, tmp_path / f"take{ending}").read_bytes().decode()
     text = re.sub(DATES, "DATE", text)
     path = GOLDEN / f"take{ending}"

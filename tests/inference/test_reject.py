@@ -151,7 +151,7 @@ def test_reliability_is_that_of_the_labelled_frames(segmenter, tmp_path):
 
 
 def test_other_decoding_has_other_confidences(tiny_run, tmp_path):
-    """As gamma, they are learned anew where the scores are decoded in another way."""
+    """As gamma, they are learned again where the scores are decoded in another way."""
     run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
     plain = evaluate(run, overrides=["decode.switch_penalty=1000"]).details["reliability"]["after"]
     (run / "confidence.json").unlink()

@@ -19,7 +19,7 @@ from fact_clip.run import LoadedRun
 
 
 def absorbed_slowly(labels, scores, least):
-    """The rule as it reads, with the segments cut anew after each step."""
+    """The rule as it reads, with the segments cut again after each step."""
     labels = labels.copy()
     while True:
         segments = runs(labels)

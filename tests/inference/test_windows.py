@@ -231,7 +231,7 @@ def test_calibration_reads_the_same_windows(tiny, tmp_path, monkeypatch):
         FACT, "forward", lambda self, x, *rest, **how: lengths.append(x.shape[1]) or real(self, x, *rest, **how)
     )
     used = evaluate(tmp_path / "run").details
-    again = evaluate(tmp_path / "run", overrides=["decode.gamma_cost=0.3"]).details  # chooses gamma anew
+    again = evaluate(tmp_path / "run", overrides=["decode.gamma_cost=0.3"]).details  # chooses gamma again
     assert set(lengths) == {16}
     assert used["zero_shot"]["ways"]["in use"]["frame_accuracy"] == used["metrics"]["frame_accuracy"]
     assert again["zero_shot"]["gamma"] >= used["zero_shot"]["gamma"]

@@ -59,7 +59,7 @@ RUN_FILES = {
     "config.yaml": "text",
 }
 
-HARMLESS = {  # nothing beside features, text in place of text, and half of a file that is one too
+HARMLESS = {  # nothing beside features, text instead of text, and half of a file that is one too
     *((name, "cut in half") for name in ("mapping.txt", "a.csv", "a.tsv", "r.yaml", "a.jsonl", "a.txt", "v.npy")),
     *(("a.txt", fault) for fault in ("an escape", "NUL")),
     ("r.yaml", "empty"),

@@ -485,8 +485,8 @@ def test_another_decoding_is_calibrated_anew(folder, request, tmp_path):
     overrides = ["decode.prior_weight=0.4", "decode.gamma_cost=0.3"]
     config = Config.load(run / "config.yaml", overrides)
     opened = dataclasses.replace(Run.read(run), config=config)
-    anew = calibrate(validation_videos(opened, Dataset.open(config.data), "cpu"), opened.config.decode)
+    repeated = calibrate(validation_videos(opened, Dataset.open(config.data), "cpu"), opened.config.decode)
     figures = evaluate(run, overrides=overrides).details["zero_shot"]
-    assert (figures["gamma"], figures["prior_weight"]) == (anew.gamma, 0.4)
+    assert (figures["gamma"], figures["prior_weight"]) == (repeated.gamma, 0.4)
     assert evaluate(run).details["zero_shot"]["gamma"] == stored.gamma
     assert fact_clip.load(run).scorer.calibration == stored  # the run keeps its own

@@ -111,7 +111,7 @@ def test_a_cut_file_is_noticed(video, tmp_path, name):
 
 
 def test_joined_files_are_noticed(video, tmp_path):
-    """A camera's files put one behind the other: the times of the second one begin anew, and it would be left out."""
+    """A camera's files put one behind the other: the times of the second one start at 0, and it would be left out."""
     path = tmp_path / "joined.ts"
     path.write_bytes(video("a.ts").read_bytes() * 2)
     got = []

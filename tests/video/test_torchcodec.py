@@ -1,4 +1,4 @@
-"""torchcodec in place of PyAV: the same pictures at the same times, also where the rate varies."""
+"""torchcodec instead of PyAV: the same pictures at the same times, also where the rate varies."""
 
 from __future__ import annotations
 

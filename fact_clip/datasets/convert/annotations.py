@@ -27,8 +27,8 @@ class Target:
         features: folder of NAME.npy (and NAME.json). None: as many frames as the annotation has.
         layout: of the feature files. None: (T, D), with a JSON file.
         background: class of frames without a segment. None: as the file says, else "background".
-        mapping: a file with the only classes allowed. None: those of ROOT/mapping.txt, then new
-            ones.
+        mapping: a file with the only classes allowed. None: the classes of ROOT/mapping.txt, then
+            new ones.
     """
 
     fps: float | None = None
@@ -143,7 +143,7 @@ def _new_mapping(
 
     classes = list(Vocabulary.from_mapping(allowed))
     if mapped != classes[: len(mapped)]:
-        problem = f"its first classes are not those of {path}"
+        problem = f"its first classes differ from {path}"
         raise InputError(allowed, problem, "leave --mapping out")
     unknown = sorted(labels - set(classes))
     if unknown:

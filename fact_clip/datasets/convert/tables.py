@@ -1,4 +1,4 @@
-"""Tables of numbers, such as those of motion sensors, to feature files."""
+"""Tables of numbers, such as the values of motion sensors, to feature files."""
 
 import math
 import re
@@ -104,7 +104,7 @@ class CellTable:
     """The cells of a table, whose lines are equally long."""
 
     path: Path
-    names: Names  # of the columns: those of the header, else their numbers from 1
+    names: Names  # of the columns: as in the header, else their numbers from 1
     lines: list[tuple[int, list[str]]]  # number and cells of each line
 
     def column(self, name: str, option: str) -> int:

@@ -62,7 +62,7 @@ class CachesWeights(nn.Module):
             make: computes the result.
 
         Returns:
-            The result. It is computed anew in training mode and with gradients.
+            The result. It is computed again in training mode and with gradients.
         """
         if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
             return make()
