@@ -22,8 +22,8 @@ from fact_clip.core import (
 from fact_clip.core.arguments import array_of, names_of, number_of, validated
 from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.datasets.statistics import IGNORED, count_transitions
-from fact_clip.decoding.durations import Durations, decode_durations
-from fact_clip.decoding.scores import mean_probabilities
+from fact_clip.decoding.durations import Durations
+from fact_clip.decoding.scores import Prices, mean_probabilities
 from fact_clip.decoding.switching import SHORT, short_segment_penalty, transition_costs
 
 Kind = Literal["probabilities", "logits", "log-probabilities"]
@@ -98,17 +98,13 @@ class ScoreDecoder:
 
     Attributes:
         vocabulary: the C classes.
-        penalty: of a usual change, in nats.
-        costs: (C, C) of changes, in units of the penalty.
-        lengths: (N, C) log scores of segments of 1, 2, ... rows, as of `decode_durations`.
+        prices: of changes and lengths.
         fps: rows of the scores a second, if known.
         smoothing: share of a uniform distribution in the scores of each of several models.
     """
 
     vocabulary: Vocabulary
-    penalty: float
-    costs: Floats
-    lengths: Floats
+    prices: Prices
     fps: float | None = None
     smoothing: float = MEMBER_SMOOTHING
 
@@ -160,16 +156,11 @@ class ScoreDecoder:
         counts = np.zeros((len(vocabulary), len(vocabulary)))
         for pair, times in count_transitions(runs_of_videos).items():
             counts[pair] = times
-        log_lengths = np.zeros((1, len(vocabulary)))
+        log_lengths = None
         if durations and any(lengths):
             log_lengths = Durations.learned(lengths, durations).log_scores
-        return cls(
-            vocabulary=vocabulary,
-            penalty=switch_penalty,
-            costs=transition_costs(counts, order),
-            lengths=log_lengths,
-            fps=fps,
-        )
+        prices = Prices(switch_penalty, transition_costs(counts, order), log_lengths)
+        return cls(vocabulary, prices, fps)
 
     def segmentation(self, tables: Sequence[Floats]) -> Segmentation:
         """Return the segmentation of a video.
@@ -183,10 +174,9 @@ class ScoreDecoder:
             raise InputError("scores", f"{counts} rows of one video", "give each row by each model")
         tensors = [torch.from_numpy(table) for table in tables]
         share = self.smoothing if len(tables) > 1 else 0.0
-        mean = mean_probabilities(tensors, share).numpy()
-        logs = np.log(np.maximum(mean, np.finfo(np.float32).tiny))
-        labels = decode_durations(logs, self.penalty * self.costs, self.lengths)
-        confidence = mean[np.arange(len(labels)), labels].clip(0, 1)
+        mean = mean_probabilities(tensors, share)
+        labels = self.prices.decode(mean.clone(), np.ones(len(self.vocabulary), dtype=bool))
+        confidence = mean.numpy()[np.arange(len(labels)), labels].clip(0, 1)
         names = [self.vocabulary.names[label] for label in labels]
         result = Segmentation.from_frames(names, self.fps, confidence.tolist())
         return replace(result, background=self.vocabulary.background)

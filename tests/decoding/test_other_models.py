@@ -93,14 +93,14 @@ def test_the_penalty_follows_short_actions_in_rows_of_the_scores():
     at_rate = [segments_of(("idle", 9), ("peel", 10), ("cut", 10), ("mix", 20), fps=15.0)]
     for fps, rows in ((None, 10), (15.0, 10), (5.0, 10 / 3)):
         decoder = ScoreDecoder.learned(NAMES, at_rate, fps=fps, background=["idle"])
-        assert decoder.penalty == round(1.2 * rows**0.8, 1)
-    assert ScoreDecoder.learned(NAMES, at_rate, switch_penalty=2).penalty == 2
-    assert (ScoreDecoder.learned(NAMES, at_rate, order=0).costs == 1 - np.eye(4)).all()
+        assert decoder.prices.penalty == round(1.2 * rows**0.8, 1)
+    assert ScoreDecoder.learned(NAMES, at_rate, switch_penalty=2).prices.penalty == 2
+    assert (ScoreDecoder.learned(NAMES, at_rate, order=0).prices.costs == 1 - np.eye(4)).all()
 
 
 def test_an_unlabelled_stretch_parts_its_neighbours():
     video = segments_of(("cut", 5), (UNLABELLED, 5), ("peel", 5), ("mix", 5), ("cut", 5))
-    costs = ScoreDecoder.learned(NAMES, [video] * 9).costs
+    costs = ScoreDecoder.learned(NAMES, [video] * 9).prices.costs
     assert costs[2, 3] < costs[1, 2]  # peel was followed by mix, and cut by nothing
 
 
