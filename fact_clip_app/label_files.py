@@ -16,6 +16,7 @@ from fact_clip.formats.csv_file import usual_unit
 from fact_clip.formats.gaps import last_frame
 from fact_clip_app.drafts import nearest_frames
 from fact_clip_app.project import (
+    KEYS,
     MAX_COMMENT,
     MAX_NAME,
     Action,
@@ -113,7 +114,9 @@ def _read_actions(path: Path, background: Iterable[str]) -> list[Action]:
             continue
         values = {
             "name": name,
-            "key": behaviour.key,
+            "key": behaviour.key
+            if behaviour.key.lower() in KEYS
+            else "",  # commands have the others
             "description": behaviour.description.replace("\r\n", "\n").replace("\t", " "),
             "paint": behaviour.colour,
             "point": behaviour.is_point,

@@ -214,6 +214,7 @@ def _set_blind(page: Page, blind: bool, person: Person) -> None:
 @router.put("/actions")
 def actions(page: Served, body: requests.NewActions) -> answers.State:
     """Replace the actions."""
+    _check_owner(page, body.person)
     actions = {action.name: action for action in body.actions}
     _check_names(page, actions)
     page.history.set_actions(list(actions.values()))
@@ -318,8 +319,9 @@ def change_video(
 
 
 @router.delete("/videos/{video}")
-def remove_video(page: Served, video: Stored) -> answers.Empty:
+def remove_video(page: Served, video: Stored, person: Asker) -> answers.Empty:
     """Hide a video. Nothing is deleted."""
+    _check_named(page, person)
     page.project.change_video(video.id, removed=time.time())  # first, so that no new job begins
     for queue in (page.queue, page.conversions.queue):
         queue.cancel(lambda job: job.owner == video.id)

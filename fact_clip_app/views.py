@@ -376,6 +376,12 @@ class LabelledRows:
     several: list[str]  # names of the videos that have more than one row
 
 
+def _is_empty(track: Track, annotators: Collection[str] | None) -> bool:
+    """Return whether a track is fully labelled by one of some people, and nothing happens in it."""
+    is_theirs = annotators is None or track.annotator in annotators
+    return track.complete and is_theirs
+
+
 def labelled_rows(
     page: Page, annotators: Collection[str] | None = None, viewer: str | None = None
 ) -> LabelledRows:
@@ -384,7 +390,7 @@ def labelled_rows(
     for video in page.project.full_videos():
         times = video.times.tolist()
         tracks = page.project.labelled_tracks(video.id, annotators, viewer)
-        labelled = [track for track in tracks if track.segments]
+        labelled = [track for track in tracks if track.segments or _is_empty(track, annotators)]
         for track in labelled:
             name = video.name if len(tracks) == 1 else f"{video.name}, {track.name}"
             if name in rows.stretches:

@@ -641,6 +641,13 @@ class Timeline {
 		this.draw();
 	}
 
+	/* Drop what is being dragged, if anything is; return whether it was. */
+	cancelDrag() {
+		const isDragging = Boolean(this.#drag?.isMoved);
+		if (isDragging) this.#cancel();
+		return isDragging;
+	}
+
 	#leave() {
 		this.#pointer = null;
 		this.tip.hidden = true;
@@ -739,8 +746,8 @@ class Timeline {
 
 	#type(event) {
 		if (event.ctrlKey || event.metaKey || event.altKey) return;
-		if (event.key === "Escape" && this.#drag?.isMoved) this.#cancel();
-		else if (this.#ends[event.key]) this.#ends[event.key]();
+		if (event.key === "Escape" && this.cancelDrag()) return;
+		if (this.#ends[event.key]) this.#ends[event.key]();
 		else if (!this.press(event.key, event.shiftKey)) return;
 		event.preventDefault();
 	}

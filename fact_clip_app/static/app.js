@@ -100,6 +100,7 @@ function press(event) {
 	const isButton = event.target.closest("button, summary, a, input");
 	if (isButton && (event.code === "Space" || event.key === "Enter")) return; // it is pressed
 	if (isButton && /^Arrow|^Home$|^End$/.test(event.key)) return;
+	if (event.key === "Escape" && player.timeline?.cancelDrag()) return;
 	const action = state.video && state.panel === "label" ? actionOf(event) : undefined;
 	const command = commandOf(event);
 	if (command?.id === "help") command.run();
@@ -126,7 +127,13 @@ function pressControl(event) {
 	event.preventDefault();
 }
 
+/** Take the focus from a button that the mouse pressed, so that Space plays and does not press it again. */
+function leaveButton({target, detail}) {
+	if (detail) target.closest("button:not(dialog button)")?.blur();
+}
+
 document.addEventListener("keydown", press, true);
+document.addEventListener("click", leaveButton);
 acceptDrops();
 render(html`<${Page} />`, document.getElementById("page"));
 await tried(begin);

@@ -112,7 +112,7 @@ function ClassEditor({action, onRename}) {
 		if (actionCalled(to)) return mergeInto(to, `There is a class "${to}" already.`);
 		if (count && !await confirm(`Rename "${name}" to "${to}"? ${touched} will change.`, "Rename")) return;
 		await tried(async () => {
-			await keepingPen(name, to, () => change({to}));
+			await changeActions({do: "change", name, to}, {[name]: to});
 			onRename(to);
 		});
 	};
@@ -120,7 +120,7 @@ function ClassEditor({action, onRename}) {
 	const mergeInto = async (into, reason = "") => {
 		const text = `${reason} Merge "${name}" into "${into}"? ${touched} will change.`.trim();
 		if (!await confirm(text, "Merge")) return;
-		await tried(() => keepingPen(name, into, () => changeActions({do: "merge", name, into})));
+		await tried(() => changeActions({do: "merge", name, into}, {[name]: into}));
 	};
 
 	const remove = async () => {
@@ -159,15 +159,6 @@ function ClassEditor({action, onRename}) {
 			<button type="button" class="class-delete" onClick=${remove}>Delete</button>
 		</div>
 	</div>`;
-}
-
-/** Change the name of a class; the pen, and a segment that has begun, follow it. */
-async function keepingPen(name, to, change) {
-	const isPen = state.pen === name;
-	const {recording} = state;
-	if (recording?.label === name) update({recording: {...recording, label: to}});
-	await change();
-	if (isPen) update({pen: to});
 }
 
 /** Move a class by a place. */

@@ -21,7 +21,8 @@ export function edit(change, frame = null) {
 	const signed = {removed: change.removed, added};
 	const body = {...signed, track: track.id, annotator: state.annotator, browser: BROWSER, edit: newId()};
 	showChange(video, track.id, signed);
-	update({frame: frame ?? state.frame});
+	const isPoint = added.some(({start, stop}) => start === frame && stop === frame);
+	update({frame: frame ?? state.frame, isPoint});
 	add({video: video.id, body, run: () => send(video.id, body)});
 }
 
@@ -31,6 +32,7 @@ const newId = () => crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
 export function travel(direction) {
 	const {video} = state;
 	if (!video) return;
+	update({isPicked: false}); // what it brings back was not chosen by anybody
 	add({video: video.id, body: null, run: () => step(video.id, direction)});
 }
 
@@ -78,11 +80,12 @@ export function afterEdits(run) {
 
 /** Run something that depends on the labels, but after steps that are undone or redone just now. */
 export function afterSteps(run) {
-	if (queue.some(({body}) => body === null)) whenStored.push(run);
+	if (whenStored.length || queue.some(({body}) => body === null)) whenStored.push(run); // in the order of the keys
 	else run();
 }
 
 addEventListener("beforeunload", (event) => {
+	document.activeElement?.blur(); // what is typed there is stored
 	if (queue.length || state.recording) event.preventDefault(); // the browser asks whether to leave
 });
 

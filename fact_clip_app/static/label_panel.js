@@ -130,7 +130,7 @@ function TrackBar({video}) {
 			const body = {name: name.trim() || state.annotator, annotator: state.annotator};
 			const answer = await changeVideo("/tracks", "POST", body);
 			setName("");
-			const {id} = answer.tracks.at(-1);
+			const {id} = answer.tracks.find((track) => track.name === body.name) ?? answer.tracks.at(-1);
 			const isShown = state.video?.tracks.some((shown) => shown.id === id); // not while edits wait
 			if (isShown) update({trackId: id, frame: null});
 		});

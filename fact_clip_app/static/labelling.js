@@ -16,8 +16,16 @@ const framesOf = ({start, stop}) => {
 // --- new segments ------------------------------------------------------------------------------
 
 /** Put a segment on the current track; what lies under it is cut. It is shown, but no key of a class renames it. */
-function put(start, stop, label) {
+async function put(start, stop, label) {
 	if (!label) return fault("Add a class first.");
+	const {id} = currentTrack();
+	const points = labels().filter((other) => segments.isInstant(other) && start < other.start && other.start < stop);
+	if (points.length) {
+		player.pause();
+		const text = `${points.length} point event${points.length === 1 ? "" : "s"} within "${label}" will be deleted. Cancel drops "${label}".`;
+		if (!await confirm(text, "Delete them")) return player.redraw();
+		update({trackId: id});
+	}
 	edit(segments.put(labels(), {start, stop, label, origin: "drawn", comment: ""}), start);
 	update({isPicked: false});
 }
@@ -25,7 +33,7 @@ function put(start, stop, label) {
 /** Put what was drawn on the timeline. */
 export function drawn({row, start, stop}) {
 	const {recording} = state;
-	const isPenOnly = recording && recording.start === player.here(); // the key was meant for what is drawn
+	const isPenOnly = recording?.keyTime && recording.start === player.here(); // the key was meant for what is drawn
 	const track = state.video.tracks[row];
 	update({trackId: track.id, recording: isPenOnly ? null : recording});
 	const [first, last] = framesOf({start, stop});
@@ -38,7 +46,9 @@ export function instant(cursor = player.cursor(), label = state.pen) {
 	const {frame} = cursor;
 	const isRecorded = state.recording?.trackId === currentTrack().id;
 	const over = labels().find(({start, stop}) => start < frame && frame < stop) ?? (isRecorded ? state.recording : null);
-	if (over) return fault(`A point event cannot lie within "${over.label ?? state.pen}". Use another track for point events.`);
+	if (over) return fault(`A point event cannot lie within "${over.label ?? over.pen}". Use another track for point events.`);
+	const replaced = labels().find((other) => segments.isInstant(other) && other.start === frame && other.label !== label);
+	if (replaced) say(`"${replaced.label}" was at this frame and is replaced. Use another track for both.`);
 	put(frame, frame, label);
 }
 
@@ -50,34 +60,52 @@ export function toggleClicks() {
 
 // --- recording ---------------------------------------------------------------------------------
 
-/* A recording is a segment that has begun: {start, label, trackId, keyTime}. Its label is null until a class is named;
-   keyTime tells when the key of a class began it, in milliseconds, and is null after I. */
+/* A recording is a segment that has begun: {start, label, pen, trackId, keyTime, isStill}. Its label is null until a class
+   is named, and without a name it gets the class that was the pen then. keyTime tells when the key of a class began it,
+   in milliseconds, and is null after I. isStill: the film has not played since. */
 
 const CORRECTION = 2000; // milliseconds within which I, after the key of a class, moves the start that the key set
 
 /** Begin a segment at a frame of the current track. */
 function begin(start, label, keyTime) {
 	if (!state.pen) return fault("Add a class first.");
-	update({recording: {start, label, trackId: currentTrack().id, keyTime}, frame: null});
+	const {pen} = state;
+	const recording = {start, label, pen, trackId: currentTrack().id, keyTime, isStill: player.isPaused()};
+	update({recording, frame: null});
 }
 
-/** End the segment that has begun. */
+/** End the segment that has begun; return whether its track is still there. */
 function finish(edge) {
 	const {recording} = state;
 	const isThere = state.video.tracks.some(({id}) => id === recording.trackId);
-	if (!isThere) return fault("The track of this recording was removed. Esc drops it.");
+	if (!isThere) {
+		fault("The track of this recording was removed. Esc drops it.");
+		return false;
+	}
 	const [start, stop] = [recording.start, edge].sort((one, other) => one - other);
 	update({recording: null, trackId: recording.trackId});
-	if (start < stop) put(start, stop, recording.label ?? state.pen);
+	if (start < stop) put(start, stop, nameOf(recording));
+	return true;
+}
+
+/** Return the class that a recording gets. */
+export const nameOf = ({label, pen}) => label ?? pen;
+
+/** End the segment that has begun, and begin another one on the track that is chosen now. */
+function next(frame, label, keyTime) {
+	const {trackId} = state;
+	if (!finish(frame)) return;
+	update({trackId});
+	begin(frame, label, keyTime);
 }
 
 /** Begin a segment at the cursor, which the next key of a class names; a named one that has begun ends. */
 export function mark(cursor = player.cursor()) {
 	const {recording} = state;
-	const isCorrection = recording?.keyTime && performance.now() - recording.keyTime < CORRECTION;
-	if (isCorrection) return update({recording: {...recording, start: cursor.frame, keyTime: null}});
-	if (recording?.label) finish(cursor.frame);
-	begin(cursor.frame, null, null);
+	const isSoon = recording?.isStill || performance.now() - recording?.keyTime < CORRECTION;
+	if (recording?.keyTime && isSoon) update({recording: {...recording, start: cursor.frame, keyTime: null}});
+	else if (recording?.label) next(cursor.frame, null, null);
+	else begin(cursor.frame, null, null);
 }
 
 /** End the segment that has begun. */
@@ -88,7 +116,7 @@ export function end(cursor = player.cursor()) {
 /** Choose nothing. A segment that has begun is dropped first. */
 export function leave() {
 	const {recording} = state;
-	if (recording) say(`The recording of "${recording.label ?? state.pen}" was dropped.`);
+	if (recording) say(`The recording of "${nameOf(recording)}" was dropped.`);
 	update(recording ? {recording: null} : {frame: null});
 }
 
@@ -103,7 +131,7 @@ export async function settleRecording() {
 	const fields = html`<label>It <select name="what" id="recording-ends">
 		<option value="end">ends at ${segments.clock(times[cursor.edge])}</option>
 		<option value="drop">is dropped</option></select></label>`;
-	const name = recording.label ?? state.pen;
+	const name = nameOf(recording);
 	const answer = await question(`"${name}" has been recorded since ${since}.`, "Leave this video", fields);
 	if (!answer) return false;
 	if (answer.what === "end") end(cursor);
@@ -111,17 +139,22 @@ export async function settleRecording() {
 	return true;
 }
 
+let isAsked = false;
+
 /** Ask for another class, because the one that is recorded was removed or renamed by somebody else. */
 export async function renameRecording() {
-	const {label, start} = state.recording;
+	const {start} = state.recording;
+	const label = nameOf(state.recording);
+	if (isAsked) return;
+	isAsked = true;
 	player.pause();
-	update({recording: {...state.recording, label: null}}); // so that it is asked once
 	const names = state.project.actions.map(({name}) => name);
 	const fields = html`<label>Class <select name="name" id="recording-name">
 		${names.map((name) => html`<option value=${name}>${name}</option>`)}</select></label>`;
 	const since = segments.clock(state.video.times[start]);
 	const text = `There is no class "${label}" any more, which has been recorded since ${since}. Cancel drops the recording.`;
 	const answer = await question(text, "Record this class", fields);
+	isAsked = false;
 	if (state.recording) update({recording: answer && {...state.recording, label: answer.name}});
 }
 
@@ -130,19 +163,19 @@ export async function renameRecording() {
 /** Do what the key of a class does: name, end or begin a segment, or rename the one that a person picked. */
 export function pressClass(name, cursor = player.cursor()) {
 	const {recording} = state;
-	const isPoint = state.isClicking || actionCalled(name).point;
+	if (setsPoints(name)) return instant(cursor, name);
 	update({pen: name});
-	if (isPoint) instant(cursor, name);
-	else if (recording) passClass(name, cursor);
+	if (recording) passClass(name, cursor);
 	else if (!rename(name, cursor)) begin(cursor.frame, name, performance.now());
 }
 
 /** Do what a click on a class does: as its key, but it begins no segment, since the mouse may draw one. */
 export function clickClass(name) {
 	const cursor = player.cursor();
+	const isOver = state.isClicking || state.recording; // with nothing else going on, a click on a point class chooses the pen
+	if (isOver && setsPoints(name)) return instant(cursor, name);
 	update({pen: name});
-	if (state.isClicking) instant(cursor, name);
-	else if (state.recording) passClass(name, cursor);
+	if (state.recording) passClass(name, cursor);
 	else rename(name, cursor);
 }
 
@@ -150,10 +183,11 @@ export function clickClass(name) {
 function passClass(name, cursor) {
 	const {recording} = state;
 	if (recording.label === null) return update({recording: {...recording, label: name}});
-	if (recording.label === name) return finish(cursor.edge);
-	finish(cursor.frame);
-	begin(cursor.frame, name, performance.now());
+	if (recording.label === name) finish(cursor.edge);
+	else next(cursor.frame, name, performance.now());
 }
+
+const setsPoints = (name) => state.isClicking || actionCalled(name).point;
 
 /** Rename the segment that a person picked, if the cursor is inside; return whether it is. */
 function rename(name, cursor) {
@@ -216,6 +250,7 @@ export function remove() {
 	const background = state.video.background[0];
 	if (part.kind !== "draft") edit(segments.remove(part), part.start);
 	else if (background && part.label !== background) edit(segments.change(part, {label: background}), part.start);
+	update({isPicked: false}); // a draft below it was not chosen by anybody
 }
 
 // --- drafts ------------------------------------------------------------------------------------

@@ -3,8 +3,8 @@
 import {html, useEffect, useLayoutEffect, useRef, useState} from "./vendor/preact-htm.js";
 import {JobLine} from "./controls.js";
 import {videoPath} from "./requests.js";
-import {frameAt} from "./segments.js";
-import {chosenIndex, currentTrack, partsOf, state, update} from "./state.js";
+import {covers, frameAt} from "./segments.js";
+import {chosenIndex, chosenPart, currentTrack, partsOf, state, update} from "./state.js";
 
 const {Timeline} = globalThis;
 const ROW_HEIGHT = 34; // pixels
@@ -40,6 +40,7 @@ export function edgeHere() {
 export const cursor = () => ({frame: here(), edge: edgeHere()});
 
 export const pause = () => media?.pause();
+export const isPaused = () => media?.paused ?? true;
 
 export function showFrame(frame) {
 	const {times} = state.video;
@@ -79,6 +80,7 @@ export function Video({video}) {
 		};
 	}, [video.id, video.media]);
 	usePause(state.panel !== "label");
+	usePlaying();
 	const inList = state.project.videos.find(({id}) => id === video.id); // it is fetched more often
 	const reason = isUnplayable ? "Your browser cannot play this video. Everything else works." : REASONS[video.media];
 	return html`<div id="screen" class=${plays ? "" : "silent"}>
@@ -89,6 +91,20 @@ export function Video({video}) {
 		<${JobLine} job=${inList?.conversion} title="Converting" name=${video.name} />
 		${state.recording && html`<${Chip} recording=${state.recording} />`}
 	</div>`;
+}
+
+/** Let a playing film leave the segment that a person picked, and a recording begun while it stood still. */
+function usePlaying() {
+	useEffect(() => {
+		const timer = setInterval(() => {
+			if (isPaused()) return;
+			const {recording, isPicked} = state;
+			if (recording?.isStill) update({recording: {...recording, isStill: false}});
+			const part = isPicked ? chosenPart() : undefined;
+			if (part && !covers(part, here())) update({isPicked: false});
+		}, 100);
+		return () => clearInterval(timer);
+	}, []);
 }
 
 /** Pause while another panel is open, and go on when this one is again. */
@@ -109,7 +125,7 @@ function Chip({recording}) {
 	const seconds = Math.abs(times[here()] - times[recording.start]);
 	const colour = state.project.colours[recording.label]?.colour;
 	return html`<p id="chip" role="status"><span class="dot" style=${colour ? {background: colour} : {}}></span>
-		${recording.label ?? `${state.pen}?`} <output>${Timeline.clock(seconds, 0).padStart(4, "0:0")}</output></p>`;
+		${recording.label ?? `${recording.pen}?`} <output>${Timeline.clock(seconds, 0).padStart(4, "0:0")}</output></p>`;
 }
 
 /** Draw a component again and again, since the cursor moves by itself. */
@@ -164,7 +180,7 @@ function selected({row, index}) {
 	const track = state.video.tracks[row];
 	if (!track) return update({frame: null}); // the row of the prediction
 	const part = partsOf(state.video, track)[index];
-	update({trackId: track.id, frame: part?.start ?? null, isPicked: true});
+	update({trackId: track.id, frame: part?.start ?? null, isPicked: true, isPoint: part?.start === part?.stop});
 }
 
 /* Where the timeline was when its video was drawn again, as it is once a film is converted. */

@@ -1,23 +1,38 @@
 /* The project and the open video, kept equal to what the server has. */
 
 import {afterEdits, isStale, reloadLater, showLater} from "./edits.js";
-import {renameRecording, settleRecording} from "./labelling.js";
+import {nameOf, renameRecording, settleRecording} from "./labelling.js";
 import {ask, listen, tried, videoPath, viewQuery} from "./requests.js";
-import {BROWSER, fault, state, update} from "./state.js";
+import {BROWSER, fault, say, state, update} from "./state.js";
 
 /** Fetch the state of the project. */
 export async function refresh() {
 	accept(await ask(`/api/state${viewQuery()}`));
 }
 
-/** Show a state of the project. */
-export function accept(project) {
+/** Show a state of the project; `renamed` are classes that this browser has renamed or merged, by their old names. */
+export function accept(project, renamed = {}) {
 	const names = project.actions.map(({name}) => name);
-	const pen = names.includes(state.pen) ? state.pen : names[0] ?? "";
-	update({project, pen});
+	const nameNow = (name) => renamed[name] ?? renamedTo(name, project) ?? name;
 	const {recording} = state;
-	if (recording?.label && !names.includes(recording.label)) renameRecording();
+	const pen = nameNow(state.pen);
+	const isGone = pen && !names.includes(pen);
+	if (isGone && names.length) say(`There is no class "${pen}" any more. What you draw gets "${names[0]}".`);
+	const label = recording?.label && nameNow(recording.label);
+	const renamedRecording = recording && {...recording, label, pen: nameNow(recording.pen)};
+	update({project, pen: isGone || !pen ? names[0] ?? "" : pen, recording: renamedRecording});
+	if (recording && !names.includes(nameOf(renamedRecording))) renameRecording();
 	document.title = titleOf(project, state.video);
+}
+
+/** Return the new name of a class that somebody has renamed, or undefined; its colour stays. */
+function renamedTo(name, project) {
+	const before = state.project?.actions ?? [];
+	const action = before.find((candidate) => candidate.name === name);
+	const isKept = project.actions.some((candidate) => candidate.name === name);
+	if (!action || isKept) return undefined;
+	const isNew = (candidate) => before.every((earlier) => earlier.name !== candidate.name);
+	return project.actions.find((candidate) => candidate.colour === action.colour && isNew(candidate))?.name;
 }
 
 function titleOf(project, video) {
@@ -56,7 +71,7 @@ export async function open(id, frame = null) {
 function keptRecording(video) {
 	const {recording} = state;
 	const isKept = video.tracks.some((track) => track.id === recording?.trackId);
-	if (recording && !isKept) fault(`The recording of "${recording.label ?? state.pen}" was dropped: its track is not yours.`);
+	if (recording && !isKept) fault(`The recording of "${nameOf(recording)}" was dropped: its track is not yours.`);
 	return isKept ? recording : null;
 }
 
@@ -187,9 +202,9 @@ export function showPanel(panel) {
 let lastChange = Promise.resolve();
 
 /** Change classes, after the changes before; the answer is the state of the project. */
-export function changeActions(body) {
+export function changeActions(body, renamed = {}) {
 	const change = async () => {
-		accept(await ask("/api/actions", "POST", {...body, browser: BROWSER, annotator: state.annotator}));
+		accept(await ask("/api/actions", "POST", {...body, browser: BROWSER, annotator: state.annotator}), renamed);
 		await catchUpVideo();
 	};
 	lastChange = lastChange.then(change, change);

@@ -17,6 +17,7 @@ export const state = {
 	trackId: null, // the current track
 	frame: null, // the chosen segment is the one that covers this frame of the current track
 	isPicked: false, // whether a person chose that segment; one that was just made is shown, but not picked
+	isPoint: false, // whether it is a point event, where a segment begins at the same frame
 	pen: "", // the class that the next segment gets
 	recording: null, // the segment that has begun, see labelling.js
 	isLooping: false,
@@ -98,7 +99,7 @@ export function partsOf(video, track) {
 /** Return the index of the chosen part of the current track, or -1. */
 export function chosenIndex(parts) {
 	if (state.frame === null) return -1;
-	const exact = parts.findIndex(({start, stop}) => start === state.frame && start < stop);
+	const exact = parts.findIndex(({start, stop}) => start === state.frame && state.isPoint === (start === stop));
 	if (exact >= 0) return exact;
 	return parts.findIndex((part) => covers(part, state.frame));
 }

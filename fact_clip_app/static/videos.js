@@ -6,7 +6,7 @@ import {confirm} from "./dialogs.js";
 import {DropZone} from "./files.js";
 import {acceptAbove} from "./labelling.js";
 import {showFrame, focusTimeline} from "./player.js";
-import {ask, tried, videoPath} from "./requests.js";
+import {ask, tried, videoPath, viewQuery} from "./requests.js";
 import {close, listUncertain, open, refresh, stay} from "./session.js";
 import {say, state, update} from "./state.js";
 
@@ -68,7 +68,7 @@ async function forget(video) {
 	const count = video.labels;
 	const has = count ? ` It has ${count} labelled segment${count === 1 ? "" : "s"}.` : "";
 	if (!await confirm(`Remove ${video.name} from the project?${has} You can put it back.`, "Remove")) return;
-	await ask(videoPath(video.id), "DELETE");
+	await ask(videoPath(video.id, viewQuery()), "DELETE");
 	if (state.video?.id === video.id) close();
 	await refresh();
 	await listUncertain();

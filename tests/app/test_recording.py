@@ -415,3 +415,80 @@ def test_an_undo_under_way_does_not_delay_what_a_key_marks(page):
     settled(page)
     keys(page, (12, "2"))
     assert labels(page) == [(75, 180, "eat")]
+
+
+# --- what a reader of the code found ----------------------------------------------------------------------
+
+
+def test_space_after_a_click_on_a_button_plays(page):
+    keys(page, (2, "1"), (4, "1"))
+    page.click("#mark")
+    page.keyboard.press("Space")
+    until(page, "!document.querySelector('video').paused")
+    page.keyboard.press("Space")
+    until(page, "document.querySelector('video').paused")
+    assert page.locator("#chip").count() == 1
+
+
+def test_a_segment_over_point_events_asks_before_they_go(page):
+    page.click('#class-list li[data-name="eat"] .give')
+    page.locator("#timeline canvas").focus()
+    keys(page, (5, "p"), (4, "1"), (6, "1"))
+    answered(page, '1 point event within "groom" will be deleted', yes=False)
+    assert labels(page) == [(75, 75, "eat")]
+    keys(page, (4, "1"), (6, "1"))
+    answered(page, "will be deleted", yes=True)
+    assert labels(page) == [(60, 90, "groom")]
+
+
+def test_a_recording_without_a_name_gets_the_class_that_was_the_pen(page):
+    page.click('#class-list li[data-name="eat"] .give')
+    page.locator("#timeline canvas").focus()
+    keys(page, (2, "i"))
+    how = {"method": "POST", "headers": {"content-type": "application/json"}}
+    how["body"] = json.dumps({"do": "change", "name": "eat", "to": "dine"})
+    page.evaluate(f"fetch('/api/actions', {json.dumps(how)})")
+    until(page, "document.querySelector('#chip').textContent.includes('dine?')")
+    keys(page, (4, "o"))
+    assert labels(page) == [(30, 60, "dine")]
+
+
+def test_a_film_that_leaves_the_picked_segment_unpicks_it(page):
+    keys(page, (2, "1"), (3, "1"))
+    page.mouse.click(*spot(page, 2.5))
+    page.keyboard.press("Space")
+    until(page, "document.querySelector('video').currentTime > 3.5")
+    page.keyboard.press("Space")
+    keys(page, (2.2, "2"), (2.6, "2"))
+    assert labels(page) == [(30, 33, "groom"), (33, 39, "eat"), (39, 45, "groom")]
+
+
+def test_a_drag_is_dropped_by_esc_and_the_recording_stays(page):
+    keys(page, (2, "1"))
+    page.mouse.move(*spot(page, 8))
+    page.mouse.down()
+    page.mouse.move(*spot(page, 12), steps=4)
+    page.keyboard.press("Escape")
+    page.mouse.up()
+    settled(page)
+    assert labels(page) == []
+    assert page.locator("#chip").count() == 1
+
+
+def test_the_pin_at_the_start_of_a_segment_is_chosen(page):
+    keys(page, (5, "1"), (8, "1"))
+    page.click('#class-list li[data-name="eat"] .give')
+    page.mouse.click(*spot(page, 15))
+    keys(page, (5, "p"))
+    x, y = spot(page, 5)
+    page.mouse.click(x - 3, y)
+    page.keyboard.press("Delete")
+    settled(page)
+    assert labels(page) == [(75, 120, "groom")]
+
+
+def test_i_after_a_class_key_while_the_film_stands_moves_the_start(page):
+    keys(page, (4, "1"))
+    page.wait_for_timeout(2200)
+    keys(page, (4.4, "i"), (6, "o"))
+    assert labels(page) == [(66, 90, "groom")]
