@@ -71,7 +71,7 @@ def register(kind: str, name: str) -> Callable[[T], T]:
     def decorate(part: T) -> T:
         fits = [table.register(part, name) for table in kind_tables]
         if not any(fits):
-            problem = f"{type(part).__name__} is nothing that this kind takes"
+            problem = f"{type(part).__name__} cannot be used as this kind of part"
             raise InputError(f"{kind} {name!r}", problem, "see docs/extending.md")
         return part
 

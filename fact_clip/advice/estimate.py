@@ -29,7 +29,7 @@ MINUTES = 1.5  # that a training takes on one core; `data init --minutes` has th
 
 # After so many steps a model gains little: further time goes into further models.
 USEFUL_STEPS = 1800
-USEFUL_STEPS_IF_SEPARABLE = 750  # features that have seen the labels are learned by heart soon
+USEFUL_STEPS_IF_SEPARABLE = 750  # a model soon overfits features that have seen the labels
 MIN_EPOCHS = 20
 MAX_EPOCHS = 300
 MAX_MEMBERS = 5

@@ -3,7 +3,7 @@
 Every fourth training video (with ``data.groups``, every fourth subject) is set apart and measured.
 Models are trained on a quarter, half and all of the others, with equally many steps. The figure of
 a model is the mean of accuracy, edit and F1@50. It rises about linearly with the logarithm of the
-number of videos. One more model is trained on all of the others with simulated clicks in place of
+number of videos. One more model is trained on all of the others with simulated clicks instead of
 borders.
 """
 
@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 SHARES = (0.25, 0.5, 1.0)
 FEWEST_VIDEOS = 8  # of which two are measured, and one or two train the first model
 
-_MEASURED = 4  # every so manieth video, or subject, is measured
+_MEASURED = 4  # one of so many videos, or subjects, is measured
 _DRAWS = 1000
 _INTERVAL = (5, 95)  # percentiles
 
@@ -49,7 +49,7 @@ class Forecast:
         videos: training videos of each model.
         figures: mean of accuracy, edit and F1@50 of each, in points.
         clicks: the figure of a model that was trained on all of the videos, with one click in a
-            random frame of each segment in place of borders.
+            random frame of each segment instead of borders.
         measured: videos that the models were measured on.
         n_new: how many more videos the forecast is for.
         gain: expected gain from these, in points.

@@ -27,7 +27,7 @@ from fact_clip.metrics import SeenUnseenCurve
 FactorFrames = Mapping[str, Mapping[str, int]]
 """For each slot, the training frames of each factor; "" counts the frames without one."""
 
-_TRAIN_AGAIN = "train the run anew"
+_TRAIN_AGAIN = "train the run again"
 
 
 def factor_frames(vocabulary: Vocabulary, frames: Integers) -> dict[str, dict[str, int]]:

@@ -177,7 +177,7 @@ class CandidateReader:
             return None
         if not self.run.lengths:
             problem = "the run has no lengths of segments"
-            raise InputError("decode.durations", problem, "train it anew, or set 0")
+            raise InputError("decode.durations", problem, "train it again, or set 0")
         facts_of = dict(zip(self.vocabulary.names, self.run.lengths, strict=True))
         facts = [facts_of.get(name) for name in vocabulary]
         stride = 1 if config.data.interleave else config.data.stride

@@ -84,7 +84,7 @@ class ScoredVideos:
         self.classes = ClassMap.of(dataset.vocabulary, self.candidates)
         self.truth = [dataset.labels(name) for name in video_names]
         if scores:
-            self.scores = list(scores)  # in place of the cached property
+            self.scores = list(scores)  # instead of the cached property
 
     @cached_property
     def scores(self) -> list[ModelScores]:
@@ -109,7 +109,7 @@ class ScoredVideos:
     def with_gammas(
         self, calibration: Calibration, gammas: Sequence[float] = GAMMAS
     ) -> Iterator[NDArray[np.int64]]:
-        """Decode each video with each of G gammas in place of that of the calibration.
+        """Decode each video with each of G gammas instead of that of the calibration.
 
         Yields:
             (G, T) labels, one video after the other.

@@ -66,7 +66,7 @@ class ClickBorders:
                 dict[int, Borders],
                 read_mapping(self.path, "borders by epoch"),
                 self.path,
-                "train the run anew",
+                "train the run again",
             )
             self._history = {moved: borders for moved, borders in history.items() if moved <= epoch}
         if self._history:

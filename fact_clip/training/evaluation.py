@@ -141,7 +141,7 @@ def evaluate(
         trust_encoder: load a text encoder that the run names by a path; one that `overrides` name
             is trusted.
         precision: of the model's products: float32, bf16, or auto, which is float32.
-        data: data in memory in place of ``data.root``, with the classes of the run; see `train`.
+        data: data in memory instead of ``data.root``, with the classes of the run; see `train`.
 
     Returns:
         The figures; `details` has all keys of the file (docs/json.md).
@@ -346,7 +346,7 @@ def open_run(
         overrides: ``key=value`` settings.
         device: auto, cpu, cuda, cuda:N or mps.
         precision: of the model's products.
-        data: data in memory in place of ``data.root``.
+        data: data in memory instead of ``data.root``.
 
     Raises:
         InputError: an override belongs to the training, or the run does not fit the data.
@@ -430,7 +430,7 @@ def _check_holdout(
         if not seen <= {*calibration.seen} <= seen | hidden_once:
             config_path = run.path / "config.yaml"
             problem = f"other seen classes than data.holdout of {config_path} leaves"
-            raise InputError(run.path / "calibration.json", problem, "train the run anew")
+            raise InputError(run.path / "calibration.json", problem, "train the run again")
 
     trained_on = () if calibration is None else calibration.seen
     if trained.config.data.holdout is None and run.config.data.holdout_mode != "oracle":

@@ -65,7 +65,7 @@ def train(
         config: everything that makes the run, the name or path of a recipe, or a plan.
         out: the run folder; it must be new, unless ``resume``.
         overrides: settings on top of the configuration, as "train.epochs=20"; none with a plan.
-        data: data in memory (`datasets.from_arrays`, or a `datasets.DataSource`) in place of
+        data: data in memory (`datasets.from_arrays`, or a `datasets.DataSource`) instead of
             ``data.root``, or the name of a registered source. They are not written anywhere, so an
             ensemble is an InputError, and `evaluate` takes them again.
         losses: further terms of the loss, functions of output and truth (`losses.Loss`) or names.

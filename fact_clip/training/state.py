@@ -49,7 +49,7 @@ from fact_clip.training.callbacks import LOGGERS, Callback, FileLog
 from fact_clip.training.plan import Plan
 from fact_clip.training.start import grown_channels
 
-_ANEW = "train the run anew"
+_TRAIN_AGAIN = "train the run again"
 
 # Tensors that an optimiser keeps for each parameter.
 _MOMENTS = {
@@ -442,8 +442,8 @@ class RunFiles:
             }
             load_strictly(model, weights, path)
         if "epoch" not in facts:
-            raise InputError(path, "no facts about the training", _ANEW)
-        state = parse_value(TrainingState, facts, path, _ANEW)
+            raise InputError(path, "no facts about the training", _TRAIN_AGAIN)
+        state = parse_value(TrainingState, facts, path, _TRAIN_AGAIN)
         moments: dict[int, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
             match = re.fullmatch(r"optimizer\.([0-9]+)\.(\w+)", name)
@@ -464,7 +464,7 @@ def _check_state(
 ) -> None:
     """Raise an InputError if a state does not fit the settings and the optimiser."""
     if state.epoch and not moments:
-        raise InputError(path, f"no state of {settings.optimizer}", _ANEW)
+        raise InputError(path, f"no state of {settings.optimizer}", _TRAIN_AGAIN)
     parameters = dict(enumerate(optimizer.param_groups[0]["params"]))
     for index, values in moments.items():
         shapes = {name: value.shape for name, value in values.items()}
@@ -475,7 +475,7 @@ def _check_state(
             expected["step"] = torch.Size()
         if shapes != expected:
             problem = f"not a state of {settings.optimizer}: {', '.join(shapes)}"
-            raise InputError(FileLocation(path, part=f"optimizer.{index}"), problem, _ANEW)
+            raise InputError(FileLocation(path, part=f"optimizer.{index}"), problem, _TRAIN_AGAIN)
     if state.epoch > settings.epochs:
         problem = f"{settings.epochs}, but {state.epoch} are done"
         raise InputError("train.epochs", problem, "give more")

@@ -105,7 +105,7 @@ def test_names_change_the_result_at_once(user, text_run, rows):
     assert [shown["colours"][name]["number"] for name in names] == ["1", "2", "3"]
 
 
-def test_settings_decode_anew_and_show_their_command_line(user, text_run, rows, tmp_path, monkeypatch):
+def test_settings_decode_again_and_show_their_command_line(user, text_run, rows, tmp_path, monkeypatch):
     adjust = {"threshold": 0.06, "gamma": 0.5, "switch_penalty": 0.4, "shortest": 0.7}
     video = user.add(rows)
     user.act("grasp shaft", "peel, cut", "tap shaft with mallet")

@@ -142,7 +142,7 @@ class TestHeldOutClasses:
         # u: rest, rest again; v: cut egg; w: hold ham, cut egg
         assert mean_transcript_length(map(held.labels, held.train)) == pytest.approx(5 / 3)
 
-    def test_videos_are_dealt_out_anew(self, kitchen):
+    def test_videos_are_dealt_out_again(self, kitchen):
         held = held_out(kitchen(), Holdout(("cut ham",), train_videos=("x", "v"), test_videos=("u",)))
         assert (held.train, held.test) == (("x", "v"), ("u",))
         assert held.labels("x").tolist() == [-1, -1, 2, 2, 3, 3, 4, 4]

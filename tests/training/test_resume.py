@@ -65,7 +65,7 @@ def test_epochs_differ_from_each_other_and_seeds_too(tiny, tmp_path):
     assert len({plain[0]["total"], random[0]["total"], seed[0]["total"]}) == 3
 
 
-def test_a_run_cut_off_in_its_first_epoch_begins_anew(tiny, tmp_path, monkeypatch):
+def test_a_run_cut_off_in_its_first_epoch_begins_again(tiny, tmp_path, monkeypatch):
     config = tiny(train={"epochs": 1})
     train(config, tmp_path / "whole")
     with monkeypatch.context() as patch:

@@ -479,7 +479,7 @@ def test_gamma_of_members_is_read_off_what_each_did_not_learn(parts):
 
 
 @pytest.mark.parametrize("folder", ["run", "parts"])
-def test_another_decoding_is_calibrated_anew(folder, request, tmp_path):
+def test_another_decoding_is_calibrated_again(folder, request, tmp_path):
     run = Path(shutil.copytree(request.getfixturevalue(folder), tmp_path / "run"))
     stored = fact_clip.load(run).scorer.calibration
     overrides = ["decode.prior_weight=0.4", "decode.gamma_cost=0.3"]

@@ -73,7 +73,7 @@ def test_an_interrupted_extraction_goes_on_where_it_stopped(video, tmp_path, bat
     assert described(tmp_path / "a.npy")["times"] == described(tmp_path / "whole" / "a.npy")["times"]
 
 
-def test_features_that_a_kill_left_without_their_description_are_made_anew(video, tmp_path, monkeypatch):
+def test_features_that_a_kill_left_without_their_description_are_made_again(video, tmp_path, monkeypatch):
     """They are no features of another program, which are never replaced."""
     path = video("a.mp4")
 
@@ -93,7 +93,7 @@ def test_features_that_a_kill_left_without_their_description_are_made_anew(video
     assert sorted(each.name for each in tmp_path.iterdir()) == ["a.json", "a.npy", "whole"]
 
 
-def test_a_part_of_something_else_is_begun_anew(video, tmp_path):
+def test_a_part_of_something_else_is_begun_again(video, tmp_path):
     path = video("a.mp4")
     with pytest.raises(KeyboardInterrupt):
         extract(path, Stumbling(1), tmp_path, Settings(fps=5, batch=8))
