@@ -103,6 +103,7 @@ class _Planner:
         self.folder = folder
         self.notes: list[Note] = []
         self.objects: ObjectColumns | None = None
+        self.takes_any_name = is_open(config.model.head)
 
     def plan(self, is_checked: bool) -> Plan:
         """Return the plan."""
@@ -149,7 +150,7 @@ class _Planner:
             for key in ("background", "unlabelled", "grammar"):
                 values[f"data.{key}"] = getattr(guess, key)
             data = guess
-        if self.config.text.parts == "auto" and is_open(self.config.model.head):
+        if self.config.text.parts == "auto" and self.takes_any_name:
             if self.folder.vocabulary(data).slots == WHOLE_NAME:
                 values["text.parts"] = ("sentence",)
                 messages.append("class names are embedded as a sentence")
@@ -173,7 +174,7 @@ class _Planner:
         if settings.member_parts and 1 < parts < settings.members:
             message = f"{settings.members} members share {parts} parts of validation videos"
             warnings.warn(message, stacklevel=2)
-        is_zero_shot = self.dataset.holdout is not None and is_open(self.config.model.head)
+        is_zero_shot = self.dataset.holdout is not None and self.takes_any_name
         if is_zero_shot and not settings.member_parts:
             check_posterior(self.config.decode, self.dataset)
 
@@ -199,7 +200,7 @@ class _Planner:
         names = holdout.validation_unseen
         rule = "gamma is chosen by the accuracy of seen classes alone"
         if setting is None:
-            if names or not is_open(self.config.model.head):
+            if names or not self.takes_any_name:
                 return Decision()
             fix = "data.validation_unseen=auto selects some"
             message = f"data.holdout names no validation-unseen classes, so {rule}; {fix}"
@@ -267,7 +268,7 @@ class _Planner:
         vocabulary = self.dataset.vocabulary
         if self.config.model.head == "fact-clip":
             return {"text": torch.from_numpy(class_vectors(config, vocabulary, device))}
-        if not is_open(self.config.model.head):
+        if not self.takes_any_name:
             return {}
         if "factors" in config.parts and vocabulary.slots == WHOLE_NAME:
             problem = f"{list(config.parts)}, but the names have no parts"

@@ -7,7 +7,7 @@ import shlex
 from torch import Tensor
 
 from fact_clip.config import Config
-from fact_clip.core import InputError, Vocabulary
+from fact_clip.core import InputError, Names, Vocabulary
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.hub import run_folder
 from fact_clip.models import FACT
@@ -34,7 +34,9 @@ def read_start(config: Config, dataset: Dataset) -> tuple[Run | None, dict[str, 
     if config.train.init is None:
         return None, {}
     run = Run.read(run_folder(config.train.init))
-    _check_same_settings(run, config)
+    head = config.model.head
+    _check_same_settings(run, config, ("model", "text") if reads_text(head) else ("model",))
+    takes_any_name = is_open(head)
     n_columns = run.transform.input_dim
     if n_columns != dataset.input_dim:
         problem = f"features of {dataset.input_dim} columns, but {run.path} reads {n_columns}"
@@ -43,7 +45,8 @@ def read_start(config: Config, dataset: Dataset) -> tuple[Run | None, dict[str, 
     if run.transform.context != config.data.context or is_standardized != config.data.standardize:
         problem = f"{run.path} was trained with another data.context or data.standardize"
         raise InputError(_KEY, problem)
-    _check_classes(run, config, dataset.vocabulary)
+    if not takes_any_name:
+        _check_classes(run, config, dataset.vocabulary)
     run.check_rate(dataset.fps, _KEY)
     if run.objects is None:
         return run, {}
@@ -51,9 +54,8 @@ def read_start(config: Config, dataset: Dataset) -> tuple[Run | None, dict[str, 
     return run, {"object_text": weights["objects.names"]}
 
 
-def _check_same_settings(run: Run, config: Config) -> None:
-    """Raise an InputError if the model or the texts of a starting run have other settings."""
-    groups = ("model", "text") if reads_text(config.model.head) else ("model",)
+def _check_same_settings(run: Run, config: Config, groups: Names) -> None:
+    """Raise an InputError if some groups of a starting run have other settings."""
     for group in groups:
         settings = getattr(config, group).model_dump()
         for name, value in getattr(run.config, group).model_dump().items():
@@ -66,7 +68,7 @@ def _check_same_settings(run: Run, config: Config) -> None:
 
 def _check_classes(run: Run, config: Config, vocabulary: Vocabulary) -> None:
     """Raise an InputError if a starting run cannot be trained on these classes."""
-    if is_open(config.model.head) or run.vocabulary.names == vocabulary.names:
+    if run.vocabulary.names == vocabulary.names:
         return
     if config.model.head != "closed" or config.model.transcript:
         problem = (
