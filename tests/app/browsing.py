@@ -284,6 +284,7 @@ class Hand:
 
     page: object
     presses: list[tuple[float, str]]
+    latest: float = 0.0  # seconds of the film that a key was pressed too late, at most
 
     def play(self, speed: float) -> None:
         """Play the film from its start."""
@@ -300,7 +301,9 @@ class Hand:
         )
         now = self.page.evaluate(script)
         while self.presses and self.presses[0][0] <= now:
-            self.page.keyboard.press(self.presses.pop(0)[1])
+            due, key = self.presses.pop(0)
+            self.latest = max(self.latest, now - due)
+            self.page.keyboard.press(key)
         return bool(self.presses)
 
 

@@ -42,7 +42,8 @@ ORDERS = ("one key", "I, class, O", "class, I, O")
 SPEEDS = (1, 2, 4)
 N_ACTIONS = 30
 PAUSE = 0.3  # seconds of the hand
-LATE = 2.0  # seconds of the hand that a loaded machine may add
+LATE = 0.5  # seconds of the hand that a loaded machine may add
+ATTEMPTS = 4
 NOTHING = "no action"
 HEARD = """() => {
     window.keyTimes = [];
@@ -92,13 +93,24 @@ def shown_as(actions: list[Action]) -> list[tuple[float, str]]:
 
 
 def test_every_order_of_keys_gives_every_action_at_every_speed(browser, tmp_path):
+    speeds = list(SPEEDS)
+    for attempt in range(ATTEMPTS):  # a machine that stalls is no hand, so its keys are not judged
+        speeds = played(browser, tmp_path / str(attempt), speeds)
+        if not speeds:
+            return
+    raise AssertionError(f"keys were pressed more than {LATE} s late at the speeds {speeds}")
+
+
+def played(browser, folder: Path, speeds: list[int]) -> list[int]:
+    """Label a film at each speed, and check the labels; the speeds at which the machine was too slow."""
+    folder.mkdir()
     with ExitStack() as stack:
         hands = []
-        for speed in SPEEDS:
+        for speed in speeds:
             actions = plan(speed)
-            clip = tmp_path / f"speed_{speed}.mp4"
+            clip = folder / f"speed_{speed}.mp4"
             film(clip, shown_as(actions), speed)
-            address = stack.enter_context(served_here(tmp_path / f"project_{speed}"))
+            address = stack.enter_context(served_here(folder / f"project_{speed}"))
             page = stack.enter_context(browser.page(1000, 800))
             entered(page, address)
             upload(page, clip)
@@ -109,9 +121,14 @@ def test_every_order_of_keys_gives_every_action_at_every_speed(browser, tmp_path
             hand.play(speed)
         while sum(hand.act() for _, _, hand in hands):  # each of them acts
             hands[0][2].page.wait_for_timeout(5)
+        late = []
         for speed, actions, hand in hands:
             settled(hand.page)
+            if hand.latest > LATE * speed:
+                late.append(speed)
+                continue
             check(labels(hand.page), actions, hand.page.evaluate("window.keyTimes"), speed)
+        return late
 
 
 def check(segments, actions, heard, speed: int) -> None:

@@ -170,7 +170,7 @@ def test_the_videos_of_a_step_stay_those_the_run_began_with(tiny, tmp_path):
 @pytest.mark.slow
 def test_two_processes_score_and_segment_as_one(by_two, tmp_path):
     """Same figures and files; what is printed, is printed once."""
-    expected = evaluate(by_two)
+    expected = evaluate(by_two).details
     (by_two / "evaluation.json").unlink()
     answer = launched(2, "-m", "fact_clip", "evaluate", by_two, "--json")
     assert json.loads(answer.out) == json.loads(json.dumps(expected.to_dict()))
