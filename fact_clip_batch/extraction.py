@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from fact_clip.core import Array, Image, InputError, Progress, Singles, Size
 from fact_clip.core.arguments import validated
 from fact_clip.encoders import FrameEncoder
-from fact_clip.video.extract import Settings, extract, is_current, origin_of
+from fact_clip.video.extract import Settings, check_ours, extract, is_current, origin_of
 from fact_clip.video.pictures import SUFFIXES
 from fact_clip_batch.engine import BatchOptions, Outcome, Task, run_batch
 from fact_clip_batch.inputs import Inputs, Item
@@ -54,11 +55,10 @@ def extract_batch(
     Raises:
         InputError: the encoder does not load.
     """
-    options = replace(options or BatchOptions(), store=str(out))
+    options = options or BatchOptions()
     shared = encoder if isinstance(encoder, SharedEncoder) else SharedEncoder(encoder)
     tasks = [
-        ExtractTask(shared, Path(out), settings or Settings(), options)
-        for _ in range(options.decoders)
+        ExtractTask(shared, out, settings or Settings(), options) for _ in range(options.decoders)
     ]
     return run_batch(tasks, inputs, options, progress, within)
 
@@ -153,19 +153,18 @@ class ExtractTask(Task):
 
     Args:
         encoder: the frame encoder.
-        folder: the folder of the feature files.
+        out: the folder of the feature files.
         settings: of the extraction.
         options: of the batch.
     """
 
     command = "extract"
-    suffixes = (".npy", ".json")
 
     def __init__(
-        self, encoder: FrameEncoder, folder: Path, settings: Settings, options: BatchOptions
+        self, encoder: FrameEncoder, out: str | Path, settings: Settings, options: BatchOptions
     ) -> None:
         request = {"keep_going": settings.keep_going, **origin_of(encoder, settings)}
-        super().__init__(folder, request, options)
+        super().__init__(out, request, options)
         self._encoder = encoder
         self._settings = settings
 
@@ -176,19 +175,25 @@ class ExtractTask(Task):
     def plan(self, item: Item) -> Outcome:
         """Return whether the features of a video are current."""
         settings = replace(self._settings, span=item.span)
-        done = is_current(self.folder, item.id, self._encoder, settings, item.source)
+        done = False
+        with suppress(InputError):  # a path that leads elsewhere, which `compute` reports
+            target, sidecar = map(self.folder.file, _names(item))
+            done = is_current(target, sidecar, self._encoder, settings, item.source)
         return Outcome(item, item.id, done)
 
     def compute(self, outcomes: Sequence[Outcome], within: Progress | None) -> Iterator[Outcome]:
         """Extract the features of videos."""
         for outcome in outcomes:
             item = outcome.item
+            names = _names(item)
             try:
-                with item.opened() as video:
-                    path = extract(
+                if self.folder.is_remote:  # `extract` looks at local files
+                    check_ours(*map(self.folder.file, names))
+                with item.opened() as video, self.folder.staged(*names) as folder:
+                    extract(
                         video,
                         self._encoder,
-                        self.folder,
+                        folder,
                         replace(self._settings, span=item.span),
                         progress=within,
                         name=item.id,
@@ -198,4 +203,9 @@ class ExtractTask(Task):
             except InputError as error:
                 yield replace(outcome, error=error)
             else:
-                yield replace(outcome, written=(path,))
+                yield replace(outcome, written=(self.folder.file(names[0]),))
+
+
+def _names(item: Item) -> tuple[str, str]:
+    """Return the names of the feature file of a video and, written last, of its description."""
+    return f"{item.id}.npy", f"{item.id}.json"

@@ -4,7 +4,6 @@ import os
 import pickle
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from fact_clip.core.extras import require
@@ -51,9 +50,9 @@ def extract_on_ray(
 
     def make_task(options: BatchOptions) -> Task:
         model = frame_encoder(encoder, runtime)
-        return ExtractTask(model, Path(out), settings or Settings(), options)
+        return ExtractTask(model, out, settings or Settings(), options)
 
-    options = replace(options or BatchOptions(), store=out)
+    options = options or BatchOptions()
     device = "cpu" if encoder == GridEncoder.name else runtime.device
     return on_ray(make_task, inputs, options, workers=workers, device=device)
 

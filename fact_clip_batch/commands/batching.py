@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fact_clip.core.distributed import Processes
     from fact_clip_batch.engine import BatchOptions, Outcome
     from fact_clip_batch.inputs import Inputs
+    from fact_clip_batch.stores import RemoteFile
 
 ShardOption = Annotated[
     str | None, option("Only part I of N of the inputs, for job arrays: 0/4 to 3/4.", "--shard")
@@ -40,7 +41,7 @@ class Tally:
     """Counts of outcomes, of which a batch may have millions, and the first things to report."""
 
     counts: Counter[str] = field(default_factory=Counter)  # "inputs", their states, "written", ...
-    written: list[Path] = field(default_factory=list)
+    written: list[Path | RemoteFile] = field(default_factory=list)
     renamed: list[str] = field(default_factory=list)
     errors: list[InputError] = field(default_factory=list)
 

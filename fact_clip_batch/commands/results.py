@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fact_clip_batch.engine import BatchOptions
     from fact_clip_batch.inputs import Inputs
     from fact_clip_batch.segmentation import SegmentTask
+    from fact_clip_batch.stores import RemoteFile
 
 logger = logging.getLogger("fact_clip.batch")
 
@@ -52,7 +53,7 @@ class Results:
 
     def draw(self, output: Output) -> Tally:
         """Write the pictures that were asked for, and return what was written."""
-        pictures: list[Path] = []
+        pictures: list[Path | RemoteFile] = []
         if output.plot is not None or output.overlay is not None:
             segmented = dict(self)
             if output.plot is not None and segmented:

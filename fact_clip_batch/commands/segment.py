@@ -218,7 +218,6 @@ def segment(
         memory,
         retry_failed,
         overwrite=overwrite,
-        store=output.remote,
         batch_frames=batch_frames,
     )
     request = Request(choice, settings, output, batch, adapt_to)
@@ -293,12 +292,13 @@ def _segment_files(paths: Sequence[str], request: Request, n_actors: int) -> Non
         media=output.media,
         with_background=output.with_background,
     )
-    task = SegmentTask(model, folder, segment_settings, request.batch)
+    out = output.remote or folder
+    task = SegmentTask(model, out, segment_settings, request.batch)
     part = shared_among(request.batch, processes)
 
     def make_task(shared: BatchOptions) -> SegmentTask:
         model, _ = _open(request.choice, request.settings, request.adapt_to)
-        return SegmentTask(model, folder.absolute(), segment_settings, shared)
+        return SegmentTask(model, output.remote or folder.absolute(), segment_settings, shared)
 
     def outcomes(overall: Progress | None, within: Progress | None) -> Iterable[Outcome]:
         if n_actors:

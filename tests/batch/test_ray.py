@@ -18,8 +18,8 @@ from fact_clip.video.extract import Settings
 from fact_clip.video.pictures import SUFFIXES
 from fact_clip_batch import BatchOptions, Inputs, Limits, batch_status, extract_all, extract_on_ray, on_ray
 from fact_clip_batch.extraction import ExtractTask
-from fact_clip_batch.failures import read_failures
-from fact_clip_batch.stores import local_folder
+from fact_clip_batch.records import read_failures
+from fact_clip_batch.stores import Folder
 
 from .test_batches import extracted
 from .test_kills import below
@@ -97,10 +97,8 @@ def test_actors_that_write_to_another_store_lose_no_failure(cluster, s3, library
         assert len(results) == 8
         failed = [result for result in results if result.state == "failed"]
         assert sorted(result.item.id for result in failed) == [f"text{number}" for number in range(5)]
-        with local_folder(f"{s3}/out") as folder:
-            attempts = {
-                failure.id: failure.attempts for failure in read_failures(folder) if failure.attempts == attempt
-            }
+        failures = read_failures(Folder(f"{s3}/out"))
+        attempts = {failure.id for failure in failures if failure.attempts == attempt}
         assert len(attempts) == 5
     status = batch_status(f"{s3}/out")
     assert (status.done, status.failed, status.missing) == (3, 5, 0)
@@ -111,7 +109,7 @@ def test_an_actor_gets_a_gpu_of_the_cluster(cluster, library, tmp_path):
 
     class Task(ExtractTask):
         def load(self, item):
-            (self.folder / "seen.txt").write_text(os.environ.get("CUDA_VISIBLE_DEVICES", ""))
+            (tmp_path / "seen.txt").write_text(os.environ.get("CUDA_VISIBLE_DEVICES", ""))
 
     def make_task(options):
         return Task(frame_encoder("grid"), tmp_path, Settings(), options)

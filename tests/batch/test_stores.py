@@ -129,3 +129,40 @@ def test_the_commands_take_addresses(memory, library, fact_clip_command):
     assert (answer.code, answer.out) == (0, f"1 videos: 1 extracted, 0 current, 0 failed; {memory}/out\n")
     assert names(f"{memory}/out") == [".batch", "a/take.json", "a/take.npy"]
     assert "1 of 1 done" in fact_clip_command("batch", "status", f"{memory}/out").out
+
+
+def test_features_of_another_program_in_another_store_stay(memory, library):
+    store, path = fsspec.core.url_to_fs(f"{memory}/out")
+    store.pipe_file(f"{path}/take.npy", b"foreign")
+    (outcome,) = extract_batch(GRID, Inputs([library("take.mp4")], SUFFIXES), f"{memory}/out")
+    assert "did not make this file" in str(outcome.error)
+    assert store.cat_file(f"{path}/take.npy") == b"foreign"
+    assert names(f"{memory}/out") == ["take.npy"]
+
+
+def test_a_changed_input_replaces_its_result_in_another_store(memory, workbench, tiny_run, tmp_path):
+    rows = np.load(workbench / "features" / "person1_video1.npy")
+    segmenter = fact_clip.load(tiny_run, "cpu")
+    path = tmp_path / "c.npy"
+    for n_rows in (80, 50):
+        np.save(path, rows[:n_rows])
+        (result,) = segment_files(segmenter, [path], f"{memory}/out", formats=["json", "csv"])
+        assert (result.name, result.done) == ("c", False)
+        assert [str(file) for file in result.written] == [f"{memory}/out/c.json", f"{memory}/out/c.csv"]
+    assert names(f"{memory}/out") == [".batch", ".results/c.json", "c.csv", "c.json"]
+    store, root = fsspec.core.url_to_fs(f"{memory}/out")
+    local = tmp_path / "local"
+    segment_files(segmenter, [path], local, formats=["json", "csv"])
+    for name in ("c.csv", "c.json", ".results/c.json"):
+        assert store.cat_file(f"{root}/{name}") == (local / name).read_bytes()
+
+    store.pipe_file(f"{root}/c.csv", b"edited")
+    np.save(path, rows[:60])
+    (result,) = segment_files(segmenter, [path], f"{memory}/out", formats=["json", "csv"])
+    assert result.name == "c-2"
+    assert store.cat_file(f"{root}/c.csv") == b"edited"
+    store.rm_file(f"{root}/c-2.csv")  # a missing file is written from the record
+    (result,) = segment_files(segmenter, [path], f"{memory}/out", formats=["json", "csv"])
+    assert (result.name, result.done) == ("c-2", True)
+    assert "c-2.csv" in names(f"{memory}/out")
+    assert batch_status(f"{memory}/out").done == 1

@@ -101,27 +101,32 @@ def test_a_part_of_something_else_is_begun_anew(video, tmp_path):
     np.testing.assert_array_equal(found, np.load(extract(path, GRID, tmp_path / "new", Settings(fps=10))))
 
 
+def current(path, encoder, settings) -> bool:
+    """Whether the features beside a video are current."""
+    return is_current(path.with_suffix(".npy"), path.with_suffix(".json"), encoder, settings, path)
+
+
 def test_what_counts_as_current(video, tmp_path):
     path = tmp_path / "x.mp4"
     path.write_bytes(video("a.mp4").read_bytes())
     settings = Settings()
-    assert not is_current(tmp_path, "x", GRID, settings, path)
+    assert not current(path, GRID, settings)
     extract(path, GRID, tmp_path, settings)
-    assert is_current(tmp_path, "x", GRID, settings, path)
+    assert current(path, GRID, settings)
     os.utime(path, (1, 1))  # touched, and still the same
-    assert is_current(tmp_path, "x", GRID, settings, path)
-    assert not is_current(tmp_path, "x", GRID, Settings(fps=6), path)
+    assert current(path, GRID, settings)
+    assert not current(path, GRID, Settings(fps=6))
     half = SimpleNamespace(name=GRID.name, precision="bf16")
-    assert not is_current(tmp_path, "x", half, settings, path)
-    assert not is_current(tmp_path, "x", frame_encoder("timm:resnet18"), settings, path)
+    assert not current(path, half, settings)
+    assert not current(path, frame_encoder("timm:resnet18"), settings)
     changed = bytearray(path.read_bytes())
     changed[-1] ^= 1
     path.write_bytes(changed)
     os.utime(path, (2, 2))
-    assert not is_current(tmp_path, "x", GRID, settings, path)
+    assert not current(path, GRID, settings)
     extract(path, GRID, tmp_path, settings)
     np.save(tmp_path / "x.npy", np.load(tmp_path / "x.npy")[:-1])
-    assert not is_current(tmp_path, "x", GRID, settings, path)
+    assert not current(path, GRID, settings)
 
 
 def test_a_damaged_video(video, tmp_path):
@@ -138,8 +143,8 @@ def test_a_damaged_video(video, tmp_path):
     facts = described(target)
     assert "5.0 s declared" in facts["damage"]
     assert len(np.load(target)) == facts["n_frames"] == pytest.approx(12, abs=2)
-    assert is_current(tmp_path, "cut", GRID, Settings(keep_going=True), path)
-    assert not is_current(tmp_path, "cut", GRID, Settings(), path)
+    assert current(path, GRID, Settings(keep_going=True))
+    assert not current(path, GRID, Settings())
 
 
 def test_damage_before_an_interruption_is_told_too(video, tmp_path):
