@@ -1,5 +1,7 @@
 """The loop of a batch: what is done is skipped, and a failure costs one input."""
 
+from __future__ import annotations
+
 import logging
 import threading
 import time
@@ -74,6 +76,8 @@ class BatchOptions:
         overwrite: compute all inputs again.
         batch_frames: frames of short feature files that are segmented in one pass; 0: one file.
         decoders: videos that `extract` decodes at the same time.
+        actors: of Ray, for `on_ray`; 0: the batch runs in this process.
+        device: of the actors. Each one gets a GPU where the cluster has some; "cpu": none.
     """
 
     shard: Shard = field(default_factory=Shard)
@@ -82,6 +86,12 @@ class BatchOptions:
     overwrite: bool = False
     batch_frames: int = 0
     decoders: int = 1
+    actors: int = 0
+    device: str = "auto"
+
+    def shared(self, rank: int, world: int) -> BatchOptions:
+        """Return the options of one of `world` processes that share the inputs."""
+        return replace(self, shard=self.shard.split(rank, world))
 
 
 class Task(ABC):

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +12,11 @@ from fact_clip.core import Array, Image, InputError, Progress, Singles, Size
 from fact_clip.core.arguments import validated
 from fact_clip.encoders import FrameEncoder
 from fact_clip.video.extract import Settings, check_ours, extract, is_current, origin_of
-from fact_clip.video.pictures import SUFFIXES
 from fact_clip_batch.engine import BatchOptions, Outcome, Task, run_batch
 from fact_clip_batch.inputs import Inputs, Item
 
 
-@dataclass(frozen=True)
-class Extracted:
-    """The results for a list of videos: extracted, skipped as current, or failed."""
-
-    written: list[Path] = field(default_factory=list)
-    current: list[Path] = field(default_factory=list)
-    failed: list[InputError] = field(default_factory=list)
-
-
+@validated("encoder")
 def extract_batch(
     encoder: FrameEncoder,
     inputs: Inputs,
@@ -61,45 +52,6 @@ def extract_batch(
         ExtractTask(shared, out, settings or Settings(), options) for _ in range(options.decoders)
     ]
     return run_batch(tasks, inputs, options, progress, within)
-
-
-@validated("encoder")
-def extract_all(
-    videos: Sequence[str | Path],
-    encoder: FrameEncoder,
-    out: str | Path,
-    settings: Settings | None = None,
-    *,
-    progress: Progress | None = None,
-    within: Progress | None = None,
-) -> Extracted:
-    """Extract the features of videos, and return all results; see `extract_batch`.
-
-    Args:
-        videos: the video files, folders, globs or manifests.
-        encoder: the frame encoder.
-        out: the folder of the feature files.
-        settings: of the extraction.
-        progress: called with (videos done, videos, name) before each video.
-        within: called with (rows done, rows expected, name) during a video.
-
-    Returns:
-        The result of each video.
-
-    Raises:
-        InputError: the encoder does not load, or two videos have one id.
-    """
-    extracted = Extracted()
-    inputs = Inputs(videos, SUFFIXES)
-    outcomes = extract_batch(encoder, inputs, out, settings, progress=progress, within=within)
-    for outcome in outcomes:
-        if outcome.error is not None:
-            extracted.failed.append(outcome.error)
-        elif outcome.done:
-            extracted.current.append(outcome.source)
-        elif not outcome.set_aside:
-            extracted.written.append(outcome.source)
-    return extracted
 
 
 class SharedEncoder:

@@ -19,7 +19,7 @@ from fact_clip.core import FileLocation, InputError, Json, library_errors
 from fact_clip.core.extras import require
 from fact_clip.core.io import check_file, parse_json
 from fact_clip.core.paths import file_name
-from fact_clip.video.pictures import Span
+from fact_clip.video.pictures import SUFFIXES, Span
 from fact_clip_batch.stores import RemoteFile, is_remote, list_remote, visible_files
 
 MANIFESTS = (".csv", ".jsonl", ".parquet")
@@ -113,7 +113,9 @@ class Inputs:
     """
 
     def __init__(
-        self, sources: Sequence[str | Path | Sequence[str | Path]], suffixes: Sequence[str]
+        self,
+        sources: Sequence[str | Path | Sequence[str | Path]],
+        suffixes: Sequence[str] = SUFFIXES,
     ) -> None:
         self._sources = sources
         self._suffixes = tuple(suffixes)

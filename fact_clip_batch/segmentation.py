@@ -126,7 +126,7 @@ class SegmentTask(Task):
             "with_background": settings.with_background,
         }
         super().__init__(out, json.loads(json.dumps(request)), options)  # as it is read
-        self._segmenter = segmenter
+        self.segmenter = segmenter
         self._settings = settings
         self._suffixes = [format_called(name, "formats").ending for name in settings.formats]
 
@@ -135,14 +135,14 @@ class SegmentTask(Task):
         if item.path.suffix.lower() != FEATURES or item.address is not None:
             return None
         with suppress(OSError, ValueError):
-            return int(np.load(item.path, mmap_mode="r").size // self._segmenter.scorer.width)
+            return int(np.load(item.path, mmap_mode="r").size // self.segmenter.scorer.width)
         return None
 
     def load(self, item: Item) -> None:
         """Load the encoder, if the input is a video. Its faults are no fault of the input."""
         is_there = item.address is not None or item.path.is_file()
         if is_there:
-            self._segmenter.sources.load_encoder(item.path)
+            self.segmenter.sources.load_encoder(item.path)
 
     def plan(self, item: Item) -> Outcome:
         """Return the name of the result: the id of the input unless another result is so named."""
@@ -223,10 +223,10 @@ class SegmentTask(Task):
 
     def _segment_together(self, paths: Sequence[Path]) -> list[Segmentation]:
         """Segment short feature files in one pass of the model."""
-        scorer = self._segmenter.scorer
-        candidates = self._segmenter.choose(self._settings.actions, self._settings.decode)
+        scorer = self.segmenter.scorer
+        candidates = self.segmenter.choose(self._settings.actions, self._settings.decode)
         decoder = SegmentDecoder(scorer, candidates, self._settings.decode)
-        reads = [self._segmenter.sources.read(path) for path in paths]
+        reads = [self.segmenter.sources.read(path) for path in paths]
         scores = scorer.score_together(
             [scorer.checked(read.features, read.where) for read in reads],
             candidates,
@@ -237,10 +237,10 @@ class SegmentTask(Task):
         return [decoder.segmentation(video_scores) for video_scores in scores]
 
     def _segment(self, item: Item, within: Progress | None) -> Segmentation:
-        self._segmenter.sources.decoder = self.decoder
+        self.segmenter.sources.decoder = self.decoder
         try:
             with item.opened() as path:
-                return self._segmenter.segment(
+                return self.segmenter.segment(
                     path,
                     self._settings.actions,
                     settings=self._settings.decode,
@@ -248,7 +248,7 @@ class SegmentTask(Task):
                     span=item.span,
                 )
         finally:
-            self._segmenter.sources.decoder = None
+            self.segmenter.sources.decoder = None
 
     def _write(self, outcome: Outcome, identity: Json, segmentation: Segmentation) -> Outcome:
         """Write the record and the files of a result."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -22,18 +22,38 @@ if TYPE_CHECKING:
     from fact_clip_batch.inputs import Inputs
     from fact_clip_batch.stores import RemoteFile
 
-ShardOption = Annotated[
-    str | None, option("Only part I of N of the inputs, for job arrays: 0/4 to 3/4.", "--shard")
-]
-Timeout = Annotated[float, option("Minutes that the decoding of a video may take.", "--timeout")]
-Memory = Annotated[float, option("Gigabytes that the decoding of a video may take.", "--memory")]
-RetryFailed = Annotated[bool, option("Try inputs again that failed three times.", "--retry-failed")]
 
-Engine = Annotated[
-    Literal["local", "ray"],
-    option("ray: actors on the cluster of RAY_ADDRESS, or on this machine (docs/scaling.md)."),
-]
-Workers = Annotated[int, option("With --engine ray: number of actors.", min=1, max=100_000)]
+@dataclass(frozen=True)
+class BatchChoice:
+    """The options that say how a batch goes through its inputs."""
+
+    shard: Annotated[
+        str | None, option("Only part I of N of the inputs, for job arrays: 0/4 to 3/4.")
+    ] = None
+    timeout: Annotated[float, option("Minutes that the decoding of a video may take.")] = 30.0
+    memory: Annotated[float, option("Gigabytes that the decoding of a video may take.")] = 8.0
+    retry_failed: Annotated[
+        bool, option("Try inputs again that failed three times.", "--retry-failed")
+    ] = False
+    engine: Annotated[
+        Literal["local", "ray"],
+        option("ray: actors on the cluster of RAY_ADDRESS, or on this machine (docs/scaling.md)."),
+    ] = "local"
+    workers: Annotated[int, option("With --engine ray: number of actors.", min=1, max=100_000)] = 1
+
+    def options(self, **settings: Any) -> BatchOptions:
+        """Return the options of the batch; `settings` are further fields of them."""
+        from fact_clip_batch.engine import BatchOptions
+        from fact_clip_batch.inputs import Shard
+        from fact_clip_batch.isolated import Limits
+
+        return BatchOptions(
+            shard=Shard() if self.shard is None else Shard.parse(self.shard),
+            limits=Limits(60 * self.timeout, self.memory),
+            retry_failed=self.retry_failed,
+            actors=self.workers if self.engine == "ray" else 0,
+            **settings,
+        )
 
 
 @dataclass
@@ -76,39 +96,6 @@ class Tally:
                 f"({out}/failures.jsonl); --retry-failed tries them again"
             )
         return lines
-
-
-def batch_options(
-    shard: str | None,
-    timeout: float,
-    memory: float,
-    retry_failed: bool,
-    **options: Any,
-) -> BatchOptions:
-    """Return the options of a batch.
-
-    Args:
-        shard: of --shard.
-        timeout: of --timeout.
-        memory: of --memory.
-        retry_failed: of --retry-failed.
-        options: further ones, as of `BatchOptions`.
-    """
-    from fact_clip_batch.engine import BatchOptions
-    from fact_clip_batch.inputs import Shard
-    from fact_clip_batch.isolated import Limits
-
-    return BatchOptions(
-        shard=Shard() if shard is None else Shard.parse(shard),
-        limits=Limits(60 * timeout, memory),
-        retry_failed=retry_failed,
-        **options,
-    )
-
-
-def shared_among(options: BatchOptions, processes: Processes) -> BatchOptions:
-    """Return the options of one of the processes of torchrun."""
-    return replace(options, shard=options.shard.split(processes.rank, processes.world))
 
 
 def read_sources(inputs: Sequence[str]) -> list[str | list[str]]:

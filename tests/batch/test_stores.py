@@ -14,13 +14,11 @@ import fsspec
 
 import fact_clip
 from fact_clip.encoders import frame_encoder
-from fact_clip.video.pictures import SUFFIXES
 from fact_clip_batch import (
     BatchOptions,
     Inputs,
     Limits,
     batch_status,
-    extract_all,
     extract_batch,
     gather,
 )
@@ -62,7 +60,7 @@ def names(address: str) -> list[str]:
 def run(source: str, out: str) -> dict[str, str]:
     options = BatchOptions(limits=Limits(60, 2))
     states = {}
-    for outcome in extract_batch(GRID, Inputs([source], SUFFIXES), out, None, options):
+    for outcome in extract_batch(GRID, Inputs([source]), out, None, options):
         states[outcome.item.id] = "failed" if outcome.error else "current" if outcome.done else "extracted"
     return states
 
@@ -77,7 +75,7 @@ def test_videos_and_features_in_another_store(address, library, tmp_path):
     *results, failures = names(f"{address}/out")
     assert results == [".batch", *outputs]
     assert failures.startswith("failures-")
-    extract_all([root / "a"], GRID, tmp_path / "local")
+    list(extract_batch(GRID, Inputs([root / "a"]), tmp_path / "local"))
     store, path = fsspec.core.url_to_fs(f"{address}/out/a/take.npy")
     assert store.cat_file(path) == (tmp_path / "local" / "take.npy").read_bytes()
     facts = fsspec.open(f"{address}/out/a/take.json").open().read()
@@ -109,14 +107,14 @@ def test_segments_in_another_store(address, workbench, tiny_run, tmp_path):
 
 
 def test_a_missing_remote_file_is_a_failure(memory, tmp_path):
-    outcomes = list(extract_batch(GRID, Inputs([f"{memory}/none.mp4"], SUFFIXES), tmp_path / "out"))
+    outcomes = list(extract_batch(GRID, Inputs([f"{memory}/none.mp4"]), tmp_path / "out"))
     assert outcomes[0].error is not None
     with refused("nosuch://x"):
-        Inputs(["nosuch://x"], SUFFIXES)
+        Inputs(["nosuch://x"])
 
 
 def test_numpy_reads_what_was_written(memory, library, tmp_path):
-    extract_all([library("v.mp4")], GRID, f"{memory}/out")
+    list(extract_batch(GRID, Inputs([library("v.mp4")]), f"{memory}/out"))
     store, path = fsspec.core.url_to_fs(f"{memory}/out/v.npy")
     target = tmp_path / "v.npy"
     store.get_file(path, str(target))
@@ -134,7 +132,7 @@ def test_the_commands_take_addresses(memory, library, fact_clip_command):
 def test_features_of_another_program_in_another_store_stay(memory, library):
     store, path = fsspec.core.url_to_fs(f"{memory}/out")
     store.pipe_file(f"{path}/take.npy", b"foreign")
-    (outcome,) = extract_batch(GRID, Inputs([library("take.mp4")], SUFFIXES), f"{memory}/out")
+    (outcome,) = extract_batch(GRID, Inputs([library("take.mp4")]), f"{memory}/out")
     assert "did not make this file" in str(outcome.error)
     assert store.cat_file(f"{path}/take.npy") == b"foreign"
     assert names(f"{memory}/out") == ["take.npy"]

@@ -12,7 +12,7 @@ from fact_clip.core.identity import identity_of
 from fact_clip.encoders import frame_encoder
 from fact_clip.video.extract import Settings, extract, is_current
 from fact_clip.video.pictures import DamagedVideoError, frames
-from fact_clip_batch import extract_all
+from fact_clip_batch import Inputs, extract_batch
 
 from ..films import described
 from ..refusals import refused
@@ -174,14 +174,13 @@ def test_several_videos_and_what_the_log_says(video, tmp_path, caplog):
     good, broken = video("a.mp4"), tmp_path / "b.mp4"
     broken.write_text("no video")
     with caplog.at_level("DEBUG", logger="fact_clip"):
-        first = extract_all([good, broken], GRID, tmp_path / "f")
-        second = extract_all([good], GRID, tmp_path / "f")
+        first, failed = extract_batch(GRID, Inputs([good, broken]), tmp_path / "f")
+        (second,) = extract_batch(GRID, Inputs([good]), tmp_path / "f")
         with pytest.raises(KeyboardInterrupt):
             extract(good, Stumbling(2), tmp_path, Settings(fps=10, batch=8))
         extract(good, GRID, tmp_path, Settings(fps=10, batch=8))
-    assert (first.written, first.current, second.written, second.current) == ([good], [], [], [good])
-    (error,) = first.failed
-    assert str(error.where) == str(broken)
+    assert [outcome.state for outcome in (first, failed, second)] == ["computed", "failed", "done"]
+    assert str(failed.error.where) == str(broken)
     assert {record.name for record in caplog.records} == {"fact_clip.video.extract", "fact_clip.batch"}
     said = [re.sub(r"\d+(\.\d)? s\b", "0.1 s", record.getMessage()) for record in caplog.records]
     assert said == [
@@ -199,4 +198,4 @@ def test_a_faulty_encoder_stops_all(video, tmp_path):
             raise InputError("frame encoder 'x'", "no weights")
 
     with refused("frame encoder 'x'"):
-        extract_all([video("a.mp4"), video("v.mkv")], Faulty(0), tmp_path)
+        list(extract_batch(Faulty(0), Inputs([video("a.mp4"), video("v.mkv")]), tmp_path))
