@@ -6,7 +6,6 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
@@ -32,69 +31,62 @@ def open_store(address: str) -> tuple[Any, str]:
     return store, str(path)
 
 
-@dataclass(frozen=True)
 class RemoteFile:
     """A file in another store, with those methods of a path that batches need.
 
-    Attributes:
+    Args:
         address: with its protocol.
     """
 
-    address: str
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._store, self._path = open_store(address)
 
     def __str__(self) -> str:
-        return self.address
+        return self._address
 
     def stat(self) -> SimpleNamespace:
         """Return the size and a number that changes with the content, named as by `os.stat`.
 
-        The time in seconds is 0: stores disagree about it.
-
-        OSError: there is no file.
+        The time in seconds is 0: stores disagree about it. OSError: there is no file.
         """
-        store, path = open_store(self.address)
-        size = store.info(path)["size"]
-        state = hashlib.blake2b(str(store.ukey(path)).encode(), digest_size=7).digest()
-        return SimpleNamespace(st_size=size, st_mtime=0.0, st_mtime_ns=int.from_bytes(state, "big"))
+        size = self._store.info(self._path)["size"]
+        state = str(self._store.ukey(self._path)).encode()
+        number = int.from_bytes(hashlib.blake2b(state, digest_size=7).digest(), "big")
+        return SimpleNamespace(st_size=size, st_mtime=0.0, st_mtime_ns=number)
 
     def is_file(self) -> bool:
         """Return whether the file is there."""
-        store, path = open_store(self.address)
-        return bool(store.isfile(path))
+        return bool(self._store.isfile(self._path))
 
     def open(self, mode: str = "rb") -> BinaryIO:
         """Open the file for reading at any position."""
-        store, path = open_store(self.address)
-        file: BinaryIO = store.open(path, mode)
+        file: BinaryIO = self._store.open(self._path, mode)
         return file
 
     def unlink(self, missing_ok: bool = False) -> None:
         """Delete the file."""
-        store, path = open_store(self.address)
-        if not missing_ok or store.isfile(path):
-            store.rm_file(path)
+        if not missing_ok or self.is_file():
+            self._store.rm_file(self._path)
 
     def put(self, source: Path) -> None:
         """Write the file as a whole, as a copy of a local one."""
-        store, path = open_store(self.address)
-        with library_errors(self.address, "cannot be written", OSError):
-            store.makedirs(path.rpartition("/")[0], exist_ok=True)
-            store.put_file(str(source), path)
+        with library_errors(self._address, "cannot be written", OSError):
+            self._store.makedirs(self._path.rpartition("/")[0], exist_ok=True)
+            self._store.put_file(str(source), self._path)
 
     @contextmanager
     def copied(self) -> Iterator[Path]:
         """Copy the file to a temporary folder, and the NAME.json beside features, too."""
-        name = PurePosixPath(self.address).name
-        store, path = open_store(self.address)
         with TemporaryDirectory(prefix="fact-clip-") as folder:
-            copy = Path(folder, name)
-            with library_errors(self.address, "cannot be read", OSError):
+            copy = Path(folder, PurePosixPath(self._address).name)
+            with library_errors(self._address, "cannot be read", OSError):
                 status = self.stat()
-                store.get_file(path, str(copy))
+                self._store.get_file(self._path, str(copy))
             if copy.suffix == ".npy":
-                sidecar = str(PurePosixPath(path).with_suffix(".json"))
-                if store.exists(sidecar):
-                    store.get_file(sidecar, str(copy.with_suffix(".json")))
+                sidecar = str(PurePosixPath(self._path).with_suffix(".json"))
+                if self._store.exists(sidecar):
+                    self._store.get_file(sidecar, str(copy.with_suffix(".json")))
             # The time stands for the state of the remote file, as in `stat`.
             os.utime(copy, ns=(status.st_mtime_ns, status.st_mtime_ns))
             yield copy

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import typer
+
 from fact_clip.cli.arguments import read_paths
-from fact_clip.cli.console import bars
+from fact_clip.cli.console import bars, note
 from fact_clip.cli.errors import with_options
 from fact_clip.cli.options import option
 from fact_clip.cli.signals import InterruptedCommandError
-from fact_clip.core import InputError, Progress
-from fact_clip.core.messages import MAX_LISTED
+from fact_clip.core import InputError
+from fact_clip.core.messages import MAX_LISTED, printable
 
 if TYPE_CHECKING:
     from fact_clip.core.distributed import Processes
-    from fact_clip_batch.engine import BatchOptions, Outcome
+    from fact_clip_batch.engine import BatchOptions, Outcome, Task
     from fact_clip_batch.inputs import Inputs
     from fact_clip_batch.stores import RemoteFile
 
@@ -103,24 +105,33 @@ def read_sources(inputs: Sequence[str]) -> list[str | list[str]]:
     return [read_paths() if path == "-" else path for path in inputs]
 
 
-def tally_of(
-    processes: Processes,
+def run_tasks(
+    tasks: Sequence[Task],
+    make_task: Callable[[], Task],
     inputs: Inputs,
-    outcomes: Callable[[Progress | None, Progress | None], Iterable[Outcome]],
-    title: str,
+    options: BatchOptions,
+    processes: Processes,
 ) -> Tally:
     """Go through a batch with progress bars, and count the outcomes of all processes.
 
     Args:
-        processes: of torchrun, which share the inputs.
+        tasks: of this process.
+        make_task: makes the task of an actor of Ray.
         inputs: of the batch. The error of a single one is raised.
-        outcomes: begins the batch: (progress, within) -> outcomes, see `run_batch`.
-        title: of the progress bar.
+        options: of this process.
+        processes: of torchrun, which share the inputs.
     """
+    from fact_clip_batch.engine import run_batch
+    from fact_clip_batch.ray_engine import on_ray
+
     tally = Tally()
     try:
-        with bars(title, "") as (overall, within):
-            for outcome in outcomes(overall, within):
+        with bars(f"{tasks[0].command}ing", "") as (overall, within):
+            if options.actors:
+                outcomes = on_ray(make_task, inputs, options)
+            else:
+                outcomes = run_batch(tasks, inputs, options, overall, within)
+            for outcome in outcomes:
                 tally.add(outcome)
     except KeyboardInterrupt:
         raise InterruptedCommandError("the same command goes on with what is left") from None
@@ -130,3 +141,10 @@ def tally_of(
     if processes.is_main and len(inputs) == 1 and total.errors:
         raise total.errors[0]
     return total
+
+
+def end(tally: Tally, lines: Sequence[str]) -> None:
+    """Print lines on stderr, and exit with 1 if an input failed."""
+    note(*map(printable, lines))
+    if tally.errors:
+        raise typer.Exit(1)

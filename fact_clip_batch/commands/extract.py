@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Literal
-
-import typer
+from typing import Annotated, Literal
 
 from fact_clip.cli.console import note
 from fact_clip.cli.options import Device, KeepGoing, argument, option
-from fact_clip.core import InputError, Progress
+from fact_clip.core import InputError
 from fact_clip.core.extras import require
-from fact_clip_batch.commands.batching import BatchChoice, read_sources, tally_of
-
-if TYPE_CHECKING:
-    from fact_clip_batch.engine import Outcome
+from fact_clip_batch.commands.batching import BatchChoice, end, read_sources, run_tasks
 
 
 def extract(
@@ -61,9 +55,8 @@ def extract(
     from fact_clip.core.distributed import Processes
     from fact_clip.encoders import Runtime, frame_encoder
     from fact_clip.video.extract import Settings
-    from fact_clip_batch.extraction import ExtractTask, SharedEncoder, extract_batch
+    from fact_clip_batch.extraction import ExtractTask, SharedEncoder
     from fact_clip_batch.inputs import Inputs
-    from fact_clip_batch.ray_engine import on_ray
 
     processes = Processes(device)
     options = how.options(decoders=decoders, device="cpu" if encoder == "grid" else device)
@@ -81,12 +74,8 @@ def extract(
     def make_task() -> ExtractTask:
         return ExtractTask(frame_encoder(encoder, runtime), out, settings, options)
 
-    def outcomes(overall: Progress | None, within: Progress | None) -> Iterable[Outcome]:
-        if options.actors:
-            return on_ray(make_task, inputs, options)
-        return extract_batch(model, inputs, out, settings, options, progress=overall, within=within)
-
-    tally = tally_of(processes, inputs, outcomes, "extracting")
+    tasks = [ExtractTask(model, out, settings, options) for _ in range(decoders)]
+    tally = run_tasks(tasks, make_task, inputs, options, processes)
     if not processes.is_main:
         return
     if model.waiting is not None:
@@ -96,6 +85,4 @@ def extract(
     if counts["set aside"]:
         line += f", {counts['set aside']} set aside"
     print(f"{counts['inputs']} videos: {line}; {out}")
-    note(*tally.lines(out))
-    if tally.errors:
-        raise typer.Exit(1)
+    end(tally, tally.lines(out))

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from fact_clip.cli.arguments import read_formats, read_names
-from fact_clip.cli.console import note
 from fact_clip.cli.model import ModelChoice
 from fact_clip.cli.options import argument, option
-from fact_clip.core import InputError, Progress
+from fact_clip.core import InputError
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.core.messages import join_names, printable
-from fact_clip_batch.commands.batching import BatchChoice, Tally, read_sources, tally_of
+from fact_clip_batch.commands.batching import BatchChoice, Tally, end, read_sources, run_tasks
 from fact_clip_batch.commands.output import Output
 
 if TYPE_CHECKING:
     from fact_clip.inference import ModelOptions, Segmenter
-    from fact_clip_batch.engine import BatchOptions, Outcome
+    from fact_clip_batch.engine import BatchOptions
 
 
 def _setting(field: str, name: str) -> Any:
@@ -185,9 +182,7 @@ def _segment_files(
     """Segment files, each process or actor its share, and print, draw and report the results."""
     from fact_clip.core.distributed import Processes
     from fact_clip_batch.commands.results import Results
-    from fact_clip_batch.engine import run_batch
     from fact_clip_batch.inputs import Inputs
-    from fact_clip_batch.ray_engine import on_ray
     from fact_clip_batch.segmentation import SEGMENT_SUFFIXES, SegmentSettings, SegmentTask
 
     formats = read_formats(output.formats or "csv,json")
@@ -209,13 +204,7 @@ def _segment_files(
         return SegmentTask(model, out, settings, own_part)
 
     task = make_task()
-
-    def outcomes(overall: Progress | None, within: Progress | None) -> Iterable[Outcome]:
-        if options.actors:
-            return on_ray(make_task, inputs, own_part)
-        return run_batch([task], inputs, own_part, overall, within)
-
-    tally = tally_of(processes, inputs, outcomes, "segmenting")
+    tally = run_tasks([task], make_task, inputs, own_part, processes)
     if not processes.is_main:
         return
     results = Results(task, inputs, options.shard)
@@ -251,6 +240,4 @@ def _report(tally: Tally, out: str | Path) -> None:
     lines += tally.lines(out)
     if tally.errors:
         lines.append(f"fact-clip: {counts['failed']} of {counts['inputs']} inputs failed")
-    note(*map(printable, lines))
-    if tally.errors:
-        raise typer.Exit(1)
+    end(tally, lines)
