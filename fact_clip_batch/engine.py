@@ -76,7 +76,7 @@ class BatchOptions:
         overwrite: compute all inputs again.
         batch_frames: frames of short feature files that are segmented in one pass; 0: one file.
         decoders: videos that `extract` decodes at the same time.
-        actors: of Ray, for `on_ray`; 0: the batch runs in this process.
+        actors: of Ray; the commands run a batch without any in this process.
         device: of the actors. Each one gets a GPU where the cluster has some; "cpu": none.
     """
 
@@ -238,7 +238,6 @@ class Task(ABC):
 def run_batch(
     tasks: Sequence[Task],
     inputs: Inputs,
-    options: BatchOptions,
     progress: Progress | None = None,
     within: Progress | None = None,
 ) -> Iterator[Outcome]:
@@ -247,18 +246,18 @@ def run_batch(
     Args:
         tasks: what is done with each input; several tasks run in a thread each.
         inputs: the inputs of all shards.
-        options: of the batch.
         progress: called with (inputs gone through, inputs of all shards, name).
         within: called with (rows done, rows in all, name) while a video is encoded.
 
     Yields:
         The outcomes, in the order of the inputs.
     """
-    total = -(-len(inputs) // options.shard.count)
+    shard = tasks[0].options.shard
+    total = -(-len(inputs) // shard.count)
 
     def paced() -> Iterator[Item]:
         pace = Pace()
-        items = (item for item in inputs if options.shard.has(item.id))
+        items = (item for item in inputs if shard.has(item.id))
         for number, item in enumerate(items):
             if progress is not None:
                 progress(number, max(total, number + 1), item.path.name)

@@ -51,7 +51,7 @@ def extract_batch(
     tasks = [
         ExtractTask(shared, out, settings or Settings(), options) for _ in range(options.decoders)
     ]
-    return run_batch(tasks, inputs, options, progress, within)
+    return run_batch(tasks, inputs, progress, within)
 
 
 class SharedEncoder:

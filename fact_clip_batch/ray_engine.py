@@ -3,11 +3,13 @@
 import os
 import pickle
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from fact_clip.core.extras import require
-from fact_clip_batch.engine import BatchOptions, Outcome, Task
+from fact_clip_batch.engine import Outcome, Task
 from fact_clip_batch.inputs import Inputs
 
 _ITEMS_AT_ONCE = 8  # inputs that an actor gets together
@@ -15,18 +17,15 @@ _BLOCKS_A_WORKER = 8
 _MAX_BLOCK = 64  # inputs of a block, which an actor gets as a whole
 
 
-def on_ray(
-    make_task: Callable[[], Task], inputs: Inputs, options: BatchOptions
-) -> Iterator[Outcome]:
+def on_ray(make_task: Callable[[], Task], inputs: Inputs) -> Iterator[Outcome]:
     """Run a batch on the cluster of RAY_ADDRESS, or on this machine where it is not set.
 
     Outputs and records are those of `run_batch`, so that either continues what the other began.
     Ray gives inputs to the actors that are free, and starts lost actors again.
 
     Args:
-        make_task: makes the task with these options in each actor. It is pickled.
+        make_task: makes the task in each actor. It is pickled.
         inputs: the inputs.
-        options: of the batch.
 
     Yields:
         The outcome of each input, in any order.
@@ -40,6 +39,8 @@ def on_ray(
     import ray.data
 
     task = make_task()  # wrong options are reported before Ray starts
+    options = task.options
+    n_actors = max(options.actors, 1)
     task.begin(inputs)
     task.describe()
     task.close()
@@ -53,19 +54,17 @@ def on_ray(
         rows = []
         for item in inputs:
             if options.shard.has(item.id):
-                if item.address is None:  # for other machines
-                    item = replace(item, path=item.path.absolute())
                 rows.append({"item": pickle.dumps(item)})
         if not rows:  # a shard may be empty
             return
-        n_blocks = max(options.actors * _BLOCKS_A_WORKER, len(rows) // _MAX_BLOCK)
+        n_blocks = max(n_actors * _BLOCKS_A_WORKER, len(rows) // _MAX_BLOCK)
         gpus = 0.0 if options.device == "cpu" else min(ray.cluster_resources().get("GPU", 0.0), 1.0)
         blocks = ray.data.from_items(rows, override_num_blocks=min(n_blocks, len(rows)))
         results = blocks.map_batches(
             _Actor,
-            fn_constructor_args=[make_task],
+            fn_constructor_args=[make_task, Path.cwd()],
             batch_size=_ITEMS_AT_ONCE,
-            concurrency=options.actors,
+            concurrency=n_actors,
             num_gpus=gpus,
             num_cpus=0 if gpus else 1,
         )
@@ -79,7 +78,9 @@ def on_ray(
 class _Actor:
     """Holds the task, and goes through the inputs that Ray hands it."""
 
-    def __init__(self, make_task: Callable[[], Task]) -> None:
+    def __init__(self, make_task: Callable[[], Task], folder: Path) -> None:
+        with suppress(OSError):  # a machine without the folder sees absolute paths alone
+            os.chdir(folder)
         self._task = make_task()
         self._task.begin(None)
 

@@ -88,9 +88,8 @@ def segment_batch(
     Raises:
         InputError: actions, settings or formats do not fit.
     """
-    options = options or BatchOptions()
-    task = SegmentTask(segmenter, out, settings or SegmentSettings(), options)
-    return run_batch([task], inputs, options, progress, within)
+    task = SegmentTask(segmenter, out, settings or SegmentSettings(), options or BatchOptions())
+    return run_batch([task], inputs, progress, within)
 
 
 class SegmentTask(Task):

@@ -109,7 +109,6 @@ def run_tasks(
     tasks: Sequence[Task],
     make_task: Callable[[], Task],
     inputs: Inputs,
-    options: BatchOptions,
     processes: Processes,
 ) -> Tally:
     """Go through a batch with progress bars, and count the outcomes of all processes.
@@ -118,7 +117,6 @@ def run_tasks(
         tasks: of this process.
         make_task: makes the task of an actor of Ray.
         inputs: of the batch. The error of a single one is raised.
-        options: of this process.
         processes: of torchrun, which share the inputs.
     """
     from fact_clip_batch.engine import run_batch
@@ -127,10 +125,10 @@ def run_tasks(
     tally = Tally()
     try:
         with bars(f"{tasks[0].command}ing", "") as (overall, within):
-            if options.actors:
-                outcomes = on_ray(make_task, inputs, options)
+            if tasks[0].options.actors:
+                outcomes = on_ray(make_task, inputs)
             else:
-                outcomes = run_batch(tasks, inputs, options, overall, within)
+                outcomes = run_batch(tasks, inputs, overall, within)
             for outcome in outcomes:
                 tally.add(outcome)
     except KeyboardInterrupt:

@@ -75,7 +75,7 @@ def extract(
         return ExtractTask(frame_encoder(encoder, runtime), out, settings, options)
 
     tasks = [ExtractTask(model, out, settings, options) for _ in range(decoders)]
-    tally = run_tasks(tasks, make_task, inputs, options, processes)
+    tally = run_tasks(tasks, make_task, inputs, processes)
     if not processes.is_main:
         return
     if model.waiting is not None:

@@ -204,7 +204,7 @@ def _segment_files(
         return SegmentTask(model, out, settings, own_part)
 
     task = make_task()
-    tally = run_tasks([task], make_task, inputs, own_part, processes)
+    tally = run_tasks([task], make_task, inputs, processes)
     if not processes.is_main:
         return
     results = Results(task, inputs, options.shard)

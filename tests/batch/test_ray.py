@@ -37,7 +37,7 @@ def cluster(s3):
 def extract_on_ray(inputs: Inputs, out: str) -> list[Outcome]:
     """The outcomes of two actors."""
     options = BatchOptions(limits=Limits(60, 2), actors=2, device="cpu")
-    return list(on_ray(lambda: ExtractTask(frame_encoder("grid"), out, Settings(), options), inputs, options))
+    return list(on_ray(lambda: ExtractTask(frame_encoder("grid"), out, Settings(), options), inputs))
 
 
 def workers() -> list[int]:
@@ -118,15 +118,16 @@ def test_an_actor_gets_a_gpu_of_the_cluster(cluster, library, tmp_path):
     def make_task():
         return Task(frame_encoder("grid"), tmp_path, Settings(), options)
 
-    list(on_ray(make_task, Inputs([root]), options))
+    list(on_ray(make_task, Inputs([root])))
     assert (tmp_path / "seen.txt").read_text() == "0"
 
 
-def test_segment_by_the_command(cluster, workbench, tiny_run, fact_clip_command, tmp_path):
+def test_segment_by_the_command(cluster, workbench, tiny_run, fact_clip_command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     names = ["person1_video1", "person1_video2"]
     inputs = [workbench / "features" / f"{name}.npy" for name in names]
     how = ("segment", "--run", tiny_run, *inputs, "--device", "cpu", "--format", "csv", "--out")
-    answer = fact_clip_command(*how, tmp_path / "ray", "--engine", "ray")
+    answer = fact_clip_command(*how, "ray", "--engine", "ray")
     assert answer.code == 0, answer.err
     assert answer.out.startswith("2 inputs: 2 segmented, 0 already there, 0 failed; ")
     assert fact_clip_command(*how, tmp_path / "local").code == 0
