@@ -161,7 +161,6 @@ class _Child:
                 self.end()
 
     def end(self) -> None:
-        """Kill the process."""
+        """Kill the process. Another thread may still read from the connection, which stays open."""
         self._process.kill()
         self._process.wait()
-        self._connection.close()
