@@ -25,7 +25,7 @@ from fact_clip.core.paths import file_name
 from fact_clip.core.version import __version__
 from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.formats import format_called
-from fact_clip.report.assets import FOLDER, TIMELINE, read_assets
+from fact_clip.report.summary import FOLDER, TIMELINE, read_assets
 from fact_clip_app import answers, requests, teach, views
 from fact_clip_app.budget import time_budget, transitions, write_tables
 from fact_clip_app.drafts import Draft

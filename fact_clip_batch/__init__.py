@@ -12,16 +12,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fact_clip_batch.engine import BatchOptions as BatchOptions
     from fact_clip_batch.engine import Outcome as Outcome
-    from fact_clip_batch.extraction import Extracted as Extracted
+    from fact_clip_batch.extraction import ExtractTask as ExtractTask
     from fact_clip_batch.extraction import SharedEncoder as SharedEncoder
-    from fact_clip_batch.extraction import extract_all as extract_all
     from fact_clip_batch.extraction import extract_batch as extract_batch
     from fact_clip_batch.inputs import Inputs as Inputs
     from fact_clip_batch.inputs import Item as Item
     from fact_clip_batch.inputs import Shard as Shard
-    from fact_clip_batch.inputs import read_manifest as read_manifest
     from fact_clip_batch.isolated import Limits as Limits
-    from fact_clip_batch.ray_engine import extract_on_ray as extract_on_ray
     from fact_clip_batch.ray_engine import on_ray as on_ray
     from fact_clip_batch.segmentation import SegmentSettings as SegmentSettings
     from fact_clip_batch.segmentation import segment_batch as segment_batch
@@ -32,7 +29,7 @@ if TYPE_CHECKING:
 _HOME_OF = {
     "BatchOptions": "engine",
     "BatchStatus": "tables",
-    "Extracted": "extraction",
+    "ExtractTask": "extraction",
     "Inputs": "inputs",
     "Item": "inputs",
     "Limits": "isolated",
@@ -41,12 +38,9 @@ _HOME_OF = {
     "Shard": "inputs",
     "SharedEncoder": "extraction",
     "batch_status": "tables",
-    "extract_all": "extraction",
     "extract_batch": "extraction",
-    "extract_on_ray": "ray_engine",
     "gather": "tables",
     "on_ray": "ray_engine",
-    "read_manifest": "inputs",
     "segment_batch": "segmentation",
 }
 __all__ = [*_HOME_OF]

@@ -1,15 +1,15 @@
-"""The child process of `IsolatedDecoder`: pickled requests on stdin, pickled messages on stdout.
+"""The child process of `IsolatedDecoder`, which receives requests and sends messages.
 
 The messages are None once it is ready, and for each request the `VideoInfo`, lists of `Frame` and
 None, or an error. It loads no torch.
 """
 
 import os
-import pickle
 import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from fact_clip.core import InputError
@@ -22,27 +22,23 @@ CHUNK_FRAMES = 32
 
 
 def main() -> None:
-    """Decode the videos that are asked for, until stdin ends."""
+    """Decode the videos that are asked for, until the connection ends."""
+    gigabytes, parent, descriptor = sys.argv[1:]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this
-    end_with_parent(int(sys.argv[2]))
-    _limit_memory(float(sys.argv[1]))
-    output = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what libraries print must not mix with the messages
-
-    def send(message: object) -> None:
-        output.write(pickle.dumps(message))
-        output.flush()
-
-    send(None)
+    end_with_parent(int(parent))
+    _limit_memory(float(gigabytes))
+    os.dup2(2, 1)  # what libraries print must not mix with the output of the parent
+    connection = Connection(int(descriptor))
+    connection.send(None)
     with suppress(EOFError):
         while True:
-            video, grid = pickle.load(sys.stdin.buffer)
+            video, grid = connection.recv()
             try:
-                _decode(video, grid, send)
+                _decode(video, grid, connection.send)
             except InputError as error:
-                send(error)
+                connection.send(error)
             except MemoryError:
-                send(MemoryError())
+                connection.send(MemoryError())
 
 
 def _limit_memory(gigabytes: float) -> None:

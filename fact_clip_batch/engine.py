@@ -1,5 +1,7 @@
 """The loop of a batch: what is done is skipped, and a failure costs one input."""
 
+from __future__ import annotations
+
 import logging
 import threading
 import time
@@ -14,11 +16,10 @@ from queue import SimpleQueue
 from fact_clip.core import InputError, Json, Progress, Segmentation
 from fact_clip.core.progress import Pace
 from fact_clip.video.extract import map_ahead
-from fact_clip_batch.failures import ATTEMPTS, FILE, Failures
 from fact_clip_batch.inputs import Inputs, Item, Shard
 from fact_clip_batch.isolated import IsolatedDecoder, Limits
-from fact_clip_batch.records import describe_batch
-from fact_clip_batch.stores import Mirror, is_remote
+from fact_clip_batch.records import ATTEMPTS, Failures, describe_batch
+from fact_clip_batch.stores import Folder, RemoteFile
 
 logger = logging.getLogger("fact_clip.batch")  # below the logger that programs set
 
@@ -44,7 +45,7 @@ class Outcome:
     name: str
     done: bool = False
     segmentation: Segmentation | None = None
-    written: tuple[Path, ...] = ()
+    written: tuple[Path | RemoteFile, ...] = ()
     error: InputError | None = None
     attempts: int = 0
     set_aside: bool = False
@@ -73,46 +74,50 @@ class BatchOptions:
         limits: of the decoding of each video.
         retry_failed: try inputs again that failed three times.
         overwrite: compute all inputs again.
-        store: the output folder, if it is in another store, as "s3://bucket/folder".
         batch_frames: frames of short feature files that are segmented in one pass; 0: one file.
         decoders: videos that `extract` decodes at the same time.
+        actors: of Ray; the commands run a batch without any in this process.
+        device: of the actors. Each one gets a GPU where the cluster has some; "cpu": none.
     """
 
     shard: Shard = field(default_factory=Shard)
     limits: Limits = field(default_factory=Limits)
     retry_failed: bool = False
     overwrite: bool = False
-    store: str | None = None
     batch_frames: int = 0
     decoders: int = 1
+    actors: int = 0
+    device: str = "auto"
+
+    def shared(self, rank: int, world: int) -> BatchOptions:
+        """Return the options of one of `world` processes that share the inputs."""
+        return replace(self, shard=self.shard.split(rank, world))
 
 
 class Task(ABC):
     """What a batch does with each input. The tasks of a batch may be in threads or actors.
 
     Args:
-        folder: of the outputs, unless they are in another store.
+        out: the folder of the outputs.
         request: what results depend on, apart from the input.
         options: of the batch.
 
     Attributes:
         command: "extract" or "segment".
-        suffixes: the endings of the files of a result.
+        folder: of the outputs.
         inputs: all inputs; None: another process describes the batch.
     """
 
     command: str
-    suffixes: Sequence[str]
-    inputs: Inputs | None = None
 
-    def __init__(self, folder: Path, request: Json, options: BatchOptions) -> None:
-        self.folder = folder
+    def __init__(self, out: str | Path, request: Json, options: BatchOptions) -> None:
+        self.folder = Folder(out)
         self.request = request
+        self.options = options
         self.decoder = IsolatedDecoder(options.limits)
-        self._options = options
+        self.inputs: Inputs | None = None
         self._is_described = False
         self._is_stopped = threading.Event()
-        self._mirror: Mirror | None = None
         self._failures: Failures | None = None
 
     def rows(self, item: Item) -> int | None:
@@ -136,16 +141,11 @@ class Task(ABC):
         return outcome
 
     def begin(self, inputs: Inputs | None) -> None:
-        """Open the folder of the outputs."""
+        """Read which inputs have failed."""
         self.inputs = inputs
-        failure_file = FILE
-        if is_remote(self._options.store):
-            self._mirror = Mirror(str(self._options.store))
-            self.folder = self._mirror.folder
-            failure_file = self._mirror.failure_file
         if inputs is None or len(inputs) > 1:
             # A single input is no batch: if it fails, nothing is written.
-            self._failures = Failures(self.folder, self.request, failure_file)
+            self._failures = Failures(self.folder, self.request)
 
     def describe(self) -> None:
         """Write what the batch is, once."""
@@ -155,7 +155,7 @@ class Task(ABC):
 
     def packed(self, items: Iterable[Item]) -> Iterator[list[Item]]:
         """Yield consecutive inputs that are computed together: at most `batch_frames` rows."""
-        most_rows = self._options.batch_frames
+        most_rows = self.options.batch_frames
         pack: list[Item] = []
         n_rows = 0
         for item in items:
@@ -183,9 +183,6 @@ class Task(ABC):
         Returns:
             Their outcomes in this order.
         """
-        if self._mirror is not None:
-            for item in items:
-                self._mirror.pull(item.id, self.suffixes)
         outcomes = {item.id: self._planned(item) for item in items}
         pending = [outcome for outcome in outcomes.values() if outcome.state == "computed"]
         for outcome in pending:
@@ -199,18 +196,16 @@ class Task(ABC):
             outcomes[outcome.item.id] = self._recorded(outcome, seconds)
         if any(outcome.error is None for outcome in outcomes.values()):
             self.describe()
-        if self._mirror is not None:
-            self._mirror.push()
         return list(outcomes.values())
 
     def _planned(self, item: Item) -> Outcome:
         """Return the outcome of an input that is done or set aside, or one to be computed."""
         outcome = Outcome(item, item.id)
-        if not self._options.overwrite:
+        if not self.options.overwrite:
             outcome = self.plan(item)
         if outcome.done:
             return self.complete(outcome)
-        if self._failures is None or self._options.retry_failed:
+        if self._failures is None or self.options.retry_failed:
             return outcome
         attempts = self._failures.attempts(item)
         if attempts < ATTEMPTS:
@@ -235,18 +230,14 @@ class Task(ABC):
             raise KeyboardInterrupt
 
     def close(self) -> None:
-        """End the decoder, and send what is left to the store."""
+        """End the decoder."""
         self._is_stopped.set()
-        if self._mirror is not None:
-            self._mirror.push()
-            self._mirror.close()
         self.decoder.close()
 
 
 def run_batch(
     tasks: Sequence[Task],
     inputs: Inputs,
-    options: BatchOptions,
     progress: Progress | None = None,
     within: Progress | None = None,
 ) -> Iterator[Outcome]:
@@ -255,18 +246,18 @@ def run_batch(
     Args:
         tasks: what is done with each input; several tasks run in a thread each.
         inputs: the inputs of all shards.
-        options: of the batch.
         progress: called with (inputs gone through, inputs of all shards, name).
         within: called with (rows done, rows in all, name) while a video is encoded.
 
     Yields:
         The outcomes, in the order of the inputs.
     """
-    total = -(-len(inputs) // options.shard.count)
+    shard = tasks[0].options.shard
+    total = -(-len(inputs) // shard.count)
 
     def paced() -> Iterator[Item]:
         pace = Pace()
-        items = (item for item in inputs if options.shard.has(item.id))
+        items = (item for item in inputs if shard.has(item.id))
         for number, item in enumerate(items):
             if progress is not None:
                 progress(number, max(total, number + 1), item.path.name)

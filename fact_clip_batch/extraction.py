@@ -3,28 +3,20 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fact_clip.core import Array, Image, InputError, Progress, Singles, Size
 from fact_clip.core.arguments import validated
 from fact_clip.encoders import FrameEncoder
-from fact_clip.video.extract import Settings, extract, is_current, origin_of
-from fact_clip.video.pictures import SUFFIXES
+from fact_clip.video.extract import Settings, check_ours, extract, is_current, origin_of
 from fact_clip_batch.engine import BatchOptions, Outcome, Task, run_batch
 from fact_clip_batch.inputs import Inputs, Item
 
 
-@dataclass(frozen=True)
-class Extracted:
-    """The results for a list of videos: extracted, skipped as current, or failed."""
-
-    written: list[Path] = field(default_factory=list)
-    current: list[Path] = field(default_factory=list)
-    failed: list[InputError] = field(default_factory=list)
-
-
+@validated("encoder")
 def extract_batch(
     encoder: FrameEncoder,
     inputs: Inputs,
@@ -54,52 +46,12 @@ def extract_batch(
     Raises:
         InputError: the encoder does not load.
     """
-    options = replace(options or BatchOptions(), store=str(out))
+    options = options or BatchOptions()
     shared = encoder if isinstance(encoder, SharedEncoder) else SharedEncoder(encoder)
     tasks = [
-        ExtractTask(shared, Path(out), settings or Settings(), options)
-        for _ in range(options.decoders)
+        ExtractTask(shared, out, settings or Settings(), options) for _ in range(options.decoders)
     ]
-    return run_batch(tasks, inputs, options, progress, within)
-
-
-@validated("encoder")
-def extract_all(
-    videos: Sequence[str | Path],
-    encoder: FrameEncoder,
-    out: str | Path,
-    settings: Settings | None = None,
-    *,
-    progress: Progress | None = None,
-    within: Progress | None = None,
-) -> Extracted:
-    """Extract the features of videos, and return all results; see `extract_batch`.
-
-    Args:
-        videos: the video files, folders, globs or manifests.
-        encoder: the frame encoder.
-        out: the folder of the feature files.
-        settings: of the extraction.
-        progress: called with (videos done, videos, name) before each video.
-        within: called with (rows done, rows expected, name) during a video.
-
-    Returns:
-        The result of each video.
-
-    Raises:
-        InputError: the encoder does not load, or two videos have one id.
-    """
-    extracted = Extracted()
-    inputs = Inputs(videos, SUFFIXES)
-    outcomes = extract_batch(encoder, inputs, out, settings, progress=progress, within=within)
-    for outcome in outcomes:
-        if outcome.error is not None:
-            extracted.failed.append(outcome.error)
-        elif outcome.done:
-            extracted.current.append(outcome.source)
-        elif not outcome.set_aside:
-            extracted.written.append(outcome.source)
-    return extracted
+    return run_batch(tasks, inputs, progress, within)
 
 
 class SharedEncoder:
@@ -153,19 +105,18 @@ class ExtractTask(Task):
 
     Args:
         encoder: the frame encoder.
-        folder: the folder of the feature files.
+        out: the folder of the feature files.
         settings: of the extraction.
         options: of the batch.
     """
 
     command = "extract"
-    suffixes = (".npy", ".json")
 
     def __init__(
-        self, encoder: FrameEncoder, folder: Path, settings: Settings, options: BatchOptions
+        self, encoder: FrameEncoder, out: str | Path, settings: Settings, options: BatchOptions
     ) -> None:
         request = {"keep_going": settings.keep_going, **origin_of(encoder, settings)}
-        super().__init__(folder, request, options)
+        super().__init__(out, request, options)
         self._encoder = encoder
         self._settings = settings
 
@@ -176,19 +127,25 @@ class ExtractTask(Task):
     def plan(self, item: Item) -> Outcome:
         """Return whether the features of a video are current."""
         settings = replace(self._settings, span=item.span)
-        done = is_current(self.folder, item.id, self._encoder, settings, item.source)
+        done = False
+        with suppress(InputError):  # a path that leads elsewhere, which `compute` reports
+            target, sidecar = map(self.folder.file, _names(item))
+            done = is_current(target, sidecar, self._encoder, settings, item.source)
         return Outcome(item, item.id, done)
 
     def compute(self, outcomes: Sequence[Outcome], within: Progress | None) -> Iterator[Outcome]:
         """Extract the features of videos."""
         for outcome in outcomes:
             item = outcome.item
+            names = _names(item)
             try:
-                with item.opened() as video:
-                    path = extract(
+                if self.folder.is_remote:  # `extract` looks at local files
+                    check_ours(*map(self.folder.file, names))
+                with item.opened() as video, self.folder.staged(*names) as folder:
+                    extract(
                         video,
                         self._encoder,
-                        self.folder,
+                        folder,
                         replace(self._settings, span=item.span),
                         progress=within,
                         name=item.id,
@@ -198,4 +155,9 @@ class ExtractTask(Task):
             except InputError as error:
                 yield replace(outcome, error=error)
             else:
-                yield replace(outcome, written=(path,))
+                yield replace(outcome, written=(self.folder.file(names[0]),))
+
+
+def _names(item: Item) -> tuple[str, str]:
+    """Return the names of the feature file of a video and, written last, of its description."""
+    return f"{item.id}.npy", f"{item.id}.json"

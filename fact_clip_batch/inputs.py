@@ -19,8 +19,8 @@ from fact_clip.core import FileLocation, InputError, Json, library_errors
 from fact_clip.core.extras import require
 from fact_clip.core.io import check_file, parse_json
 from fact_clip.core.paths import file_name
-from fact_clip.video.pictures import Span
-from fact_clip_batch.stores import RemoteFile, is_remote, list_remote
+from fact_clip.video.pictures import SUFFIXES, Span
+from fact_clip_batch.stores import RemoteFile, is_remote, list_remote, visible_files
 
 MANIFESTS = (".csv", ".jsonl", ".parquet")
 """Endings of manifests."""
@@ -113,7 +113,9 @@ class Inputs:
     """
 
     def __init__(
-        self, sources: Sequence[str | Path | Sequence[str | Path]], suffixes: Sequence[str]
+        self,
+        sources: Sequence[str | Path | Sequence[str | Path]],
+        suffixes: Sequence[str] = SUFFIXES,
     ) -> None:
         self._sources = sources
         self._suffixes = tuple(suffixes)
@@ -142,47 +144,49 @@ class Inputs:
     def __iter__(self) -> Iterator[Item]:
         for source in self._sources:
             if isinstance(source, str) and is_remote(source):
-                for name, address in list_remote(source, self._suffixes):
-                    path = Path(name)
-                    yield Item(item_id(path, Path()), Path(path.name), address=address)
+                yield from self._remote_items(source)
             elif isinstance(source, str | Path):
                 yield from self._items(Path(source))
             else:
                 yield from _list_items(source)
 
+    def _remote_items(self, address: str) -> Iterator[Item]:
+        """Yield the inputs of a file, folder or glob in another store."""
+        items = []
+        for name, file in list_remote(address):
+            path = Path(name)
+            items.append(Item(item_id(path, Path()), Path(path.name), address=file))
+        yield from self._fitting(address, items)
+
     def _items(self, path: Path) -> Iterator[Item]:
         """Yield the inputs of one source."""
         if path.is_dir():
-            yield from self._files(path, visible_files(path), path)
+            yield from self._fitting(path, _items_below(path, visible_files(path)))
         elif path.suffix.lower() in MANIFESTS:
             yield from read_manifest(path)
         elif glob.has_magic(str(path)) and not path.exists():
             names = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207
             files = filter(Path.is_file, map(Path, names))
             fixed = takewhile(lambda part: not glob.has_magic(part), path.parts)
-            yield from self._files(path, files, Path(*fixed))
+            yield from self._fitting(path, _items_below(Path(*fixed), files))
         else:
             yield Item(item_id(path, path.parent), path)
 
-    def _files(self, source: Path, paths: Iterable[Path], root: Path) -> Iterator[Item]:
-        """Yield the files with one of the endings, of a folder or a glob."""
-        n_files = 0
-        for path in paths:
-            if path.name.lower().endswith(self._suffixes):
-                n_files += 1
-                yield Item(item_id(path, root), path)
-        if not n_files:
+    def _fitting(self, source: str | Path, items: Iterable[Item]) -> Iterator[Item]:
+        """Yield the items with one of the endings, of a folder or a glob, or the source itself."""
+        is_empty = True
+        for item in items:
+            if item.address == source or item.path.name.lower().endswith(self._suffixes):
+                is_empty = False
+                yield item
+        if is_empty:
             fix = f"name files that end in {', '.join(self._suffixes)}"
             raise InputError(source, "no videos here", fix)
 
 
-def visible_files(root: Path) -> Iterator[Path]:
-    """Yield the files below a folder, without those that are hidden or being written."""
-    for folder, names, files in os.walk(root):
-        names[:] = sorted(name for name in names if name[0] != ".")
-        for name in sorted(files):
-            if name[0] != ".":
-                yield Path(folder, name)
+def _items_below(root: Path, paths: Iterable[Path]) -> Iterator[Item]:
+    for path in paths:
+        yield Item(item_id(path, root), path)
 
 
 def item_id(path: Path, root: Path) -> str:

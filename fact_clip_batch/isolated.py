@@ -1,16 +1,15 @@
 """Decoding in a child process, so that a crash, a hang or a flood of memory costs one video."""
 
 import os
-import pickle
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing import Pipe
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any, cast
 
 from fact_clip.core import InputError
 from fact_clip.core.arguments import number_of
@@ -106,15 +105,16 @@ class _Child:
         self._limits = limits
         self._video = Path("decoder")
         self._seconds_left = _START_SECONDS
-        command = [sys.executable, "-m", "fact_clip_batch.child", str(limits.gigabytes)]
-        self._process = subprocess.Popen(
-            [*command, str(os.getpid())],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, **_ENVIRONMENT},
-        )
-        self._requests = cast(IO[bytes], self._process.stdin)
-        self._messages = cast(IO[bytes], self._process.stdout)
+        self._connection, other_end = Pipe()
+        with other_end:
+            descriptor = other_end.fileno()
+            arguments = map(str, (limits.gigabytes, os.getpid(), descriptor))
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "fact_clip_batch.child", *arguments],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[descriptor],
+                env={**os.environ, **_ENVIRONMENT},
+            )
         self._receive()
 
     def open(self, video: Path, grid: Grid) -> VideoInfo:
@@ -123,29 +123,24 @@ class _Child:
         self._video = video
         self._seconds_left = self._limits.seconds
         with suppress(OSError):  # _receive reports how the child ended
-            self._requests.write(pickle.dumps((video, grid)))
-            self._requests.flush()
+            self._connection.send((video, grid))
         return cast(VideoInfo, self._receive())
 
     def _receive(self) -> Any:
         """Return the next message, or raise one that is an error."""
         began = time.monotonic()
-        timer = threading.Timer(self._seconds_left, self._process.kill)
-        timer.start()
+        if not self._connection.poll(self._seconds_left):
+            self.end()
+            problem = f"not decoded in {self._limits.seconds:g} s"
+            raise DecodingTimeoutError(self._video, problem, "set a longer timeout=")
         try:
-            message = pickle.load(self._messages)
-        except (EOFError, ValueError, pickle.UnpicklingError):  # it is no longer there
-            message = EOFError()
-        finally:
-            timer.cancel()
-            self._seconds_left -= time.monotonic() - began
-        if isinstance(message, EOFError):
+            message = self._connection.recv()
+        except (EOFError, OSError):  # it is no longer there
             code = self._process.wait()
             self.end()
-            if self._seconds_left <= 0:
-                problem = f"not decoded in {self._limits.seconds:g} s"
-                raise DecodingTimeoutError(self._video, problem, "set a longer timeout=")
-            raise CrashedDecoderError(self._video, f"the decoder crashed (exit code {code})")
+            problem = f"the decoder crashed (exit code {code})"
+            raise CrashedDecoderError(self._video, problem) from None
+        self._seconds_left = max(self._seconds_left - (time.monotonic() - began), 0)
         if isinstance(message, MemoryError):
             self.end()
             problem = f"decoding takes more than {self._limits.gigabytes:g} GB of memory"
@@ -166,9 +161,6 @@ class _Child:
                 self.end()
 
     def end(self) -> None:
-        """Kill the process."""
+        """Kill the process. Another thread may still read from the connection, which stays open."""
         self._process.kill()
         self._process.wait()
-        for stream in (self._requests, self._messages):
-            with suppress(OSError):  # a request that was not read
-                stream.close()

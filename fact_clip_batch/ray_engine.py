@@ -3,80 +3,29 @@
 import os
 import pickle
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fact_clip.core.extras import require
-from fact_clip.encoders import Runtime, frame_encoder
-from fact_clip.encoders.image import GridEncoder
-from fact_clip.video.extract import Settings
-from fact_clip_batch.engine import BatchOptions, Outcome, Task
-from fact_clip_batch.extraction import ExtractTask
+from fact_clip_batch.engine import Outcome, Task
 from fact_clip_batch.inputs import Inputs
 
 _ITEMS_AT_ONCE = 8  # inputs that an actor gets together
 _BLOCKS_A_WORKER = 8
 _MAX_BLOCK = 64  # inputs of a block, which an actor gets as a whole
 
-MakeTask = Callable[[BatchOptions], Task]
-"""Makes the task of a batch, in each actor. It is pickled."""
 
-
-def extract_on_ray(
-    encoder: str,
-    inputs: Inputs,
-    out: str,
-    settings: Settings | None = None,
-    options: BatchOptions | None = None,
-    *,
-    workers: int = 1,
-    runtime: Runtime | None = None,
-) -> Iterator[Outcome]:
-    """Extract features on Ray; see `extract_batch` and `on_ray`.
-
-    Args:
-        encoder: the name of the frame encoder.
-        inputs: videos, with their ids.
-        out: the folder of the feature files, which all machines of the cluster see.
-        settings: of the extraction.
-        options: of the batch.
-        workers: number of actors.
-        runtime: how the encoder runs.
-
-    Yields:
-        The outcome of each input.
-    """
-    runtime = runtime or Runtime()
-
-    def make_task(options: BatchOptions) -> Task:
-        model = frame_encoder(encoder, runtime)
-        return ExtractTask(model, Path(out), settings or Settings(), options)
-
-    options = replace(options or BatchOptions(), store=out)
-    device = "cpu" if encoder == GridEncoder.name else runtime.device
-    return on_ray(make_task, inputs, options, workers=workers, device=device)
-
-
-def on_ray(
-    make_task: MakeTask,
-    inputs: Inputs,
-    options: BatchOptions,
-    *,
-    workers: int = 1,
-    device: str = "auto",
-) -> Iterator[Outcome]:
+def on_ray(make_task: Callable[[], Task], inputs: Inputs) -> Iterator[Outcome]:
     """Run a batch on the cluster of RAY_ADDRESS, or on this machine where it is not set.
 
     Outputs and records are those of `run_batch`, so that either continues what the other began.
     Ray gives inputs to the actors that are free, and starts lost actors again.
 
     Args:
-        make_task: makes the task in each actor.
+        make_task: makes the task in each actor. It is pickled.
         inputs: the inputs.
-        options: of the batch.
-        workers: number of actors.
-        device: of the actors. Each one gets a GPU where the cluster has some; cpu: none.
 
     Yields:
         The outcome of each input, in any order.
@@ -89,7 +38,9 @@ def on_ray(
     import ray
     import ray.data
 
-    task = make_task(options)  # wrong options are reported before Ray starts
+    task = make_task()  # wrong options are reported before Ray starts
+    options = task.options
+    n_actors = max(options.actors, 1)
     task.begin(inputs)
     task.describe()
     task.close()
@@ -103,19 +54,17 @@ def on_ray(
         rows = []
         for item in inputs:
             if options.shard.has(item.id):
-                if item.address is None:  # for other machines
-                    item = replace(item, path=item.path.absolute())
                 rows.append({"item": pickle.dumps(item)})
         if not rows:  # a shard may be empty
             return
-        n_blocks = max(workers * _BLOCKS_A_WORKER, len(rows) // _MAX_BLOCK)
-        gpus = 0.0 if device == "cpu" else min(ray.cluster_resources().get("GPU", 0.0), 1.0)
+        n_blocks = max(n_actors * _BLOCKS_A_WORKER, len(rows) // _MAX_BLOCK)
+        gpus = 0.0 if options.device == "cpu" else min(ray.cluster_resources().get("GPU", 0.0), 1.0)
         blocks = ray.data.from_items(rows, override_num_blocks=min(n_blocks, len(rows)))
         results = blocks.map_batches(
             _Actor,
-            fn_constructor_args=[make_task, options],
+            fn_constructor_args=[make_task, Path.cwd()],
             batch_size=_ITEMS_AT_ONCE,
-            concurrency=workers,
+            concurrency=n_actors,
             num_gpus=gpus,
             num_cpus=0 if gpus else 1,
         )
@@ -129,8 +78,10 @@ def on_ray(
 class _Actor:
     """Holds the task, and goes through the inputs that Ray hands it."""
 
-    def __init__(self, make_task: MakeTask, options: BatchOptions) -> None:
-        self._task = make_task(options)
+    def __init__(self, make_task: Callable[[], Task], folder: Path) -> None:
+        with suppress(OSError):  # a machine without the folder sees absolute paths alone
+            os.chdir(folder)
+        self._task = make_task()
         self._task.begin(None)
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[bytes]]:

@@ -1,23 +1,36 @@
-"""What a folder of results says: of the batch in `.batch`, of each result in its record.
+"""What a folder of results says: the batch, the record of each result, and the failures.
 
-Records are JSON files whose first line says what a result is.
+`.batch` describes the batch. Records are JSON files whose first line says what a result is.
+`failures.jsonl` has a line for each failed attempt; in another store, where nothing can be
+appended, each process has a file of its own.
 """
 
+import hashlib
+import json
+import secrets
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import count, islice
+from operator import attrgetter
 from pathlib import Path
 
-from fact_clip.core import InputError, Json
-from fact_clip.core.io import check_file, parse_json, read_value, write_value
+from fact_clip.core import InputError, Json, library_errors
+from fact_clip.core.identity import File
+from fact_clip.core.io import parse_json, parse_value, write_value
+from fact_clip.core.paths import write_lines
 from fact_clip.core.version import __version__
+from fact_clip_batch.inputs import Item
+from fact_clip_batch.stores import Folder
 
 DESCRIPTION = ".batch"
-"""The file that says what the last batch of a folder is."""
-
 RECORDS = ".results"
 """Folder with the records of segmentations, inside the output folder."""
+
+ATTEMPTS = 3
+"""Attempts after which an input is set aside."""
 
 
 def result_names(stem: str) -> Iterator[str]:
@@ -27,15 +40,15 @@ def result_names(stem: str) -> Iterator[str]:
         yield f"{stem}-{number}"
 
 
-def read_record(path: Path, line: int = 0) -> Json:
+def read_record(file: File, line: int = 0) -> Json:
     """Return a line of a record, or {} if it is missing or damaged."""
     with suppress(OSError, ValueError):  # an InputError is a ValueError
-        check_file(path, "a record")
-        with path.open(encoding="utf-8") as file:
-            for content in islice(file, line, line + 1):
-                values = parse_json(content, path, "a record")
-                if isinstance(values, dict):
-                    return values
+        if file.is_file():
+            with file.open("rb") as lines:
+                for content in islice(lines, line, line + 1):
+                    values = parse_json(content.decode(), str(file), "a record")
+                    if isinstance(values, dict):
+                        return values
     return {}
 
 
@@ -56,18 +69,147 @@ class Batch:
     version: str
 
 
-def describe_batch(folder: Path, command: str, n_inputs: int, request: Json) -> None:
+def describe_batch(folder: Folder, command: str, n_inputs: int, request: Json) -> None:
     """Write what a batch is, unless the file says so already."""
     batch = Batch(command, n_inputs, request, __version__)
     with suppress(InputError):
         if read_batch(folder) == batch:
             return
-    write_value(folder / DESCRIPTION, asdict(batch))
+    with folder.staged(DESCRIPTION) as local:
+        write_value(local / DESCRIPTION, batch)
 
 
-def read_batch(folder: Path) -> Batch:
+def read_batch(folder: Folder) -> Batch:
     """Read what the last batch of a folder is. Raise an InputError if there is none."""
     fix = "name the --out of extract or segment"
-    if not (folder / DESCRIPTION).is_file():
-        raise InputError(folder, "no batch in this folder", fix)
-    return read_value(Batch, folder / DESCRIPTION, fix)
+    file = folder.file(DESCRIPTION)
+    if not file.is_file():
+        raise InputError(str(folder), "no batch in this folder", fix)
+    damaged = library_errors(str(file), "cannot be read", OSError, ValueError, fix=fix)
+    with damaged, file.open("rb") as content:
+        return parse_value(Batch, content.read().decode(), Path(str(file)), fix)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One failed attempt.
+
+    Attributes:
+        id: of the input.
+        kind: crash, timeout, memory, damaged or input.
+        message: of the error.
+        attempts: so far, this one included.
+        seconds: that it took.
+        host: the name of the machine.
+        at: seconds since 1970 at which it failed.
+        input: size and time of the input, so that a changed input is tried again.
+        request: a hash of the weights and settings, with which others are tried again.
+    """
+
+    id: str
+    kind: str
+    message: str
+    attempts: int
+    seconds: float
+    host: str
+    at: float = 0.0
+    input: list[int] | None = None
+    request: str = ""
+
+
+class Failures:
+    """The last failure of each input.
+
+    Args:
+        folder: the folder of the outputs.
+        request: what results depend on, apart from the input.
+    """
+
+    def __init__(self, folder: Folder, request: Json) -> None:
+        self._folder = folder
+        self._request = _digest_of(request)
+        self._last = last_failures(folder, request)
+        self._own_name = f"failures-{secrets.token_hex(6)}.jsonl"  # in another store
+        self._own_lines: list[str] = []
+
+    def attempts(self, item: Item) -> int:
+        """Return the failed attempts at an input since it has changed."""
+        failure = self._last.get(item.id)
+        if failure is not None and failure.input == _stamp(item.source):
+            return failure.attempts
+        return 0
+
+    def add(self, item: Item, error: InputError, seconds: float) -> int:
+        """Append a failure.
+
+        Args:
+            item: the input.
+            error: the reason.
+            seconds: that the attempt took.
+
+        Returns:
+            The failed attempts so far.
+        """
+        failure = Failure(
+            id=item.id,
+            kind=getattr(error, "kind", "input"),
+            message=str(error),
+            attempts=self.attempts(item) + 1,
+            seconds=round(seconds, 3),
+            host=socket.gethostname(),
+            at=round(time.time(), 3),
+            input=_stamp(item.source),
+            request=self._request,
+        )
+        self._last[item.id] = failure
+        self._append(json.dumps(asdict(failure)))
+        return failure.attempts
+
+    def _append(self, line: str) -> None:
+        if self._folder.is_remote:
+            self._own_lines.append(line)
+            with self._folder.staged(self._own_name) as local:
+                write_lines(local / self._own_name, self._own_lines)
+            return
+        path = Path(str(self._folder), "failures.jsonl")
+        with library_errors(path, "cannot be written", OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # One write in append mode, so that lines of several processes do not mix.
+            with path.open("ab", buffering=0) as file:
+                file.write(f"{line}\n".encode())
+
+
+def _digest_of(request: Json) -> str:
+    """Return a short hash of what results depend on."""
+    content = json.dumps(request, sort_keys=True).encode()
+    return hashlib.blake2b(content, digest_size=6).hexdigest()
+
+
+def last_failures(folder: Folder, request: Json) -> dict[str, Failure]:
+    """Return the last failure of each input with this request, by its id."""
+    digest = _digest_of(request)
+    failures = sorted(read_failures(folder), key=attrgetter("at"))
+    return {failure.id: failure for failure in failures if failure.request == digest}
+
+
+def read_failures(folder: Folder) -> Iterator[Failure]:
+    """Yield the failures of a batch, of each file in the order of their attempts.
+
+    Args:
+        folder: the folder of the outputs.
+
+    Yields:
+        The failures. A line that was cut off by a crash is left out.
+    """
+    for name in folder.matching("failures*.jsonl"):
+        with folder.file(name).open("rb") as file:
+            for line in file:
+                with suppress(ValueError, TypeError):
+                    yield Failure(**json.loads(line))
+
+
+def _stamp(file: File) -> list[int] | None:
+    with suppress(OSError):
+        status = file.stat()
+        return [status.st_size, status.st_mtime_ns]
+    return None

@@ -30,6 +30,7 @@ from fact_clip.video.pictures import SUFFIXES, Span
 from fact_clip_batch.engine import BatchOptions, Outcome, Task, run_batch
 from fact_clip_batch.inputs import Inputs, Item
 from fact_clip_batch.records import RECORDS, read_record, result_names
+from fact_clip_batch.stores import RemoteFile
 
 SEGMENT_SUFFIXES = (FEATURES, *SUFFIXES)
 """Endings of the files of a folder that are segmented."""
@@ -87,9 +88,8 @@ def segment_batch(
     Raises:
         InputError: actions, settings or formats do not fit.
     """
-    options = replace(options or BatchOptions(), store=str(out))
-    task = SegmentTask(segmenter, Path(out), settings or SegmentSettings(), options)
-    return run_batch([task], inputs, options, progress, within)
+    task = SegmentTask(segmenter, out, settings or SegmentSettings(), options or BatchOptions())
+    return run_batch([task], inputs, progress, within)
 
 
 class SegmentTask(Task):
@@ -102,7 +102,7 @@ class SegmentTask(Task):
 
     Args:
         segmenter: the model.
-        folder: the folder of the results.
+        out: the folder of the results.
         settings: what is computed and written.
         options: of the batch.
     """
@@ -112,7 +112,7 @@ class SegmentTask(Task):
     def __init__(
         self,
         segmenter: Segmenter,
-        folder: Path,
+        out: str | Path,
         settings: SegmentSettings,
         options: BatchOptions,
     ) -> None:
@@ -124,25 +124,24 @@ class SegmentTask(Task):
             "media": settings.media,
             "with_background": settings.with_background,
         }
-        super().__init__(folder, json.loads(json.dumps(request)), options)  # as it is read
-        self._segmenter = segmenter
+        super().__init__(out, json.loads(json.dumps(request)), options)  # as it is read
+        self.segmenter = segmenter
         self._settings = settings
-        self._batch_frames = options.batch_frames
-        self.suffixes = [format_called(name, "formats").ending for name in settings.formats]
+        self._suffixes = [format_called(name, "formats").ending for name in settings.formats]
 
     def rows(self, item: Item) -> int | None:
         """Return the rows of a feature file, or None for other inputs."""
         if item.path.suffix.lower() != FEATURES or item.address is not None:
             return None
         with suppress(OSError, ValueError):
-            return int(np.load(item.path, mmap_mode="r").size // self._segmenter.scorer.width)
+            return int(np.load(item.path, mmap_mode="r").size // self.segmenter.scorer.width)
         return None
 
     def load(self, item: Item) -> None:
         """Load the encoder, if the input is a video. Its faults are no fault of the input."""
         is_there = item.address is not None or item.path.is_file()
         if is_there:
-            self._segmenter.sources.load_encoder(item.path)
+            self.segmenter.sources.load_encoder(item.path)
 
     def plan(self, item: Item) -> Outcome:
         """Return the name of the result: the id of the input unless another result is so named."""
@@ -156,10 +155,10 @@ class SegmentTask(Task):
 
     def _is_done(self, name: str, item: Item) -> bool | None:
         """Return whether the result is computed, or None if the name belongs to another result."""
-        record = read_record(self._record_path(name))
+        record = read_record(self._record(name))
         suffixes = record.get("suffixes", [])
-        for suffix in self.suffixes:
-            if suffix not in suffixes and self._path(name, suffix).exists():
+        for suffix in self._suffixes:
+            if suffix not in suffixes and self.folder.file(f"{name}{suffix}").is_file():
                 return None
         if "request" not in record:
             return False
@@ -180,21 +179,18 @@ class SegmentTask(Task):
         segmentation = self.read(name)
         with TemporaryDirectory(prefix="fact-clip-") as folder:
             for suffix in suffixes:
-                path = self._path(name, suffix)
-                anew = Path(folder, f"result{suffix}")
+                again = Path(folder, f"result{suffix}")
                 # a missing file is not edited, and a format that cannot hold the result has none
                 with suppress(InputError, FileNotFoundError):
-                    content = path.read_bytes()
-                    self._save(segmentation, anew, suffix)
-                    if anew.read_bytes() != content:
+                    with self.folder.file(f"{name}{suffix}").open("rb") as file:
+                        content = file.read()
+                    self._save(segmentation, again, suffix)
+                    if again.read_bytes() != content:
                         return True
         return False
 
-    def _path(self, name: str, suffix: str) -> Path:
-        return output_path(self.folder, name, suffix)
-
-    def _record_path(self, name: str) -> Path:
-        return output_path(self.folder / RECORDS, name, ".json")
+    def _record(self, name: str) -> Path | RemoteFile:
+        return self.folder.file(f"{RECORDS}/{name}.json")
 
     def read(self, name: str) -> Segmentation:
         """Return the segmentation of a record.
@@ -205,8 +201,8 @@ class SegmentTask(Task):
         Returns:
             The segmentation. A damaged record raises an InputError.
         """
-        path = self._record_path(name)
-        return from_dict(path, read_record(path, 1))
+        record = self._record(name)
+        return from_dict(Path(str(record)), read_record(record, 1))
 
     def compute(self, outcomes: Sequence[Outcome], within: Progress | None) -> Iterator[Outcome]:
         """Segment inputs, and write their records and files."""
@@ -226,24 +222,24 @@ class SegmentTask(Task):
 
     def _segment_together(self, paths: Sequence[Path]) -> list[Segmentation]:
         """Segment short feature files in one pass of the model."""
-        scorer = self._segmenter.scorer
-        candidates = self._segmenter.choose(self._settings.actions, self._settings.decode)
+        scorer = self.segmenter.scorer
+        candidates = self.segmenter.choose(self._settings.actions, self._settings.decode)
         decoder = SegmentDecoder(scorer, candidates, self._settings.decode)
-        reads = [self._segmenter.sources.read(path) for path in paths]
+        reads = [self.segmenter.sources.read(path) for path in paths]
         scores = scorer.score_together(
             [scorer.checked(read.features, read.where) for read in reads],
             candidates,
             [read.clock for read in reads],
             rivals=self._settings.decode.reject is not None,
-            batch_frames=self._batch_frames,
+            batch_frames=self.options.batch_frames,
         )
         return [decoder.segmentation(video_scores) for video_scores in scores]
 
     def _segment(self, item: Item, within: Progress | None) -> Segmentation:
-        self._segmenter.sources.decoder = self.decoder
+        self.segmenter.sources.decoder = self.decoder
         try:
             with item.opened() as path:
-                return self._segmenter.segment(
+                return self.segmenter.segment(
                     path,
                     self._settings.actions,
                     settings=self._settings.decode,
@@ -251,7 +247,7 @@ class SegmentTask(Task):
                     span=item.span,
                 )
         finally:
-            self._segmenter.sources.decoder = None
+            self.segmenter.sources.decoder = None
 
     def _write(self, outcome: Outcome, identity: Json, segmentation: Segmentation) -> Outcome:
         """Write the record and the files of a result."""
@@ -263,20 +259,21 @@ class SegmentTask(Task):
             address = Path(segmentation.media or item.path).name
             segmentation = replace(segmentation, media=media.replace("{name}", address))
         # An interruption must not leave files of another result beside this record.
-        for suffix in self.suffixes:
-            self._path(outcome.name, suffix).unlink(missing_ok=True)
+        for suffix in self._suffixes:
+            self.folder.file(f"{outcome.name}{suffix}").unlink(missing_ok=True)
         outcome = replace(outcome, segmentation=segmentation)
-        return self._write_files(outcome, identity, segmentation, self.suffixes)
+        return self._write_files(outcome, identity, segmentation, self._suffixes)
 
     def complete(self, outcome: Outcome) -> Outcome:
         """Write the files of a done result that are missing."""
-        if all(self._path(outcome.name, suffix).exists() for suffix in self.suffixes):
+        names = [f"{outcome.name}{suffix}" for suffix in self._suffixes]
+        if all(self.folder.file(name).is_file() for name in names):
             return outcome
         try:
-            record = read_record(self._record_path(outcome.name))
+            record = read_record(self._record(outcome.name))
             segmentation = self.read(outcome.name)
             identity = record["request"]["input"]
-            suffixes = {*self.suffixes, *record["suffixes"]}
+            suffixes = {*self._suffixes, *record["suffixes"]}
             return self._write_files(outcome, identity, segmentation, suffixes)
         except InputError as error:
             return replace(outcome, error=error)
@@ -299,17 +296,21 @@ class SegmentTask(Task):
             "rows": segmentation.n_frames,
             "version": __version__,
         }
-        lines = map(json.dumps, (record, as_dict(segmentation)))
-        write_lines(self._record_path(outcome.name), lines)
+        record_name = f"{RECORDS}/{outcome.name}.json"
+        with self.folder.staged(record_name) as folder:
+            lines = map(json.dumps, (record, as_dict(segmentation)))
+            write_lines(output_path(folder, record_name, ""), lines)
         written = []
         first_error = None
-        for suffix in self.suffixes:
-            path = self._path(outcome.name, suffix)
-            if path.exists():
+        for suffix in self._suffixes:
+            name = f"{outcome.name}{suffix}"
+            file = self.folder.file(name)
+            if file.is_file():
                 continue
             try:
-                self._save(segmentation, path, suffix)
-                written.append(path)
+                with self.folder.staged(name) as folder:
+                    self._save(segmentation, output_path(folder, name, ""), suffix)
+                written.append(file)
             except InputError as error:
                 first_error = first_error or error
         return replace(outcome, written=tuple(written), error=first_error)

@@ -1,22 +1,19 @@
-"""Inputs and outputs in other stores (s3://, gs://, https://, memory://) by fsspec."""
+"""Files and folders here and in other stores (s3://, gs://, https://, memory://), by fsspec."""
+
+from __future__ import annotations
 
 import hashlib
 import os
-import secrets
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any, BinaryIO
 
-from fact_clip.core import InputError, library_errors
+from fact_clip.core import library_errors
 from fact_clip.core.extras import require
-from fact_clip_batch.records import DESCRIPTION, RECORDS, result_names
-
-_HEADER_BYTES = 4096  # that hold the header of a feature file
-_COPIED = 0  # seconds since 1970: the time of a local file that is as in the store
+from fact_clip.core.paths import output_path
 
 
 def is_remote(address: object) -> bool:
@@ -34,57 +31,72 @@ def open_store(address: str) -> tuple[Any, str]:
     return store, str(path)
 
 
-@dataclass(frozen=True)
 class RemoteFile:
-    """A file in another store, of which an identity can be taken.
+    """A file in another store, with those methods of a path that batches need.
 
-    Attributes:
+    Args:
         address: with its protocol.
     """
 
-    address: str
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._store, self._path = open_store(address)
+
+    def __str__(self) -> str:
+        return self._address
 
     def stat(self) -> SimpleNamespace:
         """Return the size and a number that changes with the content, named as by `os.stat`.
 
-        OSError: there is no file.
+        The time in seconds is 0: stores disagree about it. OSError: there is no file.
         """
-        store, path = open_store(self.address)
-        size = store.info(path)["size"]
-        state = hashlib.blake2b(str(store.ukey(path)).encode(), digest_size=7).digest()
-        return SimpleNamespace(st_size=size, st_mtime_ns=int.from_bytes(state, "big"))
+        size = self._store.info(self._path)["size"]
+        state = str(self._store.ukey(self._path)).encode()
+        number = int.from_bytes(hashlib.blake2b(state, digest_size=7).digest(), "big")
+        return SimpleNamespace(st_size=size, st_mtime=0.0, st_mtime_ns=number)
+
+    def is_file(self) -> bool:
+        """Return whether the file is there."""
+        return bool(self._store.isfile(self._path))
 
     def open(self, mode: str = "rb") -> BinaryIO:
         """Open the file for reading at any position."""
-        store, path = open_store(self.address)
-        file: BinaryIO = store.open(path, mode)
+        file: BinaryIO = self._store.open(self._path, mode)
         return file
+
+    def unlink(self, missing_ok: bool = False) -> None:
+        """Delete the file."""
+        if not missing_ok or self.is_file():
+            self._store.rm_file(self._path)
+
+    def put(self, source: Path) -> None:
+        """Write the file as a whole, as a copy of a local one."""
+        with library_errors(self._address, "cannot be written", OSError):
+            self._store.makedirs(self._path.rpartition("/")[0], exist_ok=True)
+            self._store.put_file(str(source), self._path)
 
     @contextmanager
     def copied(self) -> Iterator[Path]:
         """Copy the file to a temporary folder, and the NAME.json beside features, too."""
-        name = PurePosixPath(self.address).name
-        store, path = open_store(self.address)
         with TemporaryDirectory(prefix="fact-clip-") as folder:
-            copy = Path(folder, name)
-            with library_errors(self.address, "cannot be read", OSError):
+            copy = Path(folder, PurePosixPath(self._address).name)
+            with library_errors(self._address, "cannot be read", OSError):
                 status = self.stat()
-                store.get_file(path, str(copy))
+                self._store.get_file(self._path, str(copy))
             if copy.suffix == ".npy":
-                sidecar = str(PurePosixPath(path).with_suffix(".json"))
-                if store.exists(sidecar):
-                    store.get_file(sidecar, str(copy.with_suffix(".json")))
+                sidecar = str(PurePosixPath(self._path).with_suffix(".json"))
+                if self._store.exists(sidecar):
+                    self._store.get_file(sidecar, str(copy.with_suffix(".json")))
             # The time stands for the state of the remote file, as in `stat`.
             os.utime(copy, ns=(status.st_mtime_ns, status.st_mtime_ns))
             yield copy
 
 
-def list_remote(address: str, suffixes: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """List the files of a remote file, folder or glob.
+def list_remote(address: str) -> Iterator[tuple[str, str]]:
+    """List the files of a remote file, folder or glob that are not hidden, folder by folder.
 
     Args:
         address: with its protocol.
-        suffixes: the endings of the files of a folder or glob.
 
     Yields:
         The path of each file relative to its root, and its address.
@@ -97,118 +109,82 @@ def list_remote(address: str, suffixes: Sequence[str]) -> Iterator[tuple[str, st
         yield PurePosixPath(path).name, address
         return
     root = beginning.rpartition("/")[0]
-    n_files = 0
-    for name in sorted(store.glob(path)):
-        is_hidden = "/." in name.removeprefix(root)
-        if name.lower().endswith(tuple(suffixes)) and not is_hidden:
-            n_files += 1
-            yield name.removeprefix(root).lstrip("/"), store.unstrip_protocol(name)
-    if not n_files:
-        raise InputError(address, "no videos here", f"name files that end in {suffixes[0]}, ...")
+    files = {}
+    for name, facts in store.glob(path, detail=True).items():
+        relative = PurePosixPath(name.removeprefix(root).lstrip("/"))
+        if facts["type"] == "file" and "/." not in f"/{relative}":
+            files[relative] = store.unstrip_protocol(name)
+    for relative in sorted(files, key=lambda path: (path.parent.parts, path.name)):
+        yield str(relative), files[relative]
 
 
-class Mirror:
-    """A local folder through which the outputs of one input at a time go to another store.
+def visible_files(root: Path) -> Iterator[Path]:
+    """Yield the files below a folder, without those that are hidden or being written."""
+    for folder, names, files in os.walk(root):
+        names[:] = sorted(name for name in names if name[0] != ".")
+        for name in sorted(files):
+            if name[0] != ".":
+                yield Path(folder, name)
 
-    An object is written as a whole, so that a result is complete or not there. The description and
-    the failures of the batch are copied at once. A copy has the time `_COPIED` until it is changed.
+
+class Folder:
+    """The folder of the outputs of a batch, here or in another store.
 
     Args:
-        address: the remote folder.
+        address: a path, or an address in another store.
+
+    Attributes:
+        is_remote: whether it is in another store.
     """
 
-    def __init__(self, address: str) -> None:
-        self._store, path = open_store(address)
-        self._root = path.rstrip("/")
-        self._scratch = TemporaryDirectory(prefix="fact-clip-")
-        self.folder = Path(self._scratch.name, "out")
-        self.folder.mkdir()
-        # Objects cannot be appended to, so that each process has a file of its own.
-        self.failure_file = f"failures-{secrets.token_hex(6)}.jsonl"
-        self._sizes: dict[str, int] = {}
-        with suppress(FileNotFoundError):
-            for path, info in self._store.find(self._root, detail=True).items():
-                name = path.removeprefix(self._root).lstrip("/")
-                self._sizes[name] = info["size"]
-        for name in self._sizes:
-            if _is_of_batch(name):
-                self._fetch(name)
+    def __init__(self, address: str | Path) -> None:
+        self._address = address
+        self.is_remote = is_remote(address)
 
-    def pull(self, item_id: str, suffixes: Sequence[str]) -> None:
-        """Copy the record of an input and files of these endings, also those of NAME-2 and so on.
+    def __str__(self) -> str:
+        return str(self._address)
+
+    def below(self, name: str) -> Folder:
+        """Return a folder in this one."""
+        if self.is_remote:
+            return Folder(self._address_of(name))
+        return Folder(Path(self._address, name))
+
+    def _address_of(self, name: str) -> str:
+        return f"{str(self).rstrip('/')}/{name}"
+
+    def file(self, name: str) -> Path | RemoteFile:
+        """Return a file by its name, with "/" between folders."""
+        if self.is_remote:
+            return RemoteFile(self._address_of(name))
+        return output_path(Path(self._address), name, "")
+
+    def names(self) -> Iterator[str]:
+        """Yield the names of all files that are not hidden, folder by folder."""
+        if self.is_remote:
+            yield from self.matching("**")
+            return
+        for path in visible_files(Path(self._address)):
+            yield path.relative_to(self._address).as_posix()
+
+    def matching(self, pattern: str) -> list[str]:
+        """Return the names of the files that match a pattern."""
+        if self.is_remote:
+            return [name for name, _ in list_remote(self._address_of(pattern))]
+        return sorted(path.name for path in Path(self._address).glob(pattern))
+
+    @contextmanager
+    def staged(self, *names: str) -> Iterator[Path]:
+        """Yield a local folder to write files to.
 
         Args:
-            item_id: the id of the input.
-            suffixes: the endings.
+            names: of the files. In another store they appear whole, in this order, when the block
+                has ended.
         """
-        for name in result_names(item_id):
-            candidates = {f"{RECORDS}/{name}.json", *(f"{name}{suffix}" for suffix in suffixes)}
-            stored = candidates & self._sizes.keys()
-            if not stored:
-                return
-            for candidate in stored:
-                self._fetch(candidate)
-
-    def pull_records(self) -> None:
-        """Copy all records, and the headers of features."""
-        for name in self._sizes:
-            if name.startswith(f"{RECORDS}/") or name.endswith((".json", ".npy")):
-                self._fetch(name)
-
-    def _fetch(self, name: str) -> None:
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        source = f"{self._root}/{name}"
-        if path.suffix == ".npy":
-            # The header and the size tell whether features are complete.
-            size = self._sizes[name]
-            path.write_bytes(self._store.cat_file(source, start=0, end=min(size, _HEADER_BYTES)))
-            os.truncate(path, size)
-        else:
-            self._store.get_file(source, str(path))
-        os.utime(path, (_COPIED, _COPIED))
-
-    def push(self) -> None:
-        """Write the new files to the store, and delete the local ones.
-
-        Records of segments come first, those of features last.
-        """
-        paths = filter(Path.is_file, self.folder.rglob("*"))
-        for path in sorted(
-            paths, key=lambda path: (RECORDS not in path.parts, path.suffix != ".npy")
-        ):
-            name = path.relative_to(self.folder).as_posix()
-            status = path.stat()
-            is_unfinished = path.suffix == ".part" or path.name.startswith(f".{os.getpid()}-")
-            if status.st_mtime != _COPIED and not is_unfinished:
-                target = f"{self._root}/{name}"
-                with library_errors(target, "cannot be written", OSError):
-                    self._store.makedirs(target.rpartition("/")[0], exist_ok=True)
-                    self._store.put_file(str(path), target)
-                self._sizes[name] = status.st_size
-                os.utime(path, (_COPIED, _COPIED))
-            if not _is_of_batch(name):
-                path.unlink()
-
-    def close(self) -> None:
-        """Delete the local folder."""
-        self._scratch.cleanup()
-
-
-def _is_of_batch(name: str) -> bool:
-    """Return whether a file is the description or the failures of a batch."""
-    return "/" not in name and (name == DESCRIPTION or name.endswith(".jsonl"))
-
-
-@contextmanager
-def local_folder(address: str | Path) -> Iterator[Path]:
-    """Yield the folder of a batch, or a copy of the records of a remote one."""
-    if not is_remote(address):
-        yield Path(address)
-        return
-    mirror = Mirror(str(address))
-    try:
-        mirror.pull_records()
-        yield mirror.folder
-    finally:
-        mirror.close()
+        if not self.is_remote:
+            yield Path(self._address)
+            return
+        with TemporaryDirectory(prefix="fact-clip-") as folder:
+            yield Path(folder)
+            for name in names:
+                RemoteFile(self._address_of(name)).put(Path(folder, name))

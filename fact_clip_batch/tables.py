@@ -1,5 +1,7 @@
 """How far a batch is, and all its segments as one table."""
 
+from __future__ import annotations
+
 import csv
 import json
 from array import array
@@ -7,17 +9,16 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import count, islice
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
 from fact_clip.core import InputError, Json
 from fact_clip.core.paths import whole_file
 from fact_clip.formats.json_file import from_dict
-from fact_clip_batch.failures import ATTEMPTS, last_failures
-from fact_clip_batch.inputs import MANIFESTS, import_parquet, visible_files
-from fact_clip_batch.records import RECORDS, Batch, read_batch, read_record
-from fact_clip_batch.stores import local_folder
+from fact_clip_batch.inputs import MANIFESTS, import_parquet
+from fact_clip_batch.records import ATTEMPTS, RECORDS, Batch, last_failures, read_batch, read_record
+from fact_clip_batch.stores import Folder, RemoteFile
 
 COLUMNS = ("video", "start", "stop", "label", "confidence")
 _WINDOW = 3600.0  # seconds up to the last result that the speed is measured over
@@ -53,10 +54,10 @@ class BatchStatus:
 
 @dataclass(frozen=True)
 class _Record:
-    """The result of an input."""
+    """The result of an input: its id, and what the file `name` says of it."""
 
     id: str
-    path: Path
+    name: str
     facts: Json
 
 
@@ -72,16 +73,17 @@ def batch_status(out: str | Path) -> BatchStatus:
     Raises:
         InputError: the folder holds no batch.
     """
-    with local_folder(out) as folder:
-        batch = read_batch(folder)
-        failures = last_failures(folder, batch.request)
-        rows_key = "rows" if batch.command == "segment" else "n_frames"
-        times = array("d")
-        rows = array("d")
-        for record in _records(folder, batch):
-            times.append(record.path.stat().st_mtime)
-            rows.append(record.facts.get(rows_key) or 0)
-            failures.pop(record.id, None)
+    folder = Folder(out)
+    batch = read_batch(folder)
+    results = _Results(folder, batch)
+    failures = last_failures(folder, batch.request)
+    rows_key = "rows" if batch.command == "segment" else "n_frames"
+    times = array("d")
+    rows = array("d")
+    for record in results:
+        times.append(results.file(record.name).stat().st_mtime)
+        rows.append(record.facts.get(rows_key) or 0)
+        failures.pop(record.id, None)
     set_aside = sum(failure.attempts >= ATTEMPTS for failure in failures.values())
     missing = max(batch.inputs - len(times) - len(failures), 0)
     written_at = np.asarray(times)
@@ -123,26 +125,26 @@ def gather(out: str | Path, table: str | Path) -> int:
     suffix = path.suffix.lower()
     if suffix not in MANIFESTS:
         raise InputError(path, f"the ending {suffix!r}", f"name a {', '.join(MANIFESTS)} file")
+    folder = Folder(out)
+    batch = read_batch(folder)
+    if batch.command != "segment":
+        problem = "features, which have no segments"
+        raise InputError(str(folder), problem, "name the --out of segment")
+    rows = _segments(_Results(folder, batch))
     n_rows = 0
-    with local_folder(out) as folder:
-        batch = read_batch(folder)
-        if batch.command != "segment":
-            problem = "features, which have no segments"
-            raise InputError(folder, problem, "name the --out of segment")
-        rows = _segments(folder, batch)
-        with whole_file(path) as unfinished:
-            if suffix == ".parquet":
-                return _write_parquet(unfinished, rows)
-            with unfinished.open("w", encoding="utf-8", newline="") as file:
-                lines = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+    with whole_file(path) as unfinished:
+        if suffix == ".parquet":
+            return _write_parquet(unfinished, rows)
+        with unfinished.open("w", encoding="utf-8", newline="") as file:
+            lines = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+            if suffix == ".csv":
+                lines.writeheader()
+            for row in rows:
+                n_rows += 1
                 if suffix == ".csv":
-                    lines.writeheader()
-                for row in rows:
-                    n_rows += 1
-                    if suffix == ".csv":
-                        lines.writerow(row)
-                    else:
-                        file.write(json.dumps(row, ensure_ascii=False) + "\n")
+                    lines.writerow(row)
+                else:
+                    file.write(json.dumps(row, ensure_ascii=False) + "\n")
     return n_rows
 
 
@@ -161,9 +163,10 @@ def _write_parquet(path: Path, rows: Iterator[Json]) -> int:
     return n_rows
 
 
-def _segments(folder: Path, batch: Batch) -> Iterator[Json]:
-    for record in _records(folder, batch):
-        segmentation = from_dict(record.path, read_record(record.path, 1))
+def _segments(results: _Results) -> Iterator[Json]:
+    for record in results:
+        file = results.file(record.name)
+        segmentation = from_dict(Path(str(file)), read_record(file, 1))
         origin = record.facts["request"]["input"].get("start", 0.0)
         for segment in segmentation:
             times = []
@@ -174,41 +177,48 @@ def _segments(folder: Path, batch: Batch) -> Iterator[Json]:
             yield dict(zip(COLUMNS, cells, strict=True))
 
 
-def _records(folder: Path, batch: Batch) -> Iterator[_Record]:
-    """Yield the record of each input of the last batch, in the order of their names."""
-    root = folder / RECORDS if batch.command == "segment" else folder
-    for path in visible_files(root):
-        record = _read(root, path, batch)
-        if record is not None and not _is_replaced(root, record, batch):
-            yield record
+class _Results:
+    """The results of the last batch of a folder, in the order of their names."""
 
+    def __init__(self, folder: Folder, batch: Batch) -> None:
+        self._batch = batch
+        self._is_of_segments = batch.command == "segment"
+        self._root = folder.below(RECORDS) if self._is_of_segments else folder
 
-def _is_replaced(root: Path, record: _Record, batch: Batch) -> bool:
-    """Return whether NAME-2, NAME-3 and so on replaces NAME, whose files somebody has edited."""
-    stem = PurePosixPath(record.id).name
-    number = record.path.stem.removeprefix(stem).removeprefix("-")
-    for following in count(int(number) + 1 if number.isdecimal() else 2):
-        later = record.path.with_name(f"{stem}-{following}.json")
-        if not later.exists():
-            return False
-        other = _read(root, later, batch)
-        if other is not None and other.id == record.id:
-            return True
-    raise AssertionError("numbers do not end")
+    def file(self, name: str) -> Path | RemoteFile:
+        """Return the file of a record, or of features."""
+        return self._root.file(name)
 
+    def __iter__(self) -> Iterator[_Record]:
+        for name in self._root.names():
+            record = self._read(name)
+            if record is not None and not self._is_replaced(record):
+                yield record
 
-def _read(root: Path, path: Path, batch: Batch) -> _Record | None:
-    """Return a record, or None for a file that is none of the batch."""
-    facts = read_record(path) if path.suffix == ".json" else {}
-    if batch.command == "segment":
-        request = dict(facts.get("request", {}))
-        request.pop("input", None)
-        is_of_batch = request == batch.request
-    else:
-        origin = dict(batch.request)
-        origin.pop("keep_going")  # features do not record what a sound video has not needed
-        is_of_batch = origin.items() <= facts.items() and path.with_suffix(".npy").is_file()
-    if not is_of_batch:
-        return None
-    name = path.relative_to(root).with_suffix("").as_posix()
-    return _Record(facts.get("id", name), path, facts)
+    def _is_replaced(self, record: _Record) -> bool:
+        """Return whether NAME-2, NAME-3, ... replaces NAME, whose files somebody has edited."""
+        number = record.name.removeprefix(record.id).removesuffix(".json").removeprefix("-")
+        for following in count(int(number) + 1 if number.isdecimal() else 2):
+            name = f"{record.id}-{following}.json"
+            if not self.file(name).is_file():
+                return False
+            other = self._read(name)
+            if other is not None and other.id == record.id:
+                return True
+        raise AssertionError("numbers do not end")
+
+    def _read(self, name: str) -> _Record | None:
+        """Return a record, or None for a file that is none of the batch."""
+        if not name.endswith(".json"):
+            return None
+        stem = name.removesuffix(".json")
+        facts = read_record(self.file(name))
+        if self._is_of_segments:
+            request = dict(facts.get("request", {}))
+            request.pop("input", None)
+            is_of_batch = request == self._batch.request
+        else:
+            origin = dict(self._batch.request)
+            origin.pop("keep_going")  # features do not record what a sound video has not needed
+            is_of_batch = origin.items() <= facts.items() and self.file(f"{stem}.npy").is_file()
+        return _Record(facts.get("id", stem), name, facts) if is_of_batch else None

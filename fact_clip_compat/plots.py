@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -34,19 +34,32 @@ class Frames(NamedTuple):
     labels: Labels  # (T,)
 
 
-def frame_states(run_dir: str | Path, split: str) -> tuple[Vocabulary, Iterator[Frames]]:
-    """Compute the states of the (first) model of a run for the videos of a split.
+def draw_run(run_dir: Path, part: str, out: Path, n_scores: int) -> list[Path]:
+    """Draw input.png, features.png and, of `n_scores` videos, scores_NAME.png into a folder.
 
     Args:
-        run_dir: the run folder.
-        split: test, validation or train.
+        run_dir: the run folder, of which the first model is drawn.
+        part: test, validation or train.
+        out: the folder.
+        n_scores: videos whose scores are drawn.
 
     Returns:
-        The classes, and the input of `draw_frames` for each video.
+        The files.
     """
     scorer, dataset = open_run(run_dir, (), "auto")
-    names = split_names(dataset, split)  # an empty split is reported before the first video
-    return dataset.vocabulary, (_states(scorer, dataset, name) for name in names)
+    videos = [_states(scorer, dataset, name) for name in split_names(dataset, part)]
+    vocabulary = dataset.vocabulary
+    figures = {}
+    for video in videos[:n_scores]:
+        figures[f"scores_{video.name}"] = class_scores(
+            video.scores, video.labels, vocabulary.names, title=f"{run_dir}: {video.name}"
+        )
+    labels = np.concatenate([video.labels for video in videos])
+    for kind in ("input", "features"):
+        rows = np.concatenate([getattr(video, kind) for video in videos])
+        title = f"{run_dir}: {kind}, {len(videos)} videos"
+        figures[kind] = space(rows, labels, vocabulary, title)
+    return [save_figure(figure, out / f"{name}.png", dpi=120) for name, figure in figures.items()]
 
 
 def _states(scorer: Scorer, dataset: Dataset, name: str) -> Frames:
@@ -69,36 +82,6 @@ def _states(scorer: Scorer, dataset: Dataset, name: str) -> Frames:
         scores=output.log_probs(last.frame_logits)[0].cpu().numpy(),
         labels=dataset.labels(name)[::stride],
     )
-
-
-def draw_frames(
-    videos: Iterable[Frames], vocabulary: Vocabulary, out: Path, *, title: str, n_scores: int = 4
-) -> list[Path]:
-    """Draw input.png, features.png and, of `n_scores` videos, scores_NAME.png into a folder.
-
-    Args:
-        videos: from `frame_states`.
-        vocabulary: the classes.
-        out: the folder.
-        title: beginning of each title.
-        n_scores: videos whose scores are drawn.
-
-    Returns:
-        The files.
-    """
-    videos = list(videos)
-    figures = {}
-    for video in videos[:n_scores]:
-        heading = f"{title}: {video.name}"
-        figures[f"scores_{video.name}"] = class_scores(
-            video.scores, video.labels, vocabulary.names, title=heading
-        )
-    labels = np.concatenate([video.labels for video in videos])
-    for kind in ("input", "features"):
-        rows = [np.asarray(getattr(video, kind), dtype=np.float32) for video in videos]
-        heading = f"{title}: {kind}, {len(videos)} videos"
-        figures[kind] = space(np.concatenate(rows), labels, vocabulary, title=heading)
-    return [save_figure(figure, out / f"{name}.png", dpi=120) for name, figure in figures.items()]
 
 
 def principal_components(rows: Floats) -> tuple[Floats, Floats]:
@@ -157,13 +140,7 @@ def space(vectors: Reals, labels: Labels, vocabulary: Vocabulary, title: str) ->
     return figure
 
 
-def class_scores(
-    scores: Reals,
-    truth: Labels,
-    names: Sequence[str],
-    *,
-    title: str = "",
-) -> Figure:
+def class_scores(scores: Reals, truth: Labels, names: Sequence[str], title: str = "") -> Figure:
     """Draw a heat map of log-probabilities, a row for each class that is ever best or true.
 
     Args:

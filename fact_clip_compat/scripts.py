@@ -22,7 +22,7 @@ from fact_clip.core.paths import file_name, inside
 from fact_clip.hub import run_folder
 from fact_clip.run import Run, evaluation_stem
 from fact_clip.training.sweep import resolve_all, split_configs
-from fact_clip_compat.settings import device, overrides, read_settings
+from fact_clip_compat.settings import read_changes, read_settings
 from fact_clip_compat.weights import convert_for
 
 LOGS = Path("logs")
@@ -60,8 +60,13 @@ class _Parser(ArgumentParser):
         return run_command(lambda: command(self.parse_args()), leave=True)
 
 
-def _score_parser(description: str, *, finds_newest: bool = False) -> _Parser:
-    """Return the parser of a script that scores weights."""
+def _run_score(
+    description: str = "Score a run, or weights of the published code.",
+    *,
+    finds_newest: bool = False,
+    needs_holdout: bool = False,
+) -> int:
+    """Run a script that scores weights and return its exit code."""
     parser = _Parser(description=description)
     weights = "a run folder, its ckpts/best.net, or published weights with --cfg"
     if finds_newest:
@@ -79,7 +84,7 @@ def _score_parser(description: str, *, finds_newest: bool = False) -> _Parser:
         "--output_dir", type=Path, metavar="DIR", help="write evaluation.json here as well"
     )
     parser.add_configuration(default=[])
-    return parser
+    return parser.run(partial(_score, needs_holdout=needs_holdout))
 
 
 def train() -> int:
@@ -91,18 +96,17 @@ def train() -> int:
 
 def run_eval() -> int:
     """Run scripts/run_eval.py and return its exit code."""
-    return _score_parser("Score a run, or weights of the published code.").run(_score)
+    return _run_score()
 
 
 def evaluate() -> int:
     """Run scripts/eval.py and return its exit code."""
-    description = "Score a run, or weights of the published code."
-    return _score_parser(description, finds_newest=True).run(_score)
+    return _run_score(finds_newest=True)
 
 
 def eval_holdout() -> int:
     """Run scripts/eval_holdout.py and return its exit code."""
-    return _score_parser("Score held-out classes.").run(partial(_score, needs_holdout=True))
+    return _run_score("Score held-out classes.", needs_holdout=True)
 
 
 def select_holdout_classes() -> int:
@@ -113,9 +117,9 @@ def select_holdout_classes() -> int:
         ("--number", 10, "unseen classes"),
         ("--validation_number", 0, "validation-unseen classes"),
         ("--min_support", 1, "trained classes that have each word"),
+        ("--seed", 0, "breaks ties"),
     ):
         parser.add_argument(name, type=int, default=default, metavar="N", help=meaning)
-    parser.add_argument("--seed", type=int, default=0, help="breaks ties")
     parser.add_argument(
         "--output",
         type=Path,
@@ -198,15 +202,13 @@ def _link_best(run: Path) -> None:
         shutil.copyfile(weights, best)
 
 
-def _score(arguments: Namespace, needs_holdout: bool = False) -> None:
+def _score(arguments: Namespace, needs_holdout: bool) -> None:
     run = _scored_run(arguments)
     if needs_holdout and Run.read(run).config.data.holdout is None:
         raise InputError(run, "this run holds no classes out", "train one with data.holdout")
-    changes = overrides(arguments.set, ("data", "decode", "evaluation"))
+    changes, device = read_changes(arguments.set)
     with progress("evaluating") as report:
-        result = training.evaluate(
-            run, arguments.part, changes, progress=report, device=device(arguments.set)
-        )
+        result = training.evaluate(run, arguments.part, changes, progress=report, device=device)
     if arguments.output_dir is not None:
         arguments.output_dir.mkdir(parents=True, exist_ok=True)
         figures = run / f"{evaluation_stem(arguments.part, overrides=changes)}.json"
@@ -266,17 +268,16 @@ def _select(arguments: Namespace) -> None:
         seed=arguments.seed,
         min_support=arguments.min_support,
     )
-    if arguments.output is not None:
-        holdout.save_json(arguments.output)
     note(description(dataset, holdout)[1])
     if arguments.output is None:
         print(json.dumps(holdout.to_dict(), indent=1))
     else:
+        holdout.save_json(arguments.output)
         print(f"written: {arguments.output}; train with data.holdout={arguments.output}")
 
 
 def _draw(arguments: Namespace) -> None:
-    from fact_clip_compat.plots import draw_frames, frame_states  # it loads matplotlib
+    from fact_clip_compat.plots import draw_run  # it loads matplotlib
 
     folder = run_folder(arguments.logdir)
     part = arguments.split
@@ -290,9 +291,5 @@ def _draw(arguments: Namespace) -> None:
             problem = f"{folder} has split{trained}"
             raise InputError("--split", problem, f"give split{trained} or test")
         part = "test"
-    vocabulary, states = frame_states(folder, part)
-    pictures = draw_frames(
-        states, vocabulary, arguments.outdir, title=str(folder), n_scores=arguments.videos
-    )
-    for path in pictures:
+    for path in draw_run(folder, part, arguments.outdir, arguments.videos):
         print(path)

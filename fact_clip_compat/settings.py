@@ -4,7 +4,6 @@ import json
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +33,6 @@ _GPU = "aux.gpu"
 _GROUPS = tuple(Config.model_fields)  # of our keys
 
 
-@dataclass(frozen=True)
-class _Source:
-    """Settings of a file or of ``--set``."""
-
-    reference: Json = field(default_factory=dict)  # flat reference keys
-    tree: Json = field(default_factory=dict)  # our keys
-
-
 def read_config(
     reference: Mapping[str, Any],
     *,
@@ -67,12 +58,8 @@ def read_config(
 
 def flatten(tree: Mapping[str, Any]) -> Json:
     """Return a nested mapping as flat dotted keys. Flat keys stay as they are."""
-    return {key: _null_or(value) for key, value in flattened(tree).items()}
-
-
-def _null_or(value: Any) -> Any:
     # Some published files write null the Python way, which YAML reads as a string.
-    return None if value == "None" else value
+    return {key: None if value == "None" else value for key, value in flattened(tree).items()}
 
 
 def _meaningless(flat: Mapping[str, Any]) -> Names:
@@ -115,7 +102,7 @@ def translate(flat: Mapping[str, Any], *, verb_noun: bool = False) -> Json:
         name = str(flat["split"]).removeprefix("split")
         settings["data.split"] = int(name) if re.fullmatch("0|[1-9][0-9]{,8}", name) else name
     if "dataset" in flat:
-        settings["data.name"] = known_data_set(str(flat["dataset"] or "")) or "folder"
+        settings["data.name"] = data_set_of(str(flat["dataset"] or ""))
         if settings["data.name"].startswith("havid"):
             settings["text.phrase"] = "havid"  # its names are codes
     classes = held_out(flat)
@@ -142,17 +129,17 @@ def held_out(flat: Mapping[str, Any]) -> list[Any]:
     return classes if isinstance(classes, list) else [classes]
 
 
-def known_data_set(name: str) -> str | None:
-    """Return the name in datasets/benchmarks.py of a reference data set, or None.
+def data_set_of(name: str) -> str:
+    """Return the name in datasets/benchmarks.py of a reference data set, or "folder".
 
     One name is the other, or begins with it.
     """
-    if name in BENCHMARKS or not name:
-        return name or None
+    if name in BENCHMARKS:
+        return name
     for benchmark in BENCHMARKS:
-        if benchmark.startswith(name) or name.startswith(benchmark):
+        if name and (benchmark.startswith(name) or name.startswith(benchmark)):
             return benchmark
-    return None
+    return "folder"
 
 
 def read_settings(files: Sequence[str], pairs: Sequence[str] = ()) -> Config:
@@ -168,18 +155,15 @@ def read_settings(files: Sequence[str], pairs: Sequence[str] = ()) -> Config:
     Raises:
         InputError: a file or a value is not valid.
     """
-    sources = [*map(_read_file, files), read_pairs(pairs)]
     tree: Json = {}
     reference: Json = {}
-    meaningless: list[str] = []
-    for source in sources:
-        changes = _changes(source.reference, tree, reference)
-        tree = merged(merged(tree, changes), source.tree)
-        reference.update(source.reference)
-        meaningless += _meaningless(source.reference)
+    for content in (*map(_read_file, files), _read_pairs(pairs)):
+        flat, ours = _separated(content)
+        tree = merged(merged(tree, _changes(flat, tree, reference)), ours)
+        reference.update(flat)
+    meaningless = _meaningless(reference)
     if meaningless:
-        keys = ", ".join(dict.fromkeys(meaningless))
-        warnings.warn(f"keys without a meaning here: {keys}", stacklevel=2)
+        warnings.warn(f"keys without a meaning here: {', '.join(meaningless)}", stacklevel=2)
     if reference.get("holdout_mode") and not held_out(reference):
         warnings.warn("holdout_mode without holdout_classes: nothing is held out", stacklevel=2)
     names = [*files]
@@ -188,31 +172,37 @@ def read_settings(files: Sequence[str], pairs: Sequence[str] = ()) -> Config:
     return Config.from_tree(tree, " + ".join(names))
 
 
-def _read_file(name: str) -> _Source:
+def _read_file(name: str) -> Json:
+    """Read a reference file, which may have our keys, too, or one of our recipes."""
     path = Path(name)
-    if not path.is_file():
-        return _Source(tree=read_recipe(name))
-    content = read_mapping(path, "a YAML file")
+    if path.is_file():
+        content = read_mapping(path, "a YAML file")
+        if any(key in KEYS or key in SWITCHES for key in flatten(content)):
+            return content
+    return read_recipe(name)
+
+
+def _separated(content: Json) -> tuple[Json, Json]:
+    """Return the reference keys, flat, and our keys. The GPU of the former is one of the latter."""
+    ours = {key: value for key, value in content.items() if key in _GROUPS}
     flat = flatten({key: value for key, value in content.items() if key not in _GROUPS})
-    if not any(key in KEYS or key in SWITCHES for key in flat):
-        return _Source(tree=read_recipe(name))
-    tree = {key: value for key, value in content.items() if key in _GROUPS}
-    return _with_device(flat, tree, flat.pop(_GPU, None))
+    gpu = flat.pop(_GPU, None)
+    if gpu is not None:
+        ours = merged({"train": {"device": _device(gpu)}}, ours)
+    return flat, ours
 
 
-def _with_device(flat: Json, tree: Json, gpu: Any) -> _Source:
-    if gpu is None:
-        return _Source(flat, tree)
+def _device(gpu: Any) -> str:
+    """Return the device of a number of a GPU, or of -1."""
     if not isinstance(gpu, int) or isinstance(gpu, bool):
         raise InputError(_GPU, f"{gpu!r} is not the number of a GPU, or -1 for the CPU")
-    name = f"cuda:{gpu}"
     if gpu < 0:
-        name = "cpu"
-    elif not torch.cuda.is_available():
-        name = "auto"  # scripts/train.py warns
-    elif gpu >= torch.cuda.device_count():
+        return "cpu"
+    if not torch.cuda.is_available():
+        return "auto"  # scripts/train.py warns
+    if gpu >= torch.cuda.device_count():
         raise InputError(_GPU, f"{gpu}, but this machine has {torch.cuda.device_count()} GPUs")
-    return _Source(flat, merged({"train": {"device": name}}, tree))
+    return f"cuda:{gpu}"
 
 
 def _changes(flat: Mapping[str, Any], tree: Json, earlier: Mapping[str, Any]) -> Json:
@@ -231,38 +221,31 @@ def _changes(flat: Mapping[str, Any], tree: Json, earlier: Mapping[str, Any]) ->
     return translate(changes)
 
 
-def read_pairs(pairs: Sequence[str]) -> _Source:
+def _read_pairs(pairs: Sequence[str]) -> Json:
     """Read the words of ``--set``: KEY VALUE KEY VALUE ..."""
     option = "--set"
     if len(pairs) % 2:
         assignments = [word for word in pairs[::2] if "=" in word]
         word = assignments[0] if assignments else pairs[-1]
         raise InputError(option, f"{word!r} has no value", "write KEY VALUE KEY VALUE ...")
-    flat: Json = {}
-    tree: Json = {}
-    gpu = None
+    content: Json = {}
     for key, word in zip(pairs[::2], pairs[1::2], strict=True):
         value = value_of(key, word, f"--set {key}")
         if key.split(".")[0] in _GROUPS:
-            set_key(tree, key.split("."), value, key)
-        elif key == _GPU:
-            gpu = value
+            set_key(content, key.split("."), value, key)
         elif key in KEYS or key in SWITCHES or key.startswith("aux."):
-            flat[key] = _null_or(value)
+            content[key] = value
         else:
             suggestion = suggest(key, [*KEYS, *SWITCHES, _GPU])
             raise InputError(option, f"unknown key {key}", suggestion)
-    return _with_device(flat, tree, gpu)
+    return content
 
 
-def overrides(pairs: Sequence[str], groups: Sequence[str]) -> list[str]:
-    """Return the changes of ``--set`` to some groups of our keys, as KEY=VALUE."""
-    source = read_pairs(pairs)
-    tree = merged(translate(source.reference), source.tree)
-    changes = flatten({group: keys for group, keys in tree.items() if group in groups})
-    return [f"{key}={json.dumps(value)}" for key, value in changes.items()]
-
-
-def device(pairs: Sequence[str]) -> str:
-    """Return the device of ``--set``, from train.device or aux.gpu, else "auto"."""
-    return str(read_pairs(pairs).tree.get("train", {}).get("device", "auto"))
+def read_changes(pairs: Sequence[str]) -> tuple[list[str], str]:
+    """Return the changes of ``--set`` that scoring reads, as KEY=VALUE, and the device."""
+    flat, ours = _separated(_read_pairs(pairs))
+    tree = merged(translate(flat), ours)
+    device = str(tree.get("train", {}).get("device", "auto"))
+    groups = ("data", "decode", "evaluation")
+    changes = flatten({group: tree[group] for group in groups if group in tree})
+    return [f"{key}={json.dumps(value)}" for key, value in changes.items()], device

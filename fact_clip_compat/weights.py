@@ -25,10 +25,10 @@ from fact_clip.encoders.vectors import class_vectors
 from fact_clip.losses import Criterion
 from fact_clip.models import FACT, Classes
 from fact_clip.run import Run, load_strictly, save_weights
-from fact_clip_compat.settings import flatten, held_out, known_data_set, read_config
+from fact_clip_compat.settings import flatten, held_out, read_config
 
 # What torch.load and safetensors raise for files that are broken or hold more than weights.
-_BROKEN: tuple[type[Exception], ...] = (
+_BROKEN = (
     SafetensorError,
     pickle.UnpicklingError,
     struct.error,
@@ -98,22 +98,13 @@ def load_reference(
         )
     settings, _ = read_config(config, verb_noun=bool(classes.verb))
     weights = {name: value for name, value in state_dict.items() if not _is_position(name)}
-    vectors = text_embeddings
-    if vectors is None:
-        vectors = weights.get("text_embeddings")
-    if settings.model.head == "fact-clip" and vectors is not None:
-        vectors = torch.as_tensor(vectors)
-        weights["text_embeddings"] = vectors
-    model = FACT(
-        settings.model,
-        input_dim,
-        classes,
-        vectors,
-        frame_weight=settings.decode.frame_weight,
-    )
+    if settings.model.head == "fact-clip" and text_embeddings is not None:
+        weights["text_embeddings"] = torch.as_tensor(text_embeddings)
+    vectors = weights.get("text_embeddings")
+    frame_weight = settings.decode.frame_weight
+    model = FACT(settings.model, input_dim, classes, vectors, frame_weight=frame_weight)
     load_strictly(model, weights, "reference checkpoint")
-    flat = flatten(config)
-    unseen = held_out(flat)
+    unseen = held_out(flatten(config))
     criterion = Criterion(settings.loss, classes, background, mean_transcript_length, unseen)
     return model.eval(), criterion
 
@@ -149,26 +140,26 @@ def convert(
     out = Path(out)
     mapping = Path(mapping)
     reference = read_mapping(config, "the YAML that the checkpoint was trained with")
-    name = str(flatten(reference).get("dataset", ""))
-    benchmark = BENCHMARKS[known_data_set(name) or "folder"]
+    settings, unknown = read_config(reference, where=config)
+    benchmark = BENCHMARKS[settings.data.name]
     layout = layout or benchmark.layout
     if layout is None:
+        name = flatten(reference).get("dataset", "")
         fix = f"name one of {', '.join(BENCHMARKS)}, or give --layout"
         raise InputError(config, f"unknown dataset {name!r}", fix)
-    settings, unknown = read_config(reference, where=config)
     data = settings.data.model_copy(
         update={"layout": layout, "fps": benchmark.fps, "background": tuple(background)}
     )
     vocabulary = Vocabulary.from_mapping(mapping, background=background)
     weights = read_state(checkpoint)
     _write(
+        checkpoint,
+        weights,
         out,
         config=settings.model_copy(update={"data": data}),
         layout=layout,
         vocabulary=vocabulary,
         mapping=mapping,
-        weights=weights,
-        checkpoint=checkpoint,
     )
     if unknown:  # at the end, so that a refusal is one line
         warnings.warn(f"{config}: keys without a meaning here: {', '.join(unknown)}", stacklevel=2)
@@ -190,26 +181,26 @@ def convert_for(checkpoint: Path, config: Config, out: Path) -> Path:
     location = {"root": str(folder.root.resolve()), "fps": dataset.fps}
     data = config.data.model_copy(update=location)
     _write(
+        checkpoint,
+        weights,
         out,
         config=config.model_copy(update={"data": data}),
         layout=dataset.layout,
         vocabulary=dataset.vocabulary,
         mapping=folder.mapping_location,
-        weights=weights,
-        checkpoint=checkpoint,
     )
     return out
 
 
 def _write(
+    checkpoint: Path,
+    weights: Mapping[str, Tensor],
     out: Path,
     *,
     config: Config,
     layout: Layout,
     vocabulary: Vocabulary,
     mapping: Path,
-    weights: Mapping[str, Tensor],
-    checkpoint: Path,
 ) -> None:
     """Write a run folder, whose data settings name the rate."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -292,10 +283,10 @@ def _transform(weights: Mapping[str, Tensor], path: Path) -> FeatureTransform:
 def _verbs_and_nouns(mapping: Path, vocabulary: Vocabulary) -> Classes:
     verbs = Vocabulary.from_mapping(mapping.with_name("verb_mapping.txt"))
     nouns = Vocabulary.from_mapping(mapping.with_name("noun_mapping.txt"))
-    pairs = [name.split(",") for name in vocabulary.names]
-    for name, pair in zip(vocabulary.names, pairs, strict=True):
-        if len(pair) != 2:
+    for name in vocabulary.names:
+        if name.count(",") != 1:
             raise InputError(mapping, f'class {name!r} is not "verb,noun"')
+    pairs = [name.split(",") for name in vocabulary.names]
     verb = verbs.encode(pair[0] for pair in pairs)
     noun = nouns.encode(pair[1] for pair in pairs)
     return Classes(

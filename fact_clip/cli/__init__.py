@@ -27,8 +27,10 @@ class _Group(TyperGroup):
         name, command, arguments = super().resolve_command(ctx, args)
         path = f"{self.name or ''} {name}".strip()
         if path in COMMANDS:
+            from fact_clip.cli.options import with_groups
+
             loaded = typer.Typer(add_completion=False, rich_markup_mode=None)
-            loaded.command(name)(resolve_name(COMMANDS[path][0]))
+            loaded.command(name)(with_groups(resolve_name(COMMANDS[path][0])))
             command = get_command(loaded)
         return name, command, arguments
 

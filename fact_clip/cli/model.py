@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+from fact_clip.cli.arguments import read_actions
+from fact_clip.cli.options import Device, KeepGoing, Precision, TrustEncoder, option
 from fact_clip.core import InputError, Names
 
 if TYPE_CHECKING:
@@ -18,25 +21,71 @@ if TYPE_CHECKING:
 class ModelChoice:
     """The options that select a model: a run, or an encoder without training."""
 
-    run: Path | None
-    training_free: bool
-    options: ModelOptions
-    more_actions: Sequence[str] = ()  # candidates in addition to the classes of the run
+    run: Annotated[Path | None, option("Run folder of a trained model.")] = None
+    training_free: Annotated[
+        bool,
+        option("No training: --encoder compares pictures with the --actions.", "--training-free"),
+    ] = False
+    actions: Annotated[
+        str | None,
+        option('Only these: "pour milk, stir". A run whose head reads text takes any.'),
+    ] = None
+    actions_file: Annotated[
+        Path | None, option("As --actions, a name a line, or a mapping.txt.")
+    ] = None
+    encoder: Annotated[
+        str | None,
+        option("Frame encoder for videos, as clip:ViT-B-32/openai or grid. Default: the run's."),
+    ] = None
+    fps: Annotated[
+        float | None, option("Pictures a second of a video. Default: the run's, or 5.")
+    ] = None
+    device: Device = "auto"
+    precision: Precision = "auto"
+    prompts: Annotated[
+        str | None,
+        option("Training-free: wording of names, plain, person or ensemble. Default: ensemble."),
+    ] = None
+    window: Annotated[
+        float | None,
+        option("Seconds that a run's model reads at once; longer videos are read in windows."),
+    ] = None
+    keep_going: KeepGoing = False
+    trust_encoder: TrustEncoder = False
+
+    @cached_property
+    def names(self) -> list[str] | None:
+        """Return the actions that were named."""
+        return read_actions(self.actions, self.actions_file)
+
+    def options(self) -> ModelOptions:
+        """Return how the model is opened."""
+        from fact_clip.inference import ModelOptions
+
+        return ModelOptions(
+            device=self.device,
+            actions=self.names,
+            encoder=self.encoder,
+            fps=self.fps,
+            window=self.window,
+            prompts=self.prompts,
+            keep_going=self.keep_going,
+            trust_encoder=self.trust_encoder,
+            precision=self.precision,
+        )
 
     def check(self, command: str) -> None:
         """Raise an InputError for options that contradict each other."""
         if self.training_free == (self.run is not None):
             raise InputError(command, "give exactly one of --run and --training-free")
-        if self.options.actions is not None and self.more_actions:
-            problem = "it goes with neither --actions nor --actions-file"
-            fix = "name all actions with --actions, "
-            fix += "or leave it out to have the classes of the run, too"
-            raise InputError("--more-actions", problem, fix)
 
-    def open(self, settings: DecodeSettings | None = None) -> tuple[Segmenter, list[str] | None]:
+    def open(
+        self, more_actions: Sequence[str] = (), settings: DecodeSettings | None = None
+    ) -> tuple[Segmenter, list[str] | None]:
         """Load the model.
 
         Args:
+            more_actions: candidates in addition to the classes of the run.
             settings: of decoding, which are checked.
 
         Returns:
@@ -44,18 +93,18 @@ class ModelChoice:
         """
         from fact_clip.inference import open_model
 
-        names = None if self.options.actions is None else [*self.options.actions]
+        names = self.names
+        options = self.options()
         if self.run is not None:
-            model = open_model(self.run, replace(self.options, actions=None))
-            if self.more_actions:
-                names = [*model.vocabulary, *self.more_actions]
+            model = open_model(self.run, replace(options, actions=None))
+            if more_actions:
+                names = [*model.vocabulary, *more_actions]
         else:
-            names = [*(names or []), *self.more_actions]
-            encoder = self.options.encoder
-            if not isinstance(encoder, str) or not names:
+            names = [*(names or []), *more_actions]
+            if self.encoder is None or not names:
                 fix = 'give --encoder clip:ViT-B-32/openai --actions "pour milk, stir"'
                 raise InputError("--training-free", "it needs an encoder and actions", fix)
-            model = open_model(encoder, replace(self.options, encoder=None, actions=names))
+            model = open_model(self.encoder, replace(options, encoder=None, actions=names))
         model.choose(names, settings)  # wrong names are no fault of an input
         return model, names
 
@@ -63,11 +112,11 @@ class ModelChoice:
         """Return the words of ``fact-clip segment`` with the options that select the model."""
         words = ["fact-clip", "segment"]
         if self.run is None:
-            words += ["--training-free", "--prompts", self.options.prompts or "ensemble"]
+            words += ["--training-free", "--prompts", self.prompts or "ensemble"]
         else:
             words += ["--run", str(self.run)]
-        for name, value in self.options.given("encoder", "fps", "window").items():
+        for name, value in self.options().given("encoder", "fps", "window").items():
             words += [f"--{name}", str(value)]
-        if self.options.keep_going:
+        if self.keep_going:
             words.append("--keep-going")
         return tuple(words)

@@ -1,7 +1,13 @@
-"""Options and arguments that several commands share, as annotated types."""
+"""Options and arguments that several commands share, as annotated types and in groups.
 
-from pathlib import Path
-from typing import Annotated, Any, Literal
+A group is a dataclass whose annotated fields are options. A command has a parameter of its type.
+"""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from functools import wraps
+from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
@@ -23,6 +29,37 @@ def option(help_text: str, *names: str, **settings: Any) -> Any:
 def argument(metavar: str, help_text: str, **settings: Any) -> Any:
     """Declare a positional argument of a command, as `option` does."""
     return typer.Argument(metavar=metavar, help=help_text, **settings)
+
+
+def with_groups(command: Callable[..., None]) -> Callable[..., None]:
+    """Return a command for typer, with the options of each group as parameters."""
+    parameters = []
+    groups: dict[str, Any] = {}
+    for parameter in _parameters(command):
+        if is_dataclass(parameter.annotation):
+            groups[parameter.name] = parameter.annotation
+            parameters += _parameters(parameter.annotation)
+        else:
+            parameters.append(parameter)
+
+    @wraps(command)
+    def run(**values: Any) -> None:
+        for name, group in groups.items():
+            options = {field.name: values.pop(field.name) for field in fields(group)}
+            values[name] = group(**options)
+        command(**values)
+
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return run
+
+
+def _parameters(function: Any) -> list[inspect.Parameter]:
+    """Return the parameters of a command or group as keywords, with their types."""
+    types = get_type_hints(function, include_extras=True)
+    parameters = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        parameters.append(parameter.replace(annotation=types[name], kind=parameter.KEYWORD_ONLY))
+    return parameters
 
 
 def _recipe_names(prefix: str) -> list[str]:
@@ -64,30 +101,4 @@ KeepGoing = Annotated[
 ]
 TrustEncoder = Annotated[
     bool, option("Load an encoder that the run names by a path of this machine.", "--trust-encoder")
-]
-
-# The model of `segment` and `app`
-RunFolder = Annotated[Path | None, option("Run folder of a trained model.")]
-TrainingFree = Annotated[
-    bool, option("No training: --encoder compares pictures with the --actions.", "--training-free")
-]
-Actions = Annotated[
-    str | None,
-    option('Only these: "pour milk, stir". A run whose head reads text takes any.'),
-]
-ActionsFile = Annotated[Path | None, option("As --actions, a name a line, or a mapping.txt.")]
-Encoder = Annotated[
-    str | None,
-    option("Frame encoder for videos, as clip:ViT-B-32/openai or grid. Default: the run's."),
-]
-PicturesPerSecond = Annotated[
-    float | None, option("Pictures a second of a video. Default: the run's, or 5.")
-]
-Prompts = Annotated[
-    str | None,
-    option("Training-free: wording of names, plain, person or ensemble. Default: ensemble."),
-]
-WindowSeconds = Annotated[
-    float | None,
-    option("Seconds that a run's model reads at once; longer videos are read in windows."),
 ]

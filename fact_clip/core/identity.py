@@ -20,6 +20,9 @@ class File(Protocol):
         OSError: there is no file.
         """
 
+    def is_file(self) -> bool:
+        """Return whether the file is there."""
+
     def open(self, mode: Literal["rb"]) -> BinaryIO:
         """Open the file for reading at any position."""
 

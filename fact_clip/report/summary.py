@@ -29,12 +29,20 @@ from fact_clip.core.io import read_mapping
 from fact_clip.core.paths import write_lines
 from fact_clip.hub import run_folder
 from fact_clip.report import analysis
-from fact_clip.report.assets import FOLDER, TIMELINE, read_assets
 from fact_clip.report.record import FIX, ROWS, Labels, Record, Video
 from fact_clip.run import Run
 
+FOLDER = Path(__file__).parent
+TIMELINE = ("timeline_tools.js", "timeline_painter.js", "timeline.js")
+"""The scripts of the timeline in the order in which they are loaded."""
+
 _FIGURES = ("frame_accuracy", "edit", "f1@50")  # of each video
 _TOP = 3  # wrong names of an unseen class that the page lists
+
+
+def read_assets(*names: str) -> str:
+    """Return scripts or styles of this folder as one."""
+    return "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in names)
 
 
 @dataclass(frozen=True)

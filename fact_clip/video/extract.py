@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import time
 import warnings
 from collections import deque
@@ -18,7 +19,7 @@ import numpy as np
 from fact_clip.core import LEAST_FPS, Array, Clock, Floats, InputError, Json, Progress, row_times
 from fact_clip.core.arguments import number_of, validated, whole_of
 from fact_clip.core.identity import File, identity_of, is_same
-from fact_clip.core.io import BROKEN_ARRAY, read_mapping
+from fact_clip.core.io import BROKEN_ARRAY, parse_json
 from fact_clip.core.paths import (
     check_place,
     file_name,
@@ -301,24 +302,10 @@ class Extraction(VideoRows):
         for path in (target, self._part, self._sidecar):
             check_place(path)
         if not self._part.is_file():
-            self._check_existing()
+            check_ours(target, self._sidecar)
         self._read_part()
         self._pace = Pace(self.count, tenths=False)
         self._saved = time.monotonic()
-
-    def _check_existing(self) -> None:
-        """Reject files of these names that another program wrote."""
-        foreign = None
-        if self._target.is_file() and not self._sidecar.is_file():
-            foreign = self._target
-        if self._sidecar.is_file():
-            with suppress(InputError):  # a damaged description is written again
-                facts = read_mapping(self._sidecar, "a description")
-                if facts.get("format") != FORMAT:
-                    foreign = self._sidecar
-        if foreign is not None:
-            problem = "fact-clip extract did not make this file"
-            raise InputError(foreign, problem, "move it, or name another out=")
 
     def _read_part(self) -> None:
         """Read NAME.part, unless it is damaged or has another origin."""
@@ -387,19 +374,62 @@ def origin_of(encoder: FrameEncoder, settings: Settings) -> Json:
     return facts
 
 
+def check_ours(target: File, sidecar: File) -> None:
+    """Reject a feature file, or a description, that another program wrote."""
+    foreign = None
+    if target.is_file() and not sidecar.is_file():
+        foreign = target
+    if sidecar.is_file():
+        with suppress(*BROKEN_ARRAY):  # a damaged description is written again
+            if _read_facts(sidecar).get("format") != FORMAT:
+                foreign = sidecar
+    if foreign is not None:
+        problem = "fact-clip extract did not make this file"
+        raise InputError(str(foreign), problem, "move it, or name another out=")
+
+
+def _read_facts(sidecar: File) -> Json:
+    """Return what `extract` writes beside features."""
+    with sidecar.open("rb") as file:
+        facts = parse_json(file.read().decode(), str(sidecar), "a description")
+    if not isinstance(facts, dict):
+        raise InputError(str(sidecar), "not a JSON object")
+    return facts
+
+
+def _shape(target: File) -> tuple[int, ...]:
+    """Return the shape of a complete feature file, of which only the header is read."""
+    with target.open("rb") as file:
+        np.lib.format.read_magic(file)
+        shape, _, kind = np.lib.format.read_array_header_1_0(file)
+        n_bytes = file.tell() + math.prod(shape) * kind.itemsize
+    if target.stat().st_size < n_bytes:
+        raise ValueError("the file is not complete")
+    return shape
+
+
 def is_current(
-    folder: Path, name: str, encoder: FrameEncoder, settings: Settings, source: File
+    target: File, sidecar: File, encoder: FrameEncoder, settings: Settings, source: File
 ) -> bool:
-    """Return whether a folder has complete features of this very file, encoder and rate."""
+    """Return whether features are complete, and of this very file, encoder and rate.
+
+    Args:
+        target: the feature file.
+        sidecar: the description beside it.
+        encoder: the frame encoder.
+        settings: of the extraction.
+        source: the video.
+    """
+    if not (target.is_file() and sidecar.is_file()):
+        return False
     try:
-        target = output_path(folder, name, ".npy")
-        facts = read_mapping(target.with_suffix(".json"), "what extract writes beside features")
+        facts = _read_facts(sidecar)
         origin = origin_of(encoder, settings)
         if {key: facts[key] for key in facts.keys() & {*origin, *_ORIGIN}} != origin:
             return False
         if facts["damage"] is not None and not settings.keep_going:
             return False
-        if np.load(target, mmap_mode="r").shape != (facts["n_frames"], facts["dim"]):
+        if _shape(target) != (facts["n_frames"], facts["dim"]):
             return False
         return is_same(facts["source"], source)
     except BROKEN_ARRAY:

@@ -8,31 +8,15 @@ import os
 import signal
 import socket
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fact_clip.cli.arguments import check_new, read_actions, read_names
+from fact_clip.cli.arguments import check_new, read_names
 from fact_clip.cli.console import note
 from fact_clip.cli.model import ModelChoice
-from fact_clip.cli.options import (
-    Actions,
-    ActionsFile,
-    Device,
-    Encoder,
-    KeepGoing,
-    PicturesPerSecond,
-    Precision,
-    Prompts,
-    RunFolder,
-    TrainingFree,
-    TrustEncoder,
-    WindowSeconds,
-    argument,
-    option,
-)
+from fact_clip.cli.options import argument, option
 from fact_clip.core import InputError, Names, library_errors
 from fact_clip.core.extras import install_command
 from fact_clip.core.paths import write_lines
@@ -51,17 +35,7 @@ def app(
         argument("PROJECT", "Folder of the project; unset: one in the data folder of the user."),
     ] = None,
     *,
-    run: RunFolder = None,
-    training_free: TrainingFree = False,
-    actions: Actions = None,
-    actions_file: ActionsFile = None,
-    encoder: Encoder = None,
-    fps: PicturesPerSecond = None,
-    device: Device = "auto",
-    precision: Precision = "auto",
-    prompts: Prompts = None,
-    window: WindowSeconds = None,
-    keep_going: KeepGoing = False,
+    model: ModelChoice,
     training_set: Annotated[
         Path | None,
         option("Folder in the common layout that labelled videos may be added to."),
@@ -76,7 +50,6 @@ def app(
     new_token: Annotated[
         bool, option("Replace the token, so that old addresses open the page no more.")
     ] = False,
-    trust_encoder: TrustEncoder = False,
     stores: Annotated[
         list[str] | None,
         option(
@@ -109,23 +82,10 @@ def app(
         from fact_clip_app.project import Project
         from fact_clip_app.requests import Limits
         from fact_clip_app.server import make_app
-    from fact_clip.inference import ModelOptions, load
+    from fact_clip.inference import load
 
-    names = read_actions(actions, actions_file)
     proxy_names = read_names(served_as, "--served-as")
-    model_options = ModelOptions(
-        device=device,
-        actions=names,
-        encoder=encoder,
-        fps=fps,
-        window=window,
-        prompts=prompts,
-        keep_going=keep_going,
-        trust_encoder=trust_encoder,
-        precision=precision,
-    )
-    choice = ModelChoice(run, training_free, model_options)
-    base = _open_model(choice)
+    base = _open_model(model)
     # Faults of a training set, and a port in use, are errors before the project is created.
     growing_set = None
     if training_set is not None:
@@ -135,22 +95,24 @@ def app(
     store = Project(folder)
     if new_token:
         store.renew_token()
-    _add_actions(store, names, run, base)
+    _add_actions(store, model.names, model.run, base)
     limits = Limits(file_bytes=round(max_megabytes * 1e6), minutes=max_minutes)
 
     def load_run(path: Path) -> Segmenter:
-        return load(path, device, precision=precision, trust_encoder=trust_encoder)
+        return load(
+            path, model.device, precision=model.precision, trust_encoder=model.trust_encoder
+        )
 
     engine = Engine(store, base, load_run, limits)
     page_options = Options(
         host=host,
-        command=choice.command(),
+        command=model.command(),
         training_set=growing_set,
-        run=run,
+        run=model.run,
         recent=recent,
         served_as=proxy_names,
         stores=tuple(stores or ()),
-        trust_encoder=trust_encoder,
+        trust_encoder=model.trust_encoder,
     )
     config = uvicorn.Config(
         make_app(engine, page_options),
@@ -174,14 +136,11 @@ def app(
 
 def _open_model(choice: ModelChoice) -> Segmenter | None:
     """Load the model of the page, or return None if the options select none."""
-    options = choice.options
-    if choice.run is None and not choice.training_free and options.encoder is None:
+    if choice.run is None and not choice.training_free and choice.encoder is None:
         return None
     choice.check("app")
-    if not options.actions and choice.run is None and options.encoder is not None:
-        waiting = replace(options, actions=["something"])  # the page waits for names
-        choice = replace(choice, options=waiting)
-    model, _ = choice.open()
+    waits_for_names = not choice.names and choice.run is None and choice.encoder is not None
+    model, _ = choice.open(["something"] if waits_for_names else ())
     logging.getLogger("fact_clip.inference").setLevel(logging.ERROR)  # the page shows new words
     model.scorer.load()  # so that missing files are an error before the page opens
     return model

@@ -3,36 +3,59 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import typer
+
 from fact_clip.cli.arguments import read_paths
-from fact_clip.cli.console import bars
+from fact_clip.cli.console import bars, note
 from fact_clip.cli.errors import with_options
 from fact_clip.cli.options import option
 from fact_clip.cli.signals import InterruptedCommandError
-from fact_clip.core import InputError, Progress
-from fact_clip.core.messages import MAX_LISTED
+from fact_clip.core import InputError
+from fact_clip.core.messages import MAX_LISTED, printable
 
 if TYPE_CHECKING:
     from fact_clip.core.distributed import Processes
-    from fact_clip_batch.engine import BatchOptions, Outcome
+    from fact_clip_batch.engine import BatchOptions, Outcome, Task
     from fact_clip_batch.inputs import Inputs
+    from fact_clip_batch.stores import RemoteFile
 
-ShardOption = Annotated[
-    str | None, option("Only part I of N of the inputs, for job arrays: 0/4 to 3/4.", "--shard")
-]
-Timeout = Annotated[float, option("Minutes that the decoding of a video may take.", "--timeout")]
-Memory = Annotated[float, option("Gigabytes that the decoding of a video may take.", "--memory")]
-RetryFailed = Annotated[bool, option("Try inputs again that failed three times.", "--retry-failed")]
 
-Engine = Annotated[
-    Literal["local", "ray"],
-    option("ray: actors on the cluster of RAY_ADDRESS, or on this machine (docs/scaling.md)."),
-]
-Workers = Annotated[int, option("With --engine ray: number of actors.", min=1, max=100_000)]
+@dataclass(frozen=True)
+class BatchChoice:
+    """The options that say how a batch goes through its inputs."""
+
+    shard: Annotated[
+        str | None, option("Only part I of N of the inputs, for job arrays: 0/4 to 3/4.")
+    ] = None
+    timeout: Annotated[float, option("Minutes that the decoding of a video may take.")] = 30.0
+    memory: Annotated[float, option("Gigabytes that the decoding of a video may take.")] = 8.0
+    retry_failed: Annotated[
+        bool, option("Try inputs again that failed three times.", "--retry-failed")
+    ] = False
+    engine: Annotated[
+        Literal["local", "ray"],
+        option("ray: actors on the cluster of RAY_ADDRESS, or on this machine (docs/scaling.md)."),
+    ] = "local"
+    workers: Annotated[int, option("With --engine ray: number of actors.", min=1, max=100_000)] = 1
+
+    def options(self, **settings: Any) -> BatchOptions:
+        """Return the options of the batch; `settings` are further fields of them."""
+        from fact_clip_batch.engine import BatchOptions
+        from fact_clip_batch.inputs import Shard
+        from fact_clip_batch.isolated import Limits
+
+        return BatchOptions(
+            shard=Shard() if self.shard is None else Shard.parse(self.shard),
+            limits=Limits(60 * self.timeout, self.memory),
+            retry_failed=self.retry_failed,
+            actors=self.workers if self.engine == "ray" else 0,
+            **settings,
+        )
 
 
 @dataclass
@@ -40,7 +63,7 @@ class Tally:
     """Counts of outcomes, of which a batch may have millions, and the first things to report."""
 
     counts: Counter[str] = field(default_factory=Counter)  # "inputs", their states, "written", ...
-    written: list[Path] = field(default_factory=list)
+    written: list[Path | RemoteFile] = field(default_factory=list)
     renamed: list[str] = field(default_factory=list)
     errors: list[InputError] = field(default_factory=list)
 
@@ -77,62 +100,36 @@ class Tally:
         return lines
 
 
-def batch_options(
-    shard: str | None,
-    timeout: float,
-    memory: float,
-    retry_failed: bool,
-    **options: Any,
-) -> BatchOptions:
-    """Return the options of a batch.
-
-    Args:
-        shard: of --shard.
-        timeout: of --timeout.
-        memory: of --memory.
-        retry_failed: of --retry-failed.
-        options: further ones, as of `BatchOptions`.
-    """
-    from fact_clip_batch.engine import BatchOptions
-    from fact_clip_batch.inputs import Shard
-    from fact_clip_batch.isolated import Limits
-
-    return BatchOptions(
-        shard=Shard() if shard is None else Shard.parse(shard),
-        limits=Limits(60 * timeout, memory),
-        retry_failed=retry_failed,
-        **options,
-    )
-
-
-def shared_among(options: BatchOptions, processes: Processes) -> BatchOptions:
-    """Return the options of one of the processes of torchrun."""
-    return replace(options, shard=options.shard.split(processes.rank, processes.world))
-
-
 def read_sources(inputs: Sequence[str]) -> list[str | list[str]]:
     """Return the inputs, with "-" replaced by the list of paths on stdin."""
     return [read_paths() if path == "-" else path for path in inputs]
 
 
-def tally_of(
-    processes: Processes,
+def run_tasks(
+    tasks: Sequence[Task],
+    make_task: Callable[[], Task],
     inputs: Inputs,
-    outcomes: Callable[[Progress | None, Progress | None], Iterable[Outcome]],
-    title: str,
+    processes: Processes,
 ) -> Tally:
     """Go through a batch with progress bars, and count the outcomes of all processes.
 
     Args:
-        processes: of torchrun, which share the inputs.
+        tasks: of this process.
+        make_task: makes the task of an actor of Ray.
         inputs: of the batch. The error of a single one is raised.
-        outcomes: begins the batch: (progress, within) -> outcomes, see `run_batch`.
-        title: of the progress bar.
+        processes: of torchrun, which share the inputs.
     """
+    from fact_clip_batch.engine import run_batch
+    from fact_clip_batch.ray_engine import on_ray
+
     tally = Tally()
     try:
-        with bars(title, "") as (overall, within):
-            for outcome in outcomes(overall, within):
+        with bars(f"{tasks[0].command}ing", "") as (overall, within):
+            if tasks[0].options.actors:
+                outcomes = on_ray(make_task, inputs)
+            else:
+                outcomes = run_batch(tasks, inputs, overall, within)
+            for outcome in outcomes:
                 tally.add(outcome)
     except KeyboardInterrupt:
         raise InterruptedCommandError("the same command goes on with what is left") from None
@@ -142,3 +139,10 @@ def tally_of(
     if processes.is_main and len(inputs) == 1 and total.errors:
         raise total.errors[0]
     return total
+
+
+def end(tally: Tally, lines: Sequence[str]) -> None:
+    """Print lines on stderr, and exit with 1 if an input failed."""
+    note(*map(printable, lines))
+    if tally.errors:
+        raise typer.Exit(1)

@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Literal
-
-import typer
+from typing import Annotated, Literal
 
 from fact_clip.cli.console import note
 from fact_clip.cli.options import Device, KeepGoing, argument, option
-from fact_clip.core import InputError, Progress
+from fact_clip.core import InputError
 from fact_clip.core.extras import require
-from fact_clip_batch.commands.batching import (
-    Engine,
-    Memory,
-    RetryFailed,
-    ShardOption,
-    Timeout,
-    Workers,
-    batch_options,
-    read_sources,
-    shared_among,
-    tally_of,
-)
-
-if TYPE_CHECKING:
-    from fact_clip_batch.engine import Outcome
+from fact_clip_batch.commands.batching import BatchChoice, end, read_sources, run_tasks
 
 
 def extract(
@@ -47,10 +30,7 @@ def extract(
         bool, option("Compile the model; pays off over many videos.", "--compile")
     ] = False,
     keep_going: KeepGoing = False,
-    shard: ShardOption = None,
-    timeout: Timeout = 30.0,
-    memory: Memory = 8.0,
-    retry_failed: RetryFailed = False,
+    how: BatchChoice,
     decoders: Annotated[
         int, option("Videos that are decoded at the same time for the encoder.", min=1, max=256)
     ] = 1,
@@ -58,8 +38,6 @@ def extract(
         Literal["pyav", "torchcodec"],
         option("Library that decodes videos; the times are the same."),
     ] = "pyav",
-    engine: Engine = "local",
-    workers: Workers = 1,
 ) -> None:
     """Turn videos into feature files.
 
@@ -77,15 +55,13 @@ def extract(
     from fact_clip.core.distributed import Processes
     from fact_clip.encoders import Runtime, frame_encoder
     from fact_clip.video.extract import Settings
-    from fact_clip.video.pictures import SUFFIXES
-    from fact_clip_batch.extraction import SharedEncoder, extract_batch
+    from fact_clip_batch.extraction import ExtractTask, SharedEncoder
     from fact_clip_batch.inputs import Inputs
-    from fact_clip_batch.ray_engine import extract_on_ray
 
     processes = Processes(device)
-    options = batch_options(shard, timeout, memory, retry_failed, decoders=decoders)
-    options = shared_among(options, processes)
-    inputs = Inputs(processes.broadcast(lambda: read_sources(videos)), SUFFIXES)
+    options = how.options(decoders=decoders, device="cpu" if encoder == "grid" else device)
+    options = options.shared(processes.rank, processes.world)
+    inputs = Inputs(processes.broadcast(lambda: read_sources(videos)))
     runtime = Runtime(device, precision, compiled)
     model = SharedEncoder(frame_encoder(encoder, runtime))
     if encoder == "grid" and (device not in ("auto", "cpu") or precision != "auto" or compiled):
@@ -95,14 +71,11 @@ def extract(
         require("--decoder", "torchcodec", "torchcodec")
     settings = Settings(fps, batch, keep_going, decoder=decoder)
 
-    def outcomes(overall: Progress | None, within: Progress | None) -> Iterable[Outcome]:
-        if engine == "ray":
-            return extract_on_ray(
-                encoder, inputs, out, settings, options, workers=workers, runtime=runtime
-            )
-        return extract_batch(model, inputs, out, settings, options, progress=overall, within=within)
+    def make_task() -> ExtractTask:
+        return ExtractTask(frame_encoder(encoder, runtime), out, settings, options)
 
-    tally = tally_of(processes, inputs, outcomes, "extracting")
+    tasks = [ExtractTask(model, out, settings, options) for _ in range(decoders)]
+    tally = run_tasks(tasks, make_task, inputs, processes)
     if not processes.is_main:
         return
     if model.waiting is not None:
@@ -112,6 +85,4 @@ def extract(
     if counts["set aside"]:
         line += f", {counts['set aside']} set aside"
     print(f"{counts['inputs']} videos: {line}; {out}")
-    note(*tally.lines(out))
-    if tally.errors:
-        raise typer.Exit(1)
+    end(tally, tally.lines(out))

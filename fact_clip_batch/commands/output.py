@@ -6,8 +6,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+from fact_clip.cli.options import AsJson, option
 from fact_clip.core import InputError
 from fact_clip.core.messages import is_name, join_names
 from fact_clip.core.paths import check_place, inside, same_place
@@ -21,24 +22,47 @@ UNNAMED = (".csv", ".txt", ".srt", ".audacity.txt")
 
 @dataclass(frozen=True)
 class Output:
-    """The options that select what is written."""
+    """The options that select what is written and printed."""
 
-    formats: str | None
-    out: str | None
-    media: str | None
-    plot: Path | None
-    overlay: Path | None
-    with_background: bool
-    overwrite: bool
-    as_json: bool
+    media: Annotated[
+        str | None,
+        option(
+            'What files call the video, "https://host/{name}" for Label Studio. Default: its path.'
+        ),
+    ] = None
+    with_background: Annotated[
+        bool,
+        option(
+            "Keep background in files that leave it out (docs/formats.md).", "--with-background"
+        ),
+    ] = False
+    overwrite: Annotated[
+        bool, option("Do all inputs anew, and replace what is there.", "--overwrite")
+    ] = False
+    out: Annotated[
+        str | None,
+        option("Folder to write to, s3://... too. Default: RUN/segments, or segments."),
+    ] = None
+    formats: Annotated[
+        str | None, option("csv, json, eaf, ...: docs/formats.md. Default: csv,json.", "--format")
+    ] = None
+    as_json: AsJson = False
+    plot: Annotated[Path | None, option("Timeline picture to write: .png, .svg or .pdf.")] = None
+    overlay: Annotated[Path | None, option("Video to write with names and timeline burned in.")] = (
+        None
+    )
 
     @property
-    def remote(self) -> str | None:
-        """Return the address of the folder in another store, or None."""
-        return self.out if self.out is not None and "://" in self.out else None
+    def is_remote(self) -> bool:
+        """Return whether the folder is in another store."""
+        return "://" in (self.out or "")
+
+    def place(self, run: Path | None) -> str | Path:
+        """Return the folder to write to, or its address in another store."""
+        return str(self.out) if self.is_remote else self.folder(run)
 
     def folder(self, run: Path | None) -> Path:
-        """Return the folder to write to."""
+        """Return the folder of this machine to write to."""
         from fact_clip.hub import is_address, run_folder
 
         # The folder of a run on the hub is a cache.
@@ -46,11 +70,11 @@ class Output:
             return inside(run_folder(run), "segments")
         return Path(self.out or "segments")
 
-    def check(self, folder: Path, inputs: Inputs, suffixes: Sequence[str]) -> None:
+    def check(self, out: str | Path, inputs: Inputs, suffixes: Sequence[str]) -> None:
         """Reject, before the work, outputs that cannot be written or would replace other data.
 
         Args:
-            folder: to write to.
+            out: the folder to write to.
             inputs: of the batch.
             suffixes: endings of the formats.
         """
@@ -67,11 +91,12 @@ class Output:
                 fix = "write an address with {name} where the name of the file goes"
                 raise InputError(where, f"{media!r} for {len(inputs)} videos", fix)
         where = "--out"
-        if self.remote is not None:
+        if self.is_remote:
             if self.as_json or self.plot is not None or self.overlay is not None:
                 problem = "--json, --plot and --overlay read results from a local --out"
                 raise InputError(where, problem, "leave them out, and use fact-clip batch gather")
             return
+        folder = Path(out)
         first = next(iter(inputs))
         check_place(folder / f"{first.id}{suffixes[0]}")
         ids = (item.id for item in inputs)

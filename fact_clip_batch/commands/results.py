@@ -17,11 +17,10 @@ from fact_clip_batch.commands.batching import Tally
 
 if TYPE_CHECKING:
     from fact_clip.core import Segmentation
-    from fact_clip.inference import Segmenter
     from fact_clip_batch.commands.output import Output
-    from fact_clip_batch.engine import BatchOptions
-    from fact_clip_batch.inputs import Inputs
+    from fact_clip_batch.inputs import Inputs, Shard
     from fact_clip_batch.segmentation import SegmentTask
+    from fact_clip_batch.stores import RemoteFile
 
 logger = logging.getLogger("fact_clip.batch")
 
@@ -33,26 +32,24 @@ class Results:
     Attributes:
         task: wrote them.
         inputs: what was segmented.
-        batch: the part of the inputs.
-        model: segmented them.
+        shard: the part of the inputs.
     """
 
     task: SegmentTask
     inputs: Inputs
-    batch: BatchOptions
-    model: Segmenter
+    shard: Shard
 
     def __iter__(self) -> Iterator[tuple[Path, Segmentation]]:
         """Yield each input that is done, and its segmentation."""
         for item in self.inputs:
-            if self.batch.shard.has(item.id):
+            if self.shard.has(item.id):
                 outcome = self.task.plan(item)
                 if outcome.done:
                     yield item.path, self.task.read(outcome.name)
 
     def draw(self, output: Output) -> Tally:
         """Write the pictures that were asked for, and return what was written."""
-        pictures: list[Path] = []
+        pictures: list[Path | RemoteFile] = []
         if output.plot is not None or output.overlay is not None:
             segmented = dict(self)
             if output.plot is not None and segmented:
@@ -93,7 +90,7 @@ class Results:
             prefix = "" if is_single else f"{name} "
             labels_path = path.parent.parent / "groundTruth" / f"{path.stem}.txt"
             if labels_path.is_file():
-                truth = replace(load(labels_path), fps=self.model.scorer.fps)
+                truth = replace(load(labels_path), fps=self.task.segmenter.scorer.fps)
                 if truth.n_frames == prediction.n_frames:
                     truth = replace(truth, times=prediction.times)
                 else:
@@ -104,7 +101,11 @@ class Results:
                 rows[f"{prefix}truth"] = truth
             rows[f"{prefix}prediction"] = prediction
         title = next(iter(segmented)).stem if is_single else ""
-        background = (*self.model.vocabulary.background, *self.model.scorer.unlabelled, UNLABELLED)
+        background = (
+            *self.task.segmenter.vocabulary.background,
+            *self.task.segmenter.scorer.unlabelled,
+            UNLABELLED,
+        )
         return save_figure(timeline(rows, background=background, title=title), plot)
 
     def _burn_in(self, segmented: Mapping[Path, Segmentation], overlay: Path) -> Path:
@@ -113,7 +114,7 @@ class Results:
         from fact_clip.video.overlay import overlay as burn_in
 
         ((video, segmentation),) = segmented.items()
-        background = self.model.vocabulary.background
+        background = self.task.segmenter.vocabulary.background
         actions = [
             name for name in dict.fromkeys(segmentation.transcript) if name not in background
         ]
@@ -124,7 +125,7 @@ class Results:
                 segmentation,
                 overlay,
                 colours,
-                keep_going=self.model.options.keep_going,
+                keep_going=self.task.segmenter.options.keep_going,
                 progress=report,
             )
         return overlay

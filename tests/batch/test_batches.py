@@ -16,7 +16,8 @@ from fact_clip.encoders import frame_encoder
 from fact_clip.video.extract import Settings, extract
 from fact_clip.video.pictures import SUFFIXES
 from fact_clip_batch import BatchOptions, Inputs, Item, Limits, batch_status, extract_batch, gather
-from fact_clip_batch.failures import read_failures
+from fact_clip_batch.records import read_failures
+from fact_clip_batch.stores import Folder
 
 from ..films import described
 from ..refusals import refused, refused_line
@@ -117,7 +118,7 @@ def test_a_crash_a_hang_and_a_flood_cost_one_video_each(library, tmp_path, sabot
     for _ in range(2):
         assert extracted(root, out, **quick) == dict.fromkeys(good, "current") | dict.fromkeys(bad, "failed")
     assert extracted(root, out, **quick) == dict.fromkeys(good, "current") | dict.fromkeys(bad, "set aside")
-    failures = list(read_failures(out))
+    failures = list(read_failures(Folder(out)))
     assert [failure.attempts for failure in failures if failure.id == "hang"] == [1, 2, 3]
     kinds = {failure.id: failure.kind for failure in failures}
     assert kinds == {"crash": "crash", "greedy": "memory", "hang": "timeout", "text": "input"}

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fact_clip_batch import Inputs, Item, Shard, read_manifest
+from fact_clip_batch import Inputs, Item, Shard
+from fact_clip_batch.inputs import read_manifest
 
 from ..refusals import refused
 from .conftest import write_manifest

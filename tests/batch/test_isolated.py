@@ -14,24 +14,25 @@ from fact_clip_batch import isolated
 from fact_clip_batch.isolated import CrashedDecoderError, IsolatedDecoder
 
 CHILD = """
+import os
 import pickle
+import struct
 import sys
+from multiprocessing.connection import Connection
 
 import numpy as np
 
 from fact_clip.video.grid import Grid
 from fact_clip.video.pictures import Frame, probe
 
-def send(message, length=None):
-    sys.stdout.buffer.write(pickle.dumps(message)[:length])
-    sys.stdout.buffer.flush()
-
-send(None)
-video, _ = pickle.load(sys.stdin.buffer)
-send(probe(video))
+parent = Connection(int(sys.argv[1]))
+parent.send(None)
+video, _ = parent.recv()
+parent.send(probe(video))
 picture = np.full((4, 4, 3), 7, np.uint8)
-send([Frame(0.0, picture)])
-send([Frame(0.2, picture)], -20)
+parent.send([Frame(0.0, picture)])
+message = pickle.dumps([Frame(0.2, picture)])
+os.write(parent.fileno(), struct.pack("!i", len(message)) + message[:-20])
 """
 
 
@@ -40,7 +41,7 @@ def test_a_picture_that_is_cut_by_a_kill_is_none(video, monkeypatch):
     path = video("a.mkv", 30)
     command = [sys.executable, "-c", CHILD]
     start = subprocess.Popen
-    monkeypatch.setattr(isolated.subprocess, "Popen", lambda _, **how: start(command, **how))
+    monkeypatch.setattr(isolated.subprocess, "Popen", lambda words, **how: start([*command, words[-1]], **how))
     decoder = IsolatedDecoder()
     info, pictures = decoder.open(path, Grid(5.0, None, Span()))
     assert info.seconds == pytest.approx(1.0, abs=0.1)

@@ -20,7 +20,8 @@ import fact_clip
 from fact_clip.encoders import frame_encoder
 from fact_clip.video.extract import Settings, extract
 from fact_clip_batch import batch_status
-from fact_clip_batch.failures import read_failures
+from fact_clip_batch.records import read_failures
+from fact_clip_batch.stores import Folder
 
 from ..films import numbered, write_video
 from ..launch import begin
@@ -152,8 +153,8 @@ def test_shards_that_are_killed_at_random(command, sabotage, tmp_path):
     assert below(out) == expected
     status = batch_status(out)
     assert (status.done, status.missing, status.failed, status.set_aside) == (GOOD, 0, 0, 3)
-    last = {Path(failure.id).name: failure for failure in read_failures(out)}
+    last = {Path(failure.id).name: failure for failure in read_failures(Folder(out))}
     # A kill of the decoder counts as a crash of the video that it was at.
-    kinds = {(Path(failure.id).name, failure.kind) for failure in read_failures(out)}
+    kinds = {(Path(failure.id).name, failure.kind) for failure in read_failures(Folder(out))}
     assert kinds >= set(BAD.items())
     assert all(last[name].attempts == 3 for name in BAD)

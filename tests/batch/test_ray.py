@@ -15,11 +15,9 @@ import ray
 
 from fact_clip.encoders import frame_encoder
 from fact_clip.video.extract import Settings
-from fact_clip.video.pictures import SUFFIXES
-from fact_clip_batch import BatchOptions, Inputs, Limits, batch_status, extract_all, extract_on_ray, on_ray
-from fact_clip_batch.extraction import ExtractTask
-from fact_clip_batch.failures import read_failures
-from fact_clip_batch.stores import local_folder
+from fact_clip_batch import BatchOptions, ExtractTask, Inputs, Limits, Outcome, batch_status, extract_batch, on_ray
+from fact_clip_batch.records import read_failures
+from fact_clip_batch.stores import Folder
 
 from .test_batches import extracted
 from .test_kills import below
@@ -34,6 +32,12 @@ def cluster(s3):
     ray.init(num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)  # Ray takes our word for the GPU
     yield
     ray.shutdown()
+
+
+def extract_on_ray(inputs: Inputs, out: str) -> list[Outcome]:
+    """The outcomes of two actors."""
+    options = BatchOptions(limits=Limits(60, 2), actors=2, device="cpu")
+    return list(on_ray(lambda: ExtractTask(frame_encoder("grid"), out, Settings(), options), inputs))
 
 
 def workers() -> list[int]:
@@ -65,9 +69,8 @@ def test_two_workers_of_which_one_is_killed(cluster, library, tmp_path):
     stop = threading.Event()
     killer = threading.Thread(target=kill)
     killer.start()
-    options = BatchOptions(limits=Limits(60, 2))
-    inputs = Inputs([root], SUFFIXES)
-    results = list(extract_on_ray("grid", inputs, str(out), None, options, workers=2))
+    inputs = Inputs([root])
+    results = extract_on_ray(inputs, str(out))
     stop.set()
     killer.join()
     assert killed
@@ -81,7 +84,7 @@ def test_two_workers_of_which_one_is_killed(cluster, library, tmp_path):
         path.unlink()
     states = extracted(root, out)  # without Ray
     assert sum(state == "extracted" for state in states.values()) == 10
-    extract_all([root], frame_encoder("grid"), whole)
+    list(extract_batch(frame_encoder("grid"), inputs, whole))
     assert below(out) == below(whole)
 
 
@@ -90,17 +93,14 @@ def test_actors_that_write_to_another_store_lose_no_failure(cluster, s3, library
     root = library(*(f"take{number}.mp4" for number in range(3)))
     for number in range(5):
         (root / f"text{number}.mp4").write_text("no video" * 99)
-    inputs = Inputs([root], SUFFIXES)
-    options = BatchOptions(limits=Limits(60, 2))
+    inputs = Inputs([root])
     for attempt in (1, 2):
-        results = list(extract_on_ray("grid", inputs, f"{s3}/out", None, options, workers=2))
+        results = extract_on_ray(inputs, f"{s3}/out")
         assert len(results) == 8
         failed = [result for result in results if result.state == "failed"]
         assert sorted(result.item.id for result in failed) == [f"text{number}" for number in range(5)]
-        with local_folder(f"{s3}/out") as folder:
-            attempts = {
-                failure.id: failure.attempts for failure in read_failures(folder) if failure.attempts == attempt
-            }
+        failures = read_failures(Folder(f"{s3}/out"))
+        attempts = {failure.id for failure in failures if failure.attempts == attempt}
         assert len(attempts) == 5
     status = batch_status(f"{s3}/out")
     assert (status.done, status.failed, status.missing) == (3, 5, 0)
@@ -111,20 +111,23 @@ def test_an_actor_gets_a_gpu_of_the_cluster(cluster, library, tmp_path):
 
     class Task(ExtractTask):
         def load(self, item):
-            (self.folder / "seen.txt").write_text(os.environ.get("CUDA_VISIBLE_DEVICES", ""))
+            (tmp_path / "seen.txt").write_text(os.environ.get("CUDA_VISIBLE_DEVICES", ""))
 
-    def make_task(options):
+    options = BatchOptions(actors=1)
+
+    def make_task():
         return Task(frame_encoder("grid"), tmp_path, Settings(), options)
 
-    list(on_ray(make_task, Inputs([root], SUFFIXES), BatchOptions()))
+    list(on_ray(make_task, Inputs([root])))
     assert (tmp_path / "seen.txt").read_text() == "0"
 
 
-def test_segment_by_the_command(cluster, workbench, tiny_run, fact_clip_command, tmp_path):
+def test_segment_by_the_command(cluster, workbench, tiny_run, fact_clip_command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     names = ["person1_video1", "person1_video2"]
     inputs = [workbench / "features" / f"{name}.npy" for name in names]
     how = ("segment", "--run", tiny_run, *inputs, "--device", "cpu", "--format", "csv", "--out")
-    answer = fact_clip_command(*how, tmp_path / "ray", "--engine", "ray")
+    answer = fact_clip_command(*how, "ray", "--engine", "ray")
     assert answer.code == 0, answer.err
     assert answer.out.startswith("2 inputs: 2 segmented, 0 already there, 0 failed; ")
     assert fact_clip_command(*how, tmp_path / "local").code == 0

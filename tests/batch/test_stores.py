@@ -14,13 +14,11 @@ import fsspec
 
 import fact_clip
 from fact_clip.encoders import frame_encoder
-from fact_clip.video.pictures import SUFFIXES
 from fact_clip_batch import (
     BatchOptions,
     Inputs,
     Limits,
     batch_status,
-    extract_all,
     extract_batch,
     gather,
 )
@@ -62,7 +60,7 @@ def names(address: str) -> list[str]:
 def run(source: str, out: str) -> dict[str, str]:
     options = BatchOptions(limits=Limits(60, 2))
     states = {}
-    for outcome in extract_batch(GRID, Inputs([source], SUFFIXES), out, None, options):
+    for outcome in extract_batch(GRID, Inputs([source]), out, None, options):
         states[outcome.item.id] = "failed" if outcome.error else "current" if outcome.done else "extracted"
     return states
 
@@ -77,7 +75,7 @@ def test_videos_and_features_in_another_store(address, library, tmp_path):
     *results, failures = names(f"{address}/out")
     assert results == [".batch", *outputs]
     assert failures.startswith("failures-")
-    extract_all([root / "a"], GRID, tmp_path / "local")
+    list(extract_batch(GRID, Inputs([root / "a"]), tmp_path / "local"))
     store, path = fsspec.core.url_to_fs(f"{address}/out/a/take.npy")
     assert store.cat_file(path) == (tmp_path / "local" / "take.npy").read_bytes()
     facts = fsspec.open(f"{address}/out/a/take.json").open().read()
@@ -109,14 +107,14 @@ def test_segments_in_another_store(address, workbench, tiny_run, tmp_path):
 
 
 def test_a_missing_remote_file_is_a_failure(memory, tmp_path):
-    outcomes = list(extract_batch(GRID, Inputs([f"{memory}/none.mp4"], SUFFIXES), tmp_path / "out"))
+    outcomes = list(extract_batch(GRID, Inputs([f"{memory}/none.mp4"]), tmp_path / "out"))
     assert outcomes[0].error is not None
     with refused("nosuch://x"):
-        Inputs(["nosuch://x"], SUFFIXES)
+        Inputs(["nosuch://x"])
 
 
 def test_numpy_reads_what_was_written(memory, library, tmp_path):
-    extract_all([library("v.mp4")], GRID, f"{memory}/out")
+    list(extract_batch(GRID, Inputs([library("v.mp4")]), f"{memory}/out"))
     store, path = fsspec.core.url_to_fs(f"{memory}/out/v.npy")
     target = tmp_path / "v.npy"
     store.get_file(path, str(target))
@@ -129,3 +127,40 @@ def test_the_commands_take_addresses(memory, library, fact_clip_command):
     assert (answer.code, answer.out) == (0, f"1 videos: 1 extracted, 0 current, 0 failed; {memory}/out\n")
     assert names(f"{memory}/out") == [".batch", "a/take.json", "a/take.npy"]
     assert "1 of 1 done" in fact_clip_command("batch", "status", f"{memory}/out").out
+
+
+def test_features_of_another_program_in_another_store_stay(memory, library):
+    store, path = fsspec.core.url_to_fs(f"{memory}/out")
+    store.pipe_file(f"{path}/take.npy", b"foreign")
+    (outcome,) = extract_batch(GRID, Inputs([library("take.mp4")]), f"{memory}/out")
+    assert "did not make this file" in str(outcome.error)
+    assert store.cat_file(f"{path}/take.npy") == b"foreign"
+    assert names(f"{memory}/out") == ["take.npy"]
+
+
+def test_a_changed_input_replaces_its_result_in_another_store(memory, workbench, tiny_run, tmp_path):
+    rows = np.load(workbench / "features" / "person1_video1.npy")
+    segmenter = fact_clip.load(tiny_run, "cpu")
+    path = tmp_path / "c.npy"
+    for n_rows in (80, 50):
+        np.save(path, rows[:n_rows])
+        (result,) = segment_files(segmenter, [path], f"{memory}/out", formats=["json", "csv"])
+        assert (result.name, result.done) == ("c", False)
+        assert [str(file) for file in result.written] == [f"{memory}/out/c.json", f"{memory}/out/c.csv"]
+    assert names(f"{memory}/out") == [".batch", ".results/c.json", "c.csv", "c.json"]
+    store, root = fsspec.core.url_to_fs(f"{memory}/out")
+    local = tmp_path / "local"
+    segment_files(segmenter, [path], local, formats=["json", "csv"])
+    for name in ("c.csv", "c.json", ".results/c.json"):
+        assert store.cat_file(f"{root}/{name}") == (local / name).read_bytes()
+
+    store.pipe_file(f"{root}/c.csv", b"edited")
+    np.save(path, rows[:60])
+    (result,) = segment_files(segmenter, [path], f"{memory}/out", formats=["json", "csv"])
+    assert result.name == "c-2"
+    assert store.cat_file(f"{root}/c.csv") == b"edited"
+    store.rm_file(f"{root}/c-2.csv")  # a missing file is written from the record
+    (result,) = segment_files(segmenter, [path], f"{memory}/out", formats=["json", "csv"])
+    assert (result.name, result.done) == ("c-2", True)
+    assert "c-2.csv" in names(f"{memory}/out")
+    assert batch_status(f"{memory}/out").done == 1

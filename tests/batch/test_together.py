@@ -15,8 +15,9 @@ from fact_clip.encoders import frame_encoder
 from fact_clip.inference.scorer import Scorer
 from fact_clip.video.pictures import SUFFIXES
 from fact_clip_batch import BatchOptions, Inputs, Limits, SegmentSettings, SharedEncoder, extract_batch, segment_batch
-from fact_clip_batch.failures import read_failures
+from fact_clip_batch.records import read_failures
 from fact_clip_batch.segmentation import SEGMENT_SUFFIXES
+from fact_clip_batch.stores import Folder
 
 LIMITS = Limits(seconds=30, gigabytes=1)
 
@@ -79,7 +80,7 @@ def test_a_faulty_file_costs_no_other_of_its_pass(short_files, tiny_run, tmp_pat
     states = segmented(segmenter, short_files, tmp_path / "out", 10_000)
     assert [state for state in states if state.endswith("failed")] == ["clip2b failed"]
     assert len(states) == 8
-    assert [failure.id for failure in read_failures(tmp_path / "out")] == ["clip2b"]
+    assert [failure.id for failure in read_failures(Folder(tmp_path / "out"))] == ["clip2b"]
     again = segmented(segmenter, short_files, tmp_path / "out", 10_000)
     assert again.count("clip2b failed") == 1
     assert sum(state.endswith("done") for state in again) == 7
@@ -134,7 +135,7 @@ def test_a_batch_of_threads_that_is_interrupted_goes_on(library, tmp_path):
     outcomes = extract_batch(Slow(), inputs, tmp_path / "out", None, options)
     assert next(outcomes).state == "computed"
     outcomes.close()
-    assert not list(read_failures(tmp_path / "out"))
+    assert not list(read_failures(Folder(tmp_path / "out")))
     states = [outcome.state for outcome in extract_batch(Slow(), inputs, tmp_path / "out", None, options)]
     assert set(states) <= {"computed", "done"}
     assert states[0] == "done"

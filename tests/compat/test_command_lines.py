@@ -27,7 +27,7 @@ from fact_clip.datasets.holdout_choice import lost_factors
 from fact_clip.encoders import text_encoder
 from fact_clip.hub import run_folder
 from fact_clip.run import Run, read_weights
-from fact_clip_compat.settings import device, read_settings
+from fact_clip_compat.settings import read_changes, read_settings
 
 from ..refusals import refused, refused_line
 from ..shell import commands
@@ -366,9 +366,9 @@ def test_the_gpu_that_is_asked_for(monkeypatch):
         monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
         assert read_settings(["gtea"], ["aux.gpu", str(gpu)]).train.device == place
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert device(["aux.gpu", "1"]) == "cuda:1"
-    assert device(["train.device", "cpu", "aux.gpu", "1"]) == "cpu"
-    assert device(["epoch", "3"]) == "auto"
+    assert read_changes(["aux.gpu", "1"])[1] == "cuda:1"
+    assert read_changes(["train.device", "cpu", "aux.gpu", "1"])[1] == "cpu"
+    assert read_changes(["epoch", "3"])[1] == "auto"
     with refused("aux.gpu"):
         read_settings(["gtea"], ["aux.gpu", "2"])
 

@@ -14,7 +14,7 @@ from fact_clip.encoders import Clip, clip_of, frame_encoder
 from fact_clip.encoders.image import Torchvision
 from fact_clip.testing import check_encoder
 from fact_clip.video.extract import Settings, clips, extract
-from fact_clip_batch import extract_all
+from fact_clip_batch import Inputs, extract_batch
 
 from ..refusals import refused
 
@@ -87,8 +87,8 @@ def test_an_interrupted_extraction_goes_on(video, tmp_path):
 def test_a_batch_encodes_clips(video, tmp_path):
     film = video("a.mkv", 60)
     alone = extract(film, Means(), tmp_path / "alone", Settings(fps=2.5))
-    extracted = extract_all([film], Means(), tmp_path / "batch", Settings(fps=2.5))
-    assert not extracted.failed
+    (outcome,) = extract_batch(Means(), Inputs([film]), tmp_path / "batch", Settings(fps=2.5))
+    assert outcome.error is None
     assert (tmp_path / "batch" / "a.npy").read_bytes() == alone.read_bytes()
 
 

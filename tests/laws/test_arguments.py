@@ -22,7 +22,7 @@ from fact_clip.models import FACT, Classes
 from fact_clip.video.extract import Settings
 from fact_clip.video.overlay import write_video
 from fact_clip.video.pictures import frames
-from fact_clip_batch import extract_all
+from fact_clip_batch import extract_batch
 
 from ..refusals import refused
 from ..small import model_config
@@ -91,7 +91,7 @@ CALLS: dict[str, list[tuple[Callable[[], object], str]]] = {
         (lambda: write_video("x.mp4", [BLACK], NAN), "fps"),
         (lambda: next(frames("x.mp4", fps="5")), "fps"),
         (lambda: Settings(batch=2.5), "batch"),
-        (lambda: extract_all("ab", None, "."), "videos"),
+        (lambda: extract_batch(None, "ab", "."), "inputs"),
     ],
     "data sets": [
         (lambda: divide({"a": "a", "b": "b"}, "test", NAN), "--test"),

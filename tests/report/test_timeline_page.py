@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from fact_clip.report.assets import TIMELINE, read_assets
+from fact_clip.report.summary import TIMELINE, read_assets
 
 COLOURS = {
     "no action": {"colour": None, "number": None, "index": 0},

@@ -12,7 +12,7 @@ from fact_clip.core.identity import identity_of
 from fact_clip.encoders import frame_encoder
 from fact_clip.video.extract import Settings, extract, is_current
 from fact_clip.video.pictures import DamagedVideoError, frames
-from fact_clip_batch import extract_all
+from fact_clip_batch import Inputs, extract_batch
 
 from ..films import described
 from ..refusals import refused
@@ -101,27 +101,32 @@ def test_a_part_of_something_else_is_begun_again(video, tmp_path):
     np.testing.assert_array_equal(found, np.load(extract(path, GRID, tmp_path / "new", Settings(fps=10))))
 
 
+def current(path, encoder, settings) -> bool:
+    """Whether the features beside a video are current."""
+    return is_current(path.with_suffix(".npy"), path.with_suffix(".json"), encoder, settings, path)
+
+
 def test_what_counts_as_current(video, tmp_path):
     path = tmp_path / "x.mp4"
     path.write_bytes(video("a.mp4").read_bytes())
     settings = Settings()
-    assert not is_current(tmp_path, "x", GRID, settings, path)
+    assert not current(path, GRID, settings)
     extract(path, GRID, tmp_path, settings)
-    assert is_current(tmp_path, "x", GRID, settings, path)
+    assert current(path, GRID, settings)
     os.utime(path, (1, 1))  # touched, and still the same
-    assert is_current(tmp_path, "x", GRID, settings, path)
-    assert not is_current(tmp_path, "x", GRID, Settings(fps=6), path)
+    assert current(path, GRID, settings)
+    assert not current(path, GRID, Settings(fps=6))
     half = SimpleNamespace(name=GRID.name, precision="bf16")
-    assert not is_current(tmp_path, "x", half, settings, path)
-    assert not is_current(tmp_path, "x", frame_encoder("timm:resnet18"), settings, path)
+    assert not current(path, half, settings)
+    assert not current(path, frame_encoder("timm:resnet18"), settings)
     changed = bytearray(path.read_bytes())
     changed[-1] ^= 1
     path.write_bytes(changed)
     os.utime(path, (2, 2))
-    assert not is_current(tmp_path, "x", GRID, settings, path)
+    assert not current(path, GRID, settings)
     extract(path, GRID, tmp_path, settings)
     np.save(tmp_path / "x.npy", np.load(tmp_path / "x.npy")[:-1])
-    assert not is_current(tmp_path, "x", GRID, settings, path)
+    assert not current(path, GRID, settings)
 
 
 def test_a_damaged_video(video, tmp_path):
@@ -138,8 +143,8 @@ def test_a_damaged_video(video, tmp_path):
     facts = described(target)
     assert "5.0 s declared" in facts["damage"]
     assert len(np.load(target)) == facts["n_frames"] == pytest.approx(12, abs=2)
-    assert is_current(tmp_path, "cut", GRID, Settings(keep_going=True), path)
-    assert not is_current(tmp_path, "cut", GRID, Settings(), path)
+    assert current(path, GRID, Settings(keep_going=True))
+    assert not current(path, GRID, Settings())
 
 
 def test_damage_before_an_interruption_is_told_too(video, tmp_path):
@@ -169,14 +174,13 @@ def test_several_videos_and_what_the_log_says(video, tmp_path, caplog):
     good, broken = video("a.mp4"), tmp_path / "b.mp4"
     broken.write_text("no video")
     with caplog.at_level("DEBUG", logger="fact_clip"):
-        first = extract_all([good, broken], GRID, tmp_path / "f")
-        second = extract_all([good], GRID, tmp_path / "f")
+        first, failed = extract_batch(GRID, Inputs([good, broken]), tmp_path / "f")
+        (second,) = extract_batch(GRID, Inputs([good]), tmp_path / "f")
         with pytest.raises(KeyboardInterrupt):
             extract(good, Stumbling(2), tmp_path, Settings(fps=10, batch=8))
         extract(good, GRID, tmp_path, Settings(fps=10, batch=8))
-    assert (first.written, first.current, second.written, second.current) == ([good], [], [], [good])
-    (error,) = first.failed
-    assert str(error.where) == str(broken)
+    assert [outcome.state for outcome in (first, failed, second)] == ["computed", "failed", "done"]
+    assert str(failed.error.where) == str(broken)
     assert {record.name for record in caplog.records} == {"fact_clip.video.extract", "fact_clip.batch"}
     said = [re.sub(r"\d+(\.\d)? s\b", "0.1 s", record.getMessage()) for record in caplog.records]
     assert said == [
@@ -194,4 +198,4 @@ def test_a_faulty_encoder_stops_all(video, tmp_path):
             raise InputError("frame encoder 'x'", "no weights")
 
     with refused("frame encoder 'x'"):
-        extract_all([video("a.mp4"), video("v.mkv")], Faulty(0), tmp_path)
+        list(extract_batch(Faulty(0), Inputs([video("a.mp4"), video("v.mkv")]), tmp_path))
