@@ -143,7 +143,10 @@ def page(data: Json, title: str) -> str:
 
 
 def summary(evaluated_runs: Sequence[Evaluated], sweeps: Sequence[Json] = ()) -> Json:
-    """Return what page.js reads, see there. Classes and videos are merged by name."""
+    """Return the data of page.js, as the comment at its top describes it.
+
+    Classes and videos are merged by name.
+    """
     class_names: dict[str, None] = {}
     video_names: dict[str, None] = {}
     for evaluated in evaluated_runs:

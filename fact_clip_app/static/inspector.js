@@ -15,33 +15,21 @@ const ORIGINS = {
 
 export function Inspector() {
 	const part = chosenPart();
-	const chosen = {video: state.video?.id, track: state.trackId, start: part?.start, stop: part?.stop};
-	const [typed, setTyped] = useState({}); // field -> what was typed and is not applied
-	const [before, setBefore] = useState(chosen);
-	const isKept = isSameSegment(before, chosen);
-	if (Object.keys(chosen).some((key) => chosen[key] !== before[key])) {
-		setBefore(chosen);
-		if (!isKept) setTyped({}); // what was typed belongs to the segment before
-	}
-	const values = part ? {
-		label: part.label,
-		start: clock(state.video.times[part.start]),
-		stop: clock(state.video.times[part.stop]),
-		comment: part.comment ?? "",
-	} : {label: "", start: "", stop: "", comment: ""};
-	const shown = isKept ? {...values, ...typed} : values;
-	const takeBack = (...names) => setTyped((now) => Object.fromEntries(Object.entries(now).filter(([name]) => !names.includes(name))));
-	const leave = async () => {
-		if (!part || !Object.keys(typed).length) return;
-		const label = await meantLabel(shown.label.trim(), part.label);
-		if (label === null) takeBack("label");
-		else if (store(part, {...shown, label}, typed)) takeBack(...Object.keys(typed));
+	const selection = {video: state.video?.id, track: state.trackId, start: part?.start, stop: part?.stop};
+	const {unsaved, setUnsaved, discardUnsaved} = useUnsaved(selection);
+	const fieldValues = {...valuesOf(part), ...unsaved};
+	const saveFields = async () => {
+		if (!part || !Object.keys(unsaved).length) return;
+		const label = await confirmedClass(fieldValues.label.trim(), part.label);
+		if (label === null) discardUnsaved("label");
+		else if (saveSegment(part, {...fieldValues, label}, unsaved)) discardUnsaved(...Object.keys(unsaved));
 	};
-	const press = (name) => (event) => {
-		if (event.key === "Escape") takeBack(name);
+	const onEscape = (name) => (event) => {
+		if (event.key === "Escape") discardUnsaved(name);
 	};
-	const field = (name, more) => html`<input id=${name} autocomplete="off" value=${shown[name]} onChange=${leave} onKeyDown=${press(name)}
-		onInput=${(event) => setTyped({...typed, [name]: event.target.value})} ...${more} />`;
+	const field = (name, more) => html`<input id=${name} autocomplete="off" value=${fieldValues[name]}
+		onChange=${saveFields} onKeyDown=${onEscape(name)}
+		onInput=${(event) => setUnsaved({...unsaved, [name]: event.target.value})} ...${more} />`;
 	const names = allNames();
 	return html`<form id="segment-form" onSubmit=${(event) => event.preventDefault()}>
 		<fieldset id="segment" disabled=${!part}>
@@ -59,14 +47,36 @@ export function Inspector() {
 	</form>`;
 }
 
-const allNames = () => [...state.project.actions.map(({name}) => name), ...state.project.background];
-
-/** Return whether a segment is the one of before, perhaps with an edge moved. */
-function isSameSegment(before, chosen) {
-	if (before.video !== chosen.video || before.track !== chosen.track) return false;
-	if ((before.start === before.stop) !== (chosen.start === chosen.stop)) return false; // one is a point event
-	return before.start === chosen.start || before.stop === chosen.stop;
+/** Keep the text of fields that was typed and is not saved, by field, until another segment is selected. */
+function useUnsaved(selection) {
+	const [unsaved, setUnsaved] = useState({});
+	const [lastSelection, setLastSelection] = useState(selection);
+	const isSame = isSameSegment(lastSelection, selection);
+	if (Object.keys(selection).some((key) => selection[key] !== lastSelection[key])) {
+		setLastSelection(selection);
+		if (!isSame) setUnsaved({});
+	}
+	const discardUnsaved = (...names) => setUnsaved((now) => {
+		return Object.fromEntries(Object.entries(now).filter(([name]) => !names.includes(name)));
+	});
+	return {unsaved: isSame ? unsaved : {}, setUnsaved, discardUnsaved};
 }
+
+/** Return whether a selection is the segment of the last one, perhaps with an edge moved. */
+function isSameSegment(lastSelection, selection) {
+	if (lastSelection.video !== selection.video || lastSelection.track !== selection.track) return false;
+	const wasInstant = lastSelection.start === lastSelection.stop;
+	if (wasInstant !== (selection.start === selection.stop)) return false;
+	return lastSelection.start === selection.start || lastSelection.stop === selection.stop;
+}
+
+function valuesOf(part) {
+	if (!part) return {label: "", start: "", stop: "", comment: ""};
+	const {times} = state.video;
+	return {label: part.label, start: clock(times[part.start]), stop: clock(times[part.stop]), comment: part.comment ?? ""};
+}
+
+const allNames = () => [...state.project.actions.map(({name}) => name), ...state.project.background];
 
 function describe(part) {
 	if (!part) return "None. Click one on the timeline.";
@@ -76,22 +86,22 @@ function describe(part) {
 }
 
 /** Return the class that a typed name stands for, after a question where it would be a new one; null: none. */
-async function meantLabel(label, before) {
+async function confirmedClass(label, oldLabel) {
 	const names = allNames();
-	if (!label || label === before || names.includes(label)) return label;
+	if (!label || label === oldLabel || names.includes(label)) return label;
 	const twin = twinOf(label);
 	if (twin) return await confirm(`There is a class "${twin}". Give it to this segment?`, "Yes") ? twin : null;
 	return await confirm(`There is no class "${label}". Add it?`, "Add the class") ? label : null;
 }
 
-/** Store what was typed; return whether it could be. */
-function store(part, shown, typed) {
-	let start = "start" in typed ? typedFrame(shown.start) : part.start;
-	let stop = "stop" in typed ? typedFrame(shown.stop) : part.stop;
+/** Save what was typed; return whether it could be. */
+function saveSegment(part, fieldValues, unsaved) {
+	let start = "start" in unsaved ? typedFrame(fieldValues.start) : part.start;
+	let stop = "stop" in unsaved ? typedFrame(fieldValues.stop) : part.stop;
 	if (start === null || stop === null) return false;
 	if (isInstant(part) && start !== stop) { // a point event moves as a whole
-		if (!("stop" in typed)) stop = start;
-		else if (!("start" in typed)) start = stop;
+		if (!("stop" in unsaved)) stop = start;
+		else if (!("start" in unsaved)) start = stop;
 		else {
 			fault("A point event has one time.");
 			return false;
@@ -101,14 +111,14 @@ function store(part, shown, typed) {
 		fault("A segment has to end after it starts.");
 		return false;
 	}
-	const label = shown.label.trim();
+	const label = fieldValues.label.trim();
 	if (!label) {
 		fault("A segment needs a class.");
 		return false;
 	}
-	const values = {label, comment: shown.comment};
+	const values = {label, comment: fieldValues.comment};
 	const isMoved = start !== part.start || stop !== part.stop;
-	const isChanged = label !== part.label || shown.comment !== (part.comment ?? "");
+	const isChanged = label !== part.label || fieldValues.comment !== (part.comment ?? "");
 	if (isMoved) edit(moveEdges(currentTrack().segments, part, start, stop, values), start);
 	else if (isChanged) edit(change(part, values), start);
 	return true;

@@ -22,13 +22,13 @@ export function keysOfEvent({key, code, shiftKey}) {
 }
 
 /** Return the command of an event, or undefined. */
-export function commandOf(event) {
+export function commandOfKey(event) {
 	const keys = event.key === "?" ? [keyOf("help")] : keysOfEvent(event);
 	return COMMANDS.find(({id}) => keys.includes(keyOf(id)));
 }
 
 /** Return the class whose key was pressed, or undefined. */
-export function actionOf(event) {
+export function classOfKey(event) {
 	if (event.shiftKey && /^[a-z]$/i.test(event.key)) return undefined;
 	const keys = keysOfEvent(event);
 	return state.project.actions.find(({key}) => key && keys.includes(key.toLowerCase()));
