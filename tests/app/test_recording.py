@@ -301,18 +301,24 @@ def test_leaving_a_video_asks_what_becomes_of_the_recording(page, clip, tmp_path
     assert labels(page, 1) == []
 
 
-def test_a_class_that_is_gone_while_it_is_recorded_is_asked_about(page):
-    keys(page, (2, "1"))
-    how = {"method": "POST", "headers": {"content-type": "application/json"}}
-    how["body"] = json.dumps({"do": "change", "name": "groom", "to": "wash"})
+def changed_elsewhere(page, **change: str) -> None:
+    """Change a class as somebody else does."""
+    how = {"method": "POST", "headers": {"content-type": "application/json"}, "body": json.dumps(change)}
     page.evaluate(f"fetch('/api/actions', {json.dumps(how)})")
+
+
+def test_a_class_that_is_renamed_while_it_is_recorded_is_followed_and_one_that_is_gone_is_asked_about(page):
+    keys(page, (2, "1"))
+    changed_elsewhere(page, do="change", name="groom", to="wash")
+    until(page, "document.querySelector('#chip').textContent.includes('wash')")
+    changed_elsewhere(page, do="delete", name="wash")
     page.locator("#ask").wait_for()
-    assert 'no class "groom"' in page.locator("#ask-text").text_content()
-    page.select_option("#recording-name", "wash")
+    assert 'no class "wash"' in page.locator("#ask-text").text_content()
+    page.select_option("#recording-name", "eat")
     page.click("#ask-yes")
     page.locator("#timeline canvas").focus()
     keys(page, (4, "o"))
-    assert labels(page) == [(30, 60, "wash")]
+    assert labels(page) == [(30, 60, "eat")]
 
 
 # --- typing ---------------------------------------------------------------------------------------
@@ -462,9 +468,7 @@ def test_a_recording_without_a_name_gets_the_class_that_was_the_pen(page):
     page.click('#class-list li[data-name="eat"] .give')
     page.locator("#timeline canvas").focus()
     keys(page, (2, "i"))
-    how = {"method": "POST", "headers": {"content-type": "application/json"}}
-    how["body"] = json.dumps({"do": "change", "name": "eat", "to": "dine"})
-    page.evaluate(f"fetch('/api/actions', {json.dumps(how)})")
+    changed_elsewhere(page, do="change", name="eat", to="dine")
     until(page, "document.querySelector('#chip').textContent.includes('dine?')")
     keys(page, (4, "o"))
     assert labels(page) == [(30, 60, "dine")]
