@@ -158,8 +158,8 @@ def read_settings(files: Sequence[str], pairs: Sequence[str] = ()) -> Config:
     tree: Json = {}
     reference: Json = {}
     for content in (*map(_read_file, files), _read_pairs(pairs)):
-        flat, ours = _separated(content)
-        tree = merged(merged(tree, _changes(flat, tree, reference)), ours)
+        flat, own_keys = _separated(content)
+        tree = merged(merged(tree, _changes(flat, tree, reference)), own_keys)
         reference.update(flat)
     meaningless = _meaningless(reference)
     if meaningless:
@@ -184,12 +184,12 @@ def _read_file(name: str) -> Json:
 
 def _separated(content: Json) -> tuple[Json, Json]:
     """Return the reference keys, flat, and our keys. The GPU of the former is one of the latter."""
-    ours = {key: value for key, value in content.items() if key in _GROUPS}
+    own_keys = {key: value for key, value in content.items() if key in _GROUPS}
     flat = flatten({key: value for key, value in content.items() if key not in _GROUPS})
     gpu = flat.pop(_GPU, None)
     if gpu is not None:
-        ours = merged({"train": {"device": _device(gpu)}}, ours)
-    return flat, ours
+        own_keys = merged({"train": {"device": _device(gpu)}}, own_keys)
+    return flat, own_keys
 
 
 def _device(gpu: Any) -> str:
@@ -243,8 +243,8 @@ def _read_pairs(pairs: Sequence[str]) -> Json:
 
 def read_changes(pairs: Sequence[str]) -> tuple[list[str], str]:
     """Return the changes of ``--set`` that scoring reads, as KEY=VALUE, and the device."""
-    flat, ours = _separated(_read_pairs(pairs))
-    tree = merged(translate(flat), ours)
+    flat, own_keys = _separated(_read_pairs(pairs))
+    tree = merged(translate(flat), own_keys)
     device = str(tree.get("train", {}).get("device", "auto"))
     groups = ("data", "decode", "evaluation")
     changes = flatten({group: tree[group] for group in groups if group in tree})
