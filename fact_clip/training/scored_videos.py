@@ -94,9 +94,9 @@ class ScoredVideos:
             (G, T) labels, one video after the other.
         """
         candidates = self.candidates.calibrated(replace(calibration, gamma=0.0))
-        seen = calibration.is_seen(candidates.vocabulary)
+        is_seen = calibration.is_seen(candidates.vocabulary)
         for scores in paced(self.scores, "decoding with each gamma", logger):
-            indices = decode_gammas(scores, candidates, seen, gammas, self.settings)
+            indices = decode_gammas(scores, candidates, is_seen, gammas, self.settings)
             yield self.classes.labels(indices)
 
     def decode_among(self, classes: Sequence[int]) -> VideoLabels | None:
