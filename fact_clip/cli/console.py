@@ -133,10 +133,12 @@ def segment_table(segmentation: Segmentation) -> str:
         novelty = "far from training" if word.far else "new"
         words.setdefault(word.action, []).append(f"{novelty}: {word.word}")
     rows = []
-    for start, stop, first, last, label, confidence in cells(segmentation, segmentation):
-        row: dict[str, object] = {"start": start, "stop": stop, "seconds": None}
-        if first is not None:
-            row["seconds"] = f"{first:.2f} - {last:.2f}"
+    for first_frame, stop_frame, start_seconds, stop_seconds, label, confidence in cells(
+        segmentation, segmentation
+    ):
+        row: dict[str, object] = {"start": first_frame, "stop": stop_frame, "seconds": None}
+        if start_seconds is not None:
+            row["seconds"] = f"{start_seconds:.2f} - {stop_seconds:.2f}"
         row |= {"label": label, "confidence": confidence}
         if words:
             row["words"] = words.get(label)

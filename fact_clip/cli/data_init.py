@@ -62,8 +62,9 @@ def init(
     """Write a recipe for your own data set.
 
     Orientation, stride, context, sizes, regularisation and validation follow from what the training
-    videos hold, and the parts of names are read; guesses are marked as such. Some steps are
-    trained, and their time says how many epochs --minutes allow, and of how many models.
+    videos hold, and the parts of names are read; guesses are marked as such. A few training
+    steps are timed. From their duration follow the number of epochs, and of models, that --minutes
+    allow.
 
     \b
     Example:
@@ -88,7 +89,7 @@ def init(
         "unlabelled": read_names(unlabelled, "--unlabelled"),
     }
     config = validate_tree(DataConfig, values, "data init")
-    proposal, time = write_recipe(config, path, minutes, zero_shot=zero_shot)
+    proposal, duration_note = write_recipe(config, path, minutes, zero_shot=zero_shot)
 
     print(f"{path}: {proposal.videos} videos, {proposal.measures.classes} classes")
     print(f"  {proposal.measures}")
@@ -97,7 +98,7 @@ def init(
     print(_parts_table(proposal.vocabulary))
     for note in proposal.notes[:MAX_NOTES]:
         print(f"note: {note}")
-    print(time)
+    print(duration_note)
     words = ["fact-clip", "train", str(path), "--out", "runs/mine"]
     if zero_shot:
         words.insert(3, "data.holdout=[name, name]")

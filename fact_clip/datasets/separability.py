@@ -1,4 +1,4 @@
-"""Whether features have probably seen the labels: how well a linear map names unseen videos."""
+"""Tell by a linear map on unseen videos whether features were probably learned from the labels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from fact_clip.datasets.labels import IGNORED
 # which on features have probably seen the labels: on test videos they will be worse.
 SEPARABLE = 0.75
 
-_ROWS = 500  # of a video
-_WIDEST = 1024  # columns
-_RIDGE = 0.01  # times the number of rows
+_ROWS_PER_VIDEO = 500
+_MAX_COLUMNS = 1024
+_RIDGE_PER_ROW = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,21 +48,21 @@ def _ridge_hits(train: _Rows, test: _Rows, n_classes: int) -> int:
 
     inputs = scaled(train.features)
     targets = np.eye(n_classes)[train.labels]
-    ridge = _RIDGE * len(inputs) * np.eye(inputs.shape[1])
+    ridge = _RIDGE_PER_ROW * len(inputs) * np.eye(inputs.shape[1])
     weights = np.linalg.solve(inputs.T @ inputs + ridge, inputs.T @ targets)
     predicted = (scaled(test.features) @ weights).argmax(1)
     return int((predicted == test.labels).sum())
 
 
 def _sampled_rows(dataset: Dataset, names: Sequence[str]) -> _Rows:
-    """Return labelled rows spread over each video, with at most `_WIDEST` columns."""
-    rows = [np.zeros((0, min(dataset.input_dim, _WIDEST)))]
+    """Return labelled rows spread over each video, with at most `_MAX_COLUMNS` columns."""
+    rows = [np.zeros((0, min(dataset.input_dim, _MAX_COLUMNS)))]
     labels = [np.zeros(0, np.int64)]
     for name in names:
         features = dataset.features(name)
         video_labels = dataset.labels(name)
-        index = np.arange(0, len(video_labels), max(1, len(video_labels) // _ROWS))
+        index = np.arange(0, len(video_labels), max(1, len(video_labels) // _ROWS_PER_VIDEO))
         index = index[video_labels[index] != IGNORED]
-        rows.append(np.asarray(features[index, :_WIDEST], dtype=np.float64))
+        rows.append(np.asarray(features[index, :_MAX_COLUMNS], dtype=np.float64))
         labels.append(video_labels[index])
     return _Rows(np.concatenate(rows), np.concatenate(labels))

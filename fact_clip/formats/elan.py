@@ -137,8 +137,8 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     spans = []
     for key, annotation in _by_id(path, aligned[choice], "ANNOTATION_ID").items():
         where = FileLocation(path, part=f"tier {choice!r}, annotation {key}")
-        start = _milliseconds(slots, annotation.get("TIME_SLOT_REF1", ""))
-        stop = _milliseconds(slots, annotation.get("TIME_SLOT_REF2", ""))
+        start = _time_value(slots, annotation.get("TIME_SLOT_REF1", ""))
+        stop = _time_value(slots, annotation.get("TIME_SLOT_REF2", ""))
         if not re.fullmatch("[0-9]{1,12},[0-9]{1,12}", f"{start},{stop}"):
             problem = f"times of {start!r} and {stop!r}, not milliseconds"
             raise InputError(where, problem, "align both ends in ELAN")
@@ -152,7 +152,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     return [Annotation(path, spans, background=background)]
 
 
-def _milliseconds(slots: Mapping[str, ElementTree.Element], key: str) -> str:
+def _time_value(slots: Mapping[str, ElementTree.Element], key: str) -> str:
     """Return the time of a slot as the file has it, or ""."""
     return slots[key].get("TIME_VALUE", "").strip() if key in slots else ""
 

@@ -20,13 +20,9 @@ from fact_clip.decoding import Calibration
 from fact_clip.decoding.choice import DecodeValues, DecodingChoice
 from fact_clip.models.heads import is_open
 from fact_clip.run import Run
-from fact_clip.training.calibration import (
-    ScoredVideos,
-    calibrate,
-    learn_confidence,
-    validation_videos,
-)
+from fact_clip.training.calibration import calibrate, learn_confidence, validation_videos
 from fact_clip.training.evaluation import video_figures
+from fact_clip.training.scored_videos import ScoredVideos
 
 logger = logging.getLogger(__name__)
 
@@ -80,14 +76,16 @@ def choose_decoding(
         reason = "the features seem to have seen the labels, so the recipe's formula decides"
         return replace(unchanged, reason=reason)
 
-    parts = validation_videos(run, dataset, device, calibration)
+    scored_by_model = validation_videos(run, dataset, device, calibration)
     trials = []
     orders = sorted({0.0, decode.order})
     for scale, order in product(SCALES, orders):
         penalty = decode.switch_penalty
         if scale != 1:
             penalty = round(penalty * scale, 2)
-        figures = [_figures(videos, penalty, order, run.config.evaluation) for videos in parts]
+        figures = [
+            _figures(scored, penalty, order, run.config.evaluation) for scored in scored_by_model
+        ]
         trial = _Trial(
             settings={"switch_penalty": penalty, "order": order},
             distance=abs(np.log(scale)) + abs(order - decode.order),
@@ -98,19 +96,19 @@ def choose_decoding(
 
 
 def _figures(
-    videos: ScoredVideos,
+    scored: ScoredVideos,
     penalty: float,
     order: float,
     evaluation: EvaluationConfig,
 ) -> NDArray[np.float64]:
     """Return the mean of accuracy, edit and F1@50 of each video, in points, (V,)."""
-    candidates = videos.candidates
-    transitions = videos.scorer.reader.transition_costs(candidates.vocabulary, order)
+    candidates = scored.candidates
+    transitions = scored.scorer.reader.transition_costs(candidates.vocabulary, order)
     costs = replace(candidates.costs, transitions=transitions)
     candidates = replace(candidates, costs=costs)
-    settings = videos.settings.model_copy(update={"switch_penalty": penalty})
-    labels = videos.decoded(candidates, settings)
-    return video_figures(evaluation, videos.classes.vocabulary, videos.truth, labels)
+    settings = scored.settings.model_copy(update={"switch_penalty": penalty})
+    labels = scored.decode(candidates, settings)
+    return video_figures(evaluation, scored.classes.vocabulary, scored.truth, labels)
 
 
 def _chosen(unchanged: DecodingChoice, trials: Sequence[_Trial]) -> DecodingChoice:

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +21,12 @@ from fact_clip.run import Run, member_folders, read_weights
 from fact_clip.training.plan import Plan, resolve
 
 SEED_STEP = 1000
-"""Member k has the seed of the run + k * this, so runs of neighbouring seeds share no member."""
+"""Model k has the seed of the run + k * this, so runs of neighbouring seeds share no member."""
 
 
 @dataclass(frozen=True)
 class Ensemble:
-    """The models of a run. Number 0 is the run itself; a run of one model has no other.
+    """The models of a run. Index 0 is the run itself; a run of one model has no other.
 
     Attributes:
         plan: of the training.
@@ -43,39 +43,46 @@ class Ensemble:
         """Return the run folder of each model."""
         return [self.folder, *member_folders(self.folder, self.plan.config.train.members)]
 
-    def resumes(self, number: int) -> bool:
+    def resumes(self, model_index: int) -> bool:
         """Return whether a model continues. One that has not begun is begun."""
-        return self.resume and (self.folders[number] / "run.json").is_file()
+        return self.resume and (self.folders[model_index] / "run.json").is_file()
+
+    def first_resumes(self) -> bool:
+        """Return whether to resume the first model: if it has begun, or if none has (an error)."""
+        has_begun = any(map(self.resumes, range(len(self.folders))))
+        return self.resume and (self.resumes(0) or not has_begun)
 
     def untrained(self) -> list[int]:
-        """Return the numbers of the models that are not trained to their last epoch."""
-        return [number for number, folder in enumerate(self.folders) if not _is_trained(folder)]
+        """Return the indices of the models that are not trained to their last epoch."""
+        return [index for index, folder in enumerate(self.folders) if not _is_trained(folder)]
 
-    def member_folder(self, number: int) -> Path:
+    def member_folder(self, model_index: int) -> Path:
         """Return the run folder of a member; an InputError if a link leads out of the run."""
-        return inside(self.folder, "members", self.folders[number].name)
+        return inside(self.folder, "members", self.folders[model_index].name)
 
-    def config_of(self, number: int) -> Config:
+    def config_of(self, model_index: int) -> Config:
         """Return the configuration of a member with the classes that it hides."""
         plan = self.plan
-        config = member_config(plan.config, number, plan.dataset.validation_parts)
-        # The setting of the recipe, since that of the plan has the classes of the first member.
-        data = plan.dataset.config
-        holdout = plan.dataset.holdout
-        is_auto = data.validation_unseen == "auto" and data.validation > 0
-        hidden = config.data.validation_unseen
-        if config.train.member_parts and holdout is not None:
-            if self.resumes(number):
-                # A plan by the config.yaml of a run has the classes that the first member hides.
-                hidden = Run.read(self.folders[number]).config.data.validation_unseen
-            elif is_auto:
-                hidden = plan.dataset.validation_unseen_group(holdout, number)
+        config = member_config(plan.config, model_index, plan.dataset.validation_parts)
+        hidden = self._hidden_classes(model_index, config)
         return with_values(config, {"data.validation_unseen": hidden})
 
-    def plan_of(self, number: int) -> Plan:
+    def _hidden_classes(self, model_index: int, config: Config) -> Sequence[str] | None:
+        """Return the validation-unseen classes that a member hides, or "auto"."""
+        dataset = self.plan.dataset
+        if config.train.member_parts and dataset.holdout is not None:
+            if self.resumes(model_index):
+                # A plan by the config.yaml of a run has the classes that the first member hides.
+                return Run.read(self.folders[model_index]).config.data.validation_unseen
+            # The setting of the recipe, since that of the plan has the classes of the first member.
+            if dataset.config.validation_unseen == "auto" and dataset.config.validation > 0:
+                return dataset.validation_unseen_group(dataset.holdout, model_index)
+        return config.data.validation_unseen
+
+    def plan_of(self, model_index: int) -> Plan:
         """Return the plan of a member that is trained on the device of the run."""
         device = self.plan.config.train.device
-        config = with_values(self.config_of(number), {"train.device": device})
+        config = with_values(self.config_of(model_index), {"train.device": device})
         return resolve(config, self.plan.dataset.folder, is_checked=True)
 
     @contextmanager
@@ -93,31 +100,31 @@ class Ensemble:
         running: list[_MemberProcess] = []
 
         def check() -> None:
-            for member in running:
-                member.check()
+            for member_process in running:
+                member_process.check()
 
         with ExitStack() as afterwards:
             afterwards.callback(torch.set_num_threads, threads)
             torch.set_num_threads(share)
-            for number in range(1, len(self.folders)):
+            for model_index in range(1, len(self.folders)):
                 errors = afterwards.enter_context(tempfile.TemporaryFile())
-                process = self._start(number, share, errors)
+                process = self._start(model_index, share, errors)
                 afterwards.callback(process.wait)
                 afterwards.callback(process.kill)
-                running.append(_MemberProcess(self.folders[number], process, errors))
+                running.append(_MemberProcess(self.folders[model_index], process, errors))
             yield check
-            for member in running:
-                while member.process.poll() is None:
+            for member_process in running:
+                while member_process.process.poll() is None:
                     check()
                     with suppress(subprocess.TimeoutExpired):
-                        member.process.wait(timeout=0.5)
+                        member_process.process.wait(timeout=0.5)
             check()
 
-    def _start(self, number: int, threads: int, errors: IO[bytes]) -> subprocess.Popen[bytes]:
+    def _start(self, model_index: int, threads: int, errors: IO[bytes]) -> subprocess.Popen[bytes]:
         """Start the training of a member; see `training.member`."""
-        folder = self.member_folder(number)
+        folder = self.member_folder(model_index)
         recipe = inside(self.folder, "members", f"{folder.name}.yaml")
-        write_lines(recipe, self.config_of(number).to_yaml().splitlines())
+        write_lines(recipe, self.config_of(model_index).to_yaml().splitlines())
         command = [
             sys.executable,
             "-m",
@@ -126,7 +133,7 @@ class Ensemble:
             str(folder),
             str(os.getpid()),
         ]
-        if self.resumes(number):
+        if self.resumes(model_index):
             command.append("--resume")
         return subprocess.Popen(
             command,
@@ -166,37 +173,37 @@ def _is_trained(folder: Path) -> bool:
     return epoch >= Run.read(folder).config.train.epochs
 
 
-def member_config(config: Config, number: int, validation_parts: int = 1) -> Config:
+def member_config(config: Config, model_index: int, validation_parts: int = 1) -> Config:
     """Return the configuration of a member: its seed, swaps, device and validation videos.
 
     Args:
         config: of the run.
-        number: of the member; 0 is the run itself.
+        model_index: of the member; 0 is the run itself.
         validation_parts: number of disjoint parts of validation videos.
     """
     part = config.data.validation_part
-    if config.train.member_parts and number:
-        part = (part + number) % validation_parts
+    if config.train.member_parts and model_index:
+        part = (part + model_index) % validation_parts
     init = config.train.init
     if init is not None:
-        member = Path(init) / "members" / str(number + 1)
-        if member.is_dir():
-            init = str(member)
+        folder = Path(init) / "members" / str(model_index + 1)
+        if folder.is_dir():
+            init = str(folder)
     swap = config.augment.swap
     values = {
         "train.init": init,
         "train.members": 1,
-        "train.seed": config.train.seed + SEED_STEP * number,
-        "train.device": member_device(config.train.device, number, torch.cuda.device_count()),
+        "train.seed": config.train.seed + SEED_STEP * model_index,
+        "train.device": member_device(config.train.device, model_index, torch.cuda.device_count()),
         "train.loggers": [],
         "data.validation_part": part,
-        "augment.swap": [swap[number % len(swap)]],
+        "augment.swap": [swap[model_index % len(swap)]],
     }
     return with_values(config, values)
 
 
-def member_device(device: str, number: int, gpus: int) -> str:
+def member_device(device: str, model_index: int, gpus: int) -> str:
     """Return where a member trains: with "auto" and several GPUs they take turns."""
     if device in ("auto", "cuda") and gpus > 1:
-        return f"cuda:{number % gpus}"
+        return f"cuda:{model_index % gpus}"
     return device

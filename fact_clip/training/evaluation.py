@@ -47,14 +47,10 @@ from fact_clip.inference.scorer import Scorer
 from fact_clip.models.heads import is_open
 from fact_clip.run import LoadedRun, Run, check_classes, commit, evaluation_stem
 from fact_clip.training import zero_shot
-from fact_clip.training.calibration import (
-    VideoLabels,
-    calibrate,
-    learn_confidence,
-    validation_videos,
-)
+from fact_clip.training.calibration import calibrate, learn_confidence, validation_videos
 from fact_clip.training.class_map import ClassMap
 from fact_clip.training.results import Evaluation
+from fact_clip.training.scored_videos import VideoLabels
 
 logger = logging.getLogger(__name__)
 

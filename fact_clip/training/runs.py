@@ -1,4 +1,12 @@
-"""`train`: from a recipe, a configuration or a plan to the run folder of one or more models."""
+"""`train`: from a recipe, a configuration or a plan to the run folder of one or more models.
+
+    train
+        _train_ensemble: all models in this launch. It locks the run, then calibrates it.
+        _train_as_job: one model in this job. The last job calibrates the run.
+
+Both call `train_model` (weights alone) for the first model. `train_calibrated` (weights and
+calibration) trains each other member, in `training.member` or in this launch.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +18,6 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
-
 from fact_clip.config import Config
 from fact_clip.core import InputError, Progress
 from fact_clip.core.arguments import validated
@@ -19,10 +25,8 @@ from fact_clip.core.distributed import Processes, place_in_launch
 from fact_clip.core.messages import printable
 from fact_clip.core.paths import locked
 from fact_clip.datasets.memory import DATA_SOURCES, DataSource, MemoryStore, with_data
-from fact_clip.datasets.statistics import median_frames
 from fact_clip.losses.criterion import LOSSES, Loss
 from fact_clip.metrics.report import METRICS, Metric
-from fact_clip.models.blocks import block_configs
 from fact_clip.run import Run, remove_unfinished
 from fact_clip.training import trainer
 from fact_clip.training.callbacks import Callback
@@ -31,14 +35,12 @@ from fact_clip.training.ensemble import Ensemble
 from fact_clip.training.plan import Plan, resolve
 from fact_clip.training.results import Training
 from fact_clip.training.state import begin, check_free
+from fact_clip.training.threads import useful_threads_alone
 
 # The command line shows what this logger says of a plan.
 logger = logging.getLogger(__name__)
 
 _PATIENCE = 3600.0  # seconds to wait for another job that learns the calibration
-
-# torch splits no operation into parts of fewer numbers (docs/method.md).
-_GRAIN = 32_768
 
 
 @validated("data", "losses", "metrics")
@@ -104,8 +106,8 @@ def train(
     ensemble = Ensemble(plan, out, resume)
     watch = Watch(callbacks, progress)
     if member is None:
-        return _train_all(ensemble, watch)
-    return _train_one(ensemble, member, watch)
+        return _train_ensemble(ensemble, watch)
+    return _train_as_job(ensemble, member, watch)
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,7 @@ def train_model(
     processes = Processes(plan.device)
     with processes.main_first():
         run, texts = begin(plan, folder, processes, resume)
-    with _useful_threads_alone(plan), trainer.numerics(run.config.train):
+    with useful_threads_alone(plan), trainer.numerics(run.config.train):
         loop = trainer.Trainer.of_run(
             run=run,
             dataset=plan.dataset,
@@ -156,7 +158,7 @@ def train_model(
         return loop.run_all(watch.progress if processes.is_main else None)
 
 
-def train_single(
+def train_calibrated(
     plan: Plan,
     folder: Path,
     watch: Watch = Watch(),
@@ -168,14 +170,12 @@ def train_single(
         return train_model(plan, folder, watch, resume=resume)
 
 
-def _train_all(ensemble: Ensemble, watch: Watch) -> Training:
+def _train_ensemble(ensemble: Ensemble, watch: Watch) -> Training:
     """Train all models: beside each other, or in a launch one after the other."""
     plan = ensemble.plan
     folder = ensemble.folder
     processes = Processes(plan.device)
-    # Members may have begun before the first model. Without any, the error is that of the run.
-    has_begun = any(map(ensemble.resumes, range(len(ensemble.folders))))
-    resume = processes.broadcast(lambda: ensemble.resume and (ensemble.resumes(0) or not has_begun))
+    resume = processes.broadcast(ensemble.first_resumes)
     with _calibrated_afterwards(plan, folder, ensemble.resume):
         if processes.world == 1:
             with ensemble.members_beside() as check_members:
@@ -183,12 +183,12 @@ def _train_all(ensemble: Ensemble, watch: Watch) -> Training:
                 result = train_model(plan, folder, watch, resume=resume)
         else:
             result = train_model(plan, folder, watch, resume=resume)
-            for number in range(1, len(ensemble.folders)):
-                _train_member(ensemble, number, Watch())
+            for model_index in range(1, len(ensemble.folders)):
+                _train_member(ensemble, model_index, Watch())
     return result
 
 
-def _train_one(ensemble: Ensemble, member: int, watch: Watch) -> Training:
+def _train_as_job(ensemble: Ensemble, member: int, watch: Watch) -> Training:
     """Train the model of a job, and learn the calibration of the run if no other model is left."""
     n_models = len(ensemble.folders)
     if not 1 <= member <= n_models:
@@ -203,7 +203,7 @@ def _train_one(ensemble: Ensemble, member: int, watch: Watch) -> Training:
         with locked(ensemble.folder, "a training") if processes.is_main else nullcontext():
             result = train_model(plan, ensemble.folder, watch, resume=resume)
         processes.wait()
-    left = [number + 1 for number in ensemble.untrained()]
+    left = [model_index + 1 for model_index in ensemble.untrained()]
     if not left and processes.is_main:
         # Two jobs may end at the same time.
         with locked(ensemble.folder, "a training", _PATIENCE):
@@ -211,12 +211,12 @@ def _train_one(ensemble: Ensemble, member: int, watch: Watch) -> Training:
     return replace(result, members_left=left)
 
 
-def _train_member(ensemble: Ensemble, number: int, watch: Watch) -> Training:
+def _train_member(ensemble: Ensemble, model_index: int, watch: Watch) -> Training:
     """Train a member after the first model with all processes of the launch."""
-    plan = ensemble.plan_of(number)
+    plan = ensemble.plan_of(model_index)
     # All processes have read the files of the member before the first one writes.
-    resume = Processes(plan.device).broadcast(lambda: ensemble.resumes(number))
-    return train_single(plan, ensemble.member_folder(number), watch, resume=resume)
+    resume = Processes(plan.device).broadcast(lambda: ensemble.resumes(model_index))
+    return train_calibrated(plan, ensemble.member_folder(model_index), watch, resume=resume)
 
 
 @contextmanager
@@ -283,28 +283,3 @@ def _removed_unless_begun(out: Path) -> Iterator[None]:
                 else:
                     path.unlink()
         raise
-
-
-def useful_threads(plan: Plan) -> int:
-    """Return the number of threads that make a step faster.
-
-    torch splits an operation into parts of 32,768 numbers at least.
-    """
-    if plan.device.type != "cpu":
-        return torch.get_num_threads()
-    labels = map(plan.dataset.labels, plan.dataset.train)
-    rows = median_frames(labels) / plan.config.data.stride
-    width = max(block.frame_dim for block in block_configs(plan.config.model))
-    n_numbers = int(plan.config.train.batch_size * rows * width)
-    return max(1, n_numbers // _GRAIN)
-
-
-@contextmanager
-def _useful_threads_alone(plan: Plan) -> Iterator[None]:
-    """Use no more threads in the block than make a step faster."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(min(threads, useful_threads(plan)))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

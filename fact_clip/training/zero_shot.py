@@ -17,13 +17,9 @@ from fact_clip.datasets.holdout_choice import Factor, level, lost_factors
 from fact_clip.decoding import Calibration, ModelScores
 from fact_clip.inference.scorer import Scorer
 from fact_clip.metrics.zero_shot import ClassGroups, class_groups
-from fact_clip.training.calibration import (
-    GAMMAS,
-    GammaCounts,
-    ScoredVideos,
-    VideoLabels,
-    uncalibrated,
-)
+from fact_clip.training.calibration import GAMMAS, uncalibrated
+from fact_clip.training.gamma_counts import GammaCounts
+from fact_clip.training.scored_videos import ScoredVideos, VideoLabels
 
 logger = logging.getLogger(__name__)
 
@@ -98,11 +94,11 @@ def report(
         "no prior correction": replace(calibration, prior_weight=0.0),
         "no prior correction, gamma 0": replace(calibration, gamma=0.0, prior_weight=0.0),
     }
-    predictions = {way: scored.calibrated(variant) for way, variant in ways.items()}
+    predictions = {way: scored.decode_calibrated(variant) for way, variant in ways.items()}
     evaluation = _Evaluation(
         scored=scored,
         prediction=predictions[IN_USE],
-        unseen_only=scored.among(dataset.unseen),
+        unseen_only=scored.decode_among(dataset.unseen),
         calibration=calibration,
         groups=groups,
         rules=scorer.run.config.evaluation.rules,

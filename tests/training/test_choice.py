@@ -65,7 +65,7 @@ def chosen_run(tiny, tmp_path_factory):
     def figures(videos, penalty, order, evaluation):
         assert penalty in (1.4, 2, 2.8, 4, 5.6, 8)
         assert order in (0, 1)
-        assert videos.decoded(videos.candidates)[0].shape == videos.truth[0].shape
+        assert videos.decode(videos.candidates)[0].shape == videos.truth[0].shape
         return np.arange(len(videos.truth)) - penalty - 0.1 * order
 
     with pytest.MonkeyPatch.context() as patch:
@@ -123,7 +123,7 @@ def test_a_figure_by_hand(chosen_run):
     run = Run.read(chosen_run)
     (videos,) = choice.validation_videos(run, Dataset.open(run.config.data), "cpu")
     found = choice._figures(videos, 1e6, 0.0, run.config.evaluation)
-    labels = videos.decoded(videos.candidates, DecodeSettings(switch_penalty=1e6))
+    labels = videos.decode(videos.candidates, DecodeSettings(switch_penalty=1e6))
     for figure, truth, predicted in zip(found, videos.truth, labels, strict=True):
         assert len(set(predicted.tolist())) == 1
         accuracy = 100 * (truth == predicted).mean()

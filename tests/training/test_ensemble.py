@@ -22,7 +22,7 @@ from fact_clip.run import LoadedRun
 from fact_clip.training import Callback, evaluate, train
 from fact_clip.training.ensemble import SEED_STEP, Ensemble, member_config
 from fact_clip.training.plan import resolve
-from fact_clip.training.runs import useful_threads
+from fact_clip.training.threads import useful_threads
 
 from ..launch import begin
 from ..refusals import refused

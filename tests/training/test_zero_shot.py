@@ -23,7 +23,8 @@ from fact_clip.inference.scorer import Scorer
 from fact_clip.models import FACT
 from fact_clip.run import LoadedRun, Run
 from fact_clip.training import evaluate, train, zero_shot
-from fact_clip.training.calibration import GAMMAS, ScoredVideos, calibrate, validation_videos
+from fact_clip.training.calibration import GAMMAS, calibrate, validation_videos
+from fact_clip.training.scored_videos import ScoredVideos
 
 from ..small import held_out
 
@@ -143,7 +144,7 @@ def test_the_diagnostics_are_those_of_loops_over_frames(segmenter, dataset):
     found = zero_shot.report(segmenter, dataset, names)
     scored = ScoredVideos(segmenter, dataset, names)
     tables = scored.log_score_tables(used)
-    guesses = scored.calibrated(used)
+    guesses = scored.decode_calibrated(used)
     assert [table.argmax(1).tolist() for table in tables] == [guess.tolist() for guess in guesses]  # no switching price
 
     seen, unseen = groups_of(dataset)
@@ -218,9 +219,10 @@ def test_gammas_decoded_together_are_each_alone_label_by_label(segmenter, datase
             parameter.mul_(1.1)
     asked.models = [segmenter.model, other][:members]
     scored, used = ScoredVideos(asked, dataset, dataset.train, actions), segmenter.calibration
-    together = list(scored.with_gammas(used))
+    together = list(scored.decode_each_gamma(used, GAMMAS))
     for place, gamma in enumerate(GAMMAS):
-        for found, alone in zip(together, scored.calibrated(dataclasses.replace(used, gamma=gamma)), strict=True):
+        singly = scored.decode_calibrated(dataclasses.replace(used, gamma=gamma))
+        for found, alone in zip(together, singly, strict=True):
             assert found[place].tolist() == alone.tolist()
 
 

@@ -1,0 +1,129 @@
+"""`ScoredVideos`: videos that are scored once and decoded with several settings."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fact_clip.core.decode_settings import DecodeSettings
+from fact_clip.core.progress import paced
+from fact_clip.datasets.dataset import Dataset
+from fact_clip.decoding import (
+    Calibration,
+    CandidateSet,
+    ModelScores,
+    class_scores,
+    decode_gammas,
+    decode_scores,
+)
+from fact_clip.inference.scorer import Scorer
+from fact_clip.training.class_map import ClassMap
+
+logger = logging.getLogger(__name__)
+
+VideoLabels = list[NDArray[np.int64]]
+"""Class indices (T,) of each video."""
+
+
+class ScoredVideos:
+    """Videos that some models score once, so that they can be decoded with several settings.
+
+    Args:
+        scorer: the models.
+        dataset: of the videos.
+        video_names: the videos.
+        actions: names of the candidates; None: the classes of the run.
+        scores: of the videos, if they are known already.
+
+    Attributes:
+        candidates: as the run scores and corrects them.
+        classes: what their indices are among the labels of the data set.
+        truth: true labels of each video.
+    """
+
+    def __init__(
+        self,
+        scorer: Scorer,
+        dataset: Dataset,
+        video_names: Sequence[str],
+        actions: Sequence[str] | None = None,
+        scores: Sequence[ModelScores] | None = None,
+    ) -> None:
+        self.scorer = scorer
+        self.dataset = dataset
+        self.video_names = video_names
+        self.settings = scorer.settings
+        self.candidates = scorer.choose(actions)
+        self.classes = ClassMap.of(dataset.vocabulary, self.candidates)
+        self.truth = [dataset.labels(name) for name in video_names]
+        self._given_scores = scores
+
+    @cached_property
+    def scores(self) -> list[ModelScores]:
+        """Return the scores of each video, which are computed when they are first needed."""
+        if self._given_scores:
+            return list(self._given_scores)
+        features = map(self.dataset.features, self.video_names)
+        return [self.scorer.score(rows, self.candidates) for rows in features]
+
+    def decode(
+        self, candidates: CandidateSet, settings: DecodeSettings | None = None
+    ) -> VideoLabels:
+        """Decode each video with these corrections of the candidates; None: the run's settings."""
+        labels = []
+        for scores in self.scores:
+            indices, _ = decode_scores(scores, candidates, settings or self.settings)
+            labels.append(self.classes.labels(indices))
+        return labels
+
+    def decode_calibrated(self, calibration: Calibration) -> VideoLabels:
+        """Decode each video with a calibration."""
+        return self.decode(self.candidates.calibrated(calibration))
+
+    def decode_each_gamma(
+        self, calibration: Calibration, gammas: Sequence[float]
+    ) -> Iterator[NDArray[np.int64]]:
+        """Decode each video with each of G gammas instead of that of the calibration.
+
+        Yields:
+            (G, T) labels, one video after the other.
+        """
+        candidates = self.candidates.calibrated(replace(calibration, gamma=0.0))
+        is_seen = calibration.is_seen(candidates.vocabulary)
+        for scores in paced(self.scores, "decoding with each gamma", logger):
+            indices = decode_gammas(scores, candidates, is_seen, gammas, self.settings)
+            yield self.classes.labels(indices)
+
+    def decode_among(self, classes: Sequence[int]) -> VideoLabels | None:
+        """Decode each video with these classes alone; None if none of them is a candidate."""
+        allowed = self.classes.allowed_among(classes)
+        if not allowed.any():
+            return None
+        return self.decode(replace(self.candidates.uncorrected(), allowed=allowed))
+
+    def log_score_tables(self, calibration: Calibration) -> list[NDArray[np.float64]]:
+        """Return calibrated log scores (T, K) of each video by label.
+
+        A class that is not allowed, or no candidate, has -inf.
+        """
+        candidates = self.candidates.calibrated(calibration)
+        tables = []
+        for scores in self.scores:
+            rows = _log_scores(scores, candidates)  # (T', C)
+            tables.append(self.classes.log_scores(rows[scores.row_of_frame]))
+        return tables
+
+    def uncorrected_log_scores(self) -> list[NDArray[np.float64]]:
+        """Return log scores (T', C) of each video without a correction."""
+        candidates = replace(self.candidates.uncorrected(), allowed=None)
+        return [_log_scores(scores, candidates) for scores in self.scores]
+
+
+def _log_scores(scores: ModelScores, candidates: CandidateSet) -> NDArray[np.float64]:
+    table = class_scores(scores, candidates).cpu().numpy()
+    return np.log(np.maximum(table, np.finfo(table.dtype).tiny))
