@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -163,7 +164,8 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     folder = tmp_path_factory.mktemp("videos")
 
     def make(name: str, count: int = 150, **how: object) -> Path:
-        path = folder / str(sorted(how)) / str(count) / name
+        values = repr(sorted(how.items())).encode()
+        path = folder / f"{zlib.crc32(values):08x}" / str(count) / name
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             write_video(path, numbered(count), **how)
