@@ -268,12 +268,12 @@ def _select(arguments: Namespace) -> None:
         seed=arguments.seed,
         min_support=arguments.min_support,
     )
+    result = json.dumps(holdout.to_dict(), indent=1)
+    if arguments.output is not None:
+        holdout.save_json(arguments.output)  # first: if it fails, its error is all that is printed
+        result = f"written: {arguments.output}; train with data.holdout={arguments.output}"
     note(description(dataset, holdout)[1])
-    if arguments.output is None:
-        print(json.dumps(holdout.to_dict(), indent=1))
-    else:
-        holdout.save_json(arguments.output)
-        print(f"written: {arguments.output}; train with data.holdout={arguments.output}")
+    print(result)
 
 
 def _draw(arguments: Namespace) -> None:

@@ -42,7 +42,7 @@ ORDERS = ("one key", "I, class, O", "class, I, O")
 SPEEDS = (1, 2, 4)
 N_ACTIONS = 30
 PAUSE = 0.3  # seconds of the hand
-LATE = 0.5  # seconds of the hand that a loaded machine may add
+LATE = 1.2  # seconds of the hand that a loaded machine may add
 ATTEMPTS = 4
 NOTHING = "no action"
 HEARD = """() => {

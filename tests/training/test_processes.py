@@ -173,8 +173,8 @@ def test_two_processes_score_and_segment_as_one(by_two, tmp_path):
     expected = evaluate(by_two).details
     (by_two / "evaluation.json").unlink()
     answer = launched(2, "-m", "fact_clip", "evaluate", by_two, "--json")
-    assert json.loads(answer.out) == json.loads(json.dumps(expected.to_dict()))
-    assert json.loads((by_two / "evaluation.json").read_text()) == json.loads(json.dumps(expected.to_dict()))
+    assert json.loads(answer.out) == json.loads(json.dumps(expected))
+    assert json.loads((by_two / "evaluation.json").read_text()) == json.loads(json.dumps(expected))
     data = Path(Run.read(by_two).config.data.root)
     files = [str(data / "features" / f"{name}.npy") for name in expected["videos"]]
     out = tmp_path / "segments"
