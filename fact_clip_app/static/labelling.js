@@ -18,12 +18,15 @@ const framesOf = ({start, stop}) => {
 /** Put a segment on the current track; what lies under it is cut. It is shown, but no key of a class renames it. */
 async function put(start, stop, label) {
 	if (!label) return fault("Add a class first.");
+	const {video} = state;
 	const {id} = currentTrack();
 	const points = labels().filter((other) => segments.isInstant(other) && start < other.start && other.start < stop);
 	if (points.length) {
 		player.pause();
 		const text = `${points.length} point event${points.length === 1 ? "" : "s"} within "${label}" will be deleted. Cancel drops "${label}".`;
 		if (!await confirm(text, "Delete them")) return player.redraw();
+		const isThere = state.video?.id === video.id && state.video.tracks.some((track) => track.id === id);
+		if (!isThere) return fault(`"${label}" was not stored: its track is not shown any more.`);
 		update({trackId: id});
 	}
 	edit(segments.put(labels(), {start, stop, label, origin: "drawn", comment: ""}), start);
@@ -74,18 +77,17 @@ function begin(start, label, keyTime) {
 	update({recording, frame: null});
 }
 
-/** End the segment that has begun; return whether its track is still there. */
+/** End the segment that has begun. Return the promise that it is put, or null if its track is gone. */
 function finish(edge) {
 	const {recording} = state;
 	const isThere = state.video.tracks.some(({id}) => id === recording.trackId);
 	if (!isThere) {
 		fault("The track of this recording was removed. Esc drops it.");
-		return false;
+		return null;
 	}
 	const [start, stop] = [recording.start, edge].sort((one, other) => one - other);
 	update({recording: null, trackId: recording.trackId});
-	if (start < stop) put(start, stop, nameOf(recording));
-	return true;
+	return start < stop ? put(start, stop, nameOf(recording)) : Promise.resolve();
 }
 
 /** Return the class that a recording gets. */
@@ -134,7 +136,7 @@ export async function settleRecording() {
 	const name = nameOf(recording);
 	const answer = await question(`"${name}" has been recorded since ${since}.`, "Leave this video", fields);
 	if (!answer) return false;
-	if (answer.what === "end") end(cursor);
+	if (answer.what === "end") await finish(cursor.edge); // it may ask about point events
 	update({recording: null});
 	return true;
 }

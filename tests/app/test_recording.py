@@ -301,6 +301,27 @@ def test_leaving_a_video_asks_what_becomes_of_the_recording(page, clip, tmp_path
     assert labels(page, 1) == []
 
 
+def test_a_recording_over_a_point_event_is_asked_about_before_its_video_is_left(page, clip, tmp_path):
+    second = tmp_path / "second.mp4"
+    second.write_bytes(clip.read_bytes())
+    upload(page, second)
+    if page.locator("#ask").count():  # it is the same film
+        page.click("#ask-yes")
+    opened(page, 0)
+    page.click('#class-list li[data-name="eat"] .give')
+    page.locator("#timeline canvas").focus()
+    keys(page, (3, "p"), (2, "1"))
+    at(page, 5)
+    page.click("#videos li:nth-child(2) button.link")
+    page.locator("#recording-ends").wait_for()
+    page.click("#ask-yes")
+    until(page, "document.querySelector('#ask-text')?.textContent.includes('will be deleted')")
+    page.click("#ask-yes")
+    settled(page)
+    assert labels(page) == [(30, 75, "groom")]
+    assert labels(page, 1) == []
+
+
 def changed_elsewhere(page, **change: str) -> None:
     """Change a class as somebody else does."""
     how = {"method": "POST", "headers": {"content-type": "application/json"}, "body": json.dumps(change)}
