@@ -376,10 +376,12 @@ class LabelledRows:
     several: list[str]  # names of the videos that have more than one row
 
 
-def _is_empty(track: Track, annotators: Collection[str] | None) -> bool:
-    """Return whether a track is fully labelled by one of some people, and nothing happens in it."""
-    is_theirs = annotators is None or track.annotator in annotators
-    return track.complete and is_theirs
+def _is_whole(track: Track, annotators: Collection[str] | None) -> bool:
+    """Return whether some people, and nobody else, say what happens in all of a track."""
+    if annotators is None or not track.complete:
+        return track.complete
+    authors = {label.annotator for label in track.segments} or {track.annotator}
+    return authors <= {*annotators}
 
 
 def labelled_rows(
@@ -389,23 +391,30 @@ def labelled_rows(
     rows = LabelledRows({}, {}, [])
     for video in page.project.full_videos():
         times = video.times.tolist()
-        tracks = page.project.labelled_tracks(video.id, annotators, viewer)
-        labelled = [track for track in tracks if track.segments or _is_empty(track, annotators)]
-        for track in labelled:
+        tracks = page.project.labelled_tracks(video.id, viewer=viewer)
+        n_rows = 0
+        for track in tracks:
+            labels = track.segments
+            if annotators is not None:
+                labels = [label for label in labels if label.annotator in annotators]
+            is_whole = _is_whole(track, annotators)
+            if not labels and not is_whole:
+                continue
+            n_rows += 1
             name = video.name if len(tracks) == 1 else f"{video.name}, {track.name}"
             if name in rows.stretches:
                 name = f"{name} ({video.id})"
             labelled_time = 0.0
             rows.stretches[name] = []
-            for label in track.segments:
+            for label in labels:
                 start, stop = times[label.start], times[label.stop]
                 labelled_time += stop - start
                 if label.label not in page.background:
                     rows.stretches[name].append((start, stop, label.label))
-            if track.complete:  # what lies between the labels is background
+            if is_whole:  # what lies between the labels is background
                 labelled_time = video.duration
             rows.extents[name] = Extent(labelled_time, video.duration)
-        if len(labelled) > 1:
+        if n_rows > 1:
             rows.several.append(video.name)
     return rows
 

@@ -462,6 +462,23 @@ def test_labels_of_one_person_are_exported_and_summed_alone(two):
     assert {row["label"] for row in rows} == {"eat"}
 
 
+def test_the_time_of_a_complete_track_belongs_to_those_who_labelled_all_of_it(two):
+    """Frames 3 to 9 are Anna's and 10 to 12 are Bernd's: nobody alone says what happens in the whole video."""
+    anna, bernd, video = two
+    edit(anna, video, ANNA, [part(3, 9, "groom")])
+    edit(bernd, video, BERND, [part(10, 12, "eat")])
+    track = anna.ask("GET", f"/api/videos/{video}")["tracks"][0]["id"]
+    anna.ask("PATCH", f"/api/videos/{video}/tracks/{track}", json={"complete": True})
+    (row,) = (row for row in anna.ask("GET", "/api/summary", params={"annotator": "Bernd"})["time"])
+    assert row["share"] == 100
+    assert row["labelled"] < row["duration"]
+    for both in (
+        anna.ask("GET", "/api/summary", params={"annotator": ["Anna", "Bernd"]}),
+        anna.ask("GET", "/api/summary"),
+    ):
+        assert all(row["labelled"] == row["duration"] for row in both["time"])
+
+
 def test_agreement_over_all_videos_by_hand(opened, tmp_path):
     enter = opened(run=None)
     anna, bernd = enter(), enter()
