@@ -1,6 +1,5 @@
 """A data set: one split of it, with its videos, classes, labels and features."""
 
-import hashlib
 import warnings
 from collections.abc import Iterable, Iterator
 from copy import copy
@@ -129,12 +128,6 @@ class Dataset(VideoReader):
                 return encoder
         return None
 
-    @property
-    def digest(self) -> str:
-        """Return a hash of the names of the training and the validation videos."""
-        names = "\n".join([*self.train, "", *self.validation])
-        return hashlib.sha256(names.encode()).hexdigest()[:16]
-
     def videos_of(self, holdout: Holdout) -> SplitVideos:
         """Return the videos to learn from and to test on, of the holdout or the split."""
         return holdout_videos(self.split, holdout)
@@ -154,6 +147,10 @@ class Dataset(VideoReader):
         groups = learning_groups(self.config, learning)
         return validation_unseen_group(self.vocabulary, holdout, number, frames, groups)
 
+    def names_of(self, classes: Iterable[int]) -> Names:
+        """Return the names of some classes."""
+        return tuple(self.vocabulary.names[label] for label in classes)
+
     # --- Videos ---
 
     def labels(self, name: str) -> Labels:
@@ -165,7 +162,13 @@ class Dataset(VideoReader):
         Returns:
             Class indices (T,), read-only, -1 where the label is unknown or the class hidden.
         """
-        labels = self.all_labels(name)
+        return self._masked(name, self.all_labels(name))
+
+    def stored_labels(self, name: str) -> Labels:
+        """Return the labels of a video as `labels` does, without those of `set_labels`."""
+        return self._masked(name, self.label_reader.indices(name)[: self.length(name)])
+
+    def _masked(self, name: str, labels: Labels) -> Labels:
         hidden = self.roles.hidden_in.get(name, self.hidden)
         if not hidden:
             return labels

@@ -425,7 +425,7 @@ def test_an_interrupted_ensemble_with_parts_goes_on_by_its_own_recipe(parts, tmp
         assert after.config.data.validation_unseen == before.config.data.validation_unseen
         assert after.config.train.epochs == 21
     evaluate(out, "validation")
-    assert "figures are too good" in caplog.text
+    assert "the other members were trained on these videos" in caplog.text
 
 
 def test_members_with_parts_learn_every_video(parts):
