@@ -9,7 +9,7 @@ from functools import cached_property, partial
 import numpy as np
 
 from fact_clip.config import DataConfig
-from fact_clip.core import Array, InputError, Integers, Names, Vocabulary
+from fact_clip.core import Array, InputError, Integers, Names, Vocabulary, majority_stride
 from fact_clip.core.arguments import validated
 from fact_clip.datasets import features, statistics
 from fact_clip.datasets.benchmarks import find_root
@@ -168,8 +168,31 @@ class Dataset(VideoReader):
         """Return the labels of a video as `labels` does, without those of `set_labels`."""
         return self._masked(name, self.label_reader.indices(name)[: self.length(name)])
 
+    def row_labels(self, name: str, stride: int) -> Labels:
+        """Return the labels of every `stride`-th frame of a video, by majority of its stride.
+
+        A row is ignored where its frame, or the majority, is of a hidden class. All hidden classes
+        have one vote together, so that nothing depends on which of them a frame shows.
+
+        Args:
+            name: the video.
+            stride: frames of a row.
+
+        Returns:
+            (ceil(T / stride),).
+        """
+        labels = self.all_labels(name)
+        hidden_class = len(self.vocabulary)
+        pooled = np.where(np.isin(labels, self._hidden_in(name)), hidden_class, labels)
+        rows = majority_stride(pooled, stride)
+        is_hidden = (rows == hidden_class) | (pooled[::stride] == hidden_class)
+        return np.where(is_hidden, IGNORED, rows)
+
+    def _hidden_in(self, name: str) -> tuple[int, ...]:
+        return self.roles.hidden_in.get(name, self.hidden)
+
     def _masked(self, name: str, labels: Labels) -> Labels:
-        hidden = self.roles.hidden_in.get(name, self.hidden)
+        hidden = self._hidden_in(name)
         if not hidden:
             return labels
         masked = np.where(np.isin(labels, hidden), IGNORED, labels)

@@ -539,11 +539,13 @@ def video_figures(
         prediction: predicted labels (T,) of each video.
 
     Returns:
-        (V,) in points.
+        (V,) in points, without videos that have no label.
     """
     background = vocabulary.background_indices
     means = []
     for true, predicted in zip(truth, prediction, strict=True):
+        if not (true >= 0).any():
+            continue
         figures = metrics.evaluate([true], [predicted], background=background, **config.rules)
         means.append((figures["frame_accuracy"] + figures["edit"] + figures["f1@50"]) / 3)
     return np.array(means)
