@@ -41,15 +41,16 @@ from fact_clip.decoding import (
 )
 from fact_clip.decoding.scores import Labels
 from fact_clip.hub import run_folder
+from fact_clip.inference.class_map import ClassMap
+from fact_clip.inference.scored_videos import VideoLabels, validation_videos
 from fact_clip.inference.scorer import Scorer
 from fact_clip.models.heads import is_open
 from fact_clip.run import LoadedRun, Run, check_classes, commit, evaluation_stem
 from fact_clip.seen import NO_RECORD, data_digest, is_data_of, unseen_error
-from fact_clip.training import zero_shot
-from fact_clip.training.calibration import calibrate, learn_confidence, validation_videos
-from fact_clip.training.class_map import ClassMap
+from fact_clip.training.confidence import learn_confidence
 from fact_clip.training.results import Evaluation
-from fact_clip.training.scored_videos import VideoLabels
+from fact_clip.unseen import figures as zero_shot
+from fact_clip.unseen.calibration import calibrate
 
 logger = logging.getLogger(__name__)
 
