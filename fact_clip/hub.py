@@ -29,6 +29,7 @@ from fact_clip.run import PATTERNS, LoadedRun, Run
 _TIMEOUT = 10.0  # seconds to wait for the hub before only the cache is searched
 _LOGIN = "log in with 'hf auth login', or set HF_TOKEN"
 _EVALUATION = "evaluation.json"
+_WEIGHTS = ("model.safetensors", "ckpts/best.net")  # files that may stand for their run
 _VERSIONS = ("fact_clip", "torch", "commit")
 _CARD = Path(__file__).parent / "configs" / "model_card.md"
 
@@ -46,7 +47,7 @@ def run_folder(path: str | Path) -> Path:
     """Return the run folder that a user names.
 
     Args:
-        path: the folder, a file in it such as RUN/ckpts/best.net, or an address of the hub,
+        path: the folder, its RUN/model.safetensors or RUN/ckpts/best.net, or an address of the hub,
             hf://OWNER/NAME, which is downloaded into the cache of the hub (docs/sharing.md).
     """
     if is_address(path):
@@ -54,9 +55,9 @@ def run_folder(path: str | Path) -> Path:
     path = Path(path)
     if path.is_dir():
         return path
-    for folder in path.parents[:2]:
-        if (folder / "run.json").is_file():
-            return folder
+    for name in _WEIGHTS:
+        if path.is_file() and path.match(name):
+            return path.parents[name.count("/")]
     return path
 
 

@@ -205,6 +205,12 @@ class Run(RunFacts):
             problem = f"{fps:g} rows a second, but {self.path} was trained with {self.fps:g}"
             raise InputError(where, problem)
 
+    def check_encoder(self, encoder: str | None, where: Location) -> None:
+        """Raise an InputError for features of another encoder than that of the training."""
+        if encoder is not None and self.encoder not in (None, encoder):
+            problem = f"features by {encoder}, but {self.path} was trained with {self.encoder}"
+            raise InputError(where, problem, "extract them with that encoder")
+
     def check(self) -> None:
         """Raise an InputError if the files of the folder do not belong together."""
         self.check_plugin(HEADS, self.config.model.head)
@@ -474,6 +480,18 @@ def remove_unfinished(path: Path) -> None:
             file.unlink()
 
 
+def _reading(run: Run) -> Json:
+    """Return the settings by which a run reads features and names."""
+    data = run.config.data
+    return {
+        "stride": data.stride,
+        "interleave": data.interleave,
+        "text": run.config.text,
+        "encoder": run.encoder,
+        "fps": run.fps,
+    }
+
+
 def _check_member(run: Run, member: Run) -> None:
     """Raise an InputError if a member reads other features, or names other classes by them."""
     arrays = run.transform.to_arrays()
@@ -482,6 +500,8 @@ def _check_member(run: Run, member: Run) -> None:
         difference = "classes"
     elif run.config.model != member.config.model or run.objects != member.objects:
         difference = "model"
+    elif any(_reading(run)[key] != value for key, value in _reading(member).items()):
+        difference = "data or text settings"
     elif arrays.keys() != member_arrays.keys() or any(
         not np.array_equal(arrays[key], member_arrays[key]) for key in arrays
     ):

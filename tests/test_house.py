@@ -288,7 +288,10 @@ NOT_NAMES = frozenset(
         "more", "wanted", "ours",
     ]
 )  # fmt: skip
-"""Pronouns, participles and vague words: a name is a noun that says what the value is. "seen" is for classes and for `Seen`."""
+"""Pronouns, participles and vague words: a name is a noun that says what the value is.
+
+"seen" is for classes and for `Seen`.
+"""
 
 SAVED = {("fact_clip/models/objects.py", "own")}  # in the names of saved weights
 

@@ -138,7 +138,8 @@ def forecast(
     n_models = len(SHARES) + 1
     seconds = 60 * minutes / n_models
     estimated = estimate(with_values(plan.config, {"train.epochs": useful_epochs(len(order))}))
-    most_steps = len(order) * max(int(seconds / max(estimated.epoch, 1e-9)), 1)
+    most_epochs = max(int(seconds / max(estimated.epoch, 1e-9)), 1)
+    most_steps = len(order) * min(useful_epochs(len(order)), most_epochs)
     report = progress or (lambda done, total, description: None)
     table = []
     counts = []
@@ -169,7 +170,7 @@ def _figures(
     plan: Plan, names: Sequence[str], measured: Sequence[str], most_steps: int
 ) -> NDArray[np.float64]:
     """Train a model on some videos, and return the figure of each measured one, (V,)."""
-    epochs = min(useful_epochs(len(names)), max(most_steps // len(names), 1))
+    epochs = max(most_steps // len(names), 1)
     dataset = plan.dataset.with_videos(tuple(names), ())
     config = with_values(plan.config, {"train.epochs": epochs})
     plan = replace(plan, config=config, dataset=dataset)

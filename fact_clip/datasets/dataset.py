@@ -67,6 +67,11 @@ class Dataset(VideoReader):
         self.location = folder.location
         roles = VideoRoles.decide(config, vocabulary, self.split, holdout, self.count_frames)
         self._set_roles(roles)
+        for name, frames in self.clicks(self.validation).items():
+            # What lies between clicks is nobody's label, so settings are not chosen by it.
+            labels = np.full(self.length(name), IGNORED)
+            labels[frames] = self.all_labels(name)[frames]
+            self.set_labels(name, labels)
 
     def _set_roles(self, roles: VideoRoles) -> None:
         self.roles = roles
@@ -100,7 +105,7 @@ class Dataset(VideoReader):
         """
         folder = folder or DataFolder(config)
         vocabulary = folder.vocabulary(config)
-        holdout = find_holdout(config, folder.root, vocabulary)
+        holdout = find_holdout(config, folder.root, vocabulary, folder.class_names)
         return cls(config, folder, vocabulary, holdout)
 
     def with_videos(self, train: Names, validation: Names) -> "Dataset":
@@ -123,7 +128,11 @@ class Dataset(VideoReader):
     @cached_property
     def encoder(self) -> str | None:
         """Return the frame encoder that made the training features, or None if unknown."""
-        for path in self.folder.feature_files(self.train):
+        return self.encoder_of(self.train)
+
+    def encoder_of(self, names: Names) -> str | None:
+        """Return the frame encoder that made the features of videos, or None if unknown."""
+        for path in self.folder.feature_files(names):
             encoder = features.read_sidecar(path).encoder
             if encoder:
                 return encoder

@@ -146,7 +146,7 @@ class Inspection:
             self._vocabulary = self.folder.vocabulary(self.config)
         if self._vocabulary is not None:
             with self._noted("holdout"):
-                find_holdout(self.config, self.root, self._vocabulary)
+                find_holdout(self.config, self.root, self._vocabulary, self.folder.class_names)
 
     def _inspect_factors(self, background: Names) -> None:
         path = self.root / FACTORS_FILE

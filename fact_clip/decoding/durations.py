@@ -72,11 +72,17 @@ class Durations:
 
     @cached_property
     def log_scores(self) -> Floats:
-        """Return -weight * (log n - mean)^2 / (2 deviation^2) of n = 1, 2, ... rows, (N, C)."""
+        """Return -weight * (log n - mean)^2 / (2 deviation^2) of n = 1, 2, ... rows, (N, C).
+
+        The last one is of N rows or more.
+        """
         longest = np.exp((self.mean + _DEVIATIONS * self.deviation).max())
         n_rows = max(round(min(longest, _LONGEST)), 1)
         logs = np.log(np.arange(1, n_rows + 1))[:, None]
-        return -self.weight * ((logs - self.mean) / self.deviation) ** 2 / 2
+        scores: Floats = -self.weight * ((logs - self.mean) / self.deviation) ** 2 / 2
+        # The last row stands for all longer segments, of a class that lasts longer the best one.
+        scores[-1, self.mean > logs[-1]] = 0.0
+        return scores
 
 
 def decode_durations(

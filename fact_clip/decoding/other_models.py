@@ -139,7 +139,7 @@ class ScoreDecoder:
         runs_of_videos = []
         lengths: list[list[float]] = [[] for _ in vocabulary]  # of the segments of each class
         for video in training_segments:
-            label_runs = []
+            label_runs: list[tuple[int, int, int]] = []
             # rows of the scores for each frame of the labels
             scale = fps / video.fps if fps and video.fps else 1.0
             for segment in video:
@@ -147,8 +147,13 @@ class ScoreDecoder:
                 if segment.label != UNLABELLED:
                     with located("training_segments"):
                         label = int(vocabulary.encode([segment.label])[0])
-                    lengths[label].append(segment.duration * scale)
-                label_runs.append((segment.start, segment.stop, label))
+                start = segment.start
+                if label_runs and label_runs[-1][1:] == (start, label):
+                    start = label_runs.pop()[0]  # one run, though by hand it is two segments
+                label_runs.append((start, segment.stop, label))
+            for start, stop, label in label_runs:
+                if label != IGNORED:
+                    lengths[label].append((stop - start) * scale)
             runs_of_videos.append(label_runs)
         if switch_penalty is None:
             switch_penalty = _learned_penalty(lengths, vocabulary)

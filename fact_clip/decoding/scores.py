@@ -10,7 +10,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fact_clip.core import Clock, Flags, Floats, Integers, NewWord, Singles, Vocabulary, runs
+from fact_clip.core import (
+    Clock,
+    Flags,
+    Floats,
+    InputError,
+    Integers,
+    NewWord,
+    Singles,
+    Vocabulary,
+    runs,
+)
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.decoding.calibration import Calibration
 from fact_clip.decoding.durations import Durations, decode_durations
@@ -133,7 +143,7 @@ class ModelScores:
         similarity: (T', C) training-free probabilities, where there is no trained model.
         frame_weight: of the frame branch, see `fuse`.
         stride: frames that a row stands for.
-        rate: rows a second.
+        rate: rows a second, or None if unknown.
         clock: times of the frames.
         rivals: scores of the same video for all classes of the run beside the candidates.
     """
@@ -143,7 +153,7 @@ class ModelScores:
     similarity: Tensor | None = None
     frame_weight: float = 1.0
     stride: int = 1
-    rate: float = 1.0
+    rate: float | None = None
     clock: Clock = field(default_factory=Clock)
     rivals: ModelScores | None = None
 
@@ -191,6 +201,9 @@ def decode_scores(
         threshold and no background among the candidates, index C is the background.
     """
     settings = settings or DecodeSettings()
+    if settings.threshold is not None and any(voter.aligned for voter in scores.voters):
+        problem = "the scores of a model that aligns a transcript are no probabilities"
+        raise InputError("threshold", problem, "leave it out")
     fixed = np.empty(0, np.int64) if final is None else final[:: scores.stride]
     n_final = len(fixed)
 
@@ -212,16 +225,39 @@ def decode_scores(
         # The rounding of a mean may end a little above one.
         shares = table.clamp(0, 1).cpu().numpy()
     else:
-        shares = transport(table.numpy()) * np.float32(len(table))
+        shares = transport(class_scores(scores, candidates).numpy()) * np.float32(len(table))
+        if settings.threshold is not None:
+            shares = _without_unlikely(shares, table.numpy(), candidates)
         decoded = shares[n_final:].argmax(axis=1)
     labels = np.concatenate([fixed, decoded])
 
     if settings.shortest:
+        if scores.rate is None:
+            problem = "seconds, but the rate of these features is not known"
+            raise InputError("shortest", problem, "set fps=, or leave it out")
         shortest_rows = math.ceil(settings.shortest * scores.rate - 1e-6)
         labels = absorb_short(labels, shares, shortest_rows, n_final)
     confidence = shares[np.arange(len(labels)), labels].clip(0, 1)
     index = scores.row_of_frame
     return labels[index], confidence[index]
+
+
+def _without_unlikely(shares: Singles, raised: Singles, candidates: CandidateSet) -> Singles:
+    """Return the shares (T, K) with all of it for the background where a threshold is the largest.
+
+    Transport makes classes equally frequent, so that it must not see the threshold itself.
+
+    Args:
+        shares: of `transport`, (T, C).
+        raised: of `raise_background`, (T, K).
+        candidates: the C classes.
+    """
+    background = [*candidates.vocabulary.background_indices, raised.shape[1] - 1][0]
+    result = np.zeros_like(raised)
+    result[:, : shares.shape[1]] = shares
+    result[raised.argmax(axis=1) == background] = 0
+    result[raised.argmax(axis=1) == background, background] = 1
+    return result
 
 
 @torch.inference_mode()

@@ -419,12 +419,13 @@ class Scorer(FrameScorer):
         if prototypes_of:
             pairs = zip(prototypes_of, parts, strict=True)
             parts = [prototypes.added_to(part) for prototypes, part in pairs]
+        fps = clock.fps or self.fps
         return ModelScores(
             n_frames=n_frames,
             voters=tuple(replace(part, features=None) for part in parts),
             frame_weight=decode.frame_weight,
             stride=self.frames_per_score,
-            rate=(clock.fps or self.fps or 1.0) / self.frames_per_score,
+            rate=None if fps is None else fps / self.frames_per_score,
             clock=clock,
             rivals=rivals,
         )

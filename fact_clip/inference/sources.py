@@ -54,6 +54,7 @@ class SourceReader:
         self._encoder = encoder
         self._precision = options.precision
         self.decoder: Decoder | None = None
+        self._fps = options.fps
         rate = scorer.fps or Settings().fps
         if options.fps is not None:
             rate = options.fps
@@ -97,7 +98,8 @@ class SourceReader:
         if span != Span() and not is_video:
             raise InputError("start and stop", "only a video has them", "cut the features")
         if path is None:
-            return Source(source, "features", Clock(fps=self._scorer.fps))
+            fps = self._scorer.fps if self._fps is None else self._fps
+            return Source(source, "features", Clock(fps=fps))
         if not is_video:
             features, clock = self._scorer.needs.open(path)
             return Source(features, path, clock)

@@ -349,7 +349,9 @@ def _token_term(logp: Tensor, target: _Target, mean: bool) -> Tensor:
     weights = target.class_weights[target.token_classes] * target.token_mask  # (B, M)
     terms = -weights * _picked(logp, target.token_classes)
     divisor = target.token_mask if mean else weights
-    return terms.sum(1) / divisor.sum(1)
+    total = divisor.sum(1)
+    # Nothing weighs where the null class has no weight and the video no label.
+    return terms.sum(1) / torch.where(total > 0, total, 1.0)
 
 
 def _attention_terms(block: BlockOutput, units: _Units, target: _Target) -> tuple[Tensor, Tensor]:

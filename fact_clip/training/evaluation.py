@@ -255,6 +255,10 @@ def score_split(
     needs_scores = dataset.holdout is not None
     has_transcript = scorer.run.config.model.transcript
     dataset.check_sidecars(video_names)
+    if split != "validation":
+        for name in dataset.clicks(video_names):
+            problem = "clicks, which say nothing of where segments begin and end"
+            raise InputError(dataset.folder.label_location(name), problem, "label all frames")
 
     results = []
     for name in paced(processes.share(video_names), "evaluating", logger, progress):
@@ -413,6 +417,8 @@ def _check_data(run: Run, dataset: Dataset) -> None:
         problem = f"{dataset.input_dim} columns, but {run.path} was trained with {n_trained}"
         raise InputError(dataset.folder.features_location, problem)
     run.check_rate(dataset.fps, "data.fps")
+    for names in (dataset.train, dataset.test):
+        run.check_encoder(dataset.encoder_of(names), dataset.folder.features_location)
 
 
 def check_seen(run: Run, dataset: Dataset, split: str) -> list[str]:

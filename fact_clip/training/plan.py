@@ -175,6 +175,9 @@ class _Planner:
             message = f"{settings.members} members share {parts} parts of validation videos"
             warnings.warn(message, stacklevel=2)
         is_zero_shot = self.dataset.holdout is not None and self.takes_any_name
+        if is_zero_shot and self.config.model.transcript:
+            problem = "a transcript, and classes held out of a head that reads text"
+            raise InputError("model.transcript", problem, "set model.head=closed")
         if is_zero_shot and not settings.member_parts:
             check_posterior(self.config.decode, self.dataset)
 

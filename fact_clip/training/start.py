@@ -52,6 +52,7 @@ def read_start(config: Config, dataset: Dataset) -> tuple[Run | None, dict[str, 
     if not takes_any_name:
         _check_classes(run, config, dataset.vocabulary)
     run.check_rate(dataset.fps, _KEY)
+    run.check_encoder(dataset.encoder, _KEY)
     _check_seen(run, dataset)
     if run.objects is None:
         return run, {}

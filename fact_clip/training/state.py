@@ -193,6 +193,9 @@ def build(plan: Plan) -> Parts:
     Raises:
         InputError: sizes do not fit together.
     """
+    if plan.dataset.hidden and is_open(plan.config.model.head):
+        problem = "a loop of one's own would train the held-out classes as wrong answers"
+        raise InputError("data.holdout", problem, "use fact_clip.train")
     run = _new_run(plan, Path(), world=1)
     model = run.new_model(**plan.texts, **_joint_space(run, plan.dataset))
     return Parts(model, make_criterion(run, plan.dataset), run.transform)

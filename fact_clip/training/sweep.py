@@ -183,7 +183,8 @@ def _mean(rows: Sequence[Figures]) -> Figures:
 def _standard_deviation(means: Sequence[Figures]) -> Figures:
     if len(means) == 1:
         return dict.fromkeys(means[0], 0.0)
-    return {key: statistics.stdev(mean[key] for mean in means) for key in means[0]}
+    keys = [key for key in means[0] if all(key in mean for mean in means)]
+    return {key: statistics.stdev(mean[key] for mean in means) for key in keys}
 
 
 def main_figures(result: Mapping[str, Any]) -> Figures:

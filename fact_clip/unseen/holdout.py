@@ -139,11 +139,19 @@ class Holdout:
         return key if self.file is None else FileLocation(self.file, part=key)
 
 
-def find_holdout(config: DataConfig, root: Path | None, vocabulary: Vocabulary) -> Holdout | None:
+def find_holdout(
+    config: DataConfig, root: Path | None, vocabulary: Vocabulary, class_names: Sequence[str]
+) -> Holdout | None:
     """Return the holdout of a configuration, or None.
 
     ``data.holdout`` is a file under the root, a path, a name in `HOLDOUTS`, or a list of classes by
-    name or number.
+    name or by their number in the mapping.
+
+    Args:
+        config: of the data set.
+        root: its folder.
+        vocabulary: its classes.
+        class_names: all names of the mapping, those that are ignored included.
     """
     source = config.holdout
     if source is None:
@@ -154,7 +162,7 @@ def find_holdout(config: DataConfig, root: Path | None, vocabulary: Vocabulary) 
         return None
 
     if not isinstance(source, str):
-        holdout = Holdout(_class_names(source, vocabulary))
+        holdout = Holdout(_class_names(source, class_names))
     else:
         holdout = read_holdout(source, root)
     if isinstance(config.validation_unseen, tuple):
@@ -168,15 +176,15 @@ def read_holdout(source: str, root: Path | None) -> Holdout:
     return Holdout.read(next((path for path in paths if path.is_file()), Path(source)))
 
 
-def _class_names(classes: Sequence[str | int], vocabulary: Vocabulary) -> Names:
+def _class_names(classes: Sequence[str | int], class_names: Sequence[str]) -> Names:
     """Return the names of classes that are listed by name or number."""
     names = []
     for name in classes:
         if isinstance(name, int):
-            if not 0 <= name < len(vocabulary):
-                fix = f"use 0 to {len(vocabulary) - 1}"
+            if not 0 <= name < len(class_names):
+                fix = f"use 0 to {len(class_names) - 1}"
                 raise InputError("data.holdout", f"no class number {name}", fix)
-            names.append(vocabulary.names[name])
+            names.append(class_names[name])
         else:
             names.append(name)
     return tuple(names)

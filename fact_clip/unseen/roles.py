@@ -8,7 +8,12 @@ from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Names, Vocabulary
 from fact_clip.core.messages import suggest
 from fact_clip.datasets.layout import SplitVideos
-from fact_clip.datasets.splits import carve_validation, count_validation_parts, learning_groups
+from fact_clip.datasets.splits import (
+    carve_validation,
+    count_validation_parts,
+    learning_groups,
+    read_groups,
+)
 from fact_clip.unseen.choice import validation_unseen_group
 from fact_clip.unseen.holdout import Holdout
 
@@ -87,6 +92,12 @@ class VideoRoles:
             split = holdout_videos(split, holdout.check(vocabulary))
             frames = count_frames(split.learning)
         groups = learning_groups(config, split.learning)
+        names_videos = holdout is not None and (holdout.train_videos or holdout.test_videos)
+        if names_videos and config.groups is not None:
+            for group in read_groups(split.test, config.groups).values():
+                if group in groups.values():
+                    problem = f"videos of {group!r} are trained on and tested"
+                    raise InputError("data.groups", problem, "give each group to one list")
         validation_parts = count_validation_parts(config, groups)
         if holdout is not None and config.validation_unseen == "auto" and config.validation > 0:
             names = validation_unseen_group(vocabulary, holdout, 0, frames, groups)
@@ -133,8 +144,10 @@ def holdout_videos(split: SplitVideos, holdout: Holdout) -> SplitVideos:
                 problem = f"no video {name!r} in this split"
                 raise InputError(f"holdout.{field}", problem, suggest(name, split_names))
 
-    learning = holdout.train_videos or split.learning
-    test = holdout.test_videos or split.test
+    learning = split.learning if holdout.train_videos is None else holdout.train_videos
+    test = split.test if holdout.test_videos is None else holdout.test_videos
+    if not learning:
+        raise InputError("holdout.train_videos", "no videos", "name some, or leave it out")
     for name in set(test).intersection(learning):
         problem = f"{name!r} is a training video too"
         raise InputError("holdout.test_videos", problem, "remove it from one list")

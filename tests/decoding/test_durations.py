@@ -97,3 +97,12 @@ def test_names_that_nobody_trained_have_the_lengths_of_all_classes():
     unknown = Durations.of_classes([None], trained, 2, 1.0)
     assert unknown.mean.tolist() == pytest.approx([2 - np.log(2)])
     assert unknown.deviation.tolist() == pytest.approx([np.sqrt(0.25 + 1)])
+
+
+def test_a_class_that_lasts_longer_than_the_table_is_not_charged_for_it():
+    mean = np.log(np.array([8000.0, 100.0, 1500.0]))
+    law = Durations(mean, np.array([0.3, 0.3, 0.3]), 2.0).log_scores
+    assert len(law) == 2000
+    assert law[-1, 0] == 0
+    assert law[-1, 1] < -50
+    assert law[-1, 2] == pytest.approx(-(((np.log(2000 / 1500)) / 0.3) ** 2))

@@ -7,9 +7,12 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fact_clip.core import Vocabulary
+from fact_clip.decoding import CandidateSet, DecodeSettings, ModelScores, decode_scores
 from fact_clip.decoding.similarity import TransportSettings, transport
 
 DEFAULT = TransportSettings()
@@ -173,3 +176,21 @@ def test_extreme_similarities_stay_finite():
         plan = transport(similarity, settings)
         assert np.isfinite(plan).all()
         assert (plan.argmax(1) == 1).all()
+
+
+@pytest.mark.parametrize(("best", "threshold"), [(0.40, 0.41), (0.85, 0.5), (0.85, 1.0), (0.40, 0.3)])
+@pytest.mark.parametrize("background", [(), ("rest",)])
+def test_a_threshold_is_compared_with_the_probabilities_themselves(best, threshold, background):
+    """Transport makes classes equally frequent; the threshold is no class of it."""
+    names = (*background, "peel", "cut", "stir")
+    rest = (1 - best) / (len(names) - 1)
+    rows = np.full((40, len(names)), rest, np.float32)
+    rows[:20, -2] = best
+    rows[20:, -1] = best
+    candidates = CandidateSet(Vocabulary.from_names(names, background))
+    scores = ModelScores(n_frames=40, similarity=torch.from_numpy(rows), rate=1.0)
+    labels, _ = decode_scores(scores, candidates, DecodeSettings(threshold=threshold))
+    is_background = labels == (0 if background else len(names))
+    assert is_background.all() == (threshold > best)
+    if not background:
+        assert is_background.any() == (threshold > best)

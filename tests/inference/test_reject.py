@@ -77,7 +77,7 @@ def test_the_share_is_that_of_correctly_named_validation_frames(named):
     kept = np.concatenate(confidence)[np.concatenate(right)]
     for share in (0.1, 0.5):
         least = segmenter.scorer.confidence.least(share)
-        assert (kept < least).mean() <= share + 1e-9
+        assert (kept < least).mean() <= share + 0.01
         assert (kept <= least + 1e-9).mean() >= share - 0.01
 
 
@@ -89,14 +89,15 @@ def test_few_candidates_have_all_classes_as_rivals(named, video):
     absent = next(name for name in segmenter.vocabulary if name not in names)
     plain = segmenter.segment(video, [absent])
     assert set(plain.transcript) <= {absent, "no action"}
-    found = segmenter.segment(video, [absent], settings=DecodeSettings(reject=0.0))
+    share = 0.99
+    found = segmenter.segment(video, [absent], settings=DecodeSettings(reject=share))
     choice = segmenter.choose([*segmenter.vocabulary])
     scores = class_scores(segmenter.scorer.score(np.load(video).astype(np.float32), choice), choice).numpy()
     index = np.minimum(np.arange(plain.n_frames) // segmenter.run.config.data.stride, len(scores) - 1)
     place = segmenter.vocabulary.encode(plain.to_frames())
     among_all = segmenter.scorer.confidence.calibrated(scores[index, place])
     expected = np.array(plain.to_frames(), dtype=object)
-    expected[over_segments(place, among_all) < segmenter.scorer.confidence.least(0.0)] = NONE_OF_THESE
+    expected[over_segments(place, among_all) < segmenter.scorer.confidence.least(share)] = NONE_OF_THESE
     assert found.to_frames() == expected.tolist()
     assert NONE_OF_THESE in found.transcript
 

@@ -119,3 +119,12 @@ def test_wrong_labels_are_told():
         criterion(model(features(3)), torch.tensor([0, 4, 1]))
     padding = torch.tensor([[True, True, False]])
     assert torch.isfinite(criterion(model(features(3)), torch.tensor([0, 1, 9]), padding).total)
+
+
+def test_a_video_without_a_label_and_a_null_class_without_a_weight_weigh_nothing():
+    model, labels = model_of(6), torch.tensor([[0, 0, 1, 1, 2, 2], [-1] * 6])
+    criterion = Criterion(LossConfig(null_weight=0.0), Classes(4), (0,))
+    terms = criterion(model(features(6).expand(2, -1, -1)), labels)
+    alone = criterion(model(features(6)), labels[:1])
+    assert terms.total.isfinite()
+    assert terms.total.item() == pytest.approx(alone.total.item() / 2, rel=1e-5)
