@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from scipy.stats import norm
 
 from fact_clip.core import Floats, Integers, Reals
 
@@ -84,6 +85,16 @@ class Durations:
         scores[-1, self.mean > logs[-1]] = 0.0
         return scores
 
+    @cached_property
+    def log_survival(self) -> Floats:
+        """Return weight * log P(length >= n) of n = 1, 2, ... rows, (N, C).
+
+        It is for a segment that the recording cuts, of which n rows are seen.
+        """
+        logs = np.log(np.arange(1, len(self.log_scores) + 1))[:, None]
+        survival: Floats = self.weight * norm.logsf(logs, self.mean, self.deviation)
+        return survival
+
 
 def decode_durations(
     scores: Reals,
@@ -91,6 +102,8 @@ def decode_durations(
     lengths: Floats,
     previous: int | None = None,
     n_previous: int = 1,
+    cut: Floats | None = None,
+    is_first: bool = False,
 ) -> Integers:
     """Find the best labels y where a segment of n rows of class c adds ``lengths[n - 1, c]``.
 
@@ -103,10 +116,15 @@ def decode_durations(
         lengths: (N, C) log scores of lengths.
         previous: class of the segment before the first row, which may go on.
         n_previous: its rows so far.
+        cut: (N, C) log scores of the lengths of the first and of the last segment, which the
+            recording cuts; None: as of any other.
+        is_first: whether the segment before the first row is the first one.
 
     Returns:
         (T,) class indices. Time is O(T * (N * C + C^2)), memory O(T * C).
     """
+    if cut is None:
+        cut = lengths
     n_rows, n_classes = scores.shape
     n_lengths = len(lengths)
     sums = np.zeros((n_rows + 1, n_classes))
@@ -118,26 +136,34 @@ def decode_durations(
     starts = np.zeros((n_rows + 1, n_classes), np.int64)  # of the segment that stops at a row
     sources = np.zeros((n_rows + 1, n_classes), np.int64)  # class before one that starts at a row
     classes = np.arange(n_classes)
-    if previous is not None:
-        ended = lengths[min(n_previous, n_lengths) - 1, previous]
-        opened[0] = ended - changes[previous]
+    # of the segment that goes on from before, or is the first
+    begun = cut if previous is None or is_first else lengths
+    if previous is None:
+        opened[0] = -np.inf  # the first segment is told apart below
+        goes_on = np.zeros(n_classes)
+        n_previous = 0
+    else:
+        opened[0] = begun[min(n_previous, n_lengths) - 1, previous] - changes[previous]
+        goes_on = np.full(n_classes, -np.inf)
+        goes_on[previous] = 0.0
     longer = np.full(n_classes, -np.inf)  # the best of `opened` more than N rows ago
     longer_starts = np.zeros(n_classes, np.int64)
     values = longer
     for stop in range(1, n_rows + 1):
         first = max(stop - n_lengths, 0)
-        window = opened[first:stop][::-1] + lengths[: stop - first]
+        law = cut if stop == n_rows else lengths
+        window = opened[first:stop][::-1] + law[: stop - first]
         index = window.argmax(0)
         values = window[index, classes]
         starts[stop] = stop - 1 - index
-        is_longer = longer + lengths[-1] > values
-        values = np.where(is_longer, longer + lengths[-1], values)
+        is_longer = longer + law[-1] > values
+        values = np.where(is_longer, longer + law[-1], values)
         starts[stop] = np.where(is_longer, longer_starts, starts[stop])
-        if previous is not None:
-            continued = lengths[min(n_previous + stop, n_lengths) - 1, previous]
-            if continued > values[previous]:
-                values[previous] = continued
-                starts[stop, previous] = 0
+        whole = cut if stop == n_rows else begun
+        continued = goes_on + whole[min(n_previous + stop, n_lengths) - 1]
+        is_continued = continued >= values
+        values = np.where(is_continued, continued, values)
+        starts[stop, is_continued] = 0
         if stop >= n_lengths:
             is_better = opened[first] > longer
             longer = np.where(is_better, opened[first], longer)

@@ -161,10 +161,10 @@ class ScoreDecoder:
         counts = np.zeros((len(vocabulary), len(vocabulary)))
         for pair, times in count_transitions(runs_of_videos).items():
             counts[pair] = times
-        log_lengths = None
+        prices = Prices(switch_penalty, transition_costs(counts, order), None)
         if durations and any(lengths):
-            log_lengths = Durations.learned(lengths, durations).log_scores
-        prices = Prices(switch_penalty, transition_costs(counts, order), log_lengths)
+            law = Durations.learned(lengths, durations)
+            prices = replace(prices, lengths=law.log_scores, cut=law.log_survival)
         return cls(vocabulary, prices, fps)
 
     def segmentation(self, tables: Sequence[Floats]) -> Segmentation:

@@ -372,18 +372,22 @@ class Prices:
         penalty: of a usual change, in nats.
         costs: (C, C) of changes, in units of the penalty; None: 1.
         lengths: (N, C) of `Durations.log_scores`; None: 0.
+        cut: (N, C) of `Durations.log_survival`, for segments that the recording cuts.
     """
 
     penalty: float
     costs: Floats | None
     lengths: Floats | None
+    cut: Floats | None = None
 
     @classmethod
     def of(cls, candidates: CandidateSet, penalty: float | None) -> Prices:
         """Return the prices of some candidates."""
         durations = candidates.costs.durations
-        lengths = None if durations is None else durations.log_scores
-        return cls(penalty or 0.0, candidates.costs.transitions, lengths)
+        if durations is None:
+            return cls(penalty or 0.0, candidates.costs.transitions, None)
+        lengths = durations.log_scores
+        return cls(penalty or 0.0, candidates.costs.transitions, lengths, durations.log_survival)
 
     def with_background(self) -> Prices:
         """Return the prices with a last class, the background that a threshold adds."""
@@ -392,10 +396,10 @@ class Prices:
             costs = np.pad(costs, (0, 1), constant_values=1)
             costs[-1, -1] = 0
             costs = close_costs(costs)
-        lengths = self.lengths
-        if lengths is not None:
-            lengths = np.pad(lengths, ((0, 0), (0, 1)))
-        return Prices(self.penalty, costs, lengths)
+        laws = []
+        for law in (self.lengths, self.cut):
+            laws.append(None if law is None else np.pad(law, ((0, 0), (0, 1))))
+        return Prices(self.penalty, costs, *laws)
 
     def decode(self, table: Tensor, allowed: Flags, fixed: Integers | None = None) -> Integers:
         """Decode scores to labels.
@@ -426,7 +430,15 @@ class Prices:
         costs = 1 - np.eye(n_classes) if self.costs is None else self.costs
         videos = rows.reshape(-1, *rows.shape[-2:])
         decoded = [
-            decode_durations(video, self.penalty * costs, self.lengths, previous, n_previous)
+            decode_durations(
+                video,
+                self.penalty * costs,
+                self.lengths,
+                previous,
+                n_previous,
+                self.cut,
+                is_first=fixed is not None and n_previous == len(fixed),
+            )
             for video in videos
         ]
         return np.stack(decoded).reshape(rows.shape[:-1])

@@ -62,6 +62,41 @@ def test_goes_on_from_the_segment_before(n_lengths, seed):
     assert value(labels.tolist()) == pytest.approx(value(best))
 
 
+@pytest.mark.parametrize("n_lengths", [1, 2, 3, 12])
+@pytest.mark.parametrize("fixed", [(), (1,), (1, 1), (2, 1), (2, 1, 1)])
+@pytest.mark.parametrize("seed", range(6))
+def test_segments_that_the_recording_cuts_have_a_law_of_their_own(n_lengths, fixed, seed):
+    rng = np.random.default_rng(seed)
+    scores = rng.normal(size=(6, 3))
+    costs = rng.uniform(0.1, 2, size=(3, 3))
+    lengths, cut = rng.normal(size=(2, n_lengths, 3))
+
+    def value(labels) -> float:
+        total = scores[np.arange(6), list(labels)].sum()
+        whole = np.array([*fixed, *labels])
+        total -= sum(costs[pair] for pair in itertools.pairwise(whole) if pair[0] != pair[1])
+        for start, stop, label in runs(whole):
+            law = cut if start == 0 or stop == len(whole) else lengths
+            total += law[min(stop - start, n_lengths) - 1, label]
+        return float(total)
+
+    best = max(itertools.product(range(3), repeat=6), key=value)
+    options = {"cut": cut}
+    if fixed:
+        n_previous = sum(label == 1 for label in fixed)
+        options |= {"previous": 1, "n_previous": n_previous, "is_first": n_previous == len(fixed)}
+    labels = decode_durations(scores, costs, lengths, **options)
+    assert value(labels.tolist()) == pytest.approx(value(best))
+
+
+def test_survival_by_hand():
+    law = Durations(np.log(np.array([8.0, 100.0])), np.array([0.5, 0.3]), 2.0)
+    assert law.log_survival.shape == law.log_scores.shape
+    assert law.log_survival[0, 1] == pytest.approx(0, abs=1e-6)
+    assert law.log_survival[7, 0] == pytest.approx(2 * np.log(0.5))  # half of them last longer
+    assert (np.diff(law.log_survival, axis=0) <= 0).all()
+
+
 def test_one_class_and_one_row():
     assert decode_durations(np.zeros((4, 1)), np.zeros((1, 1)), np.zeros((2, 1))).tolist() == [0] * 4
     assert decode_durations(np.array([[0.0, 1.0]]), np.zeros((2, 2)), np.zeros((9, 2))).tolist() == [1]
