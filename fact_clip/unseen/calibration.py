@@ -21,7 +21,7 @@ from fact_clip.decoding.calibration import (
     log_prior,
 )
 from fact_clip.inference.scored_videos import ScoredVideos
-from fact_clip.metrics.zero_shot import ClassGroups, class_groups
+from fact_clip.metrics.zero_shot import class_groups
 from fact_clip.unseen.gamma_counts import GammaCounts
 
 logger = logging.getLogger(__name__)
@@ -39,9 +39,9 @@ _SMOOTHING = 0.005
 def calibrate(scored_by_model: Sequence[ScoredVideos], config: DecodeConfig) -> Calibration:
     """Learn gamma and the prior from validation videos and training labels alone.
 
-    Where no validation video has a frame of a validation-unseen class, all classes without training
-    frames are rivals of the seen ones, since gamma is chosen by S alone. A class that one member of
-    an ensemble has learned is seen where all are used.
+    All classes without training frames are rivals of the seen ones, and gamma is chosen by S alone,
+    which none of them is part of. A class that one member of an ensemble has learned is seen where
+    all are used.
 
     Args:
         scored_by_model: the result of `validation_videos`.
@@ -79,25 +79,13 @@ def _validation_curve(
 ) -> metrics.SeenUnseenCurve:
     """Return the curve over the validation videos of all models."""
     counts = GammaCounts(gammas, len(scored_by_model[0].classes.vocabulary))
-    has_unseen_frames = any(_has_unseen_frames(scored.dataset) for scored in scored_by_model)
     for scored in scored_by_model:
-        groups = _validation_groups(scored.dataset, has_unseen_frames)
-        seen_by_model = uncalibrated([scored.dataset]).seen
+        dataset = scored.dataset
+        background = dataset.vocabulary.background_indices
+        groups = class_groups(dataset.validation_unseen, background, dataset.unseen)
+        seen_by_model = uncalibrated([dataset]).seen
         counts.add(scored, replace(start, seen=seen_by_model), groups)
     return counts.curve()
-
-
-def _validation_groups(dataset: Dataset, has_unseen_frames: bool) -> ClassGroups:
-    """Return the roles of the classes when gamma is chosen.
-
-    U is that of the validation-unseen classes. Without a frame of them in any validation video U
-    cannot be measured, so the test-unseen classes take their place. Gamma is chosen by S alone,
-    which omits both.
-    """
-    background = dataset.vocabulary.background_indices
-    if has_unseen_frames:
-        return class_groups(dataset.validation_unseen, background, dataset.unseen)
-    return class_groups(dataset.unseen, background, dataset.validation_unseen)
 
 
 def check_posterior(config: DecodeConfig, dataset: Dataset) -> None:
@@ -105,14 +93,6 @@ def check_posterior(config: DecodeConfig, dataset: Dataset) -> None:
     if config.prior_weight and not dataset.validation:
         problem = "the prior needs validation videos"
         raise InputError("decode.prior_weight", problem, "set data.validation")
-
-
-def _has_unseen_frames(dataset: Dataset) -> bool:
-    """Return whether a validation video has a frame of a validation-unseen class."""
-    return any(
-        np.isin(dataset.labels(name), dataset.validation_unseen).any()
-        for name in dataset.validation
-    )
 
 
 def uncalibrated(datasets: Sequence[Dataset], prior_weight: float = 0.0) -> Calibration:

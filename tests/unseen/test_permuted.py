@@ -3,34 +3,41 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fact_clip.config import Config, merged
+from fact_clip.core import majority_stride
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.training import evaluate, train
+from fact_clip.training import evaluate, sweep, train
 
 from ..small import TINY, ZERO_SHOT
 
 KINDS = {
     "own": {"decode": {"choose": True}},
-    "zero_shot": ZERO_SHOT,
+    "transcript": {"model": {"transcript": True}, "loss": {"match": "seq"}},
+    "clicks": {"train": {"epochs": 5}},
+    "zero_shot": merged(ZERO_SHOT, {"model": {"tokens": 90}}),
     "closed with a hold-out": merged(ZERO_SHOT, {"model": {"head": "closed"}}),
     "interleaved": merged(ZERO_SHOT, {"data": {"interleave": True, "standardize": True, "context": [5]}}),
-    "members": merged(ZERO_SHOT, {"train": {"members": 2, "member_parts": True}}),
+    "auto": merged(ZERO_SHOT, {"data": {"validation_unseen": "auto", "validation": 0.25}}),
+    "members": merged(ZERO_SHOT, {"train": {"members": 2, "member_parts": True}, "data": {"validation": 0.25}}),
+    "sweep": merged(ZERO_SHOT, {"decode": {"order": 1.0, "durations": 1.0}}),
 }
+WITH_HOLDOUT = [name for name, groups in KINDS.items() if "holdout" in groups.get("data", {})]
 
 
-def without_paths(folder: Path, root: Path) -> dict[str, str]:
-    """The files of a run by a digest of their content, without what names its place or its time."""
+def files_of(folder: Path, root: Path) -> dict[str, str]:
+    """The files of a run by a digest of their content, without what names their place."""
     digests = {}
     for path in sorted(folder.rglob("*")):
-        if path.suffix in (".safetensors", ".json", ".yaml") and path.is_file():
-            content = path.read_bytes().replace(str(root).encode(), b"ROOT").replace(str(folder).encode(), b"RUN")
+        is_of_a_run = path.suffix in (".safetensors", ".json", ".yaml") and not path.name.startswith("evaluation")
+        if is_of_a_run and path.is_file():
+            content = path.read_bytes().replace(str(folder).encode(), b"RUN").replace(str(root).encode(), b"ROOT")
             digests[str(path.relative_to(folder))] = hashlib.sha256(content).hexdigest()
     return digests
 
@@ -41,45 +48,130 @@ def relabelled(root: Path, names, change) -> None:
         path.write_text("\n".join(change(path.read_text().splitlines())) + "\n")
 
 
-def permuted(hidden, rng):
-    """Each hidden frame shows another hidden class."""
+def clicked(root: Path, names) -> None:
+    (root / "clicks").mkdir()
+    for name in names:
+        path = root / "groundTruth" / f"{name}.txt"
+        lines = path.read_text().splitlines()
+        edges = [0, *(frame for frame in range(1, len(lines)) if lines[frame] != lines[frame - 1]), len(lines)]
+        rows = [f"{(first + last) // 2},{lines[first]}" for first, last in pairwise(edges)]
+        (root / "clicks" / f"{name}.csv").write_text("\n".join(["frame,label", *rows]) + "\n")
+        path.unlink()
 
-    def change(lines):
-        return [str(rng.choice(hidden)) if line in hidden else line for line in lines]
 
-    return change
+def train_kind(kind: str, root: Path, out: Path) -> dict[str, str]:
+    config = Config.from_tree(merged(merged(TINY, KINDS[kind]), {"data": {"root": str(root)}}), "tests")
+    if kind == "sweep":
+        sweep(config, out, {"train.seed": [0, 1]})
+    else:
+        train(config, out)
+    return files_of(out, root)
 
 
-@pytest.mark.parametrize("kind", [name for name in KINDS if name != "own"])
-def test_labels_of_unseen_classes_leave_no_trace(kind, workbench, tmp_path):
+def trained_twice(kind: str, workbench: Path, folder: Path, change_copy) -> list[dict[str, str]]:
+    """The files of a run, and of the run on a copy of its data whose labels were changed."""
     runs = []
     for copy in ("one", "other"):
-        root = Path(shutil.copytree(workbench, tmp_path / copy))
+        root = Path(shutil.copytree(workbench, folder / copy))
         config = Config.from_tree(merged(merged(TINY, KINDS[kind]), {"data": {"root": str(root)}}), "tests")
         dataset = Dataset.open(config.data)
+        if kind == "clicks":
+            clicked(root, dataset.train)
         if copy == "other":
-            relabelled(root, dataset.learning, permuted(dataset.holdout.unseen, np.random.default_rng(0)))
-        train(config, tmp_path / copy / "run")
-        runs.append(without_paths(tmp_path / copy / "run", root))
-    assert runs[0] == runs[1]
-    assert "model.safetensors" in runs[0]
+            change_copy(root, dataset)
+        runs.append(train_kind(kind, root, folder / copy / "run"))
+    return runs
+
+
+def permute_unseen(root: Path, dataset: Dataset) -> None:
+    """Let each unseen frame of the learning videos show another unseen class."""
+    rng = np.random.default_rng(0)
+    unseen = dataset.holdout.unseen
+
+    def change(lines):
+        return [str(rng.choice(unseen)) if line in unseen else line for line in lines]
+
+    relabelled(root, dataset.learning, change)
+
+
+def permute_tested(root: Path, dataset: Dataset) -> None:
+    rng = np.random.default_rng(1)
+    relabelled(root, dataset.test, lambda lines: rng.permutation(lines).tolist())
+
+
+@pytest.mark.parametrize("kind", WITH_HOLDOUT)
+def test_labels_of_unseen_classes_leave_no_trace(kind, workbench, tmp_path):
+    one, other = trained_twice(kind, workbench, tmp_path, permute_unseen)
+    assert one == other
+    assert any(name.endswith("model.safetensors") for name in one)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_labels_of_test_videos_change_nothing_but_the_score(kind, workbench, tmp_path):
-    runs, figures = [], []
-    for copy in ("one", "other"):
-        root = Path(shutil.copytree(workbench, tmp_path / copy))
-        config = Config.from_tree(merged(merged(TINY, KINDS[kind]), {"data": {"root": str(root)}}), "tests")
-        dataset = Dataset.open(config.data)
-        if copy == "other":
-            relabelled(root, dataset.test, lambda lines: np.random.default_rng(1).permutation(lines).tolist())
-        train(config, tmp_path / copy / "run")
-        runs.append(without_paths(tmp_path / copy / "run", root))
-        figures.append(evaluate(tmp_path / copy / "run").details)
-    assert runs[0] == runs[1]
+    one, other = trained_twice(kind, workbench, tmp_path, permute_tested)
+    if kind == "sweep":  # its table has the scores
+        one, other = ({name: value for name, value in run.items() if "/" in name} for run in (one, other))
+    assert one == other
+    if kind in ("sweep", "transcript"):
+        return
+    figures = [evaluate(tmp_path / copy / "run").details for copy in ("one", "other")]
     assert figures[0]["metrics"] != figures[1]["metrics"]
+    assert figures[0]["weights"] == figures[1]["weights"]
     predictions = [(tmp_path / copy / "run/predictions/test").glob("*.txt") for copy in ("one", "other")]
-    for one, other in zip(*map(sorted, predictions), strict=True):
-        assert one.read_text() == other.read_text()
-    assert json.dumps(figures[0]["weights"]) == json.dumps(figures[1]["weights"])
+    for path, same in zip(*map(sorted, predictions), strict=True):
+        assert path.read_text() == same.read_text()
+
+
+def plant_in_statistics(patch):
+    """Costs of changes and lengths of segments are learned from all labels."""
+    from fact_clip.training import state
+
+    new_run = state._new_run
+
+    def leaky(plan, out, world):
+        with pytest.MonkeyPatch.context() as inner:
+            inner.setattr(Dataset, "labels", Dataset.all_labels)
+            return new_run(plan, out, world)
+
+    patch.setattr(state, "_new_run", leaky)
+
+
+def plant_in_validation(patch):
+    """Validation videos keep the labels of test-unseen classes."""
+    patch.setattr(Dataset, "_hidden_in", lambda self, name: () if name in self.validation else self.hidden)
+
+
+def plant_in_rows(patch):
+    """The majority of a stride is taken among hidden classes one by one."""
+
+    def rows(self, name, stride):
+        labels = self.all_labels(name)
+        majority = majority_stride(labels, stride)
+        is_hidden = np.isin(majority, self.hidden) | np.isin(labels[::stride], self.hidden)
+        return np.where(is_hidden, -1, majority)
+
+    patch.setattr(Dataset, "row_labels", rows)
+
+
+@pytest.mark.parametrize("plant", [plant_in_statistics, plant_in_validation, plant_in_rows])
+def test_a_planted_leak_leaves_a_trace(plant, workbench, tmp_path, monkeypatch):
+    plant(monkeypatch)
+    one, other = trained_twice("zero_shot", workbench, tmp_path, permute_unseen)
+    assert one != other
+
+
+@pytest.mark.slow
+def test_kscgr_zero_shot_leaves_no_trace(shared, tmp_path):
+    runs = []
+    for copy in ("one", "other"):
+        root = tmp_path / copy / "data"
+        shutil.copytree(shared / "data/kscgr", root, copy_function=shutil.copyfile)
+        settings = [f"data.root={root}", "data.holdout=zero_shot/A.json", "train.members=1", "train.epochs=1"]
+        config = Config.load("kscgr_zero_shot", [*settings, "train.device=cpu"])
+        if copy == "other":
+            dataset = Dataset.open(config.data)
+            permute_unseen(root, dataset)
+            permute_tested(root, dataset)
+        train(config, tmp_path / copy / "run")
+        runs.append(files_of(tmp_path / copy / "run", root))
+    assert runs[0] == runs[1]
