@@ -436,6 +436,21 @@ def is_current(
         return False
 
 
+def other_video(sidecar: File, location: str, source: File) -> str | None:
+    """Return the path of the video that features are of, if it has another content, too.
+
+    Args:
+        sidecar: the description beside the features, which may be missing.
+        location: absolute path, or address, of a video.
+        source: the video.
+    """
+    with suppress(*BROKEN_ARRAY):
+        facts = _read_facts(sidecar)
+        if facts["video"] != location and not is_same(facts["source"], source):
+            return str(facts["video"])
+    return None
+
+
 def clips(
     pictures: Iterable[tuple[float, Array]], clip: Clip, row: int
 ) -> Iterator[tuple[float, Array]]:
