@@ -101,6 +101,10 @@ class Instant:
         """Return the frame, as that of a segment."""
         return self.frame
 
+    @property
+    def confidence(self) -> None:
+        """Return None, since nothing predicts instants."""
+
 
 @dataclass(frozen=True)
 class NewWord:
@@ -133,8 +137,7 @@ class Segmentation:
         video_fps: pictures per second of the video file, or None if unknown.
         background: labels that mean "no action"; files of most formats omit them (see `save`).
         new_words: words of the candidates that the model was not trained on.
-        instants: moments in addition to the segments. Files without point events get a segment of
-            one frame for each that lies in background.
+        instants: moments in addition to the segments (see `save`).
     """
 
     segments: tuple[Segment, ...]
@@ -165,6 +168,8 @@ class Segmentation:
                 problem += f"stops at {end}"
                 raise (GapError if is_gap else InputError)(f"segment {segment.label!r}", problem)
             end = segment.stop
+        for instant in self.instants:
+            whole_of(instant.frame, f"instant {instant.label!r}", 0, end)
         if self.times is not None:
             times = table_of(self.times, "times", (self.n_frames + 1,)).astype(np.float64)
             if times[0] < 0 or (np.diff(times) <= 0).any():
