@@ -168,8 +168,7 @@ def read_tracks(
         fix = f"choose one of {', '.join(readable)}"
         raise InputError(path, "a format that is only written", fix)
     try:
-        options = Options(unit=usual_unit(path), instants=True, all_tiers=True)
-        tiers = {MAIN: form.annotations(path, options)}
+        tiers = {MAIN: form.annotations(path, Options(unit=usual_unit(path), instants=True))}
     except TiersError as error:
         tiers = {}
         for tier in error.tiers:

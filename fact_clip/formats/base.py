@@ -45,7 +45,6 @@ class Options:
     decimal: Literal[".", ","] = "."  # in the times (CSV)
     skip_bad: bool = False  # omit rows that cannot be read (CSV)
     instants: bool = False  # read point events, as empty spans (BORIS)
-    all_tiers: bool = False  # several tiers are a TiersError, also if one has the name of ours
 
 
 @dataclass(frozen=True)
@@ -113,19 +112,18 @@ class TiersError(InputError):
     tiers: Names = ()
 
 
-def choose(where: Location, kind: str, names: Iterable[str], options: Options) -> str:
-    """Choose a tier: that of the options if set, else the only one, else `OURS`, with a warning.
+def choose(where: Location, kind: str, names: Iterable[str], tier: str | None) -> str:
+    """Choose a tier: `tier` if set, else the only one, else `OURS`, with a warning.
 
     Args:
         where: the file, for errors.
         kind: what the format calls a tier.
         names: the tiers with segments.
-        options: of the reader.
+        tier: the name that the user set, or None.
 
     Returns:
         The name of the tier.
     """
-    tier = options.tier
     candidates = list(dict.fromkeys(names))
     if not candidates:
         raise InputError(where, f"no {kind} with segments")
@@ -135,14 +133,13 @@ def choose(where: Location, kind: str, names: Iterable[str], options: Options) -
     else:
         choice = candidates[0] if len(candidates) == 1 else OURS
         problem = f"segments of more than one {kind}"
-    is_open = tier is None and len(candidates) > 1
-    if choice not in candidates or (is_open and options.all_tiers):
+    if choice not in candidates:
         fix = f"choose one with --tier: {join_names(map(repr, candidates))}"
         error = TiersError(where, problem, fix)
         error.tiers = tuple(candidates)
         raise error
 
-    if is_open:
+    if tier is None and len(candidates) > 1:
         omitted = join_names(repr(name) for name in candidates if name != OURS)
         message = (
             "%s: the segments of %s %s are left out, since there is %r; --tier chooses another"

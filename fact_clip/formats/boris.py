@@ -377,7 +377,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
             subjects += [event.subject for event in video.events]
         if not subjects:  # not coded yet
             continue
-        subject = choose(videos[0].where, "subject", subjects, options)
+        subject = choose(videos[0].where, "subject", subjects, options.tier)
         for video in videos:
             spans = _spans([event for event in video.events if event.subject == subject])
             if spans:

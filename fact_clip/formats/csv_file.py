@@ -187,8 +187,11 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
             spans.setdefault(video, []).append(span)
     _report(faults, options.skip_bad)
 
+    background = without_mark(header.get("background", "")) if "n_frames" in header else ""
     return [
-        Annotation(path, video_spans, video_name(video), unit, options.fps)
+        Annotation(
+            path, video_spans, video_name(video), unit, options.fps, background=background or None
+        )
         for video, video_spans in spans.items()
     ]
 

@@ -124,7 +124,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     names = [name for name in aligned if aligned[name]]
     if not names and OURS in aligned:  # ours is empty if a video is nothing but background
         names = [OURS]
-    choice = choose(path, "tier", names, options)
+    choice = choose(path, "tier", names, options.tier)
 
     comments = {}
     for tier in tiers.values():

@@ -162,7 +162,7 @@ def _annotation(
     """Return the annotation of one task."""
     regions = [region for region in answer.result or [] if region.is_timed]
     controls = [str(region.from_name) for region in regions]
-    control = choose(where, "control", controls, options)
+    control = choose(where, "control", controls, options.tier)
     regions = [region for region in regions if str(region.from_name) == control]
     kinds = {region.value.ranges is None for region in regions}
     if len(kinds) > 1:

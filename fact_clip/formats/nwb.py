@@ -75,7 +75,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
                 columns.append(table[COMMENT][:] if has_comments else [""] * len(table))
                 descriptions[name] = table.description
                 rows[name] = list(zip(*columns, strict=True))
-    tier = choose(path, "table of intervals", rows, options)
+    tier = choose(path, "table of intervals", rows, options.tier)
     spans = []
     for number, (start, stop, label, comment) in enumerate(rows[tier]):
         where = FileLocation(path, part=f"table {tier!r}, row {number}")

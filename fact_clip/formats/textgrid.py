@@ -128,7 +128,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         names = [OURS]
     if OURS in names:  # then confidences and comments are those of our actions
         names = [name for name in names if name not in (CONFIDENCE, COMMENT)]
-    tier = choose(path, "tier", names, options)
+    tier = choose(path, "tier", names, options.tier)
     comments = {}
     if tier == OURS:
         for (start, stop, label), _ in tiers.get(COMMENT, []):

@@ -96,7 +96,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         elif len(segment.z) == 1 and not segment.xy:
             n_points += 1
 
-    key = _choose_attribute(path, project, list(segments.values()), options)
+    key = _choose_attribute(path, project, list(segments.values()), options.tier)
     attribute = project.attribute[key]
     spans: dict[str, list[Span]] = {}  # by the key of the file: two files may have one name
     for name, segment in segments.items():
@@ -121,7 +121,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
 
 
 def _choose_attribute(
-    path: Path, project: _Project, segments: list[_Metadata], options: Options
+    path: Path, project: _Project, segments: list[_Metadata], tier: str | None
 ) -> str:
     """Return the key of the attribute that labels the segments."""
     keys: dict[str, str] = {}
@@ -134,7 +134,7 @@ def _choose_attribute(
     for name, key in keys.items():
         if name != CONFIDENCE and any(segment.av.get(key) for segment in segments):
             names.append(name)
-    return keys[choose(path, "attribute", names, options)]
+    return keys[choose(path, "attribute", names, tier)]
 
 
 def _label(where: FileLocation, value: str, attribute: _Attribute) -> str:

@@ -66,7 +66,7 @@ def test_point_events_have_a_place_or_are_counted(name, tmp_path, caplog):
         assert warnings == []
     elif name == "eaf":
         with pytest.raises(TiersError) as error:
-            READERS[name](path, Options(all_tiers=True))
+            READERS[name](path, Options(tier="none"))
         assert error.value.tiers == ("action", "action points")
         (points,) = READERS[name](path, Options(tier="action points"))
         assert [(span.start, span.label) for span in points.spans] == [(0.3, "tap"), (0.6, "call")]
@@ -78,18 +78,6 @@ def test_point_events_have_a_place_or_are_counted(name, tmp_path, caplog):
 def test_points_beyond_the_video_are_refused():
     with refused("instant 'late'"):
         video("gaps", instants=(Instant(21, "late"),))
-
-
-def test_all_tiers_can_be_asked_for(tmp_path):
-    tracks = {"action": video("gaps"), "gaze": video("no gaps")}
-    from fact_clip.formats import save_tracks
-
-    path = save_tracks(tracks, tmp_path / "v.eaf")
-    assert len(READERS["eaf"](path, Options())) == 1  # with a warning
-    with pytest.raises(TiersError) as error:
-        READERS["eaf"](path, Options(all_tiers=True))
-    assert error.value.tiers == ("action", "gaze")
-    assert len(READERS["eaf"](path, Options(tier="gaze", all_tiers=True))) == 1
 
 
 def observation(**values) -> dict:
