@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 LEAST_FPS = 1e-6  # frames a second: one in twelve days
 MOST_FPS = 100_000.0  # frames a second: twice what sound has
 MAX_FRAMES = 20_000_000  # of a video: a week at 30 frames a second; what ends later is a mistake
+_MOST_SHOWN = 4  # labels in a `repr`
 
 
 class Alternative(NamedTuple):
@@ -56,7 +57,7 @@ class Segment:
     label: str
     confidence: float | None = field(default=None, compare=False)
     comment: str = field(default="", compare=False)
-    alternatives: tuple[Alternative, ...] = field(default=(), compare=False)
+    alternatives: tuple[Alternative, ...] = field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
         where = f"segment {self.label!r}"
@@ -119,7 +120,7 @@ class NewWord:
     far: bool = True  # whether that is too little for the model to know what the word means
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Segmentation:
     """A video cut into segments without gap or overlap, from frame 0 to its last.
 
@@ -245,6 +246,12 @@ class Segmentation:
         if self.times is not None:
             return self.times[frame]
         return None if self.fps is None else frame / self.fps
+
+    def __repr__(self) -> str:
+        edges, unit = self._edges()
+        names = " ".join(map(repr, self.transcript[:_MOST_SHOWN]))
+        dots = " …" if len(self) > _MOST_SHOWN else ""
+        return f"Segmentation({len(self)} segments, {edges[-1]:.6g} {unit}, {names}{dots})"
 
     def __len__(self) -> int:
         return len(self.segments)

@@ -495,6 +495,7 @@ class RowEncoder:
 
     def __init__(self, encoder: FrameEncoder, where: str | Path) -> None:
         self.previous: list[Array] = []
+        self._is_clipped = False
         self._encoder = encoder
         self._where = where
 
@@ -509,6 +510,10 @@ class RowEncoder:
             problem = f"the encoder {self._encoder.name} gives NaN or infinities"
             raise InputError(self._where, problem)
         limit = np.finfo(np.float16).max
+        if not self._is_clipped and (np.abs(features) > limit).any():
+            self._is_clipped = True
+            clipped = "%s: values of %s beyond %g become this, the largest of float16"
+            logger.warning(clipped, self._where, self._encoder.name, limit)
         return np.clip(features, -limit, limit).astype(np.float16)
 
 
