@@ -58,14 +58,12 @@ class Batch:
 
     Attributes:
         command: "extract" or "segment".
-        inputs: number of inputs, of all shards.
         request: what the results depend on, apart from the inputs.
         version: of this package.
-        hashes: of the ids of the inputs.
+        hashes: of the ids of the inputs of all shards.
     """
 
     command: str
-    inputs: int
     request: Json
     version: str
     hashes: list[int]
@@ -73,7 +71,7 @@ class Batch:
 
 def describe_batch(folder: Folder, command: str, inputs: Inputs, request: Json) -> None:
     """Write what a batch is, unless the file says so already."""
-    batch = Batch(command, len(inputs), request, __version__, inputs.hashes.tolist())
+    batch = Batch(command, request, __version__, inputs.hashes.tolist())
     with suppress(InputError):
         if read_batch(folder) == batch:
             return

@@ -176,25 +176,20 @@ class SegmentTask(Task):
             return None
         try:
             part = Span(identity.get("start", 0.0), identity.get("stop"))
-            is_known = identity.get("description") == _description(item)
-            if part == item.span and is_known and is_same(identity, item.source):
+            description = _description(item)
+            is_described = identity.get("description", description) == description
+            if part == item.span and is_described and is_same(identity, item.source):
                 return True
         except OSError:  # it is raised again where the input is read
             return False
         path = identity.get("path", item.location)
         if path != item.location:
             raise self.other_file(item, path)
-        if not self._is_edited(name, record):
-            return False
-        self._record(name).unlink()
-        return None
-
-    def _is_edited(self, name: str, record: Json) -> bool:
-        """Return whether a file is not known to be the one that was written with its record."""
-        for suffix in record["suffixes"]:
+        for suffix in suffixes:
             file = self.folder.file(f"{name}{suffix}")
             if file.is_file() and record.get("files", {}).get(suffix) != _hash(file):
-                return True
+                self._record(name).unlink()  # somebody may have edited the file
+                return None
         return False
 
     def _record(self, name: str) -> Path | RemoteFile:

@@ -88,7 +88,7 @@ def batch_status(out: str | Path) -> BatchStatus:
         rows.append(record.facts.get(rows_key) or 0)
         failures.pop(record.id, None)
     set_aside = sum(failure.attempts >= ATTEMPTS for failure in failures.values())
-    missing = max(batch.inputs - len(times) - len(failures), 0)
+    missing = max(len(batch.hashes) - len(times) - len(failures), 0)
     written_at = np.asarray(times)
     is_recent = written_at > written_at.max(initial=0) - _WINDOW
     seconds = np.ptp(written_at[is_recent]) if len(times) else 0.0
@@ -99,7 +99,7 @@ def batch_status(out: str | Path) -> BatchStatus:
         seconds_left = float(missing * seconds / is_recent.sum())
     return BatchStatus(
         command=batch.command,
-        inputs=batch.inputs,
+        inputs=len(batch.hashes),
         done=len(times),
         missing=missing,
         failed=len(failures) - set_aside,
