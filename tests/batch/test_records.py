@@ -15,7 +15,7 @@ from fact_clip.video.pictures import SUFFIXES
 from fact_clip_batch import BatchOptions, Inputs, SegmentSettings, batch_status, gather, segment_batch
 from fact_clip_batch.segmentation import SegmentTask
 
-from ..refusals import refused
+from ..refusals import refused, refused_line
 from .conftest import segment_files
 
 ROWS = 120
@@ -154,3 +154,18 @@ def test_the_precision_is_part_of_the_request(tiny_run, tmp_path):
         model = fact_clip.load(tiny_run, "cpu", precision=precision)
         requests.append(SegmentTask(model, tmp_path, SegmentSettings(), BatchOptions()).request)
     assert requests[0] != requests[1]
+
+
+def test_the_command_replaces_features_of_another_video_only_if_told(library, fact_clip_command, tmp_path):
+    root = library("a/take.mp4", "b/take.mp4")
+    with (root / "b" / "take.mp4").open("ab") as file:
+        file.write(b"another")
+    how = ("extract", "--encoder", "grid", "--out", tmp_path / "out")
+    assert fact_clip_command(*how, root / "a" / "take.mp4").code == 0
+    first = (tmp_path / "out" / "take.json").read_bytes()
+    answer = fact_clip_command(*how, root / "b" / "take.mp4")
+    refused_line(answer, "take.mp4")
+    assert "--overwrite" in answer.err
+    assert (tmp_path / "out" / "take.json").read_bytes() == first
+    assert fact_clip_command(*how, root / "b" / "take.mp4", "--overwrite").code == 0
+    assert fact_clip_command(*how, root / "b" / "take.mp4").out.startswith("1 videos: 0 extracted, 1 current")
