@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 from array import array
 from collections.abc import Iterator
 from contextlib import closing
@@ -19,6 +20,8 @@ from fact_clip.formats.json_file import from_dict
 from fact_clip_batch.inputs import MANIFESTS, hash_of, import_parquet
 from fact_clip_batch.records import ATTEMPTS, RECORDS, Batch, last_failures, read_batch, read_record
 from fact_clip_batch.stores import Folder, RemoteFile
+
+logger = logging.getLogger("fact_clip.batch")
 
 COLUMNS = ("video", "start", "stop", "label", "confidence")
 _WINDOW = 3600.0  # seconds up to the last result that the speed is measured over
@@ -198,10 +201,16 @@ class _Results:
         return self._root.file(name)
 
     def __iter__(self) -> Iterator[_Record]:
+        n_others = 0
         for name in self._root.names():
             record = self._read(name)
             if record is not None and self.has(record.id):
                 yield record
+            else:
+                n_others += record is not None
+        if n_others:
+            message = "%s: results of inputs that the last command had not are left out: %d"
+            logger.warning(message, self._root, n_others)
 
     def _read(self, name: str) -> _Record | None:
         """Return a record, or None for a file that is none of the batch."""

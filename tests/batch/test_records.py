@@ -85,7 +85,7 @@ def test_every_byte_of_features_counts(tmp_path):
     assert [is_same(*pair) for pair in zip(identities, (path, film), strict=True)] == [False, True]
 
 
-def test_the_table_has_the_newest_results_of_the_last_inputs(segmenter, rows, tmp_path):
+def test_the_table_has_the_newest_results_of_the_last_inputs(segmenter, rows, tmp_path, caplog):
     paths, out, table = [save(tmp_path / f"{name}.npy", rows) for name in "xy"], tmp_path / "out", tmp_path / "t.jsonl"
     segment_files(segmenter, paths, out)
     (out / "x.csv").write_text("edited")
@@ -97,6 +97,7 @@ def test_the_table_has_the_newest_results_of_the_last_inputs(segmenter, rows, tm
     assert ends(out, table) == {"x": 4.0, "y": 8.0}
     segment_files(segmenter, paths[:1], out)
     assert ends(out, table) == {"x": 4.0}
+    assert "left out: 1" in caplog.messages[-1]
     status = batch_status(out)
     assert (status.inputs, status.done, status.missing) == (1, 1, 0)
 
