@@ -1,6 +1,6 @@
 """Time budgets: how long, how often and when each action is done; agreement in time."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, pairwise
@@ -77,13 +77,28 @@ def time_budget(
         total time.
     """
     rows = []
+    total_times: dict[str, float] = defaultdict(float)
     for video, parts in videos.items():
-        rows += _budget(video, parts, extents[video])
+        times = _action_times(parts)
+        for action, seconds in times.items():
+            total_times[action] += seconds
+        rows += _budget(video, parts, times, extents[video])
     if len(videos) > 1:
         all_parts = list(chain.from_iterable(videos.values()))
-        for row in _budget("all", all_parts, total_extent(extents.values())):
+        for row in _budget("all", all_parts, total_times, total_extent(extents.values())):
             rows.append({**row, "first": None})
     return rows
+
+
+def _action_times(parts: Iterable[Stretch]) -> dict[str, float]:
+    """Return the seconds of each action in a video, once where its segments overlap."""
+    times: dict[str, float] = defaultdict(float)
+    ends: dict[str, float] = {}
+    for start, stop, action in sorted(parts):
+        begin = max(start, ends.get(action, start))
+        ends[action] = max(stop, begin)
+        times[action] += ends[action] - begin
+    return times
 
 
 def total_extent(extents: Iterable[Extent]) -> Extent:
@@ -95,7 +110,9 @@ def total_extent(extents: Iterable[Extent]) -> Extent:
     return Extent(labelled, sum(durations) if is_known else None)
 
 
-def _budget(video: str, parts: Sequence[Stretch], extent: Extent) -> list[Json]:
+def _budget(
+    video: str, parts: Sequence[Stretch], times: Mapping[str, float], extent: Extent
+) -> list[Json]:
     lengths: dict[str, list[float]] = {}
     starts: dict[str, float] = {}
     for start, stop, action in parts:
@@ -103,9 +120,9 @@ def _budget(video: str, parts: Sequence[Stretch], extent: Extent) -> list[Json]:
         starts[action] = min(start, starts.get(action, start))
 
     rows = []
-    for action in sorted(lengths, key=lambda action: (-sum(lengths[action]), action)):
+    for action in sorted(lengths, key=lambda action: (-times[action], action)):
         durations = lengths[action]
-        total = sum(durations)
+        total = times[action]
         rows.append(
             {
                 "video": video,
@@ -236,8 +253,9 @@ def time_agreement(pairs: Sequence[Pair]) -> TimeAgreement:
     }
     for overlap in OVERLAPS:
         counts = [SegmentCounts.of(*both, overlap - _SLACK) for both in runs_of_pairs]
-        figures[f"f1@{overlap}"] = f1_smoothed(*SegmentCounts.pooled(counts).totals())
-    figures["edit"] = _mean(edit_of(*both) for both in runs_of_pairs)
+        f1 = f1_smoothed(*SegmentCounts.pooled(counts).totals())
+        figures[f"f1@{overlap}"] = f1 if any(map(any, runs_of_pairs)) else None
+    figures["edit"] = _mean(edit_of(*both) for both in runs_of_pairs if any(both))
 
     firsts = [_stretches(first, names) for first, _ in runs_of_pairs]
     seconds = [_stretches(second, names) for _, second in runs_of_pairs]

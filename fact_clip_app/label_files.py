@@ -7,7 +7,16 @@ from pathlib import Path
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from fact_clip.core import BACKGROUND, Floats, InputError, Integers, Location, Segment, Segmentation
+from fact_clip.core import (
+    BACKGROUND,
+    Floats,
+    InputError,
+    Instant,
+    Integers,
+    Location,
+    Segment,
+    Segmentation,
+)
 from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.formats import FORMATS, format_of, load
 from fact_clip.formats.base import Annotation, Options, Span, TiersError
@@ -194,8 +203,12 @@ def _of_frames(path: Path, segmentation: Segmentation, times: Floats) -> list[La
                 raise InputError(path, problem, "give the labels of this video")
             starts = edges / count * length + times[0]
         edges = _frames(path, starts, times)
-    labels = [_label(path, edges[part.start], edges[part.stop], part) for part in segmentation]
-    return [label for label in labels if label.start < label.stop]
+    labels = []
+    for part in (*segmentation, *segmentation.instants):
+        label = _label(path, edges[part.start], edges[part.stop], part)
+        if label.start < label.stop or part.start == part.stop:
+            labels.append(label)
+    return labels
 
 
 def _of_spans(annotation: Annotation, times: Floats, ignored: set[str]) -> list[Label]:
@@ -208,7 +221,7 @@ def _of_spans(annotation: Annotation, times: Floats, ignored: set[str]) -> list[
     return [_label(span.where, start, stop, span) for span, (start, stop) in pairs]
 
 
-def _label(where: Location, start: float, stop: float, part: Segment | Span) -> Label:
+def _label(where: Location, start: float, stop: float, part: Segment | Instant | Span) -> Label:
     """Return the label of a segment. What the page does not allow is an InputError."""
     label = Label(int(start), int(stop), part.label, "imported", comment=part.comment)
     try:

@@ -140,6 +140,12 @@ class Task(ABC):
         """Write the files of a done result that are missing."""
         return outcome
 
+    def other_file(self, item: Item, path: str) -> InputError:
+        """Return the error of an input whose name has the result of another file."""
+        problem = f"{item.id} in {self.folder} is of {path}"
+        fix = "name another out=, or the folder above both, or set overwrite=True"
+        return InputError(item.path, problem, fix)
+
     def begin(self, inputs: Inputs | None) -> None:
         """Read which inputs have failed."""
         self.inputs = inputs
@@ -150,7 +156,7 @@ class Task(ABC):
     def describe(self) -> None:
         """Write what the batch is, once."""
         if self.inputs is not None and not self._is_described:
-            describe_batch(self.folder, self.command, len(self.inputs), self.request)
+            describe_batch(self.folder, self.command, self.inputs, self.request)
             self._is_described = True
 
     def packed(self, items: Iterable[Item]) -> Iterator[list[Item]]:

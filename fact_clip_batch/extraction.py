@@ -11,7 +11,14 @@ from typing import Any
 from fact_clip.core import Array, Image, InputError, Progress, Singles, Size
 from fact_clip.core.arguments import validated
 from fact_clip.encoders import FrameEncoder
-from fact_clip.video.extract import Settings, check_ours, extract, is_current, origin_of
+from fact_clip.video.extract import (
+    Settings,
+    check_ours,
+    extract,
+    is_current,
+    origin_of,
+    other_video,
+)
 from fact_clip_batch.engine import BatchOptions, Outcome, Task, run_batch
 from fact_clip_batch.inputs import Inputs, Item
 
@@ -127,11 +134,15 @@ class ExtractTask(Task):
     def plan(self, item: Item) -> Outcome:
         """Return whether the features of a video are current."""
         settings = replace(self._settings, span=item.span)
-        done = False
+        outcome = Outcome(item, item.id)
         with suppress(InputError):  # a path that leads elsewhere, which `compute` reports
             target, sidecar = map(self.folder.file, _names(item))
-            done = is_current(target, sidecar, self._encoder, settings, item.source)
-        return Outcome(item, item.id, done)
+            if is_current(target, sidecar, self._encoder, settings, item.source):
+                return replace(outcome, done=True)
+            path = other_video(sidecar, item.location, item.source)
+            if path is not None:
+                return replace(outcome, error=self.other_file(item, path))
+        return outcome
 
     def compute(self, outcomes: Sequence[Outcome], within: Progress | None) -> Iterator[Outcome]:
         """Extract the features of videos."""

@@ -52,6 +52,11 @@ class Item:
         return self.path if self.address is None else RemoteFile(self.address)
 
     @property
+    def location(self) -> str:
+        """Return the address, or the absolute path."""
+        return self.address or str(self.path.absolute())
+
+    @property
     def span(self) -> Span:
         """Return the part of the video that is read."""
         return Span(self.start, self.stop)
@@ -85,14 +90,15 @@ class Shard:
 
     def has(self, item_id: str) -> bool:
         """Return whether an input belongs to this part."""
-        return self.count == 1 or _hash(item_id) % self.count == self.index
+        return self.count == 1 or hash_of(item_id) % self.count == self.index
 
     def split(self, rank: int, world: int) -> Shard:
         """Return the part of one of `world` processes."""
         return Shard(self.index + self.count * rank, self.count * world)
 
 
-def _hash(item_id: str) -> int:
+def hash_of(item_id: str) -> int:
+    """Return a number of 8 bytes that stands for an id."""
     digest = hashlib.blake2b(item_id.encode(errors="surrogatepass"), digest_size=8)
     return int.from_bytes(digest.digest(), "big")
 
@@ -108,6 +114,9 @@ class Inputs:
         sources: paths of files, folders and manifests, globs, and lists of paths.
         suffixes: the endings of the files of a folder.
 
+    Attributes:
+        hashes: of the ids, in order.
+
     Raises:
         InputError: there is no input, or two have one id.
     """
@@ -119,11 +128,11 @@ class Inputs:
     ) -> None:
         self._sources = sources
         self._suffixes = tuple(suffixes)
-        self._hashes = np.fromiter((_hash(item.id) for item in self), np.uint64)  # 8 bytes each
-        self._hashes.sort()
+        self.hashes = np.fromiter((hash_of(item.id) for item in self), np.uint64)  # 8 bytes each
+        self.hashes.sort()
         if not len(self):
             raise InputError("inputs", "there is none", "name a file or a folder")
-        if (self._hashes[1:] == self._hashes[:-1]).any():
+        if (self.hashes[1:] == self.hashes[:-1]).any():
             paths: dict[str, Path] = {}
             for item in self:
                 if item.id in paths:
@@ -133,13 +142,13 @@ class Inputs:
                 paths[item.id] = item.path
 
     def __len__(self) -> int:
-        return len(self._hashes)
+        return len(self.hashes)
 
     def has(self, item_id: str) -> bool:
         """Return whether an input has this id."""
-        value = np.uint64(_hash(item_id))
-        index = int(np.searchsorted(self._hashes, value))
-        return index < len(self) and bool(self._hashes[index] == value)
+        value = np.uint64(hash_of(item_id))
+        index = int(np.searchsorted(self.hashes, value))
+        return index < len(self) and bool(self.hashes[index] == value)
 
     def __iter__(self) -> Iterator[Item]:
         for source in self._sources:
@@ -234,7 +243,8 @@ def read_manifest(path: Path) -> Iterator[Item]:
 def _seconds(value: Any, where: FileLocation) -> float | None:
     if value in (None, ""):
         return None
-    with library_errors(where, f"{value!r}, not seconds", ValueError, TypeError):
+    kinds = (ValueError, TypeError, OverflowError)
+    with library_errors(where, "not seconds", *kinds):
         seconds = float(value)
         if not 0 <= seconds < 1e9:
             raise ValueError("out of range")
@@ -251,12 +261,13 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
             with library_errors(path, "not CSV", csv.Error, ValueError):
                 yield from csv.DictReader(file, strict=True)
             return
-        for number, line in enumerate(file, start=1):
-            if line.strip():
-                value: Json = parse_json(line, path, "a JSON object a line")
-                if not isinstance(value, dict):
-                    raise InputError(FileLocation(path, number), "not a JSON object")
-                yield value
+        with library_errors(path, "not UTF-8", UnicodeDecodeError):
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    value: Json = parse_json(line, path, "a JSON object a line")
+                    if not isinstance(value, dict):
+                        raise InputError(FileLocation(path, number), "not a JSON object")
+                    yield value
 
 
 def import_parquet(where: Path) -> Any:

@@ -22,7 +22,7 @@ from fact_clip.core.identity import File
 from fact_clip.core.io import parse_json, parse_value, write_value
 from fact_clip.core.paths import write_lines
 from fact_clip.core.version import __version__
-from fact_clip_batch.inputs import Item
+from fact_clip_batch.inputs import Inputs, Item
 from fact_clip_batch.stores import Folder
 
 DESCRIPTION = ".batch"
@@ -58,20 +58,20 @@ class Batch:
 
     Attributes:
         command: "extract" or "segment".
-        inputs: number of inputs, of all shards.
         request: what the results depend on, apart from the inputs.
         version: of this package.
+        hashes: of the ids of the inputs of all shards.
     """
 
     command: str
-    inputs: int
     request: Json
     version: str
+    hashes: list[int]
 
 
-def describe_batch(folder: Folder, command: str, n_inputs: int, request: Json) -> None:
+def describe_batch(folder: Folder, command: str, inputs: Inputs, request: Json) -> None:
     """Write what a batch is, unless the file says so already."""
-    batch = Batch(command, n_inputs, request, __version__)
+    batch = Batch(command, request, __version__, inputs.hashes.tolist())
     with suppress(InputError):
         if read_batch(folder) == batch:
             return
@@ -81,7 +81,7 @@ def describe_batch(folder: Folder, command: str, n_inputs: int, request: Json) -
 
 def read_batch(folder: Folder) -> Batch:
     """Read what the last batch of a folder is. Raise an InputError if there is none."""
-    fix = "name the --out of extract or segment"
+    fix = "name the --out of extract or segment, or run that command again"
     file = folder.file(DESCRIPTION)
     if not file.is_file():
         raise InputError(str(folder), "no batch in this folder", fix)
@@ -209,7 +209,7 @@ def read_failures(folder: Folder) -> Iterator[Failure]:
 
 
 def _stamp(file: File) -> list[int] | None:
-    with suppress(OSError):
+    with suppress(OSError, ValueError):  # a path with NUL
         status = file.stat()
         return [status.st_size, status.st_mtime_ns]
     return None

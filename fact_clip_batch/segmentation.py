@@ -2,17 +2,16 @@
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from fact_clip.core import Json, Progress, Segmentation
 from fact_clip.core.errors import InputError
-from fact_clip.core.identity import identity_of, is_same
+from fact_clip.core.identity import File, hash_blocks, identity_of, is_same
 from fact_clip.core.paths import output_path, write_lines
 from fact_clip.core.version import __version__
 from fact_clip.decoding import DecodeSettings
@@ -69,9 +68,10 @@ def segment_batch(
     """Segment feature files and videos, and write each result as soon as it is computed.
 
     Results that are in the folder already, of the same model, actions, settings and input, are not
-    computed again. A changed input replaces its result, unless somebody has edited the files. A
-    result of another request gets the name NAME-2, NAME-3 and so on. An input that cannot be
-    segmented does not stop the others, and is a line of ``failures.jsonl``.
+    computed again. A changed input replaces its result, unless somebody has edited the files; one
+    of another path and content is an error without `overwrite`. A result of another request gets
+    the name NAME-2, NAME-3 and so on. An input that cannot be segmented does not stop the others,
+    and is a line of ``failures.jsonl``.
 
     Args:
         segmenter: the model.
@@ -97,8 +97,9 @@ class SegmentTask(Task):
 
     A record, `.results/NAME.json`, has two lines: the request (model, actions, settings, input)
     with the endings of the files, and the segmentation. It is written before the files NAME.csv
-    and so on, and every file is written atomically. So an interrupted batch resumes, and a result
-    of other actions is never taken for this one.
+    and so on, and again with their hashes; every file is written atomically. So an interrupted
+    batch resumes, and a result of other actions is never taken for this one. An input has one
+    record of a request at most: files that somebody has edited lose theirs to a new result.
 
     Args:
         segmenter: the model.
@@ -131,7 +132,8 @@ class SegmentTask(Task):
 
     def rows(self, item: Item) -> int | None:
         """Return the rows of a feature file, or None for other inputs."""
-        if item.path.suffix.lower() != FEATURES or item.address is not None:
+        is_complete = item.address is None and not item.span.facts
+        if not is_complete or item.path.suffix.lower() != FEATURES or not item.path.is_file():
             return None
         with suppress(OSError, ValueError):
             return int(np.load(item.path, mmap_mode="r").size // self.segmenter.scorer.width)
@@ -148,13 +150,19 @@ class SegmentTask(Task):
         for name in result_names(item.id):
             if name != item.id and self.inputs is not None and self.inputs.has(name):
                 continue
-            done = self._is_done(name, item)
+            try:
+                done = self._is_done(name, item)
+            except InputError as error:
+                return Outcome(item, name, error=error)
             if done is not None:
                 return Outcome(item, name, done)
         raise AssertionError("names do not end")
 
     def _is_done(self, name: str, item: Item) -> bool | None:
-        """Return whether the result is computed, or None if the name belongs to another result."""
+        """Return whether the result is computed, or None if the name belongs to another result.
+
+        An InputError is raised if it is the result of another file.
+        """
         record = read_record(self._record(name))
         suffixes = record.get("suffixes", [])
         for suffix in self._suffixes:
@@ -168,25 +176,20 @@ class SegmentTask(Task):
             return None
         try:
             part = Span(identity.get("start", 0.0), identity.get("stop"))
-            if part == item.span and is_same(identity, item.source):
+            description = _description(item)
+            is_described = identity.get("description", description) == description
+            if part == item.span and is_described and is_same(identity, item.source):
                 return True
         except OSError:  # it is raised again where the input is read
             return False
-        return None if self._is_edited(name, suffixes) else False
-
-    def _is_edited(self, name: str, suffixes: Sequence[str]) -> bool:
-        """Return whether a file is not what this program writes for its record."""
-        segmentation = self.read(name)
-        with TemporaryDirectory(prefix="fact-clip-") as folder:
-            for suffix in suffixes:
-                again = Path(folder, f"result{suffix}")
-                # a missing file is not edited, and a format that cannot hold the result has none
-                with suppress(InputError, FileNotFoundError):
-                    with self.folder.file(f"{name}{suffix}").open("rb") as file:
-                        content = file.read()
-                    self._save(segmentation, again, suffix)
-                    if again.read_bytes() != content:
-                        return True
+        path = identity.get("path", item.location)
+        if path != item.location:
+            raise self.other_file(item, path)
+        for suffix in suffixes:
+            file = self.folder.file(f"{name}{suffix}")
+            if file.is_file() and record.get("files", {}).get(suffix) != _hash(file):
+                self._record(name).unlink()  # somebody may have edited the file
+                return None
         return False
 
     def _record(self, name: str) -> Path | RemoteFile:
@@ -214,6 +217,8 @@ class SegmentTask(Task):
             try:
                 identity = outcome.item.span.facts
                 with suppress(OSError):  # it is raised again where the input is read
+                    identity["path"] = outcome.item.location
+                    identity["description"] = _description(outcome.item)
                     identity |= identity_of(outcome.item.source)
                 segmentation = together[number] if together else self._segment(outcome.item, within)
                 yield self._write(outcome, identity, segmentation)
@@ -258,11 +263,25 @@ class SegmentTask(Task):
         if media:
             address = Path(segmentation.media or item.path).name
             segmentation = replace(segmentation, media=media.replace("{name}", address))
+        if self.options.overwrite:
+            replaced = self.plan(item).name
+            if replaced != outcome.name:
+                self._record(replaced).unlink(missing_ok=True)
+        former = read_record(self._record(outcome.name)).get("suffixes", [])
+        suffixes = list(dict.fromkeys([*self._suffixes, *former]))
         # An interruption must not leave files of another result beside this record.
-        for suffix in self._suffixes:
+        for suffix in suffixes:
             self.folder.file(f"{outcome.name}{suffix}").unlink(missing_ok=True)
+        record = {
+            "id": item.id,
+            "request": {**self.request, "input": identity},
+            "suffixes": suffixes,
+            "files": {},
+            "rows": segmentation.n_frames,
+            "version": __version__,
+        }
         outcome = replace(outcome, segmentation=segmentation)
-        return self._write_files(outcome, identity, segmentation, self._suffixes)
+        return self._write_files(outcome, record, segmentation, suffixes)
 
     def complete(self, outcome: Outcome) -> Outcome:
         """Write the files of a done result that are missing."""
@@ -271,38 +290,27 @@ class SegmentTask(Task):
             return outcome
         try:
             record = read_record(self._record(outcome.name))
+            record["suffixes"] = sorted({*self._suffixes, *record["suffixes"]})
             segmentation = self.read(outcome.name)
-            identity = record["request"]["input"]
-            suffixes = {*self._suffixes, *record["suffixes"]}
-            return self._write_files(outcome, identity, segmentation, suffixes)
+            return self._write_files(outcome, record, segmentation, self._suffixes)
         except InputError as error:
             return replace(outcome, error=error)
 
     def _write_files(
         self,
         outcome: Outcome,
-        identity: Json,
+        record: Json,
         segmentation: Segmentation,
-        suffixes: Collection[str],
+        suffixes: Sequence[str],
     ) -> Outcome:
-        """Write a record, and the files that are missing.
+        """Write a record, the files that are missing, and the record with the hashes of these.
 
-        A format that cannot hold the result is the error of the outcome. The record has `suffixes`.
+        A format that cannot hold the result is the error of the outcome.
         """
-        record = {
-            "id": outcome.item.id,
-            "request": {**self.request, "input": identity},
-            "suffixes": sorted(suffixes),
-            "rows": segmentation.n_frames,
-            "version": __version__,
-        }
-        record_name = f"{RECORDS}/{outcome.name}.json"
-        with self.folder.staged(record_name) as folder:
-            lines = map(json.dumps, (record, as_dict(segmentation)))
-            write_lines(output_path(folder, record_name, ""), lines)
+        self._write_record(outcome.name, record, segmentation)
         written = []
         first_error = None
-        for suffix in self._suffixes:
+        for suffix in suffixes:
             name = f"{outcome.name}{suffix}"
             file = self.folder.file(name)
             if file.is_file():
@@ -311,14 +319,35 @@ class SegmentTask(Task):
                 with self.folder.staged(name) as folder:
                     self._save(segmentation, output_path(folder, name, ""), suffix)
                 written.append(file)
+                record.setdefault("files", {})[suffix] = _hash(file)
             except InputError as error:
                 first_error = first_error or error
+        self._write_record(outcome.name, record, segmentation)
         return replace(outcome, written=tuple(written), error=first_error)
+
+    def _write_record(self, name: str, record: Json, segmentation: Segmentation) -> None:
+        record_name = f"{RECORDS}/{name}.json"
+        with self.folder.staged(record_name) as folder:
+            lines = map(json.dumps, (record, as_dict(segmentation)))
+            write_lines(output_path(folder, record_name, ""), lines)
 
     def _save(self, segmentation: Segmentation, path: Path, suffix: str) -> None:
         # The kind is named because a file called x.boris has the ending of another format.
         background = self._settings.with_background
         save(segmentation, path, with_background=background, kind=suffix)
+
+
+def _description(item: Item) -> str | None:
+    """Return a hash of the NAME.json beside features, which has their rate, times and video."""
+    sidecar = item.source.with_suffix(".json")
+    if item.path.suffix.lower() != FEATURES or not sidecar.is_file():
+        return None
+    return str(identity_of(sidecar)["hash"])
+
+
+def _hash(file: File) -> str:
+    with file.open("rb") as content:
+        return hash_blocks(content, 0, is_whole=True)
 
 
 def _model_request(segmenter: Segmenter, settings: DecodeSettings) -> Json:
@@ -358,11 +387,14 @@ def _extraction_request(segmenter: Segmenter) -> Json:
         usual_fps = run.fps or usual_fps
     encoder = segmenter.sources.encoder_name
     fps = segmenter.sources.extraction.fps
-    return {
+    request = {
         "encoder": None if encoder == usual_encoder else encoder,
         "fps": None if fps == usual_fps else fps,
         "keep_going": segmenter.options.keep_going,
     }
+    if segmenter.options.precision != "auto":
+        request["precision"] = segmenter.options.precision
+    return request
 
 
 def _digest(run: Path) -> str:

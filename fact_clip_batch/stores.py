@@ -59,6 +59,11 @@ class RemoteFile:
         """Return whether the file is there."""
         return bool(self._store.isfile(self._path))
 
+    def with_suffix(self, suffix: str) -> RemoteFile:
+        """Return the file beside this one with another ending."""
+        ending = PurePosixPath(self._path).suffix
+        return RemoteFile(self._address.removesuffix(ending) + suffix)
+
     def open(self, mode: str = "rb") -> BinaryIO:
         """Open the file for reading at any position."""
         file: BinaryIO = self._store.open(self._path, mode)
@@ -84,9 +89,9 @@ class RemoteFile:
                 status = self.stat()
                 self._store.get_file(self._path, str(copy))
             if copy.suffix == ".npy":
-                sidecar = str(PurePosixPath(self._path).with_suffix(".json"))
-                if self._store.exists(sidecar):
-                    self._store.get_file(sidecar, str(copy.with_suffix(".json")))
+                sidecar = self.with_suffix(".json")
+                if sidecar.is_file():
+                    self._store.get_file(sidecar._path, str(copy.with_suffix(".json")))
             # The time stands for the state of the remote file, as in `stat`.
             os.utime(copy, ns=(status.st_mtime_ns, status.st_mtime_ns))
             yield copy

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 from array import array
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,11 @@ import numpy as np
 from fact_clip.core import InputError, Json
 from fact_clip.core.paths import whole_file
 from fact_clip.formats.json_file import from_dict
-from fact_clip_batch.inputs import MANIFESTS, import_parquet
+from fact_clip_batch.inputs import MANIFESTS, hash_of, import_parquet
 from fact_clip_batch.records import ATTEMPTS, RECORDS, Batch, last_failures, read_batch, read_record
 from fact_clip_batch.stores import Folder, RemoteFile
+
+logger = logging.getLogger("fact_clip.batch")
 
 COLUMNS = ("video", "start", "stop", "label", "confidence")
 _WINDOW = 3600.0  # seconds up to the last result that the speed is measured over
@@ -76,7 +79,10 @@ def batch_status(out: str | Path) -> BatchStatus:
     folder = Folder(out)
     batch = read_batch(folder)
     results = _Results(folder, batch)
-    failures = last_failures(folder, batch.request)
+    failures = {}
+    for item_id, failure in last_failures(folder, batch.request).items():
+        if results.has(item_id):
+            failures[item_id] = failure
     rows_key = "rows" if batch.command == "segment" else "n_frames"
     times = array("d")
     rows = array("d")
@@ -85,7 +91,7 @@ def batch_status(out: str | Path) -> BatchStatus:
         rows.append(record.facts.get(rows_key) or 0)
         failures.pop(record.id, None)
     set_aside = sum(failure.attempts >= ATTEMPTS for failure in failures.values())
-    missing = max(batch.inputs - len(times) - len(failures), 0)
+    missing = max(len(batch.hashes) - len(times) - len(failures), 0)
     written_at = np.asarray(times)
     is_recent = written_at > written_at.max(initial=0) - _WINDOW
     seconds = np.ptp(written_at[is_recent]) if len(times) else 0.0
@@ -96,7 +102,7 @@ def batch_status(out: str | Path) -> BatchStatus:
         seconds_left = float(missing * seconds / is_recent.sum())
     return BatchStatus(
         command=batch.command,
-        inputs=batch.inputs,
+        inputs=len(batch.hashes),
         done=len(times),
         missing=missing,
         failed=len(failures) - set_aside,
@@ -182,30 +188,29 @@ class _Results:
 
     def __init__(self, folder: Folder, batch: Batch) -> None:
         self._batch = batch
+        self._hashes = set(batch.hashes)
         self._is_of_segments = batch.command == "segment"
         self._root = folder.below(RECORDS) if self._is_of_segments else folder
+
+    def has(self, item_id: str) -> bool:
+        """Return whether an input of the batch has this id."""
+        return hash_of(item_id) in self._hashes
 
     def file(self, name: str) -> Path | RemoteFile:
         """Return the file of a record, or of features."""
         return self._root.file(name)
 
     def __iter__(self) -> Iterator[_Record]:
+        n_others = 0
         for name in self._root.names():
             record = self._read(name)
-            if record is not None and not self._is_replaced(record):
+            if record is not None and self.has(record.id):
                 yield record
-
-    def _is_replaced(self, record: _Record) -> bool:
-        """Return whether NAME-2, NAME-3, ... replaces NAME, whose files somebody has edited."""
-        number = record.name.removeprefix(record.id).removesuffix(".json").removeprefix("-")
-        for following in count(int(number) + 1 if number.isdecimal() else 2):
-            name = f"{record.id}-{following}.json"
-            if not self.file(name).is_file():
-                return False
-            other = self._read(name)
-            if other is not None and other.id == record.id:
-                return True
-        raise AssertionError("numbers do not end")
+            else:
+                n_others += record is not None
+        if n_others:
+            message = "%s: results of inputs that the last command had not are left out: %d"
+            logger.warning(message, self._root, n_others)
 
     def _read(self, name: str) -> _Record | None:
         """Return a record, or None for a file that is none of the batch."""

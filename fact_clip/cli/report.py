@@ -27,7 +27,7 @@ def report(
 
     The page is one HTML file that opens from disk and loads nothing: figures, timelines,
     confusions, boundaries, classes, uncertain segments. Several runs stand side by side. A run that
-    was not evaluated by this version is evaluated first.
+    was not evaluated by this version, or with other weights, is evaluated first.
 
     \b
     Example:
@@ -91,12 +91,13 @@ def write_report(
 def _evaluate_missing(folders: Sequence[Path], split: str, device: str) -> None:
     """Evaluate the runs that lack what the report is made from, which may take minutes."""
     from fact_clip import training
+    from fact_clip.report.summary import is_current
     from fact_clip.run import Run, evaluation_stem
 
-    stem = evaluation_stem(split)
     for folder in folders:
-        Run.read(folder)
-        if all((folder / f"{stem}{suffix}").is_file() for suffix in (".json", ".npz")):
+        path = folder / f"{evaluation_stem(split)}.json"
+        run = Run.read(folder)
+        if is_current(run, path):
             continue
         try:
             with progress(f"evaluating {folder.name}") as bar:
@@ -104,3 +105,6 @@ def _evaluate_missing(folders: Sequence[Path], split: str, device: str) -> None:
         except MissingDataError as error:
             fix = f"evaluate it where its data are: fact-clip evaluate {folder} data.root=FOLDER"
             raise InputError(error.where, error.problem, fix) from None
+        if not is_current(run, path):
+            fix = f"evaluate it where these are: fact-clip evaluate {folder} data.root=FOLDER"
+            raise InputError(folder, "the data are not those of its training", fix)

@@ -1,4 +1,4 @@
-"""The identity of a file by its size and a hash of some of its blocks, whatever its path."""
+"""The identity of a file by its size and a hash of its content, whatever its path."""
 
 import hashlib
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ from fact_clip.core.types import Json
 _EDGE = 1 << 16  # bytes at the head and at the tail
 _BLOCK = 1 << 14  # bytes of a block between them
 _N_BLOCKS = 16
+_WHOLE = (".npy", ".json")  # arrays of one video nearly always have one size
 
 
 class File(Protocol):
@@ -27,19 +28,21 @@ class File(Protocol):
         """Open the file for reading at any position."""
 
 
-def hash_blocks(file: BinaryIO, size: int) -> str:
+def hash_blocks(file: BinaryIO, size: int, is_whole: bool = False) -> str:
     """Hash the head, the tail and 16 blocks between them; small files are hashed in full.
 
     Args:
         file: the file, which can be read at any position.
         size: its size in bytes.
+        is_whole: whether large files are hashed in full, too.
 
     Returns:
         The BLAKE2b hash of 16 bytes, in hexadecimal digits.
     """
     digest = hashlib.blake2b(str(size).encode(), digest_size=16)
-    if size <= 2 * _EDGE + _N_BLOCKS * _BLOCK:
-        digest.update(file.read())
+    if is_whole or size <= 2 * _EDGE + _N_BLOCKS * _BLOCK:
+        for block in iter(lambda: file.read(_EDGE), b""):
+            digest.update(block)
         return digest.hexdigest()
     digest.update(file.read(_EDGE))
     step = (size - 2 * _EDGE) // _N_BLOCKS
@@ -54,6 +57,9 @@ def hash_blocks(file: BinaryIO, size: int) -> str:
 def identity_of(path: File, recorded: Mapping[str, Any] | None = None) -> Json:
     """Return the identity of a file: its size, its time of change and its hash.
 
+    Features and descriptions are hashed in full. OSError: it is no file, or a pipe or a device,
+    which may have no end.
+
     Args:
         path: the file.
         recorded: an earlier identity. Its hash is taken if size and time are still the same.
@@ -61,12 +67,15 @@ def identity_of(path: File, recorded: Mapping[str, Any] | None = None) -> Json:
     Returns:
         "bytes", "modified_ns" and "hash".
     """
+    if not path.is_file():
+        raise FileNotFoundError(str(path))
     status = path.stat()
     identity: Json = {"bytes": status.st_size, "modified_ns": status.st_mtime_ns}
     if recorded is not None and identity.items() <= recorded.items():
         return dict(recorded)
     with path.open("rb") as file:
-        identity["hash"] = hash_blocks(file, status.st_size)
+        is_whole = str(path).lower().endswith(_WHOLE)
+        identity["hash"] = hash_blocks(file, status.st_size, is_whole)
     return identity
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Scores:
     """Probabilities of the candidates in each frame, before decoding.
 
@@ -30,6 +30,9 @@ class Scores:
     array: Singles
     names: Names
     times: Floats | None = None
+
+    def __repr__(self) -> str:
+        return f"Scores({len(self.array)} × {len(self.names)})"
 
     def rank(self, start: int = 0, stop: int | None = None) -> list[Alternative]:
         """Return the candidates by their mean score in the frames `[start, stop)`, best first.

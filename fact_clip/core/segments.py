@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 LEAST_FPS = 1e-6  # frames a second: one in twelve days
 MOST_FPS = 100_000.0  # frames a second: twice what sound has
 MAX_FRAMES = 20_000_000  # of a video: a week at 30 frames a second; what ends later is a mistake
+_MOST_SHOWN = 4  # labels in a `repr`
 
 
 class Alternative(NamedTuple):
@@ -56,7 +57,7 @@ class Segment:
     label: str
     confidence: float | None = field(default=None, compare=False)
     comment: str = field(default="", compare=False)
-    alternatives: tuple[Alternative, ...] = field(default=(), compare=False)
+    alternatives: tuple[Alternative, ...] = field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
         where = f"segment {self.label!r}"
@@ -101,6 +102,10 @@ class Instant:
         """Return the frame, as that of a segment."""
         return self.frame
 
+    @property
+    def confidence(self) -> None:
+        """Return None, since nothing predicts instants."""
+
 
 @dataclass(frozen=True)
 class NewWord:
@@ -115,7 +120,7 @@ class NewWord:
     far: bool = True  # whether that is too little for the model to know what the word means
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Segmentation:
     """A video cut into segments without gap or overlap, from frame 0 to its last.
 
@@ -133,8 +138,7 @@ class Segmentation:
         video_fps: pictures per second of the video file, or None if unknown.
         background: labels that mean "no action"; files of most formats omit them (see `save`).
         new_words: words of the candidates that the model was not trained on.
-        instants: moments in addition to the segments. Files without point events get a segment of
-            one frame for each that lies in background.
+        instants: moments in addition to the segments (see `save`).
     """
 
     segments: tuple[Segment, ...]
@@ -165,6 +169,8 @@ class Segmentation:
                 problem += f"stops at {end}"
                 raise (GapError if is_gap else InputError)(f"segment {segment.label!r}", problem)
             end = segment.stop
+        for instant in self.instants:
+            whole_of(instant.frame, f"instant {instant.label!r}", 0, end)
         if self.times is not None:
             times = table_of(self.times, "times", (self.n_frames + 1,)).astype(np.float64)
             if times[0] < 0 or (np.diff(times) <= 0).any():
@@ -240,6 +246,12 @@ class Segmentation:
         if self.times is not None:
             return self.times[frame]
         return None if self.fps is None else frame / self.fps
+
+    def __repr__(self) -> str:
+        edges, unit = self._edges()
+        names = " ".join(map(repr, self.transcript[:_MOST_SHOWN]))
+        dots = " …" if len(self) > _MOST_SHOWN else ""
+        return f"Segmentation({len(self)} segments, {edges[-1]:.6g} {unit}, {names}{dots})"
 
     def __len__(self) -> int:
         return len(self.segments)

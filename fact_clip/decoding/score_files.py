@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -72,12 +73,22 @@ def read_scores(path: Path, names: Sequence[str]) -> Array:
     return next(iter(arrays.values()))
 
 
+def _is_number(cell: str) -> bool:
+    with suppress(ValueError):
+        float(cell)
+        return True
+    return False
+
+
 def _read_csv(path: Path, names: Sequence[str]) -> Any:
     """Read the rows of a .csv file, with columns in the order of the classes."""
     rows = list(csv.reader(read_text(path, _EXPECTED).splitlines()))
     header = names
     first = 1
     if rows and sorted(rows[0]) == sorted(names):
+        if all(map(_is_number, names)):
+            problem = "the first row may be names or scores, since all names are numbers"
+            raise InputError(path, problem, "write .npy files")
         header = rows.pop(0)
         first = 2
     columns = [header.index(name) for name in names]

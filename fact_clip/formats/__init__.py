@@ -1,12 +1,21 @@
 """Segmentations to files and back, and the annotation files of other tools."""
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from fact_clip.core import MAX_FRAMES, InputError, Location, Segmentation, located
+from fact_clip.core import (
+    BACKGROUND,
+    MAX_FRAMES,
+    InputError,
+    Location,
+    Segment,
+    Segmentation,
+    located,
+)
 from fact_clip.core.arguments import check_name, validated
 from fact_clip.core.paths import whole_file
 from fact_clip.core.plugins import PluginTable
@@ -21,9 +30,11 @@ from fact_clip.formats import (
     textgrid,
     via,
 )
-from fact_clip.formats.base import Reader, check_line
+from fact_clip.formats.base import OURS, Reader, check_line
 from fact_clip.formats.boris import Behaviour, Ethogram
 from fact_clip.formats.gaps import Gaps, with_framed_instants
+
+logger = logging.getLogger(__name__)
 
 __all__ = [
     "FORMATS",
@@ -52,7 +63,8 @@ class Format:
         write_tracks: writes several segmentations of one video, by the names of their tracks; None
             if each needs a file of its own.
         module: a module of an extra that writing needs, or "".
-        has_instants: whether it has point events.
+        has_instants: whether it has point events, which get no segment of one frame then.
+        keeps_instants: whether it has a place for instants without such a segment.
         write_ethogram: writes a file that has keys, colours and modifiers of classes, too.
     """
 
@@ -65,6 +77,7 @@ class Format:
     write_tracks: Callable[[Mapping[str, Segmentation], Path], None] | None = None
     module: str = ""
     has_instants: bool = False
+    keeps_instants: bool = False
     write_ethogram: Callable[[Segmentation, Path, Ethogram], None] | None = None
 
     @property
@@ -84,11 +97,20 @@ def _adopt(name: str, part: Any) -> Format:
 
 
 _FORMATS: dict[str, Format] = {
-    "csv": Format(".csv", csv_file.write, csv_file.read, csv_file.read_annotations),
+    "csv": Format(
+        ".csv", csv_file.write, csv_file.read, csv_file.read_annotations, keeps_instants=True
+    ),
     "frames.csv": Format(
         ".frames.csv", csv_file.write_pictures, csv_file.read_pictures, every_frame=True
     ),
-    "json": Format(".json", json_file.write, json_file.read, needs_media=False, every_frame=True),
+    "json": Format(
+        ".json",
+        json_file.write,
+        json_file.read,
+        needs_media=False,
+        every_frame=True,
+        keeps_instants=True,
+    ),
     "jsonl": Format(".jsonl", json_file.write_lines, json_file.read_lines, every_frame=True),
     "txt": Format(".txt", players.write_frames, players.read_frames, every_frame=True),
     "vtt": Format(".vtt", players.write_vtt, annotations=players.read_subtitles, needs_media=False),
@@ -161,7 +183,8 @@ def save(
 
     Formats that must name a video name `segmentation.media`, else the file without its ending.
     Segments of `segmentation.background` are omitted, unless the format has a label for every
-    frame.
+    frame. Instants are point events in BORIS. Other formats get a segment of one frame for each in
+    background; csv, json and ELAN keep the others apart, the rest omits them with a warning.
 
     Args:
         segmentation: what to write.
@@ -176,11 +199,13 @@ def save(
     path = Path(path)
     form = format_of(path) if kind is None else format_called(kind, "kind")
     with whole_file(path) as unfinished, located(path):
-        complete = _for_file(segmentation, path, form, with_background)
-        if ethogram is not None and form.write_ethogram is not None:
-            form.write_ethogram(complete, unfinished, ethogram)
+        tracks = _for_file({OURS: segmentation}, path, form, with_background)
+        if form.write_tracks is not None and len(tracks) > 1:
+            form.write_tracks(tracks, unfinished)
+        elif ethogram is not None and form.write_ethogram is not None:
+            form.write_ethogram(tracks[OURS], unfinished, ethogram)
         else:
-            form.write(complete, unfinished)
+            form.write(tracks[OURS], unfinished)
     return path
 
 
@@ -205,14 +230,36 @@ def save_tracks(
         fix = f"use {', '.join(endings)}, or a file for each"
         raise InputError(path, "a format without tracks", fix)
     with whole_file(path) as unfinished, located(path):
-        complete = {
-            name: _for_file(track, path, form, with_background) for name, track in tracks.items()
-        }
-        form.write_tracks(complete, unfinished)
+        form.write_tracks(_for_file(tracks, path, form, with_background), unfinished)
     return path
 
 
 def _for_file(
+    tracks: Mapping[str, Segmentation], path: Path, form: Format, with_background: bool
+) -> dict[str, Segmentation]:
+    """Return the tracks of a file, with instants as it can hold them."""
+    complete = {}
+    n_omitted = 0
+    for name, track in tracks.items():
+        complete[name] = _complete(track, path, form, with_background)
+        instants = complete[name].instants
+        if instants and form.write_tracks is not None:
+            points = f"{name} points"
+            while points in tracks:
+                points += "'"
+            gap = Segment(0, track.n_frames, BACKGROUND)
+            empty = replace(track, segments=(gap,), background=(BACKGROUND,), instants=instants)
+            complete[points] = _complete(empty, path, form, with_background=False)
+            instants = complete[points].instants
+        if not (form.has_instants or form.keeps_instants):
+            n_omitted += len(instants)
+    if n_omitted:
+        message = "%s: %d point events have no place in this format, and are left out"
+        logger.warning(message, path, n_omitted)
+    return complete
+
+
+def _complete(
     segmentation: Segmentation, path: Path, form: Format, with_background: bool
 ) -> Segmentation:
     """Return the segmentation with the background and the media that the file gets."""

@@ -336,6 +336,7 @@ class _Behaviour(BaseModel):
 
 class _MediaInfo(BaseModel):
     length: dict[str, Number] = {}
+    offset: dict[str, Number] = {}  # of players
 
 
 class _Observation(BaseModel):
@@ -415,7 +416,8 @@ def _videos(project: _Project, path: Path) -> list[_Video]:
     videos = []
     for name, observation in project.observations.items():
         where = FileLocation(path, part=f"observation {name!r}")
-        _check_offset(where, observation.offset)
+        for offset in (observation.offset, *observation.media_info.offset.values()):
+            _check_offset(where, offset)
         events = []
         for time, subject, code, modifier, comment in observation.events:
             kind = "POINT" if code in points else ""
@@ -426,7 +428,11 @@ def _videos(project: _Project, path: Path) -> list[_Video]:
         media = [file for files in observation.file.values() for file in files]
         if len(media) == 1:
             name = video_name(media[0])
-        lengths = set(observation.media_info.length.values())
+        length_of = observation.media_info.length
+        lengths = set()  # files of a player follow each other
+        for files in observation.file.values():
+            if files and length_of.keys() >= {*files}:
+                lengths.add(sum(length_of[file] for file in files))
         videos.append(_Video(name, where, events, lengths, observation.description))
     return videos
 
@@ -442,6 +448,7 @@ def _read_table(path: Path) -> list[_Video]:
     """Return the videos of a table of events."""
     # by path and name: a/x.mp4 and b/x.mp4 are two
     videos: dict[tuple[str, str], _Video] = {}
+    media_of: dict[str, str] = {}  # observation -> its video
     for where, row in read_table(path, ("Behavior",)):
         numbers = {}
         for column in ("Time offset (s)", "Time", "Start (s)", "Stop (s)"):
@@ -452,6 +459,10 @@ def _read_table(path: Path) -> list[_Video]:
         name = video_name(media) if media else row.get("Observation id", "")
         new_video = _Video(name, FileLocation(path), [], set(), row.get("Description"))
         video = videos.setdefault((media, name), new_video)
+        observation = row.get("Observation id", "")
+        if observation and media_of.setdefault(observation, media) != media:
+            problem = f"observation {observation!r} of several videos, whose times count on"
+            raise InputError(where, problem, "make an observation of each, or give the project")
         length = _first(row, "Media duration (s)", "Total length")
         if re.fullmatch(
             r"[0-9.]+", length

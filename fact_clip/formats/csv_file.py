@@ -7,7 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from fact_clip.core import FileLocation, InputError, Segment, Segmentation, located
+from fact_clip.core import (
+    FileLocation,
+    InputError,
+    Instant,
+    Names,
+    Segment,
+    Segmentation,
+    located,
+)
 from fact_clip.core.io import read_text
 from fact_clip.core.messages import is_name, join_names
 from fact_clip.formats.base import COMMENT, Annotation, Options, Span, Unit, video_name
@@ -21,22 +29,37 @@ logger = logging.getLogger(__name__)
 def write(segmentation: Segmentation, path: Path) -> None:
     """Write the `COLUMNS` in full precision, without background; unknown cells are empty.
 
-    Comments are a further column, if there are some.
+    An instant is a row whose stop is its start. Comments are a further column, if there are some,
+    and so are the name of the background that is left out and the length of the video.
     """
-    segments = segmentation.foreground
-    table = [COLUMNS, *cells(segmentation, segments)]
-    comments = [segment.comment for segment in segments]
-    if any(comments):
-        column = [COMMENT, *comments]
-        table = [(*row, cell) for row, cell in zip(table, column, strict=True)]
-    write_table(path, table)
+    background = segmentation.background[:1]  # files can name one; others are rows
+    segments = [segment for segment in segmentation if segment.label not in background]
+    segments = segments or [*segmentation.segments]
+    parts: list[Segment | Instant] = [*segments, *segmentation.instants]
+    parts.sort(key=lambda part: (part.start, part.stop))
+    further: dict[str, list[object]] = {}
+    if any(part.comment for part in parts):
+        further[COMMENT] = [part.comment for part in parts]
+    if len(segments) < len(segmentation):
+        further["background"] = [*background] * len(parts)
+        further["n_frames"] = [segmentation.n_frames] * len(parts)
+    rows = zip(cells(segmentation, parts), *further.values(), strict=True)
+    write_table(
+        path, [(*COLUMNS, *further), *((*row, *further_cells) for row, *further_cells in rows)]
+    )
 
 
 def read(path: Path, gaps: Gaps) -> Segmentation:
     """Read a file of `write`. The rate follows from the seconds (`rate_of`); times are lost."""
     segments = []
+    instants = []
     times = []
+    background: Names = ()
     for where, row in read_table(path, COLUMNS):
+        if row.get("background"):
+            background = (without_mark(row["background"]),)
+            n_frames = int(parse_seconds(where, row.get("n_frames", ""), "n_frames"))
+            gaps = Gaps(gaps.background or background[0], gaps.n_frames or n_frames)
         start = parse_seconds(where, row["start"], "start")
         stop = parse_seconds(where, row["stop"], "stop")
         if not (start.is_integer() and stop.is_integer()):
@@ -44,12 +67,16 @@ def read(path: Path, gaps: Gaps) -> Segmentation:
         confidence = _confidence(where, row["confidence"])
         with located(where):
             label = without_mark(row["label"])
+            if start == stop:
+                instants.append(Instant(int(start), label, _comment(row)))
+                continue
             segment = Segment(int(start), int(stop), label, confidence, comment=_comment(row))
             segments.append(segment)
         if row["stop_seconds"]:
             seconds = parse_seconds(where, row["stop_seconds"], "stop_seconds")
             times.append((int(stop), seconds))
-    return gapless(path, segments, rate_of(times), gaps)
+    rate = rate_of(times)
+    return gapless(path, segments, rate, gaps, background=background, instants=instants)
 
 
 def _comment(row: Mapping[str, str]) -> str:
@@ -160,8 +187,11 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
             spans.setdefault(video, []).append(span)
     _report(faults, options.skip_bad)
 
+    background = without_mark(header.get("background", "")) if "n_frames" in header else ""
     return [
-        Annotation(path, video_spans, video_name(video), unit, options.fps)
+        Annotation(
+            path, video_spans, video_name(video), unit, options.fps, background=background or None
+        )
         for video, video_spans in spans.items()
     ]
 

@@ -78,7 +78,8 @@ def gapless(
 def with_framed_instants(segmentation: Segmentation) -> Segmentation:
     """Return the segmentation with a segment of one frame for each instant in background.
 
-    Of several instants in a frame the first one gets it. One at the end gets the last frame.
+    Of several instants in a frame the first one gets it. One at the end gets the last frame. The
+    other instants are left.
     """
     if not segmentation.instants or not segmentation.background:
         return segmentation
@@ -88,13 +89,16 @@ def with_framed_instants(segmentation: Segmentation) -> Segmentation:
         instants.setdefault(frame, instant)
     segments: list[Segment] = []
     frames = sorted(instants)
+    framed = []
     for segment in segmentation:
         if segment.label in segmentation.background:
             inside = slice(bisect_left(frames, segment.start), bisect_left(frames, segment.stop))
             segments += _cut_at(segment, {frame: instants[frame] for frame in frames[inside]})
+            framed += [instants[frame] for frame in frames[inside]]
         else:
             segments.append(segment)
-    return replace(segmentation, segments=tuple(segments), instants=())
+    unframed = tuple(instant for instant in segmentation.instants if instant not in framed)
+    return replace(segmentation, segments=tuple(segments), instants=unframed)
 
 
 def _cut_at(segment: Segment, instants: Mapping[int, Instant]) -> Iterator[Segment]:
@@ -185,6 +189,9 @@ def _boundaries(annotation: Annotation, values: Sequence[float], clock: Clock) -
     fps = annotation.fps
     if fps is not None and (clock.fps is not None or clock.times is not None):
         return clock.frames([value / fps for value in values], annotation.path)
+    if fps is not None and clock.n_frames is not None:
+        problem = f"frames at {fps:g} a second, but the rate of the features is not known"
+        raise InputError(annotation.path, problem, "set --fps")
     for value in values:
         if value != int(value):
             problem = f"frame {value:g} is not a whole number"

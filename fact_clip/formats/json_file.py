@@ -12,6 +12,7 @@ from fact_clip.core import (
     MAX_FRAMES,
     FileLocation,
     InputError,
+    Instant,
     Json,
     Names,
     NewWord,
@@ -41,6 +42,12 @@ class _Segment(BaseModel):
         return Segment(self.start, self.stop, self.label, self.confidence, comment=self.comment)
 
 
+class _Instant(BaseModel):
+    frame: int = Field(ge=0)
+    label: str
+    comment: str = ""
+
+
 class _File(BaseModel):
     format: int = FORMAT
     segments: list[_Segment]
@@ -51,6 +58,7 @@ class _File(BaseModel):
     video_fps: float | None = None
     background: Names = ()
     new_words: tuple[NewWord, ...] = ()
+    instants: tuple[_Instant, ...] = ()
 
 
 def as_dict(segmentation: Segmentation) -> Json:
@@ -72,6 +80,11 @@ def as_dict(segmentation: Segmentation) -> Json:
     for segment, row in zip(segmentation, tree["segments"], strict=True):
         if segment.comment:
             row[COMMENT] = segment.comment
+    if segmentation.instants:
+        tree["instants"] = [
+            {**asdict(instant), "seconds": segmentation.seconds(instant.frame)}
+            for instant in segmentation.instants
+        ]
     if segmentation.times is not None:
         tree["times"] = list(segmentation.times)
     return tree
@@ -130,6 +143,7 @@ def _segmentation(path: Path, file: _File, gaps: Gaps) -> Segmentation:
         video_fps=file.video_fps,
         background=file.background,
         new_words=file.new_words,
+        instants=[Instant(**instant.model_dump()) for instant in file.instants],
     )
     if file.n_frames not in (None, segmentation.n_frames):
         problem = f"segments up to frame {segmentation.n_frames}, but n_frames is {file.n_frames}"

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from fact_clip.core import FileLocation, InputError, Json, Segment, Segmentation
+from fact_clip.core import MAX_FRAMES, FileLocation, InputError, Json, Segment, Segmentation
 from fact_clip.core.io import read_value
 from fact_clip.formats.base import (
     OURS,
@@ -77,8 +77,8 @@ def _region(name: str, segmentation: Segmentation, segment: Segment, grid: float
 
 
 class _Range(BaseModel):
-    start: int = Field(ge=1)  # frames from 1 on, both ends included
-    end: int
+    start: int = Field(ge=1, le=MAX_FRAMES)  # frames from 1 on, both ends included
+    end: int = Field(le=MAX_FRAMES)
 
 
 class _Value(BaseModel):

@@ -8,7 +8,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fact_clip.core import FileLocation, InputError, Segment, Segmentation, library_errors
+from fact_clip.core import (
+    FileLocation,
+    InputError,
+    Instant,
+    Segment,
+    Segmentation,
+    library_errors,
+)
 from fact_clip.core.io import read_text
 
 COLUMNS = ("start", "stop", "start_seconds", "stop_seconds", "label", "confidence")
@@ -33,7 +40,9 @@ def without_mark(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
-def cells(segmentation: Segmentation, segments: Iterable[Segment]) -> Iterator[tuple[Any, ...]]:
+def cells(
+    segmentation: Segmentation, segments: Iterable[Segment | Instant]
+) -> Iterator[tuple[Any, ...]]:
     """Yield the cells of some segments under `COLUMNS`; None for unknown seconds or confidence."""
     for segment in segments:
         yield (

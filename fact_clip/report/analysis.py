@@ -99,32 +99,29 @@ def _count_inside(inner: Labels, outer: Labels) -> Labels:
 def boundaries(videos: Sequence[Video]) -> Json:
     """Return the "median" distance of true boundaries to the nearest predicted ones.
 
-    Its "unit" is s if all videos have one rate, else frames. It is None without boundaries.
+    Its "unit" is s if the times of all videos are known, else frames. It is None without
+    boundaries, and "infinite" if half of them are in videos without a predicted one.
     """
-    rate = common_rate(videos)
-    distances: list[int] = []
+    is_timed = all(video.times is not None for video in videos)
+    distances: list[float] = []
     for video in videos:
-        true = _edges(video.labels["truth"])
-        predicted = _edges(video.labels["prediction"])
-        if len(true) and len(predicted):
-            distances += np.abs(predicted - true[:, None]).min(axis=1).tolist()
-    median = float(np.median(distances)) / (rate or 1.0) if distances else None
-    return {"unit": "frames" if rate is None else "s", "median": median}
+        times = video.times if is_timed else None
+        true = _edges(video.labels["truth"], times)
+        predicted = _edges(video.labels["prediction"], times)
+        nearest = np.full(len(true), np.inf)
+        if len(predicted):
+            nearest = np.abs(predicted - true[:, None]).min(axis=1)
+        distances += nearest.tolist()
+    median = float(np.median(distances)) if distances else None
+    unit = "s" if is_timed else "frames"
+    return {"unit": unit, "median": "infinite" if median == np.inf else median}
 
 
-def _edges(labels: Labels) -> Labels:
-    """Return the first frame of each segment but the first."""
+def _edges(labels: Labels, times: Floats | None) -> Labels | Floats:
+    """Return the first frame of each segment but the first, or its time."""
     starts = [start for start, _, _ in labelled_segments(labels)]
-    return np.array(starts[1:], dtype=np.int64)
-
-
-def common_rate(videos: Sequence[Video]) -> float | None:
-    """Return the frames per second if all videos are evenly sampled at one rate, else None."""
-    steps = {step_of(video.times) for video in videos}
-    if len(steps) != 1:
-        return None
-    step = steps.pop()
-    return 1 / step if step else None
+    frames = np.array(starts[1:], dtype=np.int64)
+    return frames if times is None else times[frames]
 
 
 def step_of(times: Floats | None) -> float | None:

@@ -13,7 +13,7 @@ runs[i]     {title, path, written, seed, members, data, choice, versions, config
   numbers   [[name, value, note]]
   classes   [{class, name, training, frames, segments, predicted_segments, accuracy, f1}]; training: frames.
   confusion [[true, predicted, frames]], most frequent first; factors: {slot: {names, cells}}, cells alike, of names.
-  boundaries {unit, median}, median may be null; cuts: {true, predicted, over, under, once, misnamed}.
+  boundaries {unit, median}, median may be null or "infinite"; cuts: {true, predicted, over, under, once, misnamed}.
   uncertain [{video, index, start, stop, label, true, confidence}]; index: of the predicted segment; start, stop:
             seconds, frames if times are unknown; confidence: 0..1.
   unseen    [{name, level, frames, accuracy, unseen_labels_only, taken: [{name, share, seen, shares}]}]
@@ -184,7 +184,8 @@ const isAction = (classIndex) => classIndex >= 0 && classes[classIndex].group !=
 
 function inShort() {
 	section("short", "In short", ...perRun((run, runIndex) => {
-		const items = sentences(run).map((line) => make("li", {}, line));
+		const cautions = (run.result.cautions ?? []).map((line) => `Caution: ${line}.`);
+		const items = [...cautions, ...sentences(run)].map((line) => make("li", {}, line));
 		return make("ul", {}, ...items, worstVideo(runIndex), mostConfused(run));
 	}));
 }
@@ -198,9 +199,11 @@ function sentences({result, cuts, boundaries: {unit, median}}) {
 		`Segments: F1 ${formatted(figures["f1@10"])} at 10 % overlap, ${formatted(figures["f1@50"])} at 50 %.`,
 		`The order of the actions: ${formatted(figures.edit)} of 100 (edit score).`,
 		`${cuts.predicted} segments are predicted, ${cuts.true} are true.`,
-		`${formatted(misnamed)} % of the true segments have another name in most of their frames.`,
+		`${formatted(misnamed)} % of the true segments have another name more often than their own.`,
 	];
-	if (median != null) {
+	if (median === "infinite") {
+		lines.push("Half of the true boundaries are in videos without a predicted one.");
+	} else if (median != null) {
 		lines.push(`Half of the true boundaries have a predicted one within ${formatted(median, 2)} ${unit}.`);
 	}
 	if (used) {
@@ -478,7 +481,8 @@ const accuraciesOf = (video) => video.runs.map((run) => run?.figures).map((figur
 
 function change(video) {
 	const accuracies = accuraciesOf(video);
-	return Math.abs(difference(accuracies.at(-1), accuracies[0]) ?? -1);
+	const points = difference(accuracies.at(-1), accuracies[0]);
+	return points == null ? -1 : Math.abs(points);
 }
 
 const ORDERS = {
@@ -702,7 +706,7 @@ function boundaries() {
 			["over-segmented (true)", cuts.over],
 			["under-segmented (predicted)", cuts.under],
 			["found once (true)", cuts.once],
-			["with another name in most frames (true)", cuts.misnamed],
+			["with another name more often than their own (true)", cuts.misnamed],
 			[`median distance of boundaries (${unit})`, formatted(median, 2)],
 		], null, "cuts");
 	}));

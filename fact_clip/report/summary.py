@@ -86,11 +86,21 @@ def read(folders: Sequence[Path], stem: str = "evaluation") -> list[Evaluated]:
     return [_read(folder, title, stem) for folder, title in zip(folders, titles, strict=True)]
 
 
+def is_current(run: Run, path: Path) -> bool:
+    """Return whether an evaluation is complete, and of the weights that the run has now."""
+    if not (path.is_file() and path.with_suffix(".npz").is_file()):
+        return False
+    weights = read_mapping(path, "the result of fact-clip evaluate").get("weights")
+    return weights in (None, run.digest())  # earlier versions did not record it
+
+
 def _read(folder: Path, title: str, stem: str) -> Evaluated:
     run = Run.read(folder)
     path = folder / f"{stem}.json"
     record_path = path.with_suffix(".npz")
     record = Record.load(record_path)
+    if not is_current(run, path):
+        raise InputError(path, "of other weights than the run has now", FIX)
     result = read_mapping(path, "the result of fact-clip evaluate")
     has_classes = len(result.get("per_class", ())) == len(record.vocabulary)
     if not has_classes or result.get("videos") != [video.name for video in record.videos]:
@@ -349,6 +359,7 @@ def _video(
 ) -> Json:
     """Return times, truth, and the rows and figures of each run of a video; None without it."""
     run_data: list[Json | None] = []
+    first_labels: Labels | None = None
     data: Json = {"name": name, "runs": run_data}
     for evaluated, index_of in zip(evaluated_runs, indices, strict=True):
         videos = {video.name: video for video in evaluated.record.videos}
@@ -359,11 +370,18 @@ def _video(
 
         data.setdefault("frames", len(video))
         data.setdefault("times", _times(video.times))
-        data.setdefault("truth", run_numbers(index_of[video.labels["truth"]]))
+        labels = index_of[video.labels["truth"]]
+        data.setdefault("truth", run_numbers(labels))
+        if first_labels is None:
+            first_labels = labels
         if len(video) != data["frames"]:
             first = evaluated_runs[0].run.path
             problem = f"{len(video)} frames of {name}, not {data['frames']}, as in {first}"
             raise InputError(evaluated.run.path, problem)
+        is_labelled = (labels >= 0) & (first_labels >= 0)  # a hold-out may hide labels
+        if (labels != first_labels)[is_labelled].any():
+            problem = f"other true labels of {name} than in {evaluated_runs[0].run.path}"
+            raise InputError(evaluated.run.path, problem, "evaluate both on the same labels")
 
         rows: Json = {}
         for row in ROWS[1:]:

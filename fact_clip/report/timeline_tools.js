@@ -22,9 +22,10 @@ const TimelineTools = (() => {
 	const inkOn = (parts) => luminance(parts) < 0.179 ? "#fff" : "#000";
 
 	function clock(time, digits = 2) {
-		if (time < 60) return time.toFixed(digits);
-		const seconds = (time % 60).toFixed(digits);
-		return `${floor(time / 60)}:${seconds.padStart(digits ? digits + 3 : 2, "0")}`;
+		const rounded = Number(time.toFixed(digits));
+		if (rounded < 60) return time.toFixed(digits);
+		const seconds = (rounded % 60).toFixed(digits);
+		return `${floor(rounded / 60)}:${seconds.padStart(digits ? digits + 3 : 2, "0")}`;
 	}
 
 	function node(tag, className, parent, attributes = {}) {

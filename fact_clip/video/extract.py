@@ -436,6 +436,21 @@ def is_current(
         return False
 
 
+def other_video(sidecar: File, location: str, source: File) -> str | None:
+    """Return the path of the video that features are of, if it has another content, too.
+
+    Args:
+        sidecar: the description beside the features, which may be missing.
+        location: absolute path, or address, of a video.
+        source: the video.
+    """
+    with suppress(*BROKEN_ARRAY):
+        facts = _read_facts(sidecar)
+        if facts["video"] != location and not is_same(facts["source"], source):
+            return str(facts["video"])
+    return None
+
+
 def clips(
     pictures: Iterable[tuple[float, Array]], clip: Clip, row: int
 ) -> Iterator[tuple[float, Array]]:
@@ -480,6 +495,7 @@ class RowEncoder:
 
     def __init__(self, encoder: FrameEncoder, where: str | Path) -> None:
         self.previous: list[Array] = []
+        self._is_clipped = False
         self._encoder = encoder
         self._where = where
 
@@ -494,6 +510,10 @@ class RowEncoder:
             problem = f"the encoder {self._encoder.name} gives NaN or infinities"
             raise InputError(self._where, problem)
         limit = np.finfo(np.float16).max
+        if not self._is_clipped and (np.abs(features) > limit).any():
+            self._is_clipped = True
+            clipped = "%s: values of %s beyond %g become this, the largest of float16"
+            logger.warning(clipped, self._where, self._encoder.name, limit)
         return np.clip(features, -limit, limit).astype(np.float16)
 
 

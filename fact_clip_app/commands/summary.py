@@ -228,7 +228,7 @@ def _read(
     parts = [
         (span.start / scale, span.stop / scale, span.label)
         for span in annotation.spans
-        if span.label not in (annotation.background, BACKGROUND)
+        if span.start < span.stop and span.label not in (annotation.background, BACKGROUND)
     ]
     if annotation.end:
         return _recording(parts, annotation.end / scale, has_end=True)

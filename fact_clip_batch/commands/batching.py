@@ -37,6 +37,9 @@ class BatchChoice:
     retry_failed: Annotated[
         bool, option("Try inputs again that failed three times.", "--retry-failed")
     ] = False
+    overwrite: Annotated[
+        bool, option("Do all inputs anew, and replace what is there.", "--overwrite")
+    ] = False
     engine: Annotated[
         Literal["local", "ray"],
         option("ray: actors on the cluster of RAY_ADDRESS, or on this machine (docs/scaling.md)."),
@@ -53,6 +56,7 @@ class BatchChoice:
             shard=Shard() if self.shard is None else Shard.parse(self.shard),
             limits=Limits(60 * self.timeout, self.memory),
             retry_failed=self.retry_failed,
+            overwrite=self.overwrite,
             actors=self.workers if self.engine == "ray" else 0,
             **settings,
         )

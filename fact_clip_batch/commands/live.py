@@ -25,7 +25,12 @@ from fact_clip_batch.records import result_names
 
 
 def segment_live(
-    source: str, model: Segmenter, stream: Stream, output: Output, folder: Path
+    source: str,
+    model: Segmenter,
+    stream: Stream,
+    output: Output,
+    overwrite: bool,
+    folder: Path,
 ) -> None:
     """Print each segment as soon as it is final; at the end, or at Ctrl-C, write the files.
 
@@ -34,6 +39,7 @@ def segment_live(
         model: the model of the stream.
         stream: a new stream.
         output: what is written. Without --out and --format, no files are.
+        overwrite: whether files that are there are replaced.
         folder: the folder of the files.
     """
     writes_files = output.out is not None or output.formats is not None
@@ -56,7 +62,7 @@ def segment_live(
         error = fault
     show(stream.finish())
     if segments:
-        _write(source, stream, segments, list(formats.values()), output, folder)
+        _write(source, stream, segments, list(formats.values()), output, overwrite, folder)
     if error is not None:
         raise error
 
@@ -67,13 +73,14 @@ def _write(
     segments: Sequence[Segment],
     suffixes: Sequence[str],
     output: Output,
+    overwrite: bool,
     folder: Path,
 ) -> None:
     is_file = not source.startswith(LIVE) and source != "-"
     result = replace(stream.segmentation(segments), media=source if is_file else None)
     for name in result_names(file_name(Path(source).stem) if is_file else "live"):
         paths = [inside(folder, f"{name}{suffix}") for suffix in suffixes]
-        if output.overwrite or not any(path.exists() for path in paths):
+        if overwrite or not any(path.exists() for path in paths):
             break
     for suffix, path in zip(suffixes, paths, strict=True):
         save(result, path, with_background=output.with_background, kind=suffix)

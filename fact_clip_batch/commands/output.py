@@ -36,9 +36,6 @@ class Output:
             "Keep background in files that leave it out (docs/formats.md).", "--with-background"
         ),
     ] = False
-    overwrite: Annotated[
-        bool, option("Do all inputs anew, and replace what is there.", "--overwrite")
-    ] = False
     out: Annotated[
         str | None,
         option("Folder to write to, s3://... too. Default: RUN/segments, or segments."),

@@ -141,9 +141,7 @@ def segment(
         return
     if delay is not None:
         raise InputError("--delay", "only --live reads it", "leave it out")
-    options = how.options(
-        overwrite=output.overwrite, batch_frames=batch_frames, device=choice.device
-    )
+    options = how.options(batch_frames=batch_frames, device=choice.device)
     _segment_files(inputs, choice, output, options)
 
 
@@ -173,7 +171,7 @@ def _segment_live(
     model, candidates = choice.load()
     seconds = 5.0 if delay is None else delay
     stream = model.stream(seconds, candidates, choice.settings(), fps=choice.fps)
-    segment_live(inputs[0], model, stream, output, output.folder(choice.run))
+    segment_live(inputs[0], model, stream, output, how.overwrite, output.folder(choice.run))
 
 
 def _segment_files(

@@ -107,5 +107,14 @@ def test_agreement_of_several_videos_is_pooled():
 
 def test_nothing_labelled_agrees():
     figures = time_agreement([Pair([], [], 0.0)]).figures
-    assert (figures["kappa"], figures["accuracy"], figures["edit"]) == (1, 100, 100)
-    assert figures["edges_s"] is figures["icc"] is None
+    assert (figures["kappa"], figures["accuracy"]) == (1, 100)
+    assert {figures[name] for name in ("edit", "f1@10", "f1@50", "edges_s", "icc")} == {None}
+    nothing_and_something = time_agreement([Pair([], [], 9.0), Pair(B, B, 9.0)]).figures
+    assert (nothing_and_something["edit"], round(nothing_and_something["f1@50"])) == (100, 100)
+
+
+def test_time_in_two_segments_of_an_action_counts_once():
+    twice = [(0.0, 4.0, "stir"), (2.0, 5.0, "stir"), (4.0, 6.0, "pour")]
+    rows = time_budget({"a": twice, "b": B}, dict.fromkeys("ab", Extent(10.0, 10.0)))
+    assert [(row["label"], row["seconds"], row["count"]) for row in rows[:2]] == [("stir", 5.0, 2), ("pour", 2.0, 1)]
+    assert [(row["label"], row["seconds"]) for row in rows[3:]] == [("stir", 5.0), ("pour", 3.0)]

@@ -56,11 +56,14 @@ def test_a_moved_disk_redoes_nothing_and_a_changed_file_is_done_again(library, t
     extracted(root, out)
     moved = tmp_path / "other disk"
     shutil.copytree(root, moved, copy_function=shutil.copyfile)  # other times, too
-    shutil.rmtree(root)
     assert extracted(moved, out) == {"a/take": "current", "b": "current"}
-    with (moved / "b.mp4").open("ab") as file:
-        file.write(b"more")
-    assert extracted(moved, out) == {"a/take": "current", "b": "extracted"}
+    for folder in (root, moved):
+        with (folder / "b.mp4").open("ab") as file:
+            file.write(b"more")
+    rows = (out / "b.npy").read_bytes()
+    assert extracted(moved, out) == {"a/take": "current", "b": "failed"}  # another path and content
+    assert (out / "b.npy").read_bytes() == rows
+    assert extracted(root, out) == {"a/take": "current", "b": "extracted"}
 
 
 def test_another_request_is_tried_though_three_attempts_failed(tmp_path):

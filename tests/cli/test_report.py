@@ -63,3 +63,22 @@ def test_plots_are_png_and_svg(fact_clip, run, tmp_path):
     assert found >= {f"{name}{suffix}" for name in names for suffix in (".png", ".svg")}
     assert all((tmp_path / "plots" / name).stat().st_size > 1000 for name in found)
     assert not (tmp_path / "plots" / "curve.png").exists()  # no class was held out
+
+
+def test_figures_of_other_weights_are_evaluated_again(fact_clip, tiny, tmp_path):
+    from fact_clip import report, training
+    from fact_clip.core import InputError
+
+    run = tmp_path / "run"
+    training.train(tiny(train={"epochs": 1}), run)
+    assert fact_clip("report", run).code == 0
+    first = json.loads((run / "evaluation.json").read_text())
+    training.train(tiny(train={"epochs": 3}), run, resume=True)
+    with pytest.raises(InputError, match="other weights"):
+        report.write(run)
+    assert fact_clip("report", run).code == 0
+    second = json.loads((run / "evaluation.json").read_text())
+    assert first["weights"] != second["weights"]
+    (run / "evaluation.json").write_text(json.dumps({**second, "cautions": ["of videos that it knows"]}))
+    assert fact_clip("report", run).code == 0
+    assert data_of(run / "report.html")["runs"][0]["result"]["cautions"] == ["of videos that it knows"]

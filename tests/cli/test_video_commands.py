@@ -116,7 +116,7 @@ def test_segment_a_video_with_a_run(films, fact_clip, tmp_path, tiny):
 
 
 def load_after(fact_clip, features: Path, *how: object) -> dict:
-    answer = fact_clip("segment", features, *how, "--json")
+    answer = fact_clip("segment", features, *how, "--json", "--overwrite")
     assert answer.code == 0, answer.err
     return json.loads(answer.out)[0]
 

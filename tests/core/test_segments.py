@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from fact_clip.core import Segment, Segmentation
 from fact_clip.core.colours import class_colours
+from fact_clip.core.scores import Scores
 from fact_clip.core.segments import Alternative, Instant
 
 from ..refusals import refused
@@ -247,3 +248,12 @@ def test_tables_of_other_types_are_read_or_refused():
     tree["segments"][0]["start"] = {1, 2}
     with refused("tree"):
         Segmentation.from_dict(tree)
+
+
+def test_reprs_are_short():
+    segments = [Segment(n, n + 1, f"class {n}", 0.5, alternatives=[Alternative("x", 0.1)] * 5) for n in range(30)]
+    whole = Segmentation(tuple(segments), fps=10.0)
+    assert repr(whole) == "Segmentation(30 segments, 3 s, 'class 0' 'class 1' 'class 2' 'class 3' …)"
+    assert repr(whole[:2]) == "Segmentation(2 segments, 0.2 s, 'class 0' 'class 1')"
+    assert "alternatives" not in repr(segments[0])
+    assert repr(Scores(np.zeros((9, 2), np.float32), ("a", "b"))) == "Scores(9 × 2)"

@@ -217,6 +217,15 @@ def test_a_table_that_does_not_fit(content, place, tmp_path):
         read_scores(path, NAMES)
 
 
+def test_a_first_row_of_numbers_may_be_a_header_of_classes_that_are_numbers(tmp_path):
+    path = tmp_path / "v.csv"
+    path.write_text("1,0\n0.25,0.75\n")
+    with refused("v.csv"):
+        read_scores(path, ["0", "1"])
+    path.write_text("0.5,0.5\n0.25,0.75\n")
+    assert len(read_scores(path, ["0", "1"])) == 2
+
+
 def test_an_archive_holds_one_array(tmp_path):
     np.savez(tmp_path / "v.npz", a=PROBABILITIES, b=PROBABILITIES)
     with refused("v.npz"):
@@ -260,7 +269,7 @@ def test_the_command_is_the_function(folders, command):
     arguments = {"training_segments": training, "fps": 2.0, "background": ["idle"]}
     assert found == fact_clip.decode(table, NAMES, **arguments)
     assert found.transcript == ("peel", "cut")
-    assert (folders / "out" / "v.csv").is_file()
+    assert Segmentation.load(folders / "out" / "v.csv").to_frames() == found.to_frames()
 
 
 def test_the_command_averages_models_and_prints_json(folders, command):

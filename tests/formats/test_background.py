@@ -40,7 +40,7 @@ def test_background_is_left_out_unless_asked_for(ending, tmp_path):
     without = TAKE.save(tmp_path / f"without/take{ending}").read_text()
     assert kept.count("idle") == unknown.count("idle") >= 3
     named = ending in (".eaf", ".boris", ".via.json", ".label-studio.json")  # once, as what was left out
-    rows = 4 if ending == ".boris.tsv" else 0  # in each of two STARTs and STOPs
+    rows = {".boris.tsv": 4, ".csv": 2}.get(ending, 0)  # in each of two STARTs and STOPs, or segments
     assert without.count("idle") == named + rows
     assert "stir" in without
     assert "pour" in without
@@ -63,22 +63,24 @@ def test_a_timeline_has_gaps_where_nothing_happens(tmp_path):
 
 def test_csv_gets_its_background_back(tmp_path):
     path = TAKE.save(tmp_path / "take.csv")
-    assert Segmentation.load(path, background="idle", n_frames=10) == TAKE
+    assert Segmentation.load(path) == load(path, background="idle", n_frames=10) == TAKE
+    assert load(path).background == ("idle",)
+    assert load(path, background="rest").to_frames()[:3] == ["rest", "rest", "stir"]
+    with refused("take.csv"):
+        load(path, n_frames=8)
+    path.write_text("\n".join(line.removesuffix(",idle,10") for line in path.read_text().splitlines()))  # as before
+    path.write_text(path.read_text().replace(",background,n_frames", ""))
     assert load(path, background="idle").to_frames() == TAKE.to_frames()[:9]  # the end is not known
-    assert load(path, background="idle").background == ("idle",)
-    with refused("take.csv"):
-        load(path)
-    with refused("take.csv"):
-        load(path, background="idle", n_frames=8)
+    for known in ({}, {"background": "idle", "n_frames": 8}):
+        with refused("take.csv"):
+            load(path, **known)
 
 
 def test_a_video_of_background_alone(tmp_path):
     video = Segmentation((Segment(0, 10, "idle"),), 5.0, media="take.mp4", background=("idle",))
     for ending in LEAVES_OUT:
         video.save(tmp_path / f"take{ending}")
-    assert load(tmp_path / "take.csv", background="idle", n_frames=10) == replace(video, fps=None)
-    with refused("take.csv"):
-        load(tmp_path / "take.csv")
+    assert load(tmp_path / "take.csv") == load(tmp_path / "take.csv", background="idle", n_frames=10) == video
     (annotation,) = READERS["eaf"](tmp_path / "take.eaf", Options())
     assert to_frames(annotation, Clock(10, 5.0)).labels == ["idle"] * 10
 

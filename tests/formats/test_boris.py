@@ -146,7 +146,7 @@ def test_files_without_point_events_have_a_frame_for_each_moment(tmp_path):
         (0, 5, "idle", ""),
         (5, 6, "lick", "once"),
         (6, 10, "idle", ""),
-        (10, 20, "groom", "long"),  # the moment within is left out
+        (10, 20, "groom", "long"),  # the moment within has no frame
         (20, 30, "pour milk", ""),
         (30, 40, "pour water", ""),
         (40, 45, "idle", ""),

@@ -83,7 +83,8 @@ def test_comments_come_back_with_the_frames(ending, confidence, tmp_path):
 
 def test_files_without_comments_are_as_ever(tmp_path):
     path = save(video(["", ""]), tmp_path / "a.csv")
-    assert path.read_text().splitlines()[0] == "start,stop,start_seconds,stop_seconds,label,confidence"
+    header = "start,stop,start_seconds,stop_seconds,label,confidence,background,n_frames"
+    assert path.read_text().splitlines()[0] == header
     for ending in (".json", ".jsonl", ".eaf", ".TextGrid"):
         assert b"comment" not in save(video([""]), tmp_path / f"a{ending}").read_bytes()
     tree = json.loads(save(video(["", "x"]), tmp_path / "a.json").read_text())
@@ -100,9 +101,9 @@ def test_every_format_writes_segments_with_comments(name, tmp_path):
 def test_a_row_of_the_csv_by_hand(tmp_path):
     path = save(video(["", 'a "b", c']), tmp_path / "a.csv")
     assert path.read_text().splitlines() == [
-        "start,stop,start_seconds,stop_seconds,label,confidence,comment",
-        "4,10,0.16,0.4,stir,,",
-        '14,20,0.56,0.8,stir,,"a ""b"", c"',
+        "start,stop,start_seconds,stop_seconds,label,confidence,comment,background,n_frames",
+        "4,10,0.16,0.4,stir,,,idle,20",
+        '14,20,0.56,0.8,stir,,"a ""b"", c",idle,20',
     ]
 
 

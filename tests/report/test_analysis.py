@@ -9,7 +9,6 @@ from fact_clip.core import Vocabulary
 from fact_clip.datasets.statistics import labelled_segments
 from fact_clip.report.analysis import (
     boundaries,
-    common_rate,
     confusion,
     cuts,
     factor_confusions,
@@ -84,14 +83,19 @@ def test_boundaries_of_evenly_timed_videos_are_in_seconds():
 def test_boundaries_of_other_videos_are_in_frames():
     assert boundaries([video("0011", "0111"), video("0000", "0000")]) == {"unit": "frames", "median": 1.0}
     assert boundaries([video("0000", "0000")])["median"] is None
+    uneven = video("0011", "0001", times=np.array([0, 0.2, 0.5, 0.9, 1.0]))
+    assert boundaries([uneven]) == {"unit": "s", "median": pytest.approx(0.4)}
 
 
-def test_a_rate_is_common_only_if_all_videos_have_it():
-    even, other, uneven = np.arange(5) / 5, np.arange(5) / 4, np.array([0, 0.2, 0.5, 0.6, 0.8])
+def test_boundaries_of_videos_without_a_predicted_one_are_infinitely_far():
+    hit, missed = video("0011", "0011"), video("0101", "0000")
+    assert boundaries([hit, missed])["median"] == "infinite"
+    assert boundaries([hit, hit, hit, hit, missed])["median"] == 0.0
+
+
+def test_times_that_are_even_have_a_step():
+    even, uneven = np.arange(5) / 5, np.array([0, 0.2, 0.5, 0.6, 0.8])
     assert (step_of(even), step_of(uneven), step_of(None)) == (0.2, None, None)
-    assert common_rate([video("0000", "0000", times=even)] * 2) == pytest.approx(5)
-    assert common_rate([video("0000", "0000", times=each) for each in (even, other)]) is None
-    assert common_rate([video("0000", "0000", times=uneven)]) is None
 
 
 def test_least_certain_segments_come_first():

@@ -200,11 +200,18 @@ def test_two_runs_stand_side_by_side(browser, opened, evaluated):
 
 def test_two_runs_of_many_videos(browser, opened, evaluated):
     first = evaluated(many(errors=0.05), COOKING, title="before")
-    second = evaluated(many(errors=0.01), COOKING, title="after")
+    missing, *videos = many(errors=0.01)
+    second = evaluated(videos, COOKING, title="after")
     with browser.page(height=900) as page:
         opened(page, [first, second])
         page.get_by_label("order").select_option("change of accuracy, largest first")
         assert len(names_of(page)) == 8
+        assert names_of(page)[-1].startswith(missing.name)  # no change is known
+        assert page.evaluate("[119.999, 59.999, 61.5].map((time) => Timeline.clock(time))") == [
+            "2:00.00",
+            "1:00.00",
+            "1:01.50",
+        ]
         page.get_by_label("search videos and actions").fill("video 7")
         at_timelines(page)
         shoot(page, "report-two-runs")

@@ -60,6 +60,15 @@ def test_a_video_of_two_lengths_is_refused(evaluated):
         summary(pair)
 
 
+def test_a_video_of_two_truths_is_refused(evaluated):
+    """Of hidden labels nothing is known."""
+    truths = ([1, 1, 2], [1, 1, 1], [1, -1, 2])
+    first, corrected, hidden = (evaluated([rows_of(truth, [1, 1, 2])]) for truth in truths)
+    with refused("run"):
+        summary([first, corrected])
+    assert summary([first, hidden])["videos"][0]["truth"] == [2, 2, 3, 1]
+
+
 def test_groups_and_training_frames_of_classes(evaluated):
     names = ("rest", "pour", "stir")
     found = summary([evaluated([rows_of([1, 2], [1, 1])], names, unseen=["stir"], training=[9, 4, 0])])

@@ -10,7 +10,7 @@ import pytest
 from fact_clip.core import InputError
 from fact_clip.core.identity import identity_of
 from fact_clip.encoders import frame_encoder
-from fact_clip.video.extract import Settings, extract, is_current
+from fact_clip.video.extract import RowEncoder, Settings, extract, is_current
 from fact_clip.video.pictures import DamagedVideoError, frames
 from fact_clip_batch import Inputs, extract_batch
 
@@ -199,3 +199,11 @@ def test_a_faulty_encoder_stops_all(video, tmp_path):
 
     with refused("frame encoder 'x'"):
         list(extract_batch(Faulty(0), Inputs([video("a.mp4"), video("v.mkv")]), tmp_path))
+
+
+def test_values_beyond_float16_are_said_once(caplog):
+    encoder = frame_encoder(lambda images: np.full((len(images), 3), 1e6, np.float32))
+    encode_rows = RowEncoder(encoder, "v.mp4")
+    for _ in range(2):
+        assert encode_rows([np.zeros((4, 4, 3), np.uint8)]).max() == 65504
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == ["v.mp4"]

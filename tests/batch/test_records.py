@@ -1,0 +1,172 @@
+"""Records name all that a result depends on, so that an old result is never taken for a new one."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fact_clip
+from fact_clip.core.identity import identity_of, is_same
+from fact_clip.video.pictures import SUFFIXES
+from fact_clip_batch import BatchOptions, Inputs, SegmentSettings, batch_status, gather, segment_batch
+from fact_clip_batch.segmentation import SegmentTask
+
+from ..refusals import refused, refused_line
+from .conftest import segment_files
+
+ROWS = 120
+
+
+@pytest.fixture
+def rows(workbench):
+    return np.load(workbench / "features" / "person1_video1.npy")[:ROWS]
+
+
+@pytest.fixture
+def segmenter(tiny_run):
+    return fact_clip.load(tiny_run, "cpu")
+
+
+def save(path: Path, rows, fps: float | None = None) -> Path:
+    """Write features, and perhaps their description."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.save(path, rows)
+    if fps is not None:
+        times = (np.arange(len(rows) + 1) / fps).tolist()
+        path.with_suffix(".json").write_text(json.dumps({"fps": fps, "times": times}))
+    return path
+
+
+def ends(out: Path, table: Path) -> dict[str, float]:
+    """Video -> the end of its last segment in the table of all results."""
+    gather(out, table)
+    lines = [json.loads(line) for line in table.read_text().splitlines()]
+    return {line["video"]: round(line["stop"], 2) for line in lines}
+
+
+def test_parts_of_features_are_refused_together_as_alone(segmenter, rows, tmp_path):
+    save(tmp_path / "a.npy", rows)
+    manifest = tmp_path / "m.csv"
+    manifest.write_text("id,uri,start,stop\np0,a.npy,0,2\np1,a.npy,2,4\n")
+    for frames in (0, 100_000):
+        outcomes = segment_batch(
+            segmenter, Inputs([manifest]), tmp_path / f"out{frames}", options=BatchOptions(batch_frames=frames)
+        )
+        assert [outcome.error.where for outcome in outcomes] == ["start and stop"] * 2
+
+
+def test_a_changed_description_or_row_is_a_changed_input(segmenter, rows, tmp_path):
+    path, out = save(tmp_path / "x.npy", rows, 15.0), tmp_path / "out"
+    segment_files(segmenter, [path], out)
+    times = [0.5 + n / 15 for n in range(ROWS + 1)]
+    path.with_suffix(".json").write_text(json.dumps({"fps": 15.0, "times": times}))
+    (again,) = segment_files(segmenter, [path], out)
+    assert (again.name, again.done) == ("x", False)
+    assert ends(out, tmp_path / "t.jsonl") == {"x": 8.5}
+    path.with_suffix(".json").write_text(json.dumps({"fps": 99.0}))
+    with refused("x.json"):
+        raise segment_files(segmenter, [path], out)[0].error
+
+
+def test_every_byte_of_features_counts(tmp_path):
+    features = np.ones((4000, 64), np.float32)
+    path, film = save(tmp_path / "x.npy", features), tmp_path / "x.mp4"
+    film.write_bytes(path.read_bytes())
+    identities = [identity_of(file) for file in (path, film)]
+    features[1100] = 0
+    save(path, features)
+    film.write_bytes(path.read_bytes())
+    for file in (path, film):
+        os.utime(file, (1, 1))
+    assert [is_same(*pair) for pair in zip(identities, (path, film), strict=True)] == [False, True]
+
+
+def test_the_table_has_the_newest_results_of_the_last_inputs(segmenter, rows, tmp_path, caplog):
+    paths, out, table = [save(tmp_path / f"{name}.npy", rows) for name in "xy"], tmp_path / "out", tmp_path / "t.jsonl"
+    segment_files(segmenter, paths, out)
+    (out / "x.csv").write_text("edited")
+    save(paths[0], rows[:90])
+    assert [outcome.name for outcome in segment_files(segmenter, paths, out)] == ["x-2", "y"]
+    assert ends(out, table) == {"x": 6.0, "y": 8.0}
+    save(paths[0], rows[:60])
+    assert [outcome.name for outcome in segment_files(segmenter, paths, out, overwrite=True)] == ["x", "y"]
+    assert ends(out, table) == {"x": 4.0, "y": 8.0}
+    segment_files(segmenter, paths[:1], out)
+    assert ends(out, table) == {"x": 4.0}
+    assert "left out: 1" in caplog.messages[-1]
+    status = batch_status(out)
+    assert (status.inputs, status.done, status.missing) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("formats", [["eaf", "boris", "via"], ["csv"]])
+def test_a_changed_input_replaces_all_files_that_nobody_has_edited(segmenter, rows, tmp_path, formats):
+    path, out = save(tmp_path / "x.npy", rows, 15.0), tmp_path / "out"
+    segment_files(segmenter, [path], out, formats=["json", *formats])
+    save(path, rows[:90], 15.0)
+    (again,) = segment_files(segmenter, [path], out, formats=formats)
+    assert (again.name, again.done) == ("x", False)
+    assert json.loads((out / "x.json").read_text())["n_frames"] == 90
+
+
+def test_a_result_of_another_file_stays_unless_it_may_be_overwritten(segmenter, rows, tmp_path):
+    paths, out = (
+        [save(tmp_path / folder / "x.npy", rows[:end]) for folder, end in (("a", 90), ("b", 60))],
+        tmp_path / "out",
+    )
+    copy = save(tmp_path / "c" / "x.npy", rows[:90])
+    segment_files(segmenter, paths[:1], out)
+    (other,) = segment_files(segmenter, paths[1:], out)
+    assert (other.state, other.written) == ("failed", ())
+    assert str(paths[0]) in other.error.problem
+    assert [outcome.done for outcome in segment_files(segmenter, [copy], out)] == [True]
+    (other,) = segment_files(segmenter, paths[1:], out, overwrite=True)
+    assert other.state == "computed"
+
+
+@pytest.mark.parametrize("name", ["pipe.npy", "zero.npy", "pipe.mp4", "nul\0.npy"])
+def test_pipes_devices_and_strange_names_are_refused(segmenter, tmp_path, name):
+    path = tmp_path / name
+    if "pipe" in name:
+        os.mkfifo(path)
+    elif "zero" in name:
+        path.symlink_to("/dev/zero")
+    for frames in (0, 100):
+        inputs = Inputs([[path, tmp_path / "none.npy"]], SUFFIXES)
+        outcomes = segment_batch(segmenter, inputs, tmp_path / "out", options=BatchOptions(batch_frames=frames))
+        assert [outcome.state for outcome in outcomes] == ["failed"] * 2
+
+
+@pytest.mark.parametrize(
+    "content", [b'{"id": "\xff", "uri": "a"}\n', b'{"id": "a", "uri": "a", "stop": 1' + b"0" * 400 + b"}\n"]
+)
+def test_damaged_manifests_are_refused(tmp_path, content):
+    (tmp_path / "m.jsonl").write_bytes(content)
+    with refused("m.jsonl"):
+        Inputs([tmp_path / "m.jsonl"])
+
+
+def test_the_precision_is_part_of_the_request(tiny_run, tmp_path):
+    requests = []
+    for precision in ("auto", "bf16"):
+        model = fact_clip.load(tiny_run, "cpu", precision=precision)
+        requests.append(SegmentTask(model, tmp_path, SegmentSettings(), BatchOptions()).request)
+    assert requests[0] != requests[1]
+
+
+def test_the_command_replaces_features_of_another_video_only_if_told(library, fact_clip_command, tmp_path):
+    root = library("a/take.mp4", "b/take.mp4")
+    with (root / "b" / "take.mp4").open("ab") as file:
+        file.write(b"another")
+    how = ("extract", "--encoder", "grid", "--out", tmp_path / "out")
+    assert fact_clip_command(*how, root / "a" / "take.mp4").code == 0
+    first = (tmp_path / "out" / "take.json").read_bytes()
+    answer = fact_clip_command(*how, root / "b" / "take.mp4")
+    refused_line(answer, "take.mp4")
+    assert "--overwrite" in answer.err
+    assert (tmp_path / "out" / "take.json").read_bytes() == first
+    assert fact_clip_command(*how, root / "b" / "take.mp4", "--overwrite").code == 0
+    assert fact_clip_command(*how, root / "b" / "take.mp4").out.startswith("1 videos: 0 extracted, 1 current")
