@@ -98,7 +98,8 @@ class RunFacts:
         mean_transcript_length: mean segments of the training videos.
         objects: which columns of the model's input belong to which named object.
         encoder: the frame encoder that made the features from videos, if known.
-        transitions: (class, next class, times) of the segments of the training videos.
+        transitions: (state, next state, times) of the segments of the training videos; a state is
+            one of C classes, or C + a, background after action a.
         lengths: mean and deviation of the logarithm of the frames of a segment of each class.
         videos_a_step: of the training, over all its processes.
         seen: the videos and classes of the training; None in a run without a record.
@@ -235,7 +236,7 @@ class Run(RunFacts):
                 problem = f"column {last} of an object, but the model's input has {transform.width}"
                 raise self._damaged("run.json", problem)
         for first, second, _ in self.transitions:
-            if max(first, second) >= n_classes:
+            if max(first, second) >= 2 * n_classes:
                 problem = "a transition of a class that the vocabulary lacks"
                 raise self._damaged("run.json", problem)
 

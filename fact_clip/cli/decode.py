@@ -39,7 +39,7 @@ def decode(
     ] = None,
     order: Annotated[
         float, option("How far the penalty depends on the order in the labels.", min=0)
-    ] = 1.0,
+    ] = 4.0,
     durations: Annotated[
         float, option("Weight of how long each action lasts in the labels; 0 ignores it.", min=0)
     ] = 1.0,

@@ -54,9 +54,39 @@ def count_transitions(videos: Iterable[Sequence[Run]]) -> Counter[tuple[int, int
     return pairs
 
 
-def transitions(videos: Iterable[Labels]) -> tuple[tuple[int, int, int], ...]:
-    """Return (class, next class, times) of neighbouring segments, in order of the classes."""
-    pairs = count_transitions(runs(labels) for labels in videos)
+def remembered(video: Sequence[Run], background: Sequence[int], n_classes: int) -> list[Run]:
+    """Return the runs of a video, where background after action a is the state n_classes + a.
+
+    An ignored run ends the memory. With several background classes nothing is remembered.
+    """
+    if len(background) != 1:
+        return list(video)
+    states = []
+    last_action = None
+    for start, stop, label in video:
+        state = label
+        if label not in background:
+            last_action = None if label == IGNORED else label
+        elif last_action is not None:
+            state = n_classes + last_action
+        states.append((start, stop, state))
+    return states
+
+
+def transitions(
+    videos: Iterable[Labels], background: Sequence[int], n_classes: int
+) -> tuple[tuple[int, int, int], ...]:
+    """Return (state, next state, times) of neighbouring segments, in order of the states.
+
+    Args:
+        videos: labels (T,) of each.
+        background: the background classes.
+        n_classes: C.
+
+    Returns:
+        States are classes, and those of `remembered`.
+    """
+    pairs = count_transitions(remembered(runs(labels), background, n_classes) for labels in videos)
     return tuple((first, second, times) for (first, second), times in sorted(pairs.items()))
 
 

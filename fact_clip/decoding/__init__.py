@@ -5,6 +5,7 @@ import warnings
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.decoding.calibration import Calibration
 from fact_clip.decoding.confidence import Confidence, reliability
+from fact_clip.decoding.exported import decode_exported
 from fact_clip.decoding.fusion import Voters, best_classes, frame_scores, voters
 from fact_clip.decoding.scores import (
     CandidateSet,
@@ -27,6 +28,7 @@ __all__ = [
     "Voters",
     "best_classes",
     "class_scores",
+    "decode_exported",
     "decode_gammas",
     "decode_scores",
     "decode_switching",

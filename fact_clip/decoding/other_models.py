@@ -21,10 +21,10 @@ from fact_clip.core import (
 )
 from fact_clip.core.arguments import array_of, names_of, number_of, validated
 from fact_clip.datasets.labels import UNLABELLED
-from fact_clip.datasets.statistics import IGNORED, count_transitions
+from fact_clip.datasets.statistics import IGNORED, count_transitions, remembered
 from fact_clip.decoding.durations import Durations
 from fact_clip.decoding.scores import Prices, mean_probabilities
-from fact_clip.decoding.switching import SHORT, short_segment_penalty, transition_costs
+from fact_clip.decoding.switching import SHORT, StateCosts, short_segment_penalty
 
 Kind = Literal["probabilities", "logits", "log-probabilities"]
 
@@ -44,7 +44,7 @@ def decode(
     background: Sequence[str] | None = None,
     kind: Kind | None = None,
     switch_penalty: float | None = None,
-    order: float = 1.0,
+    order: float = 4.0,
     durations: float = 1.0,
 ) -> Segmentation:
     """Cut a video into actions by the frame scores of any model.
@@ -117,7 +117,7 @@ class ScoreDecoder:
         fps: float | None = None,
         background: Sequence[str] | None = None,
         switch_penalty: float | None = None,
-        order: float = 1.0,
+        order: float = 4.0,
         durations: float = 1.0,
     ) -> ScoreDecoder:
         """Learn costs of changes, lengths, and the switching penalty; see `decode`."""
@@ -158,10 +158,18 @@ class ScoreDecoder:
         if switch_penalty is None:
             switch_penalty = _learned_penalty(lengths, vocabulary)
 
-        counts = np.zeros((len(vocabulary), len(vocabulary)))
-        for pair, times in count_transitions(runs_of_videos).items():
+        n_classes = len(vocabulary)
+        background_labels = vocabulary.background_indices
+        counts = np.zeros((2 * n_classes, 2 * n_classes))
+        states = [remembered(video, background_labels, n_classes) for video in runs_of_videos]
+        for pair, times in count_transitions(states).items():
             counts[pair] = times
-        prices = Prices(switch_penalty, transition_costs(counts, order), None)
+        changes = None
+        if order and counts[:, n_classes:].any():
+            changes = StateCosts.remembering(counts, order, background_labels[0])
+        elif order:
+            changes = StateCosts.of_classes(counts[:n_classes, :n_classes], order)
+        prices = Prices(switch_penalty, changes, None)
         if durations and any(lengths):
             law = Durations.learned(lengths, durations)
             prices = replace(prices, lengths=law.log_scores, cut=law.log_survival)

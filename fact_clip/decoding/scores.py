@@ -28,8 +28,8 @@ from fact_clip.decoding.fusion import Voters, fuse, fuse_gammas
 from fact_clip.decoding.prototypes import Prototypes
 from fact_clip.decoding.similarity import transport
 from fact_clip.decoding.switching import (
+    StateCosts,
     absorb_short,
-    close_costs,
     decode_switching,
     raise_background,
 )
@@ -40,6 +40,7 @@ Labels = tuple[Integers, Singles]
 # Scores decoded at once where one video is decoded in several ways: 32 MB in float64.
 _MAX_SCORES = 4_000_000
 
+_LIVE = float(np.log(0.05))  # a class that is never so near the best of a row is not decoded
 _NOT_ALLOWED = -1e4  # nats a row; finite, because lengths need sums of scores
 
 
@@ -67,11 +68,11 @@ class SegmentCosts:
     """What a labelling costs by the order and the lengths of its segments.
 
     Attributes:
-        transitions: (C, C) of `switching.transition_costs`; None: each change costs the same.
+        transitions: of changes; None: each change costs the same.
         durations: lengths of the segments of the candidates; None: any length is as good.
     """
 
-    transitions: Floats | None = None
+    transitions: StateCosts | None = None
     durations: Durations | None = None
 
 
@@ -370,13 +371,13 @@ class Prices:
 
     Attributes:
         penalty: of a usual change, in nats.
-        costs: (C, C) of changes, in units of the penalty; None: 1.
+        changes: costs of changes, in units of the penalty; None: 1.
         lengths: (N, C) of `Durations.log_scores`; None: 0.
         cut: (N, C) of `Durations.log_survival`, for segments that the recording cuts.
     """
 
     penalty: float
-    costs: Floats | None
+    changes: StateCosts | None
     lengths: Floats | None
     cut: Floats | None = None
 
@@ -391,15 +392,11 @@ class Prices:
 
     def with_background(self) -> Prices:
         """Return the prices with a last class, the background that a threshold adds."""
-        costs = self.costs
-        if costs is not None:
-            costs = np.pad(costs, (0, 1), constant_values=1)
-            costs[-1, -1] = 0
-            costs = close_costs(costs)
+        changes = None if self.changes is None else self.changes.with_class()
         laws = []
         for law in (self.lengths, self.cut):
             laws.append(None if law is None else np.pad(law, ((0, 0), (0, 1))))
-        return Prices(self.penalty, costs, *laws)
+        return Prices(self.penalty, changes, *laws)
 
     def decode(self, table: Tensor, allowed: Flags, fixed: Integers | None = None) -> Integers:
         """Decode scores to labels.
@@ -418,27 +415,41 @@ class Prices:
         if not allowed.all():
             table[..., torch.from_numpy(~allowed)] = _NOT_ALLOWED
         rows = table.cpu().numpy()
+        if self.lengths is None and self.changes is None:
+            previous = int(fixed[-1]) if fixed is not None and len(fixed) else None
+            return decode_switching(rows, self.penalty, None, previous)
+        return self._decode_states(rows, np.empty(0, np.int64) if fixed is None else fixed)
+
+    def _decode_states(self, rows: Floats, fixed: Integers) -> Integers:
+        """Decode scores (T', C) or (G, T', C) by states, see `StateCosts`."""
+        n_classes = rows.shape[-1]
+        changes = self.changes or StateCosts.plain(1 - np.eye(n_classes))
+        is_live = (rows >= rows.max(-1, keepdims=True) + _LIVE).reshape(-1, n_classes).any(0)
+        is_live[changes.class_of_state[changes.last_action >= 0]] = True
+        is_live[fixed] = True
+        changes = changes.of_live(is_live)
+        classes = changes.class_of_state
+        rows = rows[..., classes]
         previous = None
         n_previous = 0
-        if fixed is not None and len(fixed):
-            previous = int(fixed[-1])
+        if len(fixed):
+            previous = changes.state_after(fixed)
             n_previous = len(fixed) - runs(fixed)[-1][0]
+        else:
+            rows[..., 0, changes.last_action >= 0] = _NOT_ALLOWED
         if self.lengths is None:
-            return decode_switching(rows, self.penalty, self.costs, previous)
-
-        n_classes = rows.shape[-1]
-        costs = 1 - np.eye(n_classes) if self.costs is None else self.costs
+            return classes[decode_switching(rows, self.penalty, changes.costs, previous)]
         videos = rows.reshape(-1, *rows.shape[-2:])
         decoded = [
             decode_durations(
                 video,
-                self.penalty * costs,
-                self.lengths,
+                self.penalty * changes.costs,
+                self.lengths[:, classes],
                 previous,
                 n_previous,
-                self.cut,
-                is_first=fixed is not None and n_previous == len(fixed),
+                None if self.cut is None else self.cut[:, classes],
+                is_first=n_previous == len(fixed),
             )
             for video in videos
         ]
-        return np.stack(decoded).reshape(rows.shape[:-1])
+        return classes[np.stack(decoded).reshape(rows.shape[:-1])]

@@ -1,18 +1,24 @@
 """Label sequences from frame scores: penalties, costs, threshold, short segments."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from itertools import pairwise
 
 import numpy as np
 
-from fact_clip.core import Floats, Integers, Reals, runs
+from fact_clip.core import Flags, Floats, Integers, Reals, runs
 
 SHORT = 0.2  # quantile of the lengths of action segments
 # Each frame of a wrong segment adds evidence for it, but not independent evidence, so the penalty
 # grows more slowly than the length.
 PENALTY = 1.2  # nats, times a power of the rows of a short segment
 PENALTY_POWER = 0.8
+
+IMPOSSIBLE = 1e6  # cost of a change that no labelling has; finite, since costs are subtracted
+_RESTS = (0.02, 0.98)  # bounds of the probability that background follows an action
 
 
 def decode_switching(
@@ -106,6 +112,126 @@ def transition_costs(counts: Floats, weight: float) -> Floats:
     costs[:, absent] = 1
     np.fill_diagonal(costs, 0)
     return close_costs(costs)
+
+
+@dataclass(frozen=True)
+class StateCosts:
+    """Costs of changes between states, which are classes, or background that remembers an action.
+
+    Attributes:
+        costs: (S, S) of changes, in units of the penalty.
+        class_of_state: (S,).
+        last_action: (S,) the action that a background remembers, -1 in other states.
+    """
+
+    costs: Floats
+    class_of_state: Integers
+    last_action: Integers
+
+    @classmethod
+    def of_classes(cls, counts: Floats, weight: float) -> StateCosts:
+        """Return the costs without a memory; see `transition_costs`."""
+        return cls.plain(transition_costs(counts, weight))
+
+    @classmethod
+    def plain(cls, costs: Floats) -> StateCosts:
+        """Return costs (C, C) between classes."""
+        return cls(costs, np.arange(len(costs)), np.full(len(costs), -1))
+
+    @classmethod
+    def remembering(cls, counts: Floats, weight: float, background: int) -> StateCosts:
+        """Compute the costs of changes where the next action follows from the last one.
+
+        The last action is known through background: state C + a is the background after action a.
+        An action is followed by d with probability p(d | last action), and background comes between
+        with a probability of its own. A change of surprise s costs (1 + weight * s) / (1 + weight *
+        S), with S the mean over the training. All other changes are impossible, so that no path
+        forgets. A class without transitions costs 1 from and to everything.
+
+        Args:
+            counts: (2C, 2C) changes between states in the training.
+            weight: dependence on the order.
+            background: the background class.
+        """
+        n_classes = len(counts) // 2
+        actions = np.flatnonzero(np.arange(n_classes) != background)
+        after = n_classes + actions  # background after each action
+        direct = counts[np.ix_(actions, actions)]
+        through = counts[np.ix_(after, actions)]
+        first = counts[background, actions]
+        n_background = counts[actions, after]
+
+        pairs = direct + through
+        follows = (pairs.sum(0) + first) / max(pairs.sum() + first.sum(), 1)
+        next_action = (pairs + follows) / (pairs.sum(1, keepdims=True) + 1)
+        first_action = (first + follows) / (first.sum() + 1)
+        n_all = n_background + direct.sum(1)
+        share = n_background.sum() / max(n_all.sum(), 1)
+        rests = np.clip((n_background + share) / (n_all + 1), *_RESTS)
+
+        surprise = np.full(counts.shape, np.inf)
+        surprise[np.ix_(actions, actions)] = -_safe_log((1 - rests)[:, None] * next_action)
+        surprise[np.ix_(after, actions)] = -_safe_log(next_action)
+        surprise[actions, after] = -np.log(rests)
+        surprise[background, actions] = -_safe_log(first_action)
+        is_possible = np.isfinite(surprise)
+        times = counts[is_possible]
+        mean = (times * surprise[is_possible]).sum() / max(times.sum(), 1)
+        costs = (1 + weight * surprise) / (1 + weight * mean)
+
+        is_absent = (pairs.sum(0) + pairs.sum(1) + first + n_background) == 0
+        for absent in (actions[is_absent], after[is_absent]):
+            costs[absent] = np.where(is_possible[absent], 1, np.inf)
+        absent = actions[is_absent]
+        costs[:, absent] = np.where(is_possible[:, absent], 1, np.inf)
+        np.fill_diagonal(costs, 0)
+        costs = np.minimum(close_costs(np.minimum(costs, IMPOSSIBLE)), IMPOSSIBLE)
+        # A run of background is one segment, with one memory.
+        rests_of = np.append(background, after)
+        costs[np.ix_(rests_of, rests_of)] = IMPOSSIBLE
+        np.fill_diagonal(costs, 0)
+        states = np.append(np.arange(n_classes), after)
+        is_memory = states >= n_classes
+        return cls(
+            costs=costs[np.ix_(states, states)],
+            class_of_state=np.where(is_memory, background, states),
+            last_action=np.where(is_memory, states - n_classes, -1),
+        )
+
+    def with_class(self) -> StateCosts:
+        """Return the costs with a last class more, to and from which each change costs 1."""
+        costs = np.pad(self.costs, (0, 1), constant_values=1)
+        costs[-1, -1] = 0
+        return StateCosts(
+            costs=np.minimum(close_costs(costs), IMPOSSIBLE),
+            class_of_state=np.append(self.class_of_state, self.class_of_state.max() + 1),
+            last_action=np.append(self.last_action, -1),
+        )
+
+    def of_live(self, is_live: Flags) -> StateCosts:
+        """Return the costs between the states of some classes, (C,), and of no other."""
+        is_kept = is_live[self.class_of_state] & (
+            (self.last_action < 0) | is_live[self.last_action]
+        )
+        states = np.flatnonzero(is_kept)
+        return StateCosts(
+            costs=self.costs[np.ix_(states, states)],
+            class_of_state=self.class_of_state[states],
+            last_action=self.last_action[states],
+        )
+
+    def state_after(self, labels: Integers) -> int:
+        """Return the state of the last of some labels, whose first one begins the video."""
+        states = np.flatnonzero(self.class_of_state == labels[-1])
+        other_labels = labels[labels != labels[-1]]
+        if len(other_labels):
+            states = states[np.argsort(self.last_action[states] != other_labels[-1], kind="stable")]
+        return int(states[0])
+
+
+def _safe_log(shares: Floats) -> Floats:
+    logs: Floats = np.log(np.maximum(shares, 1e-6))
+    return logs
 
 
 def close_costs(costs: Floats) -> Floats:

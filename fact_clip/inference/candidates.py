@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fact_clip.core import Floats, InputError, Names, Singles, Vocabulary
+from fact_clip.core import InputError, Names, Singles, Vocabulary
 from fact_clip.core.arguments import names_of
 from fact_clip.core.messages import join_names, spelling_key
 from fact_clip.datasets.benchmarks import new_factors
@@ -19,7 +19,7 @@ from fact_clip.datasets.objects import OBJECT_SLOT
 from fact_clip.decoding import CandidateSet
 from fact_clip.decoding.durations import Durations
 from fact_clip.decoding.scores import Scoring, SegmentCosts
-from fact_clip.decoding.switching import transition_costs
+from fact_clip.decoding.switching import StateCosts
 from fact_clip.encoders import FRAME_ENCODERS, TextEncoder, is_local, text_encoder
 from fact_clip.encoders.vectors import class_texts
 from fact_clip.models import FACT
@@ -147,7 +147,7 @@ class CandidateReader:
 
     def transition_costs(
         self, vocabulary: Vocabulary, weight: float | None = None
-    ) -> Floats | None:
+    ) -> StateCosts | None:
         """Return the costs of changes of candidates.
 
         Args:
@@ -155,20 +155,29 @@ class CandidateReader:
             weight: of the order. Default: that of the run.
 
         Returns:
-            (C, C) costs, or None if the weight is 0.
+            The costs, or None if the weight is 0. They remember the last action through background
+            if the run has counted so.
         """
         if weight is None:
             weight = self.run.config.decode.order
         if not weight:
             return None
         index = {name: position for position, name in enumerate(vocabulary)}
-        counts = np.zeros((len(index), len(index)))
+        n_trained = len(self.vocabulary)
+        n_classes = len(index)
+        state_of = {}
+        for label, name in enumerate(self.vocabulary):
+            if name in index:
+                state_of[label] = index[name]
+                state_of[n_trained + label] = n_classes + index[name]
+        counts = np.zeros((2 * n_classes, 2 * n_classes))
         for first, second, times in self.run.transitions:
-            row = index.get(self.vocabulary.names[first])
-            column = index.get(self.vocabulary.names[second])
-            if row is not None and column is not None:
-                counts[row, column] += times
-        return transition_costs(counts, weight)
+            if first in state_of and second in state_of:
+                counts[state_of[first], state_of[second]] += times
+        background = vocabulary.background_indices
+        if len(background) == 1 and counts[:, n_classes:].any():
+            return StateCosts.remembering(counts, weight, background[0])
+        return StateCosts.of_classes(counts[:n_classes, :n_classes], weight)
 
     def _durations(self, vocabulary: Vocabulary) -> Durations | None:
         """Return the lengths of segments of candidates, or None if they are not used."""

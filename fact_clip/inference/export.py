@@ -126,6 +126,7 @@ def _metadata(scorer: Scorer) -> Json:
     """Return what decoding needs beside the scores (docs/streaming.md)."""
     config = scorer.run.config
     candidates = scorer.choose()
+    changes = candidates.costs.transitions
     durations = candidates.costs.durations  # weight, and (C,) mean and deviation of the log of rows
     return {
         "names": scorer.vocabulary.names,
@@ -136,7 +137,7 @@ def _metadata(scorer: Scorer) -> Json:
         "frame_weight": config.decode.frame_weight,
         "offset": candidates.offset,
         "switch_penalty": config.decode.switch_penalty,
-        "transition_costs": candidates.costs.transitions,
+        "changes": None if changes is None else asdict(changes),
         "durations": None if durations is None else asdict(durations),
         "factor_weight": config.decode.factor_weight,
         "slots": scorer.vocabulary.slots,

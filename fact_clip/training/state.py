@@ -228,7 +228,9 @@ def _new_run(plan: Plan, out: Path, world: int) -> Run:
         layout=dataset.layout,
         fps=dataset.fps,
         mean_transcript_length=mean_transcript_length(train_labels),
-        transitions=transitions(train_labels),
+        transitions=transitions(
+            train_labels, dataset.vocabulary.background_indices, len(dataset.vocabulary)
+        ),
         lengths=_lengths(train_labels, len(dataset.vocabulary)),
         objects=spec,
         encoder=dataset.encoder,

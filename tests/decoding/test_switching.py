@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from fact_clip.core import Vocabulary
+from fact_clip.core import Vocabulary, runs
+from fact_clip.datasets.statistics import remembered, transitions
 from fact_clip.decoding import CandidateSet, DecodeSettings, ModelScores, Voters, decode_scores, decode_switching
-from fact_clip.decoding.scores import SegmentCosts
-from fact_clip.decoding.switching import close_costs, transition_costs
+from fact_clip.decoding.durations import Durations
+from fact_clip.decoding.scores import Prices, SegmentCosts
+from fact_clip.decoding.switching import StateCosts, close_costs, transition_costs
 
 
 @pytest.mark.parametrize("penalty", [0.0, 0.4, 1.5, 9.0])
@@ -152,6 +154,99 @@ def test_the_background_of_a_threshold_is_a_class_like_any_other():
     voter = Voters(frames, tokens=None, has_token=torch.ones(1, 15, dtype=torch.bool))
     scores = ModelScores(n_frames=15, voters=(voter,))
     costs = np.array([[0.0, 5.0], [5.0, 0.0]])
-    candidates = CandidateSet(Vocabulary.from_names(["a", "b"]), costs=SegmentCosts(costs))
+    candidates = CandidateSet(Vocabulary.from_names(["a", "b"]), costs=SegmentCosts(StateCosts.plain(costs)))
     settings = DecodeSettings(threshold=0.6, switch_penalty=0.4)
     assert decode_scores(scores, candidates, settings)[0].tolist() == [0] * 3 + [2] * 9 + [1] * 3
+
+
+# --- memory of the last action across background ------------------------------------------------------------------
+
+
+def counted(videos, background=0, n_classes=3):
+    counts = np.zeros((2 * n_classes, 2 * n_classes))
+    for first, second, times in transitions(map(np.array, videos), (background,), n_classes):
+        counts[first, second] = times
+    return counts
+
+
+def test_runs_of_background_are_named_by_the_action_before():
+    video = [(0, 2, 0), (2, 4, 1), (4, 5, 0), (5, 6, 2), (6, 7, -1), (7, 8, 0), (8, 9, 1), (9, 10, 0)]
+    states = [run[2] for run in remembered(video, (0,), 3)]
+    assert states == [0, 1, 4, 2, -1, 0, 1, 4]
+    assert remembered(video, (0, 2), 3) == video
+
+
+def test_costs_through_background_by_hand():
+    """One video: rest 1 rest 2 1. 1 is followed by 2 through background, 2 by 1 directly."""
+    changes = StateCosts.remembering(counted([[0, 1, 0, 2, 1]]), 4.0, 0)
+    assert changes.class_of_state.tolist() == [0, 1, 2, 0, 0]
+    assert changes.last_action.tolist() == [-1, -1, -1, 1, 2]
+    follows = np.array([2, 1]) / 3  # of 1 and 2, the first action among them
+    rests = np.array([(1 + 1 / 2) / 2, (0 + 1 / 2) / 2])
+    after_1 = (np.array([0, 1]) + follows) / 2
+    after_2 = (np.array([1, 0]) + follows) / 2
+    start = (np.array([1, 0]) + follows) / 2
+    s = {
+        (0, 1): -np.log(start[0]),
+        (1, 3): -np.log(rests[0]),
+        (3, 2): -np.log(after_1[1]),
+        (2, 1): -np.log((1 - rests[1]) * after_2[0]),
+    }
+    mean = np.mean([*s.values()])
+    for (first, second), surprise in s.items():
+        assert changes.costs[first, second] == pytest.approx((1 + 4 * surprise) / (1 + 4 * mean))
+    detour = changes.costs[1, 2] + changes.costs[2, 4]
+    assert changes.costs[1, 4] == pytest.approx(detour)  # the background of another action is no way on
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("with_lengths", [False, True])
+def test_the_memory_is_that_of_the_best_of_all_labellings(seed, with_lengths):
+    """All labellings of five rows, with the last action written out beside each."""
+    rng = np.random.default_rng(seed)
+    videos = [[0, *np.repeat(rng.integers(0, 3, 6), rng.integers(1, 3, 6))] for _ in range(3)]
+    changes = StateCosts.remembering(counted([list(map(int, video)) for video in videos]), 4.0, 0)
+    table = torch.from_numpy(rng.dirichlet(np.full(3, 2.0), 5))
+    law = Durations(rng.normal(1, 0.3, 3), np.full(3, 0.5), 1.0)
+    prices = Prices(0.7, changes, None)
+    if with_lengths:
+        prices = Prices(0.7, changes, law.log_scores, law.log_survival)
+
+    def value(labels, n_fixed) -> float:
+        """The best over all memories of its runs; those that begin in the fixed rows remember the truth."""
+        total = float(table.log()[np.arange(5), list(labels)].sum())
+        paths = {None: 0.0}  # state -> the best so far
+        last_action = -1
+        for start, stop, label in runs(np.array(labels)):
+            if with_lengths:
+                scores = law.log_survival if start == 0 or stop == 5 else law.log_scores
+                total += scores[min(stop - start, len(scores)) - 1, label]
+            following = {}
+            for state in np.flatnonzero(changes.class_of_state == label):
+                memory = changes.last_action[state]
+                if start == 0 and memory >= 0:
+                    continue
+                if 0 < start < n_fixed and label == 0 and memory != last_action:
+                    continue
+                costs = [
+                    path - (0.7 * changes.costs[before, state] if before is not None else 0)
+                    for before, path in paths.items()
+                ]
+                following[state] = max(costs)
+            paths = following
+            last_action = label if label else last_action
+        return total + max(paths.values())
+
+    for fixed in ((), (0,), (1, 0), (2, 2), (1, 2, 0)):
+        rest = itertools.product(range(3), repeat=5 - len(fixed))
+        best = max(value((*fixed, *labels), len(fixed)) for labels in rest)
+        labels = np.array(fixed, dtype=np.int64)
+        found = prices.decode(table[len(fixed) :].clone(), np.ones(3, bool), labels)
+        assert value([*fixed, *found], len(fixed)) == pytest.approx(best), (fixed, found, table)
+
+
+def test_a_threshold_adds_a_class_without_a_memory():
+    changes = StateCosts.remembering(counted([[0, 1, 0, 2, 1]]), 4.0, 0).with_class()
+    assert changes.class_of_state[-1] == 3
+    assert changes.last_action[-1] == -1
+    assert (changes.costs[-1, :-1] <= 1).all()

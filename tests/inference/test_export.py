@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 import fact_clip
-from fact_clip.inference.export import Pass
+from fact_clip.decoding import decode_exported
+from fact_clip.inference.export import Pass, _metadata
 from fact_clip.inference.loading import load
 from fact_clip.inference.scorer import Scorer
 from fact_clip.inference.segmenter import Segmenter
@@ -73,8 +75,32 @@ def test_the_example_of_the_page_decodes_outside(tiny_run, workbench, tmp_path, 
     assert names["segmentation"].to_frames() == whole.to_frames()[::4]
 
 
+@pytest.mark.parametrize("n_models", [1, 2])
+@pytest.mark.parametrize("decode", [{}, {"order": 0.0}, {"durations": 0.0}, {"factor_weight": 0.5}])
+def test_outputs_are_decoded_as_the_segmenter_does(n_models, decode, pair):
+    """With the memory across background, two members, lengths."""
+    segmenter = fact_clip.load(pair, "cpu")
+    config = segmenter.run.config
+    config = config.model_copy(update={"decode": config.decode.model_copy(update=decode)})
+    n_classes = len(segmenter.vocabulary)
+    background = segmenter.vocabulary.background_indices[0]
+    actions = [label for label in range(n_classes) if label != background]
+    remembered = tuple((a, n_classes + a, 3) for a in actions)
+    remembered += tuple((n_classes + a, b, 3) for a, b in pairwise(actions))
+    run = dataclasses.replace(segmenter.run, config=config, transitions=remembered)
+    scorer = Scorer(LoadedRun(run, segmenter.scorer.models[:n_models]), "cpu")
+    features = np.load(min((SHELF.parent / "data" / "features").glob("*.npy")))
+    rows = torch.from_numpy(run.transform(features))[None]
+    with torch.no_grad():
+        outputs = [part.numpy() for part in Pass(scorer.models, config.decode.blocks).eval()(rows)]
+    facts = json.loads(json.dumps(_metadata(scorer), default=np.ndarray.tolist))
+    names = [facts["names"][label] for label in decode_exported(outputs, facts)]
+    assert names == Segmenter(scorer).segment(features).to_frames()
+
+
 OUTSIDE = """
 import json
+import math
 import sys
 
 import numpy as np
@@ -99,20 +125,25 @@ weight = facts["frame_weight"]
 scores = np.where(has_token[..., None], weight * frames + (1 - weight) * tokens, frames)
 logs = np.log(scores + 1e-38).mean(0)
 
-costs = facts["switch_penalty"] * np.array(facts["transition_costs"])
+costs = facts["switch_penalty"] * np.array(facts["changes"]["costs"])
+assert max(facts["changes"]["last_action"]) == -1  # no background is remembered
 np.fill_diagonal(costs, np.inf)
 lengths = facts["durations"]
 mean, deviation = np.array(lengths["mean"]), np.array(lengths["deviation"])
 n_told = round(min(np.exp((mean + 3 * deviation).max()), 2000))
 n_rows = len(logs)
 rows = np.minimum(np.arange(1, n_rows + 1), n_told)[:, None]
-prices = -lengths["weight"] * ((np.log(rows) - mean) / deviation) ** 2 / 2
+deviations = (np.log(rows) - mean) / deviation
+prices = -lengths["weight"] * deviations ** 2 / 2
+tails = lengths["weight"] * np.log(np.vectorize(math.erfc)(deviations / 2**0.5) / 2 + 1e-300)
 sums = np.concatenate([np.zeros((1, logs.shape[1])), logs.cumsum(0)])
 opened = np.zeros_like(sums)  # the best that ends before a row and goes on with a class
 before = np.zeros(sums.shape, int)
 starts = np.zeros(sums.shape, int)
 for stop in range(1, n_rows + 1):
-    ways = opened[:stop] - sums[:stop] + prices[stop - 1 :: -1]
+    law = (tails if stop == n_rows else prices)[stop - 1 :: -1].copy()
+    law[0] = tails[stop - 1]  # the segment that begins with the video
+    ways = opened[:stop] - sums[:stop] + law
     starts[stop] = ways.argmax(0)
     values = ways.max(0) + sums[stop]
     before[stop] = (values[:, None] - costs).argmax(0)

@@ -1,0 +1,76 @@
+"""The labels of a video from the outputs of an exported model (docs/streaming.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from fact_clip.core import Integers, Json, Reals, Vocabulary
+from fact_clip.core.decode_settings import DecodeSettings
+from fact_clip.decoding.durations import Durations
+from fact_clip.decoding.fusion import FACTOR_FRAMES, Voters, with_factors
+from fact_clip.decoding.scores import (
+    CandidateSet,
+    ModelScores,
+    Scoring,
+    SegmentCosts,
+    decode_scores,
+)
+from fact_clip.decoding.switching import StateCosts
+
+
+def decode_exported(outputs: Sequence[Reals], facts: Json) -> Integers:
+    """Decode the outputs of an exported model as `Segmenter.segment` does.
+
+    Args:
+        outputs: frames (K, T, C) of K models and, where they have tokens, tokens (K, T, C) and
+            has_token (K, T).
+        facts: the metadata of the file.
+
+    Returns:
+        (T,) indices of ``facts["names"]``.
+    """
+    tensors = [torch.from_numpy(np.asarray(output)) for output in outputs]
+    frames = tensors[0]
+    vocabulary = Vocabulary.from_names(
+        facts["names"],
+        facts["background"],
+        dict(zip(facts["names"], map(tuple, facts["factors"]), strict=True)),
+        tuple(facts["slots"]),
+    )
+    models = []
+    for index in range(len(frames)):
+        own = [tensor[index : index + 1] for tensor in tensors]  # (1, T, C), ...
+        no_tokens = (None, torch.ones(frames.shape[1], dtype=torch.bool)[None])
+        tokens, has_token = own[1:] or no_tokens
+        voter = Voters(own[0], tokens, has_token)
+        if facts["factor_weight"]:
+            rows_apart = FACTOR_FRAMES / (1 if facts["interleave"] else facts["stride"])
+            voter = with_factors(voter, vocabulary, facts["factor_weight"], rows_apart)
+        models.append(voter)
+    scoring = Scoring()
+    if facts["offset"] is not None:
+        scoring = Scoring(log_prior=-np.array(facts["offset"]))
+    candidates = CandidateSet(
+        vocabulary=vocabulary,
+        scoring=scoring,
+        costs=SegmentCosts(_changes(facts), _durations(facts)),
+    )
+    scores = ModelScores(frames.shape[1], tuple(models), frame_weight=facts["frame_weight"])
+    settings = DecodeSettings(switch_penalty=facts["switch_penalty"])
+    return decode_scores(scores, candidates, settings)[0]
+
+
+def _changes(facts: Json) -> StateCosts | None:
+    if facts["changes"] is None:
+        return None
+    return StateCosts(**{key: np.array(value) for key, value in facts["changes"].items()})
+
+
+def _durations(facts: Json) -> Durations | None:
+    law = facts["durations"]
+    if law is None:
+        return None
+    return Durations(np.array(law["mean"]), np.array(law["deviation"]), law["weight"])
