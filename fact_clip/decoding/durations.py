@@ -159,8 +159,8 @@ def decode_durations(
         is_longer = longer + law[-1] > values
         values = np.where(is_longer, longer + law[-1], values)
         starts[stop] = np.where(is_longer, longer_starts, starts[stop])
-        whole = cut if stop == n_rows else begun
-        continued = goes_on + whole[min(n_previous + stop, n_lengths) - 1]
+        continued_law = cut if stop == n_rows else begun
+        continued = goes_on + continued_law[min(n_previous + stop, n_lengths) - 1]
         is_continued = continued >= values
         values = np.where(is_continued, continued, values)
         starts[stop, is_continued] = 0

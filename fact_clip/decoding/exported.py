@@ -42,10 +42,10 @@ def decode_exported(outputs: Sequence[Reals], facts: Json) -> Integers:
     )
     models = []
     for index in range(len(frames)):
-        own = [tensor[index : index + 1] for tensor in tensors]  # (1, T, C), ...
+        of_model = [tensor[index : index + 1] for tensor in tensors]  # (1, T, C), ...
         no_tokens = (None, torch.ones(frames.shape[1], dtype=torch.bool)[None])
-        tokens, has_token = own[1:] or no_tokens
-        voter = Voters(own[0], tokens, has_token)
+        tokens, has_token = of_model[1:] or no_tokens
+        voter = Voters(of_model[0], tokens, has_token)
         if facts["factor_weight"]:
             rows_apart = FACTOR_FRAMES / (1 if facts["interleave"] else facts["stride"])
             voter = with_factors(voter, vocabulary, facts["factor_weight"], rows_apart)

@@ -11,7 +11,6 @@ from fact_clip.core import (
     FileLocation,
     InputError,
     Instant,
-    Names,
     Segment,
     Segmentation,
     located,
@@ -30,9 +29,10 @@ def write(segmentation: Segmentation, path: Path) -> None:
     """Write the `COLUMNS` in full precision, without background; unknown cells are empty.
 
     An instant is a row whose stop is its start. Comments are a further column, if there are some,
-    and so are the name of the background that is left out and the length of the video.
+    and so are the name of the background that is left out and the length of the video. Rows of
+    further background names have their own name there.
     """
-    background = segmentation.background[:1]  # files can name one; others are rows
+    background = segmentation.background[:1]  # one is left out; others are rows
     segments = [segment for segment in segmentation if segment.label not in background]
     segments = segments or [*segmentation.segments]
     parts: list[Segment | Instant] = [*segments, *segmentation.instants]
@@ -40,8 +40,10 @@ def write(segmentation: Segmentation, path: Path) -> None:
     further: dict[str, list[object]] = {}
     if any(part.comment for part in parts):
         further[COMMENT] = [part.comment for part in parts]
-    if len(segments) < len(segmentation):
-        further["background"] = [*background] * len(parts)
+    names = segmentation.background
+    if any(label in names for label in segmentation.transcript):
+        own_names = [part.label if part.label in names else names[0] for part in parts]
+        further["background"] = [*own_names]
         further["n_frames"] = [segmentation.n_frames] * len(parts)
     rows = zip(cells(segmentation, parts), *further.values(), strict=True)
     write_table(
@@ -54,12 +56,16 @@ def read(path: Path, gaps: Gaps) -> Segmentation:
     segments = []
     instants = []
     times = []
-    background: Names = ()
+    background: dict[str, None] = {}
     for where, row in read_table(path, COLUMNS):
         if row.get("background"):
-            background = (without_mark(row["background"]),)
+            name = without_mark(row["background"])
             n_frames = int(parse_seconds(where, row.get("n_frames", ""), "n_frames"))
-            gaps = Gaps(gaps.background or background[0], gaps.n_frames or n_frames)
+            gaps = Gaps(gaps.background, gaps.n_frames or n_frames)
+            if name != without_mark(row["label"]):
+                gaps = Gaps(gaps.background or name, gaps.n_frames)
+                background = {name: None} | background
+            background[name] = None
         start = parse_seconds(where, row["start"], "start")
         stop = parse_seconds(where, row["stop"], "stop")
         if not (start.is_integer() and stop.is_integer()):
@@ -76,7 +82,7 @@ def read(path: Path, gaps: Gaps) -> Segmentation:
             seconds = parse_seconds(where, row["stop_seconds"], "stop_seconds")
             times.append((int(stop), seconds))
     rate = rate_of(times)
-    return gapless(path, segments, rate, gaps, background=background, instants=instants)
+    return gapless(path, segments, rate, gaps, background=tuple(background), instants=instants)
 
 
 def _comment(row: Mapping[str, str]) -> str:

@@ -37,7 +37,7 @@ def test_summaries(open_set, root):
     assert mean_transcript_length(map(dataset.labels, ("a",))) == 3.0
     assert dataset.class_counts(("a", "b")).tolist() == [14 + 15, 13, 13 + 40]
     # a is idle, pour milk, stir; b stir, idle, stir
-    assert transitions(map(dataset.labels, ("a", "b"))) == ((0, 1, 1), (0, 2, 1), (1, 2, 1), (2, 0, 1))
+    assert transitions(map(dataset.labels, ("a", "b")), (), 3) == ((0, 1, 1), (0, 2, 1), (1, 2, 1), (2, 0, 1))
 
 
 def test_fps_and_background_of_the_config_win(open_set):

@@ -122,7 +122,10 @@ def test_what_cannot_reject(tiny_run, tiny, tmp_path, video):
 def test_files_leave_out_what_has_no_action(segmenter, video, tmp_path):
     found = segmenter.segment(video, settings=DecodeSettings(reject=0.7))
     assert NONE_OF_THESE in found.transcript
-    for name in ("a.srt", "a.csv", "a.eaf"):
+    again = fact_clip.Segmentation.load(found.save(tmp_path / "a.csv"))
+    assert again.to_frames() == found.to_frames()
+    assert {NONE_OF_THESE} <= {*again.background} <= {*found.background}
+    for name in ("a.srt", "a.eaf"):
         assert NONE_OF_THESE not in found.save(tmp_path / name).read_text()
     assert NONE_OF_THESE in found.save(tmp_path / "b.csv", with_background=True).read_text()
     again = fact_clip.Segmentation.load(found.save(tmp_path / "a.json"))
