@@ -146,7 +146,8 @@ def propose(config: DataConfig) -> Proposal:
     """Measure a data set and propose settings.
 
     Args:
-        config: where the data set is. Its own values stay.
+        config: where the data set is. Its own values stay. The labels of the classes that it holds
+            out, and those of its test videos, are not read.
 
     Returns:
         The proposal.
@@ -173,8 +174,7 @@ def propose(config: DataConfig) -> Proposal:
     fps = config.fps
     rate_reason = "as given"
     if not fps:
-        rates = {sidecar.fps for sidecar in sidecars}
-        fps = rates.pop() if len(rates) == 1 else None  # None: a file has none, or they differ
+        fps = dataset.fps
         rate_reason = "of the JSON files"
     if not fps:
         rate_reason = "unknown; feature rows per second, for times in seconds"
@@ -192,6 +192,11 @@ def propose(config: DataConfig) -> Proposal:
         settings.append(Setting("data.unlabelled", unlabelled_names, reasons["unlabelled"]))
     if config.grammar:
         settings.append(Setting("data.grammar", config.grammar, reasons["grammar"]))
+    if isinstance(config.holdout, str):
+        settings.append(Setting("data.holdout", config.holdout, "its labels were not measured"))
+    elif config.holdout:
+        reason = "their labels were not measured"
+        settings.append(Setting("data.holdout", list(config.holdout), reason))
     settings += validation
     settings += _reading(dataset, measures, in_text_space=bool(naming))
     settings += naming
@@ -252,15 +257,16 @@ def _validation(
     elif measures.is_separable:
         problem = "the features seem to have seen the labels, and would look too good"
     else:
+        problem = ""
+    settings = []
+    if persons > 1:
         reason = "as given"
         if not config.groups:
-            reason = f"GUESSED: {persons} persons by their names; none is in both"
-        settings = [
-            Setting("data.groups", pattern, reason),
-            Setting("data.validation", VALIDATION, "picks the epoch"),
-        ]
-        return settings, []
-    return [], [f"no validation ({problem}): the averaged last epoch is kept"]
+            reason = f"GUESSED: {persons} persons by their names; no two parts share one"
+        settings.append(Setting("data.groups", pattern, reason))
+    if problem:
+        return settings, [f"no validation ({problem}): the averaged last epoch is kept"]
+    return [*settings, Setting("data.validation", VALIDATION, "picks the epoch")], []
 
 
 def _reading(dataset: Dataset, measures: Measures, *, in_text_space: bool) -> list[Setting]:

@@ -157,8 +157,13 @@ def class_factors(
     if slots is None:
         return None, None
     no_factors: Factors = (None,) * len(slots)
+    words: dict[str, str] = {}  # of all slots, by spelling: the first one counts
 
     def read(name: str) -> Factors:
+        factors = read_words(name)
+        return tuple(word and words.setdefault(spelling_key(word), word) for word in factors)
+
+    def read_words(name: str) -> Factors:
         if name in background:
             return no_factors
         if any(table.get(name, ())):
@@ -187,7 +192,7 @@ def _grammar_reader(
     """
     pattern = config.grammar
     if pattern is None or pattern == WHOLE_NAMES:
-        if slots in (None, benchmark.slots):
+        if pattern is None and slots in (None, benchmark.slots):
             return benchmark.factors, benchmark.slots
         return None, slots
     grammar = Sentences(actions) if pattern == ENGLISH else Grammar.of(pattern, actions)

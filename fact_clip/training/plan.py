@@ -139,10 +139,11 @@ class _Planner:
         data = self.config.data
         values: Json = {}
         messages = []
-        if data.name == "folder" and data.background is None:
+        if data.name == "folder":
             guess, _ = guess_names(data, self.folder.class_names, self.folder.root)
-            background = ", ".join(guess.background or ()) or "no class"
-            messages.append(f"background by its name: {background}")
+            if data.background is None:
+                background = ", ".join(guess.background or ()) or "no class"
+                messages.append(f"background by its name: {background}")
             if guess.unlabelled != data.unlabelled:
                 messages.append(f"ignored by their name: {', '.join(guess.unlabelled)}")
             if guess.grammar != data.grammar:
