@@ -45,7 +45,7 @@ _VIDEOS = 20
 _ROWS = 500  # of a video
 
 
-Value = bool | int | float | str | list[int] | list[str] | None
+Value = bool | int | float | str | list[int] | list[str] | list[int | str] | None
 
 
 class Setting(NamedTuple):

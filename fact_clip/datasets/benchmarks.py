@@ -60,6 +60,11 @@ class Benchmark:
             return havid.factors
         return Grammar(self.grammar, tuple(map(str, self.background)), self.words)
 
+    def background_of(self, class_names: Names) -> Names:
+        """Return the names of the background classes."""
+        names = (class_names[key] if isinstance(key, int) else key for key in self.background)
+        return tuple(names)
+
 
 _PATH = Path(__file__).with_suffix(".yaml")
 BENCHMARKS = parse_value(dict[str, Benchmark], read_mapping(_PATH, "data sets"), _PATH)

@@ -149,8 +149,7 @@ class DataStore(ABC):
 
         configured = config.background
         if configured is None:  # benchmarks may give it by id
-            keys = self.benchmark.background
-            published = [class_names[key] if isinstance(key, int) else key for key in keys]
+            published = self.benchmark.background_of(class_names)
             configured = tuple(name for name in published if name not in ignored)
         faults = []
         for name in configured:

@@ -171,9 +171,8 @@ def with_data(config: Config, data: DataSource) -> Config:
     if data.background is not None:
         values["data.background"] = data.background
     elif config.data.background is None and benchmark.background:
-        names = tuple(data.class_names)
-        background = (names[key] if isinstance(key, int) else key for key in benchmark.background)
-        values["data.background"] = tuple(name for name in background if name in names)
+        names = benchmark.background_of(tuple(data.class_names))
+        values["data.background"] = tuple(name for name in names if name in data.class_names)
     return with_values(config, values, "data")
 
 

@@ -158,5 +158,6 @@ def _looks_like_half(values: Singles) -> bool:
     The lower half of a float32 is random, and so now and then not finite, or zero.
     """
     halves = values.view(np.float16)
-    are_numbers = len(halves) >= _FEWEST_HALVES and bool(np.isfinite(halves).all())
-    return are_numbers and np.count_nonzero(halves[::2]) * 2 > np.count_nonzero(halves[1::2])
+    if len(halves) < _FEWEST_HALVES or not np.isfinite(halves).all():
+        return False
+    return bool(np.count_nonzero(halves[::2]) * 2 > np.count_nonzero(halves[1::2]))

@@ -188,10 +188,9 @@ def _is_numbered(first: Sequence[str], following: Sequence[tuple[int, Sequence[s
 
 def _check_no_time(cells: CellTable, columns: Sequence[int], values: Floats) -> None:
     """Reject a column that only rises, as a time does."""
-    if len(values) < _FEWEST_ROWS:
-        return
-    for column, rises in zip(columns, (np.diff(values, axis=0) > 0).all(axis=0), strict=True):
-        if rises:
+    rises = np.diff(values, axis=0) > 0
+    for number, column in enumerate(columns):
+        if len(values) >= _FEWEST_ROWS and rises[:, number].all():
             name = cells.names[column]
             problem = f"column {column + 1} ({name!r}) rises in every row, as a time does"
             fix = "name it with --time, or the features with --columns"
