@@ -1,6 +1,5 @@
 """A data set: one split of it, with its videos, classes, labels and features."""
 
-import hashlib
 import warnings
 from collections.abc import Iterable, Iterator
 from copy import copy
@@ -10,7 +9,7 @@ from functools import cached_property, partial
 import numpy as np
 
 from fact_clip.config import DataConfig
-from fact_clip.core import Array, InputError, Integers, Names, Vocabulary
+from fact_clip.core import Array, InputError, Integers, Names, Vocabulary, majority_stride
 from fact_clip.core.arguments import validated
 from fact_clip.datasets import features, statistics
 from fact_clip.datasets.benchmarks import find_root
@@ -129,12 +128,6 @@ class Dataset(VideoReader):
                 return encoder
         return None
 
-    @property
-    def digest(self) -> str:
-        """Return a hash of the names of the training and the validation videos."""
-        names = "\n".join([*self.train, "", *self.validation])
-        return hashlib.sha256(names.encode()).hexdigest()[:16]
-
     def videos_of(self, holdout: Holdout) -> SplitVideos:
         """Return the videos to learn from and to test on, of the holdout or the split."""
         return holdout_videos(self.split, holdout)
@@ -154,6 +147,10 @@ class Dataset(VideoReader):
         groups = learning_groups(self.config, learning)
         return validation_unseen_group(self.vocabulary, holdout, number, frames, groups)
 
+    def names_of(self, classes: Iterable[int]) -> Names:
+        """Return the names of some classes."""
+        return tuple(self.vocabulary.names[label] for label in classes)
+
     # --- Videos ---
 
     def labels(self, name: str) -> Labels:
@@ -165,8 +162,37 @@ class Dataset(VideoReader):
         Returns:
             Class indices (T,), read-only, -1 where the label is unknown or the class hidden.
         """
+        return self._masked(name, self.all_labels(name))
+
+    def stored_labels(self, name: str) -> Labels:
+        """Return the labels of a video as `labels` does, without those of `set_labels`."""
+        return self._masked(name, self.label_reader.indices(name)[: self.length(name)])
+
+    def row_labels(self, name: str, stride: int) -> Labels:
+        """Return the labels of every `stride`-th frame of a video, by majority of its stride.
+
+        A row is ignored where its frame, or the majority, is of a hidden class. All hidden classes
+        have one vote together, so that nothing depends on which of them a frame shows.
+
+        Args:
+            name: the video.
+            stride: frames of a row.
+
+        Returns:
+            (ceil(T / stride),).
+        """
         labels = self.all_labels(name)
-        hidden = self.roles.hidden_in.get(name, self.hidden)
+        hidden_class = len(self.vocabulary)
+        pooled = np.where(np.isin(labels, self._hidden_in(name)), hidden_class, labels)
+        rows = majority_stride(pooled, stride)
+        is_hidden = (rows == hidden_class) | (pooled[::stride] == hidden_class)
+        return np.where(is_hidden, IGNORED, rows)
+
+    def _hidden_in(self, name: str) -> tuple[int, ...]:
+        return self.roles.hidden_in.get(name, self.hidden)
+
+    def _masked(self, name: str, labels: Labels) -> Labels:
+        hidden = self._hidden_in(name)
         if not hidden:
             return labels
         masked = np.where(np.isin(labels, hidden), IGNORED, labels)

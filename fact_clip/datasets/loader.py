@@ -15,7 +15,7 @@ from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
 
 from fact_clip.config import AugmentConfig
-from fact_clip.core import InputError, Names, majority_stride
+from fact_clip.core import InputError, Names
 from fact_clip.core.distributed import end_with_parent
 from fact_clip.datasets import reader
 from fact_clip.datasets.dataset import Dataset
@@ -163,7 +163,7 @@ class TrainingVideos(torch.utils.data.Dataset[Any]):
         augment: the augmentation.
         seed: of the augmentation.
         stride: every `stride`-th row is taken, with labels by majority.
-        interleave: each epoch draws the first row.
+        interleave: each epoch draws the first row, and a row has the label of its frame.
         label_map: (C + 1,) class index -> label in a batch, the last one that of -1. None: the
             same.
         cache_bytes: transformed features that a process keeps. None: the default.
@@ -188,15 +188,17 @@ class TrainingVideos(torch.utils.data.Dataset[Any]):
     def _read(self, epoch: int, name: str) -> Item:
         seed = draw("augment", self.seed, epoch, name)
         generator = torch.Generator().manual_seed(seed)
-        labels = self.dataset.labels(name)
-        first = 0
         if self.interleave:
-            n_starts = min(self.stride, len(labels))
+            n_starts = min(self.stride, self.dataset.length(name))
             first = int(torch.randint(n_starts, (), generator=generator))
+            # a row names its own frame, since the rows of all starts are read in prediction
+            labels = self.dataset.labels(name)[first :: self.stride].copy()
+        else:
+            first = 0
+            labels = self.dataset.row_labels(name, self.stride)
         rows = self.dataset.transformed(name, self.transform, self.cache_bytes)
         # a copy, because a tensor over the read-only rows could write into them
         features = torch.from_numpy(rows[first :: self.stride].copy(order="C"))
-        labels = majority_stride(labels[first:], self.stride)
         if self.label_map is not None:
             labels = self.label_map[labels]
 

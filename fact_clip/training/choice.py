@@ -150,14 +150,19 @@ def learn_calibration(run: Run, dataset: Dataset, device: torch.device) -> None:
         device: where the models run.
     """
     calibration = None
-    if dataset.holdout is not None and is_open(run.config.model.head):
+    is_zero_shot = dataset.holdout is not None and is_open(run.config.model.head)
+    if is_zero_shot:
         calibration = calibrate(validation_videos(run, dataset, device), run.config.decode)
-        write_value(inside(run.path, "calibration.json"), calibration)
     choice = choose_decoding(run, dataset, device, calibration)
     if choice is not None:
         logger.info("%s", choice)
         write_value(inside(run.path, "decoding.json"), choice)
         run = run.with_choice(choice)
+        if is_zero_shot and choice.settings != choice.recipe:
+            # Gamma is learned with the decoding that is in use.
+            calibration = calibrate(validation_videos(run, dataset, device), run.config.decode)
+    if calibration is not None:
+        write_value(inside(run.path, "calibration.json"), calibration)
     confidence = learn_confidence(run, dataset, device, calibration)
     if confidence is not None:
         write_value(inside(run.path, "confidence.json"), confidence)
