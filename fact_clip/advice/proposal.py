@@ -1,7 +1,6 @@
 """Measurements of a data set, and the recipe that follows from them (`fact-clip data init`)."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import NamedTuple
@@ -11,7 +10,6 @@ import numpy as np
 from fact_clip.config import DataConfig
 from fact_clip.core import Names, Vocabulary
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.features import Sidecar, read_sidecar
 from fact_clip.datasets.layout import DataFolder, split_names
 from fact_clip.datasets.naming import guess_names
 from fact_clip.datasets.separability import SEPARABLE, separability
@@ -168,15 +166,10 @@ def propose(config: DataConfig) -> Proposal:
 
     measures = Measures.of(dataset)
     validation, notes = _validation(config, dataset, measures)
-    sidecars = [read_sidecar(path) for path in folder.feature_files(dataset.learning)]
-    naming, naming_notes = _naming(sidecars)
+    naming, naming_notes = _naming(dataset.encoder)
     notes += naming_notes
-    fps = config.fps
-    rate_reason = "as given"
-    if not fps:
-        fps = dataset.fps
-        rate_reason = "of the JSON files"
-    if not fps:
+    rate_reason = "as given" if config.fps else "of the JSON files"
+    if dataset.fps is None:
         rate_reason = "unknown; feature rows per second, for times in seconds"
     root = str(folder.root.resolve())
     axis_order = "time first" if dataset.layout == "TD" else "channels first"
@@ -184,7 +177,7 @@ def propose(config: DataConfig) -> Proposal:
         Setting("data.root", root, "from this file's folder, unless it is an absolute path"),
         Setting("data.split", config.split, f"of {', '.join(splits)}"),
         Setting("data.layout", dataset.layout, axis_order),
-        Setting("data.fps", fps, rate_reason),
+        Setting("data.fps", dataset.fps, rate_reason),
         Setting("data.background", list(config.background or ()), reasons["background"]),
     ]
     if config.unlabelled:
@@ -192,11 +185,9 @@ def propose(config: DataConfig) -> Proposal:
         settings.append(Setting("data.unlabelled", unlabelled_names, reasons["unlabelled"]))
     if config.grammar:
         settings.append(Setting("data.grammar", config.grammar, reasons["grammar"]))
-    if isinstance(config.holdout, str):
-        settings.append(Setting("data.holdout", config.holdout, "its labels were not measured"))
-    elif config.holdout:
-        reason = "their labels were not measured"
-        settings.append(Setting("data.holdout", list(config.holdout), reason))
+    if config.holdout:
+        hidden = config.holdout if isinstance(config.holdout, str) else list(config.holdout)
+        settings.append(Setting("data.holdout", hidden, "hidden labels were not measured"))
     settings += validation
     settings += _reading(dataset, measures, in_text_space=bool(naming))
     settings += naming
@@ -215,13 +206,11 @@ def propose(config: DataConfig) -> Proposal:
     )
 
 
-def _naming(sidecars: Sequence[Sidecar]) -> tuple[list[Setting], list[str]]:
+def _naming(encoder: str | None) -> tuple[list[Setting], list[str]]:
     """Return the head for features that lie in one space with texts, or a note why it is not used.
 
     Such features name classes that were never trained (experiments/joint_space.md).
     """
-    encoders = {sidecar.encoder for sidecar in sidecars}
-    encoder = encoders.pop() if len(encoders) == 1 else None
     texts = text_side(encoder) if encoder else None
     if texts is None:
         return [], []
