@@ -105,7 +105,7 @@ def translate(flat: Mapping[str, Any], *, verb_noun: bool = False) -> Json:
         settings["data.name"] = data_set_of(str(flat["dataset"] or ""))
         if settings["data.name"].startswith("havid"):
             settings["text.phrase"] = "havid"  # its names are codes
-    if "holdout_mode" in flat or "holdout_classes" in flat:
+    if "holdout_mode" in flat:
         settings["data.holdout"] = held_out(flat) or None
     if flat.get("use_clip"):
         settings["model.head"] = "fact-clip"
@@ -221,8 +221,11 @@ def _changes(flat: Mapping[str, Any], tree: Json, earlier: Mapping[str, Any]) ->
         if tree.get("data", {}).get("holdout") is None:
             raise InputError("holdout_classes", "nothing is held out", "set holdout_mode true")
         changes["holdout_mode"] = True
-    if not changes.get("use_clip", True) and tree.get("model", {}).get("head") != "fact-clip":
+    head = tree.get("model", {}).get("head")
+    if not changes.get("use_clip", True) and head != "fact-clip":
         del changes["use_clip"]  # it is off already, and the head may be verb-noun
+    if "dataset" in changes and head == "verb-noun":
+        changes["use_clip"] = False  # verbs and nouns are those of Epic-Kitchens
     return translate(changes)
 
 

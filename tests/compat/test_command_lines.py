@@ -361,6 +361,8 @@ def test_single_reference_keys_leave_the_rest_of_a_recipe():
     changed = read_settings(["epic-kitchens"], ["epoch", "3", "split", "split2", "Loss.match", "o2o"])
     assert (changed.train.epochs, changed.data.split, changed.loss.match) == (3, 2, "o2o")
     assert changed.model == plain.model
+    for dataset, head in (("breakfast", "closed"), ("epic", "verb-noun")):
+        assert read_settings(["epic-kitchens"], ["dataset", dataset]).model.head == head
     held = read_settings(["havid_view0_lh_pt"], ["holdout_mode", "true", "holdout_classes", "[9, iglft]"])
     assert held.data.holdout == (9, "iglft")
     first = read_settings(["havid_view0_lh_pt"], ["holdout_mode", "mask", "holdout_classes", "0"])

@@ -145,11 +145,10 @@ def read_numbers(path: Path, sampling: Sampling) -> NumberTable:
     if has_header:
         names = tuple(first)
         lines = lines[1:]
-    elif _is_numbered(first, lines[1:2]):
-        problem = (
-            f"the first line, {', '.join(first[:3])}, ... looks like the numbers of the columns"
-        )
-        raise InputError(FileLocation(path, lines[0][0]), problem, "remove it, or name the columns")
+    elif len(first) > 2 and first in ([str(number) for number in range(len(first))], [*names]):
+        problem = f"{', '.join(first[:3])}, ... look like the numbers of the columns"
+        fix = "remove this line, or name the columns"
+        raise InputError(FileLocation(path, lines[0][0]), problem, fix)
     if not lines:
         raise InputError(path, "no rows", "write a line of numbers for each time")
     for number, row in lines:
@@ -177,13 +176,6 @@ def read_numbers(path: Path, sampling: Sampling) -> NumberTable:
             logger.info("%s: its times begin at %g s, which is frame 0", path, seconds[0])
         seconds = seconds - seconds[0]
     return NumberTable(tuple(names[column] for column in features), seconds, values)
-
-
-def _is_numbered(first: Sequence[str], following: Sequence[tuple[int, Sequence[str]]]) -> bool:
-    """Return whether a first line counts the columns, while the next one has other numbers."""
-    counts = [[str(column + start) for column in range(len(first))] for start in (0, 1)]
-    has_decimals = any("." in cell for _, row in following for cell in row)
-    return len(first) > 1 and list(first) in counts and has_decimals
 
 
 def _check_no_time(cells: CellTable, columns: Sequence[int], values: Floats) -> None:
