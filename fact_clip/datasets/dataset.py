@@ -9,12 +9,10 @@ from functools import cached_property, partial
 import numpy as np
 
 from fact_clip.config import DataConfig
-from fact_clip.core import Array, InputError, Integers, Names, Vocabulary, majority_stride
+from fact_clip.core import Array, InputError, Integers, Names, Vocabulary
 from fact_clip.core.arguments import validated
 from fact_clip.datasets import features, statistics
 from fact_clip.datasets.benchmarks import find_root
-from fact_clip.datasets.holdout import Holdout, check_leak, find_holdout
-from fact_clip.datasets.holdout_choice import validation_unseen_group
 from fact_clip.datasets.labels import IGNORED, Labels
 from fact_clip.datasets.layout import (
     WRITE_SPLITS,
@@ -24,8 +22,11 @@ from fact_clip.datasets.layout import (
     split_names,
 )
 from fact_clip.datasets.reader import VideoReader
-from fact_clip.datasets.roles import VideoRoles, holdout_videos
 from fact_clip.datasets.splits import learning_groups
+from fact_clip.unseen.choice import validation_unseen_group
+from fact_clip.unseen.holdout import Holdout, find_holdout
+from fact_clip.unseen.masking import check_leak, masked, masked_rows
+from fact_clip.unseen.roles import VideoRoles, holdout_videos
 
 
 class Dataset(VideoReader):
@@ -169,35 +170,24 @@ class Dataset(VideoReader):
         return self._masked(name, self.label_reader.indices(name)[: self.length(name)])
 
     def row_labels(self, name: str, stride: int) -> Labels:
-        """Return the labels of every `stride`-th frame of a video, by majority of its stride.
-
-        A row is ignored where its frame, or the majority, is of a hidden class. All hidden classes
-        have one vote together, so that nothing depends on which of them a frame shows.
-
-        Args:
-            name: the video.
-            stride: frames of a row.
-
-        Returns:
-            (ceil(T / stride),).
-        """
-        labels = self.all_labels(name)
-        hidden_class = len(self.vocabulary)
-        pooled = np.where(np.isin(labels, self._hidden_in(name)), hidden_class, labels)
-        rows = majority_stride(pooled, stride)
-        is_hidden = (rows == hidden_class) | (pooled[::stride] == hidden_class)
-        return np.where(is_hidden, IGNORED, rows)
+        """Return the labels of every `stride`-th frame of a video; see `masked_rows`."""
+        return masked_rows(self.all_labels(name), self._hidden_in(name), stride)
 
     def _hidden_in(self, name: str) -> tuple[int, ...]:
         return self.roles.hidden_in.get(name, self.hidden)
 
     def _masked(self, name: str, labels: Labels) -> Labels:
-        hidden = self._hidden_in(name)
-        if not hidden:
-            return labels
-        masked = np.where(np.isin(labels, hidden), IGNORED, labels)
-        masked.flags.writeable = False
-        return masked
+        return masked(labels, self._hidden_in(name))
+
+    def check_leak(self, names: Names, frames: Integers, labels: Integers) -> None:
+        """Raise an InputError if a row of a training batch shows a hidden class and has a label.
+
+        Args:
+            names: the B videos.
+            frames: the frame of each row, (B, T), -1 at padding.
+            labels: of the rows, (B, T).
+        """
+        check_leak(names, frames, labels, self.all_labels, self.hidden, self.vocabulary.names)
 
     def clicks(self, names: Iterable[str]) -> dict[str, list[int]]:
         """Return the clicked frames of those videos that have clicks instead of labels."""
@@ -211,7 +201,7 @@ class Dataset(VideoReader):
     # --- Checks and statistics ---
 
     def check(self) -> None:
-        """Check all labels of this split and the headers of all features, and look for leaks.
+        """Check all labels of this split and the headers of all features.
 
         Feature values are checked when a video is first read.
 
@@ -231,9 +221,6 @@ class Dataset(VideoReader):
         if not self.training_counts.any():
             problem = "no frame of the training videos has a label"
             raise InputError(self.location, problem, "label some")
-        if self.hidden:
-            labels = {name: self.labels(name) for name in self.train}
-            check_leak(labels, self.vocabulary, self.hidden)
 
     def _warn_about_settings(self) -> None:
         config = self.config

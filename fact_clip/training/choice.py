@@ -18,11 +18,12 @@ from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.separability import SEPARABLE, separability
 from fact_clip.decoding import Calibration
 from fact_clip.decoding.choice import DecodeValues, DecodingChoice
+from fact_clip.inference.scored_videos import ScoredVideos, validation_videos
 from fact_clip.models.heads import is_open
 from fact_clip.run import Run
-from fact_clip.training.calibration import calibrate, learn_confidence, validation_videos
+from fact_clip.training.confidence import learn_confidence
 from fact_clip.training.evaluation import video_figures
-from fact_clip.training.scored_videos import ScoredVideos
+from fact_clip.unseen.calibration import calibrate
 
 logger = logging.getLogger(__name__)
 

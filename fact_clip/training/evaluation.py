@@ -41,15 +41,16 @@ from fact_clip.decoding import (
 )
 from fact_clip.decoding.scores import Labels
 from fact_clip.hub import run_folder
+from fact_clip.inference.class_map import ClassMap
+from fact_clip.inference.scored_videos import VideoLabels, validation_videos
 from fact_clip.inference.scorer import Scorer
 from fact_clip.models.heads import is_open
 from fact_clip.run import LoadedRun, Run, check_classes, commit, evaluation_stem
-from fact_clip.seen import NO_RECORD, data_digest, is_data_of, unseen_error
-from fact_clip.training import zero_shot
-from fact_clip.training.calibration import calibrate, learn_confidence, validation_videos
-from fact_clip.training.class_map import ClassMap
+from fact_clip.seen import NO_RECORD, data_digest, is_learned_from, unseen_error
+from fact_clip.training.confidence import learn_confidence
 from fact_clip.training.results import Evaluation
-from fact_clip.training.scored_videos import VideoLabels
+from fact_clip.unseen import figures as zero_shot
+from fact_clip.unseen.calibration import calibrate
 
 logger = logging.getLogger(__name__)
 
@@ -152,7 +153,7 @@ def evaluate(
     cautions = check_seen(trained, dataset, split)
     for caution in cautions:
         logger.warning("%s", caution)
-    is_changed = bool(_settings(overrides)) or not is_data_of(trained, dataset)
+    is_changed = bool(_settings(overrides)) or not is_learned_from(dataset, trained.seen)
     files = _OutputFiles.in_folder(scorer.run.path, split, actions is not None, is_changed)
     processes = Processes(scorer.device)
 

@@ -136,6 +136,7 @@ class Trainer:
         self.terms: dict[str, Tensor] = {}  # of the last step
         self.is_stopped = False
         self.validated_epoch = 0
+        self.first_epoch = self.state.epoch
         self.save_time = time.monotonic()
         self.callbacks = self._setup_callbacks(callbacks)
         if resume and self.processes.is_main:
@@ -360,6 +361,7 @@ class Trainer:
         state = self.state
         self.model.train()
         for batch in self.loader.epoch(state.epoch, state.step):
+            self._check_leak(batch)
             self._seed_step()
             self._set_lr(state.epoch + state.step / self.loader.n_batches)
             batch = self._padded(batch.to(self.device))
@@ -378,6 +380,11 @@ class Trainer:
         state.step = 0
         state.terms = {}
         return means
+
+    def _check_leak(self, batch: Batch) -> None:
+        """Raise an InputError if a batch of the first epoch has a label of a hidden class."""
+        if self.dataset.hidden and self.state.epoch == self.first_epoch:
+            self.dataset.check_leak(batch.names, batch.frames.numpy(), batch.labels.numpy())
 
     def _seed_step(self) -> None:
         """Seed dropout by (seed, epoch, step, rank), so resumed steps draw the same numbers."""

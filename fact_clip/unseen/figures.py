@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from fact_clip import metrics
 from fact_clip.core import Vocabulary
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.holdout_choice import Factor, level, lost_factors
 from fact_clip.decoding import Calibration, ModelScores
+from fact_clip.inference.scored_videos import ScoredVideos, VideoLabels
 from fact_clip.inference.scorer import Scorer
 from fact_clip.metrics.zero_shot import ClassGroups, class_groups
-from fact_clip.training.calibration import GAMMAS, uncalibrated
-from fact_clip.training.gamma_counts import GammaCounts
-from fact_clip.training.scored_videos import ScoredVideos, VideoLabels
+from fact_clip.unseen.calibration import GAMMAS, uncalibrated
+from fact_clip.unseen.choice import Factor, level, lost_factors
+from fact_clip.unseen.gamma_counts import GammaCounts
 
 logger = logging.getLogger(__name__)
 
