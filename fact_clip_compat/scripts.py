@@ -256,8 +256,8 @@ def _converted(checkpoint: Path, arguments: Namespace) -> Path:
 
 def _scoring(config: Config) -> list[Any]:
     """Return the settings on which scores depend."""
-    place = {"root": str(find_root(config.data).resolve()), "fps": None}
-    data = config.data.model_copy(update=place)
+    root = str(find_root(config.data).resolve())
+    data = config.data.model_copy(update={"root": root, "fps": None})
     return [data, config.model, config.text, config.decode, config.evaluation]
 
 

@@ -238,8 +238,8 @@ class OpenClip(PictureModel, TextModel):
             uncut = tokeniser(texts, context_length=_UNCUT * length)
             is_cut = (tokens != uncut[:, :length]).any(dim=1).tolist()
             if any(is_cut):
-                text = texts[is_cut.index(True)][:_SHOWN]
-                raise ValueError(f"more than the {length} tokens that the model takes in {text!r}")
+                start = texts[is_cut.index(True)][:_SHOWN]
+                raise ValueError(f"more than the {length} tokens that the model takes in {start!r}")
             return {"text": tokens}
 
         return tokenise, self.model.encode_text

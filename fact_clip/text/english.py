@@ -99,12 +99,12 @@ def base_form(verb: str) -> str:
     return next((form for form in forms if gerund(form) == verb), verb)
 
 
-def read_sentence(name: str, *, whole: bool = False) -> Factors:
+def read_sentence(name: str, *, with_modifiers: bool = False) -> Factors:
     """Read a name.
 
     Args:
         name: the name of an action. One without a word raises an InputError.
-        whole: whether noun phrases keep all words behind their determiner.
+        with_modifiers: whether noun phrases keep all words behind their determiner.
 
     Returns:
         Verb, object, target and tool; None for a slot that the name does not fill.
@@ -125,7 +125,7 @@ def read_sentence(name: str, *, whole: bool = False) -> Factors:
             verb = f"{verb} {particle}"
             following = following[1:]
 
-    parts = _parts(between, whole) | _parts(following, whole)
+    parts = _parts(between, with_modifiers) | _parts(following, with_modifiers)
     if "particle" in parts and " " not in verb:
         verb = f"{verb} {parts['particle']}"
     target = parts.get("target") or parts.get("source")
@@ -166,7 +166,7 @@ def _is_manner(word: str) -> bool:
     return word.endswith("ly") and len(word) > 4 and word not in _NO_ADVERBS
 
 
-def _parts(words: Sequence[str], whole: bool) -> dict[str, str]:
+def _parts(words: Sequence[str], with_modifiers: bool) -> dict[str, str]:
     """Return the noun phrases behind a verb by slot, and a "particle" behind the object."""
     parts: dict[str, str] = {}
     phrase: list[str] = []
@@ -178,12 +178,12 @@ def _parts(words: Sequence[str], whole: bool) -> dict[str, str]:
             continue
         if slot == "object" and _is_particle(word, following):
             parts["particle"] = word
-        _add_noun(parts, slot, phrase, whole)
+        _add_noun(parts, slot, phrase, with_modifiers)
         phrase = []
         slot = next_slot
         if slot == _END:
             break
-    _add_noun(parts, slot, phrase, whole)
+    _add_noun(parts, slot, phrase, with_modifiers)
     return parts
 
 
@@ -216,9 +216,11 @@ def _is_particle(word: str, following: str) -> bool:
     return word in PARTICLES and following in {"of", ",", "and", *_ENDS, *_TOOLS, *_TARGETS}
 
 
-def _add_noun(parts: dict[str, str], slot: str, phrase: Sequence[str], whole: bool) -> None:
+def _add_noun(
+    parts: dict[str, str], slot: str, phrase: Sequence[str], with_modifiers: bool
+) -> None:
     noun = _noun(phrase, slot)
-    if whole and (noun is not None or any(word[0].isnumeric() for word in phrase)):
+    if with_modifiers and (noun is not None or any(word[0].isnumeric() for word in phrase)):
         noun = " ".join(phrase[1:] if phrase[0] in _OMITTED else phrase)
     if noun is not None and slot != _DROPPED:
         parts.setdefault(slot, noun)
@@ -292,7 +294,7 @@ class Sentences:
         self.slots = tuple(slot for slot in SLOTS if slot in used)
 
     def _read(self, name: str) -> Factors:
-        return read_sentence(name, whole=name in self._equal)
+        return read_sentence(name, with_modifiers=name in self._equal)
 
     def __call__(self, name: str) -> Factors:
         """Return one factor per slot; None for a slot that the name does not fill."""
