@@ -29,6 +29,7 @@ from fact_clip.core.io import BROKEN_ARRAY, check_file, parse_value, read_mappin
 from fact_clip.datasets.benchmarks import Layout
 
 EXTRACT_AGAIN = "extract the features of this video again"
+_ONE_RATE = "extract features and labels at one frame rate"
 
 _ROWS = 2048  # frames checked together, to bound the memory of a pass over a mapped file
 _COLUMNS = 256  # columns widened to float64 together, for the same reason
@@ -106,14 +107,7 @@ def check_one_rate(location: Location, lengths: Iterable[tuple[int, int]]) -> No
     misfit = np.abs(rows - ratio * labels).max()
     if misfit <= _FEWEST_FRAMES < np.abs(difference - difference.mean()).max():
         problem = f"{ratio:.5g} rows for each label in {len(table)} videos, as at two frame rates"
-        raise InputError(location, problem, "extract features and labels at one frame rate")
-
-
-def check_rows(location: Location, n_rows: int, n_labels: int) -> None:
-    """Check that features are as long as the labels."""
-    if not lengths_agree(n_rows, n_labels):
-        problem = f"{n_rows} feature rows for {n_labels} labels"
-        raise InputError(location, problem, "extract features and labels at one frame rate")
+        raise InputError(location, problem, _ONE_RATE)
 
 
 def read_layout(location: Location, shape: tuple[int, ...], n_labels: int) -> Layout | None:
@@ -131,7 +125,7 @@ def read_layout(location: Location, shape: tuple[int, ...], n_labels: int) -> La
     if columns_fit:
         return "DT"
     problem = f"no side of features of shape {shape} is near the {n_labels} labels of the video"
-    raise InputError(location, problem, "extract features and labels at one frame rate")
+    raise InputError(location, problem, _ONE_RATE)
 
 
 def unclear_layout(location: Location) -> OrientationError:
@@ -148,10 +142,12 @@ def check_length(location: Location, features: Array, layout: Layout, n_labels: 
         InputError: neither side is.
     """
     n_frames, columns = features.shape
-    if lengths_agree(columns, n_labels) and not lengths_agree(n_frames, n_labels):
-        problem = f"{n_frames} feature rows for {n_labels} labels, read as {layout}"
+    if lengths_agree(n_frames, n_labels):
+        return
+    problem = f"{n_frames} feature rows for {n_labels} labels, read as {layout}"
+    if lengths_agree(columns, n_labels):
         raise OrientationError(location, problem, "the other layout fits: set data.layout")
-    check_rows(location, n_frames, n_labels)
+    raise InputError(location, problem, _ONE_RATE)
 
 
 def check_width(location: Location, features: Array, columns: int, reference: str) -> None:

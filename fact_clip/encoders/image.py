@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import numpy as np
 
@@ -140,7 +140,6 @@ def _load_checkpoint(model: torch.nn.Module, file: Path, removed: Names) -> None
     model.load_state_dict(weights)
 
 
-_SHOWN = 40  # characters of a text in an error
 _UNCUT = 16  # lengths of a model that hold any text
 
 
@@ -238,7 +237,7 @@ class OpenClip(PictureModel, TextModel):
             uncut = tokeniser(texts, context_length=_UNCUT * length)
             is_cut = (tokens != uncut[:, :length]).any(dim=1).tolist()
             if any(is_cut):
-                start = texts[is_cut.index(True)][:_SHOWN]
+                start = texts[is_cut.index(True)][:40]
                 raise ValueError(f"more than the {length} tokens that the model takes in {start!r}")
             return {"text": tokens}
 
@@ -372,8 +371,8 @@ class _Plain:
 class FunctionEncoder(_Plain):
     """A function of pictures (N, H, W, 3) uint8 to features (N, D).
 
-    Without a name it has its own and a digest of its source. One without a source, or with values
-    of its own (partial, module, closure), is another one in each process.
+    Without a name it has its own and a digest of its source. One without a source of its own
+    (lambda), or with values (partial, module, closure), is another one each time.
     """
 
     def __init__(self, function: Callable[[Image], Any], name: str = "") -> None:
@@ -391,13 +390,11 @@ class FunctionEncoder(_Plain):
 
 def _function_name(function: Callable[[Image], Any]) -> str:
     name = getattr(function, "__name__", type(function).__name__)
-    identity: list[object] = [id(function), os.getpid()]
-    if inspect.isfunction(function) and function.__closure__ is None:
+    identity: list[object] = [uuid4()]
+    # The source of a lambda is that of its line.
+    if inspect.isfunction(function) and function.__closure__ is None and name != "<lambda>":
         with suppress(OSError):  # no source
             identity = [inspect.getsource(function), function.__defaults__, function.__kwdefaults__]
-            code = function.__code__
-            if name == "<lambda>":  # its source is that of the line
-                identity += [code.co_code, code.co_consts, code.co_names]
     digest = hashlib.sha256(repr(identity).encode()).hexdigest()[:16]
     return f"{name}@{digest}"
 

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fact_clip.core import InputError, Reals, Segmentation
 from fact_clip.core.extras import require
-from fact_clip.datasets.features import check_rows
+from fact_clip.datasets.features import check_length
 from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.datasets.memory import from_arrays
 from fact_clip.inference.loading import load
@@ -120,8 +120,8 @@ class FactSegmenter(BaseEstimator):
         _check_count(X, y)
         n_right = 0
         n_frames = 0
-        for number, (labels, predicted) in enumerate(zip(y, self.predict(X), strict=True)):
-            check_rows(f"features of video{number}", len(predicted), len(labels))
+        for features, labels, predicted in zip(X, y, self.predict(X), strict=True):
+            check_length("X", np.asarray(features), "TD", len(labels))
             length = min(len(predicted), len(labels))
             true = np.array(labels[:length])
             n_right += int((true == predicted[:length]).sum())
