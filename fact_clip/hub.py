@@ -5,6 +5,7 @@ The address ``hf://OWNER/NAME@REVISION`` can be given wherever a run folder is o
 
 import hashlib
 import json
+import logging
 import re
 import shutil
 import sys
@@ -25,6 +26,8 @@ from fact_clip.core.paths import inside, same_place
 from fact_clip.metrics import figure_name
 from fact_clip.models.heads import is_open, reads_text
 from fact_clip.run import PATTERNS, LoadedRun, Run
+
+logger = logging.getLogger(__name__)
 
 _TIMEOUT = 10.0  # seconds to wait for the hub before only the cache is searched
 _LOGIN = "log in with 'hf auth login', or set HF_TOKEN"
@@ -272,10 +275,14 @@ def save_pretrained(
     if (source / _EVALUATION).is_file():
         evaluation = read_mapping(source / _EVALUATION, "what fact-clip evaluate wrote")
         evaluation["run"] = address
+        if evaluation.get("weights") != loaded.run.digest():
+            location = source / _EVALUATION
+            logger.warning("%s: of other weights, so the figures are left out", location)
+            evaluation = {}
     card = _card(loaded, address, license, evaluation)
     for pattern in (*PATTERNS, _EVALUATION):  # of a run that was saved there before
         for path in list(target.glob(pattern)):
-            if not (source / path.relative_to(target)).is_file():
+            if path.name == _EVALUATION or not (source / path.relative_to(target)).is_file():
                 path.unlink()
     for pattern in PATTERNS:
         for path in source.glob(pattern):
@@ -315,11 +322,12 @@ def _card(loaded: LoadedRun, address: str, license: str, evaluation: Mapping[str
 
     run = loaded.run
     config = run.config
+    record = run.seen_by_all()
     seen = run.vocabulary.names
-    if loaded.calibration is not None:
+    if record is not None:
+        seen = record.classes
+    elif loaded.calibration is not None:
         seen = loaded.calibration.seen
-    unseen = [name for name in run.vocabulary if name not in seen]
-    unseen = list(evaluation.get("zero_shot", {}).get("unseen", unseen))
     name = address.rpartition("/")[2]
     figures = _figures(evaluation)
     results = []
@@ -358,8 +366,8 @@ def _card(loaded: LoadedRun, address: str, license: str, evaluation: Mapping[str
         "encoder": _portable(run.encoder),
         "head": head,
         "versions": ", ".join(f"{key} {facts.get(key) or 'unknown'}" for key in _VERSIONS),
-        "seen": [name for name in run.vocabulary if name not in unseen],
-        "unseen": unseen,
+        "seen": [name for name in run.vocabulary if name in seen],
+        "unseen": [name for name in run.vocabulary if name not in seen],
         "evaluation": evaluation,
         "figures": {figure_name(key): f"{value:.1f}" for key, value in figures.items()},
     }

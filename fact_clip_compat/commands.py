@@ -14,7 +14,10 @@ def convert(
     config: Annotated[Path, option("The YAML file that it was trained with.")],
     mapping: Annotated[Path, option("mapping.txt of its classes.")],
     out: Annotated[Path, option("Run folder to write; a new one.")],
-    background: Annotated[str, option('Names of background classes, such as "SIL".')] = "",
+    background: Annotated[
+        str | None,
+        option('Background classes, such as "SIL"; unset: as published for its data set.'),
+    ] = None,
     layout: Annotated[
         Layout,
         option(
@@ -38,7 +41,7 @@ def convert(
         config,
         out,
         mapping,
-        background=read_names(background, "--background"),
+        background=None if background is None else read_names(background, "--background"),
         layout=layout,
     )
     command = f"fact-clip segment --run {shlex.quote(str(run))} FEATURES.npy"

@@ -19,6 +19,7 @@ from fact_clip.config import Config
 from fact_clip.core import InputError
 from fact_clip.core.distributed import pick_device
 from fact_clip.core.paths import file_name, inside
+from fact_clip.datasets.benchmarks import find_root
 from fact_clip.hub import run_folder
 from fact_clip.run import Run, evaluation_stem
 from fact_clip.training.sweep import resolve_all, split_configs
@@ -245,10 +246,19 @@ def _converted(checkpoint: Path, arguments: Namespace) -> Path:
     is_there = weights.is_file() and checkpoint.is_file()
     if not is_there or weights.stat().st_mtime < checkpoint.stat().st_mtime:
         return convert_for(checkpoint, config, out)
-    if Run.read(out).config.model != config.model:
+    changes, _ = read_changes(arguments.set)
+    stored = Run.read(out).config.model_dump(mode="json")
+    if _scoring(Config.overridden(stored, changes, "--set")) != _scoring(config):
         problem = f"made with another configuration than {' + '.join(arguments.cfg)}"
         raise InputError(out, problem, "remove it")
     return out
+
+
+def _scoring(config: Config) -> list[Any]:
+    """Return the settings on which scores depend."""
+    root = str(find_root(config.data).resolve())
+    data = config.data.model_copy(update={"root": root, "fps": None})
+    return [data, config.model, config.text, config.decode, config.evaluation]
 
 
 def newest(folder: Path) -> Path:

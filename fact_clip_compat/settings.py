@@ -105,9 +105,8 @@ def translate(flat: Mapping[str, Any], *, verb_noun: bool = False) -> Json:
         settings["data.name"] = data_set_of(str(flat["dataset"] or ""))
         if settings["data.name"].startswith("havid"):
             settings["text.phrase"] = "havid"  # its names are codes
-    classes = held_out(flat)
-    if classes:
-        settings["data.holdout"] = classes
+    if "holdout_mode" in flat:
+        settings["data.holdout"] = held_out(flat) or None
     if flat.get("use_clip"):
         settings["model.head"] = "fact-clip"
     elif verb_noun or settings.get("data.name") == "epic":
@@ -130,15 +129,13 @@ def held_out(flat: Mapping[str, Any]) -> list[Any]:
 
 
 def data_set_of(name: str) -> str:
-    """Return the name in datasets/benchmarks.py of a reference data set, or "folder".
-
-    One name is the other, or begins with it.
-    """
+    """Return the name in datasets/benchmarks.py of a reference data set, or "folder"."""
+    name = _TABLES["data_sets"].get(name, name)
     if name in BENCHMARKS:
         return name
     for benchmark in BENCHMARKS:
         if name and (benchmark.startswith(name) or name.startswith(benchmark)):
-            return benchmark
+            raise InputError("dataset", f"no data set {name!r}", f"name {benchmark!r} or 'folder'")
     return "folder"
 
 
@@ -161,6 +158,10 @@ def read_settings(files: Sequence[str], pairs: Sequence[str] = ()) -> Config:
         flat, own_keys = _separated(content)
         tree = merged(merged(tree, _changes(flat, tree, reference)), own_keys)
         reference.update(flat)
+    absent = [key for key in _TABLES["complete"] if key not in reference]
+    if absent and "FACT.block" in reference:  # a whole configuration
+        message = "keys that are left out have the defaults of this package, not the published ones"
+        warnings.warn(f"{message}: {', '.join(absent)}", stacklevel=2)
     meaningless = _meaningless(reference)
     if meaningless:
         warnings.warn(f"keys without a meaning here: {', '.join(meaningless)}", stacklevel=2)
@@ -216,8 +217,15 @@ def _changes(flat: Mapping[str, Any], tree: Json, earlier: Mapping[str, Any]) ->
         if group & flat.keys():
             missing = group & earlier.keys()
             changes = {**{key: earlier[key] for key in missing}, **changes}
-    if not changes.get("use_clip", True) and tree.get("model", {}).get("head") != "fact-clip":
+    if "holdout_classes" in changes and "holdout_mode" not in changes:
+        if tree.get("data", {}).get("holdout") is None:
+            raise InputError("holdout_classes", "nothing is held out", "set holdout_mode true")
+        changes["holdout_mode"] = True
+    head = tree.get("model", {}).get("head")
+    if not changes.get("use_clip", True) and head != "fact-clip":
         del changes["use_clip"]  # it is off already, and the head may be verb-noun
+    if "dataset" in changes and head == "verb-noun":
+        changes["use_clip"] = False  # verbs and nouns are those of Epic-Kitchens
     return translate(changes)
 
 

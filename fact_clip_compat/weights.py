@@ -115,7 +115,7 @@ def convert(
     config: str | Path,
     out: str | Path,
     mapping: str | Path,
-    background: Sequence[str] = (),
+    background: Sequence[str] | None = None,
     layout: Layout | None = None,
 ) -> Path:
     """Write a new run folder that predicts as the published model does, or nothing.
@@ -126,7 +126,7 @@ def convert(
         out: the run folder.
         mapping: ``mapping.txt``. Verb-noun models read ``verb_mapping.txt`` and
             ``noun_mapping.txt`` beside it; their class names are "verb,noun".
-        background: names of background classes.
+        background: names of background classes. None: as published for the data set of the YAML.
         layout: of feature files. None: as published for the data set of the YAML.
 
     Returns:
@@ -147,10 +147,13 @@ def convert(
         name = flatten(reference).get("dataset", "")
         fix = f"name one of {', '.join(BENCHMARKS)}, or give --layout"
         raise InputError(config, f"unknown dataset {name!r}", fix)
+    names = Vocabulary.from_mapping(mapping).names
+    if background is None:
+        background = [name for name in benchmark.background_of(names) if name in names]
     data = settings.data.model_copy(
         update={"layout": layout, "fps": benchmark.fps, "background": tuple(background)}
     )
-    vocabulary = Vocabulary.from_mapping(mapping, background=background)
+    vocabulary = Vocabulary.from_names(names, background)
     weights = read_state(checkpoint)
     _write(
         checkpoint,

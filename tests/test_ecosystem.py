@@ -63,6 +63,10 @@ def test_a_search_over_settings():
     assert best.score(X, unknown) == pytest.approx(
         np.mean([ok for row in np.reshape(right, (6, 45)) for ok in row[5:]])
     )
+    assert best.score(X, [[*labels, labels[-1]] for labels in Y]) == pytest.approx(right.mean())
+    for labels in ([Y[0][:1]], [["?"] * 45], Y):
+        with pytest.raises(fact_clip.InputError):
+            best.score(X[:1], labels)
     for array in best.predict_proba(X):
         assert array.shape == (45, 3)
         np.testing.assert_allclose(array.sum(1), 1, atol=1e-4)
@@ -107,6 +111,14 @@ def test_torchmetrics_equal_our_own():
     assert {name: float(value) for name, value in scores.compute().items()} == expected(TRUE[:2], GUESS[:2])
 
 
+def test_all_negative_labels_are_left_out_of_torchmetrics():
+    true = np.repeat([0, 1, -1, 2], [10, 20, 10, 20])
+    guess = np.repeat([0, 1, 2], [10, 25, 25])
+    scores = collection()
+    scores.update(torch.tensor(guess), torch.tensor(true))
+    assert {name: float(value) for name, value in scores.compute().items()} == expected([true], [guess])
+
+
 def work(rank: int, address: str, queue) -> None:
     torch.distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=2)
     scores = collection()
@@ -132,7 +144,7 @@ def test_torchmetrics_on_two_processes(tmp_path):
 # --- pyannote ---------------------------------------------------------------------------------------------------
 
 
-def test_an_annotation_goes_there_and_back():
+def test_an_annotation_goes_there_and_back(caplog):
     from fact_clip.integrations.pyannote import from_annotation, to_annotation
 
     video = Segmentation(
@@ -146,6 +158,9 @@ def test_an_annotation_goes_there_and_back():
     found = from_annotation(annotation, 4.0, background="idle")
     assert (found.to_frames(), found.fps, found.media) == (video.to_frames(), 4.0, "a.mp4")
     assert found.background == ("idle",)
+    assert not caplog.records
+    assert from_annotation(annotation, 0.5).to_frames() == ["background", "pour"]
+    assert len(caplog.records) == 1
     assert to_annotation(found) == annotation
     assert from_annotation(annotation, 4.0, 14).to_frames()[12:] == ["background"] * 2
     with refused("segmentation"):

@@ -103,6 +103,24 @@ def test_the_card_says_what_the_run_is(hub, run):
     assert all(f"    {name}\n" in card for name in Run.read(run).vocabulary)
 
 
+def test_the_card_has_figures_of_these_weights_and_the_classes_that_were_trained(run, tmp_path):
+    tree = read_mapping(run / "evaluation.json", "") | {"cautions": ["of made-up data"]}
+    (run / "evaluation.json").write_text(json.dumps(tree))
+    facts = read_mapping(run / "run.json", "")
+    *learned, unseen = facts["seen"]["classes"]
+    (run / "run.json").write_text(json.dumps(facts | {"seen": facts["seen"] | {"classes": learned}}))
+    segmenter = fact_clip.load(run, device="cpu")
+    card = (segmenter.save(tmp_path / "saved") / "README.md").read_text()
+    trained, others = card.split("## Unseen classes")
+    assert f"    {unseen}\n" in others
+    assert f"    {unseen}\n" not in trained
+    assert "- of made-up data\n" in card
+    (run / "evaluation.json").write_text(json.dumps(tree | {"weights": "0" * 32}))
+    folder = segmenter.save(tmp_path / "saved")
+    assert "Not evaluated yet." in (folder / "README.md").read_text()
+    assert not (folder / "evaluation.json").exists()
+
+
 def test_a_second_load_asks_nobody(hub, run, monkeypatch):
     fact_clip.share(run, "lab/kitchen")
     first = segments(ADDRESS)

@@ -1,7 +1,6 @@
 """Measurements of a data set, and the recipe that follows from them (`fact-clip data init`)."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import NamedTuple
@@ -11,7 +10,6 @@ import numpy as np
 from fact_clip.config import DataConfig
 from fact_clip.core import Names, Vocabulary
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.features import Sidecar, read_sidecar
 from fact_clip.datasets.layout import DataFolder, split_names
 from fact_clip.datasets.naming import guess_names
 from fact_clip.datasets.separability import SEPARABLE, separability
@@ -45,7 +43,7 @@ _VIDEOS = 20
 _ROWS = 500  # of a video
 
 
-Value = bool | int | float | str | list[int] | list[str] | None
+Value = bool | int | float | str | list[int] | list[str] | list[int | str] | None
 
 
 class Setting(NamedTuple):
@@ -146,7 +144,8 @@ def propose(config: DataConfig) -> Proposal:
     """Measure a data set and propose settings.
 
     Args:
-        config: where the data set is. Its own values stay.
+        config: where the data set is. Its own values stay. The labels of the classes that it holds
+            out, and those of its test videos, are not read.
 
     Returns:
         The proposal.
@@ -167,16 +166,10 @@ def propose(config: DataConfig) -> Proposal:
 
     measures = Measures.of(dataset)
     validation, notes = _validation(config, dataset, measures)
-    sidecars = [read_sidecar(path) for path in folder.feature_files(dataset.learning)]
-    naming, naming_notes = _naming(sidecars)
+    naming, naming_notes = _naming(dataset.encoder)
     notes += naming_notes
-    fps = config.fps
-    rate_reason = "as given"
-    if not fps:
-        rates = {sidecar.fps for sidecar in sidecars}
-        fps = rates.pop() if len(rates) == 1 else None  # None: a file has none, or they differ
-        rate_reason = "of the JSON files"
-    if not fps:
+    rate_reason = "as given" if config.fps else "of the JSON files"
+    if dataset.fps is None:
         rate_reason = "unknown; feature rows per second, for times in seconds"
     root = str(folder.root.resolve())
     axis_order = "time first" if dataset.layout == "TD" else "channels first"
@@ -184,7 +177,7 @@ def propose(config: DataConfig) -> Proposal:
         Setting("data.root", root, "from this file's folder, unless it is an absolute path"),
         Setting("data.split", config.split, f"of {', '.join(splits)}"),
         Setting("data.layout", dataset.layout, axis_order),
-        Setting("data.fps", fps, rate_reason),
+        Setting("data.fps", dataset.fps, rate_reason),
         Setting("data.background", list(config.background or ()), reasons["background"]),
     ]
     if config.unlabelled:
@@ -192,6 +185,9 @@ def propose(config: DataConfig) -> Proposal:
         settings.append(Setting("data.unlabelled", unlabelled_names, reasons["unlabelled"]))
     if config.grammar:
         settings.append(Setting("data.grammar", config.grammar, reasons["grammar"]))
+    if config.holdout:
+        hidden = config.holdout if isinstance(config.holdout, str) else list(config.holdout)
+        settings.append(Setting("data.holdout", hidden, "hidden labels were not measured"))
     settings += validation
     settings += _reading(dataset, measures, in_text_space=bool(naming))
     settings += naming
@@ -210,13 +206,11 @@ def propose(config: DataConfig) -> Proposal:
     )
 
 
-def _naming(sidecars: Sequence[Sidecar]) -> tuple[list[Setting], list[str]]:
+def _naming(encoder: str | None) -> tuple[list[Setting], list[str]]:
     """Return the head for features that lie in one space with texts, or a note why it is not used.
 
     Such features name classes that were never trained (experiments/joint_space.md).
     """
-    encoders = {sidecar.encoder for sidecar in sidecars}
-    encoder = encoders.pop() if len(encoders) == 1 else None
     texts = text_side(encoder) if encoder else None
     if texts is None:
         return [], []
@@ -252,15 +246,16 @@ def _validation(
     elif measures.is_separable:
         problem = "the features seem to have seen the labels, and would look too good"
     else:
+        problem = ""
+    settings = []
+    if persons > 1:
         reason = "as given"
         if not config.groups:
-            reason = f"GUESSED: {persons} persons by their names; none is in both"
-        settings = [
-            Setting("data.groups", pattern, reason),
-            Setting("data.validation", VALIDATION, "picks the epoch"),
-        ]
-        return settings, []
-    return [], [f"no validation ({problem}): the averaged last epoch is kept"]
+            reason = f"GUESSED: {persons} persons by their names; no two parts share one"
+        settings.append(Setting("data.groups", pattern, reason))
+    if problem:
+        return settings, [f"no validation ({problem}): the averaged last epoch is kept"]
+    return [*settings, Setting("data.validation", VALIDATION, "picks the epoch")], []
 
 
 def _reading(dataset: Dataset, measures: Measures, *, in_text_space: bool) -> list[Setting]:

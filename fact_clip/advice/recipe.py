@@ -11,6 +11,10 @@ from fact_clip.core.paths import write_lines
 
 ROOT = "data.root"
 
+ALL_MEASURED = (
+    "the labels of all training videos were measured, so that settings may have seen classes that "
+    "you hold out: --holdout leaves their labels out"
+)
 MAX_NOTES = 3
 """Notes that are written into the recipe."""
 
@@ -34,6 +38,8 @@ def write_recipe(
     """
     proposal = propose(config)
     if zero_shot:
+        if config.holdout is None:
+            proposal = replace(proposal, notes=(ALL_MEASURED, *proposal.notes))
         proposal, time = for_unseen_classes(proposal)
     else:
         proposal, time = with_time(proposal, minutes)

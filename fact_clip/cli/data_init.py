@@ -57,6 +57,13 @@ def init(
             "--zero-shot",
         ),
     ] = False,
+    holdout: Annotated[
+        str | None,
+        option(
+            'Classes held out, as data.holdout: a JSON file, or "[a, b]". Their labels are not '
+            "measured, and the recipe names them."
+        ),
+    ] = None,
     overwrite: Annotated[bool, option("Replace the recipe that is there.", "--overwrite")] = False,
 ) -> None:
     """Write a recipe for your own data set.
@@ -71,7 +78,7 @@ def init(
       fact-clip data init my_data --fps 15 --background "no action"
     """
     from fact_clip.advice.recipe import MAX_NOTES, write_recipe
-    from fact_clip.config import DataConfig, validate_tree
+    from fact_clip.config import DataConfig, validate_tree, value_of
 
     path = folder / "recipe.yaml" if out is None else out
     if path.suffix not in (".yaml", ".yml"):
@@ -79,8 +86,12 @@ def init(
     if path.exists() and not overwrite:
         fix = "replace it with --overwrite, or name another file with --out"
         raise InputError(path, "it exists already", fix)
+    hidden = None if holdout is None else value_of("data.holdout", holdout, "--holdout")
+    if isinstance(hidden, str) and Path(hidden).is_file():
+        hidden = str(Path(hidden).resolve())
     values = {
         "root": str(folder),
+        "holdout": hidden,
         "background": None if background is None else read_names(background, "--background"),
         "fps": fps,
         "layout": layout,
@@ -100,7 +111,7 @@ def init(
         print(f"note: {note}")
     print(duration_note)
     words = ["fact-clip", "train", str(path), "--out", "runs/mine"]
-    if zero_shot:
+    if zero_shot and holdout is None:
         words.insert(3, "data.holdout=[name, name]")
     print(f"train it with: {shlex.join(words)}")
 

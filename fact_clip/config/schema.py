@@ -143,7 +143,7 @@ class DataConfig(_Frozen):
         None,
         ge=LEAST_FPS,
         le=MOST_FPS,
-        description="rows per second; unset: the benchmark's",
+        description="rows per second; unset: the benchmark's, else that of the JSON files",
     )
     background: Names | None = Field(
         None,

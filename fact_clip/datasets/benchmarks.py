@@ -60,6 +60,11 @@ class Benchmark:
             return havid.factors
         return Grammar(self.grammar, tuple(map(str, self.background)), self.words)
 
+    def background_of(self, class_names: Names) -> Names:
+        """Return the names of the background classes."""
+        names = (class_names[key] if isinstance(key, int) else key for key in self.background)
+        return tuple(names)
+
 
 _PATH = Path(__file__).with_suffix(".yaml")
 BENCHMARKS = parse_value(dict[str, Benchmark], read_mapping(_PATH, "data sets"), _PATH)
@@ -157,8 +162,13 @@ def class_factors(
     if slots is None:
         return None, None
     no_factors: Factors = (None,) * len(slots)
+    words: dict[str, str] = {}  # of all slots, by spelling: the first one counts
 
     def read(name: str) -> Factors:
+        factors = read_words(name)
+        return tuple(word and words.setdefault(spelling_key(word), word) for word in factors)
+
+    def read_words(name: str) -> Factors:
         if name in background:
             return no_factors
         if any(table.get(name, ())):
@@ -187,7 +197,7 @@ def _grammar_reader(
     """
     pattern = config.grammar
     if pattern is None or pattern == WHOLE_NAMES:
-        if slots in (None, benchmark.slots):
+        if pattern is None and slots in (None, benchmark.slots):
             return benchmark.factors, benchmark.slots
         return None, slots
     grammar = Sentences(actions) if pattern == ENGLISH else Grammar.of(pattern, actions)

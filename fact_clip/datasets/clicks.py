@@ -19,6 +19,7 @@ from fact_clip.datasets.labels import IGNORED, Labels
 
 FOLDER = "clicks"
 
+_ROUNDING = 1e-6  # seconds
 _UPDATES = 30
 _SURE = 1000.0  # nats
 
@@ -33,12 +34,12 @@ class Click:
     label: str
 
 
-def read_clicks(path: Path, fps: float | None, n_frames: int) -> list[Click]:
+def read_clicks(path: Path, times: Floats | None, n_frames: int) -> list[Click]:
     """Read the clicks of a video, in order.
 
     Args:
         path: the CSV file.
-        fps: frames a second, for a column of times.
+        times: seconds at which frames start, and the end, (n_frames + 1,), for a column of times.
         n_frames: of the video.
 
     Raises:
@@ -52,12 +53,14 @@ def read_clicks(path: Path, fps: float | None, n_frames: int) -> list[Click]:
     clicks = []
     for row in rows:
         location = FileLocation(path, rows.line_num)
-        if column == "time" and fps is None:
+        if column == "time" and times is None:
             fix = "set data.fps, or give frames"
             raise InputError(location, "a time, but the rate of the features is unknown", fix)
         try:
             number = float(row[column] or "")
-            frame = int(number) if column == "frame" else int(number * (fps or 1.0) + 1e-6)
+            frame = int(number)
+            if column == "time" and times is not None:
+                frame = int(np.searchsorted(times, number + _ROUNDING, side="right")) - 1
         except (ValueError, OverflowError):
             fix = f"write {_CONTENT}"
             raise InputError(location, f"{row[column]!r} is no {column}", fix) from None

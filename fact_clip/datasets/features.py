@@ -29,6 +29,7 @@ from fact_clip.core.io import BROKEN_ARRAY, check_file, parse_value, read_mappin
 from fact_clip.datasets.benchmarks import Layout
 
 EXTRACT_AGAIN = "extract the features of this video again"
+_ONE_RATE = "extract features and labels at one frame rate"
 
 _ROWS = 2048  # frames checked together, to bound the memory of a pass over a mapped file
 _COLUMNS = 256  # columns widened to float64 together, for the same reason
@@ -37,6 +38,7 @@ _ROUNDING = 1e-10  # a windowed variance below this share of the largest square 
 # Between a stated rate and that of frame times; one row more or less is 1.1 of `_FEW_ROWS`.
 MAX_RATE_RATIO = 1.15
 _FEW_ROWS = 10  # too few for a mean rate
+_FEWEST_VIDEOS = 3  # that show two rates
 MAX_VALUE = 1e30  # of a feature; a model computes in float32, which ends at 3e38
 
 
@@ -72,14 +74,40 @@ def load_features(path: str | Path, layout: Layout | None) -> Array:
     return array if layout == "TD" else array.T
 
 
-# Lengths of features and labels may differ by this share of the labels, or by so many frames.
+# Lengths of features and labels may differ by this share of the labels, or by so many frames, of
+# which a short video may lose a few only.
 TOLERANCE = 0.01
 TOLERANCE_FRAMES = 10
+_SHORT_TOLERANCE = 0.1
+_FEWEST_FRAMES = 2
 
 
 def lengths_agree(n_rows: int, n_labels: int) -> bool:
     """Return whether the lengths of features and labels differ by the tolerance at most."""
-    return abs(n_rows - n_labels) <= max(TOLERANCE * n_labels, TOLERANCE_FRAMES)
+    frames = min(TOLERANCE_FRAMES, max(_SHORT_TOLERANCE * n_labels, _FEWEST_FRAMES))
+    return abs(n_rows - n_labels) <= max(TOLERANCE * n_labels, frames)
+
+
+def check_one_rate(location: Location, lengths: Iterable[tuple[int, int]]) -> None:
+    """Check that the lengths of features and labels do not differ as at two rates.
+
+    Args:
+        location: of the features.
+        lengths: feature rows and labels of the videos in which they differ.
+
+    Raises:
+        InputError: the difference grows in proportion with the length of the videos.
+    """
+    table = np.array([*lengths], dtype=np.float64).reshape(-1, 2)
+    if len(table) < _FEWEST_VIDEOS:
+        return
+    rows, labels = table.T
+    ratio = rows.sum() / labels.sum()
+    difference = rows - labels
+    misfit = np.abs(rows - ratio * labels).max()
+    if misfit <= _FEWEST_FRAMES < np.abs(difference - difference.mean()).max():
+        problem = f"{ratio:.5g} rows for each label in {len(table)} videos, as at two frame rates"
+        raise InputError(location, problem, _ONE_RATE)
 
 
 def read_layout(location: Location, shape: tuple[int, ...], n_labels: int) -> Layout | None:
@@ -97,7 +125,7 @@ def read_layout(location: Location, shape: tuple[int, ...], n_labels: int) -> La
     if columns_fit:
         return "DT"
     problem = f"no side of features of shape {shape} is near the {n_labels} labels of the video"
-    raise InputError(location, problem, "extract features and labels at one frame rate")
+    raise InputError(location, problem, _ONE_RATE)
 
 
 def unclear_layout(location: Location) -> OrientationError:
@@ -119,7 +147,7 @@ def check_length(location: Location, features: Array, layout: Layout, n_labels: 
     problem = f"{n_frames} feature rows for {n_labels} labels, read as {layout}"
     if lengths_agree(columns, n_labels):
         raise OrientationError(location, problem, "the other layout fits: set data.layout")
-    raise InputError(location, problem, "extract features and labels at one frame rate")
+    raise InputError(location, problem, _ONE_RATE)
 
 
 def check_width(location: Location, features: Array, columns: int, reference: str) -> None:

@@ -7,11 +7,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from hashlib import file_digest
 from pathlib import Path
 
 from fact_clip.config import DataConfig
 from fact_clip.core import (
     Array,
+    Factors,
     FileLocation,
     InputError,
     Location,
@@ -20,20 +22,32 @@ from fact_clip.core import (
     Progress,
     Vocabulary,
 )
-from fact_clip.core.messages import suggest
+from fact_clip.core.messages import join_names, suggest
 from fact_clip.core.progress import paced
 from fact_clip.datasets import clicks, features, layout
 from fact_clip.datasets.benchmarks import FACTORS_FILE, Layout, class_factors, parse_factors
 from fact_clip.datasets.labels import VideoLabels, unlabelled
+from fact_clip.datasets.naming import names_alike
 from fact_clip.datasets.objects import ObjectColumns
-from fact_clip.datasets.splits import read_groups
+from fact_clip.datasets.splits import guess_groups, read_groups
 from fact_clip.unseen.holdout import find_holdout
 
 logger = logging.getLogger(__name__)
 
 
 # Kinds of findings with which training and scoring still work. All others are errors.
-NOTES = ("never trained", "coverage", "shared groups", "constant", "unlabelled")
+NOTES = (
+    "never trained",
+    "coverage",
+    "shared groups",
+    "constant",
+    "unlabelled",
+    "names",
+    "clicks",
+    "cut",
+    "sidecars",
+    "copies",
+)
 
 
 @dataclass(frozen=True)
@@ -141,6 +155,9 @@ class Inspection:
         self._add("background", *faults)
         ignored = unlabelled(self.config)
         self.class_names = tuple(name for name in names if name not in ignored)
+        for alike in names_alike(self.class_names):
+            problem = f"{join_names(map(repr, alike))} are classes of their own"
+            self._report("names", self.folder.mapping_location, problem, "write them in one way")
         self._inspect_factors(background)
         with warnings.catch_warnings(action="ignore"), suppress(InputError):  # they are findings
             self._vocabulary = self.folder.vocabulary(self.config)
@@ -162,12 +179,18 @@ class Inspection:
             )
         if factors is None:
             return
+        names_of: dict[Factors, list[str]] = {}
         for name in self.class_names:
             try:
-                factors(name)
+                names_of.setdefault(factors(name), []).append(name)
             except InputError as error:
                 location = FileLocation(self.folder.mapping_location, part=str(error.where))
                 self._add("factors", error.at(location))
+        for parts, names in names_of.items():
+            if len(names) > 1 and any(parts):
+                problem = f"{join_names(map(repr, names))} have the same parts"
+                fix = f"tell them apart in {FACTORS_FILE}"
+                self._report("names", self.folder.mapping_location, problem, fix)
 
     def _inspect_lists(self) -> None:
         if not self.split_names:
@@ -181,7 +204,7 @@ class Inspection:
             self.splits[name] = parts
 
     def _inspect_groups(self) -> None:
-        pattern = self.config.groups
+        pattern = self.config.groups or guess_groups(self.videos)
         if pattern is None:
             return
         path = self.root / "splits"
@@ -196,7 +219,8 @@ class Inspection:
                     self._report(
                         "shared groups", path, problem, "fact-clip data split divides them"
                     )
-                if len(train) == 1 and self.config.validation > 0:
+                has_validation = self.config.groups is not None and self.config.validation > 0
+                if len(train) == 1 and has_validation:
                     problem = f"split {name} trains on one group, {train.pop()!r}"
                     fix = "set data.groups=null, or data.validation=0"
                     self._report("groups", path, problem, fix)
@@ -245,6 +269,10 @@ class Inspection:
             for path in layout.label_files(self.root):
                 if path.stem not in videos:
                     self._report("coverage", path, f"video {path.stem!r} is in no split")
+                clicks_path = self.root / clicks.FOLDER / f"{path.stem}.csv"
+                if path != clicks_path and clicks_path.is_file():
+                    problem = f"not read, since there is {path.name} in {path.parent.name}"
+                    self._report("clicks", clicks_path, problem, "remove one")
         for name, parts in self.splits.items():
             tested = self._classes_of(parts["test"]) - self._classes_of(parts["train"])
             if tested:
@@ -268,6 +296,13 @@ class Inspection:
         fps = self.folder.benchmark.fps if self.config.fps is None else self.config.fps
         paths = self.folder.feature_files(stored)
         self._add("features", *features.sidecar_faults(paths, fps, orientation))
+        alone = [path for path in paths if not path.with_suffix(".json").is_file()]
+        if 0 < len(alone) < len(paths):
+            problem = (
+                f"{len(alone)} of {len(paths)} have no JSON file: {join_names(map(str, alone))}"
+            )
+            fix = "check that all were made in one way"
+            self._report("sidecars", self.folder.features_location, problem, fix)
         if orientation is None:
             return
 
@@ -284,12 +319,26 @@ class Inspection:
                 widths[video] = rows.shape[1]
         if not widths:
             return
+        self._inspect_lengths(widths)
         # of equally frequent widths the first
         self.columns = Counter(widths.values()).most_common(1)[0][0]
         for video in widths:
             with self._noted("width"):
                 location = self.folder.feature_location(video)
                 features.check_width(location, self._features[video], self.columns, "most files")
+
+    def _inspect_lengths(self, videos: Iterable[str]) -> None:
+        lengths = {video: (len(self._features[video]), self.lengths[video]) for video in videos}
+        uncut = {video: pair for video, pair in lengths.items() if pair[0] != pair[1]}
+        location = self.folder.features_location
+        with self._noted("length"):
+            features.check_one_rate(location, uncut.values())
+            for video, (n_rows, n_labels) in list(uncut.items())[:1]:
+                problem = (
+                    f"{len(uncut)} videos have features and labels of other lengths, "
+                    f"{video!r} {n_rows} rows for {n_labels} labels"
+                )
+                self._report("cut", location, problem, "both are cut to the shorter")
 
     def _guess_layout(self, stored: dict[str, Array]) -> Layout | None:
         """Return the layout that fits the labels of most videos, or None, which is an error."""
@@ -314,9 +363,15 @@ class Inspection:
         return None
 
     def _inspect_values(self) -> None:
+        video_of: dict[str, str] = {}
         for video in paced(self._features, "reading features", logger, self.progress):
             array = self._features[video]
             path = self.folder.feature_location(video)
+            with path.open("rb") as file:
+                first = video_of.setdefault(file_digest(file, "sha256").hexdigest(), video)
+            if first != video:
+                problem = f"the same features as those of video {first!r}"
+                self._report("copies", path, problem, "keep one, or both in one part of a split")
             with self._noted("not finite"):
                 features.check_finite(path, array)
                 if features.is_constant(array):

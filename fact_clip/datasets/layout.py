@@ -8,6 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from fact_clip.config import DataConfig
 from fact_clip.core import (
     Array,
@@ -147,8 +149,7 @@ class DataStore(ABC):
 
         configured = config.background
         if configured is None:  # benchmarks may give it by id
-            keys = self.benchmark.background
-            published = [class_names[key] if isinstance(key, int) else key for key in keys]
+            published = self.benchmark.background_of(class_names)
             configured = tuple(name for name in published if name not in ignored)
         faults = []
         for name in configured:
@@ -224,8 +225,14 @@ class DataFolder(DataStore):
         path = self.label_location(video).path
         if path.suffix == ".txt":
             return []
-        fps = self.config.fps or read_sidecar(self.feature_location(video)).fps
-        return clicks.read_clicks(path, fps, self._n_rows(video))
+        n_rows = self._n_rows(video)
+        sidecar = read_sidecar(self.feature_location(video))
+        fps = self.config.fps or sidecar.fps
+        times = None if fps is None else np.arange(n_rows + 1) / fps
+        if sidecar.times is not None:
+            # where the end of the last row is missing, all later times are in it
+            times = np.append(sidecar.times, np.inf)[: n_rows + 1]
+        return clicks.read_clicks(path, times, n_rows)
 
     def simulate_clicks(self, videos: Iterable[str], seed: int = 0) -> None:
         """Replace the labels of videos by a click in a random frame of each segment."""
@@ -321,11 +328,16 @@ def in_order(names: Iterable[str]) -> list[str]:
 
 def find_split(root: Path, part: str, name: str) -> Path | None:
     """Return the list of one part ("train" or "test") of a split, or None without such a list."""
+    path = _list_path(root, part, name)
+    return path if path.is_file() else None
+
+
+def _list_path(root: Path, part: str, name: str) -> Path:
+    """Return where the list of a part is, in the form that the training list has."""
     for template in SPLIT_FILES:
-        path = root / template.format(part=part, name=name)
-        if path.is_file():
-            return path
-    return None
+        if (root / template.format(part="train", name=name)).is_file():
+            return root / template.format(part=part, name=name)
+    return root / SPLIT_FILES[0].format(part=part, name=name)
 
 
 def read_split(root: Path, part: str, name: str) -> tuple[Videos, list[InputError]]:
@@ -333,12 +345,11 @@ def read_split(root: Path, part: str, name: str) -> tuple[Videos, list[InputErro
 
     An empty file of test videos is a list without videos, for a set that is only trained on.
     """
-    path = find_split(root, part, name)
-    if path is None:
+    path = _list_path(root, part, name)
+    if not path.is_file():
         names = ", ".join(split_names(root))
         fix = f"set data.split to one of {names}" if names else WRITE_SPLITS
-        missing = root / SPLIT_FILES[0].format(part=part, name=name)
-        return {}, [InputError(missing, "no such list", fix)]
+        return {}, [InputError(path, "no such list", fix)]
     try:
         lines = read_lines(path, "a list of videos")
     except InputError as error:

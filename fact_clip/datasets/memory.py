@@ -1,6 +1,6 @@
 """Data sets in memory: arrays and lists of names, or an object of a user's own class."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -111,6 +111,9 @@ def from_arrays(
             `test`, or names that are not valid for files or classes. Shapes and lengths are
             checked when the data are read.
     """
+    for argument, names in (("train", train), ("test", test), ("class_names", class_names)):
+        if isinstance(names, Set):
+            raise InputError(argument, "a set, which has no order", "give a list")
     for argument, mapping in (("features", features), ("labels", labels)):
         if not isinstance(mapping, Mapping) or not mapping:
             problem = "not a mapping from videos to arrays or lists"
@@ -160,10 +163,16 @@ def with_data(config: Config, data: DataSource) -> Config:
             problem = f"{type(data).__name__} has no {name!r}"
             raise InputError("data", problem, "see datasets.DataSource")
     values = {"data.name": "folder", "data.root": IN_MEMORY, "data.split": 1, "data.layout": "TD"}
+    benchmark = find_benchmark(config.data.name)
     if data.fps is not None:
         values["data.fps"] = data.fps
+    elif config.data.fps is None and benchmark.fps is not None:
+        values["data.fps"] = benchmark.fps
     if data.background is not None:
         values["data.background"] = data.background
+    elif config.data.background is None and benchmark.background:
+        names = benchmark.background_of(tuple(data.class_names))
+        values["data.background"] = tuple(name for name in names if name in data.class_names)
     return with_values(config, values, "data")
 
 

@@ -1,11 +1,12 @@
 """Guesses from the names of classes: which are no actions, and how the others are read."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from fact_clip.config import DataConfig
 from fact_clip.core import Json
+from fact_clip.core.messages import spelling_key
 from fact_clip.datasets.benchmarks import FACTORS_FILE
 from fact_clip.datasets.labels import unlabelled
 from fact_clip.text import grammar
@@ -24,6 +25,14 @@ BACKGROUND_NAMES = (
     "action_end",
 )
 UNLABELLED_NAMES = ("unlabelled", "unlabeled", "unannotated")
+
+
+def names_alike(names: Iterable[str]) -> list[list[str]]:
+    """Return groups of names that differ only in case, underscores and blanks."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(spelling_key(name), []).append(name)
+    return [group for group in groups.values() if len(group) > 1]
 
 
 def guess_names(

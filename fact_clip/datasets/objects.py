@@ -76,7 +76,12 @@ class ObjectColumns:
         path = (root or Path()) / config.names_file
         names = _read_names(path)
         slot = _object_slot(vocabulary)
-        for name in config.fixed:
+        spellings = {spelling_key(word): word for word in chain(*vocabulary.factors) if word}
+        names, configured_names = (
+            tuple(spellings.get(spelling_key(name), name) for name in source)
+            for source in (names, config.fixed)
+        )
+        for name in configured_names:
             if name not in names:
                 raise InputError("data.objects.fixed", f"no object {name!r} in {path}")
         words = {factors[slot] for factors in vocabulary.factors}
@@ -84,7 +89,7 @@ class ObjectColumns:
             problem = f"none of its names is a word of the slot {OBJECT_SLOT!r} of a class"
             warnings.warn(f"{path}: {problem}", stacklevel=2)
 
-        fixed_names = {*config.fixed, *_words_of_other_slots(vocabulary.factors, slot)}
+        fixed_names = {*configured_names, *_words_of_other_slots(vocabulary.factors, slot)}
         fixed = tuple(number for number, name in enumerate(names) if name in fixed_names)
         columns: list[list[int]] = [[] for _ in names]
         width = 0

@@ -37,11 +37,19 @@ class VideoReader:
         self.split = folder.split(config)
         self.videos = (*self.split.learning, *self.split.test)  # all as wide as the first one
         self.label_reader = folder.labels(config, class_names)
-        self.fps = folder.benchmark.fps if config.fps is None else config.fps
         self._lengths: dict[str, int] = {}  # to which labels and features are cut
+        self._uncut: dict[str, tuple[int, int]] = {}  # feature rows and labels of cut videos
         self._finite: set[str] = set()  # videos whose values have been checked
         self._own_labels: dict[str, Labels] = {}  # `set_labels`; the reader is shared
         self._cache_inputs_of(None)
+
+    @cached_property
+    def fps(self) -> float | None:
+        """Return the feature rows a second, if unset those of the first JSON file with a rate."""
+        fps = self.folder.benchmark.fps if self.config.fps is None else self.config.fps
+        for path in self.folder.feature_files(self.videos):
+            fps = fps or features.read_sidecar(path).fps
+        return fps
 
     @cached_property
     def layout(self) -> Layout:
@@ -88,6 +96,7 @@ class VideoReader:
         if name not in self._lengths and len(rows) != n_labels:
             cut = f"{len(rows)} feature rows for {n_labels} labels; cut to {length}"
             warnings.warn(f"{location}: {cut}", stacklevel=2)
+            self._uncut[name] = (len(rows), n_labels)
         self._lengths[name] = length
         return rows[:length]
 
@@ -151,7 +160,8 @@ class VideoReader:
         return np.arange(n_edges) / clock.fps
 
     def check_sidecars(self, names: Sequence[str]) -> None:
-        """Raise the first fault of the JSON files beside the features of videos."""
+        """Raise the first fault of the JSON files beside the features, or of two rates."""
+        features.check_one_rate(self.folder.features_location, self._uncut.values())
         paths = self.folder.feature_files(names)
         for error in features.sidecar_faults(paths, self.fps, self.layout):
             raise error

@@ -19,7 +19,8 @@ Way = Literal["leave-out", "folds", "test"]
 
 # Persons in names of videos: subj3_boil, person1_video2, P03_cam01, U0209_S0500, S1_Cheese.
 _PERSON_PATTERNS = (
-    r"(?i)((?:subject|subj|sub|person|participant|user|actor|operator|volunteer)[-_ ]?)(\d+)",
+    r"(?i)((?<![a-z])(?:subject|subj|sub|person|participant|user|actor|operator|volunteer)[-_ ]?)"
+    r"(\d+)",
     r"^([PpUuSs])(\d+)",
 )
 
@@ -53,7 +54,7 @@ def read_groups(
     for video in videos:
         match = compiled.search(video)
         if match and match[1]:
-            groups[video] = match[1]
+            groups[video] = re.sub(r"^0+(?=\d)", "", match[1])  # subj01 is subj1
         else:
             missing.append(repr(video))
     if missing:

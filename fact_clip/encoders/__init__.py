@@ -1,5 +1,6 @@
 """Encoders of pictures and texts, by name. Models and torch are loaded when they are used."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -211,6 +212,8 @@ def text_side(name: str) -> str | None:
     prefix, _, reference = name.partition(":")
     if prefix == "clip":
         return f"open_clip:{reference}"
+    if prefix == "transformers" and not re.search("clip|siglip|@", reference.lower()):
+        return None  # a model of videos, such as VideoMAE
     return name if prefix in TEXT_ENCODERS else None
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import numpy as np
 
@@ -109,6 +113,8 @@ class Torchvision(Backbone):
         else:
             model = models.get_model(self._model_name, weights=None)
             _load_checkpoint(model, self._file, ())
+            if hasattr(model, "transform_input"):
+                model.transform_input = True  # as with the downloaded weights
         modules = model.named_modules()
         layers = [name for name, module in modules if isinstance(module, torch.nn.Linear)]
         model.set_submodule(layers[-1], torch.nn.Identity())
@@ -132,6 +138,9 @@ def _load_checkpoint(model: torch.nn.Module, file: Path, removed: Names) -> None
     prefixes = tuple(f"{name}." for name in removed)
     weights = {name: value for name, value in state.items() if not name.startswith(prefixes)}
     model.load_state_dict(weights)
+
+
+_UNCUT = 16  # lengths of a model that hold any text
 
 
 class OpenClip(PictureModel, TextModel):
@@ -221,7 +230,18 @@ class OpenClip(PictureModel, TextModel):
             self._is_local = False  # a checkpoint may be local and its tokeniser on the hub
         with self._loading():
             tokeniser = open_clip.get_tokenizer(self._model_name)
-        return lambda texts: {"text": tokeniser(texts)}, self.model.encode_text
+
+        def tokenise(texts: list[str]) -> dict[str, torch.Tensor]:
+            tokens = tokeniser(texts)
+            length = tokens.shape[1]
+            uncut = tokeniser(texts, context_length=_UNCUT * length)
+            is_cut = (tokens != uncut[:, :length]).any(dim=1).tolist()
+            if any(is_cut):
+                start = texts[is_cut.index(True)][:40]
+                raise ValueError(f"more than the {length} tokens that the model takes in {start!r}")
+            return {"text": tokens}
+
+        return tokenise, self.model.encode_text
 
 
 class Transformers(PictureModel, TextModel):
@@ -349,10 +369,14 @@ class _Plain:
 
 
 class FunctionEncoder(_Plain):
-    """A function of pictures (N, H, W, 3) uint8 to features (N, D), by its name."""
+    """A function of pictures (N, H, W, 3) uint8 to features (N, D).
+
+    Without a name it has its own and a digest of its source. One without a source of its own
+    (lambda), or with values (partial, module, closure), is another one each time.
+    """
 
     def __init__(self, function: Callable[[Image], Any], name: str = "") -> None:
-        self.name = name or getattr(function, "__name__", type(function).__name__)
+        self.name = name or _function_name(function)
         self._function = function
 
     def encode_images(self, prepared: Image) -> Singles:
@@ -362,6 +386,17 @@ class FunctionEncoder(_Plain):
         if features.ndim != 2 or len(features) != len(prepared):
             raise InputError(f"encoder {self.name!r}", f"shape {features.shape}, not {expected}")
         return features.astype(np.float32)
+
+
+def _function_name(function: Callable[[Image], Any]) -> str:
+    name = getattr(function, "__name__", type(function).__name__)
+    identity: list[object] = [uuid4()]
+    # The source of a lambda is that of its line.
+    if inspect.isfunction(function) and function.__closure__ is None and name != "<lambda>":
+        with suppress(OSError):  # no source
+            identity = [inspect.getsource(function), function.__defaults__, function.__kwdefaults__]
+    digest = hashlib.sha256(repr(identity).encode()).hexdigest()[:16]
+    return f"{name}@{digest}"
 
 
 class GridEncoder(_Plain):

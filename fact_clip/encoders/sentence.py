@@ -201,6 +201,8 @@ class StoredVectors:
     """
 
     def __init__(self, path: str) -> None:
+        match = re.fullmatch("(.*)@([0-9a-f]{16})", path)  # as a run stores it
+        path, self._digest = match.groups() if match else (path, "")
         self.path = expanded(path)
         if self.path.suffix not in (".npz", ".safetensors"):
             problem = "no .npz or .safetensors file"
@@ -208,8 +210,17 @@ class StoredVectors:
 
     @cached_property
     def name(self) -> str:
-        """Return the name of the file with a digest of its content."""
-        return f"file:{content_name(self.path)}"
+        """Return the name of the file with a digest of its content. Reject another one."""
+        name = content_name(self.path)
+        if not name.endswith(self._digest):
+            problem = f"not the vectors of a training, whose digest is {self._digest}"
+            raise InputError(self.path, problem, "put that file there")
+        return f"file:{name}"
+
+    @property
+    def setting(self) -> str:
+        """Return ``text.encoder`` with the whole path and the digest, as a run stores it."""
+        return f"file:{self.path.resolve()}@{self.name.rpartition('@')[2]}"
 
     @cached_property
     def _vectors(self) -> dict[str, Singles]:
@@ -226,10 +237,16 @@ class StoredVectors:
         if len(shapes) != 1 or len(next(iter(shapes))) != 1 or (0,) in shapes or not are_numbers:
             arrays = f"arrays of the shapes {sorted(shapes)}"
             raise InputError(self.path, f"{arrays}, not number vectors (E,) of one length")
-        return {tidy(name): vector.astype(np.float32) for name, vector in stored.items()}
+        vectors: dict[str, Singles] = {}
+        for name, vector in stored.items():
+            row = vectors.setdefault(tidy(name), vector.astype(np.float32))
+            if not np.array_equal(row, vector.astype(np.float32)):
+                raise InputError(self.path, f"two vectors for {tidy(name)!r}", "remove one")
+        return vectors
 
     def encode_texts(self, texts: list[str]) -> Singles:
         """Encode N texts -> (N, E), each row of length 1. A missing vector is an InputError."""
+        _ = self.name  # checks the digest
         missing = [sentence for sentence in texts if tidy(sentence) not in self._vectors]
         if missing:
             problem = f"no vector for {len(missing)} of {len(texts)} texts (first: {missing[0]!r})"

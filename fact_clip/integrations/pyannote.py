@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,8 @@ from fact_clip.formats.times import timed
 
 if TYPE_CHECKING:
     from pyannote.core import Annotation
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["from_annotation", "to_annotation"]
 
@@ -66,6 +69,12 @@ def from_annotation(
         spans.append(base.Span(segment.start, segment.end, str(label), where))
     source = base.Annotation(path, spans)
     frames = to_frames(source, Clock(n_frames, fps), background)
+    if frames.lost:
+        logger.warning(
+            "%s: %d segments get no frame: they are shorter than half of one, or others cover them",
+            path,
+            frames.lost,
+        )
     segmentation = Segmentation.from_frames(frames.labels, fps)
     segmentation = Clock(fps=fps, media=annotation.uri).apply_to(segmentation)
     return replace(segmentation, background=(frames.background,))

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fact_clip.core import InputError, Reals, Segmentation
 from fact_clip.core.extras import require
+from fact_clip.datasets.features import check_length
 from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.datasets.memory import from_arrays
 from fact_clip.inference.loading import load
@@ -33,9 +34,9 @@ class FactSegmenter(BaseEstimator):
         lr: learning rate. None: that of the recipe.
         settings: further settings, as ("model.tokens=20", ...).
         fps: rows of features a second, if known.
-        background: classes that mean "no action".
-        out: the run folder to write; a fitted estimator can be pickled only with one. None: none
-            is kept.
+        background: classes that mean "no action". None: guessed by their names.
+        out: the run folder to write, a new one at each `fit`; a fitted estimator can be pickled
+            only with one. None: none is kept, as cross-validation needs.
         device: auto, cpu, cuda, cuda:N or mps.
 
     Attributes:
@@ -53,7 +54,7 @@ class FactSegmenter(BaseEstimator):
         lr: float | None = None,
         settings: Sequence[str] = (),
         fps: float | None = None,
-        background: Sequence[str] = (),
+        background: Sequence[str] | None = None,
         out: str | Path | None = None,
         device: str = "auto",
     ) -> None:
@@ -79,8 +80,7 @@ class FactSegmenter(BaseEstimator):
         Raises:
             InputError: features and labels do not fit each other.
         """
-        if len(X) != len(y):
-            raise InputError("y", f"labels of {len(y)} videos, but features of {len(X)}")
+        _check_count(X, y)
         names = [f"video{number}" for number in range(len(X))]
         data = from_arrays(
             dict(zip(names, X, strict=True)),
@@ -113,11 +113,24 @@ class FactSegmenter(BaseEstimator):
         return [self.segmenter_.scores(np.asarray(features)).array for features in X]
 
     def score(self, X: Sequence[ArrayLike], y: Sequence[Sequence[str]]) -> float:
-        """Return the share of frames that are right, over all videos; "?" does not count."""
+        """Return the share of frames that are right, over all videos; "?" does not count.
+
+        Labels and features whose lengths differ a little are cut to the shorter, as in `fit`.
+        """
+        _check_count(X, y)
         n_right = 0
         n_frames = 0
-        for labels, predicted in zip(y, self.predict(X), strict=True):
-            true = np.array(labels)
-            n_right += int((true == predicted).sum())
+        for features, labels, predicted in zip(X, y, self.predict(X), strict=True):
+            check_length("X", np.asarray(features), "TD", len(labels))
+            length = min(len(predicted), len(labels))
+            true = np.array(labels[:length])
+            n_right += int((true == predicted[:length]).sum())
             n_frames += int((true != UNLABELLED).sum())
+        if n_frames == 0:
+            raise InputError("y", "no frame has a label")
         return n_right / n_frames
+
+
+def _check_count(X: Sequence[ArrayLike], y: Sequence[Sequence[str]]) -> None:
+    if len(X) != len(y):
+        raise InputError("y", f"labels of {len(y)} videos, but features of {len(X)}")

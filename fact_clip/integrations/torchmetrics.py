@@ -20,7 +20,7 @@ class _VideoMetric(Metric):
 
     Args:
         background: classes whose segments do not count.
-        ignore_index: true class of frames that are left out.
+        ignore_index: true class of frames that are left out, beside all negative ones.
         options: of `torchmetrics.Metric`.
     """
 
@@ -45,7 +45,7 @@ class _VideoMetric(Metric):
             target: true classes, of the same shape.
         """
         for predicted, true in zip(torch.atleast_2d(preds), torch.atleast_2d(target), strict=True):
-            is_labelled = true != self.ignore_index
+            is_labelled = (true >= 0) & (true != self.ignore_index)
             if is_labelled.any():
                 counts = self._count(true[is_labelled].tolist(), predicted[is_labelled].tolist())
                 self.sums += torch.tensor(counts, dtype=torch.float64, device=self.sums.device)

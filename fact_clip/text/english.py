@@ -21,7 +21,7 @@ Sentences):
 
 import re
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 
 from fact_clip.core import Factors, InputError
@@ -99,11 +99,12 @@ def base_form(verb: str) -> str:
     return next((form for form in forms if gerund(form) == verb), verb)
 
 
-def read_sentence(name: str) -> Factors:
+def read_sentence(name: str, *, with_modifiers: bool = False) -> Factors:
     """Read a name.
 
     Args:
         name: the name of an action. One without a word raises an InputError.
+        with_modifiers: whether noun phrases keep all words behind their determiner.
 
     Returns:
         Verb, object, target and tool; None for a slot that the name does not fill.
@@ -124,7 +125,7 @@ def read_sentence(name: str) -> Factors:
             verb = f"{verb} {particle}"
             following = following[1:]
 
-    parts = _parts(between) | _parts(following)
+    parts = _parts(between, with_modifiers) | _parts(following, with_modifiers)
     if "particle" in parts and " " not in verb:
         verb = f"{verb} {parts['particle']}"
     target = parts.get("target") or parts.get("source")
@@ -165,7 +166,7 @@ def _is_manner(word: str) -> bool:
     return word.endswith("ly") and len(word) > 4 and word not in _NO_ADVERBS
 
 
-def _parts(words: Sequence[str]) -> dict[str, str]:
+def _parts(words: Sequence[str], with_modifiers: bool) -> dict[str, str]:
     """Return the noun phrases behind a verb by slot, and a "particle" behind the object."""
     parts: dict[str, str] = {}
     phrase: list[str] = []
@@ -177,12 +178,12 @@ def _parts(words: Sequence[str]) -> dict[str, str]:
             continue
         if slot == "object" and _is_particle(word, following):
             parts["particle"] = word
-        _add_noun(parts, slot, phrase)
+        _add_noun(parts, slot, phrase, with_modifiers)
         phrase = []
         slot = next_slot
         if slot == _END:
             break
-    _add_noun(parts, slot, phrase)
+    _add_noun(parts, slot, phrase, with_modifiers)
     return parts
 
 
@@ -215,8 +216,12 @@ def _is_particle(word: str, following: str) -> bool:
     return word in PARTICLES and following in {"of", ",", "and", *_ENDS, *_TOOLS, *_TARGETS}
 
 
-def _add_noun(parts: dict[str, str], slot: str, phrase: Sequence[str]) -> None:
+def _add_noun(
+    parts: dict[str, str], slot: str, phrase: Sequence[str], with_modifiers: bool
+) -> None:
     noun = _noun(phrase, slot)
+    if with_modifiers and (noun is not None or any(word[0].isnumeric() for word in phrase)):
+        noun = " ".join(phrase[1:] if phrase[0] in _OMITTED else phrase)
     if noun is not None and slot != _DROPPED:
         parts.setdefault(slot, noun)
 
@@ -250,6 +255,8 @@ def _nouns(words: Sequence[str]) -> list[str]:
             is_quantity = True
         elif word in _NUMBERS:
             is_quantity = True
+        elif word == "a" and following == "":  # "attach part A"
+            nouns.append(word)
         elif not (word in _OMITTED or is_unit or _is_manner(word) or _is_modifier(word)):
             nouns.append(word.split("/")[-1])
             is_quantity = False
@@ -268,21 +275,30 @@ def _is_modifier(word: str) -> bool:
 class Sentences:
     """A reader of names that are sentences, with the interface of `Grammar`.
 
+    Names whose factors would be equal keep all words of their noun phrases: "pick left hand".
+
     Args:
         names: the names. `slots` are those that some of them fill.
     """
 
     def __init__(self, names: Iterable[str]) -> None:
-        used = {"verb"}
+        names_of: dict[Factors, set[str]] = {}
         for name in names:
-            for slot, factor in zip(SLOTS, read_sentence(name), strict=True):
+            names_of.setdefault(read_sentence(name), set()).add(name)
+        self._equal = set[str]().union(*(names for names in names_of.values() if len(names) > 1))
+        used = {"verb"}
+        for name in chain.from_iterable(names_of.values()):
+            for slot, factor in zip(SLOTS, self._read(name), strict=True):
                 if factor:
                     used.add(slot)
         self.slots = tuple(slot for slot in SLOTS if slot in used)
 
+    def _read(self, name: str) -> Factors:
+        return read_sentence(name, with_modifiers=name in self._equal)
+
     def __call__(self, name: str) -> Factors:
         """Return one factor per slot; None for a slot that the name does not fill."""
-        factors = dict(zip(SLOTS, read_sentence(name), strict=True))
+        factors = dict(zip(SLOTS, self._read(name), strict=True))
         return tuple(factors[slot] for slot in self.slots)
 
 

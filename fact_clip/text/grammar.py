@@ -211,7 +211,7 @@ def _candidates(actions: Sequence[str]) -> Iterator[str]:
         return
     names = [" ".join(name.split(mark)).split() for name in actions]
     pattern = f"{{verb}}[{mark}{{object}}]"
-    if all(len(words) > 1 for words in names):
+    if all(set(words[1:]) - {*PARTICLES} for words in names):
         pattern = f"{{verb}}{mark}{{object}}"
     if mark in (" ", "_"):
         inner: Counter[str] = Counter()

@@ -438,7 +438,6 @@ def check_seen(run: Run, dataset: Dataset, split: str) -> list[str]:
     """
     seen = run.seen_by_all()
     if run.seen is None or seen is None:
-        logger.warning("%s: %s", run.path, NO_RECORD)
         return [NO_RECORD]
     cautions = []
     if not seen.is_complete:

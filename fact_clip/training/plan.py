@@ -22,8 +22,9 @@ from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.layout import DataFolder, DataStore
 from fact_clip.datasets.naming import guess_names
 from fact_clip.datasets.objects import OBJECT_SLOT, ObjectColumns
+from fact_clip.encoders.sentence import StoredVectors
 from fact_clip.encoders.vectors import class_texts, class_vectors, embed_as, twins
-from fact_clip.models.heads import is_open
+from fact_clip.models.heads import is_open, reads_text
 from fact_clip.run import Run
 from fact_clip.training.callbacks import check_loggers
 from fact_clip.training.start import read_start
@@ -139,10 +140,11 @@ class _Planner:
         data = self.config.data
         values: Json = {}
         messages = []
-        if data.name == "folder" and data.background is None:
+        if data.name == "folder":
             guess, _ = guess_names(data, self.folder.class_names, self.folder.root)
-            background = ", ".join(guess.background or ()) or "no class"
-            messages.append(f"background by its name: {background}")
+            if data.background is None:
+                background = ", ".join(guess.background or ()) or "no class"
+                messages.append(f"background by its name: {background}")
             if guess.unlabelled != data.unlabelled:
                 messages.append(f"ignored by their name: {', '.join(guess.unlabelled)}")
             if guess.grammar != data.grammar:
@@ -189,6 +191,9 @@ class _Planner:
         if isinstance(holdout, str) and Path(holdout).is_file():
             if root is None or not (root / holdout).is_file():
                 values["data.holdout"] = str(Path(holdout).resolve())
+        encoder = self.config.text.encoder
+        if encoder.startswith("file:") and reads_text(self.config.model.head):
+            values["text.encoder"] = StoredVectors(encoder.removeprefix("file:")).setting
         if self.start is not None:
             values["train.init"] = str(self.start.path.resolve())
         return Decision(values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,40 @@ def test_test_videos_play_no_part(tmp_path):
     labels = path.read_text().splitlines()
     path.write_text("\n".join(ACTIONS[frame % 5] for frame in range(len(labels))))
     assert settings_of(root) == before
+
+
+def test_labels_that_a_hold_out_hides_play_no_part(tmp_path):
+    """Neither those of held-out classes nor those of its test videos, which the split trains on."""
+    root = made_up(tmp_path / "data", videos=8, segments=20, frames=10)
+    hidden = ["move egg", "cut egg"]
+    lists = {"unseen": hidden, "train_videos": ["v0", "v1", "v2", "v3"], "test_videos": ["v4", "v7"]}
+    (root / "hidden.json").write_text(json.dumps(lists))
+
+    def found() -> dict[str, object]:
+        proposal = propose(DataConfig(root=str(root), layout="TD", holdout="hidden.json"))
+        return {"measures": proposal.measures, **{setting.key: setting.value for setting in proposal.settings}}
+
+    before = found()
+    assert before["data.holdout"] == "hidden.json"
+    rng = np.random.default_rng(0)
+    for path in (root / "groundTruth").iterdir():
+        lines = path.read_text().splitlines()
+        lines = [str(rng.choice(hidden)) if line in hidden else line for line in lines]
+        if path.stem in ("v4", "v7"):
+            lines = [str(rng.choice(ACTIONS)) for _ in lines]
+        path.write_text("\n".join(lines))
+    assert found() == before
+
+
+def test_persons_that_names_show_are_kept_apart(tmp_path):
+    root = made_up(tmp_path / "data", videos=6, segments=4, frames=10)
+    for path in [*root.glob("*/v?.*")]:
+        path.rename(path.with_stem(f"person{int(path.stem[1]) // 2}_{path.stem}"))
+    videos = sorted(path.stem for path in (root / "features").iterdir())
+    (root / "splits/train.split1.bundle").write_text("\n".join(videos))
+    (root / "splits/test.split1.bundle").write_text("")
+    settings = settings_of(root)
+    assert (settings["data.groups"], "data.validation" in settings) == (r"person(\d+)", False)
 
 
 def test_a_split_may_be_named_by_a_number_with_zeros(root):

@@ -210,6 +210,7 @@ def test_tables_become_features(fact_clip, tmp_path):
         0, ["video  rows  frames  columns  interpolated", "a         3       3        1             1"],
     )  # fmt: skip
     assert answer.err == (
+        f"{tmp_path}/a.csv: its times begin at 1 s, which is frame 0\n"
         f"written: 1 files in {root}/features, 10 frames per second; "
         "1 frames without a row lie on the line between their neighbours\n"
     )

@@ -273,8 +273,16 @@ def test_a_published_checkpoint(line, clone, closed):
     (clone / "old.yaml").write_text(yaml.safe_dump(FLAT | {"aux.runid": 3}))
     code, out, err = line("scripts/run_eval.py --cfg old.yaml --ckpt old/ckpts/best.net")
     assert code == 0
-    assert err == "fact-clip: warning: keys without a meaning here: aux.runid\n"
+    absent = "FACT.cmr, FACT.fpos, Bi.dropout, Bi.f_ln, Bi.f_ngp, Loss.sw, lr_decay, optimizer, lr"
+    assert err == (
+        "fact-clip: warning: keys that are left out have the defaults of this package, not the published ones: "
+        f"{absent}\nfact-clip: warning: keys without a meaning here: aux.runid\n"
+    )
     assert out.startswith("old/ckpts/best.net.run, test split")
+    (clone / "other.yaml").write_text(yaml.safe_dump(FLAT | {"eval_bg": False}))
+    refused_line(line("scripts/run_eval.py --cfg other.yaml --ckpt old/ckpts/best.net"), "old/ckpts/best.net.run")
+    again = line("scripts/run_eval.py --cfg old.yaml --ckpt old/ckpts/best.net --set eval_bg false")
+    assert again[0] == 0
     here = (folder / "best.net.run/predictions/test/S3.txt").read_text()
     training.evaluate(closed)
     assert here == (clone / closed.parents[1] / "predictions/test/S3.txt").read_text()
@@ -353,11 +361,30 @@ def test_single_reference_keys_leave_the_rest_of_a_recipe():
     changed = read_settings(["epic-kitchens"], ["epoch", "3", "split", "split2", "Loss.match", "o2o"])
     assert (changed.train.epochs, changed.data.split, changed.loss.match) == (3, 2, "o2o")
     assert changed.model == plain.model
+    for dataset, head in (("breakfast", "closed"), ("epic", "verb-noun")):
+        assert read_settings(["epic-kitchens"], ["dataset", dataset]).model.head == head
     held = read_settings(["havid_view0_lh_pt"], ["holdout_mode", "true", "holdout_classes", "[9, iglft]"])
     assert held.data.holdout == (9, "iglft")
     first = read_settings(["havid_view0_lh_pt"], ["holdout_mode", "mask", "holdout_classes", "0"])
     assert first.data.holdout == (0,)
     assert read_settings(["havid_view0_lh_pt_holdout"], ["use_clip", "true"]).model.head == "fact-clip"
+
+
+def test_a_hold_out_can_be_changed(tmp_path):
+    path = tmp_path / "reference.yaml"
+    path.write_text("{dataset: gtea, holdout_mode: true, holdout_classes: [3, 4]}")
+    for cfg, pairs, held in (
+        ("havid_view0_lh_pt_holdout", ["holdout_mode", "false"], None),
+        ("havid_view0_lh_pt_holdout", ["holdout_classes", "[1, 2]"], (1, 2)),
+        (str(path), ["holdout_mode", "false"], None),
+        (str(path), ["holdout_classes", "[1]"], (1,)),
+        (str(path), ["epoch", "3"], (3, 4)),
+    ):
+        assert read_settings([cfg], pairs).data.holdout == held
+    with pytest.warns(UserWarning, match="nothing is held out"):
+        assert read_settings([str(path)], ["holdout_classes", "[]"]).data.holdout is None
+    with refused("holdout_classes"):
+        read_settings(["breakfast"], ["holdout_classes", "[1, 2]"])
 
 
 def test_the_gpu_that_is_asked_for(monkeypatch):

@@ -215,6 +215,12 @@ def test_unknown_data_sets_need_a_layout(breakfast):
     assert Run.read(breakfast.convert(layout="TD")).layout == "TD"
 
 
+def test_the_background_is_that_of_the_data_set(breakfast):
+    names = ["SIL", *(f"action {index}" for index in range(1, breakfast.facts["n_classes"]))]
+    breakfast.mapping.write_text(numbered(names))
+    assert Run.read(breakfast.convert()).vocabulary.background == ("SIL",)
+
+
 @pytest.mark.parametrize("name", ["transcript_mixed", "clip_no_holdout"])
 @pytest.mark.parametrize("change", [-2, 2])
 def test_a_mapping_with_other_classes_than_the_weights_have_rows(name, change, shared, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,7 @@ def test_frames_and_times_are_read_in_order(tmp_path):
     frames = write(tmp_path / "a.csv", 'frame,label\n7,stir\n2,"pour, slowly"\n')
     assert read_clicks(frames, None, 10) == [Click(2, "pour, slowly"), Click(7, "stir")]
     times = write(tmp_path / "b.csv", "label,time\nstir,0.5\npour,2.39\n")
-    assert read_clicks(times, 5.0, 12) == [Click(2, "stir"), Click(11, "pour")]
+    assert read_clicks(times, np.arange(13) / 5, 12) == [Click(2, "stir"), Click(11, "pour")]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +64,7 @@ def test_faults_are_named_by_line(text, place, tmp_path):
 def test_no_click_is_moved(tmp_path):
     path = write(tmp_path / "a.csv", "time,label\n-0.05,stir\n")
     with refused("a.csv:2"):
-        read_clicks(path, 15.0, 12)
+        read_clicks(path, np.arange(13) / 15, 12)
     write(path, "frame,label\n7.0,stir\n")
     assert read_clicks(path, None, 12) == [Click(7, "stir")]
 
@@ -135,6 +136,15 @@ def test_a_data_set_takes_clicks_in_place_of_labels(clicked):
     assert dataset.with_videos(("a",), ()).labels("a").tolist() == [0] * 4 + [-1] * 8
     assert same_folder.labels("a").tolist() == [0] * 5 + [1] * 7
     assert not [finding for finding in Inspection(clicked) if not finding.is_note]
+
+
+@pytest.mark.parametrize("has_end", [False, True])
+def test_clicks_in_seconds_lie_on_the_times_of_the_frames(clicked, has_end):
+    times = [*np.arange(6) / 10, *(60 + np.arange(7) / 10)]  # a pause, after which the recorder went on
+    root = Path(clicked.root)
+    write(root / "features/a.json", json.dumps({"fps": 10, "times": times[: 13 if has_end else 12]}))
+    write(root / "clicks/a.csv", "time,label\n0.2,idle\n60.25,stir\n")
+    assert Dataset.open(clicked).clicks(["a"]) == {"a": [2, 8]}
 
 
 def test_clicks_are_simulated_in_each_segment(clicked):

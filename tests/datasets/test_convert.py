@@ -32,11 +32,11 @@ def database(folder: Path, entries: dict[str, bytes]) -> Path:
 def test_frames_of_an_lmdb(tmp_path):
     rows = np.arange(24, dtype=np.float32).reshape(12, 2)
     entries = {f"P01_01/frame_{number + 1:010d}.jpg": rows[number].tobytes() for number in range(12)}
-    entries |= {f"P02_1_frame_{number:010d}.jpg": rows[number].tobytes() for number in (5, 6)}
+    entries |= {f"P02_1_frame_{number:010d}.jpg": rows[number].tobytes() for number in (0, 1)}
     found = dict(read_lmdb(database(tmp_path, entries)))
     assert list(found) == ["P01_01", "P02_1"]
     np.testing.assert_array_equal(found["P01_01"], rows)
-    np.testing.assert_array_equal(found["P02_1"], rows[5:7])
+    np.testing.assert_array_equal(found["P02_1"], rows[:2])
     assert convert_features([tmp_path / "db"], tmp_path / "out") == {
         "P01_01": {"frames": 12, "columns": 2},
         "P02_1": {"frames": 2, "columns": 2},
@@ -50,6 +50,8 @@ def test_frames_of_an_lmdb(tmp_path):
         ({"a_frame_1": b"1234", "a_frame_3": b"1234"}, "db, 'a'"),
         ({"a_frame_1": b"1234", "a_frame_2": b"12345678"}, "db, 'a'"),
         ({"a_frame_1": b"123"}, "db, 'a'"),
+        ({"a_frame_31": b"1234", "a_frame_32": b"1234"}, "db, 'a'"),
+        ({"a_frame_1": np.random.default_rng(0).normal(size=2048).astype(np.float16).tobytes()}, "db, 'a'"),
         ({"readme": b"1234"}, "db"),
         ({}, "db"),
     ],
@@ -106,10 +108,12 @@ def test_columns_without_names_have_numbers(tmp_path):
     assert values.tolist() == [[8.0, 7.0], [10.0, 9.0]]
 
 
-def test_times_begin_with_the_first_row(tmp_path):
+def test_times_begin_with_the_first_row(tmp_path, caplog):
+    caplog.set_level("INFO")
     path = written(tmp_path, "x,timestamp\n1,1628500000250\n2,1628500000750\n")
     names, times, values = parts_of(read_numbers(path, Sampling(time="timestamp", milliseconds=True)))
     assert (names, times.tolist(), values.tolist()) == (("x",), [0.0, 0.5], [[1.0], [2.0]])
+    assert len(caplog.records) == 1
 
 
 def test_frames_are_means_of_their_rows():
@@ -165,6 +169,8 @@ BAD: list[tuple[str, Sampling, str]] = [
     ("time,y\n0,2\n", Sampling(columns=("z",)), "--columns"),
     ("s,y\n0,2\n0.1,2\n0.05,3\n", Sampling(time="s", fps=1.0), "a.csv:4"),
     ("s,y\n0,2\n", Sampling(time="s"), "--time"),
+    ("0,1,2\n0.5,0.25,7\n0.3,1.5,8\n", Sampling(), "a.csv:1"),
+    ("".join(f"{row / 50:.2f},{row % 3}\n" for row in range(40)), Sampling(), "a.csv"),
     ("s,y\n0,2\n", Sampling(rate=5.0), "--source-fps"),
 ]  # fmt: skip
 

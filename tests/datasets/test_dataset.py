@@ -76,7 +76,7 @@ def test_labels_cut_neither_at_next_line_nor_at_form_feed(open_set, root):
     assert open_set().labels("d").tolist() == [0] * 38
 
 
-@pytest.mark.parametrize(("rows", "labels", "kept"), [(40, 45, 40), (50, 40, 40)])
+@pytest.mark.parametrize(("rows", "labels", "kept"), [(40, 44, 40), (44, 40, 40)])
 def test_lengths_within_the_tolerance_are_cut_with_one_warning(open_set, root, rows, labels, kept):
     np.save(root / "features" / "a.npy", np.ones((rows, 5), np.float32))
     (root / "groundTruth" / "a.txt").write_text("\n".join(["stir"] * labels))
@@ -140,6 +140,15 @@ def test_seconds_come_from_the_file_beside_the_features_or_the_rate(open_set, ro
     times = [frame / 4 + 0.1 * (frame % 3 == 1) for frame in range(41)]
     (root / "features/a.json").write_text(json.dumps({"times": times}))
     assert dataset.times("a").tolist() == times
+
+
+def test_the_rate_is_that_of_the_json_files(open_set, root):
+    for name in "bc":
+        (root / f"features/{name}.json").write_text('{"fps": 15}')
+    dataset = open_set()
+    assert dataset.fps == 15
+    assert dataset.times("a")[1] == 1 / 15  # a has no JSON file
+    assert open_set(fps=5).fps == 5
 
 
 def test_labels_cannot_be_written_to(open_set):

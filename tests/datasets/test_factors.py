@@ -47,6 +47,16 @@ def test_a_pattern_gives_parts_to_own_names(kitchen):
     assert vocabulary(config(kitchen)).slots == ("phrase",)
 
 
+def test_case_makes_no_two_parts(kitchen):
+    (kitchen / "mapping.txt").write_text("0 rest\n1 Cut ham with knife\n2 cut Ham\n")
+    parsed = vocabulary(config(kitchen, grammar=CUT))
+    assert parsed.factors[1:] == (("Cut", "ham", "knife"), ("Cut", "ham", None))
+
+
+def test_a_benchmark_may_be_read_without_its_grammar(kitchen):
+    assert vocabulary(config(kitchen, name="kscgr", grammar="none")).slots == ("phrase",)
+
+
 def test_a_name_that_does_not_parse_is_an_error_and_check_lists_it(kitchen):
     with refused("class 'stir'"):
         Dataset.open(config(kitchen, grammar=CUT))

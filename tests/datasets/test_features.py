@@ -117,7 +117,19 @@ def test_arrays_there_and_back(standardize):
 
 
 @pytest.mark.parametrize(
-    ("rows", "labels", "agree"), [(990, 1000, True), (989, 1000, False), (2020, 2000, True), (2021, 2000, False)]
+    ("rows", "labels", "agree"),
+    [
+        (990, 1000, True),
+        (989, 1000, False),
+        (2020, 2000, True),
+        (2021, 2000, False),
+        (110, 100, True),
+        (111, 100, False),
+        (20, 30, False),
+        (28, 30, True),
+        (4, 6, True),
+        (3, 6, False),
+    ],
 )
 def test_lengths_agree(rows, labels, agree):
     assert lengths_agree(rows, labels) is agree

@@ -55,6 +55,14 @@ def poisoned(array: np.ndarray) -> np.ndarray:
     return array
 
 
+def at_two_rates(root: Path, number: int) -> None:
+    """Labels at 30 frames a second, features at 29.7, in videos of other lengths."""
+    length = 400 * (number + 1)
+    write(root, f"groundTruth/{'abc'[number]}.txt", "idle\npour milk\nstir\n" + "idle\n" * (length - 3))
+    features(root, "abc"[number], lambda array: np.resize(array, (round(length * 0.99), 5)))
+
+
+FOLDERS_OF = (("features", "npy"), ("groundTruth", "txt"))
 TRAIN, TEST = "splits/train.split1.bundle", "splits/test.split1.bundle"
 
 # name -> (plant it, every finding: kind, where)
@@ -121,6 +129,37 @@ PLANTED: dict[str, tuple[Callable[[Path], object], list[tuple[str, str]]]] = {
     "malformed line": (
         lambda root: write(root, "mapping.txt", "0 idle\n1 pour milk\n2 stir\nwhisk\n"),
         [("mapping", "mapping.txt:4")],
+    ),
+    "two spellings": (
+        lambda root: [
+            write(root, "mapping.txt", "0 idle\n1 pour milk\n2 stir\n3 Stir\n"),
+            labels(root, "a", lambda lines: ["Stir", *lines[1:]]),
+        ],
+        [("names", "mapping.txt")],
+    ),
+    "equal factors": (
+        lambda root: write(root, "factors.csv", "class,verb\nidle,wait\npour milk,do\nstir,Do\n"),
+        [("names", "mapping.txt")],
+    ),
+    "clicks beside labels": (
+        lambda root: [(root / "clicks").mkdir(), write(root, "clicks/a.csv", "frame,label\n1,stir\n")],
+        [("clicks", "clicks/a.csv")],
+    ),
+    "features cut to the labels": (lambda root: features(root, "a", lambda array: array[:-2]), [("cut", "features")]),
+    "features at another rate": (
+        lambda root: [at_two_rates(root, number) for number in range(3)],
+        [("length", "features")],
+    ),
+    "a copy in the test": (
+        lambda root: [
+            shutil.copy(root / f"{folder}/a.{end}", root / f"{folder}/d.{end}") for folder, end in FOLDERS_OF
+        ],
+        [("copies", "features/d.npy")],
+    ),
+    "JSON beside some": (lambda root: write(root, "features/a.json", '{"fps": 15}'), [("sidecars", "features")]),
+    "lists of two forms": (
+        lambda root: [write(root, "2.train", "a\n"), write(root, "splits/test.split2.bundle", "b\n")],
+        [("split", "2.test")],
     ),
     "a folder for a file of factors": (lambda root: (root / "factors.csv").mkdir(), [("factors", "factors.csv")]),
     "no mapping": (lambda root: (root / "mapping.txt").unlink(), [("mapping", "mapping.txt")]),

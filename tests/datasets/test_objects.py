@@ -48,6 +48,12 @@ def test_blocks_by_hand(root):
         found.check(10)
 
 
+def test_names_of_objects_are_read_in_any_case(root):
+    (root / "objects.txt").write_text("Ham\nbaked egg\nKnife\nPerson\n")
+    found = read(root, blocks=(1, 2), fixed=("Person",))
+    assert (found.names, found.fixed) == (("ham", "baked egg", "knife", "Person"), (2, 3))
+
+
 def test_context_columns_stand_behind_as_whole_copies(root):
     found = read(root, blocks=(1, 1))
     assert found.columns[1] == (1, 5)

@@ -29,6 +29,11 @@ def test_groups_are_what_the_parentheses_find():
     assert groups == {"subj1_egg": "1", "subj1_ham": "1", "subj2_egg": "2", "subj2_ham": "2", "subj10_egg": "10",
                       "subj10_ham": "10"}  # fmt: skip
     assert together(groups) == {"1": NAMES[:2], "2": NAMES[2:4], "10": NAMES[4:]}
+    assert read_groups(("subj1_a", "subj01_b", "subj0"), r"subj(\d+)") == {
+        "subj1_a": "1",
+        "subj01_b": "1",
+        "subj0": "0",
+    }
     assert read_groups(("a", "b"), None) == {"a": "a", "b": "b"}
 
 
@@ -49,6 +54,7 @@ def test_patterns_that_do_not_fit(pattern):
         (("subj1_a", "subj1_b"), None),  # nobody else
         (("subj1_a", "subj1_b", "other"), None),
         (("take1", "take2"), None),
+        (("factor1_a", "factor1_b", "factor2_a"), None),
     ],
 )
 def test_people_are_guessed_from_names(names, pattern):

@@ -79,7 +79,8 @@ def breakfast(shared, tmp_path_factory) -> Path:
 def test_breakfast_is_complete(breakfast):
     """Every split parts all 1,712 videos, and trains every class that it tests."""
     inspection = Inspection(DataConfig(name="breakfast", root=str(breakfast)))
-    assert list(inspection) == []
+    kinds = {finding.kind for finding in inspection}
+    assert kinds == {"copies"}  # the features are made up
     facts = len(inspection.videos), len(inspection.class_names), list(inspection.splits)
     assert facts == (1712, 48, ["1", "2", "3", "4"])
     sizes = [(len(parts["train"]), len(parts["test"])) for parts in inspection.splits.values()]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -153,6 +154,31 @@ def test_a_torchvision_backbone_from_a_file(tmp_path):
     with torch.no_grad():
         logits = model(torch.from_numpy(np.stack([encoder.prepare(image) for image in IMAGES])))
         np.testing.assert_allclose(model.fc(torch.from_numpy(rows)).numpy(), logits.numpy(), atol=1e-4)
+
+
+def test_a_file_of_googlenet_scales_pictures_as_the_downloaded_weights_do(tmp_path):
+    import torch
+    from torchvision import models
+
+    torch.save(models.googlenet(init_weights=False).state_dict(), tmp_path / "w.pt")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(torch.nn.init, "trunc_normal_", lambda weight, **_: weight)  # which takes seconds
+        assert frame_encoder(f"torchvision:googlenet/{tmp_path / 'w.pt'}", EXACT).model.transform_input
+
+
+def test_a_function_is_named_by_what_it_does():
+    def mean(images):
+        return images.mean((1, 2))
+
+    first = frame_encoder(mean).name
+    assert frame_encoder(mean).name == first
+    assert first.startswith("mean@")
+
+    def mean(images):
+        return images.max((1, 2))
+
+    others = [mean, partial(mean), partial(mean), lambda images: images, lambda images: -images]
+    assert len({first, *(frame_encoder(function).name for function in others)}) == 6
 
 
 @pytest.mark.parametrize(

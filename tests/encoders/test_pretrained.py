@@ -184,6 +184,14 @@ def test_one_loaded_model_serves_pictures_and_texts(open_clip_folder, monkeypatc
     assert len(loads) == 2
 
 
+def test_a_text_that_a_tokeniser_would_cut_is_refused(open_clip_folder):
+    encoder = text_encoder(f"open_clip:local-dir:{open_clip_folder}")
+    fits, cut = ("cut " * count for count in (5, 400))
+    assert encoder.encode_texts([fits]).shape == (1, 8)
+    with refused(f"text encoder 'open_clip:local-dir:{open_clip_folder}'"):
+        encoder.encode_texts([fits, cut])
+
+
 def test_the_text_side_runs_where_it_is_told(open_clip_folder, monkeypatch):
     import torch
 

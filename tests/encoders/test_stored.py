@@ -38,8 +38,12 @@ def test_the_name_stands_for_the_content(tmp_path):
     first = name()
     assert first.startswith("file:v.npz@")
     assert name() == first
+    stored = text_encoder(f"file:{tmp_path}/v.npz").setting
+    assert text_encoder(stored).name == first
     np.savez(tmp_path / "v.npz", SIL=np.ones(2))
     assert name() != first
+    with refused("v.npz"):
+        text_encoder(stored).encode_texts(["SIL"])
 
 
 def test_files_that_do_not_do(tmp_path, monkeypatch):
@@ -56,6 +60,8 @@ def test_files_that_do_not_do(tmp_path, monkeypatch):
     encode("a")
     np.savez(path, a=np.array(["x", None], dtype=object))
     encode("a")
+    np.savez(path, **{"pour milk": np.ones(2), "pour_milk": np.zeros(2)})
+    encode("pour milk")
     path.write_bytes(b"nothing")
     encode("a")
     with zipfile.ZipFile(path, "w") as archive:

@@ -89,8 +89,23 @@ def test_what_a_sentence_says(name, factors):
 
 
 def test_words_are_compared_by_their_base_forms():
-    nouns = ("knives", "leaves", "tomatoes", "boxes", "glasses", "dishes", "berries", "cookies", "gas", "tongs", "eggs")
-    singulars = ["knife", "leaf", "tomato", "box", "glass", "dish", "berry", "cookie", "gas", "tongs", "egg"]
+    nouns = (
+        "knives",
+        "leaves",
+        "tomatoes",
+        "boxes",
+        "glasses",
+        "dishes",
+        "berries",
+        "cookies",
+        "gas",
+        "tongs",
+        "eggs",
+        "lens",
+    )
+    nouns += ("canvas", "ties", "movies", "toes", "axes", "chaos")
+    singulars = ["knife", "leaf", "tomato", "box", "glass", "dish", "berry", "cookie", "gas", "tongs", "egg", "lens"]
+    singulars += ["canvas", "tie", "movie", "toe", "axe", "chaos"]
     assert [singular(noun) for noun in nouns] == singulars
     assert [base_form(verb) for verb in ("opening", "bring", "ham")] == ["open", "bring", "ham"]
 
@@ -101,6 +116,21 @@ def test_a_gerund_leads_back_to_its_verb():
     assert len(verbs) > 300
     assert [base_form(gerund(verb)) for verb in verbs] == verbs
     assert read_sentence("heating pan") == ("heat", "pan", None, None)
+
+
+@pytest.mark.parametrize(
+    ("names", "objects"),
+    [
+        (["pick the left hand", "pick the right hand"], ["left hand", "right hand"]),
+        (["open the drawer 1", "open the drawer 2"], ["drawer 1", "drawer 2"]),
+        (["turn the knob left", "turn the knob right"], ["knob left", "knob right"]),
+        (["attach part A", "attach part B"], ["part a", "part b"]),
+        (["take the big bowl", "cut the small egg"], ["bowl", "egg"]),  # no two are alike
+    ],
+)
+def test_words_that_tell_names_apart_are_kept(names, objects):
+    reader = Sentences(names)
+    assert [reader(name)[1] for name in names] == objects
 
 
 def test_a_reader_of_sentences_has_the_slots_that_names_fill():

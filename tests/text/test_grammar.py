@@ -105,6 +105,7 @@ def test_malformed_patterns(pattern):
         (["cut ham with knife", "cut egg", "hold ham"], "{verb} {object}"),  # one name is no rule
         (["pour_milk_into_cup", "pour_oil_into_pan", "stir_milk"], "{verb}_{object}[_into_{target}]"),
         (["pick_up box", "pick_up lid", "turn_over box"], "{verb} {object}"),
+        (["pick up", "pick up box", "turn box"], "{verb} [{object}]"),
         (["stir", "fry_egg", "fry_ham"], "{verb}[_{object}]"),
         (["pick-box", "pick-lid"], "{verb}-{object}"),
         (["put,cup", "put,lid"], "{verb},{object}"),

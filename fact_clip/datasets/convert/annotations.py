@@ -11,6 +11,7 @@ from fact_clip.core.messages import join_names, normalize
 from fact_clip.core.paths import check_place, file_name, inside, write_lines
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import read_clock
+from fact_clip.datasets.naming import names_alike
 from fact_clip.formats import READERS, save
 from fact_clip.formats.base import Annotation, Options
 from fact_clip.formats.gaps import Frames, to_frames
@@ -86,6 +87,8 @@ def convert_annotations(
     with located(all_files):
         Vocabulary.from_names(classes)  # no two names look the same
 
+    for alike in names_alike(classes):
+        logger.warning("%s: %s are classes of their own", mapping_path, join_names(alike))
     label_paths = {name: inside(root, "groundTruth", f"{name}.txt") for name in videos}
     for path in (*label_paths.values(), mapping_path):
         check_place(path)

@@ -98,6 +98,8 @@ def write_features(
     return counts
 
 
+_FEWEST_HALVES = 256  # that show their type
+
 # "P01_01/frame_0000000001.jpg", "P01_01_frame_0000000001.jpg", as those of Epic-Kitchens
 _FRAME_KEY = re.compile(r"(?P<video>.+?)[/_](?:frame|img)_(?P<frame>[0-9]{1,12})(?:\.\w+)?")
 
@@ -134,8 +136,9 @@ def read_lmdb(path: Path) -> Iterator[tuple[str, Singles]]:
         for video, key_of_frame in videos.items():
             location = FileLocation(path, part=repr(video))
             order = sorted(key_of_frame)
-            if order != list(range(order[0], order[-1] + 1)):
-                raise InputError(location, f"not every frame of {order[0]} to {order[-1]} is there")
+            if order != list(range(order[0], order[-1] + 1)) or order[0] > 1:
+                problem = f"not every frame from 0 or 1 to {order[-1]} is there"
+                raise InputError(location, problem)
 
             vectors = [transaction.get(key_of_frame[frame], b"") for frame in order]
             sizes = {len(vector) for vector in vectors}
@@ -143,4 +146,18 @@ def read_lmdb(path: Path) -> Iterator[tuple[str, Singles]]:
             if len(sizes) > 1 or size == 0 or size % 4:
                 raise InputError(location, "its frames are not float32 vectors of one length")
             values = np.frombuffer(b"".join(vectors), dtype=np.float32)
+            if _looks_like_half(values):
+                problem = f"its vectors look like {size // 2} columns of float16"
+                raise InputError(location, problem, "write them as float32")
             yield video, values.reshape(len(vectors), -1)
+
+
+def _looks_like_half(values: Singles) -> bool:
+    """Return whether values are rather twice as many in float16, all finite and mostly not zero.
+
+    The lower half of a float32 is random, and so now and then not finite, or zero.
+    """
+    halves = values.view(np.float16)
+    if len(halves) < _FEWEST_HALVES or not np.isfinite(halves).all():
+        return False
+    return bool(np.count_nonzero(halves[::2]) * 2 > np.count_nonzero(halves[1::2]))

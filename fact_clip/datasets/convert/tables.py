@@ -1,5 +1,6 @@
 """Tables of numbers, such as the values of motion sensors, to feature files."""
 
+import logging
 import math
 import re
 from collections.abc import Iterator, Sequence
@@ -13,12 +14,15 @@ from fact_clip.core import MAX_FRAMES, FileLocation, Floats, InputError, Names
 from fact_clip.datasets.convert.features import FeatureType, VideoFeatures, write_features
 from fact_clip.formats.table import read_lines as read_cells
 
+logger = logging.getLogger(__name__)
+
 # Columns of times. As a feature they would give away the time in the recording.
 _TIME_NAMES = re.compile(
     r"|#|id|date|t|sec|secs|seconds|ms|(date)?time.*|unix.*|epoch.*|index|sample|n[or]\.?"
     r"|(frame|row)[ _.]?(no|nr|number|id|index|#)?\.?",
     re.IGNORECASE,
 )
+_FEWEST_ROWS = 20  # that show a time
 _ROUNDING = 1e-6  # of a frame; times are written in decimals
 
 
@@ -141,6 +145,10 @@ def read_numbers(path: Path, sampling: Sampling) -> NumberTable:
     if has_header:
         names = tuple(first)
         lines = lines[1:]
+    elif len(first) > 2 and first in ([str(number) for number in range(len(first))], [*names]):
+        problem = f"{', '.join(first[:3])}, ... look like the numbers of the columns"
+        fix = "remove this line, or name the columns"
+        raise InputError(FileLocation(path, lines[0][0]), problem, fix)
     if not lines:
         raise InputError(path, "no rows", "write a line of numbers for each time")
     for number, row in lines:
@@ -152,6 +160,8 @@ def read_numbers(path: Path, sampling: Sampling) -> NumberTable:
     time = None if sampling.time is None else cells.column(sampling.time, "--time")
     features = choose_columns(cells, sampling.columns, time)
     values = parse_columns(cells, features)
+    if not sampling.columns:
+        _check_no_time(cells, features, values)
     seconds = None
     if sampling.rate is not None:
         seconds = np.arange(len(values)) / sampling.rate
@@ -162,8 +172,21 @@ def read_numbers(path: Path, sampling: Sampling) -> NumberTable:
             number, row = lines[back[0] + 1]
             problem = f"the time goes back to {row[time]}"
             raise InputError(FileLocation(path, number), problem, "sort the rows")
+        if seconds[0] != 0:
+            logger.info("%s: its times begin at %g s, which is frame 0", path, seconds[0])
         seconds = seconds - seconds[0]
     return NumberTable(tuple(names[column] for column in features), seconds, values)
+
+
+def _check_no_time(cells: CellTable, columns: Sequence[int], values: Floats) -> None:
+    """Reject a column that only rises, as a time does."""
+    rises = np.diff(values, axis=0) > 0
+    for number, column in enumerate(columns):
+        if len(values) >= _FEWEST_ROWS and rises[:, number].all():
+            name = cells.names[column]
+            problem = f"column {column + 1} ({name!r}) rises in every row, as a time does"
+            fix = "name it with --time, or the features with --columns"
+            raise InputError(cells.path, problem, fix)
 
 
 def choose_columns(cells: CellTable, columns: Sequence[str], time: int | None) -> list[int]:
