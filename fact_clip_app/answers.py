@@ -116,6 +116,7 @@ class ActionState(TypedDict):
     description: str
     paint: str
     point: bool
+    background: bool
     count: int
     videos: int
 

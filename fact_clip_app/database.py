@@ -65,6 +65,16 @@ MIGRATIONS = {
     );
     """,
     3: "ALTER TABLE action ADD COLUMN point INTEGER NOT NULL DEFAULT 0;",
+    # Only names that a model had for background were labels without an action.
+    4: """
+    ALTER TABLE video ADD COLUMN identity TEXT NOT NULL DEFAULT '{}';
+    ALTER TABLE action ADD COLUMN background INTEGER NOT NULL DEFAULT 0;
+    INSERT INTO action (name, position, colour, key, description, background)
+    SELECT label, row_number() OVER () + (SELECT coalesce(max(position), 0) FROM action),
+           row_number() OVER () + (SELECT coalesce(max(colour), -1) FROM action), '', '', 1
+    FROM (SELECT DISTINCT label FROM segment
+          WHERE label NOT IN (SELECT 'background' UNION SELECT name FROM action));
+    """,
 }
 """The scripts that lead to each version, which a project stores (PRAGMA user_version).
 

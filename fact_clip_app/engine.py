@@ -20,7 +20,7 @@ from fact_clip.models.heads import is_open
 from fact_clip.run import Run
 from fact_clip.video.extract import Settings, extract
 from fact_clip.video.pictures import SUFFIXES, picture_times, probe
-from fact_clip_app.drafts import Draft, drafts_of
+from fact_clip_app.drafts import Draft, drafts_of, renamed
 from fact_clip_app.jobs import Job
 from fact_clip_app.project import Project, VideoEntry
 from fact_clip_app.requests import Limits
@@ -100,20 +100,26 @@ class Engine:
         """Return the settings of decoding that were made on the page."""
         return DecodeSettings(**self.project.setting("adjust", {}))
 
-    def names(self) -> Names | None:
-        """Return the actions that the model can take, None for its own classes, or () for none."""
-        model = self.model()
+    def names(self, model: Segmenter | None) -> Names | None:
+        """Return the actions that a model can take, None for its own classes, or () for none."""
         if model is None:
             return ()
         vocabulary = model.vocabulary
+        background = {*vocabulary.background, *self.project.background}
         names = []
         for action in self.project.actions():
             can_take = reads_names(model) or action.name in vocabulary
-            if can_take and action.name not in vocabulary.background:
+            if can_take and action.name not in background:
                 names.append(action.name)
         if not names and run_of(model) is not None:
             return None
         return tuple(names)
+
+    @property
+    def background(self) -> Names:
+        """Return the names that the model in use has for background."""
+        model = self.model()
+        return () if model is None else model.vocabulary.background
 
     def unseen(self, names: Iterable[str]) -> set[str]:
         """Return the names that the model was not trained on; none for a model without training."""
@@ -122,7 +128,8 @@ class Engine:
             return set()
         calibration = model.scorer.calibration
         trained = model.vocabulary.names if calibration is None else calibration.seen
-        return set(names) - set(trained) - set(model.vocabulary.background)
+        background = {*model.vocabulary.background, *self.project.background}
+        return set(names) - set(trained) - background
 
     def work(self, video: str) -> Work:
         """Return what is computed for a video."""
@@ -230,7 +237,7 @@ class Engine:
         """
         work = self.work(video.id)
         model = self.model()
-        names = self.names()
+        names = self.names(model)
         features = self.features(video)
         if model is None or names == () or features is None:
             work.prediction = None
@@ -244,9 +251,11 @@ class Engine:
             scores = self._video_scores(video.id, features, decoder, key)
             work.prediction = decoder.segmentation(scores)
             work.basis = (key, settings)
-            starts = row_starts(scores.clock, scores.n_frames)
+            starts = rows_of(video, scores.clock, scores.n_frames)
             work.drafts = drafts_of(work.prediction, starts, video.times)
-        return work.drafts
+        # What the project has as a class is what the project says it is.
+        background = {*self.background} - {action.name for action in self.project.actions()}
+        return renamed(work.drafts, background, self.project.background[0])
 
     def _video_scores(
         self, video: str, features: Path, decoder: SegmentDecoder, key: ScoreKey
@@ -294,6 +303,13 @@ def open_features(features: Path, model: Segmenter | None) -> tuple[Singles, Clo
         return load_features(features, "TD"), read_clock(features, layout="TD")
     rows, clock = model.scorer.needs.open(features)
     return model.scorer.checked(rows, features), clock
+
+
+def rows_of(video: VideoEntry, clock: Clock, n_rows: int) -> Floats:
+    """Return the seconds at which rows of features of a video start, and the end, (T + 1,)."""
+    if video.media is None and video.n_frames == n_rows:  # the rows are the frames
+        return video.times
+    return row_starts(clock, n_rows)
 
 
 def row_starts(clock: Clock, n_rows: int) -> Floats:

@@ -14,7 +14,7 @@ from fact_clip.inference.candidates import NONE_OF_THESE
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.run import Run
 from fact_clip_app.drafts import Draft, click_labels, row_labels
-from fact_clip_app.engine import open_features, row_starts, run_of
+from fact_clip_app.engine import open_features, rows_of, run_of
 from fact_clip_app.jobs import Job
 from fact_clip_app.page import Page
 from fact_clip_app.project import Label, Unlabelled, VideoEntry
@@ -42,7 +42,7 @@ class LabelledVideo:
 
     features: Path
     rows: Floats  # (T + 1,) seconds at which rows start, and the end
-    labels: list[str]  # (T,)
+    labels: list[str]  # (T,), background as `BACKGROUND`
     is_learned: bool = False  # whether a model of the project may have learned from it
 
 
@@ -200,9 +200,7 @@ def write_set(
     run = run_of(model)
     training_set = TrainingSet(root, run)
     is_test: dict[str, bool] = {}  # by name in the set
-    background = BACKGROUND
     if run is not None:
-        background = next(iter(run.vocabulary.background), BACKGROUND)
         is_test |= dict.fromkeys(_add_first_videos(training_set, run), False)
     test_videos = []
     stored = page.project.setting(ROLES, {})
@@ -212,9 +210,9 @@ def write_set(
         video = example.video
         features = page.engine.encode(video, model or page.engine.model(), job)
         is_background = example.complete or unlabelled(video.id) == "background"
-        other = background if is_background else UNLABELLED
+        other = page.project.background[0] if is_background else UNLABELLED
         name, labelled = add_labelled_video(
-            training_set, video, example.labels, other, features, model
+            page, training_set, video, example.labels, other, features, model
         )
         is_test[name] = roles[video.id]
         if is_test[name]:
@@ -228,6 +226,7 @@ def write_set(
 
 
 def add_labelled_video(
+    page: Page,
     training_set: TrainingSet,
     video: VideoEntry,
     parts: Sequence[Draft | Label],
@@ -237,7 +236,10 @@ def add_labelled_video(
 ) -> tuple[str, LabelledVideo]:
     """Add a video to a training set. Point events without segments are clicks.
 
+    All background has the first name that the run of the set, or else the project, has for it.
+
     Args:
+        page: the page.
         training_set: the set.
         video: the video.
         parts: its labels and drafts.
@@ -246,16 +248,20 @@ def add_labelled_video(
         model: the model that reads the features, or None.
 
     Returns:
-        The name in the set, and the labels of the rows.
+        The name in the set, and the labels of the rows, in which background is `BACKGROUND`.
     """
     array, clock = open_features(features, model)
-    rows = row_starts(clock, len(array))
+    rows = rows_of(video, clock, len(array))
     is_clicked = all(part.start == part.stop for part in parts)
     if is_clicked:
         names = click_labels(parts, video.times, rows)
     else:
         names = row_labels(parts, video.times, rows, other)
-    labels = [UNLABELLED if name == NONE_OF_THESE else name for name in names]
+    run = training_set.run
+    backgrounds = page.project.background
+    background = next(iter(run.vocabulary.background), BACKGROUND) if run else backgrounds[0]
+    new_names = {**dict.fromkeys(backgrounds, background), NONE_OF_THESE: UNLABELLED}
+    labels = [new_names.get(name, name) for name in names]
     sidecar = features.with_suffix(".json")
     facts = dict(read_mapping(sidecar, "facts of features")) if sidecar.is_file() else {}
     facts.pop("video", None)  # a path of this machine
@@ -263,7 +269,8 @@ def add_labelled_video(
         facts.setdefault("fps", clock.fps)
     facts.setdefault("n_frames", len(array))
     name = training_set.add(video.name, array, labels, facts, is_clicked)
-    return name, LabelledVideo(features, rows, labels)
+    measured = [BACKGROUND if label == background else label for label in labels]
+    return name, LabelledVideo(features, rows, measured)
 
 
 def _add_first_videos(training_set: TrainingSet, run: Run) -> list[str]:

@@ -1,6 +1,6 @@
 """Label files of any tool as tracks of a video."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from fact_clip_app.project import (
     Label,
     Project,
     VideoEntry,
+    actions_named,
     free_name,
 )
 
@@ -54,7 +55,7 @@ def plan(
     project: Project,
     video: VideoEntry,
     path: Path,
-    background: Iterable[str] = (),
+    background: Collection[str] = (),
     track: int | None = None,
     name: str | None = None,
     viewer: str | None = None,
@@ -65,7 +66,7 @@ def plan(
         project: the project.
         video: the video.
         path: the file.
-        background: labels that are left out.
+        background: new actions of these names are marked as background.
         track: the track for a file with one tier.
         name: the name of the track, or the beginning of its name if there are several tiers.
             Without either, the tracks are named as the tiers.
@@ -74,7 +75,7 @@ def plan(
     Raises:
         InputError: if there is no such track, or `track` is for several tiers.
     """
-    tracks = read_tracks(path, video.times, background)
+    tracks = read_tracks(path, video.times)
     if track is not None:
         if len(tracks) != 1:
             fix = "load them onto new tracks"
@@ -97,20 +98,20 @@ def plan(
     replaced = {name: counts[name] for name in tracks if counts.get(name)}
     actions = {action.name: action for action in _read_actions(path, background)}
     for labels in tracks.values():
-        for label in labels:
-            actions.setdefault(label.label, Action(label.label))
+        for action in actions_named([label.label for label in labels], background):
+            actions.setdefault(action.name, action)
     for action in project.actions():
         actions.pop(action.name, None)
     return Loading(tracks, replaced, list(actions.values()))
 
 
-def _read_actions(path: Path, background: Iterable[str]) -> list[Action]:
+def _read_actions(path: Path, background: Collection[str]) -> list[Action]:
     """Return the actions of a BORIS project, with keys and colours. Other files have none."""
     if format_of(path).ending != ".boris":
         return []
     actions = []
     for name, behaviour in read_ethogram(path).items():
-        if name in (BACKGROUND, *background):
+        if name == BACKGROUND:
             continue
         values = {
             "name": name,
@@ -120,6 +121,7 @@ def _read_actions(path: Path, background: Iterable[str]) -> list[Action]:
             "description": behaviour.description.replace("\r\n", "\n").replace("\t", " "),
             "paint": behaviour.colour,
             "point": behaviour.is_point,
+            "background": name in background,
         }
         try:
             actions.append(_ACTION.validate_python(values))
@@ -129,22 +131,19 @@ def _read_actions(path: Path, background: Iterable[str]) -> list[Action]:
     return actions
 
 
-def read_tracks(
-    path: Path, times: Floats, background: Iterable[str] = ()
-) -> dict[str, list[Label]]:
+def read_tracks(path: Path, times: Floats) -> dict[str, list[Label]]:
     """Read a label file of one video.
 
     Args:
         path: the file.
         times: seconds at which frames start, and the end, (N + 1,).
-        background: labels that are left out.
 
     Returns:
         Track -> its labels, in frames of the video. Tiers of ELAN and subjects of BORIS are tracks.
         Of overlapping segments, the later one goes to a further track.
     """
     form = format_of(path)
-    background = {*background, BACKGROUND, UNLABELLED}
+    background = {BACKGROUND, UNLABELLED}
     if form.read is not None:
         try:
             segmentation = load(path)

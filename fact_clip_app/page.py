@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from fact_clip.core import BACKGROUND, FileLocation, InputError, Names, located
+from fact_clip.core import FileLocation, InputError, Names, located
 from fact_clip.core.paths import locked
 from fact_clip_app.drafts import Draft, overlaid
 from fact_clip_app.engine import Engine
@@ -165,18 +165,6 @@ class Page:
             del self.segmentings[key]
         self.segmentings[job.owner] = job
         return job
-
-    @property
-    def background(self) -> Names:
-        """Return the names that mean no action: of the model in use, and the usual one."""
-        model = self.engine.model()
-        names = () if model is None else model.vocabulary.background
-        return tuple(dict.fromkeys([*names, BACKGROUND]))
-
-    @property
-    def gap_label(self) -> str:
-        """Return the label of unlabelled frames."""
-        return self.background[0]
 
     @property
     def training_set(self) -> TrainingSet:

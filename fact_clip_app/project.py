@@ -13,7 +13,7 @@ from typing import Annotated, Literal, NamedTuple
 import numpy as np
 from pydantic import AfterValidator, ConfigDict, Field
 
-from fact_clip.core import Floats, InputError, Json
+from fact_clip.core import BACKGROUND, Floats, InputError, Json, Names
 from fact_clip.core.messages import is_name, printable
 from fact_clip_app.database import Database
 
@@ -81,6 +81,12 @@ class Action:
     description: Text = ""
     paint: Paint = ""  # the colour that a person has chosen
     point: bool = False  # whether its key sets a point event
+    background: bool = False  # whether it means that nothing happens
+
+
+def actions_named(names: Iterable[str], background: Collection[str]) -> list[Action]:
+    """Return actions of some names, marked as background if they are in `background`."""
+    return [Action(name, background=name in background) for name in names if name != BACKGROUND]
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,14 +141,15 @@ class ActionRow(NamedTuple):
     description: str
     paint: str
     position: float
-    point: bool = False  # a step that was stored before this column existed lacks it
+    point: bool = False  # steps that were stored before these columns existed lack them
+    background: bool = False
 
     @property
     def action(self) -> Action:
         """Return the action without its position."""
-        return Action(
-            self.name, self.colour, self.key, self.description, self.paint, bool(self.point)
-        )
+        values = {**self._asdict(), "point": bool(self.point), "background": bool(self.background)}
+        del values["position"]
+        return Action(**values)
 
 
 _SEGMENTS = """segment JOIN track ON track.id = segment.track
@@ -189,13 +196,19 @@ class Project(Database):
 
     def action_rows(self) -> list[ActionRow]:
         """Return the actions as they are stored, in order."""
-        query = """SELECT name, colour, key, description, paint, position, point
+        query = """SELECT name, colour, key, description, paint, position, point, background
                    FROM action ORDER BY position, name"""
         return [ActionRow(*row) for row in self.rows(query)]
 
     def actions(self) -> list[Action]:
         """Return the actions in order."""
         return [row.action for row in self.action_rows()]
+
+    @property
+    def background(self) -> Names:
+        """Return the names that mean no action, the first one for what is not labelled."""
+        names = [row.name for row in self.action_rows() if row.background]
+        return tuple(dict.fromkeys([*names, BACKGROUND]))
 
     def add_actions(self, actions: Iterable[str | Action]) -> None:
         """Append the actions whose names are new.
@@ -231,13 +244,15 @@ class Project(Database):
                     paint=action.paint,
                     position=position,
                     point=action.point,
+                    background=action.background,
                 )
                 self.insert_action(row)
 
     def insert_action(self, row: ActionRow) -> None:
         """Insert an action within a change."""
-        query = """INSERT INTO action (name, colour, key, description, paint, position, point)
-                   VALUES (?, ?, ?, ?, ?, ?, ?)"""
+        query = """INSERT INTO action
+                   (name, colour, key, description, paint, position, point, background)
+                   VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
         self.execute(query, *row)
 
     def add_video(
@@ -416,15 +431,8 @@ class Project(Database):
         rows = self.rows(query, self.eyes(viewer))
         return {label: {"count": count, "videos": videos} for label, count, videos in rows}
 
-    def label_facts(
-        self, background: Collection[str] = (), viewer: str | None = None
-    ) -> dict[str, LabelFacts]:
-        """Return the facts of each video with a track that a person sees.
-
-        Args:
-            background: labels that are not counted.
-            viewer: the person.
-        """
+    def label_facts(self, viewer: str | None = None) -> dict[str, LabelFacts]:
+        """Return the facts of each video with a track that a person sees."""
         query = f"""SELECT track.video,
                            count(label) FILTER (
                                WHERE label NOT IN (SELECT value FROM json_each(?2))),
@@ -433,7 +441,7 @@ class Project(Database):
                     FROM track LEFT JOIN segment ON segment.track = track.id
                     WHERE {SEEN} GROUP BY track.video"""
         facts = {}
-        rows = self.rows(query, self.eyes(viewer), json.dumps(list(background)))
+        rows = self.rows(query, self.eyes(viewer), json.dumps(self.background))
         for video, n_segments, total, complete, annotators in rows:
             names = sorted(filter(None, json.loads(annotators)))
             facts[video] = LabelFacts(n_segments, total > 0, bool(complete), names)

@@ -78,7 +78,7 @@ class NewActions(Signed):
 class ActionChange(Signed):
     """A change of the actions.
 
-    "add" takes names (a key, paint, description or point is for one), "merge" the name of the
+    "add" takes names (a key, paint or description is for one), "merge" the name of the
     target as `into`, "move" that of the next action as `before` (null: the end), and "change"
     new values; null changes nothing.
     """
@@ -91,6 +91,7 @@ class ActionChange(Signed):
     paint: Paint | None = None
     description: Text | None = None
     point: bool | None = None
+    background: bool | None = None
     into: str = ""
     successor: Annotated[str | None, Field(alias="before")] = None
 
@@ -114,7 +115,7 @@ class ActionChange(Signed):
     def apply(self, history: History) -> None:
         """Make the change."""
         values = self.model_dump(
-            include={"key", "paint", "description", "point"}, exclude_none=True
+            include={"key", "paint", "description", "point", "background"}, exclude_none=True
         )
         if self.do == "add":
             history.add([Action(name, **values) for name in self.new_names], self.person)

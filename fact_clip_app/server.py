@@ -432,7 +432,9 @@ def edit(page: Served, video: Stored, body: requests.Edit) -> Edited:
     """Remove and add segments of a track, as one step."""
     _check_seen(page, video, body.track, body.person)
     try:
-        return page.history.edit(video.id, body.part, body.person, body.edit, page.background)
+        return page.history.edit(
+            video.id, body.part, body.person, body.edit, page.engine.background
+        )
     except ConflictError as error:
         error.fields["track"] = _track(page, video, body)
         raise
@@ -448,7 +450,7 @@ def label(page: Served, video: Stored, body: requests.Segments) -> answers.Video
         body.segments,
         revision=body.revision,
         person=body.person,
-        background=page.background,
+        background=page.engine.background,
     )
     return views.video(page, video.id, body.person)
 
@@ -496,7 +498,13 @@ def import_labels(
     _check_named(page, body.person)
     upload = page.upload(body.file)
     loading = plan(
-        page.project, video, upload.path, page.background, body.track, body.name, body.annotator
+        page.project,
+        video,
+        upload.path,
+        page.engine.background,
+        body.track,
+        body.name,
+        body.annotator,
     )
     if body.dry:
         return {
@@ -669,11 +677,11 @@ def add_to_training_set(
     features = page.engine.features(video)
     if model is None or features is None:
         raise HTTPException(409, "not encoded yet")
-    other = page.gap_label
+    other = page.project.background[0]
     if body.only_corrected:
         other = UNLABELLED
         parts = [part for part in parts if isinstance(part, Label)]
-    name, _ = add_labelled_video(training_set, video, parts, other, features, model)
+    name, _ = add_labelled_video(page, training_set, video, parts, other, features, model)
     return {"name": name, "folder": str(training_set.root)}
 
 
@@ -745,7 +753,7 @@ def compare(page: Served, video: Stored, body: requests.Comparison) -> answers.C
         elif parts is None:
             upload = page.upload(key)
             name = upload.name
-            tiers = read_tracks(upload.path, video.times, page.background)
+            tiers = read_tracks(upload.path, video.times)
             if len(tiers) > 1:
                 fix = "load it as labels, and compare the tracks"
                 raise InputError(upload.path, f"{len(tiers)} tracks", fix)

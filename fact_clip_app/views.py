@@ -14,6 +14,7 @@ from typing import Any
 from fact_clip.core import Clock, InputError, Segment, Segmentation
 from fact_clip.core.colours import palette
 from fact_clip.core.paths import file_name
+from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.formats import FORMATS, Behaviour, Format, format_called, save, save_tracks
 from fact_clip_app import answers
 from fact_clip_app.budget import Extent, Pair, Stretch, time_agreement, timed_parts
@@ -45,7 +46,7 @@ def state(page: Page, viewer: str) -> answers.State:
     usage = project.usage(viewer)
     names = [action.name for action in actions]
     action_rows: Any = [asdict(action) | usage.get(action.name, UNUSED) for action in actions]
-    label_facts = project.label_facts(page.background, viewer)
+    label_facts = project.label_facts(viewer)
     videos = []
     for video in project.videos():
         facts = label_facts.get(video.id, LabelFacts())
@@ -89,7 +90,7 @@ def state(page: Page, viewer: str) -> answers.State:
         },
         "actions": action_rows,
         "colours": colours(page, names),
-        "background": list(page.background),
+        "background": list(project.background),
         "unseen": sorted(engine.unseen(names)),
         "adjust": engine.settings,
         "sliders": CONTROLS,
@@ -190,7 +191,7 @@ def video(page: Page, key: str, person: Person) -> answers.Video:
         "drafts": drafts,
         "problem": problem,
         "unseen": sorted(page.engine.unseen(names)),
-        "background": list(page.background),
+        "background": list(project.background),
         "colours": colours(page, list(dict.fromkeys(names))),
         "new_words": list(dict.fromkeys(warnings)),
         "command": command(page, video),
@@ -199,7 +200,7 @@ def video(page: Page, key: str, person: Person) -> answers.Video:
 
 def colours(page: Page, names: Sequence[str]) -> dict[str, answers.Look]:
     """Return the colour and the sign of each name. Those of an action never change."""
-    background = page.background
+    background = page.project.background
     actions = {action.name: action for action in page.project.actions()}
     taken = {action.colour for action in actions.values()}
     free = (number for number in count() if number not in taken)
@@ -321,15 +322,15 @@ def write_tracks(
     page: Page,
     folder: Path,
     video: VideoEntry,
-    tracks: Iterable[Track],
+    tracks: Sequence[Track],
     form: Format,
-    background: bool,
+    with_background: bool,
     first_timeline: Sequence[Draft | Label],
     written: list[Path],
 ) -> None:
     """Write tracks of a video: one file if the format has tracks, else one a track.
 
-    Unlabelled frames are background.
+    Unlabelled frames are background in a track that is complete, else UNLABELLED.
 
     Args:
         page: the page.
@@ -337,7 +338,7 @@ def write_tracks(
         video: the video.
         tracks: its tracks.
         form: the format.
-        background: write background to formats that leave it out.
+        with_background: write background to formats that leave it out.
         first_timeline: the first track with drafts, which are written, too, as a track of their
             own, named DRAFTS.
         written: earlier files, which are not replaced. The new ones are added.
@@ -349,8 +350,12 @@ def write_tracks(
     if not parts_of:
         return
     segmentations = {}
+    incomplete = {track.name for track in tracks if not track.complete}
     for name, parts in parts_of.items():
-        segmentation = segmentation_of(parts, video.n_frames, page.background)
+        background = page.project.background
+        if name in incomplete:
+            background = (UNLABELLED, *background)
+        segmentation = segmentation_of(parts, video.n_frames, background)
         segmentations[name] = _clock(video).apply_to(segmentation)
     files = {video.name: segmentations}
     if form.write_tracks is None and len(segmentations) > 1:
@@ -361,10 +366,10 @@ def write_tracks(
             path = folder / f"{file_name(title)}-{video.id}{form.ending}"
         written.append(path)
         if len(tracks_of_file) > 1:
-            save_tracks(tracks_of_file, path, with_background=background)
+            save_tracks(tracks_of_file, path, with_background=with_background)
         else:
             (track,) = tracks_of_file.values()
-            save(track, path, with_background=background, ethogram=ethogram(page))
+            save(track, path, with_background=with_background, ethogram=ethogram(page))
 
 
 @dataclass(frozen=True)
@@ -389,6 +394,7 @@ def labelled_rows(
 ) -> LabelledRows:
     """Return a row for each labelled track that a person sees, with the labels of some people."""
     rows = LabelledRows({}, {}, [])
+    background = page.project.background
     for video in page.project.full_videos():
         times = video.times.tolist()
         tracks = page.project.labelled_tracks(video.id, viewer=viewer)
@@ -409,7 +415,7 @@ def labelled_rows(
             for label in labels:
                 start, stop = times[label.start], times[label.stop]
                 labelled_time += stop - start
-                if label.label not in page.background:
+                if label.label not in background:
                     rows.stretches[name].append((start, stop, label.label))
             if is_whole:  # what lies between the labels is background
                 labelled_time = video.duration
@@ -466,18 +472,18 @@ def labelling(page: Page, video: VideoEntry, parts: Sequence[Draft | Label]) -> 
         parts: labels and drafts in order. An instant has one frame, unless a segment covers it. Of
             overlapping segments, the later one counts.
     """
-    labels = row_labels(parts, video.times, video.times, page.gap_label)
+    gap_label = page.project.background[0]
+    labels = row_labels(parts, video.times, video.times, gap_label)
     for part in parts:
-        if part.start == part.stop and labels[part.start] == page.gap_label:
+        if part.start == part.stop and labels[part.start] == gap_label:
             labels[part.start] = part.label
     return _clock(video).apply_to(Segmentation.from_frames(labels))
 
 
 def _pair(page: Page, first: Segmentation, second: Segmentation) -> Pair:
     end = first.seconds(first.n_frames)
-    return Pair(
-        timed_parts(first, page.background), timed_parts(second, page.background), end or 0.0
-    )
+    background = page.project.background
+    return Pair(timed_parts(first, background), timed_parts(second, background), end or 0.0)
 
 
 def _figures(pairs: Sequence[Pair]) -> answers.Figures:
@@ -542,7 +548,7 @@ def agreement_of_all(page: Page, first: str, second: str, viewer: str) -> answer
         raise InputError("agreement", f"no video has both {first!r} and {second!r}", fix)
     result = time_agreement(pairs)
     confusion: answers.Confusion = {
-        "names": [name or page.gap_label for name in result.names],
+        "names": [name or page.project.background[0] for name in result.names],
         "seconds": result.confusion.round(3).tolist(),
     }
     return {"videos": videos, "figures": _figures(pairs), "confusion": confusion}
@@ -571,7 +577,7 @@ def command(page: Page, video: VideoEntry) -> str:
     if engine.run_name:
         words = ["fact-clip", "segment", "--run", str(page.project.runs()[engine.run_name][0])]
     words.insert(2, video.name + (".npy" if video.media is None else video.media.suffix))
-    names = engine.names()
+    names = engine.names(model)
     if names:
         line = io.StringIO()
         csv.writer(line, lineterminator="").writerow(names)  # quotes names with a comma

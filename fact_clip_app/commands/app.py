@@ -177,12 +177,14 @@ def _add_actions(
     store: Project, names: list[str] | None, run: Path | None, base: Segmenter | None
 ) -> None:
     """Add the named actions to a project, or the run's actions to a project without actions."""
+    from fact_clip_app.project import actions_named
+
     background: Names = ()
     if base is not None:
         background = base.vocabulary.background
         if not names and run is not None and not store.actions():
             names = [*base.vocabulary]
-    store.add_actions(name for name in names or () if name not in background)
+    store.add_actions(actions_named(names or (), background))
 
 
 def _print_addresses(host: str, port: int, proxy_names: Names, token: str) -> None:

@@ -148,6 +148,8 @@ function ClassEditor({action, onRename}) {
 				onChange=${(paint) => change({paint})} />
 			<${Check} class="class-point" label="Point event" checked=${action.point} onChange=${(point) => change({point})}
 				title="Its key sets a point event: it has a time, but no length" />
+			<${Check} class="class-background" label="Background" checked=${action.background} onChange=${(background) => change({background})}
+				title="Nothing happens: it counts as labelled time only" />
 			<button type="button" hidden=${!action.paint} onClick=${() => tried(() => change({paint: ""}))}>Automatic colour</button>
 		</div>
 		<${Field} label="Description" class="class-description" maxlength="2000" value=${action.description}
