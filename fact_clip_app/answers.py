@@ -221,6 +221,7 @@ class Video(VideoFacts, Steps):
     times: NotRequired[list[float]]
     actions_changed: NotRequired[bool]
     imported: NotRequired[dict[str, int]]
+    warnings: NotRequired[list[str]]
 
 
 class Trial(TypedDict):
@@ -229,6 +230,7 @@ class Trial(TypedDict):
     tracks: dict[str, int]
     replaces: dict[str, int]
     classes: list[str]
+    warnings: list[str]
 
 
 class UncertainDraft(Span):
@@ -304,6 +306,7 @@ class Compared(TypedDict):
     figures: Figures
     rows: list[TimelineRow]
     colours: dict[str, Look]
+    warnings: NotRequired[list[str]]
 
 
 class Command(TypedDict):

@@ -1,13 +1,18 @@
 """Label files of any tool as tracks of a video."""
 
-from collections.abc import Collection, Iterable
+import logging
+import threading
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from fact_clip.core import BACKGROUND, Floats, InputError, Integers, Location, Segment, Segmentation
+from fact_clip.core.io import read_text
 from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.formats import FORMATS, format_of, load
 from fact_clip.formats.base import Annotation, Options, Span, TiersError
@@ -22,6 +27,7 @@ from fact_clip_app.project import (
     Action,
     Label,
     Project,
+    Track,
     VideoEntry,
     actions_named,
     free_name,
@@ -30,11 +36,45 @@ from fact_clip_app.project import (
 MAX_OVERLAPS = 20
 """Segments of one tier that overlap, at most. Each needs a track."""
 
+MAX_TIERS = 100
+"""Tiers of a file, at most."""
+
+_NO_TIER = "\n"  # no tier has this name, so that a reader names those that there are
+
 MAIN = "main"
 """The track of a file that has one tier."""
 
+logger = logging.getLogger(__name__)
+
 _LABEL = TypeAdapter(Label)
 _ACTION = TypeAdapter(Action)
+
+
+class _Listener(logging.Handler):
+    """The warnings of one thread."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
+        self._thread = threading.get_ident()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.thread == self._thread:
+            self.lines.append(record.getMessage())
+
+
+@contextmanager
+def warnings_heard() -> Iterator[list[str]]:
+    """Yield a list that gets the warnings about label files that this block reads."""
+    listener = _Listener()
+    loggers = [logger, logging.getLogger("fact_clip.formats")]
+    for source in loggers:
+        source.addHandler(listener)
+    try:
+        yield listener.lines
+    finally:
+        for source in loggers:
+            source.removeHandler(listener)
 
 
 @dataclass(frozen=True)
@@ -75,7 +115,7 @@ def plan(
     Raises:
         InputError: if there is no such track, or `track` is for several tiers.
     """
-    tracks = read_tracks(path, video.times)
+    tracks = read_tracks(path, video.times, is_film=video.media is not None)
     if track is not None:
         if len(tracks) != 1:
             fix = "load them onto new tracks"
@@ -95,6 +135,7 @@ def plan(
     for tier, labels in tracks.items():
         named[free_name(tier, {*hidden, *named})] = labels
     tracks = named
+    _empty_overlaps(tracks, visible_tracks)
     replaced = {name: counts[name] for name in tracks if counts.get(name)}
     actions = {action.name: action for action in _read_actions(path, background)}
     for labels in tracks.values():
@@ -103,6 +144,20 @@ def plan(
     for action in project.actions():
         actions.pop(action.name, None)
     return Loading(tracks, replaced, list(actions.values()))
+
+
+def _empty_overlaps(tracks: dict[str, list[Label]], stored: Iterable[Track]) -> None:
+    """Add the tracks of earlier overlaps that the file no longer has, without labels."""
+    imported = set()
+    for row in stored:
+        if all(label.origin == "imported" for label in row.segments):
+            imported.add(row.name)
+    for name in list(tracks):
+        for number in count(2):
+            overlap = f"{name} {number}"
+            if overlap not in tracks and overlap not in imported:
+                break
+            tracks.setdefault(overlap, [])
 
 
 def _read_actions(path: Path, background: Collection[str]) -> list[Action]:
@@ -131,12 +186,13 @@ def _read_actions(path: Path, background: Collection[str]) -> list[Action]:
     return actions
 
 
-def read_tracks(path: Path, times: Floats) -> dict[str, list[Label]]:
+def read_tracks(path: Path, times: Floats, *, is_film: bool = True) -> dict[str, list[Label]]:
     """Read a label file of one video.
 
     Args:
         path: the file.
         times: seconds at which frames start, and the end, (N + 1,).
+        is_film: whether frames are pictures, and not rows of features.
 
     Returns:
         Track -> its labels, in frames of the video. Tiers of ELAN and subjects of BORIS are tracks.
@@ -144,25 +200,27 @@ def read_tracks(path: Path, times: Floats) -> dict[str, list[Label]]:
     """
     form = format_of(path)
     background = {BACKGROUND, UNLABELLED}
-    if form.read is not None:
-        try:
-            segmentation = load(path)
-            ignored = {*background, *segmentation.background}
-            labels = _of_frames(path, segmentation, times)
-            return {MAIN: [label for label in labels if label.label not in ignored]}
-        except InputError:
-            if form.annotations is None:
-                raise
+    if form.annotations is None and form.read is not None:
+        segmentation = load(path)
+        ignored = {*background, *segmentation.background}
+        labels = _of_frames(path, segmentation, times)
+        return {MAIN: [label for label in labels if label.label not in ignored]}
     if form.annotations is None:
         readable = [name for name, form in FORMATS.items() if form.read or form.annotations]
         fix = f"choose one of {', '.join(readable)}"
         raise InputError(path, "a format that is only written", fix)
     try:
-        tiers = {MAIN: form.annotations(path, Options(unit=usual_unit(path), instants=True))}
+        options = Options(tier=_NO_TIER, unit=usual_unit(path), instants=True)
+        tiers = {MAIN: form.annotations(path, options)}
     except TiersError as error:
+        if len(error.tiers) > MAX_TIERS:
+            fix = f"load files of at most {MAX_TIERS}"
+            raise InputError(path, f"{len(error.tiers)} tiers", fix) from None
         tiers = {}
         for tier in error.tiers:
             name = tier or free_name(MAIN, error.tiers)
+            if len(error.tiers) == 1:
+                name = MAIN
             tiers[name] = form.annotations(path, Options(tier=tier, instants=True))
     tracks: dict[str, list[Label]] = {tier: [] for tier in tiers}  # overlaps get other names
     for tier, videos in tiers.items():
@@ -170,8 +228,8 @@ def read_tracks(path: Path, times: Floats) -> dict[str, list[Label]]:
             raise InputError(path, f"{len(videos)} videos", "give the labels of one")
         (annotation,) = videos
         ignored = {*background, annotation.background or BACKGROUND}
-        labels = _of_spans(annotation, times, ignored)
-        tracks[tier], *overlaps = _apart(path, labels, len(times) - 1)
+        labels = _of_spans(annotation, times, ignored, is_film=is_film)
+        tracks[tier], *overlaps = _apart(path, labels)
         for part in overlaps:
             tracks[free_name(tier, tracks)] = part
     return tracks
@@ -197,14 +255,46 @@ def _of_frames(path: Path, segmentation: Segmentation, times: Floats) -> list[La
     return [label for label in labels if label.start < label.stop]
 
 
-def _of_spans(annotation: Annotation, times: Floats, ignored: set[str]) -> list[Label]:
+def _of_spans(
+    annotation: Annotation, times: Floats, ignored: set[str], *, is_film: bool
+) -> list[Label]:
+    path = annotation.path
+    n_frames = len(times) - 1
     spans = [span for span in annotation.spans if span.label not in ignored]
     frames = np.array([[span.start, span.stop] for span in spans]).reshape(-1, 2)
     rate = 1.0 if annotation.unit == "seconds" else annotation.fps
     if rate is not None:
-        frames = _frames(annotation.path, frames.ravel() / rate, times).reshape(-1, 2)
-    pairs = zip(spans, frames, strict=True)
-    return [_label(span.where, start, stop, span) for span, (start, stop) in pairs]
+        frames = _frames(path, frames.ravel() / rate, times).reshape(-1, 2)
+    else:
+        _check_frames(annotation, n_frames, is_film=is_film)
+    labels = []
+    n_late = 0
+    n_short = 0
+    for span, (start, stop) in zip(spans, frames, strict=True):
+        if start >= n_frames:
+            n_late += 1
+            continue
+        n_short += start == stop and span.start < span.stop
+        labels.append(_label(span.where, start, stop, span))
+    if n_late:
+        logger.warning("%s: after the end of the video, so left out: %d", path, n_late)
+    if n_short:
+        logger.warning("%s: shorter than half a frame, so point events now: %d", path, n_short)
+    return labels
+
+
+def _check_frames(annotation: Annotation, n_frames: int, *, is_film: bool) -> None:
+    """Raise an InputError if frame numbers without a rate need not be those of the video."""
+    path = annotation.path
+    edges = {edge for span in annotation.spans for edge in (span.start, span.stop)}
+    end = max(edges, default=0)
+    if end > n_frames or any(edge % 1 for edge in edges):
+        problem = f"frames up to {end:g} of a video of {n_frames}, or parts of a frame"
+        raise InputError(path, problem, "give seconds, or whole frames of this video")
+    # A file of ours for features without a rate leaves the seconds empty.
+    if is_film and end < n_frames and "start_seconds" in read_text(path).lower():
+        fix = "segment with --fps, or give the seconds"
+        raise InputError(path, "frame numbers of features whose rate is not known", fix)
 
 
 def _label(where: Location, start: float, stop: float, part: Segment | Span) -> Label:
@@ -229,12 +319,10 @@ def _frames(path: Path, seconds: Floats, times: Floats) -> Integers:
     return np.minimum(frames, n_frames)
 
 
-def _apart(path: Path, labels: Iterable[Label], n_frames: int) -> list[list[Label]]:
+def _apart(path: Path, labels: Iterable[Label]) -> list[list[Label]]:
     """Distribute labels over tracks so that labels of one track do not overlap."""
     tracks: list[list[Label]] = [[]]
     for label in sorted(labels):
-        if label.start >= n_frames:
-            continue
         for track in tracks:
             last = track[-1] if track else None
             # Of two instants in one frame the later one goes to another track.

@@ -268,6 +268,10 @@ class Upload:
         """Return the ending, which tells the kind of file."""
         return ending_of(self.name)
 
+    def renamed(self, lines: Iterable[str]) -> list[str]:
+        """Return lines about the file with the name that the user knows."""
+        return [line.replace(str(self.path), self.name) for line in lines]
+
 
 def ending_of(name: str) -> str:
     """Return the ending of a file name. Raise an InputError if it is of no known kind."""
@@ -322,6 +326,8 @@ def files_of_video(uploads: Iterable[Upload]) -> tuple[str, Path | None, Path | 
             raise InputError(media, "not a video")
     if features is not None and facts is not None:
         tree = read_mapping(facts, "fps and times of the features")
+        if "segments" in tree:
+            raise InputError(facts, "labels, not facts of features", "load it after its video")
         content = json.dumps({key: tree[key] for key in _FACTS if key in tree})
         features.with_suffix(".json").write_text(content, encoding="utf-8")
     return names.get(FEATURES) or names["video"], media, features

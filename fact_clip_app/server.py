@@ -34,7 +34,7 @@ from fact_clip_app.export import add_labelled_video, check_number, export_set, l
 from fact_clip_app.guard import ERRORS, EVENTS, Guard, error_response
 from fact_clip_app.history import ConflictError, Edited, Person
 from fact_clip_app.jobs import BusyError, Job
-from fact_clip_app.label_files import plan, read_tracks
+from fact_clip_app.label_files import plan, read_tracks, warnings_heard
 from fact_clip_app.media import MEDIA_TYPES
 from fact_clip_app.page import Options, Page
 from fact_clip_app.project import BLIND, Label, Track, Unlabelled, VideoEntry, free_name
@@ -497,27 +497,31 @@ def import_labels(
     """Replace the segments of tracks by the tiers of a label file, as one step."""
     _check_named(page, body.person)
     upload = page.upload(body.file)
-    loading = plan(
-        page.project,
-        video,
-        upload.path,
-        page.engine.background,
-        body.track,
-        body.name,
-        body.annotator,
-    )
+    with warnings_heard() as lines:
+        loading = plan(
+            page.project,
+            video,
+            upload.path,
+            page.engine.background,
+            body.track,
+            body.name,
+            body.annotator,
+        )
+    warnings = upload.renamed(lines)
     if body.dry:
         return {
             "tracks": loading.counts,
             "replaces": loading.replaced,
             "classes": [action.name for action in loading.actions],
+            "warnings": warnings,
         }
     if loading.replaced and not body.replace:
         names = ", ".join(loading.replaced)
         message = f"{names}: there are labels already. Replace them, or use another track."
         raise ConflictError(message, replaces=loading.replaced)
     page.history.load(video.id, loading, body.person, f"load {upload.name}")
-    return {**views.video(page, video.id, body.person), "imported": loading.counts}
+    shown = views.video(page, video.id, body.person)
+    return {**shown, "imported": loading.counts, "warnings": warnings}
 
 
 # --- downloads --------------------------------------------------------------------------------
@@ -739,6 +743,7 @@ def compare(page: Served, video: Stored, body: requests.Comparison) -> answers.C
     """Compare two labellings of a video."""
     tracks = page.project.labelled_tracks(video.id, viewer=body.annotator)
     labellings = []
+    warnings: list[str] = []
     for key in (body.first, body.second):
         name = key
         parts: Sequence[Draft | Label] | None = views.side(tracks, key)
@@ -747,19 +752,24 @@ def compare(page: Served, video: Stored, body: requests.Comparison) -> answers.C
         elif key == "predicted":
             _check_drafts(page, body.person)
             parts = page.quick.run(lambda: page.engine.drafts(video))
+            if page.engine.work(video.id).prediction is None:
+                fix = "choose a model, or wait until the video is encoded"
+                raise InputError(key, f"{video.name} has no prediction", fix)
         elif parts is None and " " in key:  # as no key of an upload has
             fix = f"choose another video or side{views.blind_remark(page)}"
             raise InputError(key, f"no labels in {video.name}", fix)
         elif parts is None:
             upload = page.upload(key)
             name = upload.name
-            tiers = read_tracks(upload.path, video.times)
+            with warnings_heard() as lines:
+                tiers = read_tracks(upload.path, video.times, is_film=video.media is not None)
+            warnings += upload.renamed(lines)
             if len(tiers) > 1:
                 fix = "load it as labels, and compare the tracks"
                 raise InputError(upload.path, f"{len(tiers)} tracks", fix)
             (parts,) = tiers.values()
         labellings.append((name, views.labelling(page, video, parts)))
-    return views.comparison(page, labellings)
+    return {**views.comparison(page, labellings), "warnings": list(dict.fromkeys(warnings))}
 
 
 # --- undo, the page itself, and the application -----------------------------------------------

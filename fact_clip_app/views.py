@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,15 @@ from fact_clip.core import Clock, InputError, Segment, Segmentation
 from fact_clip.core.colours import palette
 from fact_clip.core.paths import file_name
 from fact_clip.datasets.labels import UNLABELLED
-from fact_clip.formats import FORMATS, Behaviour, Format, format_called, save, save_tracks
+from fact_clip.formats import (
+    FORMATS,
+    Behaviour,
+    Format,
+    format_called,
+    format_of,
+    save,
+    save_tracks,
+)
 from fact_clip_app import answers
 from fact_clip_app.budget import Extent, Pair, Stretch, time_agreement, timed_parts
 from fact_clip_app.controls import CONTROLS
@@ -308,12 +316,13 @@ def export_files(
         The files. If two videos have one name, the second file is named after its id too.
     """
     written: list[Path] = []
+    forms = [format_called(kind) for kind in formats]
     for video in page.project.full_videos():
         tracks = tracks_by(page, video.id, annotators, viewer)
-        if with_drafts or any(track.segments for track in tracks):
-            timeline = page.first_timeline(video, viewer) if with_drafts else []
-            for kind in formats:
-                form = format_called(kind)
+        timeline = page.first_timeline(video, viewer) if with_drafts else []
+        has_drafts = any(isinstance(part, Draft) for part in timeline)
+        if has_drafts or any(track.segments for track in tracks):
+            for form in forms:
                 write_tracks(page, folder, video, tracks, form, background, timeline, written)
     return written
 
@@ -361,9 +370,12 @@ def write_tracks(
     if form.write_tracks is None and len(segmentations) > 1:
         files = {f"{video.name}.{name}": {name: track} for name, track in segmentations.items()}
     for title, tracks_of_file in files.items():
-        path = folder / f"{file_name(title)}{form.ending}"
-        if path in written:
-            path = folder / f"{file_name(title)}-{video.id}{form.ending}"
+        stem = file_name(title)
+        if format_of(Path(stem + form.ending)) != form:  # as CSV of a video named "take.frames"
+            stem = stem.replace(".", "_")
+        names = chain([stem, f"{stem}-{video.id}"], (f"{stem}-{n}" for n in count(2)))
+        paths = (folder / f"{name}{form.ending}" for name in names)
+        path = next(path for path in paths if path not in written)
         written.append(path)
         if len(tracks_of_file) > 1:
             save_tracks(tracks_of_file, path, with_background=with_background)
@@ -469,13 +481,15 @@ def labelling(page: Page, video: VideoEntry, parts: Sequence[Draft | Label]) -> 
     Args:
         page: the page.
         video: the video.
-        parts: labels and drafts in order. An instant has one frame, unless a segment covers it. Of
-            overlapping segments, the later one counts.
+        parts: labels and drafts in order. An instant has one frame, unless it is within a segment.
+            Of overlapping segments, the later one counts.
     """
     gap_label = page.project.background[0]
     labels = row_labels(parts, video.times, video.times, gap_label)
+    starts = {part.start for part in parts if part.start < part.stop}
     for part in parts:
-        if part.start == part.stop and labels[part.start] == gap_label:
+        is_free = labels[part.start] == gap_label or part.start in starts
+        if part.start == part.stop and is_free:
             labels[part.start] = part.label
     return _clock(video).apply_to(Segmentation.from_frames(labels))
 

@@ -150,6 +150,8 @@ def export(
     else:
         names = list(read_formats(formats or "csv"))
     with closing(_open_page(project)) as page:
+        if with_drafts and page.engine.model() is None:
+            raise InputError("--with-drafts", "the project has no model", "leave it out")
         if training is not None:
             export_set(page, training, out, unlabelled)
             print(out)
