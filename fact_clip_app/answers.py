@@ -119,6 +119,7 @@ class ActionState(TypedDict):
     background: bool
     count: int
     videos: int
+    removed: int  # segments in removed videos
 
 
 class VideoFacts(TypedDict):
@@ -291,6 +292,7 @@ class Agreement(TypedDict):
     videos: list[VideoAgreement]
     figures: Figures
     confusion: Confusion
+    shared: list[str]  # names of videos that are left out, as people share a track
 
 
 class TimelineRow(TypedDict):

@@ -34,6 +34,9 @@ MAX_SCORE_BYTES = 256 << 20
 MAX_MODELS = 3
 """Trained models that stay loaded."""
 
+MAX_MISSING = 2.0
+"""Seconds by which features and their video may differ, as windows of pictures may end earlier."""
+
 UNKNOWN_RATE = 30.0
 """Rows a second that are assumed for features without a rate, to limit their length."""
 
@@ -88,7 +91,8 @@ class Engine:
     def run_name(self) -> str:
         """Return the name of the run in use, or "" for the model that the page was started with."""
         name = str(self.project.setting("model", ""))
-        return name if name in self.project.runs() else ""
+        folder, _ = self.project.runs().get(name, (self.project.folder, {}))
+        return name if (folder / "run.json").is_file() else ""  # somebody may have deleted it
 
     def model(self, name: str | None = None) -> Segmenter | None:
         """Return the model of a name, or the one in use."""
@@ -98,7 +102,9 @@ class Engine:
     @property
     def settings(self) -> DecodeSettings:
         """Return the settings of decoding that were made on the page."""
-        return DecodeSettings(**self.project.setting("adjust", {}))
+        stored = self.project.setting("adjust", {})
+        keys = DecodeSettings.model_fields.keys() & stored.keys()
+        return DecodeSettings(**{key: stored[key] for key in keys})
 
     def names(self, model: Segmenter | None) -> Names | None:
         """Return the actions that a model can take, None for its own classes, or () for none."""
@@ -154,6 +160,8 @@ class Engine:
             self._check_length(features, len(rows) / (clock.fps or UNKNOWN_RATE))
             if media is None:
                 times = row_starts(clock, len(rows))
+            else:
+                _check_beside(features, clock, len(rows), times)
         return times
 
     def _check_length(self, path: Path, seconds: float) -> None:
@@ -184,6 +192,7 @@ class Engine:
             model: the model that reads them. None stands for features by `ENCODER`.
             job: receives the progress.
         """
+        video.check_file()
         if video.features is not None:
             return video.features
         assert video.media is not None
@@ -303,6 +312,17 @@ def open_features(features: Path, model: Segmenter | None) -> tuple[Singles, Clo
         return load_features(features, "TD"), read_clock(features, layout="TD")
     rows, clock = model.scorer.needs.open(features)
     return model.scorer.checked(rows, features), clock
+
+
+def _check_beside(features: Path, clock: Clock, n_rows: int, times: Floats) -> None:
+    """Raise an InputError if features cannot be those of a video whose frames have these times."""
+    fix = "give the fps of these features in the .json beside them"
+    if clock.fps is None and clock.times is None:
+        raise InputError(features, "no rate, so their place in the video is not known", fix)
+    starts = row_starts(clock, n_rows)
+    slack = max(MAX_MISSING, 2 * float(starts[-1] - starts[-2]))
+    if abs(starts[-1] - times[-1]) > slack:
+        raise InputError(features, f"{starts[-1]:.1f} s for a video of {times[-1]:.1f} s", fix)
 
 
 def rows_of(video: VideoEntry, clock: Clock, n_rows: int) -> Floats:

@@ -215,7 +215,8 @@ class History:
 
     def _times(self, video: str) -> Floats:
         stored = self.project.video(video)
-        assert stored is not None
+        if stored is None:
+            raise InputError("video", "it was removed a moment ago")
         return stored.times
 
     # --- actions --------------------------------------------------------------------------------

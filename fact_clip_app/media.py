@@ -37,6 +37,7 @@ _UNIT = Fraction(1, 90_000)  # seconds; that of MPEG
 _SOUND_RATE = 48_000  # samples a second
 _ROUNDING = 1e-3  # seconds
 _UNEVEN = 3e-3  # seconds by which the lengths of frames may differ, as times are rounded
+_PLAYED = "browsers play "  # a setting of the project, with the id of a video
 _MAX_WAITING = 10_000  # conversions
 
 Kind = Literal["original", "proxy", "converting", "failed"]
@@ -72,7 +73,7 @@ def is_playable(path: Path, times: Floats) -> bool:
         return False
     # Chromium guesses how long frames last in WebM, and by the order of the file in MP4.
     guesses = kind == "video/webm" or info.reorders
-    if guesses and np.ptp(np.diff(times[:-1])) > _UNEVEN:
+    if guesses and len(times) > 2 and np.ptp(np.diff(times[:-1])) > _UNEVEN:
         return False
     # The clock of a browser starts at 0, that of the project at the first picture or sound.
     return abs(info.origin) <= _ROUNDING
@@ -242,13 +243,16 @@ class Conversions:
         Raises:
             InputError: if the file is not a video.
         """
-        key = f"browsers play {video}"
-        stored = self.project.setting(key)
+        stored = self.project.setting(_PLAYED + video)
         if stored is None:
             full = self.project.video(video)  # with its times
             stored = full is not None and is_playable(media, full.times)
-            self.project.set(key, stored)
+            self.remember(video, stored)
         return bool(stored)
+
+    def remember(self, video: str, is_played: bool) -> None:
+        """Store whether browsers play a video."""
+        self.project.set(_PLAYED + video, is_played)
 
     def clean(self) -> None:
         """Delete what conversions left that were killed."""

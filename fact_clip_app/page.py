@@ -17,7 +17,7 @@ from fact_clip_app.drafts import Draft, overlaid
 from fact_clip_app.engine import Engine
 from fact_clip_app.history import History
 from fact_clip_app.jobs import STOPPED, BusyError, Job, Queue, Quick
-from fact_clip_app.media import Conversions
+from fact_clip_app.media import Conversions, is_playable
 from fact_clip_app.project import Label, Track, VideoEntry
 from fact_clip_app.requests import Upload, files_of_video
 from fact_clip_app.training_set import TrainingSet
@@ -60,9 +60,12 @@ class Page:
         self.uploads = Counter[str]()  # in progress, by address
         self.incoming = self.project.folder / "incoming"  # files that belong to no video yet
         self.is_closed = False
-        # The value in a browser that has opened the address with the token.
-        self.cookie = hashlib.sha256(f"cookie {self.project.token}".encode()).hexdigest()
         self._lock_of_server = ExitStack()
+
+    @property
+    def cookie(self) -> str:
+        """Return the value in a browser that has opened the address with the token."""
+        return hashlib.sha256(f"cookie {self.project.token}".encode()).hexdigest()
 
     def begin_to_serve(self) -> None:
         """Reserve the project for this server, back it up, and delete what an earlier one has left.
@@ -120,10 +123,10 @@ class Page:
     def refer(self, name: str, media: Path | None, features: Path | None) -> VideoEntry:
         """Add a video by reference, and queue its encoding if the model needs it."""
         times = self.engine.frame_times(media, features)
+        is_played = media is not None and is_playable(media, times)
         video = self.project.video(self.project.add_video(name, media, features, times))
         assert video is not None
-        if media is not None:
-            self.conversions.is_played(video.id, media)  # so that opening a page need not look
+        self.conversions.remember(video.id, is_played)  # so that opening a page need not look
         self.encode([video])
         return video
 

@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import AfterValidator, ConfigDict, Field
 
 from fact_clip.core import BACKGROUND, Floats, InputError, Json, Names
+from fact_clip.core.identity import identity_of, is_same
 from fact_clip.core.messages import is_name, printable
 from fact_clip_app.database import Database
 
@@ -99,6 +100,19 @@ class VideoEntry:
     features: Path | None  # a file from the user, not extracted from `media`
     times: Floats  # (N + 1,) seconds at which its frames start, and the end
     revision: int  # how often it was changed
+    identity: Json  # of its file when it was added; {} if that is not known
+
+    def check_file(self) -> None:
+        """Raise an InputError if its file is another one than when it was added."""
+        path = self.media or self.features
+        if (
+            path is not None
+            and path.is_file()
+            and self.identity
+            and not is_same(self.identity, path)
+        ):
+            problem = "has changed since it was added"
+            raise InputError(path, problem, "add it as another video, or put the old file back")
 
     @property
     def n_frames(self) -> int:
@@ -121,6 +135,10 @@ class Track:
     revision: int  # how often its labels were changed
     complete: bool  # frames without a segment are background, not merely unlabelled
     annotator: str  # whose track it is, or ""
+
+
+UNUSED = {"count": 0, "videos": 0, "removed": 0}
+"""The usage of an action without segments."""
 
 
 class LabelFacts(NamedTuple):
@@ -274,8 +292,10 @@ class Project(Database):
             The id of the video.
         """
         key = secrets.token_hex(8)
-        query = """INSERT INTO video (id, name, media, features, times, complete, added)
-                   VALUES (?, ?, ?, ?, ?, 0, ?)"""
+        query = """INSERT INTO video (id, name, media, features, times, complete, added, identity)
+                   VALUES (?, ?, ?, ?, ?, 0, ?, ?)"""
+        file = media or features
+        identity = identity_of(file) if file is not None and file.is_file() else {}
         track_query = "INSERT INTO track (video, name) VALUES (?, 'main')"
         with self.change():
             self.execute(
@@ -286,6 +306,7 @@ class Project(Database):
                 self._stored(features),
                 times.tobytes(),
                 time.time(),
+                json.dumps(identity),
             )
             self.execute("INSERT INTO revision VALUES (?, 0)", key)
             self.execute(track_query, key)
@@ -316,11 +337,11 @@ class Project(Database):
         return next(iter(self._videos("id = ? AND removed IS NULL", key)), None)
 
     def _videos(self, condition: str, *values: object, times: str = "times") -> list[VideoEntry]:
-        columns = f"id, name, media, features, {times}, number"
+        columns = f"id, name, media, features, {times}, number, identity"
         tables = "video JOIN revision ON revision.video = video.id"
         videos = []
         for row in self.rows(f"SELECT {columns} FROM {tables} WHERE {condition}", *values):
-            key, name, media, features, seconds, revision = row
+            key, name, media, features, seconds, revision, identity = row
             video = VideoEntry(
                 id=key,
                 name=name,
@@ -328,6 +349,7 @@ class Project(Database):
                 features=self._path(features),
                 times=np.frombuffer(seconds),
                 revision=revision,
+                identity=json.loads(identity),
             )
             videos.append(video)
         return videos
@@ -425,11 +447,14 @@ class Project(Database):
         return list(tracks.values())
 
     def usage(self, viewer: str | None = None) -> dict[str, dict[str, int]]:
-        """Return the number of segments of each label, and of the videos that have it."""
-        query = f"""SELECT label, count(*), count(DISTINCT video) FROM {_SEGMENTS}
+        """Return how many segments, and videos, have each label, and how many in removed videos."""
+        query = f"""SELECT label, count(*) FILTER (WHERE removed IS NULL),
+                           count(DISTINCT video) FILTER (WHERE removed IS NULL), count(removed)
+                    FROM segment JOIN track ON track.id = segment.track
+                    JOIN video ON video.id = track.video
                     WHERE {SEEN} GROUP BY label"""
         rows = self.rows(query, self.eyes(viewer))
-        return {label: {"count": count, "videos": videos} for label, count, videos in rows}
+        return {label: dict(zip(UNUSED, counts, strict=True)) for label, *counts in rows}
 
     def label_facts(self, viewer: str | None = None) -> dict[str, LabelFacts]:
         """Return the facts of each video with a track that a person sees."""

@@ -34,6 +34,7 @@ from fact_clip_app.project import (
     Unlabelled,
 )
 
+_Id = Annotated[int, Field(ge=0, lt=2**63)]  # as SQLite can hold
 _Labels = Annotated[list[Label], Field(max_length=20_000)]
 
 
@@ -143,7 +144,7 @@ class NewSettings(Signed):
 class Segments(Signed):
     """All segments of a track, and the revision of the track that was edited (null: any)."""
 
-    track: int
+    track: _Id
     revision: int | None
     segments: _Labels
 
@@ -151,7 +152,7 @@ class Segments(Signed):
 class Edit(Signed):
     """Segments to remove and to add, and the id of the edit, so that it can be sent again."""
 
-    track: int
+    track: _Id
     removed: _Labels
     added: _Labels
     edit: Token = ""
@@ -182,7 +183,7 @@ class NewLabels(Signed):
     """
 
     file: str
-    track: int | None = None
+    track: _Id | None = None
     name: Name | None = None
     replace: bool = False
     dry: bool = False

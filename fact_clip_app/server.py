@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote
 
 from anyio import move_on_after, sleep, to_thread
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response
@@ -368,7 +369,8 @@ async def segment(
     if page.engine.model() is None:
         raise HTTPException(409, "there is no model; start the page with one, or train one")
     _check_drafts(page, person)
-    if uri and not uri.startswith(page.options.stores):
+    parts = unquote(uri).replace("\\", "/").split("/")
+    if uri and (".." in parts or not uri.startswith(page.options.stores)):
         fix = "start the page with --store and its beginning"
         raise InputError("uri", "this store is not allowed", fix)
     upload = None if uri else await _receive(page, request, name)
@@ -396,7 +398,7 @@ def segmented(page: Served, job: Segmenting) -> Response:
     if not job.is_over:
         body = {"job": job.owner, **(views.job(page, job) or {})}
         return JSONResponse(body, 202, {"location": f"/api/segment/{job.owner}"})
-    del page.segmentings[job.owner]
+    page.segmentings.pop(job.owner, None)  # another request may have forgotten it
     if isinstance(job.error, InputError):
         raise job.error
     if job.segmentation is None:
@@ -408,7 +410,7 @@ def segmented(page: Served, job: Segmenting) -> Response:
 def cancel_segmenting(page: Served, job: Segmenting) -> answers.Empty:
     """Stop the job of a segmentation, and forget it."""
     page.queue.cancel(lambda candidate: candidate is job)
-    del page.segmentings[job.owner]
+    page.segmentings.pop(job.owner, None)
     return {}
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from fact_clip.core import Clock, InputError, Segment, Segmentation
 from fact_clip.core.colours import palette
+from fact_clip.core.messages import join_names
 from fact_clip.core.paths import file_name
 from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.formats import (
@@ -32,13 +33,18 @@ from fact_clip_app.engine import run_of
 from fact_clip_app.history import Person
 from fact_clip_app.jobs import Job
 from fact_clip_app.page import Page
-from fact_clip_app.project import Action, Label, LabelFacts, Track, VideoEntry, free_name
+from fact_clip_app.project import (
+    UNUSED,
+    Action,
+    Label,
+    LabelFacts,
+    Track,
+    VideoEntry,
+    free_name,
+)
 
 DRAFTS = "drafts"
 """The track of a file that holds what the model predicts."""
-
-UNUSED = {"count": 0, "videos": 0}
-"""The usage of an action without segments."""
 
 MAX_UNCERTAIN = 30
 """Segments on the list of the least certain ones."""
@@ -164,12 +170,14 @@ def video(page: Page, key: str, person: Person) -> answers.Video:
     """Return a video, by its id, with its tracks and drafts, in frames, for one person."""
     project = page.project
     video = project.video(key)
-    assert video is not None
+    if video is None:
+        raise InputError("video", "it was removed a moment ago")
     viewer = person.annotator
     rows = project.labelled_tracks(video.id, viewer=viewer)
     drafts = []
     problem = ""
     try:
+        video.check_file()
         drafts = page.drafts(video, rows, viewer)
     except InputError as error:  # labels need no model
         problem = str(page.named(error))
@@ -512,6 +520,9 @@ def side(tracks: Iterable[Track], key: str) -> list[Label] | None:
     Args:
         tracks: the tracks of the video.
         key: "track NAME", or "annotator NAME" for a person's labels on all tracks.
+
+    Raises:
+        InputError: if others have labels on a track of the person, so that none is a labelling.
     """
     kind, _, name = key.partition(" ")
     has_side = False
@@ -521,7 +532,12 @@ def side(tracks: Iterable[Track], key: str) -> list[Label] | None:
             labels += track.segments
             has_side |= track.complete
         elif kind == "annotator":
-            labels += [label for label in track.segments if label.annotator == name]
+            people = {label.annotator or track.annotator for label in track.segments}
+            if name in people and len(people) > 1:
+                fix = "give each person a track, or compare tracks"
+                raise InputError(key, f"others label the track {track.name!r}, too", fix)
+            if name in people:
+                labels += track.segments
             has_side |= track.complete and track.annotator == name
     return sorted(labels) if labels or has_side else None
 
@@ -537,15 +553,21 @@ def agreement_of_all(page: Page, first: str, second: str, viewer: str) -> answer
 
     Returns:
         The figures of each video and of all videos, and the seconds in which the first side has
-        one name (rows) and the second another (columns).
+        one name (rows) and the second another (columns). Videos in which people share a track are
+        left out, and named.
     """
     videos = []
+    shared = []
     pairs = []
     for video in page.project.full_videos():
         tracks = page.project.labelled_tracks(video.id, viewer=viewer)
         labellings = []
-        for key in (first, second):
-            labels = side(tracks, key)
+        try:
+            sides = [side(tracks, key) for key in (first, second)]
+        except InputError:
+            shared.append(video.name)
+            continue
+        for labels in sides:
             if labels is not None:
                 labellings.append(labelling(page, video, labels))
         if len(labellings) == 2:
@@ -559,13 +581,16 @@ def agreement_of_all(page: Page, first: str, second: str, viewer: str) -> answer
     if not videos:
         fix = 'choose two of "track NAME" and "annotator NAME" that label the same videos'
         fix += blind_remark(page)
+        if shared:
+            fix += f"; people share a track of {join_names(shared)}"
         raise InputError("agreement", f"no video has both {first!r} and {second!r}", fix)
     result = time_agreement(pairs)
     confusion: answers.Confusion = {
         "names": [name or page.project.background[0] for name in result.names],
         "seconds": result.confusion.round(3).tolist(),
     }
-    return {"videos": videos, "figures": _figures(pairs), "confusion": confusion}
+    figures = _figures(pairs)
+    return {"videos": videos, "figures": figures, "confusion": confusion, "shared": shared}
 
 
 def blind_remark(page: Page) -> str:

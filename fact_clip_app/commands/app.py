@@ -93,9 +93,6 @@ def app(
     listener = _listen(host, port)
     folder, recent = _open_folder(project)
     store = Project(folder)
-    if new_token:
-        store.renew_token()
-    _add_actions(store, model.names, model.run, base)
     limits = Limits(file_bytes=round(max_megabytes * 1e6), minutes=max_minutes)
 
     def load_run(path: Path) -> Segmenter:
@@ -114,8 +111,12 @@ def app(
         stores=tuple(stores or ()),
         trust_encoder=model.trust_encoder,
     )
+    served = make_app(engine, page_options)  # an error if another page has the project
+    if new_token:
+        store.renew_token()
+    _add_actions(store, model.names, model.run, base)
     config = uvicorn.Config(
-        make_app(engine, page_options),
+        served,
         host,
         port,
         http=HttpProtocol,

@@ -100,9 +100,11 @@ function inkOn(colour) {
 }
 
 function ClassEditor({action, onRename}) {
-	const {name, count, videos} = action;
+	const {name, removed, videos} = action;
 	const [typed, setTyped] = useState(name);
-	const touched = `${segmentsOf(count)} in ${videosOf(videos)}`;
+	const count = action.count + removed;
+	const beside = removed ? ` (${removed} of them in removed videos)` : "";
+	const touched = `${segmentsOf(count)} in ${videosOf(videos)}${beside}`;
 	const change = (values) => changeActions({do: "change", name, ...values});
 
 	const rename = async (event) => {

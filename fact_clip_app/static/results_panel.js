@@ -192,6 +192,7 @@ function Compare({people}) {
 		${answer && answer.labels !== labelsKey() && html`<p class="fault" id="outdated">Labels or predictions have changed since. Compare again.</p>`}
 		${answer && html`<p class="fault" id="compare-warnings" hidden=${!answer.warnings?.length}>${answer.warnings?.join("\n")}</p>`}
 		${answer && html`<${Figures} figures=${answer.figures} />`}
+		${answer?.shared?.length > 0 && html`<p class="fault" id="shared">Left out, since people share a track there: ${answer.shared.join(", ")}.</p>`}
 		${answer && html`<${Incomplete} videos=${answer.videos ?? [video]} />`}
 		${answer?.videos && html`<${Agreement} answer=${answer} />`}
 		${answer?.rows && html`<${Differences} answer=${answer} video=${video} />`}
