@@ -12,8 +12,8 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 
-from fact_clip.training import zero_shot
 from fact_clip.training.evaluation import open_run
+from fact_clip.unseen import figures as zero_shot
 
 FIGURES = ("S", "U", "H", "frame_accuracy", "edit", "f1@10", "f1@25", "f1@50")
 

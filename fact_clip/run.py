@@ -19,6 +19,7 @@ interrupted run leaves files that load.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -57,6 +58,7 @@ from fact_clip.decoding.choice import DecodeValues, DecodingChoice
 from fact_clip.encoders import FRAME_ENCODERS, TEXT_ENCODERS
 from fact_clip.models import FACT, Classes, ObjectSpec
 from fact_clip.models.heads import HEADS, is_open, reads_text
+from fact_clip.seen import Seen
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +75,9 @@ FILES = (
     "decoding.json",
 )
 """Files that determine the results of a run, in its folder and in the folders of members."""
+
+RESULT_FILES = ("model.safetensors", "calibration.json", "confidence.json", "decoding.json")
+"""Those of them that a further training changes."""
 
 PATTERNS = (*FILES, *(f"members/*/{name}" for name in FILES))
 
@@ -96,7 +101,8 @@ class RunFacts:
         transitions: (class, next class, times) of the segments of the training videos.
         lengths: mean and deviation of the logarithm of the frames of a segment of each class.
         videos_a_step: of the training, over all its processes.
-        videos: `Dataset.digest` of the training.
+        seen: the videos and classes of the training; None in a run without a record.
+        finished: whether the training came to its end.
         packages: "GROUP:NAME" of each plug-in that the run uses, and its package.
         n_frames: median length of a training video.
     """
@@ -110,7 +116,8 @@ class RunFacts:
     transitions: tuple[tuple[_Index, _Index, Annotated[int, Field(ge=1)]], ...] = ()
     lengths: tuple[tuple[_LogFrames, _LogFrames], ...] = ()
     videos_a_step: Annotated[int, Field(ge=1)] | None = None
-    videos: Annotated[str, Field(pattern="^[0-9a-f]{16}$")] | None = None
+    seen: Seen | None = None
+    finished: bool | None = None
     packages: dict[str, str] | None = None
     n_frames: Annotated[int, Field(ge=1)] | None = None
 
@@ -238,6 +245,8 @@ class Run(RunFacts):
             overrides: as of `read`.
         """
         run = cls.read(path, overrides)
+        if run.finished is False:
+            logger.warning("the training of %s has not come to its end", run.path)
         calibration = Calibration.read(run.path / "calibration.json", run.vocabulary)
         confidence = None
         confidence_path = run.path / "confidence.json"
@@ -276,6 +285,8 @@ class Run(RunFacts):
             if package:
                 packages[f"{table.group}:{name}"] = package
         facts["packages"] = packages or None
+        if self.seen is None:
+            del facts["seen"]
         write_value(inside(self.path, "run.json"), facts)
 
     def new_model(
@@ -347,6 +358,21 @@ class Run(RunFacts):
     def models(self) -> list[FACT]:
         """Load the models of the run: one, or as many as ``train.members`` says."""
         return [member.model() for member in self.members()]
+
+    def seen_by_all(self) -> Seen | None:
+        """Return what the run and the members in its folder have seen, if all record it."""
+        if self.seen is None:
+            return None
+        return self.seen.joined(*(member.seen for member in self.members()[1:]))
+
+    def digest(self) -> str:
+        """Hash the files that determine the results of the run, those of its members included."""
+        digest = hashlib.blake2b(digest_size=16)
+        folders = [self.path, *member_folders(self.path, self.config.train.members)]
+        for path in (folder / name for folder in folders for name in RESULT_FILES):
+            content = path.read_bytes() if path.is_file() else b""
+            digest.update(hashlib.blake2b(content).digest())
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -552,20 +578,20 @@ def commit() -> str | None:
     return result.stdout.strip()
 
 
-def evaluation_stem(split: str, has_actions: bool = False, overrides: Sequence[str] = ()) -> str:
+def evaluation_stem(split: str, has_actions: bool = False, is_changed: bool = False) -> str:
     """Return the name, without suffix, of the files that an evaluation writes into a run.
 
     Args:
         split: of the videos.
         has_actions: whether candidates were given.
-        overrides: changed settings. Figures with changed settings do not belong to the run; another
-            place of the data changes nothing.
+        is_changed: whether settings or data are other ones, so that the figures do not belong to
+            the run.
     """
     stem = "evaluation"
     if split != "test":
         stem += f"_{split}"
     if has_actions:
         stem += "_actions"
-    if any(not override.startswith("data.root=") for override in overrides):
+    if is_changed:
         stem += "_changed"
     return stem

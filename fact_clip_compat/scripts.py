@@ -211,7 +211,7 @@ def _score(arguments: Namespace, needs_holdout: bool) -> None:
         result = training.evaluate(run, arguments.part, changes, progress=report, device=device)
     if arguments.output_dir is not None:
         arguments.output_dir.mkdir(parents=True, exist_ok=True)
-        figures = run / f"{evaluation_stem(arguments.part, overrides=changes)}.json"
+        figures = run / f"{evaluation_stem(arguments.part, is_changed=bool(changes))}.json"
         copy = arguments.output_dir / f"{evaluation_stem(arguments.part)}.json"
         shutil.copy(figures, copy)
     print(evaluation_text(result.details))

@@ -15,8 +15,8 @@ from fact_clip.config.recipes import inherit_blocks
 
 if TYPE_CHECKING:
     from fact_clip.datasets.dataset import Dataset
-    from fact_clip.datasets.holdout import Holdout
     from fact_clip.inference.segmenter import Segmenter
+    from fact_clip.unseen.holdout import Holdout
 
 # Large enough for the 23 classes of the workbench and their null class, small enough for an epoch in a moment.
 TINY: dict[str, dict[str, Any]] = {

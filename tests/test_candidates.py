@@ -15,9 +15,9 @@ from fact_clip.config import Config, merged
 from fact_clip.decoding import Calibration, CandidateSet
 from fact_clip.encoders import text_encoder
 from fact_clip.encoders.sentence import HashEncoder
+from fact_clip.inference.class_map import ClassMap
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.training import evaluate, train
-from fact_clip.training.class_map import ClassMap
 
 from .refusals import refused
 from .small import ZERO_SHOT, segmenter_of

@@ -80,7 +80,7 @@ def floors_of(container: str) -> dict[str, int]:
     for contract in CONTRACTS:
         if contract["type"] == "layers" and contract.get("containers", [""]) == [container]:
             layers = enumerate(reversed(contract["layers"]))
-            return {room: number for number, layer in layers for room in re.findall(r"\w+", layer)}
+            return {room: number for number, layer in layers for room in re.findall(r"[\w.]+", layer)}
     raise AssertionError(f"no layers of {container!r}")
 
 
@@ -126,10 +126,15 @@ def is_upward(source: str, target: str) -> bool:
         return True
     if here[0] != there[0]:
         return FLOORS[""][here[0]] <= FLOORS[""][there[0]]
-    if min(len(here), len(there)) < 2 or here[1] == there[1]:
+    if min(len(here), len(there)) < 2 or (here[1] == there[1] and here[1] != "unseen"):
         return False
     floors = FLOORS[here[0]]
-    return floors.get(here[1], len(floors)) < floors[there[1]]
+    return floor(floors, here) < floor(floors, there)
+
+
+def floor(floors: dict[str, int], module: list[str]) -> int:
+    """The floor of a module: its own, as those of `unseen` have it, or that of its room."""
+    return floors.get(".".join(module[1:3]), floors.get(module[1], len(floors)))
 
 
 def upward(source: str, code: str) -> list[str]:

@@ -89,7 +89,7 @@ def holdout(
             fix = "give --unseen, --file, --only-in or --count too"
             raise InputError("--out", "nothing is chosen", fix)
     from fact_clip.cli.holdout import choose, description, of_videos, open_with_guesses, ranking
-    from fact_clip.datasets.holdout import Holdout, read_holdout
+    from fact_clip.unseen.holdout import Holdout, read_holdout
 
     dataset, guesses = open_with_guesses(data_config(data, overrides))
     if unseen is not None:

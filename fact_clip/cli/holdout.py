@@ -9,10 +9,10 @@ from fact_clip.cli.console import table
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Json, library_errors
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.holdout import Holdout
-from fact_clip.datasets.holdout_choice import level, lost_factors, rank, resting_on_one, select
 from fact_clip.datasets.layout import DataFolder
 from fact_clip.datasets.naming import guess_names
+from fact_clip.unseen.choice import level, lost_factors, rank, resting_on_one, select
+from fact_clip.unseen.holdout import Holdout
 
 
 def choose(dataset: Dataset, number: int, n_validation: int, **rules: Any) -> Holdout:
@@ -22,7 +22,7 @@ def choose(dataset: Dataset, number: int, n_validation: int, **rules: Any) -> Ho
         dataset: the data set.
         number: how many unseen classes.
         n_validation: how many validation-unseen classes.
-        rules: further arguments of `datasets.holdout_choice.select`.
+        rules: further arguments of `unseen.choice.select`.
     """
     counts = dataset.class_counts(dataset.learning)
     test_counts = dataset.class_counts(dataset.test) if dataset.test else counts

@@ -1,6 +1,5 @@
 """A data set: one split of it, with its videos, classes, labels and features."""
 
-import hashlib
 import warnings
 from collections.abc import Iterable, Iterator
 from copy import copy
@@ -14,8 +13,6 @@ from fact_clip.core import Array, InputError, Integers, Names, Vocabulary
 from fact_clip.core.arguments import validated
 from fact_clip.datasets import features, statistics
 from fact_clip.datasets.benchmarks import find_root
-from fact_clip.datasets.holdout import Holdout, check_leak, find_holdout
-from fact_clip.datasets.holdout_choice import validation_unseen_group
 from fact_clip.datasets.labels import IGNORED, Labels
 from fact_clip.datasets.layout import (
     WRITE_SPLITS,
@@ -25,8 +22,11 @@ from fact_clip.datasets.layout import (
     split_names,
 )
 from fact_clip.datasets.reader import VideoReader
-from fact_clip.datasets.roles import VideoRoles, holdout_videos
 from fact_clip.datasets.splits import learning_groups
+from fact_clip.unseen.choice import validation_unseen_group
+from fact_clip.unseen.holdout import Holdout, find_holdout
+from fact_clip.unseen.masking import check_leak, masked, masked_rows
+from fact_clip.unseen.roles import VideoRoles, holdout_videos
 
 
 class Dataset(VideoReader):
@@ -129,12 +129,6 @@ class Dataset(VideoReader):
                 return encoder
         return None
 
-    @property
-    def digest(self) -> str:
-        """Return a hash of the names of the training and the validation videos."""
-        names = "\n".join([*self.train, "", *self.validation])
-        return hashlib.sha256(names.encode()).hexdigest()[:16]
-
     def videos_of(self, holdout: Holdout) -> SplitVideos:
         """Return the videos to learn from and to test on, of the holdout or the split."""
         return holdout_videos(self.split, holdout)
@@ -154,6 +148,10 @@ class Dataset(VideoReader):
         groups = learning_groups(self.config, learning)
         return validation_unseen_group(self.vocabulary, holdout, number, frames, groups)
 
+    def names_of(self, classes: Iterable[int]) -> Names:
+        """Return the names of some classes."""
+        return tuple(self.vocabulary.names[label] for label in classes)
+
     # --- Videos ---
 
     def labels(self, name: str) -> Labels:
@@ -165,13 +163,31 @@ class Dataset(VideoReader):
         Returns:
             Class indices (T,), read-only, -1 where the label is unknown or the class hidden.
         """
-        labels = self.all_labels(name)
-        hidden = self.roles.hidden_in.get(name, self.hidden)
-        if not hidden:
-            return labels
-        masked = np.where(np.isin(labels, hidden), IGNORED, labels)
-        masked.flags.writeable = False
-        return masked
+        return self._masked(name, self.all_labels(name))
+
+    def stored_labels(self, name: str) -> Labels:
+        """Return the labels of a video as `labels` does, without those of `set_labels`."""
+        return self._masked(name, self.label_reader.indices(name)[: self.length(name)])
+
+    def row_labels(self, name: str, stride: int) -> Labels:
+        """Return the labels of every `stride`-th frame of a video; see `masked_rows`."""
+        return masked_rows(self.all_labels(name), self._hidden_in(name), stride)
+
+    def _hidden_in(self, name: str) -> tuple[int, ...]:
+        return self.roles.hidden_in.get(name, self.hidden)
+
+    def _masked(self, name: str, labels: Labels) -> Labels:
+        return masked(labels, self._hidden_in(name))
+
+    def check_leak(self, names: Names, frames: Integers, labels: Integers) -> None:
+        """Raise an InputError if a row of a training batch shows a hidden class and has a label.
+
+        Args:
+            names: the B videos.
+            frames: the frame of each row, (B, T), -1 at padding.
+            labels: of the rows, (B, T).
+        """
+        check_leak(names, frames, labels, self.all_labels, self.hidden, self.vocabulary.names)
 
     def clicks(self, names: Iterable[str]) -> dict[str, list[int]]:
         """Return the clicked frames of those videos that have clicks instead of labels."""
@@ -185,7 +201,7 @@ class Dataset(VideoReader):
     # --- Checks and statistics ---
 
     def check(self) -> None:
-        """Check all labels of this split and the headers of all features, and look for leaks.
+        """Check all labels of this split and the headers of all features.
 
         Feature values are checked when a video is first read.
 
@@ -205,9 +221,6 @@ class Dataset(VideoReader):
         if not self.training_counts.any():
             problem = "no frame of the training videos has a label"
             raise InputError(self.location, problem, "label some")
-        if self.hidden:
-            labels = {name: self.labels(name) for name in self.train}
-            check_leak(labels, self.vocabulary, self.hidden)
 
     def _warn_about_settings(self) -> None:
         config = self.config

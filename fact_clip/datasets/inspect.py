@@ -24,10 +24,10 @@ from fact_clip.core.messages import suggest
 from fact_clip.core.progress import paced
 from fact_clip.datasets import clicks, features, layout
 from fact_clip.datasets.benchmarks import FACTORS_FILE, Layout, class_factors, parse_factors
-from fact_clip.datasets.holdout import find_holdout
 from fact_clip.datasets.labels import VideoLabels, unlabelled
 from fact_clip.datasets.objects import ObjectColumns
 from fact_clip.datasets.splits import read_groups
+from fact_clip.unseen.holdout import find_holdout
 
 logger = logging.getLogger(__name__)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 import torch.utils.data
 from torch import Tensor
@@ -15,7 +16,7 @@ from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
 
 from fact_clip.config import AugmentConfig
-from fact_clip.core import InputError, Names, majority_stride
+from fact_clip.core import InputError, Names
 from fact_clip.core.distributed import end_with_parent
 from fact_clip.datasets import reader
 from fact_clip.datasets.dataset import Dataset
@@ -32,6 +33,7 @@ class Item:
     name: str
     features: Tensor  # (T, D)
     labels: Labels  # (T,)
+    frames: Labels  # (T,) of the video, one a row
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Batch:
     labels: Tensor  # (B, T) int64, on the host, -1 at padding and at ignored frames
     mask: Tensor  # (B, T) bool, true at real frames
     names: Names
+    frames: Tensor  # (B, T) int64, on the host: the frame of each row, -1 at padding
     gain: float = 1.0  # float16 features are multiplied by it when they become float32
     share: float = 1.0  # of the videos of this step, less than 1 where processes share a step
     padded: bool = True  # some frames are padding
@@ -71,6 +74,7 @@ class Batch:
             features=pad(self.features, (0, 0, 0, missing)),
             labels=pad(self.labels, (0, missing), value=IGNORED),
             mask=pad(self.mask, (0, missing)),
+            frames=pad(self.frames, (0, missing), value=-1),
             padded=True,
         )
 
@@ -84,12 +88,14 @@ def collate(items: Sequence[Item | InputError]) -> Batch | InputError:
         videos.append(item)
 
     labels = [torch.as_tensor(video.labels) for video in videos]
+    frames = [torch.as_tensor(video.frames) for video in videos]
     masks = [torch.ones(len(video.labels), dtype=torch.bool) for video in videos]
     mask = pad_sequence(masks, batch_first=True)
     return Batch(
         features=pad_sequence([video.features for video in videos], batch_first=True),
         labels=pad_sequence(labels, batch_first=True, padding_value=IGNORED),
         mask=mask,
+        frames=pad_sequence(frames, batch_first=True, padding_value=-1),
         names=tuple(video.name for video in videos),
         padded=not bool(mask.all()),
     )
@@ -134,17 +140,14 @@ def mask_time(
     return masked
 
 
-def change_speed(
-    features: Tensor, labels: Labels, speed: float, generator: torch.Generator
-) -> tuple[Tensor, Labels]:
-    """Play a video (T, D) and its labels (T,) faster or slower.
+def change_speed(n_rows: int, speed: float, generator: torch.Generator) -> Tensor:
+    """Return the rows (T',) that play a video of T rows faster or slower.
 
     The factor is log-uniform in [1 / (1 + speed), 1 + speed].
     """
     factor = (1 + speed) ** (2 * float(torch.rand((), generator=generator)) - 1)
-    n_frames = max(1, round(len(features) / factor))
-    source = ((torch.arange(n_frames) + 0.5) * (len(features) / n_frames)).long()
-    return features.index_select(0, source), labels[source.numpy()]
+    n_played = max(1, round(n_rows / factor))
+    return ((torch.arange(n_played) + 0.5) * (n_rows / n_played)).long()
 
 
 def draw(purpose: str, seed: int, epoch: int, name: str) -> int:
@@ -163,7 +166,7 @@ class TrainingVideos(torch.utils.data.Dataset[Any]):
         augment: the augmentation.
         seed: of the augmentation.
         stride: every `stride`-th row is taken, with labels by majority.
-        interleave: each epoch draws the first row.
+        interleave: each epoch draws the first row, and a row has the label of its frame.
         label_map: (C + 1,) class index -> label in a batch, the last one that of -1. None: the
             same.
         cache_bytes: transformed features that a process keeps. None: the default.
@@ -188,21 +191,27 @@ class TrainingVideos(torch.utils.data.Dataset[Any]):
     def _read(self, epoch: int, name: str) -> Item:
         seed = draw("augment", self.seed, epoch, name)
         generator = torch.Generator().manual_seed(seed)
-        labels = self.dataset.labels(name)
-        first = 0
         if self.interleave:
-            n_starts = min(self.stride, len(labels))
+            n_starts = min(self.stride, self.dataset.length(name))
             first = int(torch.randint(n_starts, (), generator=generator))
+            # a row names its own frame, since the rows of all starts are read in prediction
+            labels = self.dataset.labels(name)[first :: self.stride].copy()
+        else:
+            first = 0
+            labels = self.dataset.row_labels(name, self.stride)
         rows = self.dataset.transformed(name, self.transform, self.cache_bytes)
         # a copy, because a tensor over the read-only rows could write into them
         features = torch.from_numpy(rows[first :: self.stride].copy(order="C"))
-        labels = majority_stride(labels[first:], self.stride)
+        frames = np.arange(first, self.dataset.length(name), self.stride)
         if self.label_map is not None:
             labels = self.label_map[labels]
 
         augment = self.augment
         if augment.speed > 0:
-            features, labels = change_speed(features, labels, augment.speed, generator)
+            source = change_speed(len(features), augment.speed, generator)
+            features = features.index_select(0, source)
+            labels = labels[source.numpy()]
+            frames = frames[source.numpy()]
         if augment.noise > 0:
             features = features.float()
             features = features + augment.noise * torch.randn(features.shape, generator=generator)
@@ -216,7 +225,7 @@ class TrainingVideos(torch.utils.data.Dataset[Any]):
                 share=augment.time_share,
                 generator=generator,
             )
-        return Item(name, features, labels)
+        return Item(name, features, labels, frames)
 
 
 class TrainingLoader:

@@ -19,8 +19,8 @@ from fact_clip.core.arguments import number_of, validated
 from fact_clip.core.io import parse_value, read_mapping
 from fact_clip.core.paths import whole_file, write_lines
 from fact_clip.datasets.benchmarks import NO_ACTION
-from fact_clip.datasets.holdout import Holdout
 from fact_clip.datasets.splits import Split, write_splits
+from fact_clip.unseen.holdout import Holdout
 
 World = dict[str, Floats]  # see `_prototypes`
 

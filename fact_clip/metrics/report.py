@@ -124,6 +124,7 @@ def evaluate(
     groups = class_groups(unseen, background)
     removed = frozenset[int]() if count_background else groups.background
     videos = paired(ground_truth, prediction, stride)
+    has_labels = [true.size > 0 for true, _ in videos]  # a video of "?" alone has no edit
     if rules.drop_background_frames:
         videos = without_true(videos, removed)
 
@@ -137,7 +138,8 @@ def evaluate(
     result: Json = {"profile": profile, "frame_accuracy": frames.accuracy()}
     if rules.foreground:
         result["frame_accuracy_foreground"] = frames.without(groups.background).accuracy()
-    result["edit"] = float(np.mean([edit_of(true, guess) for true, guess in segment_pairs]))
+    edits = [edit_of(*pair) for pair, has in zip(segment_pairs, has_labels, strict=True) if has]
+    result["edit"] = float(np.mean(edits)) if edits else 0.0
     by_group = frame_figures(frames, groups)
     for overlap in OVERLAPS:
         counts = [SegmentCounts.of(true, guess, overlap) for true, guess in segment_pairs]

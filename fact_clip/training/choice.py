@@ -18,11 +18,12 @@ from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.separability import SEPARABLE, separability
 from fact_clip.decoding import Calibration
 from fact_clip.decoding.choice import DecodeValues, DecodingChoice
+from fact_clip.inference.scored_videos import ScoredVideos, validation_videos
 from fact_clip.models.heads import is_open
 from fact_clip.run import Run
-from fact_clip.training.calibration import calibrate, learn_confidence, validation_videos
+from fact_clip.training.confidence import learn_confidence
 from fact_clip.training.evaluation import video_figures
-from fact_clip.training.scored_videos import ScoredVideos
+from fact_clip.unseen.calibration import calibrate
 
 logger = logging.getLogger(__name__)
 
@@ -150,14 +151,19 @@ def learn_calibration(run: Run, dataset: Dataset, device: torch.device) -> None:
         device: where the models run.
     """
     calibration = None
-    if dataset.holdout is not None and is_open(run.config.model.head):
+    is_zero_shot = dataset.holdout is not None and is_open(run.config.model.head)
+    if is_zero_shot:
         calibration = calibrate(validation_videos(run, dataset, device), run.config.decode)
-        write_value(inside(run.path, "calibration.json"), calibration)
     choice = choose_decoding(run, dataset, device, calibration)
     if choice is not None:
         logger.info("%s", choice)
         write_value(inside(run.path, "decoding.json"), choice)
         run = run.with_choice(choice)
+        if is_zero_shot and choice.settings != choice.recipe:
+            # Gamma is learned with the decoding that is in use.
+            calibration = calibrate(validation_videos(run, dataset, device), run.config.decode)
+    if calibration is not None:
+        write_value(inside(run.path, "calibration.json"), calibration)
     confidence = learn_confidence(run, dataset, device, calibration)
     if confidence is not None:
         write_value(inside(run.path, "confidence.json"), confidence)

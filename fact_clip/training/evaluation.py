@@ -31,10 +31,8 @@ from fact_clip.core.paths import check_place, inside, write_lines
 from fact_clip.core.progress import paced
 from fact_clip.core.version import __version__
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.layout import find_split
 from fact_clip.datasets.memory import DATA_SOURCES, DataSource, MemoryStore, with_data
 from fact_clip.decoding import (
-    Calibration,
     CandidateSet,
     ModelScores,
     decode_scores,
@@ -43,14 +41,16 @@ from fact_clip.decoding import (
 )
 from fact_clip.decoding.scores import Labels
 from fact_clip.hub import run_folder
+from fact_clip.inference.class_map import ClassMap
+from fact_clip.inference.scored_videos import VideoLabels, validation_videos
 from fact_clip.inference.scorer import Scorer
 from fact_clip.models.heads import is_open
 from fact_clip.run import LoadedRun, Run, check_classes, commit, evaluation_stem
-from fact_clip.training import zero_shot
-from fact_clip.training.calibration import calibrate, learn_confidence, validation_videos
-from fact_clip.training.class_map import ClassMap
+from fact_clip.seen import NO_RECORD, data_digest, is_data_of, unseen_error
+from fact_clip.training.confidence import learn_confidence
 from fact_clip.training.results import Evaluation
-from fact_clip.training.scored_videos import VideoLabels
+from fact_clip.unseen import figures as zero_shot
+from fact_clip.unseen.calibration import calibrate
 
 logger = logging.getLogger(__name__)
 
@@ -121,8 +121,8 @@ def evaluate(
     """Score a run and write ``RUN/evaluation.json``, or ``RUN/evaluation_SPLIT.json``.
 
     With `actions` the name ends with ``_actions``, and the result names the candidates. With
-    overrides other than ``data.root`` it ends with ``_changed``, so that the figures of the run
-    stay. Processes share the videos, and the first one writes.
+    overrides other than ``data.root``, or with other data, it ends with ``_changed``, so that the
+    figures of the run stay. Processes share the videos, and the first one writes.
 
     Args:
         run_dir: the run folder, or its RUN/ckpts/best.net.
@@ -149,10 +149,12 @@ def evaluate(
     source = DATA_SOURCES.find(data, "data") if isinstance(data, str) else data
     scorer, dataset = open_run(run_dir, overrides, device, precision, source)
     _set_trust(scorer, overrides, actions, trust_encoder)
-    if split == "validation" and scorer.run.config.train.member_parts and len(scorer.models) > 1:
-        message = "the other members were trained on these validation videos: figures are too good"
-        logger.warning(message)
-    files = _OutputFiles.in_folder(scorer.run.path, split, actions is not None, overrides)
+    trained = Run.read(scorer.run.path)
+    cautions = check_seen(trained, dataset, split)
+    for caution in cautions:
+        logger.warning("%s", caution)
+    is_changed = bool(_settings(overrides)) or not is_data_of(trained, dataset)
+    files = _OutputFiles.in_folder(scorer.run.path, split, actions is not None, is_changed)
     processes = Processes(scorer.device)
 
     scored = score_split(scorer, dataset, split, actions, processes, progress)
@@ -162,6 +164,9 @@ def evaluate(
         "run": str(scorer.run.path),
         "split": split,
         "videos": list(scored.video_names),
+        "weights": trained.digest(),
+        "data": data_digest(dataset, scored.video_names),
+        "cautions": cautions,
     }
     if overrides:
         result["overrides"] = list(overrides)
@@ -195,10 +200,10 @@ class _OutputFiles:
 
     @classmethod
     def in_folder(
-        cls, folder: Path, split: str, has_actions: bool, overrides: Sequence[str]
+        cls, folder: Path, split: str, has_actions: bool, is_changed: bool
     ) -> _OutputFiles:
         """Return the files in a run folder; an InputError where one cannot be written."""
-        stem = evaluation_stem(split, has_actions, overrides)
+        stem = evaluation_stem(split, has_actions, is_changed)
         suffix = stem.removeprefix(evaluation_stem(split))
         files = cls(
             record=inside(folder, f"{stem}.npz"),
@@ -359,13 +364,14 @@ def open_run(
     dataset = Dataset.open(run.config.data, None if data is None else MemoryStore(data))
     calibration = loaded.calibration
     confidence = loaded.confidence
-    _check_data(trained, run, dataset, calibration)
+    _check_data(run, dataset)
 
     is_decoded_alike = (
         run.config.decode == trained.config.decode
         and run.config.train.members == trained.config.train.members
     )
     if not is_decoded_alike:
+        check_seen(trained, dataset, "validation")
         if calibration is not None and dataset.holdout is not None:
             videos = validation_videos(run, dataset, torch_device)
             calibration = calibrate(videos, run.config.decode)
@@ -374,6 +380,11 @@ def open_run(
     warn_of_unused([run.config], overrides)
     loaded = LoadedRun(run, loaded.models, calibration, confidence)
     return Scorer(loaded, torch_device, precision=precision), dataset
+
+
+def _settings(overrides: Sequence[str]) -> list[str]:
+    """Return the overrides that change more than the place of the data."""
+    return [override for override in overrides if not override.startswith("data.root=")]
 
 
 def _check_overrides(overrides: Sequence[str], has_other_data: bool) -> None:
@@ -391,16 +402,8 @@ def _check_overrides(overrides: Sequence[str], has_other_data: bool) -> None:
             raise InputError(override, "this setting belongs to the training", fix)
 
 
-def _check_data(trained: Run, run: Run, dataset: Dataset, calibration: Calibration | None) -> None:
-    """Raise an InputError if these data cannot score a run.
-
-    Args:
-        trained: the run without overrides.
-        run: the run with overrides.
-        dataset: the data.
-        calibration: of the run.
-    """
-    _check_split(trained, run, dataset)
+def _check_data(run: Run, dataset: Dataset) -> None:
+    """Raise an InputError if these data cannot score a run."""
     fix = "use the data that it was trained on"
     check_classes(run, dataset.vocabulary.names, dataset.location, fix)
     # Labels have the length of features, unless these have the other orientation.
@@ -410,53 +413,53 @@ def _check_data(trained: Run, run: Run, dataset: Dataset, calibration: Calibrati
         problem = f"{dataset.input_dim} columns, but {run.path} was trained with {n_trained}"
         raise InputError(dataset.folder.features_location, problem)
     run.check_rate(dataset.fps, "data.fps")
-    _check_holdout(trained, run, dataset, calibration)
 
 
-def _check_holdout(
-    trained: Run, run: Run, dataset: Dataset, calibration: Calibration | None
-) -> None:
-    """Raise an InputError if a class counts as unseen that the run was trained on."""
-    seen = {dataset.vocabulary.names[label] for label in dataset.seen}
-    # Classes hidden by one member of an ensemble, so that others may have learned them.
-    hidden_once: set[str] = set()
-    if trained.config.train.member_parts:
-        hidden_once = {*(trained.config.data.validation_unseen or ())}
-    if calibration is not None and run.config.data == trained.config.data:
-        if not seen <= {*calibration.seen} <= seen | hidden_once:
-            config_path = run.path / "config.yaml"
-            problem = f"other seen classes than data.holdout of {config_path} leaves"
-            raise InputError(run.path / "calibration.json", problem, "train the run again")
+def check_seen(run: Run, dataset: Dataset, split: str) -> list[str]:
+    """Check what a run has seen against what it is scored on.
 
-    trained_on = () if calibration is None else calibration.seen
-    if trained.config.data.holdout is None and run.config.data.holdout_mode != "oracle":
-        trained_on = trained.vocabulary.names
-    for label in (*dataset.unseen, *dataset.validation_unseen):
-        name = dataset.vocabulary.names[label]
-        if name in trained_on and name not in hidden_once:
-            problem = f"{name!r} cannot be unseen: the run was trained on it"
-            fix = "train a run with this hold-out"
-            raise InputError("data.holdout", problem, fix)
+    Args:
+        run: as it was trained.
+        dataset: the data.
+        split: test, validation or train.
 
+    Returns:
+        Sentences that a reader of the figures must know.
 
-def _check_split(trained: Run, run: Run, dataset: Dataset) -> None:
-    """Raise an InputError if another split or holdout tests videos that the run was trained on."""
-    trained_split = str(trained.config.data.split)
-    split = str(run.config.data.split)
-    is_same = trained_split == split
-    if is_same and (trained.config.data.holdout is not None or run.config.data.holdout is None):
-        return
-    if dataset.root is None:
-        return
-    if find_split(dataset.root, "train", trained_split) is None:
-        return
-    learned = dataset.folder.videos("train", trained_split)
-    for name in dataset.test:
-        if name in learned:
-            where = "data.holdout" if is_same else "data.split"
-            problem = f"its test video {name!r} is one that the run was trained on"
-            fix = f"evaluate split {trained_split} as it was trained, or train another run"
-            raise InputError(where, problem, fix)
+    Raises:
+        InputError: the run has learned a test video or an unseen class, or a seen class was hidden
+            from it.
+    """
+    seen = run.seen_by_all()
+    if run.seen is None or seen is None:
+        logger.warning("%s: %s", run.path, NO_RECORD)
+        return [NO_RECORD]
+    cautions = []
+    if not seen.is_complete:
+        cautions.append(f"of a run that it started from, {NO_RECORD}")
+    if run.finished is False:
+        cautions.append("the training has not come to its end")
+    tested = dataset.holdout and dataset.holdout.test_videos
+    seen.check_videos(dataset, dataset.test, "data.holdout" if tested else dataset.location)
+    seen.check_seen_classes(dataset)
+    if dataset.holdout is not None:
+        unseen = dataset.names_of(dataset.unseen)
+        learned = seen.learned_classes(unseen)
+        if dataset.holdout.mode == "oracle" and learned:
+            cautions.append(f"not zero-shot: trained on {', '.join(map(repr, learned))}")
+        elif learned:
+            raise unseen_error(learned[0], "data.holdout")
+        # Members of an ensemble may have learned what another tunes by.
+        tuned = run.seen.learned_classes(dataset.names_of(dataset.validation_unseen))
+        if dataset.holdout.mode != "oracle" and tuned:
+            raise unseen_error(tuned[0], "data.holdout")
+    if split == "train":
+        cautions.append("of videos that the run was trained on")
+    if split == "validation":
+        run.seen.check_videos(dataset, dataset.validation, dataset.location, "trained")
+        if run.config.train.member_parts and run.config.train.members > 1:
+            cautions.append("the other members were trained on these videos: too good")
+    return cautions
 
 
 def _reliability(scorer: Scorer, scored: ScoredSplit) -> Json:
@@ -537,11 +540,13 @@ def video_figures(
         prediction: predicted labels (T,) of each video.
 
     Returns:
-        (V,) in points.
+        (V,) in points, without videos that have no label.
     """
     background = vocabulary.background_indices
     means = []
     for true, predicted in zip(truth, prediction, strict=True):
+        if not (true >= 0).any():
+            continue
         figures = metrics.evaluate([true], [predicted], background=background, **config.rules)
         means.append((figures["frame_accuracy"] + figures["edit"] + figures["f1@50"]) / 3)
     return np.array(means)

@@ -25,9 +25,9 @@ from fact_clip.datasets.objects import OBJECT_SLOT, ObjectColumns
 from fact_clip.encoders.vectors import class_texts, class_vectors, embed_as, twins
 from fact_clip.models.heads import is_open
 from fact_clip.run import Run
-from fact_clip.training.calibration import check_posterior
 from fact_clip.training.callbacks import check_loggers
 from fact_clip.training.start import read_start
+from fact_clip.unseen.calibration import check_posterior
 
 ALIKE = 0.99  # cosine of the vectors of two classes, above which they are reported
 

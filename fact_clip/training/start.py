@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 
 from torch import Tensor
@@ -13,6 +14,9 @@ from fact_clip.hub import run_folder
 from fact_clip.models import FACT
 from fact_clip.models.heads import is_open, reads_text
 from fact_clip.run import Run, load_strictly, read_weights
+from fact_clip.seen import unseen_error
+
+logger = logging.getLogger(__name__)
 
 _KEY = "train.init"
 
@@ -48,10 +52,29 @@ def read_start(config: Config, dataset: Dataset) -> tuple[Run | None, dict[str, 
     if not takes_any_name:
         _check_classes(run, config, dataset.vocabulary)
     run.check_rate(dataset.fps, _KEY)
+    _check_seen(run, dataset)
     if run.objects is None:
         return run, {}
     weights, _ = read_weights(run.path / "model.safetensors")
     return run, {"object_text": weights["objects.names"]}
+
+
+def _check_seen(run: Run, dataset: Dataset) -> None:
+    """Raise an InputError if a starting run has learned what this training is tested on."""
+    seen = run.seen_by_all()
+    if seen is None:
+        logger.warning("%s: %s does not record what it has seen", _KEY, run.path)
+        return
+    seen.check_videos(dataset, dataset.test, _KEY)
+    learned = seen.learned_classes(dataset.names_of(dataset.hidden))
+    if learned:
+        raise unseen_error(learned[0], _KEY)
+    validation = [
+        name for name, video in seen.find_in(dataset, dataset.validation) if video.role == "trained"
+    ]
+    if validation:
+        message = "%s: %s was trained on the validation video %r, so that validation is too good"
+        logger.warning(message, _KEY, run.path, validation[0])
 
 
 def _check_same_settings(run: Run, config: Config, groups: Names) -> None:

@@ -45,6 +45,7 @@ from fact_clip.run import (
     read_weights,
     save_weights,
 )
+from fact_clip.seen import Seen
 from fact_clip.training.callbacks import LOGGERS, Callback, FileLog
 from fact_clip.training.plan import Plan
 from fact_clip.training.start import grown_channels
@@ -144,9 +145,10 @@ def _resumed(plan: Plan, out: Path, world: int) -> Run:
             raise InputError(key, problem, other_settings)
     fix = "use the data that it was trained on"
     check_classes(run, dataset.vocabulary.names, dataset.location, fix)
-    if run.videos not in (None, dataset.digest):
-        problem = f"the run {out} began with other training or validation videos"
-        raise InputError(dataset.location, problem, other_settings)
+    seen = _seen(plan)
+    if run.seen not in (None, seen):
+        problem = f"the run {out} began with other learning videos, or other features or labels"
+        raise InputError(dataset.location, problem, "train again, into a new folder")
     videos_a_step = run.videos_a_step or run.config.train.batch_size
     batch_size = config.train.batch_size
     if batch_size != run.config.train.batch_size and batch_size * world != videos_a_step:
@@ -155,7 +157,13 @@ def _resumed(plan: Plan, out: Path, world: int) -> Run:
             "videos a step"
         )
         raise InputError("train.batch_size", problem)
-    return replace(run, config=config, videos_a_step=videos_a_step)
+    return replace(run, config=config, videos_a_step=videos_a_step, finished=False)
+
+
+def _seen(plan: Plan) -> Seen:
+    """Return what the training of a plan sees, with the run that it starts from."""
+    seen = Seen.of(plan.dataset)
+    return seen if plan.start is None else seen.joined(plan.start.seen_by_all())
 
 
 @dataclass(frozen=True)
@@ -222,7 +230,8 @@ def _new_run(plan: Plan, out: Path, world: int) -> Run:
         objects=spec,
         encoder=dataset.encoder,
         videos_a_step=config.train.batch_size * world,
-        videos=dataset.digest,
+        seen=_seen(plan),
+        finished=False,
         n_frames=round(median_frames(train_labels)),
     )
 
@@ -372,6 +381,10 @@ class RunFiles:
         """Write the description of a run that is resumed, without the decoding it had learned."""
         (self.path / "decoding.json").unlink(missing_ok=True)
         self._run.write()
+
+    def finish(self) -> None:
+        """Write that the training came to its end."""
+        replace(self._run, finished=True).write()
 
     def scorer(self, model: FACT) -> Scorer:
         """Return a scorer with these weights, on their device."""

@@ -22,7 +22,7 @@ from fact_clip.training.evaluation import evaluate, metrics_only
 from fact_clip.training.plan import Plan, resolve
 from fact_clip.training.results import Figures, Sweep
 from fact_clip.training.runs import train
-from fact_clip.training.zero_shot import IN_USE
+from fact_clip.unseen.figures import IN_USE
 
 logger = logging.getLogger(__name__)
 

@@ -135,6 +135,8 @@ class Trainer:
         self.numbers: dict[str, float] = {}
         self.terms: dict[str, Tensor] = {}  # of the last step
         self.is_stopped = False
+        self.validated_epoch = 0
+        self.first_epoch = self.state.epoch
         self.save_time = time.monotonic()
         self.callbacks = self._setup_callbacks(callbacks)
         if resume and self.processes.is_main:
@@ -276,6 +278,8 @@ class Trainer:
         except BaseException as error:
             self._call("on_exception", error)
             raise
+        if self.processes.is_main:
+            self.files.finish()
         self._call("on_train_end")
         return Training(
             epoch=self.state.epoch,
@@ -297,6 +301,11 @@ class Trainer:
             self.is_stopped = self.processes.broadcast(lambda: self.is_stopped)
             if self.processes.is_main:
                 self._report(numbers["total"], pace, progress)
+        is_validated = self.validated_epoch == state.epoch
+        if self.is_stopped and self.dataset.validation and not is_validated:
+            # Else the weights of an earlier epoch would be kept without a comparison.
+            self._validate_epoch()
+            self._save_state()
 
     def _move_borders(self) -> None:
         """Move the borders between clicks, if the data set has clicks and this is due."""
@@ -328,13 +337,17 @@ class Trainer:
         lr = self.optimizer.param_groups[0]["lr"]
         self.numbers = {"epoch": epoch, "lr": lr, **terms}
         if self.dataset.validation and self._is_validation_due(epoch):
-            figures = self.validate()
-            for key, value in figures.items():
-                self.numbers[f"validation {key}"] = value
-            self._call("on_validation", figures)
-        elif not self.dataset.validation or not (self.files.path / "model.safetensors").is_file():
+            self._validate_epoch()
+        elif self._best is None:
             self._save_model({"epoch": epoch})
         return self.numbers
+
+    def _validate_epoch(self) -> None:
+        figures = self.validate()
+        self.validated_epoch = self.state.epoch
+        for key, value in figures.items():
+            self.numbers[f"validation {key}"] = value
+        self._call("on_validation", figures)
 
     def _is_validation_due(self, epoch: int) -> bool:
         settings = self.settings
@@ -348,6 +361,7 @@ class Trainer:
         state = self.state
         self.model.train()
         for batch in self.loader.epoch(state.epoch, state.step):
+            self._check_leak(batch)
             self._seed_step()
             self._set_lr(state.epoch + state.step / self.loader.n_batches)
             batch = self._padded(batch.to(self.device))
@@ -366,6 +380,11 @@ class Trainer:
         state.step = 0
         state.terms = {}
         return means
+
+    def _check_leak(self, batch: Batch) -> None:
+        """Raise an InputError if a batch of the first epoch has a label of a hidden class."""
+        if self.dataset.hidden and self.state.epoch == self.first_epoch:
+            self.dataset.check_leak(batch.names, batch.frames.numpy(), batch.labels.numpy())
 
     def _seed_step(self) -> None:
         """Seed dropout by (seed, epoch, step, rank), so resumed steps draw the same numbers."""

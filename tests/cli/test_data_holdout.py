@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from fact_clip.datasets.holdout import Holdout
+from fact_clip.unseen.holdout import Holdout
 
 from ..refusals import refused_line
 from ..small import write_dataset

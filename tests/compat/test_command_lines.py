@@ -22,11 +22,11 @@ from fact_clip.config import Config, recipes
 from fact_clip.core import Vocabulary
 from fact_clip.datasets import havid
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.holdout import HOLDOUTS, Holdout
-from fact_clip.datasets.holdout_choice import lost_factors
 from fact_clip.encoders import text_encoder
 from fact_clip.hub import run_folder
 from fact_clip.run import Run, read_weights
+from fact_clip.unseen.choice import lost_factors
+from fact_clip.unseen.holdout import HOLDOUTS, Holdout
 from fact_clip_compat.settings import read_changes, read_settings
 
 from ..refusals import refused, refused_line

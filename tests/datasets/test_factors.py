@@ -9,12 +9,12 @@ from fact_clip.config import Config, DataConfig
 from fact_clip.core import Vocabulary
 from fact_clip.datasets.benchmarks import new_factors
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.holdout import Holdout
 from fact_clip.datasets.inspect import Inspection
 from fact_clip.datasets.layout import DataFolder
 from fact_clip.datasets.naming import guess_names
 from fact_clip.datasets.statistics import mean_transcript_length
 from fact_clip.datasets.summary import summarize
+from fact_clip.unseen.holdout import Holdout
 
 from ..refusals import refused
 

@@ -46,8 +46,8 @@ def by_name(batches):
 def test_collate_pads_with_zeros_and_ignored_labels():
     batch = collate(
         [
-            Item("long", torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), torch.tensor([0, 1, -1])),
-            Item("short", torch.tensor([[7.0, 8.0]]), np.array([2])),
+            Item("long", torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), torch.tensor([0, 1, -1]), np.arange(3)),
+            Item("short", torch.tensor([[7.0, 8.0]]), np.array([2]), np.array([4])),
         ]
     )
     assert batch.features.tolist() == [[[1, 2], [3, 4], [5, 6]], [[7, 8], [0, 0], [0, 0]]]
@@ -55,10 +55,12 @@ def test_collate_pads_with_zeros_and_ignored_labels():
     assert batch.labels.tolist() == [[0, 1, -1], [2, -1, -1]]
     assert (batch.features.dtype, batch.mask.dtype, batch.labels.dtype) == (torch.float32, torch.bool, torch.int64)
     assert batch.names == ("long", "short")
+    assert batch.frames.tolist() == [[0, 1, 2], [4, -1, -1]]
 
 
 def test_a_longer_batch_is_padded():
-    batch = collate([Item("a", torch.ones(2, 1), torch.tensor([0, 1])), Item("b", torch.ones(1, 1), torch.tensor([2]))])
+    first = Item("a", torch.ones(2, 1), torch.tensor([0, 1]), np.arange(2))
+    batch = collate([first, Item("b", torch.ones(1, 1), torch.tensor([2]), np.arange(1))])
     longer = batch.longer(4)
     assert longer.features.tolist() == [[[1], [1], [0], [0]], [[1], [0], [0], [0]]]
     assert longer.mask.tolist() == [[True, True, False, False], [True, False, False, False]]
@@ -66,7 +68,8 @@ def test_a_longer_batch_is_padded():
     truth = Truth.of(longer.labels)
     assert truth.segment.tolist() == [[0, 1, 2, 2], [0, 2, 2, 2]]
     assert truth.classes.tolist() == [[0, 1], [2, -1]]
-    alone = collate([Item("a", torch.ones(2, 1), torch.tensor([0, 1]))])
+    assert longer.frames.tolist() == [[0, 1, -1, -1], [0, -1, -1, -1]]
+    alone = collate([first])
     assert (alone.padded, alone.longer(3).padded, alone.mask.shape) == (False, True, (1, 2))
 
 
@@ -187,8 +190,7 @@ def test_stride(open_set, root):
 def test_interleaved_strides_begin_at_any_row_with_its_labels(open_set, root):
     (root / "groundTruth" / "a.txt").write_text("\n".join(["idle"] * 5 + ["stir"] * 35))
     dataset, starts = open_set(), set()
-    # rows 0-2 idle, 3-5 idle idle stir; or 1-3 idle, 4-6 stir by majority; or 2-4 idle, 5-7 stir
-    idle = {0: 2, 1: 1, 2: 1}
+    idle = {0: 2, 1: 2, 2: 1}  # frames 0 and 3; 1 and 4; 2
     for epoch in range(40):
         features, labels = by_name(epoch_of(dataset, ("a",), epoch=epoch, stride=3, interleave=True))["a"]
         (start,) = [row for row in range(3) if np.array_equal(features[0], dataset.features("a")[row])]
@@ -221,18 +223,14 @@ def test_cache_follows_the_transform(open_set):
 
 def test_speed_takes_the_nearest_frames():
     """The labels go with the frames; the length follows the factor and stays inside the bounds."""
-    features = torch.arange(12.0).unsqueeze(1)
-    labels = np.arange(12)
     lengths = set()
     for seed in range(30):
-        found, its_labels = change_speed(features, labels, 1.0, torch.Generator().manual_seed(seed))
-        assert found[:, 0].tolist() == its_labels.tolist()
-        assert its_labels.tolist() == [int((t + 0.5) * 12 / len(found)) for t in range(len(found))]
+        found = change_speed(12, 1.0, torch.Generator().manual_seed(seed))
+        assert found.tolist() == [int((t + 0.5) * 12 / len(found)) for t in range(len(found))]
         lengths.add(len(found))
     assert min(lengths) in (6, 7)
     assert max(lengths) in (22, 23, 24)
-    one, _ = change_speed(features[:1], labels[:1], 1.0, torch.Generator().manual_seed(0))
-    assert len(one) == 1
+    assert len(change_speed(1, 1.0, torch.Generator().manual_seed(0))) == 1
 
 
 # --- the order of an epoch, its readers, and batches of similar length -----------------------------------------------
@@ -246,6 +244,12 @@ class Rows:
     def labels(self, name):
         number = int(name[1:])
         return np.arange(10 * (number % 7) + number + 1) % 5
+
+    def length(self, name):
+        return len(self.labels(name))
+
+    def row_labels(self, name, stride):
+        return self.labels(name)[::stride]
 
     def transformed(self, name, transform, cache_bytes):
         return np.full((len(self.labels(name)), 3), int(name[1:]), np.float32)

@@ -13,8 +13,8 @@ from fact_clip.config import DataConfig
 from fact_clip.core import Vocabulary, runs
 from fact_clip.datasets.benchmarks import BENCHMARKS
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.holdout_choice import lost_factors
 from fact_clip.datasets.synthetic import FACTORS, WORKBENCH, draw_actions, write_workbench
+from fact_clip.unseen.choice import lost_factors
 
 
 @pytest.fixture(scope="module")

@@ -12,13 +12,13 @@ import torch
 import fact_clip_compat
 from fact_clip import Config, Segment, Segmentation, Vocabulary, load, metrics, training
 from fact_clip.config import BlockConfig, LossConfig
-from fact_clip.datasets.holdout import Holdout
-from fact_clip.datasets.holdout_choice import rank, select
 from fact_clip.datasets.splits import divide
 from fact_clip.datasets.synthetic import write_workbench
 from fact_clip.decoding import Confidence, DecodeSettings
 from fact_clip.losses import Criterion
 from fact_clip.models import FACT, Classes
+from fact_clip.unseen.choice import rank, select
+from fact_clip.unseen.holdout import Holdout
 from fact_clip.video.extract import Settings
 from fact_clip.video.overlay import write_video
 from fact_clip.video.pictures import frames

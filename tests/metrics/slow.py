@@ -67,6 +67,7 @@ def evaluate(
     truth: list[list[int]], guess: list[list[int]], background: set[int], unseen: set[int], profile: str
 ) -> dict[str, object]:
     videos = [[(t, p) for t, p in zip(*video, strict=True) if t >= 0] for video in zip(truth, guess, strict=True)]
+    labelled = videos
     if profile == "ltcontext":
         videos = [[(t, p) for t, p in video if t not in background] for video in videos]
     frames = [pair for video in videos for pair in video]
@@ -78,10 +79,12 @@ def evaluate(
         for video in videos
     ]
     edits = []
-    for true, predicted in cut:
+    for pairs, (true, predicted) in zip(labelled, cut, strict=True):
+        if not pairs:
+            continue
         a, b = tuple(label for label, _ in true), tuple(label for label, _ in predicted)
         edits.append(100 * (1 - levenshtein(a, b) / max(len(a), len(b))) if a or b else 100.0)
-    result["edit"] = mean(edits)
+    result["edit"] = mean(edits) if edits else 0.0
     matches = {k: [match(true, predicted, k) for true, predicted in cut] for k in (10, 25, 50)}
     for k, parts in matches.items():
         counts = [(len(tp), len(fp), len(fn)) for tp, fp, fn in parts]

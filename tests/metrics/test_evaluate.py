@@ -222,7 +222,9 @@ def test_background_alone_and_nothing_to_judge_give_numbers(profile: str) -> Non
     assert evaluate([[0, 0]], [[0, 0]], background=[0])["frame_accuracy"] == 100
     assert evaluate([[0, 0]], [[0, 0]], background=[0])["frame_accuracy_foreground"] == 0
     assert evaluate([[0, 0]], [[1, 2]], background=[0])["edit"] == 0
-    assert evaluate([[-1, -1]], [[1, 2]])["edit"] == 100
+    assert evaluate([[-1, -1]], [[1, 2]])["edit"] == 0
+    assert evaluate([[0, 0, 1, 1], [-1, -1, -1]], [[1, 1, 0, 0], [0, 1, 0]])["edit"] == 0
+    assert evaluate([[0, 0, 1, 1], [-1, -1, -1]], [[0, 0, 1, 1], [0, 1, 0]])["edit"] == 100
 
 
 def test_ignored_frames_are_cut_out_of_both() -> None:

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from fact_clip import metrics
 from fact_clip.core import Vocabulary
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.holdout_choice import Factor, level, lost_factors
 from fact_clip.decoding import Calibration, ModelScores
+from fact_clip.inference.scored_videos import ScoredVideos, VideoLabels
 from fact_clip.inference.scorer import Scorer
 from fact_clip.metrics.zero_shot import ClassGroups, class_groups
-from fact_clip.training.calibration import GAMMAS, uncalibrated
-from fact_clip.training.gamma_counts import GammaCounts
-from fact_clip.training.scored_videos import ScoredVideos, VideoLabels
+from fact_clip.unseen.calibration import GAMMAS, uncalibrated
+from fact_clip.unseen.choice import Factor, level, lost_factors
+from fact_clip.unseen.gamma_counts import GammaCounts
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +103,9 @@ def report(
         groups=groups,
         rules=scorer.run.config.evaluation.rules,
     )
-    counts = GammaCounts(GAMMAS, len(scored.classes.vocabulary))
+    # With the gamma in use, so that no point in use lies above the best of the curve.
+    gammas = sorted({*GAMMAS, calibration.gamma})
+    counts = GammaCounts(gammas, len(scored.classes.vocabulary))
     counts.add(scored, calibration, groups)
     curve = counts.curve()
     return {
@@ -140,6 +142,8 @@ def _figures(
         "H": metrics.harmonic_mean(seen_mean, unseen_mean),
     }
     figures |= {key: of_all_classes[key] for key in _MAIN_METRICS}
+    if rules["count_background"]:
+        not_counted = groups.also_unseen
     return figures | metrics.group_f1(truth, prediction, groups.unseen, not_counted)
 
 
@@ -189,7 +193,8 @@ def _diagnostics(evaluation: _Evaluation) -> dict[str, float | None]:
 def _new_factors(dataset: Dataset) -> dict[str, tuple[Factor, ...]]:
     """Return, for each unseen class, the factors that no seen class has."""
     assert dataset.holdout is not None
-    lost = lost_factors(dataset.vocabulary, dataset.holdout.hidden)
+    counts = dataset.training_counts
+    lost = lost_factors(dataset.vocabulary, dataset.holdout.hidden, counts)
     names = [dataset.vocabulary.names[label] for label in dataset.unseen]
     return {name: lost[name] for name in names}
 

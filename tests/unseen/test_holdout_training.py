@@ -18,7 +18,7 @@ from fact_clip.training import evaluate, train
 
 from ..refusals import refused
 from ..small import ZERO_SHOT
-from .runs import assert_same, assert_same_runs, weights
+from ..training.runs import assert_same, assert_same_runs, weights
 
 
 def joined(**groups):

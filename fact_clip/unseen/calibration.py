@@ -1,4 +1,4 @@
-"""Calibration and confidences of a run, learned from validation videos (docs/protocol.md)."""
+"""Gamma and the prior of a run, learned from validation videos (docs/protocol.md)."""
 
 from __future__ import annotations
 
@@ -7,26 +7,22 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from fact_clip import metrics
 from fact_clip.config import DecodeConfig
 from fact_clip.core import InputError
-from fact_clip.core.progress import paced
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.decoding import Calibration, Confidence
+from fact_clip.decoding import Calibration
 from fact_clip.decoding.calibration import (
     choose_gamma_by_cost,
     factor_frames,
     log_mean_posterior,
     log_prior,
 )
-from fact_clip.inference.scorer import Scorer
+from fact_clip.inference.scored_videos import ScoredVideos
 from fact_clip.metrics.zero_shot import ClassGroups, class_groups
-from fact_clip.run import LoadedRun, Run, member_folders
-from fact_clip.training.gamma_counts import GammaCounts
-from fact_clip.training.scored_videos import ScoredVideos, VideoLabels
+from fact_clip.unseen.gamma_counts import GammaCounts
 
 logger = logging.getLogger(__name__)
 
@@ -38,47 +34,6 @@ _STEPS_BETWEEN = 8  # between two of `GAMMAS`, when gamma is chosen
 
 # Of a mean posterior: among 67 classes none has less than a frame in thirteen thousand.
 _SMOOTHING = 0.005
-
-
-def validation_videos(
-    run: Run,
-    dataset: Dataset,
-    device: torch.device | str,
-    calibration: Calibration | None = None,
-) -> list[ScoredVideos]:
-    """Return the validation videos, with the models of a run that have not learned them.
-
-    Args:
-        run: the trained run.
-        dataset: its data set.
-        device: where the models run.
-        calibration: a calibration to apply, or None to learn one.
-
-    Returns:
-        One element for a run whose members share their validation videos, otherwise one for each
-        member.
-    """
-    if not run.config.train.member_parts:
-        loaded = LoadedRun(run, run.models(), calibration)
-        return [ScoredVideos(Scorer(loaded, device), dataset, dataset.validation)]
-    loaded = LoadedRun(run, [run.model()], calibration)
-    scored_by_model = [ScoredVideos(Scorer(loaded, device), dataset, dataset.validation)]
-    for folder in member_folders(run.path, run.config.train.members):
-        member = Run.read(folder)
-        # The configuration of the run, whose decoding may have been overridden, with the
-        # validation videos of the member.
-        update = {
-            "validation_part": member.config.data.validation_part,
-            "validation_unseen": member.config.data.validation_unseen,
-        }
-        data = run.config.data.model_copy(update=update)
-        config = run.config.model_copy(update={"data": data})
-        loaded = LoadedRun(replace(member, config=config), [member.model()], calibration)
-        of_member = Dataset.open(data, dataset.folder)
-        scored_by_model.append(
-            ScoredVideos(Scorer(loaded, device), of_member, of_member.validation)
-        )
-    return scored_by_model
 
 
 def calibrate(scored_by_model: Sequence[ScoredVideos], config: DecodeConfig) -> Calibration:
@@ -179,7 +134,7 @@ def _training_frames(datasets: Sequence[Dataset]) -> NDArray[np.int64]:
 
 
 def _with_prior(start: Calibration, scored_by_model: Sequence[ScoredVideos]) -> Calibration:
-    """Return the calibration with log p(c) of all actions, and 0 for background."""
+    """Return the calibration with log p(c) of all actions, and their mean for background."""
     datasets = [scored.dataset for scored in scored_by_model]
     vocabulary = datasets[0].vocabulary
     tables = []
@@ -189,37 +144,9 @@ def _with_prior(start: Calibration, scored_by_model: Sequence[ScoredVideos]) -> 
     posterior = log_mean_posterior(tables, _SMOOTHING)
     prior = log_prior(expected, _training_frames(datasets), posterior)
     shift = float((prior - expected).mean())
-    # Background is no rival of rare actions: frames that it lost would go to any of them.
-    prior[list(vocabulary.background_indices)] = 0.0
+    # Background has the mean prior of the actions: it is no rival of rare ones, and frames that it
+    # lost would go to any of them.
+    background = list(vocabulary.background_indices)
+    prior[background] = np.delete(prior, background).mean()
     prior_of_class = dict(zip(vocabulary.names, prior.tolist(), strict=True))
     return replace(start, prior=prior_of_class, shift=shift)
-
-
-def learn_confidence(
-    run: Run, dataset: Dataset, device: torch.device | str, calibration: Calibration | None
-) -> Confidence | None:
-    """Fit the confidences of a run to its validation videos.
-
-    Args:
-        run: the trained run.
-        dataset: its data set.
-        device: where the models run.
-        calibration: of the run.
-
-    Returns:
-        The confidences, or None without a labelled validation frame, or with transcripts.
-    """
-    if run.config.model.transcript or not dataset.validation:
-        return None
-    labels: VideoLabels = []
-    scores: list[NDArray[np.float64]] = []
-    truth: VideoLabels = []
-    for scored in validation_videos(run, dataset, device, calibration):
-        for name in paced(scored.video_names, "confidences of validation videos", logger):
-            indices, score = scored.scorer.predict(scored.dataset.features(name))
-            labels.append(scored.classes.labels(indices))
-            scores.append(score.astype(np.float64))
-        truth += scored.truth
-    if not any((true >= 0).any() for true in truth):
-        return None
-    return Confidence.learned(labels, scores, truth)

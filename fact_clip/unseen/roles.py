@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Names, Vocabulary
 from fact_clip.core.messages import suggest
-from fact_clip.datasets.holdout import Holdout
-from fact_clip.datasets.holdout_choice import validation_unseen_group
 from fact_clip.datasets.layout import SplitVideos
 from fact_clip.datasets.splits import carve_validation, count_validation_parts, learning_groups
+from fact_clip.unseen.choice import validation_unseen_group
+from fact_clip.unseen.holdout import Holdout
 
 FrameCounts = Mapping[str, Counter[int]]
 """Video name -> class index -> frames, hidden classes included."""

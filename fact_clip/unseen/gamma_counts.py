@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from fact_clip import metrics
 from fact_clip.decoding import Calibration
+from fact_clip.inference.scored_videos import ScoredVideos
 from fact_clip.metrics.zero_shot import ClassGroups
-from fact_clip.training.scored_videos import ScoredVideos
 
 
 class GammaCounts:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from fact_clip.config import Count, Natural
 from fact_clip.core import InputError, Names, Vocabulary
 from fact_clip.core.arguments import validated
-from fact_clip.datasets.holdout import Holdout, Mode
+from fact_clip.unseen.holdout import Holdout, Mode
 
 Factor = tuple[str, str]  # a slot and its word
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from fact_clip.core.decode_settings import DecodeSettings
@@ -21,8 +22,9 @@ from fact_clip.decoding import (
     decode_gammas,
     decode_scores,
 )
+from fact_clip.inference.class_map import ClassMap
 from fact_clip.inference.scorer import Scorer
-from fact_clip.training.class_map import ClassMap
+from fact_clip.run import LoadedRun, Run, member_folders
 
 logger = logging.getLogger(__name__)
 
@@ -127,3 +129,44 @@ class ScoredVideos:
 def _log_scores(scores: ModelScores, candidates: CandidateSet) -> NDArray[np.float64]:
     table = class_scores(scores, candidates).cpu().numpy()
     return np.log(np.maximum(table, np.finfo(table.dtype).tiny))
+
+
+def validation_videos(
+    run: Run,
+    dataset: Dataset,
+    device: torch.device | str,
+    calibration: Calibration | None = None,
+) -> list[ScoredVideos]:
+    """Return the validation videos, with the models of a run that have not learned them.
+
+    Args:
+        run: the trained run.
+        dataset: its data set.
+        device: where the models run.
+        calibration: a calibration to apply, or None to learn one.
+
+    Returns:
+        One element for a run whose members share their validation videos, otherwise one for each
+        member.
+    """
+    if not run.config.train.member_parts:
+        loaded = LoadedRun(run, run.models(), calibration)
+        return [ScoredVideos(Scorer(loaded, device), dataset, dataset.validation)]
+    loaded = LoadedRun(run, [run.model()], calibration)
+    scored_by_model = [ScoredVideos(Scorer(loaded, device), dataset, dataset.validation)]
+    for folder in member_folders(run.path, run.config.train.members):
+        member = Run.read(folder)
+        # The configuration of the run, whose decoding may have been overridden, with the
+        # validation videos of the member.
+        update = {
+            "validation_part": member.config.data.validation_part,
+            "validation_unseen": member.config.data.validation_unseen,
+        }
+        data = run.config.data.model_copy(update=update)
+        config = run.config.model_copy(update={"data": data})
+        loaded = LoadedRun(replace(member, config=config), [member.model()], calibration)
+        of_member = Dataset.open(data, dataset.folder)
+        scored_by_model.append(
+            ScoredVideos(Scorer(loaded, device), of_member, of_member.validation)
+        )
+    return scored_by_model

@@ -2,18 +2,15 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
-
-import numpy as np
 
 from fact_clip.config import RECIPES, DataConfig
 from fact_clip.core import (
     FileLocation,
     InputError,
-    Integers,
     Json,
     Location,
     Names,
@@ -140,25 +137,6 @@ class Holdout:
     def _location(self, name: str) -> Location:
         key = "holdout.unseen" if name in self.unseen else "holdout.validation_unseen"
         return key if self.file is None else FileLocation(self.file, part=key)
-
-
-def check_leak(
-    labels: Mapping[str, Integers], vocabulary: Vocabulary, hidden: Sequence[int]
-) -> None:
-    """Check that training sees no frame of a hidden class.
-
-    Args:
-        labels: training video -> class indices (T,).
-        vocabulary: the classes.
-        hidden: indices of the hidden classes.
-    """
-    for video, indices in labels.items():
-        frames = np.flatnonzero(np.isin(indices, hidden))
-        if frames.size:
-            frame = frames[0]
-            name = vocabulary.names[indices[frame]]
-            problem = f"frame {frame} shows {name!r}, which is held out"
-            raise InputError(f"training video {video!r}", problem)
 
 
 def find_holdout(config: DataConfig, root: Path | None, vocabulary: Vocabulary) -> Holdout | None:

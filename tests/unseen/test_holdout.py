@@ -16,8 +16,8 @@ from fact_clip.config import DataConfig
 from fact_clip.core import Vocabulary
 from fact_clip.datasets import havid
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.holdout import Holdout, check_leak
-from fact_clip.datasets.holdout_choice import (
+from fact_clip.datasets.statistics import mean_transcript_length
+from fact_clip.unseen.choice import (
     FactorSupport,
     Support,
     choose_validation_unseen,
@@ -26,7 +26,7 @@ from fact_clip.datasets.holdout_choice import (
     resting_on_one,
     select,
 )
-from fact_clip.datasets.statistics import mean_transcript_length
+from fact_clip.unseen.holdout import Holdout
 
 from ..refusals import refused
 from ..small import held_out, write_dataset
@@ -159,16 +159,6 @@ class TestHeldOutClasses:
     def test_videos_that_do_not_fit(self, kitchen, videos, place):
         with refused(place):
             kitchen().videos_of(Holdout(("cut ham",), **videos))
-
-
-def test_a_leak_names_video_and_frame(kitchen):
-    dataset = kitchen()
-    labels = {name: dataset.labels(name) for name in dataset.train}
-    with refused("training video 'v'"):
-        check_leak(labels, dataset.vocabulary, (2, 4))
-    check_leak({"u": labels["u"]}, dataset.vocabulary, (2, 4))
-    with refused("training video 'w'"):
-        check_leak({name: labels[name] for name in "vw"}, dataset.vocabulary, (1,))
 
 
 @pytest.mark.parametrize("setting", ["A", "B", "new_word_ham", "new_word_baked_egg"])

@@ -1,0 +1,177 @@
+"""What a run has seen: its videos with their roles, the classes it learned, those it did not."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from fact_clip.core import Array, InputError, Location, Names
+from fact_clip.datasets.dataset import Dataset
+
+if TYPE_CHECKING:
+    from fact_clip.run import Run
+
+_N_ROWS = 64  # rows of a video that are hashed
+
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+Role = Literal["trained", "validated"]
+
+NO_RECORD = "the run does not record what it has seen, so that nothing was checked"
+
+
+def features_digest(rows: Array) -> str:
+    """Hash the shape and 64 evenly spaced rows of features.
+
+    Args:
+        rows: features (T, D) of a video.
+
+    Returns:
+        32 hexadecimal digits. Features of one video are alike under any name.
+    """
+    digest = hashlib.blake2b(str(rows.shape).encode(), digest_size=16)
+    chosen = np.unique(np.linspace(0, len(rows) - 1, _N_ROWS).round().astype(np.int64))
+    digest.update(np.ascontiguousarray(rows[chosen], np.float32).tobytes())
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class SeenVideo:
+    """A video that a run has seen.
+
+    Attributes:
+        name: of the data set.
+        features: `features_digest` of its features.
+        labels: hash of its labels, where those of hidden classes are -1.
+        role: whether weights or settings were learned on it.
+    """
+
+    name: str
+    features: Digest
+    labels: Digest
+    role: Role
+
+    @classmethod
+    def of(cls, dataset: Dataset, name: str, role: Role) -> SeenVideo:
+        """Return the record of a learning video of a data set."""
+        labels = dataset.stored_labels(name)
+        digest = hashlib.blake2b(labels.tobytes(), digest_size=16).hexdigest()
+        return cls(name, features_digest(dataset.open_features(name)), digest, role)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a run has seen, with the runs that it started from.
+
+    Attributes:
+        videos: the learning videos.
+        classes: classes with training frames.
+        hidden: classes that were hidden from this run.
+        is_complete: False if it started from a run without a record.
+    """
+
+    videos: tuple[SeenVideo, ...]
+    classes: Names
+    hidden: Names = ()
+    is_complete: bool = True
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> Seen:
+        """Return what a training on a data set sees."""
+        videos = [SeenVideo.of(dataset, name, "trained") for name in dataset.train]
+        videos += [SeenVideo.of(dataset, name, "validated") for name in dataset.validation]
+        labels = np.concatenate([dataset.stored_labels(name) for name in dataset.train])
+        return cls(
+            videos=tuple(videos),
+            classes=dataset.names_of(np.unique(labels[labels >= 0]).tolist()),
+            hidden=dataset.names_of(dataset.hidden),
+        )
+
+    def joined(self, *others: Seen | None) -> Seen:
+        """Return the record with what starting runs or members have seen; None has no record."""
+        known = [other for other in others if other is not None]
+        videos = dict.fromkeys(
+            [*self.videos, *(video for other in known for video in other.videos)]
+        )
+        classes = dict.fromkeys(
+            [*self.classes, *(name for other in known for name in other.classes)]
+        )
+        is_complete = self.is_complete and None not in others
+        is_complete = is_complete and all(other.is_complete for other in known)
+        return replace(self, videos=tuple(videos), classes=tuple(classes), is_complete=is_complete)
+
+    @cached_property
+    def _by_digest(self) -> dict[str, SeenVideo]:
+        validated = {video.features: video for video in self.videos}
+        trained = {video.features: video for video in self.videos if video.role == "trained"}
+        return validated | trained
+
+    def find(self, rows: Array) -> SeenVideo | None:
+        """Return the record of a video by its features (T, D), whatever its name."""
+        return self._by_digest.get(features_digest(rows))
+
+    def find_in(self, dataset: Dataset, names: Iterable[str]) -> list[tuple[str, SeenVideo]]:
+        """Return those of some videos that were seen, each with its record."""
+        found = []
+        for name in names:
+            video = self.find(dataset.open_features(name))
+            if video is not None:
+                found.append((name, video))
+        return found
+
+    def check_videos(
+        self, dataset: Dataset, names: Iterable[str], where: Location, role: Role | None = None
+    ) -> None:
+        """Raise an InputError if one of some videos of a data set was seen, in a role or in any."""
+        for name, video in self.find_in(dataset, names):
+            if role in (None, video.role):
+                known_as = "" if video.name == name else f" (as {video.name!r})"
+                verb = "was trained on" if video.role == "trained" else "was tuned by"
+                problem = (
+                    f"the run {verb} the video {name!r}{known_as}, which it is to be tested on"
+                )
+                raise InputError(where, problem, "score other videos, or train without these")
+
+    def check_seen_classes(self, dataset: Dataset) -> None:
+        """Raise an InputError if a class counts as seen that was hidden from the run."""
+        for name in dataset.names_of(dataset.seen):
+            if name in self.hidden and name not in self.classes:
+                problem = f"{name!r} counts as seen, but it was hidden from the run"
+                raise InputError("data.holdout", problem, "train a run with this hold-out")
+
+    def learned_classes(self, names: Sequence[str]) -> Names:
+        """Return those of some classes that were learned."""
+        return tuple(name for name in names if name in self.classes)
+
+
+def unseen_error(name: str, where: Location) -> InputError:
+    """Return the error for an unseen class that a run has learned."""
+    problem = f"{name!r} cannot be unseen: the run was trained on it"
+    return InputError(where, problem, "train a run with this hold-out")
+
+
+def is_data_of(run: Run, dataset: Dataset) -> bool:
+    """Return whether the learning videos of a data set are those that a run has seen."""
+    if run.seen is None:
+        return True
+    try:
+        seen = Seen.of(dataset)
+    except InputError:
+        # Only the test videos are there.
+        return False
+    return {*seen.videos} <= {*run.seen.videos}
+
+
+def data_digest(dataset: Dataset, names: Iterable[str]) -> Digest:
+    """Hash names, features and all labels of some videos."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name in names:
+        labels = dataset.all_labels(name).tobytes()
+        digest.update(f"{name}\n{features_digest(dataset.open_features(name))}\n".encode())
+        digest.update(hashlib.blake2b(labels).digest())
+    return digest.hexdigest()

@@ -1,0 +1,205 @@
+"""What a run has seen: recorded, and compared with whatever it is scored or started on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from fact_clip.datasets import from_arrays
+from fact_clip.datasets.dataset import Dataset
+from fact_clip.run import Run
+from fact_clip.seen import NO_RECORD, features_digest
+from fact_clip.training import StopTraining, evaluate, train
+from fact_clip.training.callbacks import Callback
+
+from ..refusals import refused
+
+
+@pytest.fixture
+def folder(workbench, tmp_path):
+    return shutil.copytree(workbench, tmp_path / "data")
+
+
+def settings(tiny, folder, **groups):
+    return tiny(**{"data": {"root": str(folder)}, "train": {"epochs": 1}, **groups})
+
+
+def swap_lists(folder):
+    train_list = folder / "splits" / "train.split1.bundle"
+    test_list = folder / "splits" / "test.split1.bundle"
+    learned = train_list.read_text()
+    train_list.write_text(test_list.read_text())
+    test_list.write_text(learned)
+
+
+def test_a_run_records_its_videos_and_classes(tiny, folder, tmp_path):
+    holdout = "zero_shot/A.json"
+    train(settings(tiny, folder, data={"root": str(folder), "holdout": holdout}), tmp_path / "run")
+    run = Run.read(tmp_path / "run")
+    dataset = Dataset.open(run.config.data)
+    roles = {video.name: video.role for video in run.seen.videos}
+    assert roles == dict.fromkeys(dataset.train, "trained") | dict.fromkeys(dataset.validation, "validated")
+    hidden = set(json.loads((folder / holdout).read_text())["unseen"])
+    assert set(run.seen.hidden) >= hidden
+    labels = np.concatenate([dataset.labels(name) for name in dataset.train])
+    assert run.seen.classes == dataset.names_of(np.unique(labels[labels >= 0]))
+    assert run.finished
+    rows = dataset.features(dataset.train[0])
+    assert run.seen.find(rows.copy()).name == dataset.train[0]
+    assert run.seen.find(rows[1:]) is None
+
+
+def test_digests_tell_values_and_shapes(tmp_path):
+    rows = np.random.default_rng(0).normal(size=(200, 4)).astype(np.float32)
+    assert features_digest(rows) == features_digest(np.asfortranarray(rows).astype(np.float64))
+    assert features_digest(rows) != features_digest(rows[:-1])
+    assert features_digest(rows[:1]) != features_digest(rows[1:2])
+
+
+def test_lists_that_changed_are_refused(tiny, folder, tmp_path):
+    train(settings(tiny, folder), tmp_path / "run")
+    figures = evaluate(tmp_path / "run").details
+    assert figures["cautions"] == []
+    assert figures["weights"] == Run.read(tmp_path / "run").digest()
+    swap_lists(folder)
+    with refused(folder):
+        evaluate(tmp_path / "run")
+
+
+def test_a_copy_of_a_trained_video_is_refused_under_another_name_and_in_memory(tiny, folder, tmp_path):
+    train(settings(tiny, folder), tmp_path / "run")
+    dataset = Dataset.open(Run.read(tmp_path / "run").config.data)
+    learned, tested = dataset.train[0], dataset.test[0]
+    names = np.array(dataset.vocabulary.names)
+    arrays = {"new": dataset.features(tested), "copy": np.array(dataset.features(learned))}
+    labels = {"new": names[dataset.labels(tested)].tolist(), "copy": names[dataset.labels(learned)].tolist()}
+    data = from_arrays(arrays, labels, train=["new"], test=["copy"], class_names=dataset.vocabulary.names)
+    with refused() as refusal:
+        evaluate(tmp_path / "run", data=data)
+    assert f"(as {learned!r})" in refusal.message
+
+
+def test_figures_of_other_data_do_not_replace_those_of_the_run(tiny, folder, tmp_path):
+    train(settings(tiny, folder), tmp_path / "run")
+    evaluate(tmp_path / "run")
+    before = (tmp_path / "run" / "evaluation.json").read_bytes()
+    moved = shutil.copytree(folder, tmp_path / "moved")
+    evaluate(tmp_path / "run", overrides=[f"data.root={moved}"])
+    assert json.loads((tmp_path / "run" / "evaluation.json").read_bytes())["metrics"] == json.loads(before)["metrics"]
+    for path in (moved / "features").glob("*.npy"):
+        np.save(path, np.load(path) + 1)
+    evaluate(tmp_path / "run", overrides=[f"data.root={moved}"])
+    assert (tmp_path / "run" / "evaluation_changed.json").is_file()
+    moved_back = json.loads((tmp_path / "run" / "evaluation.json").read_bytes())
+    assert moved_back["data"] == json.loads(before)["data"]
+
+
+def test_resuming_after_labels_were_corrected_is_refused(tiny, folder, tmp_path):
+    config = settings(tiny, folder)
+    train(config, tmp_path / "run")
+    path = folder / "groundTruth" / f"{Dataset.open(config.data).train[0]}.txt"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[1:], lines[0]]) + "\n")
+    with refused(folder):
+        train(config, tmp_path / "run", overrides=["train.epochs=2"], resume=True)
+
+
+@pytest.mark.parametrize("head", ["closed", "text"])
+def test_a_start_that_learned_what_is_held_out_is_refused(tiny, folder, tmp_path, head):
+    model = {"model": {"head": head}, "text": {"encoder": "hash:32", "parts": ["factors"]}}
+    train(settings(tiny, folder, **model), tmp_path / "all")
+    init = f"train.init={tmp_path / 'all'}"
+    config = settings(tiny, folder, **model)
+    with refused("train.init"):
+        train(config, tmp_path / "new", overrides=[init, "data.holdout=zero_shot/A.json"])
+    train(config, tmp_path / "again", overrides=[init])
+    swap_lists(folder)
+    with refused("train.init"):
+        train(config, tmp_path / "swapped", overrides=[init])
+
+
+def test_a_chain_of_starts_joins_its_records(tiny, folder, tmp_path):
+    config = settings(tiny, folder)
+    train(config, tmp_path / "first")
+    seen = Run.read(tmp_path / "first").seen
+    swap_lists(folder)
+    run_json = tmp_path / "first" / "run.json"
+    facts = json.loads(run_json.read_text())
+    kept = facts.pop("seen")
+    run_json.write_text(json.dumps(facts))
+    train(config, tmp_path / "second", overrides=[f"train.init={tmp_path / 'first'}"])  # a start without a record
+    assert not Run.read(tmp_path / "second").seen.is_complete
+    assert any(NO_RECORD in caution for caution in evaluate(tmp_path / "second").details["cautions"])
+    assert evaluate(tmp_path / "first").details["cautions"] == [NO_RECORD]
+
+    swap_lists(folder)
+    run_json.write_text(json.dumps({**facts, "seen": kept}))
+    for path in (folder / "features").glob("*.npy"):
+        np.save(path, np.load(path) + 1)  # other videos
+    train(config, tmp_path / "third", overrides=[f"train.init={tmp_path / 'first'}"])
+    joined = Run.read(tmp_path / "third").seen
+    assert {*seen.videos} < {*joined.videos}
+    assert joined.is_complete
+
+
+@pytest.mark.parametrize("head", ["closed", "text", "fact-clip"])
+def test_other_holdouts_are_refused_by_what_was_learned(tiny, folder, tmp_path, head):
+    model = {"model": {"head": head}, "text": {"encoder": "hash:32", "parts": ["factors"]}}
+    hidden, other = json.loads((folder / "zero_shot/A.json").read_text())["unseen"][:2]
+    (folder / "two.json").write_text(json.dumps([hidden, other]))
+    (folder / "one.json").write_text(json.dumps([hidden]))
+    data = {"root": str(folder), "holdout": "two.json"}
+    train(settings(tiny, folder, data=data, **model), tmp_path / "run")
+    run = Run.read(tmp_path / "run")
+    learned = next(name for name in run.seen.classes if name not in run.vocabulary.background)
+    evaluate(tmp_path / "run")
+    for choice in ([learned], [hidden]):  # one is not hidden; the other was hidden and counts as seen
+        (folder / "one.json").write_text(json.dumps(choice))
+        with refused("data.holdout"):
+            evaluate(tmp_path / "run", overrides=["data.holdout=one.json"])
+    (folder / "two.json").write_text(json.dumps([learned]))  # the file of the run itself
+    with refused("data.holdout"):
+        evaluate(tmp_path / "run")
+
+
+def test_an_oracle_says_what_it_has_learned(tiny, folder, tmp_path):
+    data = {"root": str(folder), "holdout": "zero_shot/A.json", "holdout_mode": "oracle"}
+    train(settings(tiny, folder, data=data), tmp_path / "run")
+    (caution,) = evaluate(tmp_path / "run").details["cautions"]
+    assert caution.startswith("not zero-shot: trained on '")
+
+
+class _StopAt(Callback):
+    def __init__(self, epoch, error=StopTraining):
+        self.last = epoch
+        self.error = error
+
+    def on_epoch(self, state):
+        if state.epoch == self.last:
+            raise self.error
+
+
+def test_a_stopped_training_keeps_its_last_weights(tiny, folder, tmp_path):
+    late = {"train": {"epochs": 10, "validate_from": 0.9}}
+    train(settings(tiny, folder, **late), tmp_path / "run", callbacks=[_StopAt(3)])
+    from fact_clip.run import read_weights
+
+    facts = read_weights(tmp_path / "run" / "model.safetensors")[1]
+    assert facts["epoch"] == 3
+    assert "validation" in facts
+    assert Run.read(tmp_path / "run").finished
+
+
+def test_an_interrupted_training_is_unfinished_and_says_so(tiny, folder, tmp_path, caplog):
+    from fact_clip.run import read_weights
+
+    late = {"train": {"epochs": 10, "validate_from": 0.9}}
+    with pytest.raises(ZeroDivisionError):
+        train(settings(tiny, folder, **late), tmp_path / "run", callbacks=[_StopAt(3, ZeroDivisionError)])
+    assert read_weights(tmp_path / "run" / "model.safetensors")[1]["epoch"] == 3
+    figures = evaluate(tmp_path / "run").details
+    assert figures["cautions"] == ["the training has not come to its end"]
+    assert "has not come to its end" in caplog.text
