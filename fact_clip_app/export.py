@@ -1,8 +1,8 @@
 """Labelled videos of a project as a data set."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from fact_clip.core import BACKGROUND, Floats, InputError
@@ -13,6 +13,7 @@ from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.inference.candidates import NONE_OF_THESE
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.run import Run
+from fact_clip.seen import features_digest
 from fact_clip_app.drafts import Draft, click_labels, row_labels
 from fact_clip_app.engine import open_features, rows_of, run_of
 from fact_clip_app.jobs import Job
@@ -43,7 +44,6 @@ class LabelledVideo:
     features: Path
     rows: Floats  # (T + 1,) seconds at which rows start, and the end
     labels: list[str]  # (T,), background as `BACKGROUND`
-    is_learned: bool = False  # whether a model of the project may have learned from it
 
 
 @dataclass(frozen=True)
@@ -146,22 +146,35 @@ def export_set(
     write_set(page, examples, root, None, lambda video: unlabelled, Job("export"))
 
 
-def assign_roles(examples: Sequence[Example], stored: Mapping[str, bool]) -> dict[str, bool]:
+def assign_roles(
+    examples: Sequence[Example], stored: Mapping[str, bool], seen: Collection[str] = ()
+) -> dict[str, bool]:
     """Decide which labelled videos test a model.
 
-    A video keeps its role, so that no model is tested on what an earlier one has learned from. Only
-    if no other is left, a video changes it.
+    A video keeps its role, so that the model before is tested, too. Only if no other is left, a
+    video changes it.
 
     Args:
         examples: the videos.
         stored: the roles so far, by the id of a video.
+        seen: the ids of videos that the run has seen from which the model starts.
 
     Returns:
         The roles, including those of other videos.
+
+    Raises:
+        InputError: if no video can test it.
     """
-    clicked = [example.video.id for example in examples if example.is_clicked]
-    full = [example.video.id for example in examples if not example.is_clicked]
-    roles = {**stored, **dict.fromkeys(clicked, False)}
+    full = [
+        example.video.id
+        for example in examples
+        if not example.is_clicked and example.video.id not in seen
+    ]
+    if not full:
+        fix = "label another video with segments, or train a new model"
+        raise InputError("train", "the run in use has seen all videos that could test it", fix)
+    trained = [example.video.id for example in examples if example.video.id not in full]
+    roles = {**stored, **dict.fromkeys(trained, False)}
     n_videos = sum(video in roles for video in full)
     n_tests = sum(roles.get(video, False) for video in full)
     for video in full:
@@ -198,17 +211,30 @@ def write_set(
         The test videos.
     """
     run = run_of(model)
-    training_set = TrainingSet(root, run)
-    is_test: dict[str, bool] = {}  # by name in the set
-    if run is not None:
-        is_test |= dict.fromkeys(_add_first_videos(training_set, run), False)
-    test_videos = []
-    stored = page.project.setting(ROLES, {})
-    roles = assign_roles(examples, stored)
-    page.project.set(ROLES, roles)
+    seen = None if run is None else run.seen_by_all()
+    files: dict[str, Path] = {}  # by digest, in the order of the examples
+    seen_videos = []
     for example in examples:
         video = example.video
         features = page.engine.encode(video, model or page.engine.model(), job)
+        array, _ = open_features(features, model)
+        digest = features_digest(array)
+        if digest in files:
+            problem = "the same features as another labelled video"
+            raise InputError(video.name, problem, "remove one of the two")
+        files[digest] = features
+        if seen is not None and seen.find(array) is not None:
+            seen_videos.append(video.id)
+    roles = assign_roles(examples, page.project.setting(ROLES, {}), seen_videos)
+    page.project.set(ROLES, roles)
+
+    training_set = TrainingSet(root, run)
+    is_test: dict[str, bool] = {}  # by name in the set
+    if run is not None:
+        is_test |= dict.fromkeys(_add_first_videos(training_set, run, files), False)
+    test_videos = []
+    for example, features in zip(examples, files.values(), strict=True):
+        video = example.video
         is_background = example.complete or unlabelled(video.id) == "background"
         other = page.project.background[0] if is_background else UNLABELLED
         name, labelled = add_labelled_video(
@@ -216,8 +242,7 @@ def write_set(
         )
         is_test[name] = roles[video.id]
         if is_test[name]:
-            is_learned = not stored.get(video.id, True)
-            test_videos.append(replace(labelled, is_learned=is_learned))
+            test_videos.append(labelled)
     test = [name for name in is_test if is_test[name]]
     train = [name for name in is_test if not is_test[name]]
     write_lines(root / "splits" / "train.split1.bundle", train)
@@ -273,8 +298,11 @@ def add_labelled_video(
     return name, LabelledVideo(features, rows, measured)
 
 
-def _add_first_videos(training_set: TrainingSet, run: Run) -> list[str]:
-    """Add training videos of a run, so that it forgets nothing, and return their names."""
+def _add_first_videos(training_set: TrainingSet, run: Run, digests: Collection[str]) -> list[str]:
+    """Add training videos of a run, so that it forgets nothing, and return their names.
+
+    Those whose features have one of `digests` are labelled in the project.
+    """
     try:
         dataset = Dataset.open(run.config.data)
     except InputError:
@@ -287,6 +315,13 @@ def _add_first_videos(training_set: TrainingSet, run: Run) -> list[str]:
     classes = [*dataset.vocabulary, UNLABELLED]  # the index -1 is not a label
     names = []
     for video in dataset.train[:FIRST_VIDEOS]:
+        features = dataset.features(video)
+        if features_digest(features) in digests:
+            continue
         labels = [classes[index] for index in dataset.labels(video).tolist()]
-        names.append(training_set.add(video, dataset.features(video), labels, facts))
+        clicks = dataset.clicks([video]).get(video)
+        if clicks is not None:
+            labels = [label if row in clicks else UNLABELLED for row, label in enumerate(labels)]
+        is_clicked = clicks is not None
+        names.append(training_set.add(video, features, labels, facts, is_clicked))
     return names

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -22,7 +22,7 @@ from fact_clip.inference.candidates import check_trust
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.metrics.segmental import count_segments
 from fact_clip.run import Run
-from fact_clip_app.engine import run_of
+from fact_clip_app.engine import open_features, run_of
 from fact_clip_app.export import LabelledVideo, training_videos, write_set
 from fact_clip_app.jobs import CancelledError, Job
 from fact_clip_app.page import Page
@@ -130,8 +130,8 @@ def learn(page: Page, training: Training) -> None:
         after = measure(model, test_videos, page.engine.names(model))
         earlier = None
         names = page.engine.names(previous)
-        is_learned = any(video.is_learned for video in test_videos)
-        if previous is not None and names != () and not is_learned:
+        has_seen = may_have_seen(previous, test_videos)
+        if previous is not None and names != () and not has_seen:
             earlier = measure(previous, test_videos, names)
         figures = {"before": earlier, "after": after}
         name = page.project.add_run(out, training.track, figures)
@@ -140,9 +140,22 @@ def learn(page: Page, training: Training) -> None:
         else:
             page.project.set("model", name)
             outcome = "It is used from now on."
+        if start is not None and may_have_seen(model, test_videos):
+            outcome += " The run before does not record what it has seen; it may know these videos."
         job.report(epochs, epochs, f"{figures_text(figures)} {outcome}")
 
     page.begin_training(train)
+
+
+def may_have_seen(model: Segmenter | None, videos: Iterable[LabelledVideo]) -> bool:
+    """Return whether a model, or a run that it started from, may have seen one of some videos."""
+    run = run_of(model)
+    if run is None:  # no training
+        return False
+    seen = run.seen_by_all()
+    if seen is None or not seen.is_complete:
+        return True
+    return any(seen.find(open_features(video.features, model)[0]) for video in videos)
 
 
 def new_folder(path: Path) -> Path:

@@ -199,7 +199,9 @@ def test_a_model_that_is_gone_does_not_stop_the_page(opened, rows, text_run, tmp
 def test_a_refused_second_start_changes_nothing(opened, text_run, monkeypatch):
     user = opened(run=None)()
     token = user.page.project.token
-    choice = SimpleNamespace(names=["wave"], run=text_run, trust_encoder=False, command=lambda: ("fact-clip", "segment"))
+    choice = SimpleNamespace(
+        names=["wave"], run=text_run, trust_encoder=False, command=lambda: ("fact-clip", "segment")
+    )
     monkeypatch.setattr("fact_clip_app.commands.app._open_model", lambda _: load(text_run, "cpu"))
     with refused("project"):
         app_command(user.page.project.folder, model=choice, port=0, new_token=True)
