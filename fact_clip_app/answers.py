@@ -268,9 +268,13 @@ class OpenVideo(NamedVideo):
 
 
 class Incomplete(TypedDict):
-    """Videos with parts that are neither labelled nor marked as background."""
+    """Videos with parts that are neither labelled nor marked as background.
+
+    `points` are the point events that are not trained on, since their videos have segments, too.
+    """
 
     videos: list[OpenVideo]
+    points: int
 
 
 class VideoAgreement(NamedVideo):

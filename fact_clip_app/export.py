@@ -1,7 +1,7 @@
 """Labelled videos of a project as a data set."""
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,6 +104,9 @@ def training_videos(
         if not example.is_open or unlabelled(example.video.id) != "skip":
             examples.append(example)
     check_number(examples)
+    n_points = untrained_points(examples)
+    if n_points:
+        logger.warning("%d point events in videos with segments are not trained on", n_points)
     if all(example.is_clicked for example in examples):
         fix = "label one with segments: it is kept aside to test the model"
         raise InputError("train", "all videos have point events alone", fix)
@@ -113,6 +116,15 @@ def training_videos(
             fix = "say whether the rest is background or unlabelled, or skip the video"
             raise InputError(example.video.name, problem, fix)
     return examples
+
+
+def untrained_points(examples: Iterable[Example]) -> int:
+    """Return the number of point events in videos that have segments, too."""
+    n_points = 0
+    for example in examples:
+        if not example.is_clicked:
+            n_points += sum(label.start == label.stop for label in example.labels)
+    return n_points
 
 
 def check_number(examples: Sequence[Example]) -> None:

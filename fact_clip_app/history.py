@@ -139,6 +139,9 @@ class History:
                 step.title = _edit_title(part)
                 step.parts = [signed_part]
                 labels = [label.label for label in part.added]
+                if person.browser:  # programs may bring back what somebody has renamed
+                    for name in {*labels} - {row.name for row in step.rows}:
+                        self._check_action(name, person, REPEAT)
                 self.project.add_actions(actions_named(labels, background))
             _, _, revision = self._track(part.track)
             video_revision = self.project.value(

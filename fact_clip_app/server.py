@@ -31,7 +31,13 @@ from fact_clip_app import answers, requests, teach, views
 from fact_clip_app.budget import time_budget, transitions, write_tables
 from fact_clip_app.drafts import Draft
 from fact_clip_app.engine import Engine, reads_names
-from fact_clip_app.export import add_labelled_video, check_number, export_set, labelled_videos
+from fact_clip_app.export import (
+    add_labelled_video,
+    check_number,
+    export_set,
+    labelled_videos,
+    untrained_points,
+)
 from fact_clip_app.guard import ERRORS, EVENTS, Guard, error_response
 from fact_clip_app.history import ConflictError, Edited, Person
 from fact_clip_app.jobs import BusyError, Job
@@ -728,7 +734,7 @@ def incomplete(page: Served, track: str, person: Asker) -> answers.Incomplete:
         for example in examples
         if example.is_open
     ]
-    return {"videos": videos}
+    return {"videos": videos, "points": untrained_points(examples)}
 
 
 # --- agreement --------------------------------------------------------------------------------

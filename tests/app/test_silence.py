@@ -17,6 +17,7 @@ from fact_clip.inference.loading import load
 from fact_clip.video.overlay import write_video
 from fact_clip_app.commands.app import app as app_command
 from fact_clip_app.database import Database
+from fact_clip_app.export import export_set
 from fact_clip_app.history import Person
 from fact_clip_app.jobs import Job
 from fact_clip_app.project import Project
@@ -260,3 +261,25 @@ def test_an_empty_token_lets_nobody_in(tmp_path):
         project.execute("UPDATE setting SET value = '' WHERE key = 'token'")
     project.close()
     assert Project(tmp_path / "p").token
+
+
+def test_an_edit_does_not_bring_a_class_back_that_somebody_else_has_renamed(opened, rows):
+    user = opened(run=None)()
+    video = user.add(rows)
+    track = user.label(video, (0, 5, "stir"))["tracks"][0]["id"]
+    rename = {"do": "change", "name": "stir", "to": "mix", "annotator": "Ann", "browser": "a"}
+    user.ask("POST", "/api/actions", json=rename)
+    added = [{"start": 6, "stop": 9, "label": "stir"}]
+    body = {"track": track, "removed": [], "added": added, "annotator": "Bob", "browser": "b"}
+    user.ask("POST", f"/api/videos/{video}/edits", 409, json=body)
+    user.ask("POST", "/api/actions", json={"do": "add", "names": ["stir"], "browser": "b"})  # meant as another one
+    user.ask("POST", f"/api/videos/{video}/edits", json=body)
+
+
+def test_points_that_are_not_trained_on_are_counted(opened, rows, workbench, tmp_path, caplog):
+    user = opened(run=None)()
+    user.label(user.add(rows), (0, 5, "stir"), (9, 9, "tap"), (12, 12, "tap"))
+    user.label(user.add(workbench / "features" / "person2_video1.npy"), (5, 5, "tap"))
+    assert user.ask("GET", "/api/train", params={"track": "main"})["points"] == 2
+    export_set(user.page, "main", tmp_path / "set", "ignore")
+    assert "2 point events" in caplog.text
