@@ -141,7 +141,6 @@ class VideoState(VideoFacts):
 
     labels: int
     annotators: list[str]
-    predicted: bool
 
 
 class NamedVideo(TypedDict):
@@ -156,7 +155,6 @@ class ProjectState(TypedDict):
 
     folder: str
     name: str
-    recent: list[str]
     blind: bool
     blind_owner: str  # who has switched it on, or ""
 
@@ -168,13 +166,6 @@ class ModelState(_ModelKeys):
     exists: bool
     can_learn: bool
     models: list[str]
-
-
-class SizeLimits(TypedDict):
-    """Limits of an upload."""
-
-    megabytes: float
-    minutes: float
 
 
 class State(TypedDict):
@@ -197,7 +188,6 @@ class State(TypedDict):
     training: Work | None
     runs: dict[str, Json]
     formats: list[str]
-    limits: SizeLimits
     stamp: str
 
 

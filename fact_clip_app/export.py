@@ -159,7 +159,7 @@ def export_set(
 
 
 def assign_roles(
-    examples: Sequence[Example], stored: Mapping[str, bool], seen: Collection[str] = ()
+    examples: Sequence[Example], stored: Mapping[str, bool], learned_ids: Collection[str] = ()
 ) -> dict[str, bool]:
     """Decide which labelled videos test a model.
 
@@ -169,7 +169,7 @@ def assign_roles(
     Args:
         examples: the videos.
         stored: the roles so far, by the id of a video.
-        seen: the ids of videos that the run has seen from which the model starts.
+        learned_ids: the ids of videos that the run has seen from which the model starts.
 
     Returns:
         The roles, including those of other videos.
@@ -180,7 +180,7 @@ def assign_roles(
     full = [
         example.video.id
         for example in examples
-        if not example.is_clicked and example.video.id not in seen
+        if not example.is_clicked and example.video.id not in learned_ids
     ]
     if not full:
         fix = "label another video with segments, or train a new model"
@@ -223,9 +223,9 @@ def write_set(
         The test videos.
     """
     run = run_of(model)
-    seen = None if run is None else run.seen_by_all()
+    record = None if run is None else run.seen_by_all()
     files: dict[str, Path] = {}  # by digest, in the order of the examples
-    seen_videos = []
+    learned_ids = []
     for example in examples:
         video = example.video
         features = page.engine.encode(video, model or page.engine.model(), job)
@@ -235,9 +235,9 @@ def write_set(
             problem = "the same features as another labelled video"
             raise InputError(video.name, problem, "remove one of the two")
         files[digest] = features
-        if seen is not None and seen.find(array) is not None:
-            seen_videos.append(video.id)
-    roles = assign_roles(examples, page.project.setting(ROLES, {}), seen_videos)
+        if record is not None and record.find(array) is not None:
+            learned_ids.append(video.id)
+    roles = assign_roles(examples, page.project.setting(ROLES, {}), learned_ids)
     page.project.set(ROLES, roles)
 
     training_set = TrainingSet(root, run)

@@ -37,7 +37,6 @@ _UNIT = Fraction(1, 90_000)  # seconds; that of MPEG
 _SOUND_RATE = 48_000  # samples a second
 _ROUNDING = 1e-3  # seconds
 _UNEVEN = 3e-3  # seconds by which the lengths of frames may differ, as times are rounded
-_PLAYED = "browsers play "  # a setting of the project, with the id of a video
 _MAX_WAITING = 10_000  # conversions
 
 Kind = Literal["original", "proxy", "converting", "failed"]
@@ -243,16 +242,13 @@ class Conversions:
         Raises:
             InputError: if the file is not a video.
         """
-        stored = self.project.setting(_PLAYED + video)
+        key = f"browsers play {video}"
+        stored = self.project.setting(key)
         if stored is None:
             full = self.project.video(video)  # with its times
             stored = full is not None and is_playable(media, full.times)
-            self.remember(video, stored)
+            self.project.set(key, stored)
         return bool(stored)
-
-    def remember(self, video: str, is_played: bool) -> None:
-        """Store whether browsers play a video."""
-        self.project.set(_PLAYED + video, is_played)
 
     def clean(self) -> None:
         """Delete what conversions left that were killed."""

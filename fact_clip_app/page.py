@@ -17,7 +17,7 @@ from fact_clip_app.drafts import Draft, overlaid
 from fact_clip_app.engine import Engine
 from fact_clip_app.history import History
 from fact_clip_app.jobs import STOPPED, BusyError, Job, Queue, Quick
-from fact_clip_app.media import Conversions, is_playable
+from fact_clip_app.media import Conversions
 from fact_clip_app.project import Label, Track, VideoEntry
 from fact_clip_app.requests import Upload, files_of_video
 from fact_clip_app.training_set import TrainingSet
@@ -35,7 +35,6 @@ class Options:
     command: Names = ()  # ``fact-clip segment`` with the model, which the page displays
     training_set: TrainingSet | None = None  # that labelled videos may be added to
     run: Path | None = None  # folder of the model, if it is a run
-    recent: Sequence[str] = ()  # folders of projects that were opened before
     served_as: Names = ()  # host names under which a proxy serves the page
     stores: Names = ()  # beginnings of addresses that may be segmented
     trust_encoder: bool = False  # whether encoders that a run names by a path may be loaded
@@ -123,10 +122,10 @@ class Page:
     def refer(self, name: str, media: Path | None, features: Path | None) -> VideoEntry:
         """Add a video by reference, and queue its encoding if the model needs it."""
         times = self.engine.frame_times(media, features)
-        is_played = media is not None and is_playable(media, times)
         video = self.project.video(self.project.add_video(name, media, features, times))
         assert video is not None
-        self.conversions.remember(video.id, is_played)  # so that opening a page need not look
+        if media is not None:
+            self.conversions.is_played(video.id, media)  # so that opening a page need not look
         self.encode([video])
         return video
 

@@ -5,7 +5,7 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
@@ -165,9 +165,7 @@ class ActionRow(NamedTuple):
     @property
     def action(self) -> Action:
         """Return the action without its position."""
-        values = {**self._asdict(), "point": bool(self.point), "background": bool(self.background)}
-        del values["position"]
-        return Action(**values)
+        return Action(*self[:5], point=bool(self.point), background=bool(self.background))
 
 
 _SEGMENTS = """segment JOIN track ON track.id = segment.track
@@ -254,17 +252,8 @@ class Project(Database):
                 if key.lower() in taken_keys:
                     key = next(free_keys, "")
                 taken_keys.add(key.lower())
-                row = ActionRow(
-                    name=action.name,
-                    colour=colour,
-                    key=key,
-                    description=action.description,
-                    paint=action.paint,
-                    position=position,
-                    point=action.point,
-                    background=action.background,
-                )
-                self.insert_action(row)
+                values = {"colour": colour, "key": key, "position": position}
+                self.insert_action(ActionRow(**asdict(action) | values))
 
     def insert_action(self, row: ActionRow) -> None:
         """Insert an action within a change."""

@@ -528,8 +528,8 @@ def import_labels(
         message = f"{names}: there are labels already. Replace them, or use another track."
         raise ConflictError(message, replaces=loading.replaced)
     page.history.load(video.id, loading, body.person, f"load {upload.name}")
-    shown = views.video(page, video.id, body.person)
-    return {**shown, "imported": loading.counts, "warnings": warnings}
+    stored = views.video(page, video.id, body.person)
+    return {**stored, "imported": loading.counts, "warnings": warnings}
 
 
 # --- downloads --------------------------------------------------------------------------------

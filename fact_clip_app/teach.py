@@ -152,10 +152,10 @@ def may_have_seen(model: Segmenter | None, videos: Iterable[LabelledVideo]) -> b
     run = run_of(model)
     if run is None:  # no training
         return False
-    seen = run.seen_by_all()
-    if seen is None or not seen.is_complete:
+    record = run.seen_by_all()
+    if record is None or not record.is_complete:
         return True
-    return any(seen.find(open_features(video.features, model)[0]) for video in videos)
+    return any(record.find(open_features(video.features, model)[0]) for video in videos)
 
 
 def new_folder(path: Path) -> Path:

@@ -68,7 +68,6 @@ def state(page: Page, viewer: str) -> answers.State:
             **_facts(page, video, is_labelled=facts.is_labelled, is_complete=facts.is_complete),
             "labels": facts.n_segments,
             "annotators": list(facts.annotators),
-            "predicted": engine.work(video.id).prediction is not None,
         }
         videos.append(row)
     is_owner = project.owns(viewer)
@@ -91,7 +90,6 @@ def state(page: Page, viewer: str) -> answers.State:
         "project": {
             "folder": str(project.folder),
             "name": project.folder.name,
-            "recent": list(page.options.recent),
             "blind": project.blind_owner is not None,
             "blind_owner": project.blind_owner or "",
         },
@@ -117,7 +115,6 @@ def state(page: Page, viewer: str) -> answers.State:
         "training": training,
         "runs": runs,
         "formats": list(FORMATS),
-        "limits": {"megabytes": page.limits.file_bytes / 1e6, "minutes": page.limits.minutes},
         "stamp": stamp(page),
     }
 

@@ -210,8 +210,8 @@ class Recording:
             return time - lost
 
         parts = [(moved(start), moved(stop), label) for start, stop, label in self.parts]
-        kept = [part for part in parts if part[0] < part[1]]
-        return replace(self, parts=kept, seconds=moved(self.seconds))
+        parts = [part for part in parts if part[0] < part[1]]
+        return replace(self, parts=parts, seconds=moved(self.seconds))
 
 
 def _read(

@@ -66,7 +66,8 @@ def retime(page, start: str | None = None, stop: str | None = None) -> None:
 CASES = [
     # a segment that moves as a whole shares no edge
     ([(0, 100, "a"), (100, 200, "b")], 100, (210, 250), [(0, 100, "a"), (210, 250, "b")]),
-    ([(0, 100, "a"), (110, 200, "b"), (200, 250, "a")], 200, (20, 60), [(0, 20, "a"), (20, 60, "a"), (60, 100, "a"), (110, 200, "b")]),
+    ([(0, 99, "b"), (99, 200, "b"), (200, 250, "a")], 200, (20, 60),
+     [(0, 20, "b"), (20, 60, "a"), (60, 99, "b"), (99, 200, "b")]),
     # an edge alone takes its neighbour along
     ([(0, 100, "a"), (100, 200, "b")], 100, (120, None), [(0, 120, "a"), (120, 200, "b")]),
     # a point event does not cut a segment
