@@ -1,5 +1,7 @@
 """The models of the page, and their predictions."""
 
+import csv
+import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -289,6 +291,13 @@ def encoding(model: Segmenter | None, media: Path) -> Encoding:
     if model is None:
         return Encoding(frame_encoder(ENCODER, Runtime("cpu")), Settings())
     return Encoding(model.sources.encoder_for(media), model.sources.extraction)
+
+
+def typed_names(names: Iterable[str]) -> str:
+    """Return names as an option of the command line takes them."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(names)  # quotes names with a comma
+    return line.getvalue()
 
 
 def _first_file(folder: Path) -> Path | None:

@@ -22,7 +22,7 @@ from fact_clip.inference.candidates import check_trust
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.metrics.segmental import count_segments
 from fact_clip.run import Run
-from fact_clip_app.engine import open_features, run_of
+from fact_clip_app.engine import open_features, run_of, typed_names
 from fact_clip_app.export import LabelledVideo, training_videos, write_set
 from fact_clip_app.jobs import CancelledError, Job
 from fact_clip_app.page import Page
@@ -116,6 +116,8 @@ def learn(page: Page, training: Training) -> None:
         background = [name for name in page.project.background if name in classes]
         command = ["fact-clip", "data", "init", str(data), "--out", str(recipe)]
         command += ["--minutes", f"{training.minutes:g}"]
+        if background:
+            command += ["--background", typed_names(background)]
         run_command(command, job, note="measuring how fast this computer trains")
         epochs = int(read_mapping(recipe, "a recipe").get("train", {}).get("epochs", 80))
         if start is None:

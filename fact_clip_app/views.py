@@ -1,7 +1,5 @@
 """JSON for the page, and segmentations for files."""
 
-import csv
-import io
 import shlex
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
@@ -29,7 +27,7 @@ from fact_clip_app import answers
 from fact_clip_app.budget import Extent, Pair, Stretch, time_agreement, timed_parts
 from fact_clip_app.controls import CONTROLS
 from fact_clip_app.drafts import Draft, row_labels, segmentation_of
-from fact_clip_app.engine import run_of
+from fact_clip_app.engine import run_of, typed_names
 from fact_clip_app.history import Person
 from fact_clip_app.jobs import Job
 from fact_clip_app.page import Page
@@ -615,9 +613,7 @@ def command(page: Page, video: VideoEntry) -> str:
     words.insert(2, video.name + (".npy" if video.media is None else video.media.suffix))
     names = engine.names(model)
     if names:
-        line = io.StringIO()
-        csv.writer(line, lineterminator="").writerow(names)  # quotes names with a comma
-        words += ["--actions", line.getvalue()]
+        words += ["--actions", typed_names(names)]
     for name, value in engine.settings:
         if value is not None and name in model.scorer.adjustable:
             words += [CONTROLS[name].option, f"{value:g}"]

@@ -141,3 +141,20 @@ def test_models_are_measured_with_the_classes_of_the_project(tiny_run, rows, mon
     videos = [LabelledVideo(rows, np.arange(n_rows + 1) / 15, [name] * n_rows) for name in ("cut", BACKGROUND)]
     measure(model, videos, ("stir", "cut", "pour"))
     assert candidates == [("stir", "cut", "pour")] * 2
+
+
+@pytest.mark.slow
+def test_a_model_that_is_trained_on_the_page_has_the_background_of_the_project(opened, workbench):
+    """Its name is told to the training, which would guess another one."""
+    user = opened(run=None)()
+    for name in ("person1_video1", "person2_video1", "person3_video1"):
+        video = user.add(workbench / "features" / f"{name}.npy")
+        user.label(video, (0, 100, "stir"), (100, 200, "idle"), (200, 300, 'a "rest", long'))
+        user.ask("PATCH", f"/api/videos/{video}", json={"complete": True})
+    user.ask("POST", "/api/actions", json={"do": "change", "name": 'a "rest", long', "background": True})
+    user.ask("POST", "/api/train", json={"minutes": 0.02})
+    state = user.settle()
+    assert state["training"]["state"] == "done", state["training"]
+    run = load(user.page.project.runs()["model-1"][0], "cpu").run
+    assert run.vocabulary.background == ('a "rest", long',)
+    assert not run.config.evaluation.count_background
