@@ -141,6 +141,7 @@ class VideoState(VideoFacts):
 
     labels: int
     annotators: list[str]
+    predicted: bool
 
 
 class NamedVideo(TypedDict):

@@ -66,6 +66,7 @@ def state(page: Page, viewer: str) -> answers.State:
             **_facts(page, video, is_labelled=facts.is_labelled, is_complete=facts.is_complete),
             "labels": facts.n_segments,
             "annotators": list(facts.annotators),
+            "predicted": engine.work(video.id).prediction is not None,
         }
         videos.append(row)
     is_owner = project.owns(viewer)

@@ -169,7 +169,7 @@ def _add_actions(
     if base is not None:
         background = base.vocabulary.background
         if not names and run is not None and not store.actions():
-            names = [*base.vocabulary]
+            names = sorted(base.vocabulary, key=lambda name: name in background)
     store.add_actions(actions_named(names or (), background))
 
 

@@ -98,7 +98,8 @@ def test_the_classes_of_a_run_bring_its_background(tmp_path, text_run):
     project = Project(tmp_path / "p")
     _add_actions(project, None, text_run, load(text_run, "cpu"))
     assert project.background == (OWN, BACKGROUND)
-    assert {action.name for action in project.actions() if action.background} == {OWN}
+    assert [action.name for action in project.actions() if action.background] == [OWN]
+    assert project.actions()[-1].name == OWN  # actions get the first keys
     project.close()
 
 
