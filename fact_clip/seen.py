@@ -6,16 +6,13 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
 from fact_clip.core import Array, InputError, Location, Names
 from fact_clip.datasets.dataset import Dataset
-
-if TYPE_CHECKING:
-    from fact_clip.run import Run
 
 _N_ROWS = 64  # rows of a video that are hashed
 
@@ -35,8 +32,8 @@ def features_digest(rows: Array) -> str:
         32 hexadecimal digits. Features of one video are alike under any name.
     """
     digest = hashlib.blake2b(str(rows.shape).encode(), digest_size=16)
-    chosen = np.unique(np.linspace(0, len(rows) - 1, _N_ROWS).round().astype(np.int64))
-    digest.update(np.ascontiguousarray(rows[chosen], np.float32).tobytes())
+    indices = np.unique(np.linspace(0, len(rows) - 1, _N_ROWS).round().astype(np.int64))
+    digest.update(np.ascontiguousarray(rows[indices], np.float32).tobytes())
     return digest.hexdigest()
 
 
@@ -92,17 +89,16 @@ class Seen:
             hidden=dataset.names_of(dataset.hidden),
         )
 
-    def joined(self, *others: Seen | None) -> Seen:
+    def joined(self, *records: Seen | None) -> Seen:
         """Return the record with what starting runs or members have seen; None has no record."""
-        known = [other for other in others if other is not None]
-        videos = dict.fromkeys(
-            [*self.videos, *(video for other in known for video in other.videos)]
-        )
-        classes = dict.fromkeys(
-            [*self.classes, *(name for other in known for name in other.classes)]
-        )
-        is_complete = self.is_complete and None not in others
-        is_complete = is_complete and all(other.is_complete for other in known)
+        complete = [record for record in records if record is not None]
+        videos = dict.fromkeys(self.videos)
+        classes = dict.fromkeys(self.classes)
+        for record in complete:
+            videos |= dict.fromkeys(record.videos)
+            classes |= dict.fromkeys(record.classes)
+        is_complete = len(complete) == len(records)
+        is_complete = is_complete and all(record.is_complete for record in (self, *complete))
         return replace(self, videos=tuple(videos), classes=tuple(classes), is_complete=is_complete)
 
     @cached_property
@@ -117,12 +113,12 @@ class Seen:
 
     def find_in(self, dataset: Dataset, names: Iterable[str]) -> list[tuple[str, SeenVideo]]:
         """Return those of some videos that were seen, each with its record."""
-        found = []
+        pairs = []
         for name in names:
             video = self.find(dataset.open_features(name))
             if video is not None:
-                found.append((name, video))
-        return found
+                pairs.append((name, video))
+        return pairs
 
     def check_videos(
         self, dataset: Dataset, names: Iterable[str], where: Location, role: Role | None = None
@@ -155,16 +151,16 @@ def unseen_error(name: str, where: Location) -> InputError:
     return InputError(where, problem, "train a run with this hold-out")
 
 
-def is_data_of(run: Run, dataset: Dataset) -> bool:
-    """Return whether the learning videos of a data set are those that a run has seen."""
-    if run.seen is None:
+def is_learned_from(dataset: Dataset, record: Seen | None) -> bool:
+    """Return whether the learning videos of a data set are those of a record; True without one."""
+    if record is None:
         return True
     try:
-        seen = Seen.of(dataset)
+        videos = Seen.of(dataset).videos
     except InputError:
         # Only the test videos are there.
         return False
-    return {*seen.videos} <= {*run.seen.videos}
+    return {*videos} <= {*record.videos}
 
 
 def data_digest(dataset: Dataset, names: Iterable[str]) -> Digest:

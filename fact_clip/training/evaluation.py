@@ -46,7 +46,7 @@ from fact_clip.inference.scored_videos import VideoLabels, validation_videos
 from fact_clip.inference.scorer import Scorer
 from fact_clip.models.heads import is_open
 from fact_clip.run import LoadedRun, Run, check_classes, commit, evaluation_stem
-from fact_clip.seen import NO_RECORD, data_digest, is_data_of, unseen_error
+from fact_clip.seen import NO_RECORD, data_digest, is_learned_from, unseen_error
 from fact_clip.training.confidence import learn_confidence
 from fact_clip.training.results import Evaluation
 from fact_clip.unseen import figures as zero_shot
@@ -153,7 +153,7 @@ def evaluate(
     cautions = check_seen(trained, dataset, split)
     for caution in cautions:
         logger.warning("%s", caution)
-    is_changed = bool(_settings(overrides)) or not is_data_of(trained, dataset)
+    is_changed = bool(_settings(overrides)) or not is_learned_from(dataset, trained.seen)
     files = _OutputFiles.in_folder(scorer.run.path, split, actions is not None, is_changed)
     processes = Processes(scorer.device)
 

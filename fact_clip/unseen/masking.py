@@ -35,17 +35,17 @@ def masked_rows(labels: Integers, hidden: Sequence[int], stride: int) -> Integer
     """
     if not hidden:
         return majority_stride(labels, stride)
-    one = min(hidden)
-    pooled = np.where(np.isin(labels, hidden), one, labels)
+    pooled_class = min(hidden)
+    pooled = np.where(np.isin(labels, hidden), pooled_class, labels)
     rows = majority_stride(pooled, stride)
-    return np.where((rows == one) | (pooled[::stride] == one), IGNORED, rows)
+    return np.where((rows == pooled_class) | (pooled[::stride] == pooled_class), IGNORED, rows)
 
 
 def check_leak(
     videos: Names,
     frames: NDArray[np.int64],
     labels: NDArray[np.int64],
-    shown: Callable[[str], Integers],
+    true_labels: Callable[[str], Integers],
     hidden: Sequence[int],
     class_names: Names,
 ) -> None:
@@ -55,17 +55,17 @@ def check_leak(
         videos: names of the B videos.
         frames: the frame of each row, (B, T), -1 at padding.
         labels: of the rows, (B, T), -1 where they are ignored.
-        shown: video -> its class indices (T,), with hidden classes.
+        true_labels: video -> its class indices (T,), with hidden classes.
         hidden: indices of the hidden classes.
         class_names: the classes.
 
     Raises:
         InputError: names the video and the frame.
     """
-    for name, rows, given in zip(videos, frames, labels, strict=True):
-        labelled = rows[(rows >= 0) & (given != IGNORED)]
-        leaks = labelled[np.isin(shown(name)[labelled], hidden)]
+    for name, rows, targets in zip(videos, frames, labels, strict=True):
+        labelled = rows[(rows >= 0) & (targets != IGNORED)]
+        leaks = labelled[np.isin(true_labels(name)[labelled], hidden)]
         if leaks.size:
-            leaked = class_names[shown(name)[leaks[0]]]
+            leaked = class_names[true_labels(name)[leaks[0]]]
             problem = f"frame {leaks[0]} shows {leaked!r}, which is held out, and has a label"
             raise InputError(f"training video {name!r}", problem, "report this fault of fact-clip")
