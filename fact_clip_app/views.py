@@ -557,15 +557,12 @@ def agreement_of_all(page: Page, first: str, second: str, viewer: str) -> answer
     pairs = []
     for video in page.project.full_videos():
         tracks = page.project.labelled_tracks(video.id, viewer=viewer)
-        labellings = []
         try:
             sides = [side(tracks, key) for key in (first, second)]
         except InputError:
             shared.append(video.name)
             continue
-        for labels in sides:
-            if labels is not None:
-                labellings.append(labelling(page, video, labels))
+        labellings = [labelling(page, video, labels) for labels in sides if labels is not None]
         if len(labellings) == 2:
             pairs.append(_pair(page, *labellings))
             row: answers.VideoAgreement = {
