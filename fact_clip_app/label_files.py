@@ -199,12 +199,8 @@ def read_tracks(path: Path, times: Floats, *, is_film: bool = True) -> dict[str,
         Of overlapping segments, the later one goes to a further track.
     """
     form = format_of(path)
-    background = {BACKGROUND, UNLABELLED}
     if form.annotations is None and form.read is not None:
-        segmentation = load(path)
-        ignored = {*background, *segmentation.background}
-        labels = _of_frames(path, segmentation, times)
-        return {MAIN: [label for label in labels if label.label not in ignored]}
+        return {MAIN: _of_frames(path, load(path), times)}
     if form.annotations is None:
         readable = [name for name, form in FORMATS.items() if form.read or form.annotations]
         fix = f"choose one of {', '.join(readable)}"
@@ -227,7 +223,7 @@ def read_tracks(path: Path, times: Floats, *, is_film: bool = True) -> dict[str,
         if len(videos) != 1:
             raise InputError(path, f"{len(videos)} videos", "give the labels of one")
         (annotation,) = videos
-        ignored = {*background, annotation.background or BACKGROUND}
+        ignored = {BACKGROUND, UNLABELLED, annotation.background or BACKGROUND}
         labels = _of_spans(annotation, times, ignored, is_film=is_film)
         tracks[tier], *overlaps = _apart(path, labels)
         for part in overlaps:
@@ -251,8 +247,14 @@ def _of_frames(path: Path, segmentation: Segmentation, times: Floats) -> list[La
                 raise InputError(path, problem, "give the labels of this video")
             starts = edges / count * length + times[0]
         edges = _frames(path, starts, times)
-    labels = [_label(path, edges[part.start], edges[part.stop], part) for part in segmentation]
-    return [label for label in labels if label.start < label.stop]
+    ignored = {BACKGROUND, UNLABELLED, *segmentation.background}
+    parts = [part for part in segmentation if part.label not in ignored]
+    labels = [_label(path, edges[part.start], edges[part.stop], part) for part in parts]
+    visible = [label for label in labels if label.start < label.stop]
+    n_short = len(labels) - len(visible)
+    if n_short:
+        logger.warning("%s: shorter than half a frame, so left out: %d", path, n_short)
+    return visible
 
 
 def _of_spans(

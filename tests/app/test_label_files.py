@@ -79,6 +79,14 @@ def test_what_is_left_out_or_becomes_a_point_is_counted(tmp_path):
     ]
 
 
+def test_rows_that_are_shorter_than_a_frame_are_counted(tmp_path):
+    path = tmp_path / "x.json"
+    Segmentation((Segment(0, 100, "cut"), Segment(100, 101, "tap"), Segment(101, 2000, "stir")), 100.0).save(path)
+    with warnings_heard() as lines:
+        assert spans(read_tracks(path, TIMES)) == {"main": [(0, 15, "cut"), (15, 300, "stir")]}
+    assert lines == [f"{path}: shorter than half a frame, so left out: 1"]
+
+
 def test_warnings_of_readers_reach_the_page(user, rows, tmp_path):
     video = user.add(rows)
     path = tmp_path / "take.csv"
