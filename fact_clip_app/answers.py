@@ -116,8 +116,10 @@ class ActionState(TypedDict):
     description: str
     paint: str
     point: bool
+    background: bool
     count: int
     videos: int
+    removed: int  # segments in removed videos
 
 
 class VideoFacts(TypedDict):
@@ -154,7 +156,6 @@ class ProjectState(TypedDict):
 
     folder: str
     name: str
-    recent: list[str]
     blind: bool
     blind_owner: str  # who has switched it on, or ""
 
@@ -166,13 +167,6 @@ class ModelState(_ModelKeys):
     exists: bool
     can_learn: bool
     models: list[str]
-
-
-class SizeLimits(TypedDict):
-    """Limits of an upload."""
-
-    megabytes: float
-    minutes: float
 
 
 class State(TypedDict):
@@ -195,7 +189,6 @@ class State(TypedDict):
     training: Work | None
     runs: dict[str, Json]
     formats: list[str]
-    limits: SizeLimits
     stamp: str
 
 
@@ -220,6 +213,7 @@ class Video(VideoFacts, Steps):
     times: NotRequired[list[float]]
     actions_changed: NotRequired[bool]
     imported: NotRequired[dict[str, int]]
+    warnings: NotRequired[list[str]]
 
 
 class Trial(TypedDict):
@@ -228,6 +222,7 @@ class Trial(TypedDict):
     tracks: dict[str, int]
     replaces: dict[str, int]
     classes: list[str]
+    warnings: list[str]
 
 
 class UncertainDraft(Span):
@@ -264,9 +259,13 @@ class OpenVideo(NamedVideo):
 
 
 class Incomplete(TypedDict):
-    """Videos with parts that are neither labelled nor marked as background."""
+    """Videos with parts that are neither labelled nor marked as background.
+
+    `points` are the point events that are not trained on, since their videos have segments, too.
+    """
 
     videos: list[OpenVideo]
+    points: int
 
 
 class VideoAgreement(NamedVideo):
@@ -288,6 +287,7 @@ class Agreement(TypedDict):
     videos: list[VideoAgreement]
     figures: Figures
     confusion: Confusion
+    shared: list[str]  # names of videos that are left out, as people share a track
 
 
 class TimelineRow(TypedDict):
@@ -303,6 +303,7 @@ class Compared(TypedDict):
     figures: Figures
     rows: list[TimelineRow]
     colours: dict[str, Look]
+    warnings: NotRequired[list[str]]
 
 
 class Command(TypedDict):

@@ -1,6 +1,7 @@
 """The database of a project: tables, migrations, transactions and the good copy."""
 
 import json
+import logging
 import secrets
 import sqlite3
 import threading
@@ -12,6 +13,8 @@ from typing import Any
 
 from fact_clip.core import InputError
 from fact_clip.core.paths import whole_file
+
+logger = logging.getLogger(__name__)
 
 DATABASE = "project.sqlite"
 BACKUP = "project.backup.sqlite"
@@ -65,6 +68,16 @@ MIGRATIONS = {
     );
     """,
     3: "ALTER TABLE action ADD COLUMN point INTEGER NOT NULL DEFAULT 0;",
+    # Only names that a model had for background were labels without an action.
+    4: """
+    ALTER TABLE video ADD COLUMN identity TEXT NOT NULL DEFAULT '{}';
+    ALTER TABLE action ADD COLUMN background INTEGER NOT NULL DEFAULT 0;
+    INSERT INTO action (name, position, colour, key, description, background)
+    SELECT label, row_number() OVER () + (SELECT coalesce(max(position), 0) FROM action),
+           row_number() OVER () + (SELECT coalesce(max(colour), -1) FROM action), '', '', 1
+    FROM (SELECT DISTINCT label FROM segment
+          WHERE label NOT IN (SELECT 'background' UNION SELECT name FROM action));
+    """,
 }
 """The scripts that lead to each version, which a project stores (PRAGMA user_version).
 
@@ -116,6 +129,7 @@ class Database:
                 for statement in script.split(";"):
                     self.execute(statement)
                 self.execute(f"PRAGMA user_version = {number}")
+            self.execute("DELETE FROM setting WHERE key = 'token' AND value = ''")
             self.execute(
                 "INSERT OR IGNORE INTO setting VALUES ('token', ?)", secrets.token_urlsafe(32)
             )
@@ -133,6 +147,12 @@ class Database:
             problem = str(error)
         if problem != "ok":
             raise InputError(path, f"damaged ({problem})", _remedy(self.folder))
+        try:
+            self._copy()
+        except (OSError, sqlite3.OperationalError) as error:  # a full disk; labels can be read
+            logger.warning("%s: no copy was made (%s)", self.folder / BACKUP, error)
+
+    def _copy(self) -> None:
         with (
             whole_file(self.folder / BACKUP) as unfinished,
             closing(sqlite3.connect(unfinished)) as copy,

@@ -1,6 +1,6 @@
 """Predicted segments under labels. All frames are frames of the video."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -52,6 +52,11 @@ def drafts_of(predicted: Segmentation, rows: Floats, times: Floats) -> list[Draf
         if start < stop:
             drafts.append(Draft(start, stop, segment.label, segment.confidence))
     return drafts
+
+
+def renamed(drafts: Iterable[Draft], names: Collection[str], name: str) -> list[Draft]:
+    """Return drafts, those of some names under another one."""
+    return [replace(draft, label=name) if draft.label in names else draft for draft in drafts]
 
 
 def overlaid(drafts: Sequence[Draft], labels: Sequence[Label]) -> list[Draft | Label]:

@@ -1,5 +1,7 @@
 """The models of the page, and their predictions."""
 
+import csv
+import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -20,7 +22,7 @@ from fact_clip.models.heads import is_open
 from fact_clip.run import Run
 from fact_clip.video.extract import Settings, extract
 from fact_clip.video.pictures import SUFFIXES, picture_times, probe
-from fact_clip_app.drafts import Draft, drafts_of
+from fact_clip_app.drafts import Draft, drafts_of, renamed
 from fact_clip_app.jobs import Job
 from fact_clip_app.project import Project, VideoEntry
 from fact_clip_app.requests import Limits
@@ -33,6 +35,9 @@ MAX_SCORE_BYTES = 256 << 20
 
 MAX_MODELS = 3
 """Trained models that stay loaded."""
+
+MAX_MISSING = 2.0
+"""Seconds by which features and their video may differ, as windows of pictures may end earlier."""
 
 UNKNOWN_RATE = 30.0
 """Rows a second that are assumed for features without a rate, to limit their length."""
@@ -88,7 +93,8 @@ class Engine:
     def run_name(self) -> str:
         """Return the name of the run in use, or "" for the model that the page was started with."""
         name = str(self.project.setting("model", ""))
-        return name if name in self.project.runs() else ""
+        folder, _ = self.project.runs().get(name, (self.project.folder, {}))
+        return name if (folder / "run.json").is_file() else ""  # somebody may have deleted it
 
     def model(self, name: str | None = None) -> Segmenter | None:
         """Return the model of a name, or the one in use."""
@@ -98,22 +104,30 @@ class Engine:
     @property
     def settings(self) -> DecodeSettings:
         """Return the settings of decoding that were made on the page."""
-        return DecodeSettings(**self.project.setting("adjust", {}))
+        stored = self.project.setting("adjust", {})
+        keys = DecodeSettings.model_fields.keys() & stored.keys()
+        return DecodeSettings(**{key: stored[key] for key in keys})
 
-    def names(self) -> Names | None:
-        """Return the actions that the model can take, None for its own classes, or () for none."""
-        model = self.model()
+    def names(self, model: Segmenter | None) -> Names | None:
+        """Return the actions that a model can take, None for its own classes, or () for none."""
         if model is None:
             return ()
         vocabulary = model.vocabulary
+        background = {*vocabulary.background, *self.project.background}
         names = []
         for action in self.project.actions():
             can_take = reads_names(model) or action.name in vocabulary
-            if can_take and action.name not in vocabulary.background:
+            if can_take and action.name not in background:
                 names.append(action.name)
         if not names and run_of(model) is not None:
             return None
         return tuple(names)
+
+    @property
+    def background(self) -> Names:
+        """Return the names that the model in use has for background."""
+        model = self.model()
+        return () if model is None else model.vocabulary.background
 
     def unseen(self, names: Iterable[str]) -> set[str]:
         """Return the names that the model was not trained on; none for a model without training."""
@@ -122,7 +136,8 @@ class Engine:
             return set()
         calibration = model.scorer.calibration
         trained = model.vocabulary.names if calibration is None else calibration.seen
-        return set(names) - set(trained) - set(model.vocabulary.background)
+        background = {*model.vocabulary.background, *self.project.background}
+        return set(names) - set(trained) - background
 
     def work(self, video: str) -> Work:
         """Return what is computed for a video."""
@@ -147,6 +162,8 @@ class Engine:
             self._check_length(features, len(rows) / (clock.fps or UNKNOWN_RATE))
             if media is None:
                 times = row_starts(clock, len(rows))
+            else:
+                _check_beside(features, clock, len(rows), times)
         return times
 
     def _check_length(self, path: Path, seconds: float) -> None:
@@ -177,6 +194,7 @@ class Engine:
             model: the model that reads them. None stands for features by `ENCODER`.
             job: receives the progress.
         """
+        video.check_file()
         if video.features is not None:
             return video.features
         assert video.media is not None
@@ -230,7 +248,7 @@ class Engine:
         """
         work = self.work(video.id)
         model = self.model()
-        names = self.names()
+        names = self.names(model)
         features = self.features(video)
         if model is None or names == () or features is None:
             work.prediction = None
@@ -244,9 +262,11 @@ class Engine:
             scores = self._video_scores(video.id, features, decoder, key)
             work.prediction = decoder.segmentation(scores)
             work.basis = (key, settings)
-            starts = row_starts(scores.clock, scores.n_frames)
+            starts = rows_of(video, scores.clock, scores.n_frames)
             work.drafts = drafts_of(work.prediction, starts, video.times)
-        return work.drafts
+        # What the project has as a class is what the project says it is.
+        background = {*self.background} - {action.name for action in self.project.actions()}
+        return renamed(work.drafts, background, self.project.background[0])
 
     def _video_scores(
         self, video: str, features: Path, decoder: SegmentDecoder, key: ScoreKey
@@ -273,6 +293,13 @@ def encoding(model: Segmenter | None, media: Path) -> Encoding:
     return Encoding(model.sources.encoder_for(media), model.sources.extraction)
 
 
+def typed_names(names: Iterable[str]) -> str:
+    """Return names as an option of the command line takes them."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(names)  # quotes names with a comma
+    return line.getvalue()
+
+
 def _first_file(folder: Path) -> Path | None:
     return min(folder.glob("[!.]*.npy"), default=None)
 
@@ -294,6 +321,24 @@ def open_features(features: Path, model: Segmenter | None) -> tuple[Singles, Clo
         return load_features(features, "TD"), read_clock(features, layout="TD")
     rows, clock = model.scorer.needs.open(features)
     return model.scorer.checked(rows, features), clock
+
+
+def _check_beside(features: Path, clock: Clock, n_rows: int, times: Floats) -> None:
+    """Raise an InputError if features cannot be those of a video whose frames have these times."""
+    fix = "give the fps of these features in the .json beside them"
+    if clock.fps is None and clock.times is None:
+        raise InputError(features, "no rate, so their place in the video is not known", fix)
+    starts = row_starts(clock, n_rows)
+    slack = max(MAX_MISSING, 2 * float(starts[-1] - starts[-2]))
+    if abs(starts[-1] - times[-1]) > slack:
+        raise InputError(features, f"{starts[-1]:.1f} s for a video of {times[-1]:.1f} s", fix)
+
+
+def rows_of(video: VideoEntry, clock: Clock, n_rows: int) -> Floats:
+    """Return the seconds at which rows of features of a video start, and the end, (T + 1,)."""
+    if video.media is None and video.n_frames == n_rows:  # the rows are the frames
+        return video.times
+    return row_starts(clock, n_rows)
 
 
 def row_starts(clock: Clock, n_rows: int) -> Floats:

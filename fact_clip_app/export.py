@@ -1,8 +1,8 @@
 """Labelled videos of a project as a data set."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from fact_clip.core import BACKGROUND, Floats, InputError
@@ -13,8 +13,9 @@ from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.inference.candidates import NONE_OF_THESE
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.run import Run
+from fact_clip.seen import features_digest
 from fact_clip_app.drafts import Draft, click_labels, row_labels
-from fact_clip_app.engine import open_features, row_starts, run_of
+from fact_clip_app.engine import open_features, rows_of, run_of
 from fact_clip_app.jobs import Job
 from fact_clip_app.page import Page
 from fact_clip_app.project import Label, Unlabelled, VideoEntry
@@ -42,8 +43,7 @@ class LabelledVideo:
 
     features: Path
     rows: Floats  # (T + 1,) seconds at which rows start, and the end
-    labels: list[str]  # (T,)
-    is_learned: bool = False  # whether a model of the project may have learned from it
+    labels: list[str]  # (T,), background as `BACKGROUND`
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,9 @@ def training_videos(
         if not example.is_open or unlabelled(example.video.id) != "skip":
             examples.append(example)
     check_number(examples)
+    n_points = untrained_points(examples)
+    if n_points:
+        logger.warning("%d point events in videos with segments are not trained on", n_points)
     if all(example.is_clicked for example in examples):
         fix = "label one with segments: it is kept aside to test the model"
         raise InputError("train", "all videos have point events alone", fix)
@@ -113,6 +116,15 @@ def training_videos(
             fix = "say whether the rest is background or unlabelled, or skip the video"
             raise InputError(example.video.name, problem, fix)
     return examples
+
+
+def untrained_points(examples: Iterable[Example]) -> int:
+    """Return the number of point events in videos that have segments, too."""
+    n_points = 0
+    for example in examples:
+        if not example.is_clicked:
+            n_points += sum(label.start == label.stop for label in example.labels)
+    return n_points
 
 
 def check_number(examples: Sequence[Example]) -> None:
@@ -146,22 +158,35 @@ def export_set(
     write_set(page, examples, root, None, lambda video: unlabelled, Job("export"))
 
 
-def assign_roles(examples: Sequence[Example], stored: Mapping[str, bool]) -> dict[str, bool]:
+def assign_roles(
+    examples: Sequence[Example], stored: Mapping[str, bool], learned_ids: Collection[str] = ()
+) -> dict[str, bool]:
     """Decide which labelled videos test a model.
 
-    A video keeps its role, so that no model is tested on what an earlier one has learned from. Only
-    if no other is left, a video changes it.
+    A video keeps its role, so that the model before is tested, too. Only if no other is left, a
+    video changes it.
 
     Args:
         examples: the videos.
         stored: the roles so far, by the id of a video.
+        learned_ids: the ids of videos that the run has seen from which the model starts.
 
     Returns:
         The roles, including those of other videos.
+
+    Raises:
+        InputError: if no video can test it.
     """
-    clicked = [example.video.id for example in examples if example.is_clicked]
-    full = [example.video.id for example in examples if not example.is_clicked]
-    roles = {**stored, **dict.fromkeys(clicked, False)}
+    full = [
+        example.video.id
+        for example in examples
+        if not example.is_clicked and example.video.id not in learned_ids
+    ]
+    if not full:
+        fix = "label another video with segments, or train a new model"
+        raise InputError("train", "the run in use has seen all videos that could test it", fix)
+    trained = [example.video.id for example in examples if example.video.id not in full]
+    roles = {**stored, **dict.fromkeys(trained, False)}
     n_videos = sum(video in roles for video in full)
     n_tests = sum(roles.get(video, False) for video in full)
     for video in full:
@@ -198,28 +223,38 @@ def write_set(
         The test videos.
     """
     run = run_of(model)
-    training_set = TrainingSet(root, run)
-    is_test: dict[str, bool] = {}  # by name in the set
-    background = BACKGROUND
-    if run is not None:
-        background = next(iter(run.vocabulary.background), BACKGROUND)
-        is_test |= dict.fromkeys(_add_first_videos(training_set, run), False)
-    test_videos = []
-    stored = page.project.setting(ROLES, {})
-    roles = assign_roles(examples, stored)
-    page.project.set(ROLES, roles)
+    record = None if run is None else run.seen_by_all()
+    files: dict[str, Path] = {}  # by digest, in the order of the examples
+    learned_ids = []
     for example in examples:
         video = example.video
         features = page.engine.encode(video, model or page.engine.model(), job)
+        array, _ = open_features(features, model)
+        digest = features_digest(array)
+        if digest in files:
+            problem = "the same features as another labelled video"
+            raise InputError(video.name, problem, "remove one of the two")
+        files[digest] = features
+        if record is not None and record.find(array) is not None:
+            learned_ids.append(video.id)
+    roles = assign_roles(examples, page.project.setting(ROLES, {}), learned_ids)
+    page.project.set(ROLES, roles)
+
+    training_set = TrainingSet(root, run)
+    is_test: dict[str, bool] = {}  # by name in the set
+    if run is not None:
+        is_test |= dict.fromkeys(_add_first_videos(training_set, run, files), False)
+    test_videos = []
+    for example, features in zip(examples, files.values(), strict=True):
+        video = example.video
         is_background = example.complete or unlabelled(video.id) == "background"
-        other = background if is_background else UNLABELLED
+        other = page.project.background[0] if is_background else UNLABELLED
         name, labelled = add_labelled_video(
-            training_set, video, example.labels, other, features, model
+            page, training_set, video, example.labels, other, features, model
         )
         is_test[name] = roles[video.id]
         if is_test[name]:
-            is_learned = not stored.get(video.id, True)
-            test_videos.append(replace(labelled, is_learned=is_learned))
+            test_videos.append(labelled)
     test = [name for name in is_test if is_test[name]]
     train = [name for name in is_test if not is_test[name]]
     write_lines(root / "splits" / "train.split1.bundle", train)
@@ -228,6 +263,7 @@ def write_set(
 
 
 def add_labelled_video(
+    page: Page,
     training_set: TrainingSet,
     video: VideoEntry,
     parts: Sequence[Draft | Label],
@@ -237,7 +273,10 @@ def add_labelled_video(
 ) -> tuple[str, LabelledVideo]:
     """Add a video to a training set. Point events without segments are clicks.
 
+    All background has the first name that the run of the set, or else the project, has for it.
+
     Args:
+        page: the page.
         training_set: the set.
         video: the video.
         parts: its labels and drafts.
@@ -246,16 +285,20 @@ def add_labelled_video(
         model: the model that reads the features, or None.
 
     Returns:
-        The name in the set, and the labels of the rows.
+        The name in the set, and the labels of the rows, in which background is `BACKGROUND`.
     """
     array, clock = open_features(features, model)
-    rows = row_starts(clock, len(array))
+    rows = rows_of(video, clock, len(array))
     is_clicked = all(part.start == part.stop for part in parts)
     if is_clicked:
         names = click_labels(parts, video.times, rows)
     else:
         names = row_labels(parts, video.times, rows, other)
-    labels = [UNLABELLED if name == NONE_OF_THESE else name for name in names]
+    run = training_set.run
+    backgrounds = page.project.background
+    background = next(iter(run.vocabulary.background), BACKGROUND) if run else backgrounds[0]
+    new_names = {**dict.fromkeys(backgrounds, background), NONE_OF_THESE: UNLABELLED}
+    labels = [new_names.get(name, name) for name in names]
     sidecar = features.with_suffix(".json")
     facts = dict(read_mapping(sidecar, "facts of features")) if sidecar.is_file() else {}
     facts.pop("video", None)  # a path of this machine
@@ -263,11 +306,15 @@ def add_labelled_video(
         facts.setdefault("fps", clock.fps)
     facts.setdefault("n_frames", len(array))
     name = training_set.add(video.name, array, labels, facts, is_clicked)
-    return name, LabelledVideo(features, rows, labels)
+    measured = [BACKGROUND if label == background else label for label in labels]
+    return name, LabelledVideo(features, rows, measured)
 
 
-def _add_first_videos(training_set: TrainingSet, run: Run) -> list[str]:
-    """Add training videos of a run, so that it forgets nothing, and return their names."""
+def _add_first_videos(training_set: TrainingSet, run: Run, digests: Collection[str]) -> list[str]:
+    """Add training videos of a run, so that it forgets nothing, and return their names.
+
+    Those whose features have one of `digests` are labelled in the project.
+    """
     try:
         dataset = Dataset.open(run.config.data)
     except InputError:
@@ -280,6 +327,13 @@ def _add_first_videos(training_set: TrainingSet, run: Run) -> list[str]:
     classes = [*dataset.vocabulary, UNLABELLED]  # the index -1 is not a label
     names = []
     for video in dataset.train[:FIRST_VIDEOS]:
+        features = dataset.features(video)
+        if features_digest(features) in digests:
+            continue
         labels = [classes[index] for index in dataset.labels(video).tolist()]
-        names.append(training_set.add(video, dataset.features(video), labels, facts))
+        clicks = dataset.clicks([video]).get(video)
+        if clicks is not None:
+            labels = [label if row in clicks else UNLABELLED for row, label in enumerate(labels)]
+        is_clicked = clicks is not None
+        names.append(training_set.add(video, features, labels, facts, is_clicked))
     return names

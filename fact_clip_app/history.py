@@ -10,7 +10,16 @@ from typing import Any
 
 from fact_clip.core import Floats, InputError
 from fact_clip_app.label_files import Loading
-from fact_clip_app.project import SEEN, Action, ActionRow, Annotator, Label, Project, Token
+from fact_clip_app.project import (
+    SEEN,
+    Action,
+    ActionRow,
+    Annotator,
+    Label,
+    Project,
+    Token,
+    actions_named,
+)
 
 REPEAT = "Your last edit was not stored; please repeat it."
 
@@ -109,7 +118,7 @@ class History:
             part: the change. Added labels get the annotator of `person`.
             person: who makes it.
             edit: the id of the edit. One that is stored already is not stored again.
-            background: names that do not become actions.
+            background: new actions of these names are marked as background.
 
         Raises:
             ConflictError: if a removed label is not there, or one of somebody else overlaps.
@@ -130,7 +139,10 @@ class History:
                 step.title = _edit_title(part)
                 step.parts = [signed_part]
                 labels = [label.label for label in part.added]
-                self.project.add_actions(name for name in labels if name not in background)
+                if person.browser:  # programs may bring back what somebody has renamed
+                    for name in {*labels} - {row.name for row in step.rows}:
+                        self._check_action(name, person, REPEAT)
+                self.project.add_actions(actions_named(labels, background))
             _, _, revision = self._track(part.track)
             video_revision = self.project.value(
                 "SELECT number FROM revision WHERE video = ?", video
@@ -155,7 +167,7 @@ class History:
             labels: its labels.
             revision: the revision of the track that was edited; None stands for any.
             person: who made the labels that are new.
-            background: names that do not become actions.
+            background: new actions of these names are marked as background.
 
         Returns:
             The new revision of the track.
@@ -206,7 +218,8 @@ class History:
 
     def _times(self, video: str) -> Floats:
         stored = self.project.video(video)
-        assert stored is not None
+        if stored is None:
+            raise InputError("video", "it was removed a moment ago")
         return stored.times
 
     # --- actions --------------------------------------------------------------------------------
@@ -250,7 +263,7 @@ class History:
 
         Args:
             name: the action.
-            values: its new name, key, paint, description, or whether it is a point event.
+            values: its new name, key, paint, description, or what else it is.
             person: who changes it.
 
         Raises:

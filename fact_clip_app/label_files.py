@@ -1,7 +1,11 @@
 """Label files of any tool as tracks of a video."""
 
-from collections.abc import Iterable
+import logging
+import threading
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +21,7 @@ from fact_clip.core import (
     Segment,
     Segmentation,
 )
+from fact_clip.core.io import read_text
 from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.formats import FORMATS, format_of, load
 from fact_clip.formats.base import Annotation, Options, Span, TiersError
@@ -31,18 +36,54 @@ from fact_clip_app.project import (
     Action,
     Label,
     Project,
+    Track,
     VideoEntry,
+    actions_named,
     free_name,
 )
 
 MAX_OVERLAPS = 20
 """Segments of one tier that overlap, at most. Each needs a track."""
 
+MAX_TIERS = 100
+"""Tiers of a file, at most."""
+
+_NO_TIER = "\n"  # no tier has this name, so that a reader names those that there are
+
 MAIN = "main"
 """The track of a file that has one tier."""
 
+logger = logging.getLogger(__name__)
+
 _LABEL = TypeAdapter(Label)
 _ACTION = TypeAdapter(Action)
+
+
+class _Listener(logging.Handler):
+    """The warnings of one thread."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
+        self._thread = threading.get_ident()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.thread == self._thread:
+            self.lines.append(record.getMessage())
+
+
+@contextmanager
+def warnings_heard() -> Iterator[list[str]]:
+    """Yield a list that gets the warnings about label files that this block reads."""
+    listener = _Listener()
+    loggers = [logger, logging.getLogger("fact_clip.formats")]
+    for source in loggers:
+        source.addHandler(listener)
+    try:
+        yield listener.lines
+    finally:
+        for source in loggers:
+            source.removeHandler(listener)
 
 
 @dataclass(frozen=True)
@@ -63,7 +104,7 @@ def plan(
     project: Project,
     video: VideoEntry,
     path: Path,
-    background: Iterable[str] = (),
+    background: Collection[str] = (),
     track: int | None = None,
     name: str | None = None,
     viewer: str | None = None,
@@ -74,7 +115,7 @@ def plan(
         project: the project.
         video: the video.
         path: the file.
-        background: labels that are left out.
+        background: new actions of these names are marked as background.
         track: the track for a file with one tier.
         name: the name of the track, or the beginning of its name if there are several tiers.
             Without either, the tracks are named as the tiers.
@@ -83,7 +124,7 @@ def plan(
     Raises:
         InputError: if there is no such track, or `track` is for several tiers.
     """
-    tracks = read_tracks(path, video.times, background)
+    tracks = read_tracks(path, video.times, is_film=video.media is not None)
     if track is not None:
         if len(tracks) != 1:
             fix = "load them onto new tracks"
@@ -103,23 +144,38 @@ def plan(
     for tier, labels in tracks.items():
         named[free_name(tier, {*hidden, *named})] = labels
     tracks = named
+    _empty_overlaps(tracks, visible_tracks)
     replaced = {name: counts[name] for name in tracks if counts.get(name)}
     actions = {action.name: action for action in _read_actions(path, background)}
     for labels in tracks.values():
-        for label in labels:
-            actions.setdefault(label.label, Action(label.label))
+        for action in actions_named([label.label for label in labels], background):
+            actions.setdefault(action.name, action)
     for action in project.actions():
         actions.pop(action.name, None)
     return Loading(tracks, replaced, list(actions.values()))
 
 
-def _read_actions(path: Path, background: Iterable[str]) -> list[Action]:
+def _empty_overlaps(tracks: dict[str, list[Label]], stored: Iterable[Track]) -> None:
+    """Add the tracks of earlier overlaps that the file no longer has, without labels."""
+    imported = set()
+    for row in stored:
+        if all(label.origin == "imported" for label in row.segments):
+            imported.add(row.name)
+    for name in list(tracks):
+        for number in count(2):
+            overlap = f"{name} {number}"
+            if overlap not in tracks and overlap not in imported:
+                break
+            tracks.setdefault(overlap, [])
+
+
+def _read_actions(path: Path, background: Collection[str]) -> list[Action]:
     """Return the actions of a BORIS project, with keys and colours. Other files have none."""
     if format_of(path).ending != ".boris":
         return []
     actions = []
     for name, behaviour in read_ethogram(path).items():
-        if name in (BACKGROUND, *background):
+        if name == BACKGROUND:
             continue
         values = {
             "name": name,
@@ -129,6 +185,7 @@ def _read_actions(path: Path, background: Iterable[str]) -> list[Action]:
             "description": behaviour.description.replace("\r\n", "\n").replace("\t", " "),
             "paint": behaviour.colour,
             "point": behaviour.is_point,
+            "background": name in background,
         }
         try:
             actions.append(_ACTION.validate_python(values))
@@ -138,50 +195,46 @@ def _read_actions(path: Path, background: Iterable[str]) -> list[Action]:
     return actions
 
 
-def read_tracks(
-    path: Path, times: Floats, background: Iterable[str] = ()
-) -> dict[str, list[Label]]:
+def read_tracks(path: Path, times: Floats, *, is_film: bool = True) -> dict[str, list[Label]]:
     """Read a label file of one video.
 
     Args:
         path: the file.
         times: seconds at which frames start, and the end, (N + 1,).
-        background: labels that are left out.
+        is_film: whether frames are pictures, and not rows of features.
 
     Returns:
         Track -> its labels, in frames of the video. Tiers of ELAN and subjects of BORIS are tracks.
         Of overlapping segments, the later one goes to a further track.
     """
     form = format_of(path)
-    background = {*background, BACKGROUND, UNLABELLED}
-    if form.read is not None:
-        try:
-            segmentation = load(path)
-            ignored = {*background, *segmentation.background}
-            labels = _of_frames(path, segmentation, times)
-            return {MAIN: [label for label in labels if label.label not in ignored]}
-        except InputError:
-            if form.annotations is None:
-                raise
+    if form.annotations is None and form.read is not None:
+        return {MAIN: _of_frames(path, load(path), times)}
     if form.annotations is None:
         readable = [name for name, form in FORMATS.items() if form.read or form.annotations]
         fix = f"choose one of {', '.join(readable)}"
         raise InputError(path, "a format that is only written", fix)
     try:
-        tiers = {MAIN: form.annotations(path, Options(unit=usual_unit(path), instants=True))}
+        options = Options(tier=_NO_TIER, unit=usual_unit(path), instants=True)
+        tiers = {MAIN: form.annotations(path, options)}
     except TiersError as error:
+        if len(error.tiers) > MAX_TIERS:
+            fix = f"load files of at most {MAX_TIERS}"
+            raise InputError(path, f"{len(error.tiers)} tiers", fix) from None
         tiers = {}
         for tier in error.tiers:
             name = tier or free_name(MAIN, error.tiers)
+            if len(error.tiers) == 1:
+                name = MAIN
             tiers[name] = form.annotations(path, Options(tier=tier, instants=True))
     tracks: dict[str, list[Label]] = {tier: [] for tier in tiers}  # overlaps get other names
     for tier, videos in tiers.items():
         if len(videos) != 1:
             raise InputError(path, f"{len(videos)} videos", "give the labels of one")
         (annotation,) = videos
-        ignored = {*background, annotation.background or BACKGROUND}
-        labels = _of_spans(annotation, times, ignored)
-        tracks[tier], *overlaps = _apart(path, labels, len(times) - 1)
+        ignored = {BACKGROUND, UNLABELLED, annotation.background or BACKGROUND}
+        labels = _of_spans(annotation, times, ignored, is_film=is_film)
+        tracks[tier], *overlaps = _apart(path, labels)
         for part in overlaps:
             tracks[free_name(tier, tracks)] = part
     return tracks
@@ -203,22 +256,62 @@ def _of_frames(path: Path, segmentation: Segmentation, times: Floats) -> list[La
                 raise InputError(path, problem, "give the labels of this video")
             starts = edges / count * length + times[0]
         edges = _frames(path, starts, times)
+    ignored = {BACKGROUND, UNLABELLED, *segmentation.background}
     labels = []
+    n_short = 0
     for part in (*segmentation, *segmentation.instants):
+        if part.label in ignored:
+            continue
         label = _label(path, edges[part.start], edges[part.stop], part)
         if label.start < label.stop or part.start == part.stop:
             labels.append(label)
+        else:
+            n_short += 1
+    if n_short:
+        logger.warning("%s: shorter than half a frame, so left out: %d", path, n_short)
     return labels
 
 
-def _of_spans(annotation: Annotation, times: Floats, ignored: set[str]) -> list[Label]:
+def _of_spans(
+    annotation: Annotation, times: Floats, ignored: set[str], *, is_film: bool
+) -> list[Label]:
+    path = annotation.path
+    n_frames = len(times) - 1
     spans = [span for span in annotation.spans if span.label not in ignored]
     frames = np.array([[span.start, span.stop] for span in spans]).reshape(-1, 2)
     rate = 1.0 if annotation.unit == "seconds" else annotation.fps
     if rate is not None:
-        frames = _frames(annotation.path, frames.ravel() / rate, times).reshape(-1, 2)
-    pairs = zip(spans, frames, strict=True)
-    return [_label(span.where, start, stop, span) for span, (start, stop) in pairs]
+        frames = _frames(path, frames.ravel() / rate, times).reshape(-1, 2)
+    else:
+        _check_frames(annotation, n_frames, is_film=is_film)
+    labels = []
+    n_late = 0
+    n_short = 0
+    for span, (start, stop) in zip(spans, frames, strict=True):
+        if start >= n_frames:
+            n_late += 1
+            continue
+        n_short += start == stop and span.start < span.stop
+        labels.append(_label(span.where, start, stop, span))
+    if n_late:
+        logger.warning("%s: after the end of the video, so left out: %d", path, n_late)
+    if n_short:
+        logger.warning("%s: shorter than half a frame, so point events now: %d", path, n_short)
+    return labels
+
+
+def _check_frames(annotation: Annotation, n_frames: int, *, is_film: bool) -> None:
+    """Raise an InputError if frame numbers without a rate need not be those of the video."""
+    path = annotation.path
+    edges = {edge for span in annotation.spans for edge in (span.start, span.stop)}
+    end = max(edges, default=0)
+    if end > n_frames or any(edge % 1 for edge in edges):
+        problem = f"frames up to {end:g} of a video of {n_frames}, or parts of a frame"
+        raise InputError(path, problem, "give seconds, or whole frames of this video")
+    # A file of ours for features without a rate leaves the seconds empty.
+    if is_film and end < n_frames and "start_seconds" in read_text(path).lower():
+        fix = "segment with --fps, or give the seconds"
+        raise InputError(path, "frame numbers of features whose rate is not known", fix)
 
 
 def _label(where: Location, start: float, stop: float, part: Segment | Instant | Span) -> Label:
@@ -243,12 +336,10 @@ def _frames(path: Path, seconds: Floats, times: Floats) -> Integers:
     return np.minimum(frames, n_frames)
 
 
-def _apart(path: Path, labels: Iterable[Label], n_frames: int) -> list[list[Label]]:
+def _apart(path: Path, labels: Iterable[Label]) -> list[list[Label]]:
     """Distribute labels over tracks so that labels of one track do not overlap."""
     tracks: list[list[Label]] = [[]]
     for label in sorted(labels):
-        if label.start >= n_frames:
-            continue
         for track in tracks:
             last = track[-1] if track else None
             # Of two instants in one frame the later one goes to another track.

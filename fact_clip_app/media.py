@@ -72,7 +72,7 @@ def is_playable(path: Path, times: Floats) -> bool:
         return False
     # Chromium guesses how long frames last in WebM, and by the order of the file in MP4.
     guesses = kind == "video/webm" or info.reorders
-    if guesses and np.ptp(np.diff(times[:-1])) > _UNEVEN:
+    if guesses and len(times) > 2 and np.ptp(np.diff(times[:-1])) > _UNEVEN:
         return False
     # The clock of a browser starts at 0, that of the project at the first picture or sound.
     return abs(info.origin) <= _ROUNDING

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from fact_clip.core import BACKGROUND, FileLocation, InputError, Names, located
+from fact_clip.core import FileLocation, InputError, Names, located
 from fact_clip.core.paths import locked
 from fact_clip_app.drafts import Draft, overlaid
 from fact_clip_app.engine import Engine
@@ -35,7 +35,6 @@ class Options:
     command: Names = ()  # ``fact-clip segment`` with the model, which the page displays
     training_set: TrainingSet | None = None  # that labelled videos may be added to
     run: Path | None = None  # folder of the model, if it is a run
-    recent: Sequence[str] = ()  # folders of projects that were opened before
     served_as: Names = ()  # host names under which a proxy serves the page
     stores: Names = ()  # beginnings of addresses that may be segmented
     trust_encoder: bool = False  # whether encoders that a run names by a path may be loaded
@@ -60,9 +59,12 @@ class Page:
         self.uploads = Counter[str]()  # in progress, by address
         self.incoming = self.project.folder / "incoming"  # files that belong to no video yet
         self.is_closed = False
-        # The value in a browser that has opened the address with the token.
-        self.cookie = hashlib.sha256(f"cookie {self.project.token}".encode()).hexdigest()
         self._lock_of_server = ExitStack()
+
+    @property
+    def cookie(self) -> str:
+        """Return the value in a browser that has opened the address with the token."""
+        return hashlib.sha256(f"cookie {self.project.token}".encode()).hexdigest()
 
     def begin_to_serve(self) -> None:
         """Reserve the project for this server, back it up, and delete what an earlier one has left.
@@ -165,18 +167,6 @@ class Page:
             del self.segmentings[key]
         self.segmentings[job.owner] = job
         return job
-
-    @property
-    def background(self) -> Names:
-        """Return the names that mean no action: of the model in use, and the usual one."""
-        model = self.engine.model()
-        names = () if model is None else model.vocabulary.background
-        return tuple(dict.fromkeys([*names, BACKGROUND]))
-
-    @property
-    def gap_label(self) -> str:
-        """Return the label of unlabelled frames."""
-        return self.background[0]
 
     @property
     def training_set(self) -> TrainingSet:

@@ -5,7 +5,7 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
@@ -13,7 +13,8 @@ from typing import Annotated, Literal, NamedTuple
 import numpy as np
 from pydantic import AfterValidator, ConfigDict, Field
 
-from fact_clip.core import Floats, InputError, Json
+from fact_clip.core import BACKGROUND, Floats, InputError, Json, Names
+from fact_clip.core.identity import identity_of, is_same
 from fact_clip.core.messages import is_name, printable
 from fact_clip_app.database import Database
 
@@ -81,6 +82,12 @@ class Action:
     description: Text = ""
     paint: Paint = ""  # the colour that a person has chosen
     point: bool = False  # whether its key sets a point event
+    background: bool = False  # whether it means that nothing happens
+
+
+def actions_named(names: Iterable[str], background: Collection[str]) -> list[Action]:
+    """Return actions of some names, marked as background if they are in `background`."""
+    return [Action(name, background=name in background) for name in names if name != BACKGROUND]
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +100,19 @@ class VideoEntry:
     features: Path | None  # a file from the user, not extracted from `media`
     times: Floats  # (N + 1,) seconds at which its frames start, and the end
     revision: int  # how often it was changed
+    identity: Json  # of its file when it was added; {} if that is not known
+
+    def check_file(self) -> None:
+        """Raise an InputError if its file is another one than when it was added."""
+        path = self.media or self.features
+        if (
+            path is not None
+            and path.is_file()
+            and self.identity
+            and not is_same(self.identity, path)
+        ):
+            problem = "has changed since it was added"
+            raise InputError(path, problem, "add it as another video, or put the old file back")
 
     @property
     def n_frames(self) -> int:
@@ -117,6 +137,10 @@ class Track:
     annotator: str  # whose track it is, or ""
 
 
+UNUSED = {"count": 0, "videos": 0, "removed": 0}
+"""The usage of an action without segments."""
+
+
 class LabelFacts(NamedTuple):
     """What a person sees of the labels of a video without looking at them."""
 
@@ -135,14 +159,13 @@ class ActionRow(NamedTuple):
     description: str
     paint: str
     position: float
-    point: bool = False  # a step that was stored before this column existed lacks it
+    point: bool = False  # steps that were stored before these columns existed lack them
+    background: bool = False
 
     @property
     def action(self) -> Action:
         """Return the action without its position."""
-        return Action(
-            self.name, self.colour, self.key, self.description, self.paint, bool(self.point)
-        )
+        return Action(*self[:5], point=bool(self.point), background=bool(self.background))
 
 
 _SEGMENTS = """segment JOIN track ON track.id = segment.track
@@ -189,13 +212,19 @@ class Project(Database):
 
     def action_rows(self) -> list[ActionRow]:
         """Return the actions as they are stored, in order."""
-        query = """SELECT name, colour, key, description, paint, position, point
+        query = """SELECT name, colour, key, description, paint, position, point, background
                    FROM action ORDER BY position, name"""
         return [ActionRow(*row) for row in self.rows(query)]
 
     def actions(self) -> list[Action]:
         """Return the actions in order."""
         return [row.action for row in self.action_rows()]
+
+    @property
+    def background(self) -> Names:
+        """Return the names that mean no action, the first one for what is not labelled."""
+        names = [row.name for row in self.action_rows() if row.background]
+        return tuple(dict.fromkeys([*names, BACKGROUND]))
 
     def add_actions(self, actions: Iterable[str | Action]) -> None:
         """Append the actions whose names are new.
@@ -223,21 +252,14 @@ class Project(Database):
                 if key.lower() in taken_keys:
                     key = next(free_keys, "")
                 taken_keys.add(key.lower())
-                row = ActionRow(
-                    name=action.name,
-                    colour=colour,
-                    key=key,
-                    description=action.description,
-                    paint=action.paint,
-                    position=position,
-                    point=action.point,
-                )
-                self.insert_action(row)
+                values = {"colour": colour, "key": key, "position": position}
+                self.insert_action(ActionRow(**asdict(action) | values))
 
     def insert_action(self, row: ActionRow) -> None:
         """Insert an action within a change."""
-        query = """INSERT INTO action (name, colour, key, description, paint, position, point)
-                   VALUES (?, ?, ?, ?, ?, ?, ?)"""
+        query = """INSERT INTO action
+                   (name, colour, key, description, paint, position, point, background)
+                   VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
         self.execute(query, *row)
 
     def add_video(
@@ -259,8 +281,10 @@ class Project(Database):
             The id of the video.
         """
         key = secrets.token_hex(8)
-        query = """INSERT INTO video (id, name, media, features, times, complete, added)
-                   VALUES (?, ?, ?, ?, ?, 0, ?)"""
+        query = """INSERT INTO video (id, name, media, features, times, complete, added, identity)
+                   VALUES (?, ?, ?, ?, ?, 0, ?, ?)"""
+        file = media or features
+        identity = identity_of(file) if file is not None and file.is_file() else {}
         track_query = "INSERT INTO track (video, name) VALUES (?, 'main')"
         with self.change():
             self.execute(
@@ -271,6 +295,7 @@ class Project(Database):
                 self._stored(features),
                 times.tobytes(),
                 time.time(),
+                json.dumps(identity),
             )
             self.execute("INSERT INTO revision VALUES (?, 0)", key)
             self.execute(track_query, key)
@@ -301,11 +326,11 @@ class Project(Database):
         return next(iter(self._videos("id = ? AND removed IS NULL", key)), None)
 
     def _videos(self, condition: str, *values: object, times: str = "times") -> list[VideoEntry]:
-        columns = f"id, name, media, features, {times}, number"
+        columns = f"id, name, media, features, {times}, number, identity"
         tables = "video JOIN revision ON revision.video = video.id"
         videos = []
         for row in self.rows(f"SELECT {columns} FROM {tables} WHERE {condition}", *values):
-            key, name, media, features, seconds, revision = row
+            key, name, media, features, seconds, revision, identity = row
             video = VideoEntry(
                 id=key,
                 name=name,
@@ -313,6 +338,7 @@ class Project(Database):
                 features=self._path(features),
                 times=np.frombuffer(seconds),
                 revision=revision,
+                identity=json.loads(identity),
             )
             videos.append(video)
         return videos
@@ -410,21 +436,17 @@ class Project(Database):
         return list(tracks.values())
 
     def usage(self, viewer: str | None = None) -> dict[str, dict[str, int]]:
-        """Return the number of segments of each label, and of the videos that have it."""
-        query = f"""SELECT label, count(*), count(DISTINCT video) FROM {_SEGMENTS}
+        """Return how many segments, and videos, have each label, and how many in removed videos."""
+        query = f"""SELECT label, count(*) FILTER (WHERE removed IS NULL),
+                           count(DISTINCT video) FILTER (WHERE removed IS NULL), count(removed)
+                    FROM segment JOIN track ON track.id = segment.track
+                    JOIN video ON video.id = track.video
                     WHERE {SEEN} GROUP BY label"""
         rows = self.rows(query, self.eyes(viewer))
-        return {label: {"count": count, "videos": videos} for label, count, videos in rows}
+        return {label: dict(zip(UNUSED, counts, strict=True)) for label, *counts in rows}
 
-    def label_facts(
-        self, background: Collection[str] = (), viewer: str | None = None
-    ) -> dict[str, LabelFacts]:
-        """Return the facts of each video with a track that a person sees.
-
-        Args:
-            background: labels that are not counted.
-            viewer: the person.
-        """
+    def label_facts(self, viewer: str | None = None) -> dict[str, LabelFacts]:
+        """Return the facts of each video with a track that a person sees."""
         query = f"""SELECT track.video,
                            count(label) FILTER (
                                WHERE label NOT IN (SELECT value FROM json_each(?2))),
@@ -433,7 +455,7 @@ class Project(Database):
                     FROM track LEFT JOIN segment ON segment.track = track.id
                     WHERE {SEEN} GROUP BY track.video"""
         facts = {}
-        rows = self.rows(query, self.eyes(viewer), json.dumps(list(background)))
+        rows = self.rows(query, self.eyes(viewer), json.dumps(self.background))
         for video, n_segments, total, complete, annotators in rows:
             names = sorted(filter(None, json.loads(annotators)))
             facts[video] = LabelFacts(n_segments, total > 0, bool(complete), names)

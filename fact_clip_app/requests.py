@@ -34,6 +34,7 @@ from fact_clip_app.project import (
     Unlabelled,
 )
 
+_Id = Annotated[int, Field(ge=0, lt=2**63)]  # as SQLite can hold
 _Labels = Annotated[list[Label], Field(max_length=20_000)]
 
 
@@ -78,7 +79,7 @@ class NewActions(Signed):
 class ActionChange(Signed):
     """A change of the actions.
 
-    "add" takes names (a key, paint, description or point is for one), "merge" the name of the
+    "add" takes names (a key, paint or description is for one), "merge" the name of the
     target as `into`, "move" that of the next action as `before` (null: the end), and "change"
     new values; null changes nothing.
     """
@@ -91,6 +92,7 @@ class ActionChange(Signed):
     paint: Paint | None = None
     description: Text | None = None
     point: bool | None = None
+    background: bool | None = None
     into: str = ""
     successor: Annotated[str | None, Field(alias="before")] = None
 
@@ -114,7 +116,7 @@ class ActionChange(Signed):
     def apply(self, history: History) -> None:
         """Make the change."""
         values = self.model_dump(
-            include={"key", "paint", "description", "point"}, exclude_none=True
+            include={"key", "paint", "description", "point", "background"}, exclude_none=True
         )
         if self.do == "add":
             history.add([Action(name, **values) for name in self.new_names], self.person)
@@ -142,7 +144,7 @@ class NewSettings(Signed):
 class Segments(Signed):
     """All segments of a track, and the revision of the track that was edited (null: any)."""
 
-    track: int
+    track: _Id
     revision: int | None
     segments: _Labels
 
@@ -150,7 +152,7 @@ class Segments(Signed):
 class Edit(Signed):
     """Segments to remove and to add, and the id of the edit, so that it can be sent again."""
 
-    track: int
+    track: _Id
     removed: _Labels
     added: _Labels
     edit: Token = ""
@@ -181,7 +183,7 @@ class NewLabels(Signed):
     """
 
     file: str
-    track: int | None = None
+    track: _Id | None = None
     name: Name | None = None
     replace: bool = False
     dry: bool = False
@@ -267,6 +269,10 @@ class Upload:
         """Return the ending, which tells the kind of file."""
         return ending_of(self.name)
 
+    def renamed(self, lines: Iterable[str]) -> list[str]:
+        """Return lines about the file with the name that the user knows."""
+        return [line.replace(str(self.path), self.name) for line in lines]
+
 
 def ending_of(name: str) -> str:
     """Return the ending of a file name. Raise an InputError if it is of no known kind."""
@@ -321,6 +327,8 @@ def files_of_video(uploads: Iterable[Upload]) -> tuple[str, Path | None, Path | 
             raise InputError(media, "not a video")
     if features is not None and facts is not None:
         tree = read_mapping(facts, "fps and times of the features")
+        if "segments" in tree:
+            raise InputError(facts, "labels, not facts of features", "load it after its video")
         content = json.dumps({key: tree[key] for key in _FACTS if key in tree})
         features.with_suffix(".json").write_text(content, encoding="utf-8")
     return names.get(FEATURES) or names["video"], media, features

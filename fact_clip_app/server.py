@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote
 
 from anyio import move_on_after, sleep, to_thread
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response
@@ -30,11 +31,17 @@ from fact_clip_app import answers, requests, teach, views
 from fact_clip_app.budget import time_budget, transitions, write_tables
 from fact_clip_app.drafts import Draft
 from fact_clip_app.engine import Engine, reads_names
-from fact_clip_app.export import add_labelled_video, check_number, export_set, labelled_videos
+from fact_clip_app.export import (
+    add_labelled_video,
+    check_number,
+    export_set,
+    labelled_videos,
+    untrained_points,
+)
 from fact_clip_app.guard import ERRORS, EVENTS, Guard, error_response
 from fact_clip_app.history import ConflictError, Edited, Person
 from fact_clip_app.jobs import BusyError, Job
-from fact_clip_app.label_files import plan, read_tracks
+from fact_clip_app.label_files import plan, read_tracks, warnings_heard
 from fact_clip_app.media import MEDIA_TYPES
 from fact_clip_app.page import Options, Page
 from fact_clip_app.project import BLIND, Label, Track, Unlabelled, VideoEntry, free_name
@@ -368,7 +375,8 @@ async def segment(
     if page.engine.model() is None:
         raise HTTPException(409, "there is no model; start the page with one, or train one")
     _check_drafts(page, person)
-    if uri and not uri.startswith(page.options.stores):
+    parts = unquote(uri).replace("\\", "/").split("/")
+    if uri and (".." in parts or not uri.startswith(page.options.stores)):
         fix = "start the page with --store and its beginning"
         raise InputError("uri", "this store is not allowed", fix)
     upload = None if uri else await _receive(page, request, name)
@@ -396,7 +404,7 @@ def segmented(page: Served, job: Segmenting) -> Response:
     if not job.is_over:
         body = {"job": job.owner, **(views.job(page, job) or {})}
         return JSONResponse(body, 202, {"location": f"/api/segment/{job.owner}"})
-    del page.segmentings[job.owner]
+    page.segmentings.pop(job.owner, None)  # another request may have forgotten it
     if isinstance(job.error, InputError):
         raise job.error
     if job.segmentation is None:
@@ -408,7 +416,7 @@ def segmented(page: Served, job: Segmenting) -> Response:
 def cancel_segmenting(page: Served, job: Segmenting) -> answers.Empty:
     """Stop the job of a segmentation, and forget it."""
     page.queue.cancel(lambda candidate: candidate is job)
-    del page.segmentings[job.owner]
+    page.segmentings.pop(job.owner, None)
     return {}
 
 
@@ -432,7 +440,9 @@ def edit(page: Served, video: Stored, body: requests.Edit) -> Edited:
     """Remove and add segments of a track, as one step."""
     _check_seen(page, video, body.track, body.person)
     try:
-        return page.history.edit(video.id, body.part, body.person, body.edit, page.background)
+        return page.history.edit(
+            video.id, body.part, body.person, body.edit, page.engine.background
+        )
     except ConflictError as error:
         error.fields["track"] = _track(page, video, body)
         raise
@@ -448,7 +458,7 @@ def label(page: Served, video: Stored, body: requests.Segments) -> answers.Video
         body.segments,
         revision=body.revision,
         person=body.person,
-        background=page.background,
+        background=page.engine.background,
     )
     return views.video(page, video.id, body.person)
 
@@ -495,21 +505,31 @@ def import_labels(
     """Replace the segments of tracks by the tiers of a label file, as one step."""
     _check_named(page, body.person)
     upload = page.upload(body.file)
-    loading = plan(
-        page.project, video, upload.path, page.background, body.track, body.name, body.annotator
-    )
+    with warnings_heard() as lines:
+        loading = plan(
+            page.project,
+            video,
+            upload.path,
+            page.engine.background,
+            body.track,
+            body.name,
+            body.annotator,
+        )
+    warnings = upload.renamed(lines)
     if body.dry:
         return {
             "tracks": loading.counts,
             "replaces": loading.replaced,
             "classes": [action.name for action in loading.actions],
+            "warnings": warnings,
         }
     if loading.replaced and not body.replace:
         names = ", ".join(loading.replaced)
         message = f"{names}: there are labels already. Replace them, or use another track."
         raise ConflictError(message, replaces=loading.replaced)
     page.history.load(video.id, loading, body.person, f"load {upload.name}")
-    return {**views.video(page, video.id, body.person), "imported": loading.counts}
+    stored = views.video(page, video.id, body.person)
+    return {**stored, "imported": loading.counts, "warnings": warnings}
 
 
 # --- downloads --------------------------------------------------------------------------------
@@ -669,11 +689,11 @@ def add_to_training_set(
     features = page.engine.features(video)
     if model is None or features is None:
         raise HTTPException(409, "not encoded yet")
-    other = page.gap_label
+    other = page.project.background[0]
     if body.only_corrected:
         other = UNLABELLED
         parts = [part for part in parts if isinstance(part, Label)]
-    name, _ = add_labelled_video(training_set, video, parts, other, features, model)
+    name, _ = add_labelled_video(page, training_set, video, parts, other, features, model)
     return {"name": name, "folder": str(training_set.root)}
 
 
@@ -714,7 +734,7 @@ def incomplete(page: Served, track: str, person: Asker) -> answers.Incomplete:
         for example in examples
         if example.is_open
     ]
-    return {"videos": videos}
+    return {"videos": videos, "points": untrained_points(examples)}
 
 
 # --- agreement --------------------------------------------------------------------------------
@@ -731,6 +751,7 @@ def compare(page: Served, video: Stored, body: requests.Comparison) -> answers.C
     """Compare two labellings of a video."""
     tracks = page.project.labelled_tracks(video.id, viewer=body.annotator)
     labellings = []
+    warnings: list[str] = []
     for key in (body.first, body.second):
         name = key
         parts: Sequence[Draft | Label] | None = views.side(tracks, key)
@@ -739,19 +760,24 @@ def compare(page: Served, video: Stored, body: requests.Comparison) -> answers.C
         elif key == "predicted":
             _check_drafts(page, body.person)
             parts = page.quick.run(lambda: page.engine.drafts(video))
+            if page.engine.work(video.id).prediction is None:
+                fix = "choose a model, or wait until the video is encoded"
+                raise InputError(key, f"{video.name} has no prediction", fix)
         elif parts is None and " " in key:  # as no key of an upload has
             fix = f"choose another video or side{views.blind_remark(page)}"
             raise InputError(key, f"no labels in {video.name}", fix)
         elif parts is None:
             upload = page.upload(key)
             name = upload.name
-            tiers = read_tracks(upload.path, video.times, page.background)
+            with warnings_heard() as lines:
+                tiers = read_tracks(upload.path, video.times, is_film=video.media is not None)
+            warnings += upload.renamed(lines)
             if len(tiers) > 1:
                 fix = "load it as labels, and compare the tracks"
                 raise InputError(upload.path, f"{len(tiers)} tracks", fix)
             (parts,) = tiers.values()
         labellings.append((name, views.labelling(page, video, parts)))
-    return views.comparison(page, labellings)
+    return {**views.comparison(page, labellings), "warnings": list(dict.fromkeys(warnings))}
 
 
 # --- undo, the page itself, and the application -----------------------------------------------

@@ -6,14 +6,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
 import numpy as np
 
-from fact_clip.core import BACKGROUND, InputError, Json, Vocabulary
+from fact_clip.core import BACKGROUND, InputError, Json, Names, Vocabulary
 from fact_clip.core.distributed import PARENT
 from fact_clip.core.io import read_mapping
 from fact_clip.datasets.labels import UNLABELLED
@@ -22,7 +22,7 @@ from fact_clip.inference.candidates import check_trust
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.metrics.segmental import count_segments
 from fact_clip.run import Run
-from fact_clip_app.engine import reads_names, run_of
+from fact_clip_app.engine import open_features, run_of, typed_names
 from fact_clip_app.export import LabelledVideo, training_videos, write_set
 from fact_clip_app.jobs import CancelledError, Job
 from fact_clip_app.page import Page
@@ -112,20 +112,29 @@ def learn(page: Page, training: Training) -> None:
         out = folder / folder.name
         test_videos = write_set(page, examples, data, start, training.unlabelled.get, job)
 
+        classes = Vocabulary.from_mapping(data / "mapping.txt")
+        background = [name for name in page.project.background if name in classes]
         command = ["fact-clip", "data", "init", str(data), "--out", str(recipe)]
         command += ["--minutes", f"{training.minutes:g}"]
+        if background:
+            command += ["--background", typed_names(background)]
         run_command(command, job, note="measuring how fast this computer trains")
         epochs = int(read_mapping(recipe, "a recipe").get("train", {}).get("epochs", 80))
         if start is None:
-            command = ["fact-clip", "train", str(recipe), "model.head=text", "--out", str(out)]
+            marked = f"data.background={json.dumps(background)}"  # in place of a guess
+            command = ["fact-clip", "train", str(recipe), "model.head=text", marked]
+            command += ["--out", str(out)]
         else:
             command = adapt_command(start.run, data, out, epochs)
         run_command(command, job, out, epochs)
 
-        after = measure(page.engine.open(out), test_videos)
+        model = page.engine.open(out)
+        after = measure(model, test_videos, page.engine.names(model))
         earlier = None
-        if previous is not None and not any(video.is_learned for video in test_videos):
-            earlier = measure(previous, test_videos)
+        names = page.engine.names(previous)
+        has_seen = may_have_seen(previous, test_videos)
+        if previous is not None and names != () and not has_seen:
+            earlier = measure(previous, test_videos, names)
         figures = {"before": earlier, "after": after}
         name = page.project.add_run(out, training.track, figures)
         if earlier is not None and earlier["right"] > after["right"]:
@@ -133,9 +142,22 @@ def learn(page: Page, training: Training) -> None:
         else:
             page.project.set("model", name)
             outcome = "It is used from now on."
+        if start is not None and may_have_seen(model, test_videos):
+            outcome += " The run before does not record what it has seen; it may know these videos."
         job.report(epochs, epochs, f"{figures_text(figures)} {outcome}")
 
     page.begin_training(train)
+
+
+def may_have_seen(model: Segmenter | None, videos: Iterable[LabelledVideo]) -> bool:
+    """Return whether a model, or a run that it started from, may have seen one of some videos."""
+    run = run_of(model)
+    if run is None:  # no training
+        return False
+    record = run.seen_by_all()
+    if record is None or not record.is_complete:
+        return True
+    return any(record.find(open_features(video.features, model)[0]) for video in videos)
 
 
 def new_folder(path: Path) -> Path:
@@ -210,12 +232,13 @@ def run_command(
     job.report(epochs, epochs, "done")
 
 
-def measure(model: Segmenter, videos: Sequence[LabelledVideo]) -> Json:
+def measure(model: Segmenter, videos: Sequence[LabelledVideo], actions: Names | None) -> Json:
     """Measure a model on labelled videos.
 
     Args:
         model: the model.
         videos: videos with features that it reads.
+        actions: the candidates, which must not depend on the labels; None: its own classes.
 
     Returns:
         "right": percent of the labelled time, "segments": number of labelled segments, and "found":
@@ -225,23 +248,15 @@ def measure(model: Segmenter, videos: Sequence[LabelledVideo]) -> Json:
     total = 0.0
     hits = 0
     n_segments = 0
-    # The model may call the background otherwise than the labels do.
-    background = {BACKGROUND, *model.vocabulary.background}
-    ignored = {UNLABELLED, *background}
     for video in videos:
-        names = sorted({label for label in video.labels if label not in ignored})
-        actions = None
-        if reads_names(model):
-            classes = [] if run_of(model) is None else list(model.vocabulary)
-            actions = [name for name in dict.fromkeys([*names, *classes]) if name not in ignored]
-        prediction = model.segment(video.features, actions)
-
-        true_labels = _with_one_background(video.labels, background)
-        predicted_labels = _with_one_background(prediction.to_frames(), background)
-        vocabulary = Vocabulary.from_names(dict.fromkeys([*true_labels, *predicted_labels]))
-        truth = vocabulary.encode(true_labels)  # (T,)
-        predicted = vocabulary.encode(predicted_labels)  # (T,)
-        is_labelled = np.array([label != UNLABELLED for label in true_labels])
+        names = {*video.labels} - {UNLABELLED, BACKGROUND}
+        background = {*model.vocabulary.background} - names
+        prediction = model.segment(video.features, actions).to_frames()
+        labels = [BACKGROUND if label in background else label for label in prediction]
+        vocabulary = Vocabulary.from_names(dict.fromkeys([*video.labels, *labels]))
+        truth = vocabulary.encode(video.labels)  # (T,)
+        predicted = vocabulary.encode(labels)  # (T,)
+        is_labelled = np.array([label != UNLABELLED for label in video.labels])
         seconds = np.diff(video.rows)
         right += float(seconds[is_labelled & (truth == predicted)].sum())
         total += float(seconds[is_labelled].sum())
@@ -255,10 +270,6 @@ def measure(model: Segmenter, videos: Sequence[LabelledVideo]) -> Json:
         "found": hits,
         "segments": n_segments,
     }
-
-
-def _with_one_background(labels: Sequence[str], background: Collection[str]) -> list[str]:
-    return [BACKGROUND if label in background else label for label in labels]
 
 
 def figures_text(figures: Json) -> str:

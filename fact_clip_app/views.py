@@ -1,35 +1,48 @@
 """JSON for the page, and segmentations for files."""
 
-import csv
-import io
 import shlex
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
 from fact_clip.core import Clock, InputError, Segment, Segmentation
 from fact_clip.core.colours import palette
+from fact_clip.core.messages import join_names
 from fact_clip.core.paths import file_name
-from fact_clip.formats import FORMATS, Behaviour, Format, format_called, save, save_tracks
+from fact_clip.datasets.labels import UNLABELLED
+from fact_clip.formats import (
+    FORMATS,
+    Behaviour,
+    Format,
+    format_called,
+    format_of,
+    save,
+    save_tracks,
+)
 from fact_clip_app import answers
 from fact_clip_app.budget import Extent, Pair, Stretch, time_agreement, timed_parts
 from fact_clip_app.controls import CONTROLS
 from fact_clip_app.drafts import Draft, row_labels, segmentation_of
-from fact_clip_app.engine import run_of
+from fact_clip_app.engine import run_of, typed_names
 from fact_clip_app.history import Person
 from fact_clip_app.jobs import Job
 from fact_clip_app.page import Page
-from fact_clip_app.project import Action, Label, LabelFacts, Track, VideoEntry, free_name
+from fact_clip_app.project import (
+    UNUSED,
+    Action,
+    Label,
+    LabelFacts,
+    Track,
+    VideoEntry,
+    free_name,
+)
 
 DRAFTS = "drafts"
 """The track of a file that holds what the model predicts."""
-
-UNUSED = {"count": 0, "videos": 0}
-"""The usage of an action without segments."""
 
 MAX_UNCERTAIN = 30
 """Segments on the list of the least certain ones."""
@@ -45,7 +58,7 @@ def state(page: Page, viewer: str) -> answers.State:
     usage = project.usage(viewer)
     names = [action.name for action in actions]
     action_rows: Any = [asdict(action) | usage.get(action.name, UNUSED) for action in actions]
-    label_facts = project.label_facts(page.background, viewer)
+    label_facts = project.label_facts(viewer)
     videos = []
     for video in project.videos():
         facts = label_facts.get(video.id, LabelFacts())
@@ -76,7 +89,6 @@ def state(page: Page, viewer: str) -> answers.State:
         "project": {
             "folder": str(project.folder),
             "name": project.folder.name,
-            "recent": list(page.options.recent),
             "blind": project.blind_owner is not None,
             "blind_owner": project.blind_owner or "",
         },
@@ -89,7 +101,7 @@ def state(page: Page, viewer: str) -> answers.State:
         },
         "actions": action_rows,
         "colours": colours(page, names),
-        "background": list(page.background),
+        "background": list(project.background),
         "unseen": sorted(engine.unseen(names)),
         "adjust": engine.settings,
         "sliders": CONTROLS,
@@ -102,7 +114,6 @@ def state(page: Page, viewer: str) -> answers.State:
         "training": training,
         "runs": runs,
         "formats": list(FORMATS),
-        "limits": {"megabytes": page.limits.file_bytes / 1e6, "minutes": page.limits.minutes},
         "stamp": stamp(page),
     }
 
@@ -155,12 +166,14 @@ def video(page: Page, key: str, person: Person) -> answers.Video:
     """Return a video, by its id, with its tracks and drafts, in frames, for one person."""
     project = page.project
     video = project.video(key)
-    assert video is not None
+    if video is None:
+        raise InputError("video", "it was removed a moment ago")
     viewer = person.annotator
     rows = project.labelled_tracks(video.id, viewer=viewer)
     drafts = []
     problem = ""
     try:
+        video.check_file()
         drafts = page.drafts(video, rows, viewer)
     except InputError as error:  # labels need no model
         problem = str(page.named(error))
@@ -190,7 +203,7 @@ def video(page: Page, key: str, person: Person) -> answers.Video:
         "drafts": drafts,
         "problem": problem,
         "unseen": sorted(page.engine.unseen(names)),
-        "background": list(page.background),
+        "background": list(project.background),
         "colours": colours(page, list(dict.fromkeys(names))),
         "new_words": list(dict.fromkeys(warnings)),
         "command": command(page, video),
@@ -199,7 +212,7 @@ def video(page: Page, key: str, person: Person) -> answers.Video:
 
 def colours(page: Page, names: Sequence[str]) -> dict[str, answers.Look]:
     """Return the colour and the sign of each name. Those of an action never change."""
-    background = page.background
+    background = page.project.background
     actions = {action.name: action for action in page.project.actions()}
     taken = {action.colour for action in actions.values()}
     free = (number for number in count() if number not in taken)
@@ -307,12 +320,13 @@ def export_files(
         The files. If two videos have one name, the second file is named after its id too.
     """
     written: list[Path] = []
+    forms = [format_called(kind) for kind in formats]
     for video in page.project.full_videos():
         tracks = tracks_by(page, video.id, annotators, viewer)
-        if with_drafts or any(track.segments for track in tracks):
-            timeline = page.first_timeline(video, viewer) if with_drafts else []
-            for kind in formats:
-                form = format_called(kind)
+        timeline = page.first_timeline(video, viewer) if with_drafts else []
+        has_drafts = any(isinstance(part, Draft) for part in timeline)
+        if has_drafts or any(track.segments for track in tracks):
+            for form in forms:
                 write_tracks(page, folder, video, tracks, form, background, timeline, written)
     return written
 
@@ -321,15 +335,15 @@ def write_tracks(
     page: Page,
     folder: Path,
     video: VideoEntry,
-    tracks: Iterable[Track],
+    tracks: Sequence[Track],
     form: Format,
-    background: bool,
+    with_background: bool,
     first_timeline: Sequence[Draft | Label],
     written: list[Path],
 ) -> None:
     """Write tracks of a video: one file if the format has tracks, else one a track.
 
-    Unlabelled frames are background.
+    Unlabelled frames are background in a track that is complete, else UNLABELLED.
 
     Args:
         page: the page.
@@ -337,7 +351,7 @@ def write_tracks(
         video: the video.
         tracks: its tracks.
         form: the format.
-        background: write background to formats that leave it out.
+        with_background: write background to formats that leave it out.
         first_timeline: the first track with drafts, which are written, too, as a track of their
             own, named DRAFTS.
         written: earlier files, which are not replaced. The new ones are added.
@@ -349,22 +363,29 @@ def write_tracks(
     if not parts_of:
         return
     segmentations = {}
+    incomplete = {track.name for track in tracks if not track.complete}
     for name, parts in parts_of.items():
-        segmentation = segmentation_of(parts, video.n_frames, page.background)
+        background = page.project.background
+        if name in incomplete:
+            background = (UNLABELLED, *background)
+        segmentation = segmentation_of(parts, video.n_frames, background)
         segmentations[name] = _clock(video).apply_to(segmentation)
     files = {video.name: segmentations}
     if form.write_tracks is None and len(segmentations) > 1:
         files = {f"{video.name}.{name}": {name: track} for name, track in segmentations.items()}
     for title, tracks_of_file in files.items():
-        path = folder / f"{file_name(title)}{form.ending}"
-        if path in written:
-            path = folder / f"{file_name(title)}-{video.id}{form.ending}"
+        stem = file_name(title)
+        if format_of(Path(stem + form.ending)) != form:  # as CSV of a video named "take.frames"
+            stem = stem.replace(".", "_")
+        names = chain([stem, f"{stem}-{video.id}"], (f"{stem}-{n}" for n in count(2)))
+        paths = (folder / f"{name}{form.ending}" for name in names)
+        path = next(path for path in paths if path not in written)
         written.append(path)
         if len(tracks_of_file) > 1:
-            save_tracks(tracks_of_file, path, with_background=background)
+            save_tracks(tracks_of_file, path, with_background=with_background)
         else:
             (track,) = tracks_of_file.values()
-            save(track, path, with_background=background, ethogram=ethogram(page))
+            save(track, path, with_background=with_background, ethogram=ethogram(page))
 
 
 @dataclass(frozen=True)
@@ -389,6 +410,7 @@ def labelled_rows(
 ) -> LabelledRows:
     """Return a row for each labelled track that a person sees, with the labels of some people."""
     rows = LabelledRows({}, {}, [])
+    background = page.project.background
     for video in page.project.full_videos():
         times = video.times.tolist()
         tracks = page.project.labelled_tracks(video.id, viewer=viewer)
@@ -409,7 +431,7 @@ def labelled_rows(
             for label in labels:
                 start, stop = times[label.start], times[label.stop]
                 labelled_time += stop - start
-                if label.label not in page.background:
+                if label.label not in background:
                     rows.stretches[name].append((start, stop, label.label))
             if is_whole:  # what lies between the labels is background
                 labelled_time = video.duration
@@ -463,21 +485,23 @@ def labelling(page: Page, video: VideoEntry, parts: Sequence[Draft | Label]) -> 
     Args:
         page: the page.
         video: the video.
-        parts: labels and drafts in order. An instant has one frame, unless a segment covers it. Of
-            overlapping segments, the later one counts.
+        parts: labels and drafts in order. An instant has one frame, unless it is within a segment.
+            Of overlapping segments, the later one counts.
     """
-    labels = row_labels(parts, video.times, video.times, page.gap_label)
+    gap_label = page.project.background[0]
+    labels = row_labels(parts, video.times, video.times, gap_label)
+    starts = {part.start for part in parts if part.start < part.stop}
     for part in parts:
-        if part.start == part.stop and labels[part.start] == page.gap_label:
+        is_free = labels[part.start] == gap_label or part.start in starts
+        if part.start == part.stop and is_free:
             labels[part.start] = part.label
     return _clock(video).apply_to(Segmentation.from_frames(labels))
 
 
 def _pair(page: Page, first: Segmentation, second: Segmentation) -> Pair:
     end = first.seconds(first.n_frames)
-    return Pair(
-        timed_parts(first, page.background), timed_parts(second, page.background), end or 0.0
-    )
+    background = page.project.background
+    return Pair(timed_parts(first, background), timed_parts(second, background), end or 0.0)
 
 
 def _figures(pairs: Sequence[Pair]) -> answers.Figures:
@@ -492,6 +516,9 @@ def side(tracks: Iterable[Track], key: str) -> list[Label] | None:
     Args:
         tracks: the tracks of the video.
         key: "track NAME", or "annotator NAME" for a person's labels on all tracks.
+
+    Raises:
+        InputError: if others have labels on a track of the person, so that none is a labelling.
     """
     kind, _, name = key.partition(" ")
     has_side = False
@@ -501,7 +528,12 @@ def side(tracks: Iterable[Track], key: str) -> list[Label] | None:
             labels += track.segments
             has_side |= track.complete
         elif kind == "annotator":
-            labels += [label for label in track.segments if label.annotator == name]
+            people = {label.annotator or track.annotator for label in track.segments}
+            if name in people and len(people) > 1:
+                fix = "give each person a track, or compare tracks"
+                raise InputError(key, f"others label the track {track.name!r}, too", fix)
+            if name in people:
+                labels += track.segments
             has_side |= track.complete and track.annotator == name
     return sorted(labels) if labels or has_side else None
 
@@ -517,17 +549,20 @@ def agreement_of_all(page: Page, first: str, second: str, viewer: str) -> answer
 
     Returns:
         The figures of each video and of all videos, and the seconds in which the first side has
-        one name (rows) and the second another (columns).
+        one name (rows) and the second another (columns). Videos in which people share a track are
+        left out, and named.
     """
     videos = []
+    shared = []
     pairs = []
     for video in page.project.full_videos():
         tracks = page.project.labelled_tracks(video.id, viewer=viewer)
-        labellings = []
-        for key in (first, second):
-            labels = side(tracks, key)
-            if labels is not None:
-                labellings.append(labelling(page, video, labels))
+        try:
+            sides = [side(tracks, key) for key in (first, second)]
+        except InputError:
+            shared.append(video.name)
+            continue
+        labellings = [labelling(page, video, labels) for labels in sides if labels is not None]
         if len(labellings) == 2:
             pairs.append(_pair(page, *labellings))
             row: answers.VideoAgreement = {
@@ -539,13 +574,16 @@ def agreement_of_all(page: Page, first: str, second: str, viewer: str) -> answer
     if not videos:
         fix = 'choose two of "track NAME" and "annotator NAME" that label the same videos'
         fix += blind_remark(page)
+        if shared:
+            fix += f"; people share a track of {join_names(shared)}"
         raise InputError("agreement", f"no video has both {first!r} and {second!r}", fix)
     result = time_agreement(pairs)
     confusion: answers.Confusion = {
-        "names": [name or page.gap_label for name in result.names],
+        "names": [name or page.project.background[0] for name in result.names],
         "seconds": result.confusion.round(3).tolist(),
     }
-    return {"videos": videos, "figures": _figures(pairs), "confusion": confusion}
+    figures = _figures(pairs)
+    return {"videos": videos, "figures": figures, "confusion": confusion, "shared": shared}
 
 
 def blind_remark(page: Page) -> str:
@@ -571,11 +609,9 @@ def command(page: Page, video: VideoEntry) -> str:
     if engine.run_name:
         words = ["fact-clip", "segment", "--run", str(page.project.runs()[engine.run_name][0])]
     words.insert(2, video.name + (".npy" if video.media is None else video.media.suffix))
-    names = engine.names()
+    names = engine.names(model)
     if names:
-        line = io.StringIO()
-        csv.writer(line, lineterminator="").writerow(names)  # quotes names with a comma
-        words += ["--actions", line.getvalue()]
+        words += ["--actions", typed_names(names)]
     for name, value in engine.settings:
         if value is not None and name in model.scorer.adjustable:
             words += [CONTROLS[name].option, f"{value:g}"]

@@ -118,6 +118,8 @@ def _logs_on_stderr() -> Iterator[None]:
     logger = logging.getLogger("fact_clip")
     level = logger.level
     propagate = logger.propagate
+    for name in ("fact_clip_app", "fact_clip_batch", "fact_clip_compat"):
+        logging.getLogger(name).parent = logger
     handler = _Lines()
     if not is_secondary():
         logging.getLogger("fact_clip.training.runs").setLevel(logging.INFO)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
@@ -17,16 +16,13 @@ from fact_clip.cli.arguments import check_new, read_names
 from fact_clip.cli.console import note
 from fact_clip.cli.model import ModelChoice
 from fact_clip.cli.options import argument, option
-from fact_clip.core import InputError, Names, library_errors
+from fact_clip.core import Names, library_errors
 from fact_clip.core.extras import install_command
-from fact_clip.core.paths import write_lines
 
 if TYPE_CHECKING:
     from fact_clip.inference.segmenter import Segmenter
     from fact_clip_app.project import Project
     from fact_clip_app.training_set import TrainingSet
-
-MAX_RECENT = 10
 
 
 def app(
@@ -91,11 +87,8 @@ def app(
     if training_set is not None:
         growing_set = _open_training_set(training_set, base)
     listener = _listen(host, port)
-    folder, recent = _open_folder(project)
+    folder = _folder_of(project)
     store = Project(folder)
-    if new_token:
-        store.renew_token()
-    _add_actions(store, model.names, model.run, base)
     limits = Limits(file_bytes=round(max_megabytes * 1e6), minutes=max_minutes)
 
     def load_run(path: Path) -> Segmenter:
@@ -109,13 +102,16 @@ def app(
         command=model.command(),
         training_set=growing_set,
         run=model.run,
-        recent=recent,
         served_as=proxy_names,
         stores=tuple(stores or ()),
         trust_encoder=model.trust_encoder,
     )
+    served = make_app(engine, page_options)  # an error if another page has the project
+    if new_token:
+        store.renew_token()
+    _add_actions(store, model.names, model.run, base)
     config = uvicorn.Config(
-        make_app(engine, page_options),
+        served,
         host,
         port,
         http=HttpProtocol,
@@ -155,34 +151,26 @@ def _open_training_set(folder: Path, base: Segmenter | None) -> TrainingSet:
     return TrainingSet(folder, None if base is None else base.scorer.run)
 
 
-def _open_folder(project: Path | None) -> tuple[Path, list[str]]:
-    """Return the folder of a project and the folders that were opened before, latest first."""
+def _folder_of(project: Path | None) -> Path:
+    """Return the folder of a project, or that of the user's own project."""
     import platformdirs
 
     home = platformdirs.user_data_path("fact-clip")
-    folder = (home / "project" if project is None else project).absolute()
-    path = home / "recent.json"
-    recent: list[str] = []
-    with suppress(OSError, ValueError):  # the list is a convenience
-        for name in map(str, json.loads(path.read_text(encoding="utf-8"))):
-            if name != str(folder) and Path(name).is_dir():
-                recent.append(name)
-    recent = recent[:MAX_RECENT]
-    with suppress(OSError, InputError):
-        write_lines(path, [json.dumps([str(folder), *recent])])
-    return folder, recent
+    return (home / "project" if project is None else project).absolute()
 
 
 def _add_actions(
     store: Project, names: list[str] | None, run: Path | None, base: Segmenter | None
 ) -> None:
     """Add the named actions to a project, or the run's actions to a project without actions."""
+    from fact_clip_app.project import actions_named
+
     background: Names = ()
     if base is not None:
         background = base.vocabulary.background
         if not names and run is not None and not store.actions():
-            names = [*base.vocabulary]
-    store.add_actions(name for name in names or () if name not in background)
+            names = sorted(base.vocabulary, key=lambda name: name in background)
+    store.add_actions(actions_named(names or (), background))
 
 
 def _print_addresses(host: str, port: int, proxy_names: Names, token: str) -> None:

@@ -35,7 +35,7 @@ def import_files(
     Example:
       fact-clip project import my_project videos/*.mp4 labels/*.eaf
     """
-    from fact_clip.core.io import check_file
+    from fact_clip.core.io import check_file, read_mapping
     from fact_clip.video.pictures import SUFFIXES
     from fact_clip_app.requests import FEATURES, ending_of
 
@@ -47,29 +47,42 @@ def import_files(
         stem = path.name[: -len(ending)]
         kind = media if ending in SUFFIXES else features
         if ending not in (*SUFFIXES, FEATURES):
-            if ending != ".json" or not path.with_suffix(FEATURES).is_file():  # facts of features
+            is_beside = ending == ".json" and path.with_suffix(FEATURES).is_file()
+            if not is_beside or "segments" in read_mapping(path, "facts of features, or labels"):
                 labels.append((path, stem))
         elif kind.get(stem, path.resolve()) != path.resolve():
             raise InputError(path, f"{kind[stem]} has this name, too", "rename one of them")
         else:
             kind[stem] = path.resolve()
     with closing(_open_page(project, is_new=True)) as page:
-        stored = page.project.videos()
-        videos = {video.name: video.id for video in stored}
-        stored_ids = {(video.media, video.features): video.id for video in stored}
         for stem in {**media, **features}:
-            parts = (media.get(stem), features.get(stem))
-            if parts in stored_ids:  # an import that is repeated
-                videos[stem] = stored_ids[parts]
-            else:
-                videos[stem] = page.refer(stem, *parts).id
+            _add_video(page, stem, media.get(stem), features.get(stem))
+        videos = page.project.videos()
         for path, stem in labels:
-            if stem not in videos:
-                problem = f"no video {stem!r} in the project"
-                raise InputError(path, problem, "name the file after its video")
-            loaded = _load_labels(page, videos[stem], path, replace=replace)
+            matches = [video.id for video in videos if video.name == stem]
+            if len(matches) != 1:
+                problem = f"{len(matches) or 'no'} videos {stem!r} in the project"
+                raise InputError(path, problem, "name the file after one video")
+            loaded = _load_labels(page, matches[0], path, replace=replace)
             print(f"{path}: {loaded}")
-    note(f"{project}: {len(videos)} videos")
+    note(f"{project}: {len(videos)} video{'' if len(videos) == 1 else 's'}")
+
+
+def _add_video(page: Page, name: str, media: Path | None, features: Path | None) -> None:
+    """Add a video, or features to the video of this name. Nothing is done if both are there."""
+    stored = [video for video in page.project.videos() if video.name == name]
+    if not stored:
+        page.refer(name, media, features)
+        return
+    for video in stored:
+        if media in (None, video.media) and features in (None, video.features):
+            return
+    (video, *_) = stored
+    if len(stored) > 1 or media not in (None, video.media) or video.features is not None:
+        problem = f"the project has a video {name!r} of {video.media or video.features}"
+        raise InputError(media or features or name, problem, "rename the file")
+    page.engine.frame_times(video.media, features)  # they must fit
+    page.project.change_video(video.id, features=str(features))
 
 
 def _load_labels(page: Page, video_id: str, path: Path, *, replace: bool) -> str:
@@ -150,6 +163,8 @@ def export(
     else:
         names = list(read_formats(formats or "csv"))
     with closing(_open_page(project)) as page:
+        if with_drafts and page.engine.model() is None:
+            raise InputError("--with-drafts", "the project has no model", "leave it out")
         if training is not None:
             export_set(page, training, out, unlabelled)
             print(out)

@@ -1,6 +1,6 @@
 """fact-clip summary."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -191,12 +191,27 @@ class Recording:
     parts: Sequence[tuple[float, float, str]]  # start, stop and action
     seconds: float  # its duration, or the end of its last segment
     has_end: bool  # whether that is the duration
-    unlabelled: float  # seconds that are marked so
+    holes: Sequence[tuple[float, float, str]]  # what is marked as unlabelled
 
     @property
     def labelled(self) -> float:
         """Return the labelled seconds. What lies between segments is background."""
-        return self.seconds - self.unlabelled
+        return self.seconds - sum(stop - start for start, stop, _ in self.holes)
+
+    def without(self, holes: Iterable[tuple[float, float, str]]) -> "Recording":
+        """Return the recording as if the time of `holes`, in order, were cut out of the video."""
+
+        def moved(time: float) -> float:
+            lost = 0.0
+            end = 0.0  # of the holes before
+            for start, stop, _ in holes:
+                lost += max(min(stop, time) - max(start, end), 0.0)
+                end = max(stop, end)
+            return time - lost
+
+        parts = [(moved(start), moved(stop), label) for start, stop, label in self.parts]
+        parts = [part for part in parts if part[0] < part[1]]
+        return replace(self, parts=parts, seconds=moved(self.seconds))
 
 
 def _read(
@@ -249,14 +264,16 @@ def _recording(
     from fact_clip.datasets.labels import UNLABELLED
 
     labelled = [part for part in parts if part[2] != UNLABELLED]
-    unlabelled = sum(stop - start for start, stop, label in parts if label == UNLABELLED)
-    return Recording(labelled, seconds, has_end, unlabelled)
+    holes = [part for part in parts if part[2] == UNLABELLED]
+    return Recording(labelled, seconds, has_end, holes)
 
 
 def _agreement(name: str, first: Recording, second: Recording) -> Json:
     """Return the agreement of two labellings, as a row of the table."""
     from fact_clip_app.budget import Pair, time_agreement
 
+    holes = sorted([*first.holes, *second.holes])
+    first, second = first.without(holes), second.without(holes)
     ends = [recording.seconds for recording in (first, second) if recording.has_end]
     if not ends:
         ends = [first.seconds, second.seconds]

@@ -100,9 +100,11 @@ function inkOn(colour) {
 }
 
 function ClassEditor({action, onRename}) {
-	const {name, count, videos} = action;
+	const {name, removed, videos} = action;
 	const [typed, setTyped] = useState(name);
-	const touched = `${segmentsOf(count)} in ${videosOf(videos)}`;
+	const count = action.count + removed;
+	const beside = removed ? ` (${removed} of them in removed videos)` : "";
+	const touched = `${segmentsOf(count)} in ${videosOf(videos)}${beside}`;
 	const change = (values) => changeActions({do: "change", name, ...values});
 
 	const rename = async (event) => {
@@ -148,6 +150,8 @@ function ClassEditor({action, onRename}) {
 				onChange=${(paint) => change({paint})} />
 			<${Check} class="class-point" label="Point event" checked=${action.point} onChange=${(point) => change({point})}
 				title="Its key sets a point event: it has a time, but no length" />
+			<${Check} class="class-background" label="Background" checked=${action.background} onChange=${(background) => change({background})}
+				title="Nothing happens: it counts as labelled time only" />
 			<button type="button" hidden=${!action.paint} onClick=${() => tried(() => change({paint: ""}))}>Automatic colour</button>
 		</div>
 		<${Field} label="Description" class="class-description" maxlength="2000" value=${action.description}

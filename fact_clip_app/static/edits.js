@@ -5,7 +5,7 @@ import {applied, fits, put} from "./segments.js";
 import {BROWSER, currentTrack, fault, state, update} from "./state.js";
 
 const PATIENCE = 2000; // milliseconds before a server that does not answer is asked again
-const RESENT = [0, 502, 503, 504, 507]; // the server is away, busy, or its disk is full
+const RESENT = [0, 401, 408, 502, 503, 504, 507]; // the server is away, slow or busy, has another token, or its disk is full
 
 const queue = []; // of {run, edit}; the first one is being sent
 let isSending = false;
@@ -161,7 +161,7 @@ async function reload() {
 
 /** Keep an edit that the server has refused, show the labels as they are there, and offer to repeat it. */
 async function refuse({video: id, body}, error) {
-	const isRepeatable = error.status === 409 && body?.added.length > 0;
+	const isRepeatable = (error.status === 409 || error.status >= 500) && body?.added.length > 0;
 	if (isRepeatable) update({refused: [...state.refused, {video: id, body}]});
 	if (state.video?.id === id) await tried(() => showStored(id));
 	fault(error.message, isRepeatable ? {title: "Apply my edit again", run: repeatRefused} : null);

@@ -36,7 +36,8 @@ export async function take(files) {
 	const groups = new Map();
 	const labels = [];
 	for (const file of files) {
-		const belongs = MEDIA.test(file.name) || /\.json$/i.test(file.name) && stems.has(stemOf(file));
+		const isBeside = /\.json$/i.test(file.name) && stems.has(stemOf(file));
+		const belongs = MEDIA.test(file.name) || isBeside && !await hasLabels(file);
 		if (belongs) groups.set(stemOf(file), [...groups.get(stemOf(file)) ?? [], file]);
 		else labels.push(file);
 	}
@@ -52,6 +53,11 @@ export async function take(files) {
 	for (const [stem, group] of groups) await collect(() => addVideo(stem, group));
 	for (const file of labels) await collect(() => loadLabels(file));
 	if (faults.length) fault(faults.join(" — "));
+}
+
+/** Return whether a JSON file beside features has labels in it, and not the facts of the features. */
+async function hasLabels(file) {
+	return /"segments"\s*:/.test(await file.text());
 }
 
 async function addVideo(stem, group) {
@@ -111,7 +117,7 @@ function lookAt(key, video) {
 function LoadFields({file, upload: key, first, isFitting}) {
 	const [id, setId] = useState(first);
 	const [video, setVideo] = useState(null);
-	const [look, setLook] = useState({tracks: {}, classes: []});
+	const [look, setLook] = useState({tracks: {}, classes: [], warnings: []});
 	const [problem, setProblem] = useState("");
 	const [target, setTarget] = useState("");
 	useEffect(() => {
@@ -147,6 +153,7 @@ function LoadFields({file, upload: key, first, isFitting}) {
 		<p><label>Labelled by <input name="annotator" maxlength="80" defaultValue=${state.annotator}
 			readonly=${state.project.project.blind} /></label></p>
 		<p class="hint" hidden=${!look.classes.length}>New classes: ${look.classes.join(", ")}.</p>
+		<p class="fault" id="load-warnings" hidden=${!look.warnings.length}>${look.warnings.join("\n")}</p>
 		<p class="fault" role="alert">${problem}</p>`;
 }
 
@@ -165,5 +172,7 @@ async function store(file, key, {video, track, name, annotator}) {
 	showLater(answer);
 	await refresh();
 	const counts = Object.entries(answer.imported).map(([title, count]) => `${count} on track ${title}`);
-	say(`${file.name}: ${counts.join(", ")}.`);
+	const line = `${file.name}: ${counts.join(", ")}.`;
+	if (answer.warnings.length) fault([line, ...answer.warnings].join(" ")); // it stays until it is read
+	else say(line);
 }

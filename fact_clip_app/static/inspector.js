@@ -3,8 +3,11 @@
 import {html, useState} from "./vendor/preact-htm.js";
 import {confirm} from "./dialogs.js";
 import {edit} from "./edits.js";
-import {change, clock, frameAt, isInstant, moveEdges, typedSeconds} from "./segments.js";
-import {chosenPart, currentTrack, fault, state, twinOf} from "./state.js";
+import {move} from "./labelling.js";
+import {tried} from "./requests.js";
+import {change, clock, frameAt, isInstant, typedSeconds} from "./segments.js";
+import {changeActions} from "./session.js";
+import {chosenPart, fault, state, twinOf} from "./state.js";
 
 const ORIGINS = {
 	drawn: "drawn by hand",
@@ -91,7 +94,9 @@ async function confirmedClass(label, oldLabel) {
 	if (!label || label === oldLabel || names.includes(label)) return label;
 	const twin = twinOf(label);
 	if (twin) return await confirm(`There is a class "${twin}". Give it to this segment?`, "Yes") ? twin : null;
-	return await confirm(`There is no class "${label}". Add it?`, "Add the class") ? label : null;
+	if (!await confirm(`There is no class "${label}". Add it?`, "Add the class")) return null;
+	await tried(() => changeActions({do: "add", names: [label]})); // a name that somebody has changed is asked for again
+	return label;
 }
 
 /** Save what was typed; return whether it could be. */
@@ -119,7 +124,7 @@ function saveSegment(part, fieldValues, unsaved) {
 	const values = {label, comment: fieldValues.comment};
 	const isMoved = start !== part.start || stop !== part.stop;
 	const isChanged = label !== part.label || fieldValues.comment !== (part.comment ?? "");
-	if (isMoved) edit(moveEdges(currentTrack().segments, part, start, stop, values), start);
+	if (isMoved) move(part, start, stop, values);
 	else if (isChanged) edit(change(part, values), start);
 	return true;
 }

@@ -18,20 +18,30 @@ const framesOf = ({start, stop}) => {
 /** Put a segment on the current track; what lies under it is cut. It is shown, but no key of a class renames it. */
 async function put(start, stop, label) {
 	if (!label) return fault("Add a class first.");
-	const {video} = state;
-	const {id} = currentTrack();
-	const points = labels().filter((other) => segments.isInstant(other) && start < other.start && other.start < stop);
-	if (points.length) {
-		player.pause();
-		const text = `${points.length} point event${points.length === 1 ? "" : "s"} within "${label}" will be deleted. Cancel drops "${label}".`;
-		if (!await confirm(text, "Delete them")) return player.redraw();
-		const isThere = state.video?.id === video.id && state.video.tracks.some((track) => track.id === id);
-		if (!isThere) return fault(`"${label}" was not stored: its track is not shown any more.`);
-		update({trackId: id});
-	}
+	if (!await mayCover({start, stop, label}, `Cancel drops "${label}".`)) return;
 	edit(segments.put(labels(), {start, stop, label, origin: "drawn", comment: ""}), start);
 	update({isPicked: false});
 }
+
+/** Ask before a segment of the current track covers point events, which are deleted then; return whether it may. */
+async function mayCover({start, stop, label}, outcome) {
+	const {video} = state;
+	const {id} = currentTrack();
+	const points = labels().filter((other) => segments.isInstant(other) && start < other.start && other.start < stop);
+	if (!points.length) return true;
+	player.pause();
+	const text = `${points.length} point event${points.length === 1 ? "" : "s"} within "${label}" will be deleted. ${outcome}`;
+	if (!await confirm(text, "Delete them")) {
+		player.redraw();
+		return false;
+	}
+	const isThere = state.video?.id === video.id && state.video.tracks.some((track) => track.id === id);
+	if (isThere) update({trackId: id});
+	else fault(`"${label}" was not stored: its track is not shown any more.`);
+	return isThere;
+}
+
+const pointFault = (label) => fault(`A point event cannot lie within "${label}". Use another track for point events.`);
 
 /** Put what was drawn on the timeline. */
 export function drawn({row, start, stop}) {
@@ -49,7 +59,7 @@ export function instant(cursor = player.cursor(), label = state.pen) {
 	const {frame} = cursor;
 	const isRecorded = state.recording?.trackId === currentTrack().id;
 	const over = labels().find(({start, stop}) => start < frame && frame < stop) ?? (isRecorded ? state.recording : null);
-	if (over) return fault(`A point event cannot lie within "${over.label ?? over.pen}". Use another track for point events.`);
+	if (over) return pointFault(over.label ?? over.pen);
 	const replaced = labels().find((other) => segments.isInstant(other) && other.start === frame && other.label !== label);
 	if (replaced) say(`"${replaced.label}" was at this frame and is replaced. Use another track for both.`);
 	put(frame, frame, label);
@@ -208,10 +218,18 @@ export function moved({row, index, start, stop}) {
 	move(part, first, last);
 }
 
-/** Move the edges of a part. */
-export function move(part, start, stop) {
-	if (start === part.start && stop === part.stop || start >= stop && !segments.isInstant(part)) return player.redraw();
-	edit(segments.moveEdges(labels(), part, start, stop), start);
+/** Move the edges of a part, and change its values. */
+export async function move(part, start, stop, values = {}) {
+	const isPoint = segments.isInstant(part);
+	if (start === part.start && stop === part.stop || start >= stop && !isPoint) return player.redraw();
+	const over = isPoint && labels().find((label) => label.start < start && start < label.stop);
+	if (over) {
+		pointFault(over.label);
+		return player.redraw();
+	}
+	const label = values.label ?? part.label;
+	if (!await mayCover({start, stop, label}, `Cancel leaves "${label}" as it was.`)) return;
+	edit(segments.moveEdges(labels(), part, start, stop, values), start);
 }
 
 export function split({frame: cursor} = player.cursor()) {

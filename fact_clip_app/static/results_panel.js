@@ -154,7 +154,8 @@ function Compare({people}) {
 	const persons = people.map((name) => [`annotator ${name}`, `labels of ${name}`]);
 	const more = [["predicted", "prediction"], ["shown", "labels over the prediction"]];
 	const files = state.files.map(({key, name}) => [key, name]);
-	const sides = [...tracks, ...persons, ...isAll ? [] : [...more, ...files]];
+	const predictions = state.project.model.exists ? more : [];
+	const sides = [...tracks, ...persons, ...isAll ? [] : [...predictions, ...files]];
 	const [first, setFirst] = useState("");
 	const [second, setSecond] = useState("");
 	const [given, setGiven] = useState(null); // the last answer, with its question and the labels that it is of
@@ -189,7 +190,9 @@ function Compare({people}) {
 			<${FileButton} id="label-files" title="Label files …" onFiles=${load} />
 		</div>
 		${answer && answer.labels !== labelsKey() && html`<p class="fault" id="outdated">Labels or predictions have changed since. Compare again.</p>`}
+		${answer && html`<p class="fault" id="compare-warnings" hidden=${!answer.warnings?.length}>${answer.warnings?.join("\n")}</p>`}
 		${answer && html`<${Figures} figures=${answer.figures} />`}
+		${answer?.shared?.length > 0 && html`<p class="fault" id="shared">Left out, since people share a track there: ${answer.shared.join(", ")}.</p>`}
 		${answer && html`<${Incomplete} videos=${answer.videos ?? [video]} />`}
 		${answer?.videos && html`<${Agreement} answer=${answer} />`}
 		${answer?.rows && html`<${Differences} answer=${answer} video=${video} />`}

@@ -92,15 +92,17 @@ function remnants(below, label) {
 	return parts;
 }
 
-/** Move the edges of a part, and change its values. Neighbours that touch it move along; others are cut. */
+/** Move the edges of a part, and change its values. A neighbour moves along with a shared edge, unless both edges move; what lies
+    under the part then is cut, and point events within it go. */
 export function moveEdges(labels, part, start, stop, values = {}) {
 	const removed = removal(part);
 	const added = [byHand(part, {...values, start, stop})];
-	const isPoint = isInstant(part); // no edge belongs to it
+	const isWhole = start !== part.start && stop !== part.stop;
 	for (const label of labels) {
-		if (removed.some((gone) => identity(gone) === identity(label)) || isInstant(label)) continue;
-		const isLeft = !isPoint && label.stop === part.start && label.start < start;
-		const isRight = !isPoint && label.start === part.stop && stop < label.stop;
+		if (removed.some((gone) => identity(gone) === identity(label))) continue;
+		const sharesEdges = !isWhole && !isInstant(part) && !isInstant(label); // no edge belongs to a point event
+		const isLeft = sharesEdges && label.stop === part.start && label.start < start;
+		const isRight = sharesEdges && label.start === part.stop && stop < label.stop;
 		if (isLeft && start !== part.start) {
 			removed.push(plain(label));
 			added.push(byHand(label, {stop: start}));

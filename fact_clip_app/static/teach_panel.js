@@ -5,7 +5,7 @@ import {asPairs, Check, NumberField, Select, waitingLine} from "./controls.js";
 import {question} from "./dialogs.js";
 import {ask, download, tried} from "./requests.js";
 import {changeSettings, refresh} from "./session.js";
-import {currentTrack, say, state} from "./state.js";
+import {currentTrack, fault, say, state} from "./state.js";
 
 const isBusy = (job) => Boolean(job) && !["done", "failed"].includes(job.state);
 
@@ -78,7 +78,9 @@ const UNLABELLED = {
 
 /** Ask what the unlabelled parts of videos are: of each one, or of all together. Null: the person cancelled. */
 export async function askUnlabelled(track, isEach) {
-	const {videos} = await ask(`/api/train?${new URLSearchParams({track, annotator: state.annotator})}`);
+	const {videos, points} = await ask(`/api/train?${new URLSearchParams({track, annotator: state.annotator})}`);
+	const noun = `point event${points === 1 ? "" : "s"}`;
+	if (points) fault(`${points} ${noun} in videos with segments will not be trained on. Put them on a track of their own to train on them.`);
 	if (!videos.length) return {};
 	const lines = videos.map(({name, labelled_to: to, duration}) => {
 		return `${name} is labelled to ${to.toFixed(0)} s of ${duration.toFixed(0)} s.`;

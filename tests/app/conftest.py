@@ -109,7 +109,7 @@ def opened(text_run: Path, tmp_path: Path) -> Iterator[Callable[..., Any]]:
             engine = Engine(store, base, lambda path: load(path, "cpu"), chosen)
             growing = None if training_set is None else TrainingSet(training_set, None if base is None else base.run)
             command = "fact-clip", "segment", "--run", str(run)
-            options = Options("127.0.0.1", command, growing, run, (), served_as, stores)
+            options = Options("127.0.0.1", command, growing, run, served_as, stores)
             app = make_app(engine, options)
             stack.enter_context(TestClient(app, base_url=ADDRESS))  # its lifespan
 

@@ -449,7 +449,8 @@ def test_only_the_owner_opens_the_project_and_then_all_is_seen(rated):
     assert "while Blind is on, the labels of others are hidden" in refused.json()["error"]
     assert rated.ask("Anna", "POST", "/api/settings", json={"blind": False}).json()["project"]["blind"] is False
     assert tracks_of(rated, "", 0) == [("main", 3), (TRACKS["Bernd"], 3)]
-    assert len(rated.ask("Bernd", "GET", "/api/agreement", params=sides).json()["videos"]) == 3
+    answer = rated.ask("Bernd", "GET", "/api/agreement", params=sides).json()
+    assert (len(answer["videos"]), answer["shared"]) == (2, ["film2"])  # both have labels on its first track
 
 
 def test_blind_needs_a_person_and_survives_a_restart(opened, tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import shlex
 import zipfile
 
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 
 import fact_clip
-from fact_clip.core import Segment, Segmentation
+from fact_clip.core import BACKGROUND, Segment, Segmentation
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.formats import FORMATS
@@ -37,7 +36,9 @@ def overlaid_parts(shown):
 
 
 def of(segmentation):
-    return [(each.start, each.stop, each.label) for each in segmentation]
+    """Segments as tuples, with the name that a project has for background."""
+    background = getattr(segmentation, "background", ())
+    return [(each.start, each.stop, BACKGROUND if each.label in background else each.label) for each in segmentation]
 
 
 # --- labels over a prediction, by hand -----------------------------------------------------------------------
@@ -90,7 +91,7 @@ def test_features_are_segmented_as_in_python(user, text_run, rows):
     assert segments(found["drafts"]) == of(expected)
     assert [each["confidence"] for each in found["drafts"]] == pytest.approx([each.confidence for each in expected])
     assert found["times"] == pytest.approx(np.arange(expected.n_frames + 1) / 15, abs=1e-4)
-    assert (found["media"], found["background"]) == (None, ["no action", "background"])
+    assert (found["media"], found["background"]) == (None, ["background"])
 
 
 def test_names_change_the_result_at_once(user, text_run, rows):
@@ -123,8 +124,7 @@ def test_settings_decode_again_and_show_their_command_line(user, text_run, rows,
     words = shlex.split(shown["command"])
     assert words[0] == "fact-clip"
     assert cli.main([*words[1:], "--device", "cpu", "--out", str(tmp_path), "--format", "json"]) == 0
-    found = json.loads((tmp_path / "person1_video1.json").read_text())
-    assert [(each["start"], each["stop"], each["label"]) for each in found["segments"]] == drafts
+    assert of(Segmentation.load(tmp_path / "person1_video1.json")) == drafts
 
 
 def test_a_closed_head_predicts_its_own_names_and_a_person_may_use_others(opened, tiny_run, rows):
@@ -150,7 +150,7 @@ def test_labels_outlive_new_names_and_follow_a_new_one(user, rows):
     user.act("rotate gear", "grasp shaft")
     other = user.ask("GET", f"/api/videos/{video}")
     assert main(other) == fixed
-    assert {label for *_, label in segments(other["drafts"])} <= {"rotate gear", "grasp shaft", "no action"}
+    assert {label for *_, label in segments(other["drafts"])} <= {"rotate gear", "grasp shaft", "background"}
 
     user.ask("POST", "/api/actions", json={"do": "change", "name": "grasp shaft", "to": "grip shaft"})
     third = user.ask("GET", f"/api/videos/{video}")
@@ -216,7 +216,8 @@ def test_without_a_model_the_page_labels(opened, rows, tmp_path):
     stem = f"labels/{rows.stem}"
     assert set(archive.namelist()) == {f"{stem}.{name}" for name in ("main.json", "left hand.json", "eaf")}
     archive.extractall(tmp_path)
-    again = user.add(rows)  # the tiers of one file are its tracks
+    np.save(tmp_path / "again.npy", np.load(rows) + 1)
+    again = user.add(tmp_path / "again.npy")  # the tiers of one file are its tracks
     body = {"file": user.upload(tmp_path / f"{stem}.eaf")}
     tracks = user.ask("POST", f"/api/videos/{again}/labels", json=body)["tracks"]
     assert [(track["name"], [part["label"] for part in track["segments"]]) for track in tracks] == [
@@ -228,7 +229,7 @@ def test_without_a_model_the_page_labels(opened, rows, tmp_path):
     assert {"training/mapping.txt", "training/splits/test.split1.bundle", f"training/features/{rows.name}"} < names
     user.ask("DELETE", f"/api/videos/{again}")
     frames = Segmentation.load(tmp_path / f"{stem}.left hand.json").to_frames()
-    assert frames == ["background"] * 5 + ["hold"] * 25 + ["background"] * (len(frames) - 30)
+    assert frames == ["?"] * 5 + ["hold"] * 25 + ["?"] * (len(frames) - 30)  # it is not marked as complete
 
     user.ask("DELETE", f"/api/videos/{video}")
     state = user.ask("GET", "/api/state")
@@ -273,6 +274,8 @@ def test_the_least_certain_drafts_come_first_and_labels_are_certain(user, rows, 
 def test_every_format_can_be_downloaded_and_read_back(user, rows, tmp_path, name):
     video = user.add(rows)
     user.label(video, (10, 25, "peel apple"))
+    other = "?" if name == "txt" else BACKGROUND
+    user.ask("PATCH", f"/api/videos/{video}", json={"complete": other == BACKGROUND})
     answer = user.client.get(f"/api/videos/{video}/export", params={"format": name, "background": "1"})
     assert answer.status_code == 200, answer.text
     ending = FORMATS[name].ending
@@ -281,7 +284,7 @@ def test_every_format_can_be_downloaded_and_read_back(user, rows, tmp_path, name
     path.write_bytes(answer.content)
     if FORMATS[name].read is not None:
         n_frames = len(np.load(rows))
-        labels = ["no action"] * 10 + ["peel apple"] * 15 + ["no action"] * (n_frames - 25)
+        labels = [other] * 10 + ["peel apple"] * 15 + [other] * (n_frames - 25)
         assert Segmentation.load(path).to_frames() == labels
     assert b"peel" in answer.content
     assert str(user.page.project.folder).encode() not in answer.content
@@ -352,7 +355,7 @@ def test_labels_are_exported_alone_and_drafts_only_by_name(user, rows, tmp_path)
 
     (tmp_path / "x.json").write_bytes(read())
     saved = Segmentation.load(tmp_path / "x.json")
-    assert [each for each in of(saved) if each[2] != "no action"] == hand_made
+    assert [each for each in of(saved) if each[2] != BACKGROUND] == hand_made
     rows_of_budget = user.ask("GET", "/api/summary")["time"]
     assert {row["video"] for row in rows_of_budget} == {"person1_video1"}
     assert {row["label"]: row["count"] for row in rows_of_budget} == {"peel apple": 2, "grasp shaft": 1}
@@ -365,8 +368,8 @@ def test_labels_are_exported_alone_and_drafts_only_by_name(user, rows, tmp_path)
     archive.extractall(tmp_path)
     assert Segmentation.load(tmp_path / f"{stem}.main.json").to_frames() == saved.to_frames()
     drafts = Segmentation.load(tmp_path / f"{stem}.drafts.json")
-    assert [each for each in of(drafts) if each[2] != "no action"] == [
-        each for each in overlaid_parts(shown) if each not in hand_made and each[2] != "no action"
+    assert [each for each in of(drafts) if each[2] != BACKGROUND] == [
+        each for each in overlaid_parts(shown) if each not in hand_made and each[2] != BACKGROUND
     ]
 
     body = {"first": "track main", "second": "track main"}
@@ -397,7 +400,9 @@ def test_a_corrected_video_becomes_a_training_video(opened, text_run, rows, tmp_
     added = user.ask("POST", f"/api/videos/{video}/training-set", json={})
     assert added == {"name": "person1_video1", "folder": str(tmp_path / "set")}
     labels = (tmp_path / "set/groundTruth/person1_video1.txt").read_text().splitlines()
-    assert labels == [label for start, stop, label in overlaid_parts(found) for _ in range(start, stop)]
+    parts = [(start, stop, label) for start, stop, label in overlaid_parts(found)]
+    expected = [label for start, stop, label in parts for _ in range(start, stop)]
+    assert labels == ["no action" if label == BACKGROUND else label for label in expected]  # as the run calls it
     assert np.array_equal(np.load(tmp_path / "set/features/person1_video1.npy"), np.load(rows))
     known = list(fact_clip.load(text_run, "cpu").vocabulary)
     names = [line.split(maxsplit=1)[1] for line in (tmp_path / "set/mapping.txt").read_text().splitlines()]

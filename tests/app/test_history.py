@@ -410,7 +410,7 @@ def test_a_label_file_goes_where_the_person_says(two, tmp_path):
     path.write_text("start,stop,label\n1,2,stir\n4,6,groom\n")
     key = anna.upload(path)
     to = f"/api/videos/{video}/labels"
-    expected = {"tracks": {"main": 2}, "replaces": {"main": 1}, "classes": ["stir"]}
+    expected = {"tracks": {"main": 2}, "replaces": {"main": 1}, "classes": ["stir"], "warnings": []}
     assert anna.ask("POST", to, json={"file": key, "dry": True}) == expected
     answer = anna.ask("POST", to, 409, json={"file": key, **ANNA})
     assert answer["replaces"] == {"main": 1}

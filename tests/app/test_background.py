@@ -1,0 +1,161 @@
+"""Background is a property of the project: whatever a model calls it, figures and files agree."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+
+import numpy as np
+import pytest
+
+from fact_clip.core import BACKGROUND
+from fact_clip.inference.loading import load
+from fact_clip_app.commands.app import _add_actions
+from fact_clip_app.database import DATABASE
+from fact_clip_app.export import export_set, labelled_videos, write_set
+from fact_clip_app.jobs import Job
+from fact_clip_app.project import Label, Project
+from fact_clip_app.teach import measure
+
+from .test_editing import main
+
+OWN = "no action"  # the name of the models of these tests
+
+
+def drafts(user, video):
+    return user.ask("GET", f"/api/videos/{video}")["drafts"]
+
+
+def test_drafts_of_any_model_have_the_background_of_the_project(user, rows):
+    video = user.add(rows)
+    assert BACKGROUND in {draft["label"] for draft in drafts(user, video)}
+    assert OWN not in {draft["label"] for draft in drafts(user, video)}
+    user.ask("POST", "/api/actions", json={"do": "add", "names": ["rest"], "background": True})
+    shown = user.ask("GET", f"/api/videos/{video}")
+    assert shown["background"] == ["rest", BACKGROUND]
+    assert "rest" in {draft["label"] for draft in shown["drafts"]}
+    assert not {OWN, BACKGROUND} & {draft["label"] for draft in shown["drafts"]}
+
+
+@pytest.mark.parametrize("is_marked", [True, False])
+def test_figures_and_files_leave_out_what_the_project_calls_background(opened, rows, tmp_path, is_marked):
+    user = opened(run=None)()
+    video = user.add(rows)
+    user.label(video, (0, 10, "stir"), (10, 20, OWN), (20, 30, "pour"))
+    user.ask("POST", "/api/actions", json={"do": "change", "name": OWN, "background": is_marked})
+    summary = user.ask("GET", "/api/summary")
+    assert (OWN in {row["label"] for row in summary["time"]}) is not is_marked
+    assert ({"from": "stir", "to": "pour", "count": 1} in summary["transitions"]) is is_marked
+    content = user.client.get(f"/api/videos/{video}/export", params={"format": "csv"}).text
+    assert (OWN in content) is not is_marked
+    state = user.ask("GET", "/api/state")
+    assert state["videos"][0]["labels"] == (2 if is_marked else 3)
+
+
+def test_a_training_set_has_one_background(opened, rows, workbench, tmp_path, text_run):
+    user = opened(run=None)()
+    for path in (rows, workbench / "features" / "person2_video1.npy"):
+        user.label(user.add(path), (0, 10, "stir"), (10, 20, OWN))
+    user.ask("POST", "/api/actions", json={"do": "change", "name": OWN, "background": True})
+    export_set(user.page, "main", tmp_path / "new", "background")
+    n_rows = len(np.load(rows))
+    labels = (tmp_path / "new/groundTruth/person1_video1.txt").read_text().splitlines()
+    assert labels == ["stir"] * 10 + [OWN] * (n_rows - 10)
+    user.ask("POST", "/api/actions", json={"do": "change", "name": OWN, "to": "rest"})
+    videos = labelled_videos(user.page, "main")
+    model = load(text_run, "cpu")
+    tested = write_set(user.page, videos, tmp_path / "taught", model, lambda _: "background", Job("export"))
+    labels = (tmp_path / "taught/groundTruth/person1_video1.txt").read_text().splitlines()
+    assert labels == ["stir"] * 10 + [OWN] * (n_rows - 10)  # as the run that is taught calls it
+    assert set(tested[0].labels) == {"stir", BACKGROUND}
+
+
+def test_a_class_that_a_model_takes_for_background_stays_an_action(opened, rows, text_run):
+    user = opened()()
+    video = user.add(rows)
+    user.act("stir", OWN)
+    assert OWN in {draft["label"] for draft in drafts(user, video)}
+    assert user.ask("GET", "/api/state")["background"] == [BACKGROUND]
+
+
+def test_labels_of_the_background_of_a_model_are_loaded_and_counted(user, rows, tmp_path):
+    video = user.add(rows)
+    path = tmp_path / "take.csv"
+    path.write_text(f"start,stop,label\n0,1,{OWN}\n1,2,grasp bolt\n2,3,{OWN}\n")
+    body = {"file": user.upload(path), "track": main_track(user, video)}
+    answer = user.ask("POST", f"/api/videos/{video}/labels", json=body)
+    assert answer["imported"] == {"main": 3}
+    marked = {action["name"]: action["background"] for action in user.ask("GET", "/api/state")["actions"]}
+    assert marked == {OWN: True, "grasp bolt": False}
+    assert len(main(answer)) == 3
+
+
+def main_track(user, video):
+    return user.ask("GET", f"/api/videos/{video}")["tracks"][0]["id"]
+
+
+def test_the_classes_of_a_run_bring_its_background(tmp_path, text_run):
+    project = Project(tmp_path / "p")
+    _add_actions(project, None, text_run, load(text_run, "cpu"))
+    assert project.background == (OWN, BACKGROUND)
+    assert [action.name for action in project.actions() if action.background] == [OWN]
+    assert project.actions()[-1].name == OWN  # actions get the first keys
+    project.close()
+
+
+def test_labels_without_a_class_become_background_of_an_older_project(tmp_path):
+    """Names of the background of a model became no classes then."""
+    from fact_clip_app.history import History, Part, Person
+
+    project = Project(tmp_path / "p")
+    video = project.add_video("take", None, None, np.arange(11.0))
+    (track,) = project.tracks(video)
+    labels = [Label(0, 5, OWN), Label(5, 8, "stir"), Label(8, 9, BACKGROUND)]
+    History(project).edit(video, Part(track, [], labels), Person())
+    project.close()
+    with closing(sqlite3.connect(tmp_path / "p" / DATABASE)) as base, base:
+        base.execute(f"DELETE FROM action WHERE name = '{OWN}'")
+        base.execute("ALTER TABLE action DROP COLUMN background")
+        base.execute("ALTER TABLE video DROP COLUMN identity")
+        base.execute("PRAGMA user_version = 3")
+    project = Project(tmp_path / "p")
+    assert project.background == (OWN, BACKGROUND)
+    assert {action.name: action.background for action in project.actions()} == {"stir": False, OWN: True}
+    assert len({action.colour for action in project.actions()}) == 2
+    project.close()
+
+
+def test_models_are_measured_with_the_classes_of_the_project(tiny_run, rows, monkeypatch):
+    """One without training knows no others, so that the answers must not be its candidates."""
+    from fact_clip_app.export import LabelledVideo
+
+    model = load(tiny_run, "cpu")
+    candidates = []
+
+    def segment(_features, actions):
+        candidates.append(actions)
+        return prediction
+
+    prediction = model.segment(rows)
+    monkeypatch.setattr(model, "segment", segment)
+    n_rows = prediction.n_frames
+    videos = [LabelledVideo(rows, np.arange(n_rows + 1) / 15, [name] * n_rows) for name in ("cut", BACKGROUND)]
+    measure(model, videos, ("stir", "cut", "pour"))
+    assert candidates == [("stir", "cut", "pour")] * 2
+
+
+@pytest.mark.slow
+def test_a_model_that_is_trained_on_the_page_has_the_background_of_the_project(opened, workbench):
+    """Its name is told to the training, which would guess another one."""
+    user = opened(run=None)()
+    for name in ("person1_video1", "person2_video1", "person3_video1"):
+        video = user.add(workbench / "features" / f"{name}.npy")
+        user.label(video, (0, 100, "stir"), (100, 200, "idle"), (200, 300, 'a "rest", long'))
+        user.ask("PATCH", f"/api/videos/{video}", json={"complete": True})
+    user.ask("POST", "/api/actions", json={"do": "change", "name": 'a "rest", long', "background": True})
+    user.ask("POST", "/api/train", json={"minutes": 0.02})
+    state = user.settle()
+    assert state["training"]["state"] == "done", state["training"]
+    run = load(user.page.project.runs()["model-1"][0], "cpu").run
+    assert run.vocabulary.background == ('a "rest", long',)
+    assert not run.config.evaluation.count_background

@@ -1,0 +1,159 @@
+"""Label files of the page: nothing is lost, moved or named otherwise without a word."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+import numpy as np
+import pytest
+
+from fact_clip.core import Segment, Segmentation
+from fact_clip.formats import save_tracks
+from fact_clip_app.label_files import MAX_TIERS, read_tracks, warnings_heard
+
+from ..refusals import refused
+from .test_editing import main, segments
+
+TIMES = np.arange(301) / 15  # 20 s
+
+
+def spans(tracks):
+    return {name: [(one.start, one.stop, one.label) for one in labels] for name, labels in tracks.items()}
+
+
+def read(path, content, **options):
+    path.write_text(content)
+    with warnings_heard() as lines:
+        return spans(read_tracks(path, TIMES, **options)), lines
+
+
+def test_all_tiers_are_tracks_whatever_their_names(tmp_path):
+    whole = Segmentation.from_frames(["cut"] * 10 + ["stir"] * 20, 15.0)
+    save_tracks({"action": whole, "left hand": whole, "gaze": whole}, tmp_path / "x.eaf")
+    assert set(read_tracks(tmp_path / "x.eaf", TIMES)) == {"action", "left hand", "gaze"}
+    save_tracks({"left hand": whole}, tmp_path / "y.eaf")
+    assert set(read_tracks(tmp_path / "y.eaf", TIMES)) == {"main"}
+    save_tracks({f"tier {number}": whole for number in range(MAX_TIERS + 1)}, tmp_path / "z.eaf")
+    with refused(tmp_path / "z.eaf"):
+        read_tracks(tmp_path / "z.eaf", TIMES)
+
+
+OURS = "start,stop,start_seconds,stop_seconds,label,confidence\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (OURS + "0,75,0,7,cut,\n75,300,7,20,stir,\n", [(0, 105, "cut"), (105, 300, "stir")]),  # edited in seconds
+        (OURS + "0,62,0,12.34,cut,\n62,100,12.34,20,stir,\n", [(0, 185, "cut"), (185, 300, "stir")]),
+        (OURS + "0,100,,,cut,\n100,300,,,stir,\n", [(0, 100, "cut"), (100, 300, "stir")]),  # as many as pictures
+        ("start_frame,stop_frame,label\n0,10,cut\n100,300,stir\n", [(0, 10, "cut"), (100, 300, "stir")]),
+        (OURS + "0,50,,,cut,\n60,80,,,stir,\n", None),  # rows of features: their rate is not known
+        (OURS + "0,50,,,cut,\n50,80,,,stir,\n", None),
+        ("start_frame,stop_frame,label\n0,10,cut\n500,600,stir\n", None),
+        ("start_frame,stop_frame,label\n0,10.5,cut\n", None),
+    ],
+)
+def test_a_table_is_read_by_its_seconds_and_frames_must_be_those_of_the_video(tmp_path, content, expected):
+    path = tmp_path / "x.csv"
+    if expected is None:
+        with refused(path):
+            read(path, content)
+    else:
+        assert read(path, content) == ({"main": expected}, [])
+
+
+def test_rows_are_the_frames_of_a_video_that_has_features_alone(tmp_path):
+    content = OURS + "0,50,,,cut,\n60,80,,,stir,\n"
+    assert read(tmp_path / "x.csv", content, is_film=False)[0] == {"main": [(0, 50, "cut"), (60, 80, "stir")]}
+
+
+def test_what_is_left_out_or_becomes_a_point_is_counted(tmp_path):
+    content = "start,stop,label\n1,2,cut\n3,3.01,tap\n20.1,20.3,stir\n"
+    tracks, lines = read(tmp_path / "x.csv", content)
+    assert tracks == {"main": [(15, 30, "cut"), (45, 45, "tap")]}
+    assert [line.split(": ", 1)[1] for line in lines] == [
+        "after the end of the video, so left out: 1",
+        "shorter than half a frame, so point events now: 1",
+    ]
+
+
+def test_rows_that_are_shorter_than_a_frame_are_counted(tmp_path):
+    path = tmp_path / "x.json"
+    Segmentation((Segment(0, 100, "cut"), Segment(100, 101, "tap"), Segment(101, 2000, "stir")), 100.0).save(path)
+    with warnings_heard() as lines:
+        assert spans(read_tracks(path, TIMES)) == {"main": [(0, 15, "cut"), (15, 300, "stir")]}
+    assert lines == [f"{path}: shorter than half a frame, so left out: 1"]
+
+
+def test_warnings_of_readers_reach_the_page(user, rows, tmp_path):
+    video = user.add(rows)
+    path = tmp_path / "take.csv"
+    path.write_text("start,stop,label\n1,2,cut\n3,3.01,tap\n")
+    key = user.upload(path)
+    answer = user.ask("POST", f"/api/videos/{video}/labels", json={"file": key, "dry": True})
+    line = "take.csv: shorter than half a frame, so point events now: 1"
+    assert answer["warnings"] == [line]
+    assert user.ask("POST", f"/api/videos/{video}/labels", json={"file": key})["warnings"] == [line]
+    body = {"first": key, "second": key}
+    assert user.ask("POST", f"/api/videos/{video}/compare", json=body)["warnings"] == [line]
+
+
+def test_a_corrected_file_replaces_the_tracks_of_its_overlaps(user, rows, tmp_path):
+    video = user.add(rows)
+
+    def load(content, **options):
+        (tmp_path / "take.csv").write_text("start,stop,label\n" + content)
+        body = {"file": user.upload(tmp_path / "take.csv"), **options}
+        return user.ask("POST", f"/api/videos/{video}/labels", options.pop("status", 200), json=body)
+
+    assert load("1,3,cut\n2,4,stir\n")["imported"] == {"main": 1, "main 2": 1}
+    tracks = load("1,3,cut\n3,4,stir\n", replace=True)["tracks"]
+    assert [(track["name"], len(track["segments"])) for track in tracks] == [("main", 2), ("main 2", 0)]
+    user.label(video, (0, 5, "wave"), track=1)  # by hand: not of a file
+    tracks = load("1,3,cut\n3,5,stir\n", replace=True)["tracks"]
+    assert [len(track["segments"]) for track in tracks] == [2, 1]
+
+
+def test_labels_beside_features_are_no_facts_of_them(user, rows, tmp_path):
+    (tmp_path / "take.npy").write_bytes(rows.read_bytes())
+    Segmentation((Segment(0, 5, "cut"),), 15.0).save(tmp_path / "take.json")
+    keys = [user.upload(tmp_path / f"take{ending}") for ending in (".npy", ".json")]
+    error = user.ask("POST", "/api/videos", 400, json={"files": keys})["error"]
+    assert error.startswith("take.json: labels, not facts of features")
+
+
+@pytest.mark.parametrize("names", [("a/b", "a\\b", "a_b"), ("frames",)])
+def test_each_track_has_a_file_of_the_format_that_was_asked_for(user, rows, tmp_path, names):
+    video = user.add(rows)
+    user.ask("PATCH", f"/api/videos/{video}", json={"name": "clip.via"})
+    for number, name in enumerate(names, start=1):
+        user.ask("POST", f"/api/videos/{video}/tracks", json={"name": name})
+        user.label(video, (number, 20, "stir"), track=number)
+    user.label(video, (0, 20, "stir"))
+    for form in ("csv", "json", "txt"):
+        content = user.client.get("/api/export", params={"format": form, "background": "1"}).content
+        archive = zipfile.ZipFile(io.BytesIO(content))
+        assert len(archive.namelist()) == len(names) + 1
+        archive.extractall(tmp_path)
+        starts = set()
+        for name in archive.namelist():
+            labels = Segmentation.load(tmp_path / name).to_frames()
+            starts.add(labels.index("stir"))
+        assert starts == set(range(len(names) + 1))
+
+
+def test_an_export_of_no_known_format_is_refused(user):
+    user.ask("GET", "/api/export?format=nonsense", 400)
+
+
+def test_points_where_segments_begin_are_compared(user, rows):
+    video = user.add(rows)
+    user.label(video, (5, 5, "tap"), (5, 20, "stir"), (30, 30, "tap"))
+    user.ask("POST", f"/api/videos/{video}/tracks", json={"name": "second"})
+    user.label(video, (5, 20, "stir"), track=1)
+    answer = user.ask("POST", f"/api/videos/{video}/compare", json={"first": "track main", "second": "track second"})
+    assert [(one["start"], one["stop"]) for one in answer["rows"][-1]["segments"]] == [(5, 6), (30, 31)]
+    assert segments(answer["rows"][1]["segments"])[1] == (5, 20, "stir")
+    assert main(user.ask("GET", f"/api/videos/{video}"))[0] == (5, 5, "tap")

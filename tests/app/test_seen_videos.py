@@ -1,0 +1,114 @@
+"""A model is never tested on a video that it, or a run that it started from, has seen, whatever its name."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fact_clip.core import BACKGROUND
+from fact_clip.datasets.clicks import FOLDER
+from fact_clip.inference.loading import load
+from fact_clip_app.export import LabelledVideo, labelled_videos, write_set
+from fact_clip_app.jobs import Job
+from fact_clip_app.teach import may_have_seen
+from fact_clip_app.training_set import TrainingSet
+
+from ..refusals import refused
+
+LABELS = ((0, 5, "grasp shaft"), (5, 20, "wave"))
+
+
+def lists(root):
+    return [(root / f"splits/{part}.split1.bundle").read_text().split() for part in ("train", "test")]
+
+
+def write(user, root, model):
+    examples = labelled_videos(user.page, "main")
+    return write_set(user.page, examples, root, model, lambda _: "background", Job("export"))
+
+
+@pytest.fixture
+def trained(text_run):
+    """The names of videos of the workbench that the run trained on, and of others."""
+    seen = load(text_run, "cpu").run.seen
+    return sorted(video.name for video in seen.videos if video.role == "trained")
+
+
+def add(user, workbench, name, tmp_path, new_name=None):
+    rows = np.load(workbench / "features" / f"{name}.npy")
+    path = tmp_path / f"{new_name or name}.npy"
+    np.save(path, rows)
+    user.label(user.add(path), *LABELS)
+
+
+def test_a_video_of_the_run_trains_with_its_corrected_labels_under_any_name(
+    opened, workbench, text_run, trained, tmp_path
+):
+    user = opened()()
+    model = load(text_run, "cpu")
+    (other, *_) = sorted({path.stem for path in (workbench / "features").glob("*.npy")} - {*names_of(model)})
+    add(user, workbench, other, tmp_path)
+    add(user, workbench, trained[0], tmp_path, "renamed")  # every fourth one, from the second on, tests
+    tested = write(user, tmp_path / "set", model)
+    train, test = lists(tmp_path / "set")
+    assert test == [other]
+    assert "renamed" in train
+    assert trained[0] not in train  # its old labels
+    assert set(trained[1:]) <= set(train)
+    assert not may_have_seen(model, tested)
+
+
+def names_of(model):
+    return {video.name for video in model.run.seen.videos}
+
+
+def test_a_run_that_has_seen_all_videos_is_not_taught(opened, workbench, text_run, trained, tmp_path):
+    user = opened()()
+    for name in trained[:2]:
+        add(user, workbench, name, tmp_path)
+    with refused("train"):
+        write(user, tmp_path / "set", load(text_run, "cpu"))
+    assert not (tmp_path / "set").exists()
+    tested = write(user, tmp_path / "new", None)  # a new model has seen nothing
+    assert may_have_seen(load(text_run, "cpu"), tested)  # the one before is not measured on them
+    assert not may_have_seen(None, tested)
+
+
+def test_a_run_without_a_record_may_have_seen_anything(text_run, rows, monkeypatch):
+    model = load(text_run, "cpu")
+    monkeypatch.setattr(type(model.run), "seen_by_all", lambda self: None)
+    video = LabelledVideo(rows, np.arange(3.0), [BACKGROUND] * 2)
+    assert may_have_seen(model, [video])
+
+
+def test_one_video_twice_is_refused(opened, workbench, rows, tmp_path):
+    user = opened(run=None)()
+    for name in ("a", "b", "b"):
+        source = "person2_video1" if name == "a" else rows.stem
+        add(user, workbench, source, tmp_path, name)
+    with refused("b"):
+        write(user, tmp_path / "set", None)
+
+
+def test_clicks_of_a_run_stay_clicks(opened, workbench, text_run, tmp_path):
+    """One click of a class is not a video of this class."""
+    user = opened()()
+    model = load(text_run, "cpu")
+    names = sorted(names_of(model))
+    root = tmp_path / "data"
+    growing = TrainingSet(root, model.run)
+    for name in names[:2]:
+        array = np.load(workbench / "features" / f"{name}.npy")
+        labels = ["?"] * len(array)
+        labels[5], labels[50] = "grasp shaft", "no action"
+        growing.add(name, array, labels, {"fps": 15.0}, is_clicked=True)
+    config = model.run.config
+    data = config.data.model_copy(update={"root": str(root), "split": "1", "validation": 0.0})
+    object.__setattr__(model.run, "config", config.model_copy(update={"data": data}))
+    add(user, workbench, names[2], tmp_path)
+    object.__setattr__(model.run, "seen", None)
+    add(user, workbench, names[3], tmp_path)
+    write(user, tmp_path / "set", model)
+    for name in names[:2]:
+        assert not (tmp_path / "set/groundTruth" / f"{name}.txt").exists()
+        assert (tmp_path / "set" / FOLDER / f"{name}.csv").read_text() == "frame,label\n5,grasp shaft\n50,no action\n"
