@@ -1,7 +1,6 @@
 """Figures of labelled videos (ethogram, total times, transitions), and of several trainings."""
 
 from collections.abc import Collection, Mapping, Sequence
-from itertools import chain
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -64,9 +63,10 @@ def time_bars(
     Returns:
         The figure.
     """
-    parts = list(chain.from_iterable(rows.values()))
     total = total_extent(extents.values())
-    budget = time_budget({"": parts}, {"": total})
+    budget = time_budget(rows, extents)
+    if len(rows) > 1:
+        budget = [row for row in budget if row["video"] == "all"]
     labels = [row["label"] for row in budget]
 
     figure, axes = _figure(len(labels))
