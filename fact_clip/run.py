@@ -252,7 +252,7 @@ class Run(RunFacts):
             overrides: as of `read`.
         """
         run = cls.read(path, overrides)
-        if run.finished is False:
+        if run.is_unfinished():
             logger.warning("the training of %s has not come to its end", run.path)
         calibration = Calibration.read(run.path / "calibration.json", run.vocabulary)
         confidence = None
@@ -365,6 +365,10 @@ class Run(RunFacts):
     def models(self) -> list[FACT]:
         """Load the models of the run: one, or as many as ``train.members`` says."""
         return [member.model() for member in self.members()]
+
+    def is_unfinished(self) -> bool:
+        """Return whether the training of a model has not come to its end, as far as is known."""
+        return any(member.finished is False for member in self.members())
 
     def seen_by_all(self) -> Seen | None:
         """Return what the run and the members in its folder have seen, if all record it."""

@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from fact_clip.core import Array, InputError, Location, Names
+from fact_clip.core.messages import spelling_key
 from fact_clip.datasets.dataset import Dataset
 
 _N_ROWS = 64  # rows of a video that are hashed
@@ -37,6 +38,11 @@ def features_digest(rows: Array) -> str:
     return digest.hexdigest()
 
 
+def stored_rows(dataset: Dataset, name: str) -> Array:
+    """Return the features (T, D) of a video as they are stored, not cut to its labels."""
+    return dataset.folder.features(name, dataset.layout)
+
+
 @dataclass(frozen=True)
 class SeenVideo:
     """A video that a run has seen.
@@ -58,7 +64,7 @@ class SeenVideo:
         """Return the record of a learning video of a data set."""
         labels = dataset.stored_labels(name)
         digest = hashlib.blake2b(labels.tobytes(), digest_size=16).hexdigest()
-        return cls(name, features_digest(dataset.open_features(name)), digest, role)
+        return cls(name, features_digest(stored_rows(dataset, name)), digest, role)
 
 
 @dataclass(frozen=True)
@@ -69,12 +75,14 @@ class Seen:
         videos: the learning videos.
         classes: classes with training frames.
         hidden: classes that were hidden from this run.
+        tuned: those of them by which settings were chosen.
         is_complete: False if it started from a run without a record.
     """
 
     videos: tuple[SeenVideo, ...]
     classes: Names
     hidden: Names = ()
+    tuned: Names = ()
     is_complete: bool = True
 
     @classmethod
@@ -87,6 +95,7 @@ class Seen:
             videos=tuple(videos),
             classes=dataset.names_of(np.unique(labels[labels >= 0]).tolist()),
             hidden=dataset.names_of(dataset.hidden),
+            tuned=dataset.names_of(dataset.validation_unseen if dataset.hidden else ()),
         )
 
     def joined(self, *records: Seen | None) -> Seen:
@@ -94,12 +103,20 @@ class Seen:
         complete = [record for record in records if record is not None]
         videos = dict.fromkeys(self.videos)
         classes = dict.fromkeys(self.classes)
+        tuned = dict.fromkeys(self.tuned)
         for record in complete:
             videos |= dict.fromkeys(record.videos)
             classes |= dict.fromkeys(record.classes)
+            tuned |= dict.fromkeys(record.tuned)
         is_complete = len(complete) == len(records)
         is_complete = is_complete and all(record.is_complete for record in (self, *complete))
-        return replace(self, videos=tuple(videos), classes=tuple(classes), is_complete=is_complete)
+        return replace(
+            self,
+            videos=tuple(videos),
+            classes=tuple(classes),
+            tuned=tuple(tuned),
+            is_complete=is_complete,
+        )
 
     @cached_property
     def _by_digest(self) -> dict[str, SeenVideo]:
@@ -115,7 +132,7 @@ class Seen:
         """Return those of some videos that were seen, each with its record."""
         pairs = []
         for name in names:
-            video = self.find(dataset.open_features(name))
+            video = self.find(stored_rows(dataset, name))
             if video is not None:
                 pairs.append((name, video))
         return pairs
@@ -133,16 +150,44 @@ class Seen:
                 )
                 raise InputError(where, problem, "score other videos, or train without these")
 
-    def check_seen_classes(self, dataset: Dataset) -> None:
-        """Raise an InputError if a class counts as seen that was hidden from the run."""
+    def check_classes(self, dataset: Dataset, where: Location) -> None:
+        """Raise an InputError if a class that was hidden from the run counts as seen, or the like.
+
+        A class that was learned, or by which settings were chosen, cannot be test-unseen.
+        """
+        learned = self.learned_classes(dataset.names_of(dataset.seen))
+        hidden = {spelling_key(name) for name in self.hidden}
         for name in dataset.names_of(dataset.seen):
-            if name in self.hidden and name not in self.classes:
+            if spelling_key(name) in hidden and name not in learned:
                 problem = f"{name!r} counts as seen, but it was hidden from the run"
-                raise InputError("data.holdout", problem, "train a run with this hold-out")
+                raise InputError(where, problem, "train a run with this hold-out")
+        unseen = dataset.names_of(dataset.unseen)
+        for name in _alike(unseen, self.classes):
+            raise unseen_error(name, where)
+        for name in _alike(unseen, self.tuned):
+            problem = f"{name!r} cannot be test-unseen: settings of the run were chosen by it"
+            raise InputError(where, problem, "train a run with this hold-out")
 
     def learned_classes(self, names: Sequence[str]) -> Names:
-        """Return those of some classes that were learned."""
-        return tuple(name for name in names if name in self.classes)
+        """Return those of some classes that were learned, in any spelling."""
+        return _alike(names, self.classes)
+
+    def same_names(self, dataset: Dataset, names: Sequence[str]) -> Names:
+        """Return those of some videos that have the name of a seen one, but other features."""
+        if dataset.root is None:
+            return ()  # names in memory are numbers or the like
+        digests = {video.name: video.features for video in self.videos}
+        return tuple(
+            name
+            for name in names
+            if name in digests and digests[name] != features_digest(stored_rows(dataset, name))
+        )
+
+
+def _alike(names: Sequence[str], others: Sequence[str]) -> Names:
+    """Return the names that are among others up to case, underscores and blanks."""
+    keys = {spelling_key(name) for name in others}
+    return tuple(name for name in names if spelling_key(name) in keys)
 
 
 def unseen_error(name: str, where: Location) -> InputError:
@@ -168,6 +213,6 @@ def data_digest(dataset: Dataset, names: Iterable[str]) -> Digest:
     digest = hashlib.blake2b(digest_size=16)
     for name in names:
         labels = dataset.all_labels(name).tobytes()
-        digest.update(f"{name}\n{features_digest(dataset.open_features(name))}\n".encode())
+        digest.update(f"{name}\n{features_digest(stored_rows(dataset, name))}\n".encode())
         digest.update(hashlib.blake2b(labels).digest())
     return digest.hexdigest()

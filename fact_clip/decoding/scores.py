@@ -28,6 +28,7 @@ from fact_clip.decoding.fusion import Voters, fuse, fuse_gammas
 from fact_clip.decoding.prototypes import Prototypes
 from fact_clip.decoding.similarity import transport
 from fact_clip.decoding.switching import (
+    IMPOSSIBLE,
     StateCosts,
     absorb_short,
     decode_switching,
@@ -185,6 +186,7 @@ def decode_scores(
     settings: DecodeSettings | None = None,
     final: Integers | None = None,
     table: Tensor | None = None,
+    history: Integers | None = None,
 ) -> Labels:
     """Decode the scores of a video to a label for each frame.
 
@@ -196,6 +198,7 @@ def decode_scores(
         final: labels of the first frames, a multiple of `ModelScores.stride`, which are fixed
             and from which decoding continues.
         table: `class_scores` of the candidates with the gamma of the settings, if they are there.
+        history: labels of rows before the first one that is scored, as `shortened` keeps them.
 
     Returns:
         The index among the candidates and its score for each frame, (T,) and (T,). With a
@@ -222,7 +225,8 @@ def decode_scores(
         prices = Prices.of(candidates, settings.switch_penalty)
         if table.shape[1] > len(candidates.vocabulary):
             prices = prices.with_background()
-        decoded = prices.decode(table[n_final:].clone(), allowed, fixed)
+        before = fixed if history is None else np.concatenate([history, fixed])
+        decoded = prices.decode(table[n_final:].clone(), allowed, before)
         # The rounding of a mean may end a little above one.
         shares = table.clamp(0, 1).cpu().numpy()
     else:
@@ -415,7 +419,7 @@ class Prices:
         if not allowed.all():
             table[..., torch.from_numpy(~allowed)] = _NOT_ALLOWED
         rows = table.cpu().numpy()
-        if self.lengths is None and self.changes is None:
+        if self.lengths is None and (self.changes is None or not self.penalty):
             previous = int(fixed[-1]) if fixed is not None and len(fixed) else None
             return decode_switching(rows, self.penalty, None, previous)
         return self._decode_states(rows, np.empty(0, np.int64) if fixed is None else fixed)
@@ -423,8 +427,13 @@ class Prices:
     def _decode_states(self, rows: Floats, fixed: Integers) -> Integers:
         """Decode scores (T', C) or (G, T', C) by states, see `StateCosts`."""
         n_classes = rows.shape[-1]
+        if rows.ndim == 3 and self.lengths is not None:
+            return np.stack([self._decode_states(video, fixed) for video in rows])
         changes = self.changes or StateCosts.plain(1 - np.eye(n_classes))
-        is_live = (rows >= rows.max(-1, keepdims=True) + _LIVE).reshape(-1, n_classes).any(0)
+        # Several ways in one pass, each decoded as if it were alone: none leaves a class out.
+        is_live = np.full(n_classes, rows.ndim == 3)
+        if rows.ndim == 2:
+            is_live = (rows >= rows.max(-1, keepdims=True) + _LIVE).any(0)
         is_live[changes.class_of_state[changes.last_action >= 0]] = True
         is_live[fixed] = True
         changes = changes.of_live(is_live)
@@ -437,19 +446,17 @@ class Prices:
             n_previous = len(fixed) - runs(fixed)[-1][0]
         else:
             rows[..., 0, changes.last_action >= 0] = _NOT_ALLOWED
+        costs = self.penalty * changes.costs
+        costs[changes.costs >= IMPOSSIBLE] = IMPOSSIBLE
         if self.lengths is None:
-            return classes[decode_switching(rows, self.penalty, changes.costs, previous)]
-        videos = rows.reshape(-1, *rows.shape[-2:])
-        decoded = [
-            decode_durations(
-                video,
-                self.penalty * changes.costs,
-                self.lengths[:, classes],
-                previous,
-                n_previous,
-                None if self.cut is None else self.cut[:, classes],
-                is_first=n_previous == len(fixed),
-            )
-            for video in videos
-        ]
-        return classes[np.stack(decoded).reshape(rows.shape[:-1])]
+            return classes[decode_switching(rows, 1.0, costs, previous)]
+        decoded = decode_durations(
+            rows,
+            costs,
+            self.lengths[:, classes],
+            previous,
+            n_previous,
+            None if self.cut is None else self.cut[:, classes],
+            is_first=n_previous == len(fixed),
+        )
+        return classes[decoded]

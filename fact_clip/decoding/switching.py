@@ -18,6 +18,7 @@ PENALTY = 1.2  # nats, times a power of the rows of a short segment
 PENALTY_POWER = 0.8
 
 IMPOSSIBLE = 1e6  # cost of a change that no labelling has; finite, since costs are subtracted
+_LONGEST_RUN = 10_000  # rows
 _RESTS = (0.02, 0.98)  # bounds of the probability that background follows an action
 
 
@@ -227,6 +228,18 @@ class StateCosts:
         if len(other_labels):
             states = states[np.argsort(self.last_action[states] != other_labels[-1], kind="stable")]
         return int(states[0])
+
+
+def shortened(labels: Integers) -> Integers:
+    """Return the labels (N,) of rows that decoding goes on from: the last run and a row before it.
+
+    A run beyond all lengths that are told apart is shortened, too.
+    """
+    if not len(labels):
+        return labels
+    start = runs(labels)[-1][0]
+    last_run = labels[start:][-_LONGEST_RUN:]
+    return np.concatenate([labels[max(start - 1, 0) : start], last_run])
 
 
 def _safe_log(shares: Floats) -> Floats:

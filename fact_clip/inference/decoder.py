@@ -162,6 +162,7 @@ class SegmentDecoder:
         scores: ModelScores,
         final: Integers | None = None,
         row_scores: Tensor | None = None,
+        history: Integers | None = None,
     ) -> FrameLabels:
         """Label the frames of a scored video.
 
@@ -169,8 +170,11 @@ class SegmentDecoder:
             scores: of the video; with `reject`, those of rivals too.
             final: labels of the first frames, which stay, as in `decode_scores`.
             row_scores: of `class_scores`, (T', C), if they are there.
+            history: labels of the rows before, as in `decode_scores`.
         """
-        labels, shares = decode_scores(scores, self.candidates, self.settings, final, row_scores)
+        labels, shares = decode_scores(
+            scores, self.candidates, self.settings, final, row_scores, history
+        )
         confidence = self.scorer.calibrated(shares)
         certainty = confidence
         if self.settings.reject is not None:

@@ -102,6 +102,8 @@ class SourceReader:
             return Source(source, "features", Clock(fps=fps))
         if not is_video:
             features, clock = self._scorer.needs.open(path)
+            if clock.fps is None and clock.times is None:
+                clock = replace(clock, fps=self._fps)
             return Source(features, path, clock)
         check_file(path, KINDS)
         if path.suffix.lower() not in SUFFIXES:

@@ -8,6 +8,7 @@ import numpy as np
 
 from fact_clip.core import Array, Clock, InputError, Segment, Segmentation
 from fact_clip.core.arguments import array_of
+from fact_clip.decoding.switching import shortened
 from fact_clip.encoders import FrameEncoder, clip_of
 from fact_clip.inference.decoder import FrameLabels, SegmentDecoder
 from fact_clip.video.extract import RowEncoder
@@ -71,6 +72,7 @@ class Stream:
         self._builder = decoder.builder()
         self._parts: list[Array] = []  # the rows in memory
         self._final = np.empty(0, np.int64)  # labels of the first rows in memory
+        self._history = np.empty(0, np.int64)  # of rows of scores before these, see `shortened`
         self._n_rows = 0  # pushed so far
         self._rest: FrameLabels | None = FrameLabels.empty()  # of `_decoded`, until rows are pushed
         self._pictures: RowEncoder | None = None
@@ -147,7 +149,8 @@ class Stream:
             if self._builder.open_label is not None:
                 first_row = self._n_rows - len(self._parts[0])
                 n_fixed = max(self._builder.start - first_row, 0) + self._scorer.frames_per_score
-            frames = self._decoder.label(scores, self._final[:n_fixed])
+            final = self._final[:n_fixed]
+            frames = self._decoder.label(scores, final, history=self._history)
             self._rest = frames.rows(slice(len(self._final), None))
         return self._rest
 
@@ -162,6 +165,8 @@ class Stream:
         n_needed = int(self._memory) - int(self._hop)
         n_dropped = max(n_in_memory - n_needed, 0)
         self._parts = [self._parts[0][n_dropped:]]
+        dropped = self._final[: n_dropped : self._scorer.frames_per_score]
+        self._history = shortened(np.concatenate([self._history, dropped]))
         self._final = self._final[n_dropped:]
         return segments
 

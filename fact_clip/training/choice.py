@@ -67,9 +67,13 @@ def choose_decoding(
     unchanged = DecodingChoice(
         recipe=recipe, settings=recipe, videos=0, gain=0.0, error=0.0, reason=""
     )
-    n_videos = len(dataset.validation)
-    if run.config.train.member_parts:
-        n_videos *= run.config.train.members
+    scored_by_model = validation_videos(run, dataset, device, calibration)
+    n_videos = 0
+    for scored in scored_by_model:
+        n_videos += sum(bool((truth >= 0).any()) for truth in scored.truth)
+    if dataset.clicks(dataset.validation):
+        reason = "clicks say nothing of what lies between them, so the recipe's formula decides"
+        return replace(unchanged, reason=reason)
     if n_videos < FEWEST_VIDEOS:
         reason = f"{n_videos} validation videos say too little, so the recipe's formula decides"
         return replace(unchanged, reason=reason)
@@ -77,7 +81,6 @@ def choose_decoding(
         reason = "the features seem to have seen the labels, so the recipe's formula decides"
         return replace(unchanged, reason=reason)
 
-    scored_by_model = validation_videos(run, dataset, device, calibration)
     trials = []
     orders = sorted({0.0, decode.order})
     for scale, order in product(SCALES, orders):

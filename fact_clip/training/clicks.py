@@ -58,7 +58,9 @@ class ClickBorders:
         self.path = inside(folder, _FILE)
         self.dataset = dataset
         self.clicks = dataset.clicks(dataset.train)
-        self.labels = {name: dataset.all_labels(name)[self.clicks[name]] for name in self.clicks}
+        self.labels = {
+            name: dataset.stored_labels(name)[frames] for name, frames in self.clicks.items()
+        }
         self.moves = {math.ceil(share * epochs) for share in MOVES}
         self._history: dict[int, Borders] = {}
         if epoch and self.path.is_file():

@@ -26,7 +26,7 @@ from fact_clip.core import (
 )
 from fact_clip.core.arguments import validated
 from fact_clip.core.distributed import Precision, Processes, pick_device
-from fact_clip.core.io import read_lines, write_value
+from fact_clip.core.io import read_lines, read_mapping, write_value
 from fact_clip.core.paths import check_place, inside, write_lines
 from fact_clip.core.progress import paced
 from fact_clip.core.version import __version__
@@ -154,6 +154,12 @@ def evaluate(
     for caution in cautions:
         logger.warning("%s", caution)
     is_changed = bool(_settings(overrides)) or not is_learned_from(dataset, trained.seen)
+    digest = data_digest(dataset, split_names(dataset, split))
+    if overrides or data is not None:
+        # Figures of other test videos, or of other labels, are not those of the run.
+        stored = scorer.run.path / f"{evaluation_stem(split, actions is not None)}.json"
+        if stored.is_file():
+            is_changed |= read_mapping(stored, "figures").get("data", digest) != digest
     files = _OutputFiles.in_folder(scorer.run.path, split, actions is not None, is_changed)
     processes = Processes(scorer.device)
 
@@ -165,7 +171,7 @@ def evaluate(
         "split": split,
         "videos": list(scored.video_names),
         "weights": trained.digest(),
-        "data": data_digest(dataset, scored.video_names),
+        "data": digest,
         "cautions": cautions,
     }
     if overrides:
@@ -375,7 +381,8 @@ def open_run(
         and run.config.train.members == trained.config.train.members
     )
     if not is_decoded_alike:
-        check_seen(trained, dataset, "validation")
+        if dataset.validation:
+            check_seen(trained, dataset, "validation")
         if calibration is not None and dataset.holdout is not None:
             videos = validation_videos(run, dataset, torch_device)
             calibration = calibrate(videos, run.config.decode)
@@ -442,28 +449,35 @@ def check_seen(run: Run, dataset: Dataset, split: str) -> list[str]:
     cautions = []
     if not seen.is_complete:
         cautions.append(f"of a run that it started from, {NO_RECORD}")
-    if run.finished is False:
+    if run.is_unfinished():
         cautions.append("the training has not come to its end")
-    tested = dataset.holdout and dataset.holdout.test_videos
-    seen.check_videos(dataset, dataset.test, "data.holdout" if tested else dataset.location)
-    seen.check_seen_classes(dataset)
-    if dataset.holdout is not None:
-        unseen = dataset.names_of(dataset.unseen)
-        learned = seen.learned_classes(unseen)
-        if dataset.holdout.mode == "oracle" and learned:
+    names = split_names(dataset, split)
+    if dataset.holdout is not None and dataset.holdout.mode == "oracle":
+        learned = seen.learned_classes(dataset.names_of(dataset.unseen))
+        if learned:
             cautions.append(f"not zero-shot: trained on {', '.join(map(repr, learned))}")
-        elif learned:
-            raise unseen_error(learned[0], "data.holdout")
+    else:
+        seen.check_classes(dataset, "data.holdout")
         # Members of an ensemble may have learned what another tunes by.
         tuned = run.seen.learned_classes(dataset.names_of(dataset.validation_unseen))
-        if dataset.holdout.mode != "oracle" and tuned:
+        if tuned:
             raise unseen_error(tuned[0], "data.holdout")
     if split == "train":
-        cautions.append("of videos that the run was trained on")
-    if split == "validation":
-        run.seen.check_videos(dataset, dataset.validation, dataset.location, "trained")
+        cautions.append(f"{len(seen.find_in(dataset, names))} of {len(names)} videos were learned")
+    elif split == "validation":
+        run.seen.check_videos(dataset, names, dataset.location, "trained")
         if run.config.train.member_parts and run.config.train.members > 1:
             cautions.append("the other members were trained on these videos: too good")
+        if dataset.clicks(names):
+            cautions.append("of clicked frames alone: what lies between them does not count")
+    else:
+        names_videos = dataset.holdout and dataset.holdout.test_videos
+        where = "data.holdout" if names_videos else dataset.location
+        seen.check_videos(dataset, names, where)
+    if split != "train":
+        same = seen.same_names(dataset, names)
+        if same:
+            cautions.append(f"{same[0]!r} has the name of a learned video, and other features")
     return cautions
 
 

@@ -235,9 +235,10 @@ def _calibrated_afterwards(plan: Plan, folder: Path, resume: bool) -> Iterator[N
 
 
 def _calibrate(plan: Plan, folder: Path) -> None:
-    """Learn what corrects the scores of a trained run, and write it into its folder."""
+    """Learn what corrects the scores of a trained run; then the training has come to its end."""
     run = Run.read(folder).without_choice()
     learn_calibration(run, plan.dataset, plan.device)
+    replace(run, finished=True).write()
 
 
 def _planned(

@@ -67,9 +67,15 @@ def _check_seen(run: Run, dataset: Dataset) -> None:
         logger.warning("%s: %s does not record what it has seen", _KEY, run.path)
         return
     seen.check_videos(dataset, dataset.test, _KEY)
-    learned = seen.learned_classes(dataset.names_of(dataset.hidden))
-    if learned:
-        raise unseen_error(learned[0], _KEY)
+    if dataset.hidden:
+        seen.check_classes(dataset, _KEY)
+        learned = seen.learned_classes(dataset.names_of(dataset.hidden))
+        if learned:
+            raise unseen_error(learned[0], _KEY)
+    same = seen.same_names(dataset, dataset.test)
+    if same:
+        message = "%s: the test video %r has the name of one that %s has seen, and other features"
+        logger.warning(message, _KEY, same[0], run.path)
     validation = [
         name for name, video in seen.find_in(dataset, dataset.validation) if video.role == "trained"
     ]

@@ -383,13 +383,10 @@ class RunFiles:
         self.config = run.config
 
     def rewrite(self) -> None:
-        """Write the description of a run that is resumed, without the decoding it had learned."""
-        (self.path / "decoding.json").unlink(missing_ok=True)
+        """Write the description of a run that is resumed, without what it had learned last."""
+        for name in ("decoding.json", "calibration.json", "confidence.json"):
+            (self.path / name).unlink(missing_ok=True)
         self._run.write()
-
-    def finish(self) -> None:
-        """Write that the training came to its end."""
-        replace(self._run, finished=True).write()
 
     def scorer(self, model: FACT) -> Scorer:
         """Return a scorer with these weights, on their device."""

@@ -278,8 +278,6 @@ class Trainer:
         except BaseException as error:
             self._call("on_exception", error)
             raise
-        if self.processes.is_main:
-            self.files.finish()
         self._call("on_train_end")
         return Training(
             epoch=self.state.epoch,

@@ -13,7 +13,7 @@ from fact_clip.datasets.statistics import remembered, transitions
 from fact_clip.decoding import CandidateSet, DecodeSettings, ModelScores, Voters, decode_scores, decode_switching
 from fact_clip.decoding.durations import Durations
 from fact_clip.decoding.scores import Prices, SegmentCosts
-from fact_clip.decoding.switching import StateCosts, close_costs, transition_costs
+from fact_clip.decoding.switching import StateCosts, close_costs, shortened, transition_costs
 
 
 @pytest.mark.parametrize("penalty", [0.0, 0.4, 1.5, 9.0])
@@ -250,3 +250,32 @@ def test_a_threshold_adds_a_class_without_a_memory():
     assert changes.class_of_state[-1] == 3
     assert changes.last_action[-1] == -1
     assert (changes.costs[-1, :-1] <= 1).all()
+
+
+def test_impossible_changes_stay_impossible_without_a_penalty():
+    """Background of the lengths 5 is not priced as many segments, whatever the penalty."""
+    changes = StateCosts.remembering(counted([[0, 1, 0, 2, 0, 1, 0]] * 3), 4.0, 0)
+    law = Durations(np.log(np.array([5.0, 20.0, 20.0])), np.full(3, 0.3), 1.0)
+    table = torch.full((60, 3), 0.3, dtype=torch.float64)
+    table[:, 0] = 0.4
+    everything = np.ones(3, bool)
+    for penalty in (0.0, 1e-9):
+        found = Prices(penalty, changes, law.log_scores, law.log_survival).decode(table.clone(), everything)
+        plain = Prices(penalty, None, law.log_scores, law.log_survival).decode(table.clone(), everything)
+        lengths = [stop - start for start, stop, label in runs(found) if label == 0]
+        assert max(lengths) <= 12
+        assert (found == 0).sum() == (plain == 0).sum()
+
+
+def test_what_goes_on_from_shortened_labels_is_what_goes_on_from_all():
+    rng = np.random.default_rng(0)
+    changes = StateCosts.remembering(counted([[0, 1, 0, 2, 0, 1, 0, 2]] * 3), 4.0, 0)
+    law = Durations(np.log(np.array([5.0, 9.0, 9.0])), np.full(3, 0.3), 1.0)
+    prices = Prices(1.0, changes, law.log_scores, law.log_survival)
+    for _ in range(40):
+        labels = np.repeat(rng.integers(0, 3, 5), rng.integers(1, 30, 5))
+        table = torch.from_numpy(rng.dirichlet(np.ones(3), 30))
+        whole = prices.decode(table.clone(), np.ones(3, bool), labels)
+        kept = shortened(labels)
+        assert len(kept) <= 1 + len(labels) - runs(labels)[-1][0]
+        np.testing.assert_array_equal(prices.decode(table.clone(), np.ones(3, bool), kept), whole)

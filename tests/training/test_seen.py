@@ -203,3 +203,72 @@ def test_an_interrupted_training_is_unfinished_and_says_so(tiny, folder, tmp_pat
     figures = evaluate(tmp_path / "run").details
     assert figures["cautions"] == ["the training has not come to its end"]
     assert "has not come to its end" in caplog.text
+
+
+def test_a_calibration_that_was_interrupted_leaves_an_unfinished_run(tiny, folder, tmp_path, monkeypatch):
+    from fact_clip.training import runs
+
+    model = {"model": {"head": "text"}, "text": {"encoder": "hash:32", "parts": ["factors"]}}
+    data = {"root": str(folder), "holdout": "zero_shot/A.json"}
+    train(settings(tiny, folder, data=data, **model), tmp_path / "run")
+    assert (tmp_path / "run/calibration.json").is_file()
+
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs, "learn_calibration", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "run/config.yaml", tmp_path / "run", overrides=["train.epochs=2"], resume=True)
+    assert not (tmp_path / "run/calibration.json").exists()
+    assert "the training has not come to its end" in evaluate(tmp_path / "run").details["cautions"]
+
+
+def test_a_member_that_was_cut_off_is_unfinished(tiny, folder, tmp_path):
+    train(settings(tiny, folder, train={"epochs": 1, "members": 2}), tmp_path / "run")
+    assert not Run.read(tmp_path / "run").is_unfinished()
+    path = tmp_path / "run/members/2/run.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "finished": False}))
+    assert "the training has not come to its end" in evaluate(tmp_path / "run").details["cautions"]
+
+
+def test_classes_by_which_settings_were_chosen_are_not_test_unseen(tiny, folder, tmp_path):
+    first, second = json.loads((folder / "zero_shot/A.json").read_text())["unseen"][:2]
+    (folder / "h.json").write_text(json.dumps({"unseen": [first], "validation_unseen": [second]}))
+    (folder / "other.json").write_text(json.dumps({"unseen": [second], "validation_unseen": [first]}))
+    train(settings(tiny, folder, data={"root": str(folder), "holdout": "h.json"}), tmp_path / "run")
+    assert Run.read(tmp_path / "run").seen.tuned == (second,)
+    with refused("data.holdout"):
+        evaluate(tmp_path / "run", overrides=["data.holdout=other.json"])
+
+
+def test_a_class_in_another_spelling_and_a_video_with_other_labels_are_known_again(tiny, folder, tmp_path):
+    model = {"model": {"head": "text"}, "text": {"encoder": "hash:32", "parts": ["factors"]}}
+    config = settings(tiny, folder, **model)
+    train(config, tmp_path / "run")
+    seen = Run.read(tmp_path / "run").seen
+    learned = next(name for name in seen.classes if " " in name)
+    assert seen.learned_classes((learned.upper().replace(" ", "_"), "never heard")) == (
+        learned.upper().replace(" ", "_"),
+    )
+    swap_lists(folder)
+    for path in (folder / "groundTruth").iterdir():
+        path.write_text("\n".join(path.read_text().splitlines()[:-1]) + "\n")  # a row shorter
+    with refused(folder):
+        evaluate(tmp_path / "run")
+    for path in (folder / "features").glob("*.npy"):
+        np.save(path, np.load(path) * np.float32(1.002))  # extracted again
+    (caution,) = evaluate(tmp_path / "run").details["cautions"]
+    assert "has the name of a learned video" in caution
+
+
+def test_figures_of_other_test_labels_do_not_replace_those_of_the_run(tiny, folder, tmp_path):
+    config = settings(tiny, folder)
+    train(config, tmp_path / "run")
+    evaluate(tmp_path / "run")
+    before = (tmp_path / "run/evaluation.json").read_bytes()
+    moved = shutil.copytree(folder, tmp_path / "moved")
+    path = moved / "groundTruth" / f"{Dataset.open(config.data).test[0]}.txt"
+    path.write_text("\n".join(reversed(path.read_text().splitlines())) + "\n")
+    evaluate(tmp_path / "run", overrides=[f"data.root={moved}"])
+    assert (tmp_path / "run/evaluation.json").read_bytes() == before
+    assert (tmp_path / "run/evaluation_changed.json").is_file()
