@@ -79,10 +79,11 @@ def decode(
     folder = DataFolder(config)
     classes = folder.class_names
     config, _ = guess_names(config, classes, folder.root)
-    rate = label_fps or config.fps or folder.benchmark.fps or fps
     reader = folder.labels(config, classes)
     labelled = []
-    for video in folder.videos("train", split):
+    training = folder.videos("train", split)
+    rate = label_fps or folder.rate(config, training) or fps
+    for video in training:
         labels = reader.indices(video).tolist()
         frames = [UNLABELLED if label == IGNORED else classes[label] for label in labels]
         labelled.append(Segmentation.from_frames(frames, rate))

@@ -80,6 +80,13 @@ class DataStore(ABC):
     def label_lines(self, video: str) -> list[str]:
         """Return the label of each frame of a video."""
 
+    def rate(self, config: DataConfig, videos: Iterable[str]) -> float | None:
+        """Return the feature rows a second, if unset those of the first JSON file with a rate."""
+        fps = self.benchmark.fps if config.fps is None else config.fps
+        for path in self.feature_files(videos):
+            fps = fps or read_sidecar(path).fps
+        return fps
+
     def clicks(self, video: str) -> list[Click]:
         """Return the clicks of a video that has some instead of labels."""
         return []

@@ -171,8 +171,9 @@ def with_data(config: Config, data: DataSource) -> Config:
     if data.background is not None:
         values["data.background"] = data.background
     elif config.data.background is None and benchmark.background:
-        names = benchmark.background_of(tuple(data.class_names))
-        values["data.background"] = tuple(name for name in names if name in data.class_names)
+        # Numbers are of the mapping of the files, which data in memory lack.
+        names = [name for name in benchmark.background if name in data.class_names]
+        values["data.background"] = tuple(names)
     return with_values(config, values, "data")
 
 

@@ -46,10 +46,7 @@ class VideoReader:
     @cached_property
     def fps(self) -> float | None:
         """Return the feature rows a second, if unset those of the first JSON file with a rate."""
-        fps = self.folder.benchmark.fps if self.config.fps is None else self.config.fps
-        for path in self.folder.feature_files(self.videos):
-            fps = fps or features.read_sidecar(path).fps
-        return fps
+        return self.folder.rate(self.config, self.videos)
 
     @cached_property
     def layout(self) -> Layout:

@@ -53,7 +53,7 @@ def summarize(config: DataConfig, progress: Progress | None = None) -> Json:
     return {
         "root": str(folder.root),
         "splits": split_names(folder.root),
-        "fps": folder.benchmark.fps if config.fps is None else config.fps,
+        "fps": folder.rate(config, names),
         "videos": len(labels),
         "classes": len(vocabulary),
         "background": list(vocabulary.background),

@@ -77,6 +77,7 @@ class Annotation:
     fps: float | None = None  # of the frame numbers; None: they are frames of the features
     end: float | None = None  # length of the video in `unit`, if the file has it
     background: str | None = None  # label of what lies between the spans, if the file has it
+    further_background: Names = ()  # labels of spans that are background, too
 
     def __post_init__(self) -> None:
         if not self.name:

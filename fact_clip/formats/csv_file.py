@@ -24,13 +24,16 @@ from fact_clip.formats.times import parse_seconds, picture, picture_grid, rate_o
 
 logger = logging.getLogger(__name__)
 
+_MARK = "is_background"
+_YES = "yes"
+
 
 def write(segmentation: Segmentation, path: Path) -> None:
     """Write the `COLUMNS` in full precision, without background; unknown cells are empty.
 
     An instant is a row whose stop is its start. Comments are a further column, if there are some,
     and so are the name of the background that is left out and the length of the video. Rows of
-    further background names have their own name there.
+    further background names are marked in `is_background`.
     """
     background = segmentation.background[:1]  # one is left out; others are rows
     segments = [segment for segment in segmentation if segment.label not in background]
@@ -42,9 +45,10 @@ def write(segmentation: Segmentation, path: Path) -> None:
         further[COMMENT] = [part.comment for part in parts]
     names = segmentation.background
     if any(label in names for label in segmentation.transcript):
-        own_names = [part.label if part.label in names else names[0] for part in parts]
-        further["background"] = [*own_names]
+        further["background"] = [names[0]] * len(parts)
         further["n_frames"] = [segmentation.n_frames] * len(parts)
+        if any(part.label in names[1:] for part in parts):
+            further[_MARK] = [_YES if part.label in names[1:] else "" for part in parts]
     rows = zip(cells(segmentation, parts), *further.values(), strict=True)
     write_table(
         path, [(*COLUMNS, *further), *((*row, *further_cells) for row, *further_cells in rows)]
@@ -61,11 +65,10 @@ def read(path: Path, gaps: Gaps) -> Segmentation:
         if row.get("background"):
             name = without_mark(row["background"])
             n_frames = int(parse_seconds(where, row.get("n_frames", ""), "n_frames"))
-            gaps = Gaps(gaps.background, gaps.n_frames or n_frames)
-            if name != without_mark(row["label"]):
-                gaps = Gaps(gaps.background or name, gaps.n_frames)
-                background = {name: None} | background
+            gaps = Gaps(gaps.background or name, gaps.n_frames or n_frames)
             background[name] = None
+            if row.get(_MARK) == _YES:
+                background[without_mark(row["label"])] = None
         start = parse_seconds(where, row["start"], "start")
         stop = parse_seconds(where, row["stop"], "stop")
         if not (start.is_integer() and stop.is_integer()):
@@ -175,6 +178,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     has_videos = any(row.get("video", "").strip() for _, row in rows)
     # by the video as it is written: a/x.mp4 and b/x.mp4 are two
     spans: dict[str, list[Span]] = {}
+    marked = {without_mark(row["label"]) for _, row in rows if row.get(_MARK) == _YES}
     for where, row in rows:
         video = row.get("video", "")
         try:
@@ -196,7 +200,13 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     background = without_mark(header.get("background", "")) if "n_frames" in header else ""
     return [
         Annotation(
-            path, video_spans, video_name(video), unit, options.fps, background=background or None
+            path,
+            video_spans,
+            video_name(video),
+            unit,
+            options.fps,
+            background=background or None,
+            further_background=tuple(sorted(marked)),
         )
         for video, video_spans in spans.items()
     ]

@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -118,9 +119,11 @@ def boundaries(videos: Sequence[Video]) -> Json:
 
 
 def _edges(labels: Labels, times: Floats | None) -> Labels | Floats:
-    """Return the first frame of each segment but the first, or its time."""
-    starts = [start for start, _, _ in labelled_segments(labels)]
-    frames = np.array(starts[1:], dtype=np.int64)
+    """Return the first frame of each segment that touches another one, or its time."""
+    starts = [
+        second[0] for first, second in pairwise(labelled_segments(labels)) if first[1] == second[0]
+    ]
+    frames = np.array(starts, dtype=np.int64)
     return frames if times is None else times[frames]
 
 

@@ -240,10 +240,12 @@ def _read(
     scale = 1.0 if annotation.unit == "seconds" else annotation.fps or fps
     if scale is None:
         raise InputError(path, "frames without a rate", "give --fps")
+    background = {BACKGROUND, annotation.background, *annotation.further_background}
+    background -= {"?"}
     parts = [
         (span.start / scale, span.stop / scale, span.label)
         for span in annotation.spans
-        if span.start < span.stop and span.label not in (annotation.background, BACKGROUND)
+        if span.start < span.stop and span.label not in background
     ]
     if annotation.end:
         return _recording(parts, annotation.end / scale, has_end=True)

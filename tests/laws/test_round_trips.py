@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 
 import pytest
 
@@ -107,3 +108,19 @@ def test_endless_numbers_are_refused(tmp_path):
     path.write_text(path.read_text().replace('"end": 5', f'"end": {10**400}'))
     with refused("v.label-studio.json"):
         READERS["label-studio"](path, Options())
+
+
+@pytest.mark.parametrize(
+    "order", [("no action", "none of these"), ("none of these", "no action"), ("cut", "no action")]
+)
+def test_two_background_names_come_back_from_csv(order, tmp_path):
+    """Whichever of them is left out, is first, is last, or is all there is."""
+    found = Segmentation.from_frames([order[0]] * 4 + [order[1]] * 6, 2.0)
+    found = replace(found, background=("no action", "none of these"))
+    path = found.save(tmp_path / "a.csv")
+    again = Segmentation.load(path)
+    assert again.to_frames() == found.to_frames()
+    assert {*again.background} == {*order} & {*found.background} | {"no action"}
+    (annotation,) = FORMATS["csv"].annotations(path, Options(unit="seconds"))
+    assert annotation.background == "no action"
+    assert annotation.further_background == (("none of these",) if "none of these" in order else ())

@@ -118,3 +118,9 @@ def test_the_nearest_boundary_is_that_of_all_pairs(seed):
     for edge in edges:
         expected.append(min(abs(guess - edge) for guess in guesses))
     assert boundaries([Video("v", rows, {}, None)])["median"] == np.median(expected)
+
+
+def test_the_edge_of_a_gap_in_the_labels_is_no_boundary():
+    assert boundaries([video("0000...000", "0000000000")])["median"] is None
+    found = boundaries([video("0000...1122", "00000011122")])
+    assert found["median"] == 0  # of 1 and 2 alone

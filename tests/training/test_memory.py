@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fact_clip.datasets import features
+from fact_clip.config import Config
+from fact_clip.datasets import features, from_arrays
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.features import FeatureTransform
+from fact_clip.datasets.memory import with_data
 from fact_clip.training import train, trainer
 
 from ..refusals import refused
@@ -115,3 +117,11 @@ def test_many_videos_train_in_little_memory(tiny, tmp_path):
     assert answer.returncode == 0, answer.stderr
     few, many = json.loads(answer.stdout)
     assert many - few < 100
+
+
+def test_numbers_of_a_published_background_are_not_those_of_names_in_memory():
+    source = from_arrays({"v": np.zeros((4, 2))}, {"v": ["stir", "stir", "add milk", "wash cup"]})
+    config = with_data(Config.load("egoprocel", []), source)
+    assert config.data.background == ()
+    marked = from_arrays({"v": np.zeros((4, 2))}, {"v": ["action_start", "cut", "cut", "action_end"]})
+    assert with_data(Config.load("50salads", []), marked).data.background == ("action_start", "action_end")
