@@ -184,9 +184,9 @@ class Seen:
         )
 
 
-def _alike(names: Sequence[str], others: Sequence[str]) -> Names:
-    """Return the names that are among others up to case, underscores and blanks."""
-    keys = {spelling_key(name) for name in others}
+def _alike(names: Sequence[str], other_names: Sequence[str]) -> Names:
+    """Return the names that are among other names up to case, underscores and blanks."""
+    keys = {spelling_key(name) for name in other_names}
     return tuple(name for name in names if spelling_key(name) in keys)
 
 

@@ -225,8 +225,8 @@ def decode_scores(
         prices = Prices.of(candidates, settings.switch_penalty)
         if table.shape[1] > len(candidates.vocabulary):
             prices = prices.with_background()
-        before = fixed if history is None else np.concatenate([history, fixed])
-        decoded = prices.decode(table[n_final:].clone(), allowed, before)
+        labels_before = fixed if history is None else np.concatenate([history, fixed])
+        decoded = prices.decode(table[n_final:].clone(), allowed, labels_before)
         # The rounding of a mean may end a little above one.
         shares = table.clamp(0, 1).cpu().numpy()
     else:
