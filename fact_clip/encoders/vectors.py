@@ -72,11 +72,12 @@ def class_texts(
     """Return the vectors that the text head reads, (C, S, E).
 
     As ``text.parts`` says, they are the vector of the whole name, then one per slot. They are zero
-    for background classes, which are not embedded, and for factors that a class lacks.
+    for the (first) background class and for factors that a class lacks. Further background classes
+    are told apart by the vectors of their names.
     """
     if "factors" not in config.parts:  # the words of names need no vectors
         vocabulary = Vocabulary.from_names(vocabulary.names, vocabulary.background)
-    background = vocabulary.background
+    background = vocabulary.background[:1]
     actions = vocabulary.subset(name for name in vocabulary.names if name not in background)
     matrix = embed_as(config, actions, device, encoder)
     columns = []

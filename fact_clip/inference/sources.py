@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fact_clip.core import Clock, FileLocation, InputError, Location, Progress, Reals
+from fact_clip.core import Array, Clock, FileLocation, InputError, Location, Progress, Reals
 from fact_clip.core.io import check_file
 from fact_clip.encoders import FrameEncoder
 from fact_clip.inference.options import ModelOptions
@@ -14,6 +15,8 @@ from fact_clip.inference.scorer import FrameScorer
 from fact_clip.video.extract import Settings, encode
 from fact_clip.video.grid import Decoder
 from fact_clip.video.pictures import SUFFIXES, Span
+
+logger = logging.getLogger(__name__)
 
 FEATURES = ".npy"
 KINDS = f"features ({FEATURES}) or a video ({', '.join(SUFFIXES)})"
@@ -76,6 +79,13 @@ class SourceReader:
         if source.suffix.lower() in SUFFIXES:
             self.encoder_for(source).load()
 
+    def _note_seen(self, path: Path, features: Array) -> None:
+        """Log that the run has learned a video, so that its labels are better than others."""
+        run = self._scorer.run
+        video = run.seen.find(features) if run is not None and run.seen is not None else None
+        if video is not None:
+            logger.info("%s: the run was %s on this video", path, video.role)
+
     def read(
         self,
         source: Reals | str | Path,
@@ -104,6 +114,7 @@ class SourceReader:
             features, clock = self._scorer.needs.open(path)
             if clock.fps is None and clock.times is None:
                 clock = replace(clock, fps=self._fps)
+            self._note_seen(path, features)
             return Source(features, path, clock)
         check_file(path, KINDS)
         if path.suffix.lower() not in SUFFIXES:

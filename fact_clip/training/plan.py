@@ -282,6 +282,9 @@ class _Planner:
             problem = f"{list(config.parts)}, but the names have no parts"
             fix = "choose sentence, or say how names are read: data.grammar, ROOT/factors.csv"
             raise InputError("text.parts", problem, fix)
+        if len(vocabulary.background) > 1 and "sentence" not in config.parts:
+            problem = f"{list(config.parts)}, by which background classes are all alike"
+            raise InputError("text.parts", problem, "add sentence, or give them one name")
         vectors = class_texts(config, vocabulary, device)
         groups = twins(vocabulary.names, vectors, ALIKE)
         if groups:

@@ -272,3 +272,15 @@ def test_figures_of_other_test_labels_do_not_replace_those_of_the_run(tiny, fold
     evaluate(tmp_path / "run", overrides=[f"data.root={moved}"])
     assert (tmp_path / "run/evaluation.json").read_bytes() == before
     assert (tmp_path / "run/evaluation_changed.json").is_file()
+
+
+def test_segmenting_a_learned_video_is_noted(tiny_run, workbench, caplog):
+    import fact_clip
+
+    caplog.set_level("INFO")
+    seen = Run.read(tiny_run).seen
+    dataset = Dataset.open(Run.read(tiny_run).config.data)
+    for name in (dataset.train[0], dataset.test[0]):
+        caplog.clear()
+        fact_clip.load(tiny_run).segment(workbench / "features" / f"{name}.npy")
+        assert ("the run was trained on this video" in caplog.text) is (name in {each.name for each in seen.videos})

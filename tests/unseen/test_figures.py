@@ -27,6 +27,7 @@ from fact_clip.training import evaluate, train
 from fact_clip.unseen import figures as zero_shot
 from fact_clip.unseen.calibration import GAMMAS, calibrate
 
+from ..refusals import refused
 from ..small import held_out
 
 SETTINGS = {
@@ -496,3 +497,30 @@ def test_another_decoding_is_calibrated_again(folder, request, tmp_path):
     assert (figures["gamma"], figures["prior_weight"]) == (repeated.gamma, 0.4)
     assert evaluate(run).details["zero_shot"]["gamma"] == stored.gamma
     assert fact_clip.load(run).scorer.calibration == stored  # the run keeps its own
+
+
+def test_each_background_class_can_be_predicted(tmp_path):
+    """Two of them: a head that reads text tells them apart by their names."""
+    rng = np.random.default_rng(0)
+    centres = 3 * rng.normal(size=(4, 8))
+    names = ["start", "cut ham", "stir egg", "end"]
+    arrays, labels = {}, {}
+    for number in range(6):
+        order = np.repeat([0, 1, 2, 1, 2, 3], 20)
+        arrays[f"v{number}"] = (centres[order] + 0.3 * rng.normal(size=(120, 8))).astype(np.float32)
+        labels[f"v{number}"] = [names[label] for label in order]
+    background = ("start", "end")
+    data = fact_clip.datasets.from_arrays(
+        arrays, labels, test=["v5"], class_names=names, fps=10.0, background=background
+    )
+    settings = ["model.head=text", "text.encoder=hash:32", "train.epochs=25", "train.lr=2e-3", "data.validation=0"]
+    settings += ["decode.choose=false", "augment.channels=0"]
+    with refused("text.parts"):
+        train("own", tmp_path / "factors", data=data, overrides=[*settings, "text.parts=[factors]", GRAMMAR])
+    train("own", tmp_path / "run", data=data, overrides=[*settings, "text.parts=[sentence]"])
+    rows = {row["name"]: row for row in evaluate(tmp_path / "run", data=data).per_class}
+    assert rows["end"]["accuracy"] > 80
+    assert rows["start"]["accuracy"] > 80
+
+
+GRAMMAR = "data.grammar={verb} {object}"
