@@ -174,16 +174,18 @@ class SegmentTask(Task):
         identity = request.pop("input")
         if request != self.request:
             return None
+        path = identity.get("path", item.location)
+        is_moved = path != item.location
         try:
             part = Span(identity.get("start", 0.0), identity.get("stop"))
             description = _description(item)
             is_described = identity.get("description", description) == description
-            if part == item.span and is_described and is_same(identity, item.source):
+            is_this = part == item.span and is_described
+            if is_this and is_same(identity, item.source, is_moved=is_moved):
                 return True
         except OSError:  # it is raised again where the input is read
             return False
-        path = identity.get("path", item.location)
-        if path != item.location:
+        if is_moved:
             raise self.other_file(item, path)
         for suffix in suffixes:
             file = self.folder.file(f"{name}{suffix}")

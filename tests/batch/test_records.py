@@ -72,6 +72,22 @@ def test_a_changed_description_or_row_is_a_changed_input(segmenter, rows, tmp_pa
         raise segment_files(segmenter, [path], out)[0].error
 
 
+def test_an_equal_time_of_another_path_is_not_trusted(segmenter, rows, library, fact_clip_command, tmp_path):
+    root = library("a/take.mp4", "b/take.mp4")
+    for folder, change in (("a", b"1"), ("b", b"2")):
+        save(root / folder / "take.npy", rows[:60] + int(change))
+        with (root / folder / "take.mp4").open("ab") as file:
+            file.write(change)
+        for ending in ("npy", "mp4"):
+            os.utime(root / folder / f"take.{ending}", (1, 1))
+    out = tmp_path / "out"
+    outcomes = [segment_files(segmenter, [root / folder / "take.npy"], out)[0] for folder in "aba"]
+    assert [outcome.state for outcome in outcomes] == ["computed", "failed", "done"]
+    how = ("extract", "--encoder", "grid", "--out", tmp_path / "features")
+    codes = [fact_clip_command(*how, root / folder / "take.mp4").code for folder in "aba"]
+    assert codes == [0, 2, 0]
+
+
 def test_every_byte_of_features_counts(tmp_path):
     features = np.ones((4000, 64), np.float32)
     path, film = save(tmp_path / "x.npy", features), tmp_path / "x.mp4"
