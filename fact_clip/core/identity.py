@@ -89,5 +89,6 @@ def is_same(recorded: Mapping[str, Any], path: File, *, is_moved: bool = False) 
     """
     if path.stat().st_size != recorded.get("bytes"):
         return False
-    identity = identity_of(path, None if is_moved else recorded)
+    has_hash = "hash" in recorded  # records of 1.0.0 have none
+    identity = identity_of(path, None if is_moved and has_hash else recorded)
     return bool(identity.get("hash") == recorded.get("hash"))
