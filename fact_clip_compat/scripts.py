@@ -15,11 +15,12 @@ from fact_clip.cli.errors import run_command
 from fact_clip.cli.evaluate import evaluation_text
 from fact_clip.cli.holdout import choose, description, open_whole
 from fact_clip.cli.train import summary_of, training_bar
-from fact_clip.config import Config
-from fact_clip.core import InputError
+from fact_clip.config import Config, DataConfig
+from fact_clip.core import InputError, Names
 from fact_clip.core.distributed import pick_device
 from fact_clip.core.paths import file_name, inside
 from fact_clip.datasets.benchmarks import find_root
+from fact_clip.datasets.dataset import Dataset
 from fact_clip.hub import run_folder
 from fact_clip.run import Run, evaluation_stem
 from fact_clip.training.sweep import resolve_all, split_configs
@@ -224,14 +225,23 @@ def _scored_run(arguments: Namespace) -> Path:
     run = run_folder(checkpoint)
     if not (run / "run.json").is_file():
         return _converted(checkpoint, arguments)
-    if arguments.cfg:  # it must name the data and split of the run
+    if arguments.cfg:  # it must name the data, split and hold-out of the run
         trained = Run.read(run).config.data
         data = read_settings(arguments.cfg, arguments.set).data
         if (trained.name, str(trained.split)) != (data.name, str(data.split)):
             problem = f"{run} was trained on {trained.name}, split {trained.split}"
             problem += f", not on {data.name}, {data.split}"
             raise InputError("--cfg", problem)
+        asked = trained.model_copy(update={"holdout": data.holdout})
+        if asked != trained and _unseen(asked) != _unseen(trained):
+            problem = f"{run} holds other classes out"
+            raise InputError("--cfg", problem, "give the --cfg and --set of its training")
     return run
+
+
+def _unseen(config: DataConfig) -> Names:
+    dataset = Dataset.open(config)
+    return dataset.names_of(dataset.unseen)
 
 
 def _converted(checkpoint: Path, arguments: Namespace) -> Path:

@@ -252,6 +252,8 @@ def _read_pairs(pairs: Sequence[str]) -> Json:
 def read_changes(pairs: Sequence[str]) -> tuple[list[str], str]:
     """Return the changes of ``--set`` that scoring reads, as KEY=VALUE, and the device."""
     flat, own_keys = _separated(_read_pairs(pairs))
+    if "holdout_classes" in flat:
+        flat.setdefault("holdout_mode", True)
     tree = merged(translate(flat), own_keys)
     device = str(tree.get("train", {}).get("device", "auto"))
     groups = ("data", "decode", "evaluation")
