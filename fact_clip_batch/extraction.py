@@ -137,9 +137,10 @@ class ExtractTask(Task):
         outcome = Outcome(item, item.id)
         with suppress(InputError):  # a path that leads elsewhere, which `compute` reports
             target, sidecar = map(self.folder.file, _names(item))
-            if is_current(target, sidecar, self._encoder, settings, item.source):
+            file = (item.location, item.source)
+            if is_current(target, sidecar, self._encoder, settings, *file):
                 return replace(outcome, done=True)
-            path = other_video(sidecar, item.location, item.source)
+            path = other_video(sidecar, *file)
             if path is not None:
                 return replace(outcome, error=self.other_file(item, path))
         return outcome

@@ -172,18 +172,20 @@ class SegmentTask(Task):
             return False
         request = dict(record["request"])
         identity = request.pop("input")
-        if request != self.request:
+        if request != self.request or record.get("id", item.id) != item.id:
             return None
+        path = identity.get("path", item.location)
+        is_moved = path != item.location
         try:
             part = Span(identity.get("start", 0.0), identity.get("stop"))
             description = _description(item)
             is_described = identity.get("description", description) == description
-            if part == item.span and is_described and is_same(identity, item.source):
+            is_this = part == item.span and is_described
+            if is_this and is_same(identity, item.source, is_moved=is_moved):
                 return True
         except OSError:  # it is raised again where the input is read
             return False
-        path = identity.get("path", item.location)
-        if path != item.location:
+        if is_moved:
             raise self.other_file(item, path)
         for suffix in suffixes:
             file = self.folder.file(f"{name}{suffix}")
@@ -263,10 +265,6 @@ class SegmentTask(Task):
         if media:
             address = Path(segmentation.media or item.path).name
             segmentation = replace(segmentation, media=media.replace("{name}", address))
-        if self.options.overwrite:
-            replaced = self.plan(item).name
-            if replaced != outcome.name:
-                self._record(replaced).unlink(missing_ok=True)
         former = read_record(self._record(outcome.name)).get("suffixes", [])
         suffixes = list(dict.fromkeys([*self._suffixes, *former]))
         # An interruption must not leave files of another result beside this record.
@@ -281,7 +279,23 @@ class SegmentTask(Task):
             "version": __version__,
         }
         outcome = replace(outcome, segmentation=segmentation)
-        return self._write_files(outcome, record, segmentation, suffixes)
+        outcome = self._write_files(outcome, record, segmentation, suffixes)
+        self._remove_earlier(outcome)
+        return outcome
+
+    def _remove_earlier(self, outcome: Outcome) -> None:
+        """Remove the records of earlier results of an input for this request."""
+        item = outcome.item
+        for name in result_names(item.id):
+            record = read_record(self._record(name))
+            files = [self.folder.file(f"{name}{suffix}") for suffix in self._suffixes]
+            if not record and not any(file.is_file() for file in files):
+                break
+            request = dict(record.get("request", {}))
+            request.pop("input", None)
+            is_of_item = record.get("id") == item.id and request == self.request
+            if is_of_item and name != outcome.name:
+                self._record(name).unlink()
 
     def complete(self, outcome: Outcome) -> Outcome:
         """Write the files of a done result that are missing."""

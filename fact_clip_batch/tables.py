@@ -87,7 +87,7 @@ def batch_status(out: str | Path) -> BatchStatus:
     times = array("d")
     rows = array("d")
     for record in results:
-        times.append(results.file(record.name).stat().st_mtime)
+        times.append(results.time(record.name))
         rows.append(record.facts.get(rows_key) or 0)
         failures.pop(record.id, None)
     set_aside = sum(failure.attempts >= ATTEMPTS for failure in failures.values())
@@ -184,7 +184,10 @@ def _segments(results: _Results) -> Iterator[Json]:
 
 
 class _Results:
-    """The results of the last batch of a folder, in the order of their names."""
+    """The results of the last batch of a folder, the newest one of each input.
+
+    They have the order of their names; those that are not named as their inputs come last.
+    """
 
     def __init__(self, folder: Folder, batch: Batch) -> None:
         self._batch = batch
@@ -202,15 +205,29 @@ class _Results:
 
     def __iter__(self) -> Iterator[_Record]:
         n_others = 0
+        renamed: dict[str, str] = {}  # id -> x-2.json, which has come before x.json
         for name in self._root.names():
             record = self._read(name)
-            if record is not None and self.has(record.id):
+            if record is None:
+                continue
+            rival = renamed.get(record.id)
+            is_newest = rival is None or self.time(name) >= self.time(rival)
+            if not self.has(record.id):
+                n_others += 1
+            elif name != f"{record.id}.json":
+                if is_newest:
+                    renamed[record.id] = name
+            elif is_newest:
+                renamed.pop(record.id, None)
                 yield record
-            else:
-                n_others += record is not None
+        yield from filter(None, map(self._read, renamed.values()))
         if n_others:
             message = "%s: results of inputs that the last command had not are left out: %d"
             logger.warning(message, self._root, n_others)
+
+    def time(self, name: str) -> float:
+        """Return when a record was written; 0 in another store."""
+        return float(self.file(name).stat().st_mtime)
 
     def _read(self, name: str) -> _Record | None:
         """Return a record, or None for a file that is none of the batch."""

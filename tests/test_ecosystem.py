@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 
 import fact_clip
 from fact_clip import Segment, Segmentation, metrics
+from fact_clip.core import Instant
 
 from .refusals import refused
 
@@ -165,6 +167,8 @@ def test_an_annotation_goes_there_and_back(caplog):
     assert from_annotation(annotation, 4.0, 14).to_frames()[12:] == ["background"] * 2
     with refused("segmentation"):
         to_annotation(Segmentation((Segment(0, 1, "a"),)))
+    to_annotation(replace(video, instants=(Instant(5, "slip"),)))
+    assert "1 point events" in caplog.messages[-1]
 
 
 # --- the segmenter ----------------------------------------------------------------------------------------------

@@ -79,14 +79,16 @@ def identity_of(path: File, recorded: Mapping[str, Any] | None = None) -> Json:
     return identity
 
 
-def is_same(recorded: Mapping[str, Any], path: File) -> bool:
+def is_same(recorded: Mapping[str, Any], path: File, *, is_moved: bool = False) -> bool:
     """Return whether a file has the content of an earlier identity.
 
     Args:
         recorded: the identity.
         path: the file. It is read only if its time has changed, and its size has not.
+        is_moved: the identity is of another path, so that an equal time means nothing.
     """
     if path.stat().st_size != recorded.get("bytes"):
         return False
-    identity = identity_of(path, recorded)
+    has_hash = "hash" in recorded  # records of 1.0.0 have none
+    identity = identity_of(path, None if is_moved and has_hash else recorded)
     return bool(identity.get("hash") == recorded.get("hash"))

@@ -237,8 +237,10 @@ class DataFolder(DataStore):
         fps = self.config.fps or sidecar.fps
         times = None if fps is None else np.arange(n_rows + 1) / fps
         if sidecar.times is not None:
-            # where the end of the last row is missing, all later times are in it
-            times = np.append(sidecar.times, np.inf)[: n_rows + 1]
+            # where the end of the last row is missing, it lasts as long as the others
+            starts = sidecar.times
+            step = float(np.median(np.diff(starts))) if n_rows > 1 else np.inf
+            times = np.append(starts, starts[-1] + step)[: n_rows + 1]
         return clicks.read_clicks(path, times, n_rows)
 
     def simulate_clicks(self, videos: Iterable[str], seed: int = 0) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -372,7 +373,7 @@ class FunctionEncoder(_Plain):
     """A function of pictures (N, H, W, 3) uint8 to features (N, D).
 
     Without a name it has its own and a digest of its source. One without a source of its own
-    (lambda), or with values (partial, module, closure), is another one each time.
+    (lambda), or with values (partial, module, closure, global value), is another one each time.
     """
 
     def __init__(self, function: Callable[[Image], Any], name: str = "") -> None:
@@ -392,11 +393,20 @@ def _function_name(function: Callable[[Image], Any]) -> str:
     name = getattr(function, "__name__", type(function).__name__)
     identity: list[object] = [uuid4()]
     # The source of a lambda is that of its line.
-    if inspect.isfunction(function) and function.__closure__ is None and name != "<lambda>":
+    if inspect.isfunction(function) and not _has_values(function) and name != "<lambda>":
         with suppress(OSError):  # no source
             identity = [inspect.getsource(function), function.__defaults__, function.__kwdefaults__]
     digest = hashlib.sha256(repr(identity).encode()).hexdigest()[:16]
     return f"{name}@{digest}"
+
+
+def _has_values(function: FunctionType) -> bool:
+    """Return whether a function reads values of a closure or of its module."""
+    if function.__closure__ is not None:
+        return True
+    read = inspect.getclosurevars(function).globals.values()
+    tests = (inspect.ismodule, inspect.isclass, inspect.isroutine)
+    return not all(any(test(value) for test in tests) for value in read)
 
 
 class GridEncoder(_Plain):

@@ -242,7 +242,8 @@ class _Event:
 def _events(segmentation: Segmentation, path: Path, ethogram: Ethogram) -> list[_Event]:
     """Return the events of all segments and instants in the order of time.
 
-    An instant inside a segment of its own class is left out, since a state has no points.
+    An instant inside a segment of its own class is left out, since a state has no points. They are
+    counted in a warning.
     """
     lasting = {_code_of(segment, ethogram) for segment in segmentation.foreground}
     grid = picture_grid(segmentation)
@@ -250,10 +251,12 @@ def _events(segmentation: Segmentation, path: Path, ethogram: Ethogram) -> list[
     parts: list[Segment | Instant] = [*segmentation.foreground, *segmentation.instants]
     parts.sort(key=lambda part: (part.start, part.stop))
     events = []
+    n_omitted = 0
     for part in parts:
         code = _code_of(part, ethogram)
         check_line(code)
         if part.start < last_stop.get(part.label, 0):
+            n_omitted += 1
             continue
         last_stop[part.label] = part.stop
         frames = {"START": part.start, "STOP": part.stop}
@@ -270,6 +273,9 @@ def _events(segmentation: Segmentation, path: Path, ethogram: Ethogram) -> list[
                 picture=picture(segmentation, frame, grid),
             )
             events.append(event)
+    if n_omitted:
+        message = "%s: %d point events lie inside segments of their own class, and are left out"
+        logger.warning(message, path, n_omitted)
     return sorted(events, key=lambda event: event.time)
 
 

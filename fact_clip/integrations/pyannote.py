@@ -22,7 +22,7 @@ __all__ = ["from_annotation", "to_annotation"]
 
 
 def to_annotation(segmentation: Segmentation) -> Annotation:
-    """Convert a segmentation to an annotation in seconds, without background.
+    """Convert a segmentation to an annotation in seconds, without background and point events.
 
     Args:
         segmentation: the segments, with a frame rate or times.
@@ -36,6 +36,9 @@ def to_annotation(segmentation: Segmentation) -> Annotation:
     require("to_annotation", "pyannote.core", "pyannote")
     from pyannote.core import Annotation, Segment
 
+    if segmentation.instants:
+        message = "%s: %d point events have no place in an annotation, and are left out"
+        logger.warning(message, segmentation.media or "annotation", len(segmentation.instants))
     annotation = Annotation(uri=segmentation.media)
     for number, (start, stop, segment) in enumerate(timed(segmentation)):
         annotation[Segment(start, stop), number] = segment.label

@@ -275,7 +275,8 @@ def _is_modifier(word: str) -> bool:
 class Sentences:
     """A reader of names that are sentences, with the interface of `Grammar`.
 
-    Names whose factors would be equal keep all words of their noun phrases: "pick left hand".
+    Names whose factors would be equal keep all words of their noun phrases: "pick left hand". The
+    nouns that these tell apart keep theirs in all names.
 
     Args:
         names: the names. `slots` are those that some of them fill.
@@ -286,6 +287,12 @@ class Sentences:
         for name in names:
             names_of.setdefault(read_sentence(name), set()).add(name)
         self._equal = set[str]().union(*(names for names in names_of.values() if len(names) > 1))
+        phrases: dict[str | None, set[str | None]] = {}  # noun -> its phrases in equal names
+        for name in self._equal:
+            whole = read_sentence(name, with_modifiers=True)
+            for noun, phrase in zip(read_sentence(name)[1:], whole[1:], strict=True):
+                phrases.setdefault(noun, set()).add(phrase)
+        self._told_apart = {noun for noun in phrases if noun and len(phrases[noun]) > 1}
         used = {"verb"}
         for name in chain.from_iterable(names_of.values()):
             for slot, factor in zip(SLOTS, self._read(name), strict=True):
@@ -294,7 +301,14 @@ class Sentences:
         self.slots = tuple(slot for slot in SLOTS if slot in used)
 
     def _read(self, name: str) -> Factors:
-        return read_sentence(name, with_modifiers=name in self._equal)
+        whole = read_sentence(name, with_modifiers=True)
+        if name in self._equal:
+            return whole
+        verb, *nouns = read_sentence(name)
+        for place, noun in enumerate(nouns):
+            if noun in self._told_apart:
+                nouns[place] = whole[place + 1]
+        return (verb, *nouns)
 
     def __call__(self, name: str) -> Factors:
         """Return one factor per slot; None for a slot that the name does not fill."""

@@ -409,7 +409,12 @@ def _shape(target: File) -> tuple[int, ...]:
 
 
 def is_current(
-    target: File, sidecar: File, encoder: FrameEncoder, settings: Settings, source: File
+    target: File,
+    sidecar: File,
+    encoder: FrameEncoder,
+    settings: Settings,
+    location: str,
+    source: File,
 ) -> bool:
     """Return whether features are complete, and of this very file, encoder and rate.
 
@@ -418,6 +423,7 @@ def is_current(
         sidecar: the description beside it.
         encoder: the frame encoder.
         settings: of the extraction.
+        location: absolute path, or address, of the video.
         source: the video.
     """
     if not (target.is_file() and sidecar.is_file()):
@@ -431,7 +437,7 @@ def is_current(
             return False
         if _shape(target) != (facts["n_frames"], facts["dim"]):
             return False
-        return is_same(facts["source"], source)
+        return is_same(facts["source"], source, is_moved=facts["video"] != location)
     except BROKEN_ARRAY:
         return False
 
@@ -446,7 +452,8 @@ def other_video(sidecar: File, location: str, source: File) -> str | None:
     """
     with suppress(*BROKEN_ARRAY):
         facts = _read_facts(sidecar)
-        if facts["video"] != location and not is_same(facts["source"], source):
+        is_moved = facts["video"] != location
+        if is_moved and not is_same(facts["source"], source, is_moved=True):
             return str(facts["video"])
     return None
 

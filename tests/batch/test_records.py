@@ -72,6 +72,22 @@ def test_a_changed_description_or_row_is_a_changed_input(segmenter, rows, tmp_pa
         raise segment_files(segmenter, [path], out)[0].error
 
 
+def test_an_equal_time_of_another_path_is_not_trusted(segmenter, rows, library, fact_clip_command, tmp_path):
+    root = library("a/take.mp4", "b/take.mp4")
+    for folder, change in (("a", b"1"), ("b", b"2")):
+        save(root / folder / "take.npy", rows[:60] + int(change))
+        with (root / folder / "take.mp4").open("ab") as file:
+            file.write(change)
+        for ending in ("npy", "mp4"):
+            os.utime(root / folder / f"take.{ending}", (1, 1))
+    out = tmp_path / "out"
+    outcomes = [segment_files(segmenter, [root / folder / "take.npy"], out)[0] for folder in "aba"]
+    assert [outcome.state for outcome in outcomes] == ["computed", "failed", "done"]
+    how = ("extract", "--encoder", "grid", "--out", tmp_path / "features")
+    codes = [fact_clip_command(*how, root / folder / "take.mp4").code for folder in "aba"]
+    assert codes == [0, 2, 0]
+
+
 def test_every_byte_of_features_counts(tmp_path):
     features = np.ones((4000, 64), np.float32)
     path, film = save(tmp_path / "x.npy", features), tmp_path / "x.mp4"
@@ -100,6 +116,39 @@ def test_the_table_has_the_newest_results_of_the_last_inputs(segmenter, rows, tm
     assert "left out: 1" in caplog.messages[-1]
     status = batch_status(out)
     assert (status.inputs, status.done, status.missing) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("is_interrupted", [False, True])
+def test_an_input_with_two_records_counts_once(segmenter, rows, tmp_path, monkeypatch, is_interrupted):
+    if is_interrupted:
+        monkeypatch.setattr(SegmentTask, "_remove_earlier", lambda *_: None)
+    path, out, table = save(tmp_path / "x.npy", rows), tmp_path / "out", tmp_path / "t.jsonl"
+    segment_files(segmenter, [path], out)
+    (out / "x.csv").write_text("edited")
+    save(path, rows[:90])
+    segment_files(segmenter, [path], out)
+    for ending in ("csv", "json"):
+        (out / f"x.{ending}").unlink()
+    assert [outcome.name for outcome in segment_files(segmenter, [path], out)] == ["x"]
+    assert (ends(out, table), len(table.read_text().splitlines())) == ({"x": 6.0}, len(segmenter.segment(path)))
+    assert batch_status(out).done == 1
+    assert (out / ".results" / "x-2.json").is_file() == is_interrupted
+
+
+def test_an_input_may_be_called_as_a_second_result(segmenter, rows, tmp_path):
+    paths, out, table = (
+        [save(tmp_path / f"{name}.npy", rows) for name in ("x", "x-2")],
+        tmp_path / "out",
+        tmp_path / "t.jsonl",
+    )
+    segment_files(segmenter, paths[:1], out)
+    segment_files(segmenter, paths[:1], out, with_background=True)
+    save(paths[1], rows[:90])
+    for state in ("computed", "done"):
+        outcomes = segment_files(segmenter, paths, out, with_background=True)
+        assert [(outcome.name, outcome.state) for outcome in outcomes] == [("x-3", state), ("x-2-2", state)]
+    assert ends(out, table) == {"x": 8.0, "x-2": 6.0}
+    assert batch_status(out).done == 2
 
 
 @pytest.mark.parametrize("formats", [["eaf", "boris", "via"], ["csv"]])

@@ -257,6 +257,21 @@ def test_eval_holdout(line, clone, aligned):
     assert "new factor: object large gear" in next(text for text in out.splitlines() if text.startswith("iglft"))
 
 
+def test_another_hold_out_than_that_of_the_run_is_refused(line, aligned, closed):
+    plain = "fact_clip/configs/havid_view0_lh_pt.yaml"
+    for run, arguments, where in (
+        (aligned, "--set holdout_classes [4,5]", "data.holdout"),
+        (aligned, f"--cfg {plain}", "--cfg"),
+        (aligned, f"--cfg {HOLDOUT} --set holdout_classes [4,5]", "--cfg"),
+        (closed, f"--cfg {HOLDOUT}", "--cfg"),
+        (closed, "--set holdout_classes [4,5]", "data.holdout"),
+    ):
+        refused_line(line(f"scripts/run_eval.py --ckpt {run} {arguments}"), where)
+    classes = ",".join(PUBLISHED)
+    names = f"--cfg {plain} --set holdout_mode true holdout_classes [{classes}] use_clip true"
+    assert line(f"scripts/eval_holdout.py --ckpt {aligned} {names}")[0] == 0
+
+
 # --- weights of the published code ------------------------------------------------------------------
 
 FLAT = {

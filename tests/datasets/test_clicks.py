@@ -147,6 +147,18 @@ def test_clicks_in_seconds_lie_on_the_times_of_the_frames(clicked, has_end):
     assert Dataset.open(clicked).clicks(["a"]) == {"a": [2, 8]}
 
 
+def test_clicks_after_the_last_row_are_refused(clicked):
+    root = Path(clicked.root)
+    write(root / "features/a.json", json.dumps({"fps": 10, "times": [*np.arange(12) / 10]}))
+    for time, is_inside in ((1.15, True), (1.25, False), (350, False)):
+        write(root / "clicks/a.csv", f"time,label\n0.2,idle\n{time},stir\n")
+        if is_inside:
+            assert Dataset.open(clicked).clicks(["a"]) == {"a": [2, 11]}
+            continue
+        with refused("a.csv:3"):
+            Dataset.open(clicked).clicks(["a"])
+
+
 def test_clicks_are_simulated_in_each_segment(clicked):
     folder = DataFolder(clicked)
     write(folder.root / "groundTruth/a.txt", "idle\n" * 3 + "stir\n" * 9)

@@ -166,6 +166,20 @@ def test_a_file_of_googlenet_scales_pictures_as_the_downloaded_weights_do(tmp_pa
         assert frame_encoder(f"torchvision:googlenet/{tmp_path / 'w.pt'}", EXACT).model.transform_input
 
 
+FACTOR = 2.0
+
+
+def test_a_function_of_a_global_value_is_another_one_each_time():
+    def scaled(images):
+        return FACTOR * images.mean((1, 2))
+
+    def routine(images):
+        return np.asarray(len(images), re.escape)
+
+    assert frame_encoder(scaled).name != frame_encoder(scaled).name
+    assert frame_encoder(routine).name == frame_encoder(routine).name
+
+
 def test_a_function_is_named_by_what_it_does():
     def mean(images):
         return images.mean((1, 2))

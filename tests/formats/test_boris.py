@@ -140,6 +140,13 @@ def test_the_ethogram_of_another_project(tmp_path):
     }
 
 
+@pytest.mark.parametrize("ending", ["boris", "boris.tsv"])
+def test_point_events_inside_segments_of_their_class_are_counted(ending, tmp_path, caplog):
+    video = replace(VIDEO, instants=(Instant(15, "groom"), Instant(16, "lick"), Instant(25, "pour milk")))
+    save(video, tmp_path / f"a.{ending}")
+    assert [message for message in caplog.messages if "2 point events lie inside" in message]
+
+
 def test_files_without_point_events_have_a_frame_for_each_moment(tmp_path):
     loaded = load(save(VIDEO, tmp_path / "a.json", ethogram=ETHOGRAM))
     assert [(one.start, one.stop, one.label, one.comment) for one in loaded] == [

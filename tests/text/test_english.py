@@ -125,6 +125,10 @@ def test_a_gerund_leads_back_to_its_verb():
         (["open the drawer 1", "open the drawer 2"], ["drawer 1", "drawer 2"]),
         (["turn the knob left", "turn the knob right"], ["knob left", "knob right"]),
         (["attach part A", "attach part B"], ["part a", "part b"]),
+        (
+            ["raise the left arm", "raise the right arm", "lower the left arm", "bend the big leg"],
+            ["left arm", "right arm", "left arm", "leg"],
+        ),
         (["take the big bowl", "cut the small egg"], ["bowl", "egg"]),  # no two are alike
     ],
 )

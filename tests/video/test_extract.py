@@ -103,7 +103,7 @@ def test_a_part_of_something_else_is_begun_again(video, tmp_path):
 
 def current(path, encoder, settings) -> bool:
     """Whether the features beside a video are current."""
-    return is_current(path.with_suffix(".npy"), path.with_suffix(".json"), encoder, settings, path)
+    return is_current(path.with_suffix(".npy"), path.with_suffix(".json"), encoder, settings, str(path), path)
 
 
 def test_what_counts_as_current(video, tmp_path):
