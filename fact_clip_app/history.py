@@ -483,12 +483,17 @@ class History:
             if is_strict or is_same:
                 self.project.execute(_ACTION_DELETION, row[0], row[0] in added_names)
         for row in [ActionRow(*row) for row in added]:
-            is_there = self.project.rows("SELECT 1 FROM action WHERE name = ?", row.name)
-            query = "SELECT 1 FROM action WHERE colour = ? OR (key <> '' AND lower(key) = ?)"
+            others = self.project.action_rows()
+            colours = {other.colour for other in others}
+            keys = {other.key.lower() for other in others} - {""}
+            is_there = row.name in {other.name for other in others}
             if is_there and is_strict:
                 self._check_action(row.name, person, outcome)
-            if self.project.rows(query, row.colour, row.key.lower()):
-                self.project.add_actions([Action(row.name, description=row.description)])
+            if not is_there and (row.colour in colours or row.key.lower() in keys):
+                colour = -1 if row.colour in colours else row.colour
+                self.project.add_actions([replace(row.action, colour=colour)])
+                query = "UPDATE action SET position = ? WHERE name = ?"
+                self.project.execute(query, row.position, row.name)
             elif not is_there:
                 self.project.insert_action(row)
 

@@ -592,3 +592,16 @@ def test_a_file_that_is_no_label_file_of_a_track_is_refused(tmp_path):
     with refused("track"):
         History(project).replace(video, 99, [Label(0, 1, "a")])
     assert project.tracks(video)
+
+
+def test_an_undone_deletion_keeps_what_a_class_is_though_its_key_is_taken(two):
+    anna, bernd, _ = two
+    do(anna, ANNA, do="add", names=["idle", "eat"])
+    values = {"background": True, "point": True, "paint": "#112233", "description": "rests"}
+    do(anna, ANNA, do="change", name="idle", **values)
+    do(anna, ANNA, do="delete", name="idle")
+    assert do(bernd, BERND, do="add", names=["pour"], key="1")["actions"][1]["key"] == "1"
+    actions = anna.ask("POST", "/api/actions/undo", json=ANNA)["actions"]
+    assert [action["name"] for action in actions] == ["idle", "eat", "pour"]
+    assert {name: actions[0][name] for name in values} == values
+    assert len({action["key"] for action in actions}) == len({action["colour"] for action in actions}) == 3
