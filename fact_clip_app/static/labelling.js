@@ -267,7 +267,7 @@ export async function merge() {
 export function remove() {
 	const part = chosenPart();
 	if (!part) return;
-	const background = state.video.background[0];
+	const background = state.project.background[0];
 	if (part.kind !== "draft") edit(segments.remove(part), part.start);
 	else if (background && part.label !== background) edit(segments.change(part, {label: background}), part.start);
 	update({isPicked: false}); // a draft below it was not chosen by anybody
@@ -286,7 +286,7 @@ export function accept() {
 export function acceptAbove(share) {
 	const drafts = partsOf(state.video, currentTrack()).filter((part) => {
 		const isSure = part.kind === "draft" && part.confidence >= share;
-		return isSure && !state.video.background.includes(part.label);
+		return isSure && !state.project.background.includes(part.label);
 	});
 	edit(segments.accept(drafts), state.frame);
 	return drafts.length;
