@@ -58,3 +58,16 @@ def test_a_class_that_becomes_background_changes_drafts_and_comparisons():
     process.exit();
     """
     assert said(script) == [True, [[1, [0, "idle"]]]]
+
+
+def test_a_point_event_that_is_moved_onto_another_says_so():
+    script = """
+    const {moved} = await import(root + "labelling.js");
+    shown([labelled(3, 3, "peck"), labelled(5, 5, "call")]);
+    await moved({row: 0, index: 0, start: 5, stop: 5});
+    await new Promise((go) => setTimeout(go, 50));
+    console.log(JSON.stringify([changes(), state.toast?.text]));
+    process.exit();
+    """
+    line = '"call" was at this frame and is replaced. Use another track for both.'
+    assert said(script) == [[[1, [5, "peck"]]], line]
