@@ -71,3 +71,20 @@ def test_a_point_event_that_is_moved_onto_another_says_so():
     """
     line = '"call" was at this frame and is replaced. Use another track for both.'
     assert said(script) == [[[1, [5, "peck"]]], line]
+
+
+def test_a_refused_edit_is_not_applied_to_another_track():
+    script = """
+    const {repeatRefused} = await import(root + "edits.js");
+    shown([labelled(0, 8, "mine")]);
+    const edit = (track) => ({video: "v", body: {track, removed: [], added: [labelled(2, 5, "pour")]}});
+    update({refused: [edit(2)]});
+    repeatRefused();
+    const lines = [changes(), state.toast?.text];
+    update({refused: [edit(1)]});
+    repeatRefused();
+    console.log(JSON.stringify([...lines, changes(), state.toast]));
+    process.exit();
+    """
+    line = 'Your edit of "pour" cannot be applied again: its track is not shown any more.'
+    assert said(script) == [[], line, [[1, [0, "mine"], [2, "pour"], [5, "mine"]]], None]
