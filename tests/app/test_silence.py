@@ -85,6 +85,22 @@ def test_a_file_that_was_cut_anew_is_said(opened, tmp_path):
         user.page.engine.encode(video, None, Job("export"))
 
 
+def test_changed_features_are_neither_compared_nor_trained_on(opened, rows, tmp_path):
+    user = opened(training_set=tmp_path / "set")()
+    path = tmp_path / "take.npy"
+    shutil.copyfile(rows, path)
+    video = user.page.refer("take", None, path)
+    user.label(video.id, (0, 10, "stir"))
+    np.save(path, np.load(path)[::-1])
+    sides = {"first": "track main", "second": "predicted"}
+    for request, body in (("compare", sides), ("training-set", {}), ("training-set", {"only_corrected": True})):
+        answer = user.ask("POST", f"/api/videos/{video.id}/{request}", 400, json=body)
+        assert "has changed since it was added" in answer["error"]
+    assert user.ask("GET", "/api/uncertain")["segments"] == []
+    user.ask("PATCH", f"/api/videos/{video.id}", json={"complete": True})
+    user.ask("POST", f"/api/videos/{video.id}/training-set", 400, json={})
+
+
 def imports(tmp_path, *files):
     return cli.main(["project", "import", str(tmp_path / "p"), *map(str, files)])
 
