@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -113,13 +113,16 @@ class ActionChange(Signed):
         is_rename = self.do == "change" and self.to not in (None, self.name)
         return is_rename or self.do in ("merge", "delete")
 
-    def apply(self, history: History) -> None:
-        """Make the change."""
+    def apply(self, history: History, background: Collection[str]) -> None:
+        """Make the change. New classes of the names of `background` are marked as that."""
         values = self.model_dump(
             include={"key", "paint", "description", "point", "background"}, exclude_none=True
         )
         if self.do == "add":
-            history.add([Action(name, **values) for name in self.new_names], self.person)
+            actions = []
+            for name in self.new_names:
+                actions.append(Action(name, **{"background": name in background, **values}))
+            history.add(actions, self.person)
         elif self.do == "change":
             values["name"] = self.to or self.name
             history.change(self.name, values, self.person)

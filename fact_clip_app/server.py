@@ -235,7 +235,7 @@ def change_actions(page: Served, body: requests.ActionChange) -> answers.State:
     if body.changes_labels and page.project.blind_owner is not None:
         message = "Blind is on: classes with their labels stay as they are until it is switched off"
         raise HTTPException(403, message)
-    body.apply(page.history)
+    body.apply(page.history, page.engine.background)
     return state(page, body.person)
 
 
