@@ -92,7 +92,7 @@ def _load_labels(page: Page, video_id: str, path: Path, *, replace: bool) -> str
 
     video = page.project.video(video_id)
     assert video is not None
-    loading = plan(page.project, video, path)
+    loading = plan(page.project, video, path, page.engine.background)
     for name, count in loading.replaced.items():
         if not replace:
             raise InputError(path, f"track {name} has {count} segments", "name --replace")
