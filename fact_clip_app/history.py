@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
-from fact_clip.core import Floats, InputError
+from fact_clip.core import BACKGROUND, Floats, InputError
 from fact_clip_app.label_files import Loading
 from fact_clip_app.project import (
     SEEN,
@@ -414,12 +414,18 @@ class History:
             step, step_video, _, actions = row
             query = "SELECT track, removed, added FROM part WHERE step = ? ORDER BY rowid"
             direction = -1 if back else 1
+            labels = set()
             for track, *lists in self.project.rows(query, step):
                 removed, added = [_from_json(content) for content in lists][::direction]
                 self._exchange(Part(track, removed, added), person, outcome)
+                labels |= {label.label for label in added}
             removed_rows, added_rows = json.loads(actions)[::direction]
             is_strict = step_video is None
             self._exchange_actions(removed_rows, added_rows, is_strict, person, outcome)
+            names = {BACKGROUND, *(row.name for row in self.project.action_rows())}
+            for name in sorted(labels - names):
+                annotator = self._action_changed_by(name, person)
+                raise _conflict(annotator, f'class "{name}"', outcome)
             state = "undone" if back else "done"
             self.project.execute("UPDATE step SET state = ? WHERE id = ?", state, step)
             return bool(removed_rows or added_rows)

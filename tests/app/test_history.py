@@ -605,3 +605,18 @@ def test_an_undone_deletion_keeps_what_a_class_is_though_its_key_is_taken(two):
     assert [action["name"] for action in actions] == ["idle", "eat", "pour"]
     assert {name: actions[0][name] for name in values} == values
     assert len({action["key"] for action in actions}) == len({action["colour"] for action in actions}) == 3
+
+
+def test_an_undo_brings_no_label_back_whose_class_is_gone(two):
+    """It would count as an action, though its class was background."""
+    anna, bernd, video = two
+    do(anna, ANNA, do="add", names=["idle"])
+    do(bernd, BERND, do="change", name="idle", background=True)
+    added = edit(anna, video, ANNA, [part(3, 9, "idle")])["added"]
+    edit(anna, video, ANNA, removed=added)
+    do(bernd, BERND, do="delete", name="idle")
+    error = undo(anna, video, ANNA, 409)["error"]
+    assert error == 'Bernd changed class "idle" a moment ago. Your last step cannot be undone.'
+    assert main(anna.ask("GET", f"/api/videos/{video}")) == []
+    bernd.ask("POST", "/api/actions/undo", json=BERND)
+    assert main(undo(anna, video, ANNA)) == [(3, 9, "idle")]
