@@ -694,8 +694,11 @@ def add_to_training_set(
     if body.only_corrected:
         other = UNLABELLED
         parts = [part for part in parts if isinstance(part, Label)]
-    name, _ = add_labelled_video(page, training_set, video, parts, other, features, model)
-    return {"name": name, "folder": str(training_set.root)}
+    name, labelled = add_labelled_video(page, training_set, video, parts, other, features, model)
+    n_points = sum(part.start == part.stop for part in parts)
+    if n_points == len(parts):  # they are clicks, one for a row
+        n_points -= sum(label != UNLABELLED for label in labelled.labels)
+    return {"name": name, "folder": str(training_set.root), "points": n_points}
 
 
 @router.post("/adapt")
