@@ -222,7 +222,8 @@ def _set_blind(page: Page, blind: bool, person: Person) -> None:
 def actions(page: Served, body: requests.NewActions) -> answers.State:
     """Replace the actions."""
     _check_owner(page, body.person)
-    actions = {action.name: action for action in body.actions}
+    stored = {action.name: action for action in page.project.actions()}
+    actions = {action.name: action.applied_to(stored) for action in body.actions}
     _check_names(page, actions)
     page.history.set_actions(list(actions.values()))
     return state(page, body.person)

@@ -620,3 +620,16 @@ def test_an_undo_brings_no_label_back_whose_class_is_gone(two):
     assert main(anna.ask("GET", f"/api/videos/{video}")) == []
     bernd.ask("POST", "/api/actions/undo", json=BERND)
     assert main(undo(anna, video, ANNA)) == [(3, 9, "idle")]
+
+
+def test_a_list_of_classes_keeps_what_it_does_not_say(two):
+    anna, *_ = two
+    do(anna, ANNA, do="add", names=["idle", "eat"])
+    values = {"background": True, "point": True, "paint": "#112233", "description": "rests"}
+    do(anna, ANNA, do="change", name="idle", **values)
+    actions = anna.act("eat", "idle")["actions"]
+    assert [action["name"] for action in actions] == ["eat", "idle"]
+    assert {name: actions[1][name] for name in values} == values
+    body = {"actions": [{"name": "idle", "background": False, "description": ""}]}
+    (action,) = anna.ask("PUT", "/api/actions", json=body)["actions"]
+    assert [action[name] for name in values] == [False, True, "#112233", ""]
