@@ -313,7 +313,8 @@ class Command(TypedDict):
 
 
 class TrainingVideo(TypedDict):
-    """A video of the training set."""
+    """A video of the training set, and how many of its point events are not trained on."""
 
     name: str
     folder: str
+    points: int

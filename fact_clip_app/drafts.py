@@ -1,5 +1,6 @@
 """Predicted segments under labels. All frames are frames of the video."""
 
+import logging
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -9,6 +10,8 @@ from fact_clip.core import Clock, Floats, Instant, Integers, Names, Segment, Seg
 from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.formats.gaps import Gaps
 from fact_clip_app.project import Label
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,7 @@ def row_labels(
     return labels.tolist()
 
 
-def click_labels(points: Iterable[Draft | Label], times: Floats, rows: Floats) -> list[str]:
+def click_labels(points: Collection[Draft | Label], times: Floats, rows: Floats) -> list[str]:
     """Return the labels of the rows of features in which point events lie.
 
     Args:
@@ -138,4 +141,8 @@ def click_labels(points: Iterable[Draft | Label], times: Floats, rows: Floats) -
     for point in points:
         row = int(np.searchsorted(rows, times[point.start], side="right")) - 1
         labels[min(max(row, 0), len(labels) - 1)] = point.label
+    n_lost = len(points) - len(labels) + labels.count(UNLABELLED)
+    if n_lost:
+        line = "%d point events are not trained on: later ones are in the same rows of features"
+        logger.warning(line, n_lost)
     return labels

@@ -245,7 +245,11 @@ class Engine:
 
         Returns:
             The segments in frames of the video. There are none without a model, names or features.
+
+        Raises:
+            InputError: if the file of the video has changed.
         """
+        video.check_file()
         work = self.work(video.id)
         model = self.model()
         names = self.names(model)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
-from fact_clip.core import Floats, InputError
+from fact_clip.core import BACKGROUND, Floats, InputError
 from fact_clip_app.label_files import Loading
 from fact_clip_app.project import (
     SEEN,
@@ -414,12 +414,18 @@ class History:
             step, step_video, _, actions = row
             query = "SELECT track, removed, added FROM part WHERE step = ? ORDER BY rowid"
             direction = -1 if back else 1
+            labels = set()
             for track, *lists in self.project.rows(query, step):
                 removed, added = [_from_json(content) for content in lists][::direction]
                 self._exchange(Part(track, removed, added), person, outcome)
+                labels |= {label.label for label in added}
             removed_rows, added_rows = json.loads(actions)[::direction]
             is_strict = step_video is None
             self._exchange_actions(removed_rows, added_rows, is_strict, person, outcome)
+            names = {BACKGROUND, *(row.name for row in self.project.action_rows())}
+            for name in sorted(labels - names):
+                annotator = self._action_changed_by(name, person)
+                raise _conflict(annotator, f'class "{name}"', outcome)
             state = "undone" if back else "done"
             self.project.execute("UPDATE step SET state = ? WHERE id = ?", state, step)
             return bool(removed_rows or added_rows)
@@ -483,12 +489,17 @@ class History:
             if is_strict or is_same:
                 self.project.execute(_ACTION_DELETION, row[0], row[0] in added_names)
         for row in [ActionRow(*row) for row in added]:
-            is_there = self.project.rows("SELECT 1 FROM action WHERE name = ?", row.name)
-            query = "SELECT 1 FROM action WHERE colour = ? OR (key <> '' AND lower(key) = ?)"
+            others = self.project.action_rows()
+            colours = {other.colour for other in others}
+            keys = {other.key.lower() for other in others} - {""}
+            is_there = row.name in {other.name for other in others}
             if is_there and is_strict:
                 self._check_action(row.name, person, outcome)
-            if self.project.rows(query, row.colour, row.key.lower()):
-                self.project.add_actions([Action(row.name, description=row.description)])
+            if not is_there and (row.colour in colours or row.key.lower() in keys):
+                colour = -1 if row.colour in colours else row.colour
+                self.project.add_actions([replace(row.action, colour=colour)])
+                query = "UPDATE action SET position = ? WHERE name = ?"
+                self.project.execute(query, row.position, row.name)
             elif not is_there:
                 self.project.insert_action(row)
 

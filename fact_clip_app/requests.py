@@ -2,8 +2,8 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -70,13 +70,33 @@ class VideoChange(_Body):
     complete: bool | None = None
 
 
+class _ActionValues(_Body):
+    key: Key | None = None
+    paint: Paint | None = None
+    description: Text | None = None
+    point: bool | None = None
+    background: bool | None = None
+
+
+class ActionValues(_ActionValues):
+    """An action by its name; null keeps what it is."""
+
+    name: Name
+    colour: Annotated[int, Field(ge=-1, le=10_000)] | None = None
+
+    def applied_to(self, actions: Mapping[str, Action]) -> Action:
+        """Return the action of this name, or a new one, with these values."""
+        action = actions.get(self.name, Action(self.name))
+        return replace(action, **self.model_dump(exclude_none=True))
+
+
 class NewActions(Signed):
     """All actions of the project in order."""
 
-    actions: Annotated[list[Action], Field(max_length=500)]
+    actions: Annotated[list[ActionValues], Field(max_length=500)]
 
 
-class ActionChange(Signed):
+class ActionChange(Signed, _ActionValues):
     """A change of the actions.
 
     "add" takes names (a key, paint or description is for one), "merge" the name of the
@@ -88,11 +108,6 @@ class ActionChange(Signed):
     names: Annotated[list[Name], Field(max_length=500)] = []
     name: str = ""
     to: Name | None = None
-    key: Key | None = None
-    paint: Paint | None = None
-    description: Text | None = None
-    point: bool | None = None
-    background: bool | None = None
     into: str = ""
     successor: Annotated[str | None, Field(alias="before")] = None
 
@@ -113,13 +128,14 @@ class ActionChange(Signed):
         is_rename = self.do == "change" and self.to not in (None, self.name)
         return is_rename or self.do in ("merge", "delete")
 
-    def apply(self, history: History) -> None:
-        """Make the change."""
-        values = self.model_dump(
-            include={"key", "paint", "description", "point", "background"}, exclude_none=True
-        )
+    def apply(self, history: History, background: Collection[str]) -> None:
+        """Make the change. New classes of the names of `background` are marked as that."""
+        values = self.model_dump(include={*_ActionValues.model_fields}, exclude_none=True)
         if self.do == "add":
-            history.add([Action(name, **values) for name in self.new_names], self.person)
+            actions = []
+            for name in self.new_names:
+                actions.append(Action(name, **{"background": name in background, **values}))
+            history.add(actions, self.person)
         elif self.do == "change":
             values["name"] = self.to or self.name
             history.change(self.name, values, self.person)

@@ -222,7 +222,8 @@ def _set_blind(page: Page, blind: bool, person: Person) -> None:
 def actions(page: Served, body: requests.NewActions) -> answers.State:
     """Replace the actions."""
     _check_owner(page, body.person)
-    actions = {action.name: action for action in body.actions}
+    stored = {action.name: action for action in page.project.actions()}
+    actions = {action.name: action.applied_to(stored) for action in body.actions}
     _check_names(page, actions)
     page.history.set_actions(list(actions.values()))
     return state(page, body.person)
@@ -235,7 +236,7 @@ def change_actions(page: Served, body: requests.ActionChange) -> answers.State:
     if body.changes_labels and page.project.blind_owner is not None:
         message = "Blind is on: classes with their labels stay as they are until it is switched off"
         raise HTTPException(403, message)
-    body.apply(page.history)
+    body.apply(page.history, page.engine.background)
     return state(page, body.person)
 
 
@@ -684,6 +685,7 @@ def add_to_training_set(
     """Add a labelled video to the training set."""
     _check_owner(page, body.person)
     training_set = page.training_set
+    video.check_file()
     parts = page.first_timeline(video, body.annotator)
     model = page.engine.model()
     features = page.engine.features(video)
@@ -693,8 +695,11 @@ def add_to_training_set(
     if body.only_corrected:
         other = UNLABELLED
         parts = [part for part in parts if isinstance(part, Label)]
-    name, _ = add_labelled_video(page, training_set, video, parts, other, features, model)
-    return {"name": name, "folder": str(training_set.root)}
+    name, labelled = add_labelled_video(page, training_set, video, parts, other, features, model)
+    n_points = sum(part.start == part.stop for part in parts)
+    if n_points == len(parts):  # they are clicks, one for a row
+        n_points -= sum(label != UNLABELLED for label in labelled.labels)
+    return {"name": name, "folder": str(training_set.root), "points": n_points}
 
 
 @router.post("/adapt")

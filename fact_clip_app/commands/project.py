@@ -10,6 +10,7 @@ from fact_clip.cli.arguments import check_new, read_formats
 from fact_clip.cli.console import note
 from fact_clip.cli.options import argument, option
 from fact_clip.core import InputError
+from fact_clip.core.messages import join_names
 
 if TYPE_CHECKING:
     from fact_clip_app.page import Page
@@ -92,7 +93,7 @@ def _load_labels(page: Page, video_id: str, path: Path, *, replace: bool) -> str
 
     video = page.project.video(video_id)
     assert video is not None
-    loading = plan(page.project, video, path)
+    loading = plan(page.project, video, path, page.engine.background)
     for name, count in loading.replaced.items():
         if not replace:
             raise InputError(path, f"track {name} has {count} segments", "name --replace")
@@ -169,8 +170,18 @@ def export(
             export_set(page, training, out, unlabelled)
             print(out)
             return
+        if with_drafts:
+            _note_missing_drafts(page)
         for path in export_files(page, out, names, with_background, with_drafts):
             print(path)
+
+
+def _note_missing_drafts(page: Page) -> None:
+    """Name the videos that are not encoded."""
+    videos = page.project.videos()
+    names = [video.name for video in videos if page.engine.features(video) is None]
+    if names:
+        note(f"without drafts: {join_names(names)}. Open the project on the page to encode them.")
 
 
 def _open_page(folder: Path, *, is_new: bool = False) -> Page:

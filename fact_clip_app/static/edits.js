@@ -190,6 +190,10 @@ export function repeatRefused() {
 	discardRefused();
 	update({toast: null});
 	for (const {body} of refused) {
+		if (!state.video.tracks.some(({id}) => id === body.track)) {
+			fault(`Your edit of "${body.added[0].label}" cannot be applied again: its track is not shown any more.`);
+			continue;
+		}
 		update({trackId: body.track});
 		for (const label of body.added) edit(put(currentTrack().segments, label), label.start);
 	}

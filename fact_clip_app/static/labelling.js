@@ -54,14 +54,21 @@ export function drawn({row, start, stop}) {
 	else player.redraw();
 }
 
+const pointAt = (frame) => labels().find((label) => segments.isInstant(label) && label.start === frame);
+
+/** Say that a point event takes the place of the one at its frame, if there is one. */
+function sayReplaced(frame) {
+	const replaced = pointAt(frame);
+	if (replaced) say(`"${replaced.label}" was at this frame and is replaced. Use another track for both.`);
+}
+
 /** Set a point event at the cursor. */
 export function instant(cursor = player.cursor(), label = state.pen) {
 	const {frame} = cursor;
 	const isRecorded = state.recording?.trackId === currentTrack().id;
 	const over = labels().find(({start, stop}) => start < frame && frame < stop) ?? (isRecorded ? state.recording : null);
 	if (over) return pointFault(over.label ?? over.pen);
-	const replaced = labels().find((other) => segments.isInstant(other) && other.start === frame && other.label !== label);
-	if (replaced) say(`"${replaced.label}" was at this frame and is replaced. Use another track for both.`);
+	if (pointAt(frame)?.label !== label) sayReplaced(frame);
 	put(frame, frame, label);
 }
 
@@ -229,6 +236,7 @@ export async function move(part, start, stop, values = {}) {
 	}
 	const label = values.label ?? part.label;
 	if (!await mayCover({start, stop, label}, `Cancel leaves "${label}" as it was.`)) return;
+	if (isPoint) sayReplaced(start);
 	edit(segments.moveEdges(labels(), part, start, stop, values), start);
 }
 
@@ -267,7 +275,7 @@ export async function merge() {
 export function remove() {
 	const part = chosenPart();
 	if (!part) return;
-	const background = state.video.background[0];
+	const background = state.project.background[0];
 	if (part.kind !== "draft") edit(segments.remove(part), part.start);
 	else if (background && part.label !== background) edit(segments.change(part, {label: background}), part.start);
 	update({isPicked: false}); // a draft below it was not chosen by anybody
@@ -286,7 +294,7 @@ export function accept() {
 export function acceptAbove(share) {
 	const drafts = partsOf(state.video, currentTrack()).filter((part) => {
 		const isSure = part.kind === "draft" && part.confidence >= share;
-		return isSure && !state.video.background.includes(part.label);
+		return isSure && !state.project.background.includes(part.label);
 	});
 	edit(segments.accept(drafts), state.frame);
 	return drafts.length;

@@ -120,8 +120,8 @@ function draftsKey(id) {
 
 /** Return what predictions depend on apart from the video. */
 export function predictionSettings() {
-	const {model, adjust, actions} = state.project;
-	return [model.chosen, adjust, actions.map(({name}) => name)];
+	const {model, adjust, actions, background} = state.project;
+	return [model.chosen, adjust, actions.map(({name}) => name), background];
 }
 
 let isRefreshing = false;

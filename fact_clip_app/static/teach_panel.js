@@ -168,7 +168,10 @@ function TrainingSet() {
 	const [epochs, setEpochs] = useState(20);
 	const add = () => tried(async () => {
 		const answer = await ask(`/api/videos/${video.id}/training-set`, "POST", {only_corrected: onlyMine, annotator: state.annotator});
-		say(`Added to ${answer.folder} as ${answer.name}.`);
+		const line = `Added to ${answer.folder} as ${answer.name}.`;
+		const reason = "the video has segments or drafts, too, or another one lies in the same row of features";
+		if (answer.points) fault(`${line} Point events that are not trained on: ${answer.points}, since ${reason}.`);
+		else say(line);
 	});
 	const adapt = () => tried(async () => {
 		const {command} = await ask("/api/adapt", "POST", {epochs, annotator: state.annotator});

@@ -8,6 +8,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 
+from fact_clip import cli
 from fact_clip.core import BACKGROUND
 from fact_clip.inference.loading import load
 from fact_clip_app.commands.app import _add_actions
@@ -159,3 +160,21 @@ def test_a_model_that_is_trained_on_the_page_has_the_background_of_the_project(o
     run = load(user.page.project.runs()["model-1"][0], "cpu").run
     assert run.vocabulary.background == ('a "rest", long',)
     assert not run.config.evaluation.count_background
+
+
+@pytest.mark.parametrize(("values", "is_background"), [({}, True), ({"background": False}, False)])
+def test_a_typed_class_that_the_model_calls_background_is_that(user, values, is_background):
+    body = {"do": "add", "names": ["stir", OWN] if not values else [OWN], **values}
+    action = user.ask("POST", "/api/actions", json=body)["actions"][-1]
+    assert (action["name"], action["background"]) == (OWN, is_background)
+
+
+def test_a_class_of_an_imported_file_that_the_model_calls_background_is_that(rows, text_run, tmp_path):
+    folder = tmp_path / "p"
+    with closing(Project(folder)) as project:
+        project.set("model", project.add_run(text_run, "main", {}))
+    path = tmp_path / f"{rows.stem}.csv"
+    path.write_text(f"start,stop,label\n0,1,stir\n1,2,{OWN}\n")
+    assert cli.main(["project", "import", str(folder), str(rows), str(path)]) == 0
+    with closing(Project(folder)) as project:
+        assert [(action.name, action.background) for action in project.actions()] == [("stir", False), (OWN, True)]

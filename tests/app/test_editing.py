@@ -398,7 +398,7 @@ def test_a_corrected_video_becomes_a_training_video(opened, text_run, rows, tmp_
     video = user.add(rows)
     found = user.label(video, (10, 25, "peel apple"))
     added = user.ask("POST", f"/api/videos/{video}/training-set", json={})
-    assert added == {"name": "person1_video1", "folder": str(tmp_path / "set")}
+    assert added == {"name": "person1_video1", "folder": str(tmp_path / "set"), "points": 0}
     labels = (tmp_path / "set/groundTruth/person1_video1.txt").read_text().splitlines()
     parts = [(start, stop, label) for start, stop, label in overlaid_parts(found)]
     expected = [label for start, stop, label in parts for _ in range(start, stop)]

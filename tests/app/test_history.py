@@ -592,3 +592,44 @@ def test_a_file_that_is_no_label_file_of_a_track_is_refused(tmp_path):
     with refused("track"):
         History(project).replace(video, 99, [Label(0, 1, "a")])
     assert project.tracks(video)
+
+
+def test_an_undone_deletion_keeps_what_a_class_is_though_its_key_is_taken(two):
+    anna, bernd, _ = two
+    do(anna, ANNA, do="add", names=["idle", "eat"])
+    values = {"background": True, "point": True, "paint": "#112233", "description": "rests"}
+    do(anna, ANNA, do="change", name="idle", **values)
+    do(anna, ANNA, do="delete", name="idle")
+    assert do(bernd, BERND, do="add", names=["pour"], key="1")["actions"][1]["key"] == "1"
+    actions = anna.ask("POST", "/api/actions/undo", json=ANNA)["actions"]
+    assert [action["name"] for action in actions] == ["idle", "eat", "pour"]
+    assert {name: actions[0][name] for name in values} == values
+    assert len({action["key"] for action in actions}) == len({action["colour"] for action in actions}) == 3
+
+
+def test_an_undo_brings_no_label_back_whose_class_is_gone(two):
+    """It would count as an action, though its class was background."""
+    anna, bernd, video = two
+    do(anna, ANNA, do="add", names=["idle"])
+    do(bernd, BERND, do="change", name="idle", background=True)
+    added = edit(anna, video, ANNA, [part(3, 9, "idle")])["added"]
+    edit(anna, video, ANNA, removed=added)
+    do(bernd, BERND, do="delete", name="idle")
+    error = undo(anna, video, ANNA, 409)["error"]
+    assert error == 'Bernd changed class "idle" a moment ago. Your last step cannot be undone.'
+    assert main(anna.ask("GET", f"/api/videos/{video}")) == []
+    bernd.ask("POST", "/api/actions/undo", json=BERND)
+    assert main(undo(anna, video, ANNA)) == [(3, 9, "idle")]
+
+
+def test_a_list_of_classes_keeps_what_it_does_not_say(two):
+    anna, *_ = two
+    do(anna, ANNA, do="add", names=["idle", "eat"])
+    values = {"background": True, "point": True, "paint": "#112233", "description": "rests"}
+    do(anna, ANNA, do="change", name="idle", **values)
+    actions = anna.act("eat", "idle")["actions"]
+    assert [action["name"] for action in actions] == ["eat", "idle"]
+    assert {name: actions[1][name] for name in values} == values
+    body = {"actions": [{"name": "idle", "background": False, "description": ""}]}
+    (action,) = anna.ask("PUT", "/api/actions", json=body)["actions"]
+    assert [action[name] for name in values] == [False, True, "#112233", ""]

@@ -244,3 +244,15 @@ def test_a_summary_and_an_agreement_by_hand(tmp_path, capsys):
     (tmp_path / "x.txt").write_text("stir\n" * 9)
     capsys.readouterr()
     refused_line((main(["summary", str(tmp_path / "x.txt")]), *capsys.readouterr()), tmp_path / "x.txt")
+
+
+def test_an_export_names_the_videos_that_have_no_drafts(film, rows, text_run, tmp_path, capsys):
+    store = Project(tmp_path / "p")
+    store.set("model", store.add_run(text_run, "main", {}))
+    store.close()
+    assert main(["project", "import", str(tmp_path / "p"), str(film), str(rows)]) == 0
+    export = ["project", "export", str(tmp_path / "p"), "--out", str(tmp_path / "out"), "--overwrite"]
+    for words, is_said in (([], False), (["--with-drafts"], True)):
+        capsys.readouterr()
+        assert main([*export, *words]) == 0
+        assert ("without drafts: take. " in capsys.readouterr().err) is is_said

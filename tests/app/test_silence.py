@@ -17,10 +17,11 @@ from fact_clip.inference.loading import load
 from fact_clip.video.overlay import write_video
 from fact_clip_app.commands.app import app as app_command
 from fact_clip_app.database import Database
+from fact_clip_app.drafts import click_labels
 from fact_clip_app.export import export_set
 from fact_clip_app.history import Person
 from fact_clip_app.jobs import Job
-from fact_clip_app.project import Project
+from fact_clip_app.project import Label, Project
 from fact_clip_app.server import segmented
 
 from ..refusals import refused, refused_line
@@ -83,6 +84,39 @@ def test_a_file_that_was_cut_anew_is_said(opened, tmp_path):
     assert "has changed since it was added" in user.ask("GET", f"/api/videos/{video.id}")["problem"]
     with refused(film):
         user.page.engine.encode(video, None, Job("export"))
+
+
+def test_changed_features_are_neither_compared_nor_trained_on(opened, rows, tmp_path):
+    user = opened(training_set=tmp_path / "set")()
+    path = tmp_path / "take.npy"
+    shutil.copyfile(rows, path)
+    video = user.page.refer("take", None, path)
+    user.label(video.id, (0, 10, "stir"))
+    np.save(path, np.load(path)[::-1])
+    sides = {"first": "track main", "second": "predicted"}
+    for request, body in (("compare", sides), ("training-set", {}), ("training-set", {"only_corrected": True})):
+        answer = user.ask("POST", f"/api/videos/{video.id}/{request}", 400, json=body)
+        assert "has changed since it was added" in answer["error"]
+    assert user.ask("GET", "/api/uncertain")["segments"] == []
+    user.ask("PATCH", f"/api/videos/{video.id}", json={"complete": True})
+    user.ask("POST", f"/api/videos/{video.id}/training-set", 400, json={})
+
+
+def test_point_events_that_a_training_set_leaves_out_are_counted(opened, rows, tmp_path):
+    user = opened(training_set=tmp_path / "set")()
+    video = user.add(rows)
+    points = [(5, 5, "peck"), (12, 12, "peck")]
+    for segments, only_corrected, count in (([], False, 2), ([], True, 0), ([(20, 30, "stir")], True, 2)):
+        user.label(video, *points, *segments)
+        body = {"only_corrected": only_corrected}
+        answer = user.ask("POST", f"/api/videos/{video}/training-set", json=body)
+        assert answer["points"] == count
+
+
+def test_clicks_in_one_row_of_features_are_counted(caplog):
+    points = [Label(0, 0, "peck"), Label(1, 1, "call"), Label(3, 3, "call")]
+    assert click_labels(points, np.arange(5) / 10, np.arange(4) / 5) == ["call", "call", "?"]
+    assert [record.getMessage().split()[0] for record in caplog.records] == ["1"]
 
 
 def imports(tmp_path, *files):

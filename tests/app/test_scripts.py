@@ -1,0 +1,90 @@
+"""Scripts of the page in node, with a server that only notes what is sent."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import fact_clip_app
+
+STATIC = Path(fact_clip_app.__file__).parent / "static"
+BEGINNING = """
+globalThis.localStorage = {getItem: () => null, setItem() {}};
+globalThis.document = {addEventListener() {}, body: {setAttribute() {}}, querySelector: () => null};
+globalThis.addEventListener = () => {};
+globalThis.location = {hash: ""};
+globalThis.Timeline = class {};
+const sent = [];
+globalThis.fetch = async (path, options) => {
+    if (options?.body) sent.push(JSON.parse(options.body));
+    return {ok: true, json: async () => ({revision: 1, video_revision: 4, added: [], undo: null, redo: null})};
+};
+const {state, update} = await import(root + "state.js");
+const labelled = (start, stop, label) => ({start, stop, label, origin: "drawn", comment: "", annotator: ""});
+const shown = (segments, drafts = []) => update({
+    toast: null, trackId: 1, frame: 0,
+    project: {actions: [], project: {}, model: {chosen: ""}, background: ["background"]},
+    video: {id: "v", revision: 3, times: [0, 1, 2, 3, 4, 5, 6, 7, 8], tracks: [{id: 1, segments}], drafts,
+        background: ["background"]},
+});
+const changes = () => sent.map(({track, added}) => [track, ...added.map(({start, label}) => [start, label])]);
+"""
+
+
+def said(script: str):
+    """What a script prints, as JSON."""
+    if shutil.which("node") is None:
+        pytest.skip("no node")
+    lines = f"const root = {json.dumps(f'{STATIC.as_uri()}/')};{BEGINNING}{script}"
+    command = ["node", "--input-type=module", "--eval", lines]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_class_that_becomes_background_changes_drafts_and_comparisons():
+    script = """
+    const {predictionSettings} = await import(root + "session.js");
+    const {remove} = await import(root + "labelling.js");
+    shown([], [{start: 0, stop: 8, label: "pour", confidence: 1}]);
+    const before = JSON.stringify(predictionSettings());
+    update({project: {...state.project, background: ["idle", "background"]}});
+    remove();
+    console.log(JSON.stringify([before !== JSON.stringify(predictionSettings()), changes()]));
+    process.exit();
+    """
+    assert said(script) == [True, [[1, [0, "idle"]]]]
+
+
+def test_a_point_event_that_is_moved_onto_another_says_so():
+    script = """
+    const {moved} = await import(root + "labelling.js");
+    shown([labelled(3, 3, "peck"), labelled(5, 5, "call")]);
+    await moved({row: 0, index: 0, start: 5, stop: 5});
+    await new Promise((go) => setTimeout(go, 50));
+    console.log(JSON.stringify([changes(), state.toast?.text]));
+    process.exit();
+    """
+    line = '"call" was at this frame and is replaced. Use another track for both.'
+    assert said(script) == [[[1, [5, "peck"]]], line]
+
+
+def test_a_refused_edit_is_not_applied_to_another_track():
+    script = """
+    const {repeatRefused} = await import(root + "edits.js");
+    shown([labelled(0, 8, "mine")]);
+    const edit = (track) => ({video: "v", body: {track, removed: [], added: [labelled(2, 5, "pour")]}});
+    update({refused: [edit(2)]});
+    repeatRefused();
+    const lines = [changes(), state.toast?.text];
+    update({refused: [edit(1)]});
+    repeatRefused();
+    console.log(JSON.stringify([...lines, changes(), state.toast]));
+    process.exit();
+    """
+    line = 'Your edit of "pour" cannot be applied again: its track is not shown any more.'
+    assert said(script) == [[], line, [[1, [0, "mine"], [2, "pour"], [5, "mine"]]], None]
