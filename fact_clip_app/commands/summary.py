@@ -218,6 +218,7 @@ def _read(
     name: str, path: Path, options: "Options", fps: float | None, durations: Mapping[str, float]
 ) -> Recording:
     """Read the label file of a video, whose duration is given unless the file says it."""
+    from fact_clip.datasets.labels import UNLABELLED
     from fact_clip.formats import format_of, load
     from fact_clip.formats.csv_file import usual_unit
     from fact_clip_app.budget import timed_parts
@@ -229,7 +230,7 @@ def _read(
         end = labelling.seconds(labelling.n_frames)
         if end is None:
             raise InputError(path, "labels without times", "give --fps")
-        parts = timed_parts(labelling, (*labelling.background, BACKGROUND))
+        parts = timed_parts(labelling, {*labelling.background, BACKGROUND} - {UNLABELLED})
         return _recording(parts, end, has_end=True)
 
     options = replace(options, unit=options.unit or usual_unit(path))
@@ -240,10 +241,11 @@ def _read(
     scale = 1.0 if annotation.unit == "seconds" else annotation.fps or fps
     if scale is None:
         raise InputError(path, "frames without a rate", "give --fps")
+    background = {annotation.background, BACKGROUND} - {UNLABELLED}
     parts = [
         (span.start / scale, span.stop / scale, span.label)
         for span in annotation.spans
-        if span.start < span.stop and span.label not in (annotation.background, BACKGROUND)
+        if span.start < span.stop and span.label not in background
     ]
     if annotation.end:
         return _recording(parts, annotation.end / scale, has_end=True)

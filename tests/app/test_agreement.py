@@ -56,11 +56,18 @@ def labelled(user, path: Path) -> str:
     return video
 
 
+def finish(user, video: str) -> None:
+    """Mark all tracks as complete, so that files have no "?"."""
+    for track in user.ask("GET", f"/api/videos/{video}")["tracks"]:
+        user.ask("PATCH", f"/api/videos/{video}/tracks/{track['id']}", json={"complete": True})
+
+
 @pytest.mark.parametrize("times", [None, UNEVEN, UNEVEN + 0.3], ids=["even", "uneven", "late"])
 def test_page_and_command_agree(opened, tmp_path, capsys, times):
     path = film(tmp_path / "take.mkv", "libx264", times=times, sound="aac")
     user = opened(run=None)()
     video = labelled(user, path)
+    finish(user, video)
     end = user.ask("GET", f"/api/videos/{video}")["times"][-1]
     figures = compared(user, video)
     assert set(figures) == set(FIGURES)
@@ -92,6 +99,7 @@ def test_a_model_changes_no_kappa(opened, rows, tmp_path, capsys):
     user = opened()()
     video = labelled(user, rows)
     assert user.ask("GET", f"/api/videos/{video}")["drafts"]
+    finish(user, video)
     figures = compared(user, video)
     row = summarised(capsys, *exported(user, video, tmp_path, "json"))
     assert {name: row[name] for name in FIGURES} == figures
@@ -183,3 +191,18 @@ def test_shares_of_files_are_of_the_labelled_time_and_say_so(tmp_path, capsys):
         ("b", "stir", pytest.approx(100 * 10 / 12), 12.0, None),
         ("all", "stir", pytest.approx(100 * 30 / 52), 52.0, None),
     ]
+
+
+@pytest.mark.parametrize("kind", ["json", "txt"])
+def test_marks_of_our_files_are_unlabelled(opened, rows, tmp_path, capsys, kind):
+    user = opened(run=None)()
+    video = user.add(rows)
+    user.label(video, (0, 10, "pour"), (10, 30, "stir"))
+    page = user.ask("GET", "/api/summary")["time"]
+    answer = user.client.get(f"/api/videos/{video}/export", params={"format": kind})
+    path = tmp_path / f"take.{kind}"
+    path.write_bytes(answer.content)
+    assert main(["summary", str(path), "--fps", "1", "--json"]) == 0
+    file = json.loads(capsys.readouterr().out)["time"]
+    assert [row["labelled"] for row in file] == pytest.approx([row["labelled"] for row in page])
+    assert [row["share"] for row in file] == pytest.approx([row["share"] for row in page])
