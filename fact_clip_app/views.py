@@ -397,14 +397,6 @@ class LabelledRows:
     several: list[str]  # names of the videos that have more than one row
 
 
-def _is_whole(track: Track, annotators: Collection[str] | None) -> bool:
-    """Return whether some people, and nobody else, say what happens in all of a track."""
-    if annotators is None or not track.complete:
-        return track.complete
-    authors = {label.annotator for label in track.segments} or {track.annotator}
-    return authors <= {*annotators}
-
-
 def labelled_rows(
     page: Page, annotators: Collection[str] | None = None, viewer: str | None = None
 ) -> LabelledRows:
@@ -413,14 +405,10 @@ def labelled_rows(
     background = page.project.background
     for video in page.project.full_videos():
         times = video.times.tolist()
-        tracks = page.project.labelled_tracks(video.id, viewer=viewer)
+        tracks = page.project.labelled_tracks(video.id, annotators, viewer)
         n_rows = 0
         for track in tracks:
-            labels = track.segments
-            if annotators is not None:
-                labels = [label for label in labels if label.annotator in annotators]
-            is_whole = _is_whole(track, annotators)
-            if not labels and not is_whole:
+            if not track.segments and not track.complete:
                 continue
             n_rows += 1
             name = video.name if len(tracks) == 1 else f"{video.name}, {track.name}"
@@ -428,12 +416,12 @@ def labelled_rows(
                 name = f"{name} ({video.id})"
             labelled_time = 0.0
             rows.stretches[name] = []
-            for label in labels:
+            for label in track.segments:
                 start, stop = times[label.start], times[label.stop]
                 labelled_time += stop - start
                 if label.label not in background:
                     rows.stretches[name].append((start, stop, label.label))
-            if is_whole:  # what lies between the labels is background
+            if track.complete:  # what lies between the labels is background
                 labelled_time = video.duration
             rows.extents[name] = Extent(labelled_time, video.duration)
         if n_rows > 1:
@@ -528,13 +516,13 @@ def side(tracks: Iterable[Track], key: str) -> list[Label] | None:
             labels += track.segments
             has_side |= track.complete
         elif kind == "annotator":
-            people = {label.annotator or track.annotator for label in track.segments}
+            people = {track.author(label) for label in track.segments}
             if name in people and len(people) > 1:
                 fix = "give each person a track, or compare tracks"
                 raise InputError(key, f"others label the track {track.name!r}, too", fix)
             if name in people:
                 labels += track.segments
-            has_side |= track.complete and track.annotator == name
+            has_side |= track.complete and (people or {track.annotator}) == {name}
     return sorted(labels) if labels or has_side else None
 
 

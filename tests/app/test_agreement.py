@@ -206,3 +206,41 @@ def test_marks_of_our_files_are_unlabelled(opened, rows, tmp_path, capsys, kind)
     file = json.loads(capsys.readouterr().out)["time"]
     assert [row["labelled"] for row in file] == pytest.approx([row["labelled"] for row in page])
     assert [row["share"] for row in file] == pytest.approx([row["share"] for row in page])
+
+
+def edit(user, video: str, name: str, *parts: tuple[int, int, str], track: int = 0) -> None:
+    """Add labels of a person."""
+    row = user.ask("GET", f"/api/videos/{video}")["tracks"][track]
+    added = [{"start": start, "stop": stop, "label": label} for start, stop, label in parts]
+    body = {"track": row["id"], "annotator": name, "removed": [], "added": added}
+    user.ask("POST", f"/api/videos/{video}/edits", json=body)
+
+
+def test_labels_of_a_person_are_the_same_everywhere(opened, rows):
+    user = opened(run=None)()
+    video = user.add(rows)
+    for name in ("Ann", "Dora"):
+        user.ask("POST", f"/api/videos/{video}/tracks", json={"name": name, "annotator": name})
+    user.label(video, (0, 10, "pour"), (10, 20, "stir"), track=1)  # without a name
+    edit(user, video, "Bob", (0, 20, "pour"), track=2)
+    edit(user, video, "Carl", (0, 20, "pour"))
+    finish(user, video)
+    time = user.ask("GET", "/api/summary", params={"annotator": "Ann"})["time"]
+    assert [(row["label"], row["seconds"]) for row in time] == [("pour", 10), ("stir", 10)]
+    answer = user.client.get(f"/api/videos/{video}/export", params={"format": "csv", "annotator": "Ann"})
+    assert {"pour", "stir"} <= set(answer.text.replace("\n", ",").split(","))
+    assert user.ask("GET", "/api/state")["videos"][0]["annotators"] == ["Ann", "Bob", "Carl"]
+    user.ask("GET", "/api/agreement", params={"first": "annotator Ann", "second": "annotator Carl"})
+    # nobody knows what Dora says where Bob has labelled her track
+    user.ask("GET", "/api/agreement", 400, params={"first": "annotator Dora", "second": "annotator Carl"})
+
+
+def test_a_file_of_one_person_leaves_open_what_others_labelled(opened, rows):
+    user = opened(run=None)()
+    video = user.add(rows)
+    edit(user, video, "Ann", (0, 10, "pour"))
+    edit(user, video, "Bob", (10, 20, "stir"))
+    finish(user, video)
+    for people, other in (("Ann", "?"), (["Ann", "Bob"], "background")):
+        answer = user.client.get(f"/api/videos/{video}/export", params={"format": "txt", "annotator": people})
+        assert set(answer.text.split()[20:]) == {other}
