@@ -363,10 +363,10 @@ def write_tracks(
     if not parts_of:
         return
     segmentations = {}
-    incomplete = {track.name for track in tracks if not track.complete}
+    complete = {track.name for track in tracks if track.complete}
     for name, parts in parts_of.items():
         background = page.project.background
-        if name in incomplete:
+        if name not in complete:  # there are no drafts where somebody has labelled
             background = (UNLABELLED, *background)
         segmentation = segmentation_of(parts, video.n_frames, background)
         segmentations[name] = _clock(video).apply_to(segmentation)

@@ -157,3 +157,14 @@ def test_points_where_segments_begin_are_compared(user, rows):
     assert [(one["start"], one["stop"]) for one in answer["rows"][-1]["segments"]] == [(5, 6), (30, 31)]
     assert segments(answer["rows"][1]["segments"])[1] == (5, 20, "stir")
     assert main(user.ask("GET", f"/api/videos/{video}"))[0] == (5, 5, "tap")
+
+
+def test_drafts_of_a_file_leave_open_what_is_labelled(user, rows):
+    video = user.add(rows)
+    user.label(video, (5, 15, "stir"))
+    answer = user.client.get(f"/api/videos/{video}/export", params={"format": "txt", "drafts": True})
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as files:
+        (name,) = [name for name in files.namelist() if name.endswith("drafts.txt")]
+        labels = files.read(name).decode().split("\n")
+    assert labels[5:15] == ["?"] * 10
+    assert "?" not in labels[:5] + labels[15:]
