@@ -124,7 +124,9 @@ def plan(
     Raises:
         InputError: if there is no such track, or `track` is for several tiers.
     """
-    tracks = read_tracks(path, video.times, is_film=video.media is not None)
+    tracks = {}
+    for tier, parts in read_tracks(path, video.times, is_film=video.media is not None).items():
+        tracks[tier] = [label for label in parts if label.label != UNLABELLED]
     if track is not None:
         if len(tracks) != 1:
             fix = "load them onto new tracks"
@@ -205,7 +207,8 @@ def read_tracks(path: Path, times: Floats, *, is_film: bool = True) -> dict[str,
 
     Returns:
         Track -> its labels, in frames of the video. Tiers of ELAN and subjects of BORIS are tracks.
-        Of overlapping segments, the later one goes to a further track.
+        Of overlapping segments, the later one goes to a further track. What is marked as
+        unlabelled has the label UNLABELLED.
     """
     form = format_of(path)
     if form.annotations is None and form.read is not None:
@@ -232,9 +235,11 @@ def read_tracks(path: Path, times: Floats, *, is_film: bool = True) -> dict[str,
         if len(videos) != 1:
             raise InputError(path, f"{len(videos)} videos", "give the labels of one")
         (annotation,) = videos
-        ignored = {BACKGROUND, UNLABELLED, annotation.background or BACKGROUND}
+        ignored = {BACKGROUND, annotation.background or BACKGROUND} - {UNLABELLED}
         labels = _of_spans(annotation, times, ignored, is_film=is_film)
-        tracks[tier], *overlaps = _apart(path, labels)
+        marks = [label for label in labels if label.label == UNLABELLED]
+        tracks[tier], *overlaps = _apart(path, (one for one in labels if one not in marks))
+        tracks[tier] += marks
         for part in overlaps:
             tracks[free_name(tier, tracks)] = part
     return tracks
@@ -256,7 +261,7 @@ def _of_frames(path: Path, segmentation: Segmentation, times: Floats) -> list[La
                 raise InputError(path, problem, "give the labels of this video")
             starts = edges / count * length + times[0]
         edges = _frames(path, starts, times)
-    ignored = {BACKGROUND, UNLABELLED, *segmentation.background}
+    ignored = {BACKGROUND, *segmentation.background} - {UNLABELLED}
     labels = []
     n_short = 0
     for part in (*segmentation, *segmentation.instants):

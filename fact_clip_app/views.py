@@ -442,6 +442,9 @@ def comparison(page: Page, labellings: Sequence[tuple[str, Segmentation]]) -> an
     (first_name, first), (second_name, second) = labellings
     differences = _differences(first, second)
     names = list(dict.fromkeys([*first.transcript, *second.transcript]))
+    looks = colours(page, names)
+    if UNLABELLED in looks:
+        looks[UNLABELLED] = {"colour": None, "number": None}
     rows = [
         _timeline_row(first_name, first),
         _timeline_row(second_name, second),
@@ -450,7 +453,7 @@ def comparison(page: Page, labellings: Sequence[tuple[str, Segmentation]]) -> an
     return {
         "figures": _figures([_pair(page, first, second)]),
         "rows": rows,
-        "colours": colours(page, names),
+        "colours": looks,
     }
 
 
@@ -462,7 +465,8 @@ def _differences(first: Segmentation, second: Segmentation) -> list[Segment]:
     joined = Segmentation.from_frames([f"{label} / {other}" for label, other in pairs])
     differences = []
     for segment in joined:
-        if first_labels[segment.start] != second_labels[segment.start]:
+        labels = {first_labels[segment.start], second_labels[segment.start]}
+        if len(labels) == 2 and UNLABELLED not in labels:
             differences.append(segment)
     return differences
 
@@ -487,9 +491,11 @@ def labelling(page: Page, video: VideoEntry, parts: Sequence[Draft | Label]) -> 
 
 
 def _pair(page: Page, first: Segmentation, second: Segmentation) -> Pair:
+    """Return two labellings in time, without what a file marks as unlabelled."""
     end = first.seconds(first.n_frames)
     background = page.project.background
-    return Pair(timed_parts(first, background), timed_parts(second, background), end or 0.0)
+    pair = Pair(timed_parts(first, background), timed_parts(second, background), end or 0.0)
+    return pair.without(part for part in (*pair.first, *pair.second) if part[2] == UNLABELLED)
 
 
 def _figures(pairs: Sequence[Pair]) -> answers.Figures:

@@ -1,6 +1,6 @@
 """fact-clip summary."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -198,21 +198,6 @@ class Recording:
         """Return the labelled seconds. What lies between segments is background."""
         return self.seconds - sum(stop - start for start, stop, _ in self.holes)
 
-    def without(self, holes: Iterable[tuple[float, float, str]]) -> "Recording":
-        """Return the recording as if the time of `holes`, in order, were cut out of the video."""
-
-        def moved(time: float) -> float:
-            lost = 0.0
-            end = 0.0  # of the holes before
-            for start, stop, _ in holes:
-                lost += max(min(stop, time) - max(start, end), 0.0)
-                end = max(stop, end)
-            return time - lost
-
-        parts = [(moved(start), moved(stop), label) for start, stop, label in self.parts]
-        parts = [part for part in parts if part[0] < part[1]]
-        return replace(self, parts=parts, seconds=moved(self.seconds))
-
 
 def _read(
     name: str, path: Path, options: "Options", fps: float | None, durations: Mapping[str, float]
@@ -274,8 +259,6 @@ def _agreement(name: str, first: Recording, second: Recording) -> Json:
     """Return the agreement of two labellings, as a row of the table."""
     from fact_clip_app.budget import Pair, time_agreement
 
-    holes = sorted([*first.holes, *second.holes])
-    first, second = first.without(holes), second.without(holes)
     ends = [recording.seconds for recording in (first, second) if recording.has_end]
     if not ends:
         ends = [first.seconds, second.seconds]
@@ -283,5 +266,5 @@ def _agreement(name: str, first: Recording, second: Recording) -> Json:
             f"{name}: no file says how long the video is, {max(ends):.3f} s are assumed, the end of"
             " the last segment; --duration or --video says it"
         )
-    pair = Pair(first.parts, second.parts, max(ends))
+    pair = Pair(first.parts, second.parts, max(ends)).without([*first.holes, *second.holes])
     return {"video": name, "duration": pair.seconds, **time_agreement([pair]).figures}

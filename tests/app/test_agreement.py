@@ -244,3 +244,17 @@ def test_a_file_of_one_person_leaves_open_what_others_labelled(opened, rows):
     for people, other in (("Ann", "?"), (["Ann", "Bob"], "background")):
         answer = user.client.get(f"/api/videos/{video}/export", params={"format": "txt", "annotator": people})
         assert set(answer.text.split()[20:]) == {other}
+
+
+def test_what_a_file_marks_as_unlabelled_is_not_compared(opened, rows, tmp_path):
+    user = opened(run=None)()
+    video = user.add(rows)
+    user.label(video, (0, 10, "pour"), (20, 40, "stir"))
+    n_rows = len(np.load(rows))
+    path = tmp_path / "other.txt"
+    labels = ["pour"] * 10 + ["background"] * 10 + ["?"] * 10 + ["stir"] * 10 + ["background"] * (n_rows - 40)
+    path.write_text("\n".join(labels) + "\n")
+    body = {"first": "track main", "second": user.upload(path)}
+    compared = user.ask("POST", f"/api/videos/{video}/compare", json=body)
+    assert compared["figures"]["frame_accuracy"] == 100
+    assert compared["rows"][2]["segments"] == []
