@@ -423,7 +423,7 @@ def labelled_rows(
                     rows.stretches[name].append((start, stop, label.label))
             if track.complete:  # what lies between the labels is background
                 labelled_time = video.duration
-            rows.extents[name] = Extent(labelled_time, video.duration)
+            rows.extents[name] = Extent(labelled_time, video.duration, times[0])
         if n_rows > 1:
             rows.several.append(video.name)
     return rows
@@ -491,11 +491,12 @@ def labelling(page: Page, video: VideoEntry, parts: Sequence[Draft | Label]) -> 
 
 
 def _pair(page: Page, first: Segmentation, second: Segmentation) -> Pair:
-    """Return two labellings in time, without what a file marks as unlabelled."""
+    """Return two labellings in time, without what is not in the video, or marked as unlabelled."""
     end = first.seconds(first.n_frames)
     background = page.project.background
     pair = Pair(timed_parts(first, background), timed_parts(second, background), end or 0.0)
-    return pair.without(part for part in (*pair.first, *pair.second) if part[2] == UNLABELLED)
+    holes = [part for part in (*pair.first, *pair.second) if part[2] == UNLABELLED]
+    return pair.without([(0.0, first.seconds(0) or 0.0, UNLABELLED), *holes])
 
 
 def _figures(pairs: Sequence[Pair]) -> answers.Figures:

@@ -169,10 +169,10 @@ def _counterparts(files: Mapping[str, Path], against: Sequence[Path]) -> dict[st
 
 def _durations(
     files: Mapping[str, Path], videos: Sequence[Path] | None, duration: float | None
-) -> dict[str, float]:
-    """Return the seconds that videos last, by name, as far as options say it."""
+) -> dict[str, tuple[float, float]]:
+    """Return the times of the first frame and the end of videos, as far as options say it."""
     if not videos:
-        return {} if duration is None else dict.fromkeys(files, duration)
+        return {} if duration is None else dict.fromkeys(files, (0.0, duration))
     if duration is not None:
         raise InputError("--duration", "--video says it", "give one of them")
     if len(videos) != len(files):
@@ -180,8 +180,11 @@ def _durations(
         raise InputError("--video", problem, "give one for each")
     from fact_clip.video.pictures import picture_times
 
-    ends = [float(picture_times(path)[-1]) for path in videos]
-    return dict(zip(files, ends, strict=True))
+    spans = []
+    for path in videos:
+        times = picture_times(path)
+        spans.append((float(times[0]), float(times[-1])))
+    return dict(zip(files, spans, strict=True))
 
 
 @dataclass(frozen=True)
@@ -200,7 +203,11 @@ class Recording:
 
 
 def _read(
-    name: str, path: Path, options: "Options", fps: float | None, durations: Mapping[str, float]
+    name: str,
+    path: Path,
+    options: "Options",
+    fps: float | None,
+    durations: Mapping[str, tuple[float, float]],
 ) -> Recording:
     """Read the label file of a video, whose duration is given unless the file says it."""
     from fact_clip.datasets.labels import UNLABELLED
@@ -216,6 +223,7 @@ def _read(
         if end is None:
             raise InputError(path, "labels without times", "give --fps")
         parts = timed_parts(labelling, {*labelling.background, BACKGROUND} - {UNLABELLED})
+        parts.append((0.0, labelling.seconds(0) or 0.0, UNLABELLED))
         return _recording(parts, end, has_end=True)
 
     options = replace(options, unit=options.unit or usual_unit(path))
@@ -235,9 +243,10 @@ def _read(
     if annotation.end:
         return _recording(parts, annotation.end / scale, has_end=True)
     last_stop = max((span.stop / scale for span in annotation.spans), default=0.0)
-    duration = durations.get(name)
-    if duration is None:
+    if name not in durations:
         return _recording(parts, last_stop, has_end=False)
+    first, duration = durations[name]
+    parts.append((0.0, first, UNLABELLED))
     if duration < last_stop - 0.5:
         problem = f"segments up to {last_stop:.1f} s of a video of {duration:.1f} s"
         raise InputError(path, problem, "give the duration of this video")
