@@ -83,7 +83,8 @@ def time_budget(
         times = _action_times(parts)
         for action, seconds in times.items():
             total_times[action] += seconds
-        rows += _budget(video, parts, times, extents[video])
+        name = "all (video)" if video == "all" else video
+        rows += _budget(name, parts, times, extents[video])
     if len(videos) > 1:
         all_parts = list(chain.from_iterable(videos.values()))
         for row in _budget("all", all_parts, total_times, total_extent(extents.values())):

@@ -482,7 +482,7 @@ def labelling(page: Page, video: VideoEntry, parts: Sequence[Draft | Label]) -> 
     """
     gap_label = page.project.background[0]
     labels = row_labels(parts, video.times, video.times, gap_label)
-    starts = {part.start for part in parts if part.start < part.stop}
+    starts = {part.start for part in parts if part.start + 1 < part.stop}
     for part in parts:
         is_free = labels[part.start] == gap_label or part.start in starts
         if part.start == part.stop and is_free:
