@@ -246,6 +246,7 @@ class Engine:
         Returns:
             The segments in frames of the video. There are none without a model, names or features.
         """
+        video.check_file()
         work = self.work(video.id)
         model = self.model()
         names = self.names(model)

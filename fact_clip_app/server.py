@@ -684,6 +684,7 @@ def add_to_training_set(
     """Add a labelled video to the training set."""
     _check_owner(page, body.person)
     training_set = page.training_set
+    video.check_file()
     parts = page.first_timeline(video, body.annotator)
     model = page.engine.model()
     features = page.engine.features(video)
