@@ -59,6 +59,7 @@ class Extent:
 
     labelled: float  # with the time that is known to be background
     duration: float | None  # of the video; None if unknown
+    start: float = 0.0  # the time of its first frame
 
 
 def time_budget(
@@ -82,7 +83,8 @@ def time_budget(
         times = _action_times(parts)
         for action, seconds in times.items():
             total_times[action] += seconds
-        rows += _budget(video, parts, times, extents[video])
+        name = "all (video)" if video == "all" else video
+        rows += _budget(name, parts, times, extents[video])
     if len(videos) > 1:
         all_parts = list(chain.from_iterable(videos.values()))
         for row in _budget("all", all_parts, total_times, total_extent(extents.values())):
@@ -209,6 +211,24 @@ class Pair:
     first: Sequence[Stretch]
     second: Sequence[Stretch]
     seconds: float  # duration of the video
+
+    def without(self, holes: Iterable[Stretch]) -> "Pair":
+        """Return the labellings as if the time of `holes` were cut out of the video."""
+        ordered = sorted(holes)
+
+        def moved(time: float) -> float:
+            lost = 0.0
+            end = 0.0  # of the holes before
+            for start, stop, _ in ordered:
+                lost += max(min(stop, time) - max(start, end), 0.0)
+                end = max(stop, end)
+            return time - lost
+
+        def kept(parts: Iterable[Stretch]) -> list[Stretch]:
+            moved_parts = [(moved(start), moved(stop), label) for start, stop, label in parts]
+            return [part for part in moved_parts if part[0] < part[1]]
+
+        return Pair(kept(self.first), kept(self.second), moved(self.seconds))
 
 
 @dataclass(frozen=True)

@@ -21,14 +21,14 @@ Rows = Mapping[str, Sequence[Stretch]]
 
 def ethogram(
     rows: Rows,
-    seconds: Mapping[str, float],
+    extents: Mapping[str, Extent],
     colours: Mapping[str, str],
 ) -> Figure:
-    """Draw the segments of each row over time.
+    """Draw the segments of each row over time, from the first frame of its video.
 
     Args:
         rows: the segments of each row, from top to bottom.
-        seconds: its duration.
+        extents: its duration, and the time of its first frame.
         colours: label -> "#rrggbb", in the order of the legend.
 
     Returns:
@@ -36,13 +36,14 @@ def ethogram(
     """
     figure, axes = _figure(len(rows), WIDTH, extra_height=legend_height(colours))
     for position, (name, parts) in enumerate(rows.items()):
-        axes.barh(position, seconds[name], color=_VIDEO)
+        axes.barh(position, extents[name].duration or 0.0, color=_VIDEO)
+        first = extents[name].start
         for label, colour in colours.items():
-            spans = [(start, stop - start) for start, stop, part in parts if part == label]
+            spans = [(start - first, stop - start) for start, stop, part in parts if part == label]
             # the line shows instants
             axes.broken_barh(spans, (position - 0.4, 0.8), color=colour, linewidth=0.5)
     _name_rows(axes, rows)
-    axes.set_xlim(0, max(seconds.values()))
+    axes.set_xlim(0, max(extent.duration or 0.0 for extent in extents.values()))
     axes.set_xlabel("time (s)")
     add_legend(figure, colours.items())
     return figure

@@ -297,6 +297,11 @@ def add_labelled_video(
     run = training_set.run
     backgrounds = page.project.background
     background = next(iter(run.vocabulary.background), BACKGROUND) if run else backgrounds[0]
+    merged = {*names} & {*(run.vocabulary.background if run else ())} - {*backgrounds}
+    if merged:
+        problem = f"{min(merged)!r} is an action here, and background of the run"
+        fix = "tick it as Background, or give it another name"
+        raise InputError(video.name, problem, fix)
     new_names = {**dict.fromkeys(backgrounds, background), NONE_OF_THESE: UNLABELLED}
     labels = [new_names.get(name, name) for name in names]
     sidecar = features.with_suffix(".json")

@@ -192,6 +192,8 @@ class History:
             for name, labels in loading.tracks.items():
                 self._check_labels(video, labels)
                 track = self.project.add_track(video, name)
+                if name in loading.marked:
+                    self.project.change_track(video, track, complete=False)
                 step.parts.append(self._replacement(video, track, labels).signed(person))
             self.project.add_actions(loading.actions)
 

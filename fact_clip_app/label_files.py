@@ -4,9 +4,10 @@ import logging
 import threading
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import count
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
@@ -55,6 +56,8 @@ MAIN = "main"
 
 logger = logging.getLogger(__name__)
 
+_Part = TypeVar("_Part", Segment, Span)
+
 _LABEL = TypeAdapter(Label)
 _ACTION = TypeAdapter(Action)
 
@@ -93,6 +96,7 @@ class Loading:
     tracks: dict[str, list[Label]]  # the new labels, by the name of the track
     replaced: dict[str, int]  # the number of labels of tracks that have some
     actions: list[Action]  # new ones
+    marked: Collection[str] = ()  # the tracks of which a part is marked as unlabelled
 
     @property
     def counts(self) -> dict[str, int]:
@@ -124,7 +128,9 @@ def plan(
     Raises:
         InputError: if there is no such track, or `track` is for several tiers.
     """
-    tracks = read_tracks(path, video.times, is_film=video.media is not None)
+    tracks = read_tracks(
+        path, video.times, is_film=video.media is not None, background=project.background
+    )
     if track is not None:
         if len(tracks) != 1:
             fix = "load them onto new tracks"
@@ -143,7 +149,13 @@ def plan(
     named: dict[str, list[Label]] = {}
     for tier, labels in tracks.items():
         named[free_name(tier, {*hidden, *named})] = labels
-    tracks = named
+    tracks = {}
+    for tier, labels in named.items():
+        tracks[tier] = [label for label in labels if label.label != UNLABELLED]
+    marked = {tier for tier, labels in named.items() if len(tracks[tier]) < len(labels)}
+    for row in visible_tracks:
+        if row.complete and row.name in marked:
+            logger.warning("%s: unlabelled in part, so not complete: track %r", path, row.name)
     _empty_overlaps(tracks, visible_tracks)
     replaced = {name: counts[name] for name in tracks if counts.get(name)}
     actions = {action.name: action for action in _read_actions(path, background)}
@@ -152,7 +164,7 @@ def plan(
             actions.setdefault(action.name, action)
     for action in project.actions():
         actions.pop(action.name, None)
-    return Loading(tracks, replaced, list(actions.values()))
+    return Loading(tracks, replaced, list(actions.values()), marked)
 
 
 def _empty_overlaps(tracks: dict[str, list[Label]], stored: Iterable[Track]) -> None:
@@ -195,21 +207,28 @@ def _read_actions(path: Path, background: Collection[str]) -> list[Action]:
     return actions
 
 
-def read_tracks(path: Path, times: Floats, *, is_film: bool = True) -> dict[str, list[Label]]:
+def read_tracks(
+    path: Path, times: Floats, *, is_film: bool = True, background: Collection[str] = ()
+) -> dict[str, list[Label]]:
     """Read a label file of one video.
 
     Args:
         path: the file.
         times: seconds at which frames start, and the end, (N + 1,).
         is_film: whether frames are pictures, and not rows of features.
+        background: what keeps its name where background becomes labels: beside what is marked as
+            unlabelled.
 
     Returns:
         Track -> its labels, in frames of the video. Tiers of ELAN and subjects of BORIS are tracks.
-        Of overlapping segments, the later one goes to a further track.
+        Of overlapping segments, the later one goes to a further track. What is marked as
+        unlabelled has the label UNLABELLED.
     """
     form = format_of(path)
     if form.annotations is None and form.read is not None:
-        return {MAIN: _of_frames(path, load(path), times)}
+        labelling = load(path)
+        ignored = {BACKGROUND, *labelling.background}
+        return {MAIN: _of_frames(path, labelling, times, ignored, background, is_film=is_film)}
     if form.annotations is None:
         readable = [name for name, form in FORMATS.items() if form.read or form.annotations]
         fix = f"choose one of {', '.join(readable)}"
@@ -232,15 +251,38 @@ def read_tracks(path: Path, times: Floats, *, is_film: bool = True) -> dict[str,
         if len(videos) != 1:
             raise InputError(path, f"{len(videos)} videos", "give the labels of one")
         (annotation,) = videos
-        ignored = {BACKGROUND, UNLABELLED, annotation.background or BACKGROUND}
-        labels = _of_spans(annotation, times, ignored, is_film=is_film)
-        tracks[tier], *overlaps = _apart(path, labels)
+        ignored = {BACKGROUND, annotation.background or BACKGROUND}
+        labels = _of_spans(annotation, times, ignored, background, is_film=is_film)
+        marks = [label for label in labels if label.label == UNLABELLED]
+        tracks[tier], *overlaps = _apart(
+            path, (label for label in labels if label.label != UNLABELLED)
+        )
+        tracks[tier] += marks
         for part in overlaps:
             tracks[free_name(tier, tracks)] = part
     return tracks
 
 
-def _of_frames(path: Path, segmentation: Segmentation, times: Floats) -> list[Label]:
+def _known(
+    parts: Iterable[_Part], ignored: Collection[str], background: Collection[str]
+) -> list[_Part]:
+    """Return the parts that become labels: background only where others are UNLABELLED."""
+    parts = list(parts)
+    if all(part.label != UNLABELLED for part in parts):
+        return [part for part in parts if part.label not in ignored]
+    names = {*ignored} - {*background, UNLABELLED}
+    return [replace(part, label=BACKGROUND) if part.label in names else part for part in parts]
+
+
+def _of_frames(
+    path: Path,
+    segmentation: Segmentation,
+    times: Floats,
+    ignored: Collection[str],
+    background: Collection[str],
+    *,
+    is_film: bool,
+) -> list[Label]:
     """Convert the segments of a file with a label a frame, or a label a row of features."""
     count = segmentation.n_frames
     n_frames = len(times) - 1
@@ -254,14 +296,15 @@ def _of_frames(path: Path, segmentation: Segmentation, times: Floats) -> list[La
             if not length <= count <= n_frames:  # rows of features, at least one a second
                 problem = f"{count} labels for {n_frames} frames"
                 raise InputError(path, problem, "give the labels of this video")
+            if not is_film:
+                logger.warning("%s: %d labels, stretched over %d rows", path, count, n_frames)
             starts = edges / count * length + times[0]
         edges = _frames(path, starts, times)
-    ignored = {BACKGROUND, UNLABELLED, *segmentation.background}
     labels = []
     n_short = 0
-    for part in (*segmentation, *segmentation.instants):
-        if part.label in ignored:
-            continue
+    parts: list[Segment | Instant] = [*_known(segmentation, ignored, background)]
+    parts += [instant for instant in segmentation.instants if instant.label not in ignored]
+    for part in parts:
         label = _label(path, edges[part.start], edges[part.stop], part)
         if label.start < label.stop or part.start == part.stop:
             labels.append(label)
@@ -273,11 +316,16 @@ def _of_frames(path: Path, segmentation: Segmentation, times: Floats) -> list[La
 
 
 def _of_spans(
-    annotation: Annotation, times: Floats, ignored: set[str], *, is_film: bool
+    annotation: Annotation,
+    times: Floats,
+    ignored: Collection[str],
+    background: Collection[str],
+    *,
+    is_film: bool,
 ) -> list[Label]:
     path = annotation.path
     n_frames = len(times) - 1
-    spans = [span for span in annotation.spans if span.label not in ignored]
+    spans = _known(annotation.spans, ignored, background)
     frames = np.array([[span.start, span.stop] for span in spans]).reshape(-1, 2)
     rate = 1.0 if annotation.unit == "seconds" else annotation.fps
     if rate is not None:

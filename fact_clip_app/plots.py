@@ -55,8 +55,7 @@ def _labels(
     colours = {label: looks[label]["colour"] or BACKGROUND_COLOUR for label in labels}
     if kind == "budget":
         return charts.time_bars(rows, labelled.extents, colours)
-    durations = {name: extent.duration or 0.0 for name, extent in labelled.extents.items()}
-    return charts.ethogram(rows, durations, colours)
+    return charts.ethogram(rows, labelled.extents, colours)
 
 
 def _learning(page: Page) -> Figure | None:

@@ -5,7 +5,7 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
@@ -135,6 +135,10 @@ class Track:
     revision: int  # how often its labels were changed
     complete: bool  # frames without a segment are background, not merely unlabelled
     annotator: str  # whose track it is, or ""
+
+    def author(self, label: Label) -> str:
+        """Return who made a label of the track, or "". Without a name, it is of the owner."""
+        return label.annotator or self.annotator
 
 
 UNUSED = {"count": 0, "videos": 0, "removed": 0}
@@ -418,7 +422,8 @@ class Project(Database):
 
         Args:
             video: the id of the video.
-            annotators: whose labels. None stands for all people.
+            annotators: whose labels. None stands for all people. A track of which others say what
+                happens in a part is not complete.
             viewer: who looks at them (`eyes`).
         """
         query = f"""SELECT track.id, name, revision, complete, track.annotator, start, stop, label,
@@ -427,12 +432,13 @@ class Project(Database):
                     WHERE video = ?2 AND {SEEN} ORDER BY track.id, start, stop, label"""
         tracks: dict[int, Track] = {}
         rows = self.rows(query, self.eyes(viewer), video)
-        for key, name, revision, complete, annotator, *row in rows:
-            if key not in tracks:
-                tracks[key] = Track(key, name, [], revision, bool(complete), annotator)
-            is_label = row[0] is not None
-            if is_label and (annotators is None or row[-1] in annotators):
-                tracks[key].segments.append(Label(*row))
+        for key, name, revision, complete, owner, *row in rows:
+            track = tracks.setdefault(key, Track(key, name, [], revision, bool(complete), owner))
+            author = row[-1] or owner
+            if annotators is not None and author not in annotators:
+                tracks[key] = replace(track, complete=False)
+            elif row[0] is not None:
+                track.segments.append(Label(*row))
         return list(tracks.values())
 
     def usage(self, viewer: str | None = None) -> dict[str, dict[str, int]]:
@@ -451,7 +457,9 @@ class Project(Database):
                            count(label) FILTER (
                                WHERE label NOT IN (SELECT value FROM json_each(?2))),
                            count(label), min(track.complete),
-                           json_group_array(DISTINCT segment.annotator)
+                           json_group_array(DISTINCT
+                               coalesce(nullif(segment.annotator, ''), track.annotator))
+                               FILTER (WHERE label IS NOT NULL)
                     FROM track LEFT JOIN segment ON segment.track = track.id
                     WHERE {SEEN} GROUP BY track.video"""
         facts = {}

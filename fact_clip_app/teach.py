@@ -75,7 +75,7 @@ def adapt_command(run: Run, root: Path, out: Path, epochs: int) -> list[str]:
     split = str(run.config.data.split)
     if splits and split not in splits:
         split = splits[0]
-    values = {
+    values: Json = {
         "data.root": str(root.resolve()),
         "data.split": split,
         "data.holdout": None,
@@ -84,6 +84,11 @@ def adapt_command(run: Run, root: Path, out: Path, epochs: int) -> list[str]:
         "train.init": str(run.path.resolve()),
         "train.epochs": epochs,
     }
+    mapping = root / "mapping.txt"
+    if not run.vocabulary.background and mapping.is_file():
+        # the name that new labels have for background (`add_labelled_video`)
+        if BACKGROUND in Vocabulary.from_mapping(mapping):
+            values["data.background"] = [BACKGROUND]
     overrides = [f"{key}={json.dumps(value)}" for key, value in values.items()]
     return ["fact-clip", "train", str(run.path / "config.yaml"), *overrides, "--out", str(out)]
 

@@ -363,10 +363,10 @@ def write_tracks(
     if not parts_of:
         return
     segmentations = {}
-    incomplete = {track.name for track in tracks if not track.complete}
+    complete = {track.name for track in tracks if track.complete}
     for name, parts in parts_of.items():
         background = page.project.background
-        if name in incomplete:
+        if name not in complete:  # there are no drafts where somebody has labelled
             background = (UNLABELLED, *background)
         segmentation = segmentation_of(parts, video.n_frames, background)
         segmentations[name] = _clock(video).apply_to(segmentation)
@@ -397,14 +397,6 @@ class LabelledRows:
     several: list[str]  # names of the videos that have more than one row
 
 
-def _is_whole(track: Track, annotators: Collection[str] | None) -> bool:
-    """Return whether some people, and nobody else, say what happens in all of a track."""
-    if annotators is None or not track.complete:
-        return track.complete
-    authors = {label.annotator for label in track.segments} or {track.annotator}
-    return authors <= {*annotators}
-
-
 def labelled_rows(
     page: Page, annotators: Collection[str] | None = None, viewer: str | None = None
 ) -> LabelledRows:
@@ -413,14 +405,10 @@ def labelled_rows(
     background = page.project.background
     for video in page.project.full_videos():
         times = video.times.tolist()
-        tracks = page.project.labelled_tracks(video.id, viewer=viewer)
+        tracks = page.project.labelled_tracks(video.id, annotators, viewer)
         n_rows = 0
         for track in tracks:
-            labels = track.segments
-            if annotators is not None:
-                labels = [label for label in labels if label.annotator in annotators]
-            is_whole = _is_whole(track, annotators)
-            if not labels and not is_whole:
+            if not track.segments and not track.complete:
                 continue
             n_rows += 1
             name = video.name if len(tracks) == 1 else f"{video.name}, {track.name}"
@@ -428,14 +416,14 @@ def labelled_rows(
                 name = f"{name} ({video.id})"
             labelled_time = 0.0
             rows.stretches[name] = []
-            for label in labels:
+            for label in track.segments:
                 start, stop = times[label.start], times[label.stop]
                 labelled_time += stop - start
                 if label.label not in background:
                     rows.stretches[name].append((start, stop, label.label))
-            if is_whole:  # what lies between the labels is background
+            if track.complete:  # what lies between the labels is background
                 labelled_time = video.duration
-            rows.extents[name] = Extent(labelled_time, video.duration)
+            rows.extents[name] = Extent(labelled_time, video.duration, times[0])
         if n_rows > 1:
             rows.several.append(video.name)
     return rows
@@ -454,6 +442,9 @@ def comparison(page: Page, labellings: Sequence[tuple[str, Segmentation]]) -> an
     (first_name, first), (second_name, second) = labellings
     differences = _differences(first, second)
     names = list(dict.fromkeys([*first.transcript, *second.transcript]))
+    looks = colours(page, names)
+    if UNLABELLED in looks:
+        looks[UNLABELLED] = {"colour": None, "number": None}
     rows = [
         _timeline_row(first_name, first),
         _timeline_row(second_name, second),
@@ -462,7 +453,7 @@ def comparison(page: Page, labellings: Sequence[tuple[str, Segmentation]]) -> an
     return {
         "figures": _figures([_pair(page, first, second)]),
         "rows": rows,
-        "colours": colours(page, names),
+        "colours": looks,
     }
 
 
@@ -474,7 +465,8 @@ def _differences(first: Segmentation, second: Segmentation) -> list[Segment]:
     joined = Segmentation.from_frames([f"{label} / {other}" for label, other in pairs])
     differences = []
     for segment in joined:
-        if first_labels[segment.start] != second_labels[segment.start]:
+        labels = {first_labels[segment.start], second_labels[segment.start]}
+        if len(labels) == 2 and UNLABELLED not in labels:
             differences.append(segment)
     return differences
 
@@ -490,7 +482,7 @@ def labelling(page: Page, video: VideoEntry, parts: Sequence[Draft | Label]) -> 
     """
     gap_label = page.project.background[0]
     labels = row_labels(parts, video.times, video.times, gap_label)
-    starts = {part.start for part in parts if part.start < part.stop}
+    starts = {part.start for part in parts if part.start + 1 < part.stop}
     for part in parts:
         is_free = labels[part.start] == gap_label or part.start in starts
         if part.start == part.stop and is_free:
@@ -499,9 +491,12 @@ def labelling(page: Page, video: VideoEntry, parts: Sequence[Draft | Label]) -> 
 
 
 def _pair(page: Page, first: Segmentation, second: Segmentation) -> Pair:
+    """Return two labellings in time, without what is not in the video, or marked as unlabelled."""
     end = first.seconds(first.n_frames)
     background = page.project.background
-    return Pair(timed_parts(first, background), timed_parts(second, background), end or 0.0)
+    pair = Pair(timed_parts(first, background), timed_parts(second, background), end or 0.0)
+    holes = [part for part in (*pair.first, *pair.second) if part[2] == UNLABELLED]
+    return pair.without([(0.0, first.seconds(0) or 0.0, UNLABELLED), *holes])
 
 
 def _figures(pairs: Sequence[Pair]) -> answers.Figures:
@@ -528,13 +523,13 @@ def side(tracks: Iterable[Track], key: str) -> list[Label] | None:
             labels += track.segments
             has_side |= track.complete
         elif kind == "annotator":
-            people = {label.annotator or track.annotator for label in track.segments}
+            people = {track.author(label) for label in track.segments}
             if name in people and len(people) > 1:
                 fix = "give each person a track, or compare tracks"
                 raise InputError(key, f"others label the track {track.name!r}, too", fix)
             if name in people:
                 labels += track.segments
-            has_side |= track.complete and track.annotator == name
+            has_side |= track.complete and (people or {track.annotator}) == {name}
     return sorted(labels) if labels or has_side else None
 
 

@@ -1,6 +1,6 @@
 """fact-clip summary."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -169,10 +169,10 @@ def _counterparts(files: Mapping[str, Path], against: Sequence[Path]) -> dict[st
 
 def _durations(
     files: Mapping[str, Path], videos: Sequence[Path] | None, duration: float | None
-) -> dict[str, float]:
-    """Return the seconds that videos last, by name, as far as options say it."""
+) -> dict[str, tuple[float, float]]:
+    """Return the times of the first frame and the end of videos, as far as options say it."""
     if not videos:
-        return {} if duration is None else dict.fromkeys(files, duration)
+        return {} if duration is None else dict.fromkeys(files, (0.0, duration))
     if duration is not None:
         raise InputError("--duration", "--video says it", "give one of them")
     if len(videos) != len(files):
@@ -180,8 +180,11 @@ def _durations(
         raise InputError("--video", problem, "give one for each")
     from fact_clip.video.pictures import picture_times
 
-    ends = [float(picture_times(path)[-1]) for path in videos]
-    return dict(zip(files, ends, strict=True))
+    spans = []
+    for path in videos:
+        times = picture_times(path)
+        spans.append((float(times[0]), float(times[-1])))
+    return dict(zip(files, spans, strict=True))
 
 
 @dataclass(frozen=True)
@@ -198,26 +201,16 @@ class Recording:
         """Return the labelled seconds. What lies between segments is background."""
         return self.seconds - sum(stop - start for start, stop, _ in self.holes)
 
-    def without(self, holes: Iterable[tuple[float, float, str]]) -> "Recording":
-        """Return the recording as if the time of `holes`, in order, were cut out of the video."""
-
-        def moved(time: float) -> float:
-            lost = 0.0
-            end = 0.0  # of the holes before
-            for start, stop, _ in holes:
-                lost += max(min(stop, time) - max(start, end), 0.0)
-                end = max(stop, end)
-            return time - lost
-
-        parts = [(moved(start), moved(stop), label) for start, stop, label in self.parts]
-        parts = [part for part in parts if part[0] < part[1]]
-        return replace(self, parts=parts, seconds=moved(self.seconds))
-
 
 def _read(
-    name: str, path: Path, options: "Options", fps: float | None, durations: Mapping[str, float]
+    name: str,
+    path: Path,
+    options: "Options",
+    fps: float | None,
+    durations: Mapping[str, tuple[float, float]],
 ) -> Recording:
     """Read the label file of a video, whose duration is given unless the file says it."""
+    from fact_clip.datasets.labels import UNLABELLED
     from fact_clip.formats import format_of, load
     from fact_clip.formats.csv_file import usual_unit
     from fact_clip_app.budget import timed_parts
@@ -229,7 +222,8 @@ def _read(
         end = labelling.seconds(labelling.n_frames)
         if end is None:
             raise InputError(path, "labels without times", "give --fps")
-        parts = timed_parts(labelling, (*labelling.background, BACKGROUND))
+        parts = timed_parts(labelling, {*labelling.background, BACKGROUND} - {UNLABELLED})
+        parts.append((0.0, labelling.seconds(0) or 0.0, UNLABELLED))
         return _recording(parts, end, has_end=True)
 
     options = replace(options, unit=options.unit or usual_unit(path))
@@ -240,8 +234,12 @@ def _read(
     scale = 1.0 if annotation.unit == "seconds" else annotation.fps or fps
     if scale is None:
         raise InputError(path, "frames without a rate", "give --fps")
+<<<<<<< HEAD
     background = {BACKGROUND, annotation.background, *annotation.further_background}
     background -= {"?"}
+=======
+    background = {annotation.background, BACKGROUND} - {UNLABELLED}
+>>>>>>> w-m2
     parts = [
         (span.start / scale, span.stop / scale, span.label)
         for span in annotation.spans
@@ -250,9 +248,10 @@ def _read(
     if annotation.end:
         return _recording(parts, annotation.end / scale, has_end=True)
     last_stop = max((span.stop / scale for span in annotation.spans), default=0.0)
-    duration = durations.get(name)
-    if duration is None:
+    if name not in durations:
         return _recording(parts, last_stop, has_end=False)
+    first, duration = durations[name]
+    parts.append((0.0, first, UNLABELLED))
     if duration < last_stop - 0.5:
         problem = f"segments up to {last_stop:.1f} s of a video of {duration:.1f} s"
         raise InputError(path, problem, "give the duration of this video")
@@ -274,8 +273,6 @@ def _agreement(name: str, first: Recording, second: Recording) -> Json:
     """Return the agreement of two labellings, as a row of the table."""
     from fact_clip_app.budget import Pair, time_agreement
 
-    holes = sorted([*first.holes, *second.holes])
-    first, second = first.without(holes), second.without(holes)
     ends = [recording.seconds for recording in (first, second) if recording.has_end]
     if not ends:
         ends = [first.seconds, second.seconds]
@@ -283,5 +280,5 @@ def _agreement(name: str, first: Recording, second: Recording) -> Json:
             f"{name}: no file says how long the video is, {max(ends):.3f} s are assumed, the end of"
             " the last segment; --duration or --video says it"
         )
-    pair = Pair(first.parts, second.parts, max(ends))
+    pair = Pair(first.parts, second.parts, max(ends)).without([*first.holes, *second.holes])
     return {"video": name, "duration": pair.seconds, **time_agreement([pair]).figures}

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+<<<<<<< HEAD
 from fact_clip import cli
 from fact_clip.core import BACKGROUND
+=======
+from fact_clip.core import BACKGROUND, Vocabulary
+>>>>>>> w-m2
 from fact_clip.inference.loading import load
 from fact_clip_app.commands.app import _add_actions
 from fact_clip_app.database import DATABASE
 from fact_clip_app.export import export_set, labelled_videos, write_set
 from fact_clip_app.jobs import Job
 from fact_clip_app.project import Label, Project
-from fact_clip_app.teach import measure
+from fact_clip_app.teach import adapt_command, measure
 
 from .test_editing import main
 
@@ -162,6 +167,7 @@ def test_a_model_that_is_trained_on_the_page_has_the_background_of_the_project(o
     assert not run.config.evaluation.count_background
 
 
+<<<<<<< HEAD
 @pytest.mark.parametrize(("values", "is_background"), [({}, True), ({"background": False}, False)])
 def test_a_typed_class_that_the_model_calls_background_is_that(user, values, is_background):
     body = {"do": "add", "names": ["stir", OWN] if not values else [OWN], **values}
@@ -178,3 +184,22 @@ def test_a_class_of_an_imported_file_that_the_model_calls_background_is_that(row
     assert cli.main(["project", "import", str(folder), str(rows), str(path)]) == 0
     with closing(Project(folder)) as project:
         assert [(action.name, action.background) for action in project.actions()] == [("stir", False), (OWN, True)]
+=======
+def test_an_action_that_a_run_calls_background_is_refused_in_its_training(opened, rows, tmp_path):
+    user = opened(training_set=tmp_path / "set")()
+    video = user.add(rows)
+    user.act("stir", OWN)
+    user.label(video, (0, 10, "stir"), (10, 30, OWN))
+    user.settle()
+    error = user.ask("POST", f"/api/videos/{video}/training-set", 400, json={"only_corrected": True})["error"]
+    assert "is an action here, and background of the run" in error
+
+
+@pytest.mark.parametrize("names", [(), (OWN,)])
+def test_a_run_without_background_learns_that_of_new_labels(text_run, tmp_path, names):
+    (tmp_path / "mapping.txt").write_text(f"0 stir\n1 {BACKGROUND}\n")
+    run = load(text_run, "cpu").run
+    run = run if names else replace(run, vocabulary=Vocabulary.from_names(["stir"]))
+    command = adapt_command(run, tmp_path, tmp_path / "out", 7)
+    assert (f'data.background=["{BACKGROUND}"]' in command) is not bool(names)
+>>>>>>> w-m2

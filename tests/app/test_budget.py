@@ -118,3 +118,8 @@ def test_time_in_two_segments_of_an_action_counts_once():
     rows = time_budget({"a": twice, "b": B}, dict.fromkeys("ab", Extent(10.0, 10.0)))
     assert [(row["label"], row["seconds"], row["count"]) for row in rows[:2]] == [("stir", 5.0, 2), ("pour", 2.0, 1)]
     assert [(row["label"], row["seconds"]) for row in rows[3:]] == [("stir", 5.0), ("pour", 3.0)]
+
+
+def test_a_video_named_all_is_not_all_videos():
+    rows = time_budget({"a": A, "all": B}, dict.fromkeys(("a", "all"), Extent(10.0, 10.0)))
+    assert [row["video"] for row in rows] == ["a", "a", "all (video)", "all", "all"]

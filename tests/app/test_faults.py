@@ -17,7 +17,7 @@ from fact_clip.core import Segment, Segmentation
 from fact_clip_app.database import BACKUP, DATABASE
 from fact_clip_app.history import History
 from fact_clip_app.jobs import Job
-from fact_clip_app.label_files import MAX_OVERLAPS, read_tracks
+from fact_clip_app.label_files import MAX_OVERLAPS, plan, read_tracks
 from fact_clip_app.page import TRAINING
 from fact_clip_app.project import MAX_NAME, Action, Project
 from fact_clip_app.teach import run_command
@@ -167,8 +167,13 @@ def test_names_that_no_edit_could_have_are_refused(ending, tmp_path):
 def test_frames_that_nobody_has_labelled_are_no_class(tmp_path):
     path = tmp_path / "take.txt"
     path.write_text("stir\n" * 20 + "?\n" * 20 + "pour\n" * 20)
-    (labels,) = read_tracks(path, np.arange(61) / 15).values()
+    times = np.arange(61) / 15
+    project = Project(tmp_path / "p")
+    video = project.video(project.add_video("take", None, None, times))
+    loading = plan(project, video, path)
+    (labels,) = loading.tracks.values()
     assert [(label.start, label.stop, label.label) for label in labels] == [(0, 20, "stir"), (40, 60, "pour")]
+    assert [action.name for action in loading.actions] == ["stir", "pour"]
 
 
 def test_runs_of_one_name_are_both_kept(opened):

@@ -8,7 +8,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from fact_clip.core import Segment, Segmentation
+from fact_clip.core import BACKGROUND, Segment, Segmentation
 from fact_clip.formats import save_tracks
 from fact_clip_app.label_files import MAX_TIERS, read_tracks, warnings_heard
 
@@ -150,10 +150,40 @@ def test_an_export_of_no_known_format_is_refused(user):
 
 def test_points_where_segments_begin_are_compared(user, rows):
     video = user.add(rows)
-    user.label(video, (5, 5, "tap"), (5, 20, "stir"), (30, 30, "tap"))
+    user.label(video, (5, 5, "tap"), (5, 20, "stir"), (30, 30, "tap"), (40, 40, "tap"), (40, 41, "stir"))
     user.ask("POST", f"/api/videos/{video}/tracks", json={"name": "second"})
-    user.label(video, (5, 20, "stir"), track=1)
+    user.label(video, (5, 20, "stir"), (40, 41, "stir"), track=1)
     answer = user.ask("POST", f"/api/videos/{video}/compare", json={"first": "track main", "second": "track second"})
     assert [(one["start"], one["stop"]) for one in answer["rows"][-1]["segments"]] == [(5, 6), (30, 31)]
     assert segments(answer["rows"][1]["segments"])[1] == (5, 20, "stir")
     assert main(user.ask("GET", f"/api/videos/{video}"))[0] == (5, 5, "tap")
+
+
+def test_drafts_of_a_file_leave_open_what_is_labelled(user, rows):
+    video = user.add(rows)
+    user.label(video, (5, 15, "stir"))
+    answer = user.client.get(f"/api/videos/{video}/export", params={"format": "txt", "drafts": True})
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as files:
+        (name,) = [name for name in files.namelist() if name.endswith("drafts.txt")]
+        labels = files.read(name).decode().split("\n")
+    assert labels[5:15] == ["?"] * 10
+    assert "?" not in labels[:5] + labels[15:]
+
+
+def test_a_file_with_marks_keeps_what_is_unlabelled_and_what_is_background(opened, rows, tmp_path):
+    user = opened(run=None)()
+    video = user.add(rows)
+    track = user.ask("GET", f"/api/videos/{video}")["tracks"][0]["id"]
+    user.ask("PATCH", f"/api/videos/{video}/tracks/{track}", json={"complete": True})
+    n_rows = len(np.load(rows))
+    path = tmp_path / "take.txt"
+    path.write_text("pour\n" * 10 + "background\n" * 10 + "?\n" * (n_rows - 20))
+    shown = user.ask("POST", f"/api/videos/{video}/labels", json={"file": user.upload(path), "track": track})
+    assert main(shown) == [(0, 10, "pour"), (10, 20, BACKGROUND)]
+    assert not shown["tracks"][0]["complete"]
+    assert "not complete" in shown["warnings"][0]
+
+
+def test_labels_that_are_stretched_over_rows_are_said(tmp_path):
+    _, lines = read(tmp_path / "x.txt", "cut\n" * 75 + "stir\n" * 75, is_film=False)
+    assert lines == [f"{tmp_path / 'x.txt'}: 150 labels, stretched over 300 rows"]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fact_clip_app.budget import Extent
 from fact_clip_app.charts import ethogram
 
 from .test_editing import NASTY
@@ -123,7 +124,7 @@ def test_labels_named_like_background_are_background(user, tmp_path):
 def test_the_legend_of_an_ethogram_fits_under_it(name, count):
     names = [f"{name} {number}" for number in range(count)]
     rows = {"mouse": [(number, number + 1, label) for number, label in enumerate(names)]}
-    figure = ethogram(rows, {"mouse": count}, dict.fromkeys(names, "#123456"))
+    figure = ethogram(rows, {"mouse": Extent(count, count)}, dict.fromkeys(names, "#123456"))
     figure.draw_without_rendering()
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == names
@@ -131,6 +132,13 @@ def test_the_legend_of_an_ethogram_fits_under_it(name, count):
     assert min(box.x0, box.y0) >= 0
     assert box.x1 <= figure.bbox.x1
     assert box.y1 <= figure.axes[0].get_tightbbox().y0
+
+
+def test_an_ethogram_begins_at_the_first_frame():
+    rows = {"mouse": [(92.0, 95.0, "pour")]}
+    axes = ethogram(rows, {"mouse": Extent(3.0, 10.0, 90.0)}, {"pour": "#123456"}).axes[0]
+    assert axes.get_xlim() == (0, 10)
+    assert axes.collections[0].get_paths()[0].get_extents().intervalx.tolist() == [2, 5]
 
 
 def test_plots_have_the_colours_of_the_page(user):

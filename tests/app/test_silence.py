@@ -317,3 +317,16 @@ def test_points_that_are_not_trained_on_are_counted(opened, rows, workbench, tmp
     assert user.ask("GET", "/api/train", params={"track": "main"})["points"] == 2
     export_set(user.page, "main", tmp_path / "set", "ignore")
     assert "2 point events" in caplog.text
+
+
+def test_a_changed_file_has_no_drafts_and_is_not_trained_on(opened, rows, tmp_path):
+    user = opened(training_set=tmp_path / "set")()
+    video = user.add(rows)
+    user.label(video, (0, 10, "stir"))
+    user.settle()
+    path = user.page.project.video(video).features
+    np.save(path, np.load(path) + 1)
+    body = {"first": "track main", "second": "predicted"}
+    for request, content in (("compare", body), ("training-set", {"only_corrected": True})):
+        error = user.ask("POST", f"/api/videos/{video}/{request}", 400, json=content)["error"]
+        assert "has changed since it was added" in error
