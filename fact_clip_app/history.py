@@ -491,10 +491,10 @@ class History:
             if is_strict or is_same:
                 self.project.execute(_ACTION_DELETION, row[0], row[0] in added_names)
         for row in [ActionRow(*row) for row in added]:
-            others = self.project.action_rows()
-            colours = {other.colour for other in others}
-            keys = {other.key.lower() for other in others} - {""}
-            is_there = row.name in {other.name for other in others}
+            present = self.project.action_rows()
+            colours = {action.colour for action in present}
+            keys = {action.key.lower() for action in present} - {""}
+            is_there = row.name in {action.name for action in present}
             if is_there and is_strict:
                 self._check_action(row.name, person, outcome)
             if not is_there and (row.colour in colours or row.key.lower() in keys):

@@ -232,8 +232,8 @@ def _scored_run(arguments: Namespace) -> Path:
             problem = f"{run} was trained on {trained.name}, split {trained.split}"
             problem += f", not on {data.name}, {data.split}"
             raise InputError("--cfg", problem)
-        asked = trained.model_copy(update={"holdout": data.holdout})
-        if asked != trained and _unseen(asked) != _unseen(trained):
+        config = trained.model_copy(update={"holdout": data.holdout})
+        if config != trained and _unseen(config) != _unseen(trained):
             problem = f"{run} holds other classes out"
             raise InputError("--cfg", problem, "give the --cfg and --set of its training")
     return run

@@ -289,8 +289,8 @@ class Sentences:
         self._equal = set[str]().union(*(names for names in names_of.values() if len(names) > 1))
         phrases: dict[str | None, set[str | None]] = {}  # noun -> its phrases in equal names
         for name in self._equal:
-            whole = read_sentence(name, with_modifiers=True)
-            for noun, phrase in zip(read_sentence(name)[1:], whole[1:], strict=True):
+            all_words = read_sentence(name, with_modifiers=True)
+            for noun, phrase in zip(read_sentence(name)[1:], all_words[1:], strict=True):
                 phrases.setdefault(noun, set()).add(phrase)
         self._told_apart = {noun for noun in phrases if noun and len(phrases[noun]) > 1}
         used = {"verb"}
@@ -301,13 +301,13 @@ class Sentences:
         self.slots = tuple(slot for slot in SLOTS if slot in used)
 
     def _read(self, name: str) -> Factors:
-        whole = read_sentence(name, with_modifiers=True)
+        all_words = read_sentence(name, with_modifiers=True)
         if name in self._equal:
-            return whole
+            return all_words
         verb, *nouns = read_sentence(name)
-        for place, noun in enumerate(nouns):
+        for slot, noun in enumerate(nouns):
             if noun in self._told_apart:
-                nouns[place] = whole[place + 1]
+                nouns[slot] = all_words[slot + 1]
         return (verb, *nouns)
 
     def __call__(self, name: str) -> Factors:

@@ -177,7 +177,7 @@ def export(
 
 
 def _note_missing_drafts(page: Page) -> None:
-    """Name the videos that are not encoded."""
+    """Print the names of the videos that are not encoded."""
     videos = page.project.videos()
     names = [video.name for video in videos if page.engine.features(video) is None]
     if names:

@@ -234,12 +234,8 @@ def _read(
     scale = 1.0 if annotation.unit == "seconds" else annotation.fps or fps
     if scale is None:
         raise InputError(path, "frames without a rate", "give --fps")
-<<<<<<< HEAD
-    background = {BACKGROUND, annotation.background, *annotation.further_background}
-    background -= {"?"}
-=======
-    background = {annotation.background, BACKGROUND} - {UNLABELLED}
->>>>>>> w-m2
+    background = {annotation.background, BACKGROUND, *annotation.further_background}
+    background -= {UNLABELLED}
     parts = [
         (span.start / scale, span.stop / scale, span.label)
         for span in annotation.spans

@@ -9,12 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-<<<<<<< HEAD
 from fact_clip import cli
-from fact_clip.core import BACKGROUND
-=======
 from fact_clip.core import BACKGROUND, Vocabulary
->>>>>>> w-m2
 from fact_clip.inference.loading import load
 from fact_clip_app.commands.app import _add_actions
 from fact_clip_app.database import DATABASE
@@ -167,7 +163,6 @@ def test_a_model_that_is_trained_on_the_page_has_the_background_of_the_project(o
     assert not run.config.evaluation.count_background
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize(("values", "is_background"), [({}, True), ({"background": False}, False)])
 def test_a_typed_class_that_the_model_calls_background_is_that(user, values, is_background):
     body = {"do": "add", "names": ["stir", OWN] if not values else [OWN], **values}
@@ -184,7 +179,8 @@ def test_a_class_of_an_imported_file_that_the_model_calls_background_is_that(row
     assert cli.main(["project", "import", str(folder), str(rows), str(path)]) == 0
     with closing(Project(folder)) as project:
         assert [(action.name, action.background) for action in project.actions()] == [("stir", False), (OWN, True)]
-=======
+
+
 def test_an_action_that_a_run_calls_background_is_refused_in_its_training(opened, rows, tmp_path):
     user = opened(training_set=tmp_path / "set")()
     video = user.add(rows)
@@ -202,4 +198,3 @@ def test_a_run_without_background_learns_that_of_new_labels(text_run, tmp_path, 
     run = run if names else replace(run, vocabulary=Vocabulary.from_names(["stir"]))
     command = adapt_command(run, tmp_path, tmp_path / "out", 7)
     assert (f'data.background=["{BACKGROUND}"]' in command) is not bool(names)
->>>>>>> w-m2
