@@ -150,17 +150,17 @@ class Seen:
                 )
                 raise InputError(where, problem, "score other videos, or train without these")
 
-    def check_classes(self, dataset: Dataset, where: Location) -> None:
-        """Raise an InputError if a class that was hidden from the run counts as seen, or the like.
-
-        A class that was learned, or by which settings were chosen, cannot be test-unseen.
-        """
+    def check_seen_classes(self, dataset: Dataset, where: Location) -> None:
+        """Raise an InputError if a class that was hidden from the run counts as seen."""
         learned = self.learned_classes(dataset.names_of(dataset.seen))
         hidden = {spelling_key(name) for name in self.hidden}
         for name in dataset.names_of(dataset.seen):
             if spelling_key(name) in hidden and name not in learned:
                 problem = f"{name!r} counts as seen, but it was hidden from the run"
                 raise InputError(where, problem, "train a run with this hold-out")
+
+    def check_unseen_classes(self, dataset: Dataset, where: Location) -> None:
+        """Raise an InputError for a test-unseen class that was learned or chose settings."""
         unseen = dataset.names_of(dataset.unseen)
         for name in _alike(unseen, self.classes):
             raise unseen_error(name, where)

@@ -457,7 +457,8 @@ def check_seen(run: Run, dataset: Dataset, split: str) -> list[str]:
         if learned:
             cautions.append(f"not zero-shot: trained on {', '.join(map(repr, learned))}")
     else:
-        seen.check_classes(dataset, "data.holdout")
+        seen.check_seen_classes(dataset, "data.holdout")
+        seen.check_unseen_classes(dataset, "data.holdout")
         # Members of an ensemble may have learned what another tunes by.
         tuned = run.seen.learned_classes(dataset.names_of(dataset.validation_unseen))
         if tuned:

@@ -68,7 +68,7 @@ def _check_seen(run: Run, dataset: Dataset) -> None:
         return
     seen.check_videos(dataset, dataset.test, _KEY)
     if dataset.hidden:
-        seen.check_classes(dataset, _KEY)
+        seen.check_unseen_classes(dataset, _KEY)
         learned = seen.learned_classes(dataset.names_of(dataset.hidden))
         if learned:
             raise unseen_error(learned[0], _KEY)

@@ -284,3 +284,15 @@ def test_segmenting_a_learned_video_is_noted(tiny_run, workbench, caplog):
         caplog.clear()
         fact_clip.load(tiny_run).segment(workbench / "features" / f"{name}.npy")
         assert ("the run was trained on this video" in caplog.text) is (name in {each.name for each in seen.videos})
+
+
+def test_a_start_may_have_hidden_what_is_trained_now(tiny, folder, tmp_path):
+    first, second = json.loads((folder / "zero_shot/A.json").read_text())["unseen"][:2]
+    model = {"model": {"head": "text"}, "text": {"encoder": "hash:32", "parts": ["factors"]}}
+    for name, hidden in (("first", [first, second]), ("second", [second])):
+        (folder / f"{name}.json").write_text(json.dumps(hidden))
+    data = {"root": str(folder), "holdout": "first.json"}
+    train(settings(tiny, folder, data=data, **model), tmp_path / "first")
+    overrides = ["data.holdout=second.json", f"train.init={tmp_path / 'first'}"]
+    train(settings(tiny, folder, data=data, **model), tmp_path / "second", overrides=overrides)
+    assert evaluate(tmp_path / "second").details["cautions"] == []
