@@ -102,6 +102,7 @@ class RunFacts:
             one of C classes, or C + a, background after action a.
         lengths: mean and deviation of the logarithm of the frames of a segment of each class.
         videos_a_step: of the training, over all its processes.
+        videos: of a run before `seen` was recorded, `seen.names_digest` of its learning videos.
         seen: the videos and classes of the training; None in a run without a record.
         finished: whether the training came to its end.
         packages: "GROUP:NAME" of each plug-in that the run uses, and its package.
@@ -117,6 +118,7 @@ class RunFacts:
     transitions: tuple[tuple[_Index, _Index, Annotated[int, Field(ge=1)]], ...] = ()
     lengths: tuple[tuple[_LogFrames, _LogFrames], ...] = ()
     videos_a_step: Annotated[int, Field(ge=1)] | None = None
+    videos: Annotated[str, Field(pattern="^[0-9a-f]{16}$")] | None = None
     seen: Seen | None = None
     finished: bool | None = None
     packages: dict[str, str] | None = None

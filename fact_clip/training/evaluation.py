@@ -472,8 +472,11 @@ def check_seen(run: Run, dataset: Dataset, split: str) -> list[str]:
         if dataset.clicks(names):
             cautions.append("of clicked frames alone: what lies between them does not count")
     else:
-        names_videos = dataset.holdout and dataset.holdout.test_videos
-        where = "data.holdout" if names_videos else dataset.location
+        where = dataset.location
+        if str(dataset.config.split) != str(run.config.data.split):
+            where = "data.split"
+        elif dataset.holdout is not None and dataset.holdout.test_videos:
+            where = "data.holdout"
         seen.check_videos(dataset, names, where)
     if split != "train":
         same = seen.same_names(dataset, names)

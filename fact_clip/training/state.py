@@ -45,7 +45,7 @@ from fact_clip.run import (
     read_weights,
     save_weights,
 )
-from fact_clip.seen import Seen
+from fact_clip.seen import Seen, names_digest
 from fact_clip.training.callbacks import LOGGERS, Callback, FileLog
 from fact_clip.training.plan import Plan
 from fact_clip.training.start import grown_channels
@@ -146,7 +146,9 @@ def _resumed(plan: Plan, out: Path, world: int) -> Run:
     fix = "use the data that it was trained on"
     check_classes(run, dataset.vocabulary.names, dataset.location, fix)
     seen = _seen(plan)
-    if run.seen not in (None, seen):
+    is_known = run.seen is not None or run.videos is not None
+    is_same = run.seen == seen or run.videos == names_digest(dataset)
+    if is_known and not is_same:
         problem = f"the run {out} began with other learning videos, or other features or labels"
         raise InputError(dataset.location, problem, "train again, into a new folder")
     videos_a_step = run.videos_a_step or run.config.train.batch_size
