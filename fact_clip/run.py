@@ -507,7 +507,7 @@ def _check_member(run: Run, member: Run) -> None:
         difference = "classes"
     elif run.config.model != member.config.model or run.objects != member.objects:
         difference = "model"
-    elif any(_reading(run)[key] != value for key, value in _reading(member).items()):
+    elif _reading(run) != _reading(member):
         difference = "data or text settings"
     elif arrays.keys() != member_arrays.keys() or any(
         not np.array_equal(arrays[key], member_arrays[key]) for key in arrays

@@ -40,10 +40,10 @@ def decode_exported(outputs: Sequence[Reals], facts: Json) -> Integers:
         dict(zip(facts["names"], map(tuple, facts["factors"]), strict=True)),
         tuple(facts["slots"]),
     )
+    no_tokens = (None, torch.ones(1, frames.shape[1], dtype=torch.bool))
     models = []
     for index in range(len(frames)):
         of_model = [tensor[index : index + 1] for tensor in tensors]  # (1, T, C), ...
-        no_tokens = (None, torch.ones(frames.shape[1], dtype=torch.bool)[None])
         tokens, has_token = of_model[1:] or no_tokens
         voter = Voters(of_model[0], tokens, has_token)
         if facts["factor_weight"]:

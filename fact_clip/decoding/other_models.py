@@ -164,11 +164,7 @@ class ScoreDecoder:
         states = [remembered(video, background_labels, n_classes) for video in runs_of_videos]
         for pair, times in count_transitions(states).items():
             counts[pair] = times
-        changes = None
-        if order and counts[:, n_classes:].any():
-            changes = StateCosts.remembering(counts, order, background_labels[0])
-        elif order:
-            changes = StateCosts.of_classes(counts[:n_classes, :n_classes], order)
+        changes = StateCosts.learned(counts, order, background_labels)
         prices = Prices(switch_penalty, changes, None)
         if durations and any(lengths):
             law = Durations.learned(lengths, durations)

@@ -130,9 +130,23 @@ class StateCosts:
     last_action: Integers
 
     @classmethod
-    def of_classes(cls, counts: Floats, weight: float) -> StateCosts:
-        """Return the costs without a memory; see `transition_costs`."""
-        return cls.plain(transition_costs(counts, weight))
+    def learned(cls, counts: Floats, weight: float, background: Sequence[int]) -> StateCosts | None:
+        """Return the costs that a training gives, with a memory if its changes were counted so.
+
+        Args:
+            counts: (2C, 2C) changes between states in the training.
+            weight: dependence on the order.
+            background: the background classes.
+
+        Returns:
+            The costs, or None if the weight is 0.
+        """
+        if not weight:
+            return None
+        n_classes = len(counts) // 2
+        if len(background) == 1 and counts[:, n_classes:].any():
+            return cls.remembering(counts, weight, background[0])
+        return cls.plain(transition_costs(counts[:n_classes, :n_classes], weight))
 
     @classmethod
     def plain(cls, costs: Floats) -> StateCosts:

@@ -160,8 +160,6 @@ class CandidateReader:
         """
         if weight is None:
             weight = self.run.config.decode.order
-        if not weight:
-            return None
         index = {name: position for position, name in enumerate(vocabulary)}
         n_trained = len(self.vocabulary)
         n_classes = len(index)
@@ -174,10 +172,7 @@ class CandidateReader:
         for first, second, times in self.run.transitions:
             if first in state_of and second in state_of:
                 counts[state_of[first], state_of[second]] += times
-        background = vocabulary.background_indices
-        if len(background) == 1 and counts[:, n_classes:].any():
-            return StateCosts.remembering(counts, weight, background[0])
-        return StateCosts.of_classes(counts[:n_classes, :n_classes], weight)
+        return StateCosts.learned(counts, weight, vocabulary.background_indices)
 
     def _durations(self, vocabulary: Vocabulary) -> Durations | None:
         """Return the lengths of segments of candidates, or None if they are not used."""
