@@ -261,7 +261,7 @@ class Run(RunFacts):
         confidence_path = run.path / "confidence.json"
         if os.path.lexists(confidence_path):
             confidence = read_value(Confidence, confidence_path, "train the run again")
-        is_zero_shot = run.config.data.holdout is not None and is_open(run.config.model.head)
+        is_zero_shot = run.config.data.has_untrained_classes and is_open(run.config.model.head)
         if calibration is None and is_zero_shot:
             message = "no calibration.json in %s, so gamma is 0 and no prior is subtracted"
             logger.warning(message, run.path)

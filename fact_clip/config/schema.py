@@ -184,6 +184,11 @@ class DataConfig(_Frozen):
         description="held-out classes used to tune settings; auto picks some if the hold-out file "
         "names none",
     )
+    drafts: Annotated[str | None, AfterValidator(_expanded)] = Field(
+        None,
+        description="folder of NAME.txt with a model's labels, which train frames that have none; "
+        "train.self_training writes it",
+    )
     validation: float = Field(
         0.15, ge=0, le=0.5, description="share of the training videos that picks the checkpoint"
     )
@@ -193,6 +198,11 @@ class DataConfig(_Frozen):
     groups: str | None = Field(
         None, description="pattern whose parentheses find subjects, which no two parts share"
     )
+
+    @property
+    def has_untrained_classes(self) -> bool:
+        """Return whether training learns nothing of some classes: held out, without drafts."""
+        return self.holdout is not None and self.drafts is None
 
 
 class BlockConfig(_Frozen):
@@ -399,6 +409,11 @@ class TrainConfig(_Frozen):
     )
     init: str | None = Field(
         None, description="run folder whose weights the training starts from (docs/app.md)"
+    )
+    self_training: bool | str = Field(
+        False,
+        description="a teacher names training frames without a label (docs/protocol.md): true, its "
+        "recipe, or a run folder",
     )
     seed: int = Field(0, ge=0, le=2**32 - 1, description="seed of all random numbers")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
