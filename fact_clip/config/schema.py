@@ -362,6 +362,14 @@ class DecodeConfig(_Frozen):
     durations: Weight = Field(
         0.0, description="weight of the lengths that segments of each class have in the training"
     )
+    always: bool = Field(
+        False,
+        description="look again for actions that nearly all training videos have; invents steps "
+        "that a person left out",
+    )
+    returns: bool = Field(
+        False, description="actions that hardly ever come back in the training come once"
+    )
     window: int = Field(
         0, ge=0, le=MAX_FRAMES, description="frames per pass over a long video (0: one pass)"
     )

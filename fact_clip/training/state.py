@@ -29,6 +29,7 @@ from fact_clip.datasets.statistics import (
     median_frames,
     segment_lengths,
     transitions,
+    visit_shares,
 )
 from fact_clip.decoding.durations import Durations
 from fact_clip.inference.scorer import Scorer
@@ -237,6 +238,7 @@ def _new_run(plan: Plan, out: Path, world: int) -> Run:
             train_labels, dataset.vocabulary.background_indices, len(dataset.vocabulary)
         ),
         lengths=_lengths(train_labels, len(dataset.vocabulary)),
+        visits=visit_shares(train_labels, len(dataset.vocabulary)),
         objects=spec,
         encoder=dataset.encoder,
         videos_a_step=config.train.batch_size * world,
