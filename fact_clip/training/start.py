@@ -55,7 +55,7 @@ def read_start(config: Config, dataset: Dataset) -> tuple[Run | None, dict[str, 
     run.check_encoder(dataset.encoder, _KEY)
     seen = check_start_seen(run, dataset, _KEY)
     if seen is not None:
-        _warn_of_validation(run, seen, dataset)
+        _check_validation(run, seen, dataset)
     if run.objects is None:
         return run, {}
     weights, _ = read_weights(run.path / "model.safetensors")
@@ -63,7 +63,7 @@ def read_start(config: Config, dataset: Dataset) -> tuple[Run | None, dict[str, 
 
 
 def check_start_seen(run: Run, dataset: Dataset, where: str) -> Seen | None:
-    """Check that a run that a training builds on has not learned what is hidden or tested.
+    """Check that a run that a training builds on has not learned what is tested.
 
     Args:
         run: the run.
@@ -74,7 +74,7 @@ def check_start_seen(run: Run, dataset: Dataset, where: str) -> Seen | None:
         What the run has seen; None if it has no record, with a warning.
 
     Raises:
-        InputError: it has seen a test video, or learned a hidden class.
+        InputError: it has seen a test video, or learned a test-unseen class.
     """
     seen = run.seen_by_all()
     if seen is None:
@@ -83,9 +83,6 @@ def check_start_seen(run: Run, dataset: Dataset, where: str) -> Seen | None:
     seen.check_videos(dataset, dataset.test, where)
     if dataset.hidden:
         seen.check_unseen_classes(dataset, where)
-        learned = seen.learned_classes(dataset.names_of(dataset.hidden))
-        if learned:
-            raise unseen_error(learned[0], where)
     same = seen.same_names(dataset, dataset.test)
     if same:
         message = "%s: the test video %r has the name of one that %s has seen, and other features"
@@ -93,8 +90,11 @@ def check_start_seen(run: Run, dataset: Dataset, where: str) -> Seen | None:
     return seen
 
 
-def _warn_of_validation(run: Run, seen: Seen, dataset: Dataset) -> None:
-    """Warn of a validation video that the starting run has learned."""
+def _check_validation(run: Run, seen: Seen, dataset: Dataset) -> None:
+    """Raise for a hidden class that a starting run has learned; warn of a validation video."""
+    learned = seen.learned_classes(dataset.names_of(dataset.hidden))
+    if learned:
+        raise unseen_error(learned[0], _KEY)
     validation = [
         name for name, video in seen.find_in(dataset, dataset.validation) if video.role == "trained"
     ]

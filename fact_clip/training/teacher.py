@@ -62,7 +62,18 @@ _MEASURED = (
 
 
 def teacher_folder(plan: Plan) -> Path | None:
-    """Return the run folder that a plan names as its teacher, or None if one is to be trained."""
+    """Return the run folder that a plan names as its teacher, or None if one is to be trained.
+
+    Raises:
+        InputError: there is nothing to name.
+    """
+    dataset = plan.dataset
+    clicked = dataset.clicks(dataset.learning)
+    if clicked:
+        where = dataset.folder.label_location(next(iter(clicked)))
+        raise InputError(where, "clicks, which say what is between them", f"leave {_KEY} out")
+    if not any((dataset.labels(name) == IGNORED).any() for name in dataset.learning):
+        raise InputError(_KEY, "all frames of the training videos have a label", "leave it out")
     source = str(plan.config.train.self_training)
     return Path(source) if (Path(source) / "run.json").is_file() else None
 
@@ -121,19 +132,13 @@ def write_drafts(teacher: Path, plan: Plan, folder: Path) -> None:
         folder: of NAME.txt, one name a frame. Files that are there stay.
 
     Raises:
-        InputError: the teacher has seen what is hidden or tested, or there is nothing to name.
+        InputError: the teacher has seen what is hidden or tested.
     """
     dataset = plan.dataset
     run = Run.read(teacher)
     fix = "train the teacher on these data"
     check_classes(run, dataset.vocabulary.names, dataset.location, fix)
     check_start_seen(run, dataset, _KEY)
-    clicked = dataset.clicks(dataset.learning)
-    if clicked:
-        where = dataset.folder.label_location(next(iter(clicked)))
-        raise InputError(where, "clicks, which say what is between them", f"leave {_KEY} out")
-    if not any((dataset.labels(name) == IGNORED).any() for name in dataset.learning):
-        raise InputError(_KEY, "all frames of the training videos have a label", "leave it out")
     scorer = Scorer(Run.open(teacher), plan.device)
     new_classes = dataset.vocabulary.encode(_names_without_examples(dataset))
     for name in paced(dataset.learning, "naming frames without a label", logger):
@@ -145,8 +150,8 @@ def write_drafts(teacher: Path, plan: Plan, folder: Path) -> None:
 
 
 def _names_without_examples(dataset: Dataset) -> Names:
-    """Return the actions that no frame of the learning videos is labelled with."""
-    counts = dataset.class_counts(dataset.learning)
+    """Return the actions that no frame of the training videos is labelled with."""
+    counts = dataset.training_counts
     background = dataset.vocabulary.background_indices
     return dataset.names_of(
         index for index in np.flatnonzero(counts == 0).tolist() if index not in background
