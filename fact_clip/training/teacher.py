@@ -86,7 +86,7 @@ def teacher_config(plan: Plan) -> Config:
     if config.data.root == IN_MEMORY:
         del data["data.root"]
     shared = {f"train.{key}": getattr(config.train, key) for key in ("seed", "device", "precision")}
-    new_names = _names_without_examples(plan.dataset)
+    new_names = names_without_examples(plan.dataset)
     if isinstance(recipe, str):
         teacher = Config.load(recipe)
     elif new_names:
@@ -140,7 +140,7 @@ def write_drafts(teacher: Path, plan: Plan, folder: Path) -> None:
     check_classes(run, dataset.vocabulary.names, dataset.location, fix)
     check_start_seen(run, dataset, _KEY)
     scorer = Scorer(Run.open(teacher), plan.device)
-    new_classes = dataset.vocabulary.encode(_names_without_examples(dataset))
+    new_classes = dataset.vocabulary.encode(names_without_examples(dataset))
     for name in paced(dataset.learning, "naming frames without a label", logger):
         path = inside(folder, f"{name}.txt")
         if not path.is_file():
@@ -149,7 +149,7 @@ def write_drafts(teacher: Path, plan: Plan, folder: Path) -> None:
             write_lines(path, names.tolist())
 
 
-def _names_without_examples(dataset: Dataset) -> Names:
+def names_without_examples(dataset: Dataset) -> Names:
     """Return the actions that no frame of the training videos is labelled with."""
     counts = dataset.training_counts
     background = dataset.vocabulary.background_indices
