@@ -70,7 +70,8 @@ def open_whole(config: DataConfig, folder: DataFolder | None = None) -> Dataset:
     """Open a data set with nothing held out, by its first split if the split is "all"."""
     split = Dataset.splits(config)[0] if config.split == "all" else config.split
     folder = folder or DataFolder(config)
-    config = config.model_copy(update={"split": split})
+    # validation videos with clicks have labels in the clicked frames alone
+    config = config.model_copy(update={"split": split, "validation": 0.0})
     return Dataset(config, folder, folder.vocabulary(config))
 
 
