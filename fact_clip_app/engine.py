@@ -39,6 +39,8 @@ MAX_MODELS = 3
 MAX_MISSING = 2.0
 """Seconds by which features and their video may differ, as windows of pictures may end earlier."""
 
+_RATE = "give the fps of these features in the .json beside them"
+
 UNKNOWN_RATE = 30.0
 """Rows a second that are assumed for features without a rate, to limit their length."""
 
@@ -160,6 +162,8 @@ class Engine:
         if features is not None:
             rows, clock = open_features(features, self.model())
             self._check_length(features, len(rows) / (clock.fps or UNKNOWN_RATE))
+            if clock.fps is None and clock.times is None:
+                raise InputError(features, "no rate, so its times are not known", _RATE)
             if media is None:
                 times = row_starts(clock, len(rows))
             else:
@@ -329,13 +333,10 @@ def open_features(features: Path, model: Segmenter | None) -> tuple[Singles, Clo
 
 def _check_beside(features: Path, clock: Clock, n_rows: int, times: Floats) -> None:
     """Raise an InputError if features cannot be those of a video whose frames have these times."""
-    fix = "give the fps of these features in the .json beside them"
-    if clock.fps is None and clock.times is None:
-        raise InputError(features, "no rate, so their place in the video is not known", fix)
     starts = row_starts(clock, n_rows)
     slack = max(MAX_MISSING, 2 * float(starts[-1] - starts[-2]))
     if abs(starts[-1] - times[-1]) > slack:
-        raise InputError(features, f"{starts[-1]:.1f} s for a video of {times[-1]:.1f} s", fix)
+        raise InputError(features, f"{starts[-1]:.1f} s for a video of {times[-1]:.1f} s", _RATE)
 
 
 def rows_of(video: VideoEntry, clock: Clock, n_rows: int) -> Floats:

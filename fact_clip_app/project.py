@@ -16,6 +16,8 @@ from pydantic import AfterValidator, ConfigDict, Field
 from fact_clip.core import BACKGROUND, Floats, InputError, Json, Names
 from fact_clip.core.identity import identity_of, is_same
 from fact_clip.core.messages import is_name, printable
+from fact_clip.datasets.labels import UNLABELLED
+from fact_clip.inference.candidates import NONE_OF_THESE
 from fact_clip_app.database import Database
 
 Origin = Literal["predicted", "corrected", "drawn", "imported"]
@@ -87,7 +89,11 @@ class Action:
 
 def actions_named(names: Iterable[str], background: Collection[str]) -> list[Action]:
     """Return actions of some names, marked as background if they are in `background`."""
-    return [Action(name, background=name in background) for name in names if name != BACKGROUND]
+    actions = []
+    for name in names:
+        if name not in (BACKGROUND, NONE_OF_THESE):
+            actions.append(Action(name, background=name in background))
+    return actions
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,9 +232,15 @@ class Project(Database):
 
     @property
     def background(self) -> Names:
-        """Return the names that mean no action, the first one for what is not labelled."""
+        """Return the names that mean no action, the first one for what is not labelled.
+
+        What a model has rejected is one of them where a person has accepted it.
+        """
         names = [row.name for row in self.action_rows() if row.background]
-        return tuple(dict.fromkeys([*names, BACKGROUND]))
+        names.append(BACKGROUND)
+        if self.rows("SELECT id FROM segment WHERE label = ? LIMIT 1", NONE_OF_THESE):
+            names.append(NONE_OF_THESE)
+        return tuple(dict.fromkeys(names))
 
     def add_actions(self, actions: Iterable[str | Action]) -> None:
         """Append the actions whose names are new.
@@ -261,6 +273,9 @@ class Project(Database):
 
     def insert_action(self, row: ActionRow) -> None:
         """Insert an action within a change."""
+        if row.name in (UNLABELLED, NONE_OF_THESE):
+            problem = f"{row.name!r} is not a class, but what has none"
+            raise InputError("class", problem, "choose another name")
         query = """INSERT INTO action
                    (name, colour, key, description, paint, position, point, background)
                    VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
@@ -406,7 +421,7 @@ class Project(Database):
             self.execute("DELETE FROM part WHERE track = ?", track)
             self.execute("DELETE FROM track WHERE id = ?", track)
             self.execute(
-                """DELETE FROM step WHERE video = ? AND actions = '[[], []]'
+                """DELETE FROM step WHERE video = ? AND actions LIKE '[[], []%'
                    AND id NOT IN (SELECT step FROM part)""",
                 video,
             )

@@ -117,6 +117,7 @@ def test_two_tiers_of_one_file_are_compared(opened, tmp_path, capsys):
     user = opened(run=None)()
     path = film(tmp_path / "take.mp4", "libx264")
     video = labelled(user, path)
+    finish(user, video)
     figures = compared(user, video)
     answer = user.client.get(f"/api/videos/{video}/export", params={"format": "eaf"})
     (tmp_path / "both.eaf").write_bytes(answer.content)

@@ -149,7 +149,7 @@ def test_labels_beside_features_are_imported(tmp_path, capsys):
 
 
 def test_drafts_without_a_model_are_refused(tmp_path, capsys):
-    assert imports(tmp_path, write_rows(tmp_path / "take.npy", 20)) == 0
+    assert imports(tmp_path, write_rows(tmp_path / "take.npy", 20, fps=5)) == 0
     capsys.readouterr()
     words = ["project", "export", str(tmp_path / "p"), "--out", str(tmp_path / "out"), "--with-drafts"]
     refused_line((cli.main(words), *capsys.readouterr()), "--with-drafts")
@@ -220,7 +220,7 @@ def test_unlabelled_time_is_left_out_of_budget_and_agreement(tmp_path, capsys):
 
 def test_a_model_that_is_gone_does_not_stop_the_page(opened, rows, text_run, tmp_path):
     user = opened(run=None)()
-    video = user.add(rows)
+    video = user.add(rows, fps=15)
     shutil.copytree(text_run, tmp_path / "model-1")
     user.page.project.add_run(tmp_path / "model-1", "main", {})
     user.ask("POST", "/api/settings", json={"model": "model-1"})
