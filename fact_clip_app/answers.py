@@ -108,8 +108,9 @@ class Look(TypedDict):
 
 
 class ActionState(TypedDict):
-    """A class, and how many segments and videos have it."""
+    """A class, and how many segments and videos have it. Its id stays when the name changes."""
 
+    id: str
     name: str
     colour: int
     key: str

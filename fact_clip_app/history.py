@@ -490,10 +490,11 @@ class History:
         An action that has segments stays. One whose colour or key is taken gets others. Unless
         `is_strict`, what somebody has changed stays as it is.
         """
-        stored = self.project.action_rows()
+        # Steps that were stored before classes had ids lack them.
+        stored = [row._replace(id="") for row in self.project.action_rows()]
         added_names = {name for name, *_ in added}
         for row in removed:
-            is_same = ActionRow(*row) in stored
+            is_same = ActionRow(*row)._replace(id="") in stored
             if is_strict and not is_same:
                 self._check_action(row[0], person, outcome)
             if is_strict or is_same:

@@ -171,6 +171,7 @@ class ActionRow(NamedTuple):
     position: float
     point: bool = False  # steps that were stored before these columns existed lack them
     background: bool = False
+    id: str = ""  # stays as it is when the name changes; "": a new one
 
     @property
     def action(self) -> Action:
@@ -222,7 +223,7 @@ class Project(Database):
 
     def action_rows(self) -> list[ActionRow]:
         """Return the actions as they are stored, in order."""
-        query = """SELECT name, colour, key, description, paint, position, point, background
+        query = """SELECT name, colour, key, description, paint, position, point, background, id
                    FROM action ORDER BY position, name"""
         return [ActionRow(*row) for row in self.rows(query)]
 
@@ -277,9 +278,9 @@ class Project(Database):
             problem = f"{row.name!r} is not a class, but what has none"
             raise InputError("class", problem, "choose another name")
         query = """INSERT INTO action
-                   (name, colour, key, description, paint, position, point, background)
-                   VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
-        self.execute(query, *row)
+                   (name, colour, key, description, paint, position, point, background, id)
+                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+        self.execute(query, *row[:-1], row.id or secrets.token_hex(8))
 
     def add_video(
         self,

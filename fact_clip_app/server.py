@@ -686,7 +686,7 @@ def add_to_training_set(
     _check_owner(page, body.person)
     training_set = page.training_set
     video.check_file()
-    parts = page.first_timeline(video, body.annotator)
+    parts = page.first_timeline(video, body.annotator, body.track)
     model = page.engine.model()
     features = page.engine.features(video)
     if model is None or features is None:

@@ -55,10 +55,12 @@ def state(page: Page, viewer: str) -> answers.State:
     project = page.project
     run = page.options.run
     training_set = page.options.training_set
-    actions = project.actions()
     usage = project.usage(viewer)
-    names = [action.name for action in actions]
-    action_rows: Any = [asdict(action) | usage.get(action.name, UNUSED) for action in actions]
+    action_rows: Any = []
+    for stored in project.action_rows():
+        counts = usage.get(stored.name, UNUSED)
+        action_rows.append({"id": stored.id, **asdict(stored.action), **counts})
+    names = [row["name"] for row in action_rows]
     label_facts = project.label_facts(viewer)
     videos = []
     for video in project.videos():

@@ -1,5 +1,6 @@
 """fact-clip summary."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -154,6 +155,10 @@ def _counterparts(files: Mapping[str, Path], against: Sequence[Path]) -> dict[st
     if len(against) == 1 and against[0].is_dir():
         second = {_stem(path): path for path in _folder_files(against[0])}
         stems = {name: _stem(path) for name, path in files.items()}
+        for stem, number in Counter(stems.values()).items():
+            if number > 1 and stem in second:
+                problem = f"{number} of LABELS are named {stem!r}"
+                raise InputError(against[0], problem, "summarise one folder at a time")
         pairs = {name: second[stem] for name, stem in stems.items() if stem in second}
         if not pairs:
             problem = "no file with the name of one of LABELS"

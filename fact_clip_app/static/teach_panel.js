@@ -167,7 +167,9 @@ function TrainingSet() {
 	const [onlyMine, setOnlyMine] = useState(false);
 	const [epochs, setEpochs] = useState(20);
 	const add = () => tried(async () => {
-		const answer = await ask(`/api/videos/${video.id}/training-set`, "POST", {only_corrected: onlyMine, annotator: state.annotator});
+		const answer = await ask(`/api/videos/${video.id}/training-set`, "POST", {
+			only_corrected: onlyMine, track: currentTrack().id, annotator: state.annotator,
+		});
 		const line = `Added to ${answer.folder} as ${answer.name}.`;
 		const reason = "the video has segments or drafts, too, or another one lies in the same row of features";
 		if (answer.points) fault(`${line} Point events that are not trained on: ${answer.points}, since ${reason}.`);

@@ -118,6 +118,7 @@ def test_labels_without_a_class_become_background_of_an_older_project(tmp_path):
     with closing(sqlite3.connect(tmp_path / "p" / DATABASE)) as base, base:
         base.execute(f"DELETE FROM action WHERE name = '{OWN}'")
         base.execute("ALTER TABLE action DROP COLUMN background")
+        base.execute("ALTER TABLE action DROP COLUMN id")
         base.execute("ALTER TABLE video DROP COLUMN identity")
         base.execute("PRAGMA user_version = 3")
     project = Project(tmp_path / "p")

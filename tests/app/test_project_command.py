@@ -165,6 +165,7 @@ def test_training_data_are_a_data_set_that_trains(rows, tmp_path):
     assert main(training) == 2  # what is the rest?
     assert not (tmp_path / "data").exists()
     assert main([*training, "--unlabelled", "background"]) == 0
+    assert main([*training, "--unlabelled", "background"]) == 2  # a data set is there
     assert main(["data", "check", str(tmp_path / "data")]) == 0
     assert main(["project", "export", str(project), "--training", "other", "--out", str(tmp_path / "no")]) == 2
     assert not (tmp_path / "no").exists()
