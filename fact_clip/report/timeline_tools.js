@@ -24,8 +24,10 @@ const TimelineTools = (() => {
 	function clock(time, digits = 2, unit = "s") { // minutes and hours are those of seconds alone
 		const rounded = Number(time.toFixed(digits));
 		if (rounded < 60 || unit !== "s") return time.toFixed(digits);
-		const seconds = (rounded % 60).toFixed(digits);
-		return `${floor(rounded / 60)}:${seconds.padStart(digits ? digits + 3 : 2, "0")}`;
+		const seconds = (rounded % 60).toFixed(digits).padStart(digits ? digits + 3 : 2, "0");
+		const minutes = floor(rounded / 60);
+		if (minutes < 60) return `${minutes}:${seconds}`;
+		return `${floor(minutes / 60)}:${String(minutes % 60).padStart(2, "0")}:${seconds}`;
 	}
 
 	function node(tag, className, parent, attributes = {}) {

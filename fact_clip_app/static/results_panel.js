@@ -1,7 +1,7 @@
 /* The panel where labels are saved, counted, drawn and compared. */
 
 import {html, useEffect, useRef, useState} from "./vendor/preact-htm.js";
-import {asPairs, Check, FileButton, Select} from "./controls.js";
+import {asPairs, Check, FileButton, Scroll, Select} from "./controls.js";
 import {loadLabels} from "./files.js";
 import {ask, download, tried, upload, videoPath} from "./requests.js";
 import {predictionSettings, refresh} from "./session.js";
@@ -12,8 +12,8 @@ export function ResultsPanel() {
 	const people = [...new Set(project.videos.flatMap(({annotators}) => annotators))].sort();
 	const [annotator, setAnnotator] = useState("");
 	const filter = {viewer: state.annotator, ...annotator ? {annotator} : {}};
-	if (!project.videos.length) return html`<main id="results-panel" class="page"><p class="hint">Add videos first.</p></main>`;
-	return html`<main id="results-panel" class="page">
+	if (!project.videos.length) return html`<main id="results-panel" class="page" tabindex="-1"><p class="hint">Add videos first.</p></main>`;
+	return html`<main id="results-panel" class="page" tabindex="-1">
 		${people.length > 0 && html`<${Select} label="Labels of" id="by" value=${annotator} options=${[["", "everybody"], ...asPairs(people)]}
 			onChange=${setAnnotator} />`}
 		<${Save} filter=${filter} />
@@ -103,11 +103,11 @@ function Budget({filter}) {
 			<button type="button" id="budget-csv" onClick=${() => save("csv")}>Download as CSV</button>
 			<button type="button" id="budget-xlsx" onClick=${() => save("xlsx")}>Download as XLSX</button>
 		</div>
-		<div class="wide scroll"><table id="budget-table" hidden=${!rows.length}>
+		<${Scroll} label="Time budget" isTall><table id="budget-table" hidden=${!rows.length}>
 			<thead><tr>${Object.values(HEAD).map((title) => html`<th scope="col">${title}</th>`)}</tr></thead>
 			<tbody>${rows.map((row) => html`<tr key=${`${row.video} ${row.label}`}>
 				${Object.keys(HEAD).map((key) => html`<td>${cell(key, row)}</td>`)}</tr>`)}</tbody>
-		</table></div>
+		</table><//>
 	</section>`;
 }
 
@@ -228,11 +228,11 @@ function Agreement({answer}) {
 		<table id="agreement"><caption>Cohen's kappa of each video</caption><tbody>
 			${answer.videos.map(({id, name, figures}) => html`<tr key=${id}><th scope="row">${name}</th><td>${figures.kappa?.toFixed(3) ?? "–"}</td></tr>`)}
 		</tbody></table>
-		<div class="wide"><table id="confusion"><caption>Seconds: first labelling down, second one across</caption>
+		<${Scroll} label="Confusion"><table id="confusion"><caption>Seconds: first labelling down, second one across</caption>
 			<thead><tr><td></td>${names.map((name) => html`<th scope="col">${name}</th>`)}</tr></thead>
 			<tbody>${names.map((name, row) => html`<tr key=${name}><th scope="row">${name}</th>
 				${seconds[row].map((value, column) => html`<td class=${row === column ? "same" : ""}>${value ? value.toFixed(1) : "·"}</td>`)}</tr>`)}
-			</tbody></table></div>`;
+			</tbody></table><//>`;
 }
 
 function Differences({answer, video}) {

@@ -1,7 +1,7 @@
 /* The panel where models are trained and chosen. */
 
 import {html, useState} from "./vendor/preact-htm.js";
-import {asPairs, Check, NumberField, Select, waitingLine} from "./controls.js";
+import {asPairs, Check, NumberField, Scroll, Select, waitingLine} from "./controls.js";
 import {question} from "./dialogs.js";
 import {ask, download, tried} from "./requests.js";
 import {changeSettings, refresh} from "./session.js";
@@ -11,7 +11,7 @@ const isBusy = (job) => Boolean(job) && !["done", "failed"].includes(job.state);
 
 export function TeachPanel() {
 	const {project, video} = state;
-	return html`<main id="teach-panel" class="page">
+	return html`<main id="teach-panel" class="page" tabindex="-1">
 		<section aria-labelledby="train-title">
 			<h2 id="train-title">Train on your labels</h2>
 			<p class="hint">A model learns your classes from the labelled videos, drafts the other ones, and is tested on labelled
@@ -107,7 +107,7 @@ function Models() {
 		<h2 id="models-title">Models</h2>
 		<${Select} label="In use" id="model" value=${model.chosen} options=${model.models.map((name) => [name, name || model.title])}
 			onChange=${(name) => tried(() => changeSettings({model: name}))} />
-		<div class="wide"><table id="models-table" hidden=${!names.length}>
+		<${Scroll} label="Models"><table id="models-table" hidden=${!names.length}>
 			<caption>On labelled videos that were kept aside, before and after each training</caption>
 			<thead><tr>
 				<th scope="col">Model</th>
@@ -115,7 +115,7 @@ function Models() {
 				<th scope="col">Segments met: before</th><th scope="col">after</th>
 			</tr></thead>
 			<tbody>${names.map((name) => html`<${ModelRow} key=${name} name=${name} figures=${runs[name]} />`)}</tbody>
-		</table></div>
+		</table><//>
 	</section>`;
 }
 

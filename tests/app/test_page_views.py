@@ -1,0 +1,182 @@
+"""How the page is laid out: the size of the film, the way of the Tab key, and what axe-core finds on each view."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("av")
+pytest.importorskip("uvicorn")
+
+from fact_clip_app.history import History, Person
+from fact_clip_app.project import Action, Label, Project
+
+from ..browser import missing
+from .browsing import LARGE_CLASSES, SHOWN, entered, film, served_here, settled, to_panel, until
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("heard")]
+
+MOST_TABS = 15  # from the start of the page to the timeline
+FILM = 640  # pixels of the picture's width in a window of 1280 x 720
+
+
+def labelled_project(folder: Path, clip: Path) -> None:
+    """Three films: one that two people have labelled, one in part, one not at all."""
+    project = Project(folder)
+    history = History(project)
+    history.add([Action(name) for name in LARGE_CLASSES], Person())
+    times = np.arange(301) / 15
+    for number in range(3):
+        video = project.add_video(f"mouse_{number}", clip, None, times)
+        (track,) = project.tracks(video)
+        drawn = [Label(60 * place, 60 * place + 50, LARGE_CLASSES[place]) for place in range(5 - 2 * number)]
+        if number < 2:
+            history.replace(video, track, drawn, None, Person(annotator="Anna"))
+        if number == 0:
+            project.change_track(video, track, complete=True)
+            second = project.add_track(video, "second", "Bernd")
+            history.replace(video, second, drawn[1:], None, Person(annotator="Bernd"))
+            project.change_track(video, second, complete=True)
+    project.close()
+
+
+@pytest.fixture
+def address(tmp_path):
+    film(tmp_path / "clip.mp4", SHOWN, 9)
+    labelled_project(tmp_path / "p", tmp_path / "clip.mp4")
+    with served_here(tmp_path / "p") as address:
+        yield address
+
+
+@pytest.fixture
+def page(address, browser):
+    with browser.page(1280, 720) as page:
+        entered(page, address)
+        page.locator("#timeline canvas").wait_for()
+        until(page, "document.querySelector('video').videoWidth > 0")
+        yield page
+
+
+def picture_width(page) -> float:
+    """The width of the picture in the box of the film."""
+    box = page.locator("#video").bounding_box()
+    width, height = page.evaluate(
+        "[document.querySelector('video').videoWidth, document.querySelector('video').videoHeight]"
+    )
+    return min(box["width"], box["height"] * width / height)
+
+
+def test_the_height_belongs_to_the_film(page):
+    page.click("#videos li:nth-child(2) button.link")
+    settled(page)
+    until(page, "document.querySelector('video').videoWidth > 0")
+    before = picture_width(page)
+    assert before >= FILM
+    assert page.evaluate("document.documentElement.scrollHeight") == 720
+    page.keyboard.press("F4")
+    assert not page.locator("aside.left").is_visible()
+    assert not page.locator("aside.right").is_visible()
+    assert page.locator("#screen").bounding_box()["width"] > 1240
+    page.reload()
+    page.locator("#large").wait_for()
+    assert page.get_attribute("#large", "aria-pressed") == "true"  # a browser keeps it
+    page.click("#foldRight")
+    assert page.locator("aside.right").is_visible()
+    page.click("#large")
+    page.click("#large")
+    assert page.locator("aside.left").is_visible()
+
+
+def test_the_timeline_is_near_and_a_toolbar_is_one_stop(page):
+    for count in range(1, MOST_TABS + 1):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.matches('#timeline canvas')"):
+            break
+    else:
+        raise AssertionError(f"more than {MOST_TABS} Tabs")
+    page.keyboard.press("Shift+Tab")
+    assert page.evaluate("document.activeElement.id") == "play"
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("document.activeElement.id") == "forward"
+    page.keyboard.press("Tab")
+    page.keyboard.press("Shift+Tab")
+    assert page.evaluate("document.activeElement.id") == "forward"
+
+
+def test_keys_of_seconds(page):
+    page.locator("#timeline canvas").focus()
+    frames = []
+    for key in ("PageDown", "PageDown", "Shift+J", "Shift+K", "PageUp", "j"):
+        page.keyboard.press(key)
+        page.wait_for_timeout(100)
+        frames.append(int(page.locator("#time").text_content().split("frame ")[1].split()[0]))
+    assert frames == [75, 150, 135, 150, 75, 74]
+
+
+# --- what axe-core finds ---------------------------------------------------------------------------------------------
+
+
+def axe_script() -> str:
+    spec = find_spec("axe_playwright_python")
+    if spec is None or not spec.submodule_search_locations:
+        missing("axe-core is not installed: pip install axe-playwright-python")
+    return (Path(spec.submodule_search_locations[0]) / "axe.min.js").read_text(encoding="utf-8")
+
+
+def findings(page) -> list[str]:
+    """Everything that axe-core finds on the page as it is shown."""
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(axe_script())
+    result = page.evaluate("axe.run().then(({violations}) => violations)")
+    lines = []
+    for rule in result:
+        lines += [
+            f"{rule['id']}: {node['html'][:150]} {node.get('failureSummary', '')[:200]}" for node in rule["nodes"]
+        ]
+    return lines
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [(1280, 720), (390, 844)])
+def test_axe_finds_nothing_on_any_view(address, browser, scheme, size):
+    found = {}
+    with browser.page(*size, scheme=scheme) as page:
+        entered(page, address)
+        page.locator("#timeline canvas").wait_for()
+        found["label"] = findings(page)
+        page.locator("#timeline canvas").focus()
+        page.keyboard.press("ArrowRight")
+        page.click(".more >> nth=0")
+        found["segment and class"] = findings(page)
+        page.click("#keys")
+        found["keys"] = findings(page)
+        page.keyboard.press("Escape")
+        page.click("#large")
+        found["large"] = findings(page)
+        for panel in ("teach", "results"):
+            to_panel(page, panel)
+            page.wait_for_timeout(300)
+            found[panel] = findings(page)
+        page.select_option("#second", label="track second")
+        page.click("#compare")
+        page.locator("#figures").wait_for()
+        found["comparison"] = findings(page)
+        page.check("#all-videos")
+        page.click("#compare")
+        page.locator("#confusion").wait_for()
+        found["agreement"] = findings(page)
+    assert {view: lines for view, lines in found.items() if lines} == {}
+
+
+def test_axe_finds_nothing_on_an_empty_page(browser, tmp_path):
+    with served_here(tmp_path / "p") as address, browser.page(1280, 720) as page:
+        entered(page, address)
+        found = {"label": findings(page)}
+        for panel in ("teach", "results"):
+            to_panel(page, panel)
+            found[panel] = findings(page)
+    assert {view: lines for view, lines in found.items() if lines} == {}
