@@ -291,6 +291,16 @@ class Agreement(TypedDict):
     shared: list[str]  # names of videos that are left out, as people share a track
 
 
+class Overview(TypedDict):
+    """How far a project is, as a person sees it."""
+
+    videos: int
+    complete: int  # videos of which all tracks are
+    people: list[str]
+    kappa: float | None  # mean of the pairs of people who labelled the same videos
+    sentence: str  # for the methods section of a paper
+
+
 class TimelineRow(TypedDict):
     """A row of a timeline."""
 

@@ -8,6 +8,7 @@ import {Inspector} from "./inspector.js";
 import * as labelling from "./labelling.js";
 import * as player from "./player.js";
 import {tried} from "./requests.js";
+import {SegmentList} from "./segment_list.js";
 import {changeVideo, refresh} from "./session.js";
 import {currentTrack, state, update} from "./state.js";
 import {Toolbar} from "./toolbar.js";
@@ -27,6 +28,7 @@ export function LabelPanel({isHidden}) {
 		<aside class="right" aria-label="Chosen segment and classes" hidden=${folded.right}>
 			${video && html`<${VideoName} key=${video.id} video=${video} />`}
 			${video && html`<${Inspector} />`}
+			${video && html`<${SegmentList} video=${video} />`}
 			<${Classes} />
 		</aside>
 	</div>`;

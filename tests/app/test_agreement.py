@@ -314,3 +314,26 @@ def test_folders_with_files_of_one_name_are_not_compared_with_one_file(tmp_path,
     refused_line((main(words), *capsys.readouterr()), "second")
     Segmentation.from_frames(["stir"] * 4, 1.0).save(tmp_path / "take.json")
     refused_line((main(["summary", str(tmp_path / "take.json"), "--tier", "x"]), *capsys.readouterr()), "--tier")
+
+
+def test_the_overview_counts_what_is_there(opened, rows, workbench):
+    user = opened(run=None)()
+    assert user.ask("GET", "/api/overview")["sentence"].startswith("0 of 0 videos")
+    first = user.add(rows)
+    user.add(workbench / "features" / "person2_video1.npy")
+    for name in ("Ann", "Bob"):
+        user.ask("POST", f"/api/videos/{first}/tracks", json={"name": name, "annotator": name})
+    for track in user.ask("GET", f"/api/videos/{first}")["tracks"][1:]:
+        origin = "predicted" if track["name"] == "Bob" else "drawn"
+        added = [{"start": 0, "stop": 10, "label": "stir", "origin": origin}]
+        body = {"track": track["id"], "annotator": track["name"], "removed": [], "added": added}
+        user.ask("POST", f"/api/videos/{first}/edits", json=body)
+    user.ask("PATCH", f"/api/videos/{first}", json={"complete": True})
+    answer = user.ask("GET", "/api/overview")
+    assert {key: answer[key] for key in ("videos", "complete", "people", "kappa")} == {
+        "videos": 2, "complete": 1, "people": ["Ann", "Bob"], "kappa": 1.0,
+    }  # fmt: skip
+    assert "2 segments of 1 classes, by Ann, Bob. Cohen's kappa over time was 1.00. " in answer["sentence"]
+    assert answer["sentence"].endswith(
+        "A model drafted 1 of the segments, of which 0 were corrected and the others accepted as they were."
+    )

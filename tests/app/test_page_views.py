@@ -91,7 +91,7 @@ def test_the_height_belongs_to_the_film(page):
 
 
 def test_the_timeline_is_near_and_a_toolbar_is_one_stop(page):
-    for count in range(1, MOST_TABS + 1):
+    for _ in range(1, MOST_TABS + 1):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.matches('#timeline canvas')"):
             break
@@ -115,6 +115,32 @@ def test_keys_of_seconds(page):
         page.wait_for_timeout(100)
         frames.append(int(page.locator("#time").text_content().split("frame ")[1].split()[0]))
     assert frames == [75, 150, 135, 150, 75, 74]
+
+
+def test_segments_are_searched_and_shown(page):
+    page.click("#videos li:nth-child(1) button.link")
+    settled(page)
+    page.click("#segments-box summary")
+    assert page.locator("#segments li").count() == 9
+    page.fill("#segment-search", "BERND")
+    assert page.locator("#segments li").count() == 4
+    page.fill("#segment-search", LARGE_CLASSES[2])
+    assert page.locator("#segments li").count() == 2
+    page.click("#segments li:nth-child(2) button")
+    assert page.input_value("#label") == LARGE_CLASSES[2]
+    assert page.locator("#track").evaluate("(one) => one.selectedOptions[0].text").startswith("second")
+    assert "8.000" in page.locator("#time").text_content()
+
+
+def test_results_have_a_head_and_a_sentence(page):
+    to_panel(page, "results")
+    until(page, "document.querySelector('#methods')")
+    assert page.locator("#results-head").text_content() == "1 of 3 videos complete, 2 people, kappa 0.80"
+    assert page.locator("#methods").text_content().startswith("2 of 3 videos (0.7 minutes, 1 of them")
+    assert page.locator("#format option[value=eaf]").text_content() == "ELAN (.eaf)"
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.click("#copy-methods")
+    until(page, "document.querySelector('#toast-text')?.textContent === 'Copied.'")
 
 
 # --- what axe-core finds ---------------------------------------------------------------------------------------------
@@ -152,6 +178,8 @@ def test_axe_finds_nothing_on_any_view(address, browser, scheme, size):
         page.keyboard.press("ArrowRight")
         page.click(".more >> nth=0")
         found["segment and class"] = findings(page)
+        page.click("#segments-box summary")
+        found["segments"] = findings(page)
         page.click("#keys")
         found["keys"] = findings(page)
         page.keyboard.press("Escape")
