@@ -143,6 +143,7 @@ class VideoState(VideoFacts):
     labels: int
     annotators: list[str]
     predicted: bool
+    tests: bool  # whether it is kept aside to test models
 
 
 class NamedVideo(TypedDict):

@@ -19,7 +19,7 @@ from fact_clip_app.drafts import Draft, click_labels, row_labels
 from fact_clip_app.engine import open_features, rows_of, run_of
 from fact_clip_app.jobs import Job
 from fact_clip_app.page import Page
-from fact_clip_app.project import Label, Unlabelled, VideoEntry
+from fact_clip_app.project import ROLES, Label, Unlabelled, VideoEntry
 from fact_clip_app.training_set import TrainingSet
 
 logger = logging.getLogger(__name__)
@@ -29,9 +29,6 @@ FIRST_VIDEOS = 50
 
 TEST_EVERY = 4
 """Of this many labelled videos, one is a test video."""
-
-ROLES = "tested videos"
-"""Setting of the project: by the id of a video, whether it tests. Without an entry it is new."""
 
 
 Answer = Callable[[str], Unlabelled | None]

@@ -27,6 +27,9 @@ Unlabelled = Literal["background", "ignore", "skip"]
 BLIND = "blind"
 """Setting of the project: the name of the person who has switched Blind on, or false."""
 
+ROLES = "tested videos"
+"""Setting of the project: by the id of a video, whether it tests. Without an entry it is new."""
+
 MAX_NAME = 200
 """Characters of an action name, at most."""
 

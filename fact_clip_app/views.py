@@ -33,6 +33,7 @@ from fact_clip_app.history import Person
 from fact_clip_app.jobs import Job
 from fact_clip_app.page import Page
 from fact_clip_app.project import (
+    ROLES,
     UNUSED,
     Action,
     Label,
@@ -63,6 +64,8 @@ def state(page: Page, viewer: str) -> answers.State:
     names = [row["name"] for row in action_rows]
     label_facts = project.label_facts(viewer)
     videos = []
+    is_owner = project.owns(viewer)
+    roles = project.setting(ROLES, {})
     for video in project.videos():
         facts = label_facts.get(video.id, LabelFacts())
         row: answers.VideoState = {
@@ -70,9 +73,9 @@ def state(page: Page, viewer: str) -> answers.State:
             "labels": facts.n_segments,
             "annotators": list(facts.annotators),
             "predicted": engine.work(video.id).prediction is not None,
+            "tests": is_owner and roles.get(video.id, False),
         }
         videos.append(row)
-    is_owner = project.owns(viewer)
     training = job(page, page.training)
     if training is not None and not is_owner:  # it tells how many segments were found
         training["note"] = ""

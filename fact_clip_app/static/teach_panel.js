@@ -3,6 +3,7 @@
 import {html, useState} from "./vendor/preact-htm.js";
 import {asPairs, Check, NumberField, Scroll, Select, waitingLine} from "./controls.js";
 import {question} from "./dialogs.js";
+import {Curve, Examples} from "./lessons.js";
 import {ask, download, tried} from "./requests.js";
 import {changeSettings, refresh} from "./session.js";
 import {currentTrack, fault, say, state} from "./state.js";
@@ -18,6 +19,7 @@ export function TeachPanel() {
 				videos that are kept aside.</p>
 			${video ? html`<${Train} />` : html`<p class="hint">Open a video first.</p>`}
 		</section>
+		<${Examples} />
 		<${Models} />
 		<${Settings} />
 		${project.training_set && html`<${TrainingSet} />`}
@@ -56,7 +58,7 @@ function Train() {
 			<${Select} label="Labels of track" id="train-track" value=${trackName} options=${asPairs(names)} onChange=${setTrackName} />
 		</div>
 		<div class="bar" hidden=${!isBusy(job)}>
-			<progress id="training" aria-label="Training" max=${Math.max(job?.total ?? 1, 1)} value=${job?.done ?? 0}></progress>
+			<span>Training</span> <progress id="training" aria-label="Training" max=${Math.max(job?.total ?? 1, 1)} value=${job?.done ?? 0}></progress>
 			<button type="button" id="cancel" onClick=${cancel}>Cancel the training</button>
 		</div>
 		<p id="training-note" role="status" class=${job?.state === "failed" ? "fault" : ""}>${lineOf(job)}</p>
@@ -107,6 +109,7 @@ function Models() {
 		<h2 id="models-title">Models</h2>
 		<${Select} label="In use" id="model" value=${model.chosen} options=${model.models.map((name) => [name, name || model.title])}
 			onChange=${(name) => tried(() => changeSettings({model: name}))} />
+		<${Curve} runs=${runs} />
 		<${Scroll} label="Models"><table id="models-table" hidden=${!names.length}>
 			<caption>On labelled videos that were kept aside, before and after each training</caption>
 			<thead><tr>

@@ -12,7 +12,7 @@ pytest.importorskip("av")
 pytest.importorskip("uvicorn")
 
 from fact_clip_app.history import History, Person
-from fact_clip_app.project import Action, Label, Project
+from fact_clip_app.project import ROLES, Action, Label, Project
 
 from ..browser import missing
 from .browsing import LARGE_CLASSES, SHOWN, entered, film, served_here, settled, to_panel, until
@@ -141,6 +141,25 @@ def test_results_have_a_head_and_a_sentence(page):
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.click("#copy-methods")
     until(page, "document.querySelector('#toast-text')?.textContent === 'Copied.'")
+
+
+def test_teach_says_what_needs_more_and_how_models_have_learned(page, tmp_path):
+    project = Project(tmp_path / "p")
+    for number, right in enumerate((40.0, 62.5), 1):
+        figures = {"before": None, "after": {"right": right, "found": 3, "segments": 5}}
+        project.add_run(tmp_path / f"model-{number}", "main", figures)
+    project.set(ROLES, {project.videos()[1].id: True})
+    project.close()
+    to_panel(page, "teach")
+    until(page, "document.querySelector('#curve')")
+    assert page.get_attribute("#curve", "aria-label") == "model-1 40 %, model-2 63 %"
+    rows = [row.split("\t") for row in page.locator("#examples tbody").inner_text().splitlines() if row]
+    assert page.locator("#examples tbody tr").count() == len(LARGE_CLASSES), rows
+    assert page.locator(".remark").first.text_content() == "needs more: fewer than 5"
+    assert page.locator("#aside").text_content().endswith("mouse_1.")
+    assert findings(page) == []
+    to_panel(page, "label")
+    assert "kept aside" in page.locator("#videos li:nth-child(2)").text_content()
 
 
 # --- what axe-core finds ---------------------------------------------------------------------------------------------
