@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 _MARK = "is_background"
 _YES = "yes"
+_TIMES = "times"
+_UNEVEN = "uneven"  # a rate may fit the few seconds of a file by chance
 
 
 def write(segmentation: Segmentation, path: Path) -> None:
@@ -49,6 +51,8 @@ def write(segmentation: Segmentation, path: Path) -> None:
         further["n_frames"] = [segmentation.n_frames] * len(parts)
         if any(part.label in names[1:] for part in parts):
             further[_MARK] = [_YES if part.label in names[1:] else "" for part in parts]
+    if segmentation.times is not None:
+        further[_TIMES] = [_UNEVEN] * len(parts)
     rows = zip(cells(segmentation, parts), *further.values(), strict=True)
     write_table(
         path, [(*COLUMNS, *further), *((*row, *further_cells) for row, *further_cells in rows)]
@@ -89,6 +93,8 @@ def _rate(rows: Iterable[Row]) -> float | None:
     """Return the rate behind the frames and seconds of rows of `write`."""
     times = []
     for where, row in rows:
+        if row.get(_TIMES) == _UNEVEN:
+            return None
         for end in ("start", "stop"):
             column = f"{end}_seconds"
             if row.get(end) and row.get(column):
