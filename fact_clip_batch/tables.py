@@ -95,12 +95,12 @@ def batch_status(out: str | Path) -> BatchStatus:
     written_at = np.asarray(times)
     is_recent = written_at > written_at.max(initial=0) - _WINDOW
     seconds = np.ptp(written_at[is_recent]) if len(times) else 0.0
-    is_recent &= written_at > written_at[is_recent].min(initial=np.inf)  # the first one's end
     rows_per_second = None
     seconds_left = None
     if seconds:
-        rows_per_second = float(np.asarray(rows)[is_recent].sum() / seconds)
-        seconds_left = float(missing * seconds / is_recent.sum())
+        per_second = (is_recent.sum() - 1) / seconds  # the work on the first was before
+        rows_per_second = float(np.asarray(rows)[is_recent].mean() * per_second)
+        seconds_left = float(missing / per_second)
     return BatchStatus(
         command=batch.command,
         inputs=len(batch.hashes),

@@ -35,7 +35,7 @@ def write(segmentation: Segmentation, path: Path) -> None:
 
     An instant is a row whose stop is its start. Comments are a further column, if there are some,
     and so are the name of the background that is left out and the length of the video. Rows of
-    further background names are marked in `is_background`.
+    further background names are marked in `is_background`, those of uneven times in `times`.
     """
     background = segmentation.background[:1]  # one is left out; others are rows
     segments = [segment for segment in segmentation if segment.label not in background]

@@ -257,3 +257,11 @@ def test_media_names_the_video_of_features(segmenter, rows, tmp_path):
 def test_the_id_of_a_manifest_may_be_zero(tmp_path):
     (tmp_path / "m.jsonl").write_text('{"id": 0, "uri": "a.npy"}\n')
     assert [item.id for item in Inputs([tmp_path / "m.jsonl"])] == ["0"]
+
+
+def test_the_speed_counts_intervals_between_results(segmenter, rows, tmp_path):
+    paths, out = [save(tmp_path / f"{name}.npy", rows) for name in "abc"], tmp_path / "out"
+    segment_files(segmenter, paths, out)
+    for number, name in enumerate("abc"):
+        os.utime(out / ".results" / f"{name}.json", (1e9 + 10 * number,) * 2)
+    assert batch_status(out).rows_per_second == ROWS / 10
