@@ -69,11 +69,13 @@ def read_actions(actions: str | None, file: Path | None) -> list[str] | None:
     if actions is not None:
         raise InputError("--actions", "give only one of --actions and --actions-file")
     lines = [line for line in read_lines(file, "action names, one a line") if line]
-    if not lines or any(re.match(r"[\[{]|\d+[;,\t]", line) for line in lines[:2]):
+    if not lines or any(re.match(r"[\[{]|\d+[;,]", line) for line in lines[:2]):
         fix = "give action names, one a line, or a mapping file"
         raise InputError(file, "no list of names", fix)
-    if all(re.match(r"\d+\s+\S", line) for line in lines):
-        lines = [line.split(maxsplit=1)[1] for line in lines]
+    cells = [line.split(maxsplit=1) for line in lines]
+    numbers = {row[0] for row in cells if len(row) == 2}
+    if numbers == {str(number) for number in range(len(lines))}:
+        lines = [name for _, name in cells]
     check_names(lines, file)
     return lines
 
