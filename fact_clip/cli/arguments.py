@@ -73,8 +73,10 @@ def read_actions(actions: str | None, file: Path | None) -> list[str] | None:
         fix = "give action names, one a line, or a mapping file"
         raise InputError(file, "no list of names", fix)
     cells = [line.split(maxsplit=1) for line in lines]
-    numbers = {row[0] for row in cells if len(row) == 2}
-    if numbers == {str(number) for number in range(len(lines))}:
+    if all(len(row) == 2 and row[0].isdecimal() for row in cells):
+        if {int(row[0]) for row in cells} != {*range(len(lines))}:
+            problem = "numbers before all names, but not those of a mapping"
+            raise InputError(file, problem, "number the lines 0, 1, ... before what is the name")
         lines = [name for _, name in cells]
     check_names(lines, file)
     return lines

@@ -125,8 +125,9 @@ class FactSegmenter(BaseEstimator):
             check_length("X", np.asarray(features), "TD", len(labels))
             length = min(len(predicted), len(labels))
             true = np.array(labels[:length])
-            n_right += int((true == predicted[:length]).sum())
-            n_frames += int((~np.isin(true, ignored)).sum())
+            is_labelled = ~np.isin(true, ignored)
+            n_right += int((true == predicted[:length])[is_labelled].sum())
+            n_frames += int(is_labelled.sum())
         if n_frames == 0:
             raise InputError("y", "no frame has a label")
         return n_right / n_frames

@@ -15,6 +15,7 @@ from fact_clip.cli.evaluate import zero_shot_text
 from fact_clip.config import Config
 from fact_clip.datasets.synthetic import write_workbench
 
+from ..refusals import refused
 from ..small import ZERO_SHOT
 
 
@@ -161,8 +162,14 @@ def test_names_of_a_file(tmp_path):
     assert read_actions(None, path) == ["cut ham", "slice ham"]
     assert read_actions("a, b", None) == ["a", "b"]
     assert read_actions(None, None) is None
-    path.write_text("3 cut ham\n0 slice ham\n")
-    assert read_actions(None, path) == ["cut ham", "slice ham"]
+    for mapping in ("1 cut ham\n0 slice ham\n", "1\tcut ham\n0\tslice ham\n"):
+        path.write_text(mapping)
+        assert read_actions(None, path) == ["cut ham", "slice ham"]
+    path.write_text("0 3 eggs\n1 2 cups\n")
+    assert read_actions(None, path) == ["3 eggs", "2 cups"]
+    path.write_text("3 eggs\n2 cups\n")  # perhaps names, perhaps a part of a mapping
+    with refused("names.txt"):
+        read_actions(None, path)
     path.write_text("3 cut ham\nslice ham\n")  # no mapping: not every line has a number
     assert read_actions(None, path) == ["3 cut ham", "slice ham"]
 
