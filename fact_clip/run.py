@@ -429,8 +429,8 @@ class LoadedRun:
             trained = record.classes
         elif self.calibration is not None:
             trained = self.calibration.seen
-        known = {*trained, *vocabulary.background}
-        return tuple(name for name in vocabulary if name in known)
+        trained = (*trained, *vocabulary.background)
+        return tuple(name for name in vocabulary if name in trained)
 
 
 def member_folders(path: Path, members: int) -> list[Path]:

@@ -186,11 +186,11 @@ def test_ltcontext_by_hand() -> None:
 
 
 def test_ltcontext_cuts_background_that_counts() -> None:
-    truth, guess = [frames((0, 4), (1, 4))], [frames((0, 2), (2, 2), (1, 2), (0, 2))]
+    truth, guess = [frames((0, 4), (1, 4))], [frames((0, 4), (1, 3), (0, 1))]
     got = evaluate(truth, guess, background=[0], profile="ltcontext", count_background=True)
-    cut = evaluate([[1] * 4], [frames((1, 2), (0, 2))], background=[0], profile="ltcontext", count_background=True)
+    cut = evaluate([[1] * 4], [[1, 1, 1, 0]], background=[0], profile="ltcontext", count_background=True)
     assert got == cut
-    assert got["frame_accuracy"] == got["edit"] == 50  # 1 against 1 0
+    assert (got["frame_accuracy"], got["edit"]) == (75, 50)  # 1 against 1 0
 
 
 def test_also_unseen_is_in_neither_group() -> None:
