@@ -84,5 +84,5 @@ class VisitRules:
 def _margin(rows: Floats, label: int, start: int, stop: int) -> float:
     """Return how much the log scores of a label exceed the best other ones in some rows."""
     visit = rows[start:stop]
-    others = np.delete(visit, label, axis=1).max(axis=1)
-    return float((visit[:, label] - others).sum())
+    rivals = np.delete(visit, label, axis=1).max(axis=1)
+    return float((visit[:, label] - rivals).sum())

@@ -9,6 +9,7 @@ import logging
 from pathlib import Path
 
 import numpy as np
+from scipy.special import log_softmax
 
 from fact_clip.config import Config, with_values
 from fact_clip.core import InputError, Json, Names
@@ -17,6 +18,7 @@ from fact_clip.core.progress import paced
 from fact_clip.datasets.benchmarks import IN_MEMORY
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.labels import IGNORED, UNLABELLED, Labels
+from fact_clip.decoding.switching import decode_switching
 from fact_clip.inference.scored_videos import ScoredVideos
 from fact_clip.inference.scorer import Scorer
 from fact_clip.run import Run, check_classes
@@ -29,6 +31,8 @@ logger = logging.getLogger(__name__)
 TEACHER = "teacher"
 DRAFTS = "drafts"
 """Folders of a run: of the model that names frames, and of the names that it gave."""
+
+_EXCLUDED = -1e4  # nats a frame
 
 _KEY = "train.self_training"
 _RECIPE = "zero_shot"
@@ -86,7 +90,7 @@ def teacher_config(plan: Plan) -> Config:
     if config.data.root == IN_MEMORY:
         del data["data.root"]
     shared = {f"train.{key}": getattr(config.train, key) for key in ("seed", "device", "precision")}
-    new_names = _names_without_examples(plan.dataset)
+    new_names = names_without_examples(plan.dataset)
     if isinstance(recipe, str):
         teacher = Config.load(recipe)
     elif new_names:
@@ -140,7 +144,7 @@ def write_drafts(teacher: Path, plan: Plan, folder: Path) -> None:
     check_classes(run, dataset.vocabulary.names, dataset.location, fix)
     check_start_seen(run, dataset, _KEY)
     scorer = Scorer(Run.open(teacher), plan.device)
-    new_classes = dataset.vocabulary.encode(_names_without_examples(dataset))
+    new_classes = dataset.vocabulary.encode(names_without_examples(dataset))
     for name in paced(dataset.learning, "naming frames without a label", logger):
         path = inside(folder, f"{name}.txt")
         if not path.is_file():
@@ -149,7 +153,7 @@ def write_drafts(teacher: Path, plan: Plan, folder: Path) -> None:
             write_lines(path, names.tolist())
 
 
-def _names_without_examples(dataset: Dataset) -> Names:
+def names_without_examples(dataset: Dataset) -> Names:
     """Return the actions that no frame of the training videos is labelled with."""
     counts = dataset.training_counts
     background = dataset.vocabulary.background_indices
@@ -165,9 +169,29 @@ def _named(scored: ScoredVideos, new_classes: Labels) -> Labels:
     if not is_open.any():
         return np.full_like(truth, IGNORED)
     if new_classes.size and not is_open.all():
-        calibration = scored.scorer.calibration or uncalibrated([scored.dataset])
-        (scores,) = scored.log_score_tables(calibration)  # (T, C)
-        labels = new_classes[scores[:, new_classes].argmax(axis=1)]
+        labels = _decoded_beside(scored, truth, new_classes)
     else:
         (labels,) = scored.decode(scored.candidates)
     return np.where(is_open, labels, IGNORED)
+
+
+def _decoded_beside(scored: ScoredVideos, truth: Labels, new_classes: Labels) -> Labels:
+    """Decode a video whose labelled frames are known, and whose others have new names alone.
+
+    Args:
+        scored: the video.
+        truth: (T,), -1 where a frame has no label.
+        new_classes: the new names.
+
+    Returns:
+        (T,) class indices.
+    """
+    calibration = scored.scorer.calibration or uncalibrated([scored.dataset])
+    (table,) = scored.log_score_tables(calibration)  # (T, C)
+    rows = np.full(table.shape, _EXCLUDED)
+    rows[:, new_classes] = log_softmax(table[:, new_classes], axis=1)
+    is_known = truth != IGNORED
+    rows[is_known] = _EXCLUDED
+    rows[is_known, truth[is_known]] = 0.0
+    penalty_of_frames = (scored.settings.switch_penalty or 0.0) * scored.scores[0].stride
+    return decode_switching(rows, penalty_of_frames)
