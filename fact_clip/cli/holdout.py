@@ -137,7 +137,7 @@ def description(dataset: Dataset, holdout: Holdout) -> tuple[Json, str]:
     """
     vocabulary = dataset.vocabulary
     counts = dataset.class_counts(dataset.learning)
-    hidden = vocabulary.encode(holdout.hidden)
+    hidden = vocabulary.encode(holdout.check(vocabulary).hidden)
     learning = dataset.videos_of(holdout).learning
     if holdout.mode == "drop":
         learning = tuple(
@@ -145,7 +145,7 @@ def description(dataset: Dataset, holdout: Holdout) -> tuple[Json, str]:
         )
     segments = dataset.segment_counts(learning)
     trained = dataset.class_counts(learning)
-    new_factors = lost_factors(vocabulary, holdout.check(vocabulary).hidden, trained)
+    new_factors = lost_factors(vocabulary, holdout.hidden, trained)
     resting = resting_on_one(vocabulary, holdout.hidden, trained, segments)
     remains = dataset.remaining(holdout)
 
