@@ -15,6 +15,7 @@ import pytest
 import torch
 
 import fact_clip
+from fact_clip import metrics
 from fact_clip.config import Config
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.decoding import frame_scores
@@ -528,3 +529,28 @@ def test_each_background_class_can_be_predicted(tmp_path):
 
 
 GRAMMAR = "data.grammar={verb} {object}"
+
+
+def test_f1_of_groups_follows_the_profile(segmenter, dataset):
+    config = segmenter.run.config
+    found = {}
+    for profile in ("fact", "ltcontext"):
+        evaluation = config.evaluation.model_copy(update={"profile": profile})
+        run = dataclasses.replace(segmenter.run, config=config.model_copy(update={"evaluation": evaluation}))
+        scorer = Scorer(LoadedRun(run, [segmenter.model], segmenter.calibration))
+        found[profile] = zero_shot.report(scorer, dataset, dataset.test)["ways"]["in use"]
+    truth = [dataset.labels(name) for name in dataset.test]
+    guesses = predictions(segmenter, dataset, dataset.test, segmenter.calibration)
+    learned = {*trained(dataset), *dataset.unseen, *dataset.vocabulary.background_indices}
+    whole = metrics.evaluate(
+        truth,
+        [np.array(guess) for guess in guesses],
+        background=dataset.vocabulary.background_indices,
+        unseen=dataset.unseen,
+        also_unseen=[label for label in range(len(dataset.vocabulary)) if label not in learned],
+        count_background=True,
+        profile="ltcontext",
+    )
+    keys = [f"{group}_f1@{overlap}" for group in ("seen", "unseen") for overlap in (10, 25, 50)]
+    assert [found["ltcontext"][key] for key in keys] == [whole[key] for key in keys]
+    assert [found["fact"][key] for key in keys] != [whole[key] for key in keys]
