@@ -108,8 +108,9 @@ class Look(TypedDict):
 
 
 class ActionState(TypedDict):
-    """A class, and how many segments and videos have it."""
+    """A class, and how many segments and videos have it. Its id stays when the name changes."""
 
+    id: str
     name: str
     colour: int
     key: str
@@ -142,6 +143,7 @@ class VideoState(VideoFacts):
     labels: int
     annotators: list[str]
     predicted: bool
+    tests: bool  # whether it is kept aside to test models
 
 
 class NamedVideo(TypedDict):
@@ -288,6 +290,16 @@ class Agreement(TypedDict):
     figures: Figures
     confusion: Confusion
     shared: list[str]  # names of videos that are left out, as people share a track
+
+
+class Overview(TypedDict):
+    """How far a project is, as a person sees it."""
+
+    videos: int
+    complete: int  # videos of which all tracks are
+    people: list[str]
+    kappa: float | None  # mean of the pairs of people who labelled the same videos
+    sentence: str  # for the methods section of a paper
 
 
 class TimelineRow(TypedDict):

@@ -78,6 +78,10 @@ MIGRATIONS = {
     FROM (SELECT DISTINCT label FROM segment
           WHERE label NOT IN (SELECT 'background' UNION SELECT name FROM action));
     """,
+    5: """
+    ALTER TABLE action ADD COLUMN id TEXT NOT NULL DEFAULT '';
+    UPDATE action SET id = lower(hex(randomblob(8)));
+    """,
 }
 """The scripts that lead to each version, which a project stores (PRAGMA user_version).
 

@@ -13,6 +13,7 @@ import numpy as np
 from fact_clip.core import Clock, Floats, InputError, Names, Progress, Segmentation, Singles
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.core.paths import file_name
+from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import load_features, read_clock
 from fact_clip.decoding import ModelScores
 from fact_clip.encoders import FrameEncoder, Runtime, frame_encoder
@@ -24,7 +25,7 @@ from fact_clip.video.extract import Settings, extract
 from fact_clip.video.pictures import SUFFIXES, picture_times, probe
 from fact_clip_app.drafts import Draft, drafts_of, renamed
 from fact_clip_app.jobs import Job
-from fact_clip_app.project import Project, VideoEntry
+from fact_clip_app.project import Action, Project, VideoEntry
 from fact_clip_app.requests import Limits
 
 ENCODER = "grid"
@@ -38,6 +39,8 @@ MAX_MODELS = 3
 
 MAX_MISSING = 2.0
 """Seconds by which features and their video may differ, as windows of pictures may end earlier."""
+
+_RATE = "give the fps of these features in the .json beside them"
 
 UNKNOWN_RATE = 30.0
 """Rows a second that are assumed for features without a rate, to limit their length."""
@@ -108,16 +111,29 @@ class Engine:
         keys = DecodeSettings.model_fields.keys() & stored.keys()
         return DecodeSettings(**{key: stored[key] for key in keys})
 
-    def names(self, model: Segmenter | None) -> Names | None:
-        """Return the actions that a model can take, None for its own classes, or () for none."""
+    @property
+    def layout(self) -> Layout:
+        """Return the layout of feature files that people add: that of the run in use, if any."""
+        run = run_of(self.model())
+        return "TD" if run is None else run.layout
+
+    def names(
+        self, model: Segmenter | None, actions: Iterable[Action] | None = None
+    ) -> Names | None:
+        """Return the actions that a model can take, None for its own classes, or () for none.
+
+        Args:
+            model: the model.
+            actions: the actions. None: those of the project.
+        """
         if model is None:
             return ()
         vocabulary = model.vocabulary
-        background = {*vocabulary.background, *self.project.background}
         names = []
-        for action in self.project.actions():
+        for action in self.project.actions() if actions is None else actions:
             can_take = reads_names(model) or action.name in vocabulary
-            if can_take and action.name not in background:
+            is_background = action.background or action.name in vocabulary.background
+            if can_take and not is_background:
                 names.append(action.name)
         if not names and run_of(model) is not None:
             return None
@@ -160,6 +176,8 @@ class Engine:
         if features is not None:
             rows, clock = open_features(features, self.model())
             self._check_length(features, len(rows) / (clock.fps or UNKNOWN_RATE))
+            if clock.fps is None and clock.times is None:
+                raise InputError(features, "no rate, so its times are not known", _RATE)
             if media is None:
                 times = row_starts(clock, len(rows))
             else:
@@ -319,23 +337,28 @@ def reads_names(model: Segmenter) -> bool:
     return run is None or is_open(run.config.model.head)
 
 
-def open_features(features: Path, model: Segmenter | None) -> tuple[Singles, Clock]:
-    """Read a feature file, (T, D), and the times of its rows, and check that it fits the model."""
+def open_features(
+    features: Path, model: Segmenter | None, layout: Layout = "TD"
+) -> tuple[Singles, Clock]:
+    """Read a feature file, (T, D), and the times of its rows, and check that it fits the model.
+
+    Args:
+        features: the file.
+        model: the model, or None.
+        layout: of the file, if there is no model.
+    """
     if model is None:
-        return load_features(features, "TD"), read_clock(features, layout="TD")
+        return load_features(features, layout), read_clock(features, layout=layout)
     rows, clock = model.scorer.needs.open(features)
     return model.scorer.checked(rows, features), clock
 
 
 def _check_beside(features: Path, clock: Clock, n_rows: int, times: Floats) -> None:
     """Raise an InputError if features cannot be those of a video whose frames have these times."""
-    fix = "give the fps of these features in the .json beside them"
-    if clock.fps is None and clock.times is None:
-        raise InputError(features, "no rate, so their place in the video is not known", fix)
     starts = row_starts(clock, n_rows)
     slack = max(MAX_MISSING, 2 * float(starts[-1] - starts[-2]))
     if abs(starts[-1] - times[-1]) > slack:
-        raise InputError(features, f"{starts[-1]:.1f} s for a video of {times[-1]:.1f} s", fix)
+        raise InputError(features, f"{starts[-1]:.1f} s for a video of {times[-1]:.1f} s", _RATE)
 
 
 def rows_of(video: VideoEntry, clock: Clock, n_rows: int) -> Floats:

@@ -8,6 +8,7 @@ from pathlib import Path
 from fact_clip.core import BACKGROUND, Floats, InputError
 from fact_clip.core.io import read_mapping
 from fact_clip.core.paths import write_lines
+from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.inference.candidates import NONE_OF_THESE
@@ -18,7 +19,7 @@ from fact_clip_app.drafts import Draft, click_labels, row_labels
 from fact_clip_app.engine import open_features, rows_of, run_of
 from fact_clip_app.jobs import Job
 from fact_clip_app.page import Page
-from fact_clip_app.project import Label, Unlabelled, VideoEntry
+from fact_clip_app.project import ROLES, Label, Unlabelled, VideoEntry
 from fact_clip_app.training_set import TrainingSet
 
 logger = logging.getLogger(__name__)
@@ -28,9 +29,6 @@ FIRST_VIDEOS = 50
 
 TEST_EVERY = 4
 """Of this many labelled videos, one is a test video."""
-
-ROLES = "tested videos"
-"""Setting of the project: by the id of a video, whether it tests. Without an entry it is new."""
 
 
 Answer = Callable[[str], Unlabelled | None]
@@ -229,7 +227,7 @@ def write_set(
     for example in examples:
         video = example.video
         features = page.engine.encode(video, model or page.engine.model(), job)
-        array, _ = open_features(features, model)
+        array, _ = open_features(features, model, layout_of(page, video))
         digest = features_digest(array)
         if digest in files:
             problem = "the same features as another labelled video"
@@ -262,6 +260,11 @@ def write_set(
     return test_videos
 
 
+def layout_of(page: Page, video: VideoEntry) -> Layout:
+    """Return the layout of the feature file of a video. Ours have time first."""
+    return "TD" if video.features is None else page.engine.layout
+
+
 def add_labelled_video(
     page: Page,
     training_set: TrainingSet,
@@ -287,7 +290,7 @@ def add_labelled_video(
     Returns:
         The name in the set, and the labels of the rows, in which background is `BACKGROUND`.
     """
-    array, clock = open_features(features, model)
+    array, clock = open_features(features, model, layout_of(page, video))
     rows = rows_of(video, clock, len(array))
     is_clicked = all(part.start == part.stop for part in parts)
     if is_clicked:
@@ -336,6 +339,8 @@ def _add_first_videos(training_set: TrainingSet, run: Run, digests: Collection[s
         if features_digest(features) in digests:
             continue
         labels = [classes[index] for index in dataset.labels(video).tolist()]
+        if {*labels} == {UNLABELLED}:  # its classes are held out
+            continue
         clicks = dataset.clicks([video]).get(video)
         if clicks is not None:
             labels = [label if row in clicks else UNLABELLED for row, label in enumerate(labels)]

@@ -87,6 +87,7 @@ class _Step:
     rows: list[ActionRow]  # the actions before it
     title: str = ""  # what it does, for the page
     parts: list[Part] = field(default_factory=list)  # the changes of tracks
+    unmarked: list[int] = field(default_factory=list)  # tracks that are not complete any more
 
     @property
     def count(self) -> str:
@@ -192,8 +193,10 @@ class History:
             for name, labels in loading.tracks.items():
                 self._check_labels(video, labels)
                 track = self.project.add_track(video, name)
-                if name in loading.marked:
-                    self.project.change_track(video, track, complete=False)
+                query = "UPDATE track SET complete = 0 WHERE id = ? AND complete"
+                if name in loading.marked and self.project.execute(query, track):
+                    step.unmarked.append(track)
+                    self.project.touch(video)
                 step.parts.append(self._replacement(video, track, labels).signed(person))
             self.project.add_actions(loading.actions)
 
@@ -386,7 +389,7 @@ class History:
                 person.browser,
                 person.annotator,
                 step.title,
-                json.dumps([removed_rows, added_rows]),
+                json.dumps([removed_rows, added_rows, step.unmarked]),
             )
             query = """INSERT INTO part SELECT (SELECT max(id) FROM step), id, ?, ?, revision
                        FROM track WHERE id = ?"""
@@ -416,12 +419,17 @@ class History:
             step, step_video, _, actions = row
             query = "SELECT track, removed, added FROM part WHERE step = ? ORDER BY rowid"
             direction = -1 if back else 1
+            # Steps that were stored before there were marks lack them.
+            removed_rows, added_rows, unmarked = [*json.loads(actions), []][:3]
+            if back:
+                removed_rows, added_rows = added_rows, removed_rows
             labels = set()
             for track, *lists in self.project.rows(query, step):
                 removed, added = [_from_json(content) for content in lists][::direction]
                 self._exchange(Part(track, removed, added), person, outcome)
                 labels |= {label.label for label in added}
-            removed_rows, added_rows = json.loads(actions)[::direction]
+                if track in unmarked:
+                    self.project.execute("UPDATE track SET complete = ? WHERE id = ?", back, track)
             is_strict = step_video is None
             self._exchange_actions(removed_rows, added_rows, is_strict, person, outcome)
             names = {BACKGROUND, *(row.name for row in self.project.action_rows())}
@@ -482,10 +490,11 @@ class History:
         An action that has segments stays. One whose colour or key is taken gets others. Unless
         `is_strict`, what somebody has changed stays as it is.
         """
-        stored = self.project.action_rows()
+        # Steps that were stored before classes had ids lack them.
+        stored = [row._replace(id="") for row in self.project.action_rows()]
         added_names = {name for name, *_ in added}
         for row in removed:
-            is_same = ActionRow(*row) in stored
+            is_same = ActionRow(*row)._replace(id="") in stored
             if is_strict and not is_same:
                 self._check_action(row[0], person, outcome)
             if is_strict or is_same:

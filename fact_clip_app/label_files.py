@@ -49,6 +49,9 @@ MAX_OVERLAPS = 20
 MAX_TIERS = 100
 """Tiers of a file, at most."""
 
+MAX_MISSING = 2.0
+"""Seconds by which the video of a file may be shorter without a warning."""
+
 _NO_TIER = "\n"  # no tier has this name, so that a reader names those that there are
 
 MAIN = "main"
@@ -129,7 +132,11 @@ def plan(
         InputError: if there is no such track, or `track` is for several tiers.
     """
     tracks = read_tracks(
-        path, video.times, is_film=video.media is not None, background=project.background
+        path,
+        video.times,
+        is_film=video.media is not None,
+        background=project.background,
+        video_name=video.name,
     )
     if track is not None:
         if len(tracks) != 1:
@@ -156,7 +163,7 @@ def plan(
     for row in visible_tracks:
         if row.complete and row.name in marked:
             logger.warning("%s: unlabelled in part, so not complete: track %r", path, row.name)
-    _empty_overlaps(tracks, visible_tracks)
+    _empty_overlaps(project, tracks, visible_tracks)
     replaced = {name: counts[name] for name in tracks if counts.get(name)}
     actions = {action.name: action for action in _read_actions(path, background)}
     for labels in tracks.values():
@@ -167,18 +174,29 @@ def plan(
     return Loading(tracks, replaced, list(actions.values()), marked)
 
 
-def _empty_overlaps(tracks: dict[str, list[Label]], stored: Iterable[Track]) -> None:
-    """Add the tracks of earlier overlaps that the file no longer has, without labels."""
-    imported = set()
+def _empty_overlaps(
+    project: Project, tracks: dict[str, list[Label]], stored: Iterable[Track]
+) -> None:
+    """Add the tracks of earlier overlaps that the file no longer has, without labels.
+
+    A track of overlaps was filled in one step with the first one.
+    """
+    imported = {}
     for row in stored:
         if all(label.origin == "imported" for label in row.segments):
-            imported.add(row.name)
+            imported[row.name] = row.id
+    ids = {row.name: row.id for row in stored}
+    query = """SELECT count(*) FROM part AS first_part JOIN part USING (step)
+               JOIN step ON step.id = step
+               WHERE first_part.track = ? AND part.track = ? AND video IS NOT NULL"""
     for name in list(tracks):
         for number in count(2):
             overlap = f"{name} {number}"
-            if overlap not in tracks and overlap not in imported:
+            if overlap in tracks:
+                continue
+            if overlap not in imported or not project.value(query, ids.get(name), ids[overlap]):
                 break
-            tracks.setdefault(overlap, [])
+            tracks[overlap] = []
 
 
 def _read_actions(path: Path, background: Collection[str]) -> list[Action]:
@@ -208,7 +226,12 @@ def _read_actions(path: Path, background: Collection[str]) -> list[Action]:
 
 
 def read_tracks(
-    path: Path, times: Floats, *, is_film: bool = True, background: Collection[str] = ()
+    path: Path,
+    times: Floats,
+    *,
+    is_film: bool = True,
+    background: Collection[str] = (),
+    video_name: str = "",
 ) -> dict[str, list[Label]]:
     """Read a label file of one video.
 
@@ -218,6 +241,7 @@ def read_tracks(
         is_film: whether frames are pictures, and not rows of features.
         background: what keeps its name where background becomes labels: beside what is marked as
             unlabelled.
+        video_name: the name of the video. A file that names another one is read with a warning.
 
     Returns:
         Track -> its labels, in frames of the video. Tiers of ELAN and subjects of BORIS are tracks.
@@ -251,7 +275,10 @@ def read_tracks(
         if len(videos) != 1:
             raise InputError(path, f"{len(videos)} videos", "give the labels of one")
         (annotation,) = videos
+        if annotation.name not in (Annotation(path, ()).name, video_name or annotation.name):
+            logger.warning("%s: labels of a video named %r", path, annotation.name)
         ignored = {BACKGROUND, annotation.background or BACKGROUND}
+        ignored |= {*annotation.further_background}
         labels = _of_spans(annotation, times, ignored, background, is_film=is_film)
         marks = [label for label in labels if label.label == UNLABELLED]
         tracks[tier], *overlaps = _apart(
@@ -264,11 +291,22 @@ def read_tracks(
 
 
 def _known(
-    parts: Iterable[_Part], ignored: Collection[str], background: Collection[str]
+    parts: Iterable[_Part],
+    ignored: Collection[str],
+    background: Collection[str],
+    *,
+    is_marked: bool = False,
 ) -> list[_Part]:
-    """Return the parts that become labels: background only where others are UNLABELLED."""
+    """Return the parts that become labels: background only where others are UNLABELLED.
+
+    Args:
+        parts: the parts of a file.
+        ignored: names of background.
+        background: which of them keep their name.
+        is_marked: whether what lies between the parts is UNLABELLED.
+    """
     parts = list(parts)
-    if all(part.label != UNLABELLED for part in parts):
+    if not is_marked and all(part.label != UNLABELLED for part in parts):
         return [part for part in parts if part.label not in ignored]
     names = {*ignored} - {*background, UNLABELLED}
     return [replace(part, label=BACKGROUND) if part.label in names else part for part in parts]
@@ -291,13 +329,14 @@ def _of_frames(
         seconds = [segmentation.seconds(frame) for frame in range(count + 1)]
         if seconds[0] is not None:
             starts = np.array(seconds, dtype=np.float64)
+            _warn_of_end(path, starts[-1], times)
         else:
             length = times[-1] - times[0]
             if not length <= count <= n_frames:  # rows of features, at least one a second
                 problem = f"{count} labels for {n_frames} frames"
                 raise InputError(path, problem, "give the labels of this video")
-            if not is_film:
-                logger.warning("%s: %d labels, stretched over %d rows", path, count, n_frames)
+            noun = "frames" if is_film else "rows"
+            logger.warning("%s: %d labels, stretched over %d %s", path, count, n_frames, noun)
             starts = edges / count * length + times[0]
         edges = _frames(path, starts, times)
     labels = []
@@ -325,11 +364,14 @@ def _of_spans(
 ) -> list[Label]:
     path = annotation.path
     n_frames = len(times) - 1
-    spans = _known(annotation.spans, ignored, background)
+    is_marked = annotation.background == UNLABELLED
+    spans = _known(annotation.spans, ignored, background, is_marked=is_marked)
     frames = np.array([[span.start, span.stop] for span in spans]).reshape(-1, 2)
     rate = 1.0 if annotation.unit == "seconds" else annotation.fps
     if rate is not None:
         frames = _frames(path, frames.ravel() / rate, times).reshape(-1, 2)
+        if annotation.end is not None:
+            _warn_of_end(path, annotation.end / rate, times)
     else:
         _check_frames(annotation, n_frames, is_film=is_film)
     labels = []
@@ -345,7 +387,27 @@ def _of_spans(
         logger.warning("%s: after the end of the video, so left out: %d", path, n_late)
     if n_short:
         logger.warning("%s: shorter than half a frame, so point events now: %d", path, n_short)
+    if is_marked:
+        labels += _unlabelled(labels, n_frames)
     return labels
+
+
+def _unlabelled(labels: Iterable[Label], n_frames: int) -> list[Label]:
+    """Return what lies between labels, and before and after them, as labels UNLABELLED."""
+    gaps = []
+    end = 0
+    for label in [*sorted(labels), Label(n_frames, n_frames, UNLABELLED)]:
+        if end < label.start:
+            gaps.append(Label(end, label.start, UNLABELLED, "imported"))
+        end = max(end, label.stop)
+    return gaps
+
+
+def _warn_of_end(path: Path, end: float, times: Floats) -> None:
+    """Warn if the video of a file, which ends at `end` seconds, is shorter than this one."""
+    if end < times[-1] - MAX_MISSING:
+        message = "%s: the labels of a video of %.1f s; this one has %.1f s"
+        logger.warning(message, path, end, times[-1])
 
 
 def _check_frames(annotation: Annotation, n_frames: int, *, is_film: bool) -> None:

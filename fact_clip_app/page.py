@@ -212,10 +212,18 @@ class Page:
             return []
         return self.quick.run(lambda: self.engine.drafts(video))
 
-    def first_timeline(self, video: VideoEntry, viewer: str | None = None) -> list[Draft | Label]:
-        """Return the labels of the first track that a person sees, and drafts between them."""
+    def first_timeline(
+        self, video: VideoEntry, viewer: str | None = None, track: int | None = None
+    ) -> list[Draft | Label]:
+        """Return the labels of the first track that a person sees, and drafts between them.
+
+        Of another `track` there are labels alone.
+        """
         tracks = self.project.labelled_tracks(video.id, viewer=viewer)
         labels = tracks[0].segments if tracks else []
+        for other in tracks[1:]:
+            if other.id == track:
+                return [*other.segments]
         return overlaid(self.drafts(video, tracks, viewer), labels)
 
     def named(self, error: InputError) -> InputError:

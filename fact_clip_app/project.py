@@ -16,6 +16,8 @@ from pydantic import AfterValidator, ConfigDict, Field
 from fact_clip.core import BACKGROUND, Floats, InputError, Json, Names
 from fact_clip.core.identity import identity_of, is_same
 from fact_clip.core.messages import is_name, printable
+from fact_clip.datasets.labels import UNLABELLED
+from fact_clip.inference.candidates import NONE_OF_THESE
 from fact_clip_app.database import Database
 
 Origin = Literal["predicted", "corrected", "drawn", "imported"]
@@ -24,6 +26,9 @@ Unlabelled = Literal["background", "ignore", "skip"]
 
 BLIND = "blind"
 """Setting of the project: the name of the person who has switched Blind on, or false."""
+
+ROLES = "tested videos"
+"""Setting of the project: by the id of a video, whether it tests. Without an entry it is new."""
 
 MAX_NAME = 200
 """Characters of an action name, at most."""
@@ -87,7 +92,11 @@ class Action:
 
 def actions_named(names: Iterable[str], background: Collection[str]) -> list[Action]:
     """Return actions of some names, marked as background if they are in `background`."""
-    return [Action(name, background=name in background) for name in names if name != BACKGROUND]
+    actions = []
+    for name in names:
+        if name not in (BACKGROUND, NONE_OF_THESE):
+            actions.append(Action(name, background=name in background))
+    return actions
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,6 +174,7 @@ class ActionRow(NamedTuple):
     position: float
     point: bool = False  # steps that were stored before these columns existed lack them
     background: bool = False
+    id: str = ""  # stays as it is when the name changes; "": a new one
 
     @property
     def action(self) -> Action:
@@ -216,7 +226,7 @@ class Project(Database):
 
     def action_rows(self) -> list[ActionRow]:
         """Return the actions as they are stored, in order."""
-        query = """SELECT name, colour, key, description, paint, position, point, background
+        query = """SELECT name, colour, key, description, paint, position, point, background, id
                    FROM action ORDER BY position, name"""
         return [ActionRow(*row) for row in self.rows(query)]
 
@@ -226,9 +236,15 @@ class Project(Database):
 
     @property
     def background(self) -> Names:
-        """Return the names that mean no action, the first one for what is not labelled."""
+        """Return the names that mean no action, the first one for what is not labelled.
+
+        What a model has rejected is one of them where a person has accepted it.
+        """
         names = [row.name for row in self.action_rows() if row.background]
-        return tuple(dict.fromkeys([*names, BACKGROUND]))
+        names.append(BACKGROUND)
+        if self.rows("SELECT id FROM segment WHERE label = ? LIMIT 1", NONE_OF_THESE):
+            names.append(NONE_OF_THESE)
+        return tuple(dict.fromkeys(names))
 
     def add_actions(self, actions: Iterable[str | Action]) -> None:
         """Append the actions whose names are new.
@@ -261,10 +277,13 @@ class Project(Database):
 
     def insert_action(self, row: ActionRow) -> None:
         """Insert an action within a change."""
+        if row.name in (UNLABELLED, NONE_OF_THESE):
+            problem = f"{row.name!r} is not a class, but what has none"
+            raise InputError("class", problem, "choose another name")
         query = """INSERT INTO action
-                   (name, colour, key, description, paint, position, point, background)
-                   VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
-        self.execute(query, *row)
+                   (name, colour, key, description, paint, position, point, background, id)
+                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+        self.execute(query, *row[:-1], row.id or secrets.token_hex(8))
 
     def add_video(
         self,
@@ -406,7 +425,7 @@ class Project(Database):
             self.execute("DELETE FROM part WHERE track = ?", track)
             self.execute("DELETE FROM track WHERE id = ?", track)
             self.execute(
-                """DELETE FROM step WHERE video = ? AND actions = '[[], []]'
+                """DELETE FROM step WHERE video = ? AND actions LIKE '[[], []%'
                    AND id NOT IN (SELECT step FROM part)""",
                 video,
             )

@@ -43,6 +43,7 @@ from fact_clip_app.history import ConflictError, Edited, Person
 from fact_clip_app.jobs import BusyError, Job
 from fact_clip_app.label_files import plan, read_tracks, warnings_heard
 from fact_clip_app.media import MEDIA_TYPES
+from fact_clip_app.overview import overview as project_overview
 from fact_clip_app.page import Options, Page
 from fact_clip_app.project import BLIND, Label, Track, Unlabelled, VideoEntry, free_name
 from fact_clip_app.requests import LABELS, Upload, base_name, ending_of, receive_file, too_large
@@ -635,6 +636,12 @@ def export_training(
     return _download(write)
 
 
+@router.get("/overview")
+def overview(page: Served, person: Asker) -> answers.Overview:
+    """Return how far the project is, and a sentence about it."""
+    return project_overview(page, person.annotator)
+
+
 @router.get("/summary", response_model=answers.Summary)
 def summary(
     page: Served,
@@ -686,7 +693,7 @@ def add_to_training_set(
     _check_owner(page, body.person)
     training_set = page.training_set
     video.check_file()
-    parts = page.first_timeline(video, body.annotator)
+    parts = page.first_timeline(video, body.annotator, body.track)
     model = page.engine.model()
     features = page.engine.features(video)
     if model is None or features is None:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -47,7 +47,7 @@ def adapt(page: Page, epochs: int) -> list[str]:
     if page.options.run is None or run is None:
         raise InputError("adapt", "this model was not trained", "start the page with --run RUN")
     check_trust(run, run.config.text.encoder, page.options.trust_encoder)
-    out = new_folder(training_set.root / "runs" / "adapted")
+    out = new_folder(training_set.root / "runs" / "adapted", page.project.runs())
     command = adapt_command(run, training_set.root, out, epochs)
 
     def train(job: Job) -> None:
@@ -103,7 +103,13 @@ def learn(page: Page, training: Training) -> None:
         training: what to train. A model that is taught learns new names from the run in use.
     """
     examples = training_videos(page, training.track, training.unlabelled.get, training.annotator)
+    actions = page.project.actions()  # now, as the labels: somebody may rename one meanwhile
     start = page.engine.model() if training.teach else None
+    if start is None and page.engine.layout != "TD":
+        problem = (
+            "the feature files of this project are channels first, as the run in use reads them"
+        )
+        raise InputError("train", problem, "continue the training of that run")
     if training.teach and run_of(start) is None:
         raise InputError("train", "there is no run to teach", "train a new model")
     if start is not None:
@@ -111,7 +117,7 @@ def learn(page: Page, training: Training) -> None:
 
     def train(job: Job) -> None:
         previous = page.engine.model()
-        folder = new_folder(page.project.folder / "runs" / "model")
+        folder = new_folder(page.project.folder / "runs" / "model", page.project.runs())
         data = folder / "data"
         recipe = folder / "recipe.yaml"
         out = folder / folder.name
@@ -134,9 +140,9 @@ def learn(page: Page, training: Training) -> None:
         run_command(command, job, out, epochs)
 
         model = page.engine.open(out)
-        after = measure(model, test_videos, page.engine.names(model))
+        after = measure(model, test_videos, page.engine.names(model, actions))
         earlier = None
-        names = page.engine.names(previous)
+        names = page.engine.names(previous, actions)
         has_seen = may_have_seen(previous, test_videos)
         if previous is not None and names != () and not has_seen:
             earlier = measure(previous, test_videos, names)
@@ -165,11 +171,18 @@ def may_have_seen(model: Segmenter | None, videos: Iterable[LabelledVideo]) -> b
     return any(record.find(open_features(video.features, model)[0]) for video in videos)
 
 
-def new_folder(path: Path) -> Path:
-    """Create PATH-1, or PATH with a later number, which no other process gets."""
+def new_folder(path: Path, taken: Collection[str] = ()) -> Path:
+    """Create PATH-1, or PATH with a later number, which no other process gets.
+
+    Args:
+        path: the folder without a number.
+        taken: names of other folders, even if they do not exist any more.
+    """
     for number in count(1):
+        folder = path.with_name(f"{path.name}-{number}")
+        if folder.name in taken:
+            continue
         with suppress(FileExistsError):
-            folder = path.with_name(f"{path.name}-{number}")
             folder.mkdir(parents=True)
             return folder
     raise AssertionError
@@ -267,7 +280,8 @@ def measure(model: Segmenter, videos: Sequence[LabelledVideo], actions: Names | 
         total += float(seconds[is_labelled].sum())
 
         uncounted = [index for index, name in enumerate(vocabulary) if name not in names]
-        hit, _, missed = count_segments([(truth, predicted)], 50, uncounted).totals()
+        labelled = (truth[is_labelled], predicted[is_labelled])
+        hit, _, missed = count_segments([labelled], 50, uncounted).totals()
         hits += hit
         n_segments += hit + missed
     return {

@@ -65,7 +65,7 @@ class TrainingSet:
     ) -> str:
         """Write a video: its features, its labels, new classes, and its entry in the lists.
 
-        A video with the same features is replaced.
+        A video with the same features is replaced, whatever its name is.
 
         Args:
             name: the name of the video.
@@ -75,7 +75,8 @@ class TrainingSet:
             is_clicked: whether each label is that of one frame of a segment.
 
         Returns:
-            The name in the set, with a digest of the features if another video has the name.
+            The name in the set: that of the video with the same features if there is one, with a
+            digest of the features if another video has the name.
         """
         if set(labels) == {UNLABELLED}:
             fix = "correct one, or take the predicted ones too"
@@ -112,12 +113,13 @@ class TrainingSet:
         return stem
 
     def _free_name(self, name: str, features: Array) -> str:
-        """Return the name if it is free or has the same features, else the name with a digest."""
-        path = self._features / f"{name}.npy"
-        if path.exists():
-            if np.array_equal(open_array(path), features):
-                return name
-        elif not (self.root / "groundTruth" / f"{name}.txt").exists():
+        """Return the name of the video with the same features, else a free one."""
+        for path in sorted(self._features.glob("[!.]*.npy")):
+            stored = open_array(path)
+            if stored.shape == features.shape and np.array_equal(stored, features):
+                return path.stem
+        labels_path = self.root / "groundTruth" / f"{name}.txt"
+        if not (self._features / f"{name}.npy").exists() and not labels_path.exists():
             return name
         digest = hashlib.sha256(np.ascontiguousarray(features).tobytes()).hexdigest()
         return f"{name}-{digest[:12]}"

@@ -9,7 +9,7 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-from fact_clip.core import Clock, InputError, Segment, Segmentation
+from fact_clip.core import Clock, InputError, Names, Segment, Segmentation
 from fact_clip.core.colours import palette
 from fact_clip.core.messages import join_names
 from fact_clip.core.paths import file_name
@@ -23,6 +23,7 @@ from fact_clip.formats import (
     save,
     save_tracks,
 )
+from fact_clip.inference.candidates import NONE_OF_THESE
 from fact_clip_app import answers
 from fact_clip_app.budget import Extent, Pair, Stretch, time_agreement, timed_parts
 from fact_clip_app.controls import CONTROLS
@@ -32,6 +33,7 @@ from fact_clip_app.history import Person
 from fact_clip_app.jobs import Job
 from fact_clip_app.page import Page
 from fact_clip_app.project import (
+    ROLES,
     UNUSED,
     Action,
     Label,
@@ -54,12 +56,16 @@ def state(page: Page, viewer: str) -> answers.State:
     project = page.project
     run = page.options.run
     training_set = page.options.training_set
-    actions = project.actions()
     usage = project.usage(viewer)
-    names = [action.name for action in actions]
-    action_rows: Any = [asdict(action) | usage.get(action.name, UNUSED) for action in actions]
+    action_rows: Any = []
+    for stored in project.action_rows():
+        counts = usage.get(stored.name, UNUSED)
+        action_rows.append({"id": stored.id, **asdict(stored.action), **counts})
+    names = [row["name"] for row in action_rows]
     label_facts = project.label_facts(viewer)
     videos = []
+    is_owner = project.owns(viewer)
+    roles = project.setting(ROLES, {})
     for video in project.videos():
         facts = label_facts.get(video.id, LabelFacts())
         row: answers.VideoState = {
@@ -67,9 +73,9 @@ def state(page: Page, viewer: str) -> answers.State:
             "labels": facts.n_segments,
             "annotators": list(facts.annotators),
             "predicted": engine.work(video.id).prediction is not None,
+            "tests": is_owner and roles.get(video.id, False),
         }
         videos.append(row)
-    is_owner = project.owns(viewer)
     training = job(page, page.training)
     if training is not None and not is_owner:  # it tells how many segments were found
         training["note"] = ""
@@ -212,7 +218,7 @@ def video(page: Page, key: str, person: Person) -> answers.Video:
 
 def colours(page: Page, names: Sequence[str]) -> dict[str, answers.Look]:
     """Return the colour and the sign of each name. Those of an action never change."""
-    background = page.project.background
+    background = (*page.project.background, NONE_OF_THESE)
     actions = {action.name: action for action in page.project.actions()}
     taken = {action.colour for action in actions.values()}
     free = (number for number in count() if number not in taken)
@@ -221,7 +227,7 @@ def colours(page: Page, names: Sequence[str]) -> dict[str, answers.Look]:
             actions[name] = Action(name, next(free))
     hues = palette(max([action.colour for action in actions.values()], default=-1) + 1)
     no_look: answers.Look = {"colour": None, "number": None}
-    result = dict.fromkeys([*names, *background], no_look)
+    result = dict.fromkeys([*names, *page.project.background], no_look)
     for position, action in enumerate(actions.values(), start=1):
         if action.name in result and action.name not in background:
             colour = action.paint or hues[action.colour]
@@ -366,6 +372,8 @@ def write_tracks(
     complete = {track.name for track in tracks if track.complete}
     for name, parts in parts_of.items():
         background = page.project.background
+        if any(part.label == NONE_OF_THESE for part in parts):
+            background = tuple(dict.fromkeys([*background, NONE_OF_THESE]))
         if name not in complete:  # there are no drafts where somebody has labelled
             background = (UNLABELLED, *background)
         segmentation = segmentation_of(parts, video.n_frames, background)
@@ -440,7 +448,7 @@ def comparison(page: Page, labellings: Sequence[tuple[str, Segmentation]]) -> an
         Figures, and the rows of a timeline: both labellings, and where they differ.
     """
     (first_name, first), (second_name, second) = labellings
-    differences = _differences(first, second)
+    differences = _differences(first, second, page.project.background)
     names = list(dict.fromkeys([*first.transcript, *second.transcript]))
     looks = colours(page, names)
     if UNLABELLED in looks:
@@ -457,10 +465,15 @@ def comparison(page: Page, labellings: Sequence[tuple[str, Segmentation]]) -> an
     }
 
 
-def _differences(first: Segmentation, second: Segmentation) -> list[Segment]:
-    """Return the runs of frames on which two labellings differ, called "first / second"."""
-    first_labels = first.to_frames()
-    second_labels = second.to_frames()
+def _differences(first: Segmentation, second: Segmentation, background: Names) -> list[Segment]:
+    """Return the runs of frames on which two labellings differ, called "first / second".
+
+    All names of background are one.
+    """
+    first_labels, second_labels = [
+        [background[0] if label in background else label for label in labelling.to_frames()]
+        for labelling in (first, second)
+    ]
     pairs = zip(first_labels, second_labels, strict=True)
     joined = Segmentation.from_frames([f"{label} / {other}" for label, other in pairs])
     differences = []

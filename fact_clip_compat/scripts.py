@@ -18,14 +18,15 @@ from fact_clip.cli.train import summary_of, training_bar
 from fact_clip.config import Config, DataConfig
 from fact_clip.core import InputError, Names
 from fact_clip.core.distributed import pick_device
+from fact_clip.core.io import write_value
 from fact_clip.core.paths import file_name, inside
 from fact_clip.datasets.benchmarks import find_root
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.hub import run_folder
-from fact_clip.run import Run, evaluation_stem
+from fact_clip.run import Run, evaluation_stem, read_weights
 from fact_clip.training.sweep import resolve_all, split_configs
 from fact_clip_compat.settings import read_changes, read_settings
-from fact_clip_compat.weights import convert_for
+from fact_clip_compat.weights import convert_for, digest_of
 
 LOGS = Path("logs")
 BEST = Path("ckpts", "best.net")
@@ -213,9 +214,9 @@ def _score(arguments: Namespace, needs_holdout: bool) -> None:
         result = training.evaluate(run, arguments.part, changes, progress=report, device=device)
     if arguments.output_dir is not None:
         arguments.output_dir.mkdir(parents=True, exist_ok=True)
-        figures = run / f"{evaluation_stem(arguments.part, is_changed=bool(changes))}.json"
-        copy = arguments.output_dir / f"{evaluation_stem(arguments.part)}.json"
-        shutil.copy(figures, copy)
+        write_value(
+            arguments.output_dir / f"{evaluation_stem(arguments.part)}.json", result.details
+        )
     print(evaluation_text(result.details))
 
 
@@ -225,15 +226,22 @@ def _scored_run(arguments: Namespace) -> Path:
     run = run_folder(checkpoint)
     if not (run / "run.json").is_file():
         return _converted(checkpoint, arguments)
-    if arguments.cfg:  # it must name the data, split and hold-out of the run
+    if arguments.cfg:  # it must name the data, split, hold-out and scoring of the run
+        config = read_settings(arguments.cfg, arguments.set)
+        data = config.data
+        changes, _ = read_changes(arguments.set)
+        trained_config = Run.read(run, changes).config
         trained = Run.read(run).config.data
-        data = read_settings(arguments.cfg, arguments.set).data
+        for group in ("decode", "evaluation"):
+            if getattr(config, group) != getattr(trained_config, group):
+                problem = f"other settings of {group} than {run} has"
+                raise InputError("--cfg", problem, "give those by --set, or leave --cfg out")
         if (trained.name, str(trained.split)) != (data.name, str(data.split)):
             problem = f"{run} was trained on {trained.name}, split {trained.split}"
             problem += f", not on {data.name}, {data.split}"
             raise InputError("--cfg", problem)
-        config = trained.model_copy(update={"holdout": data.holdout})
-        if config != trained and _unseen(config) != _unseen(trained):
+        held_out = trained.model_copy(update={"holdout": data.holdout})
+        if held_out != trained and _unseen(held_out) != _unseen(trained):
             problem = f"{run} holds other classes out"
             raise InputError("--cfg", problem, "give the --cfg and --set of its training")
     return run
@@ -245,7 +253,7 @@ def _unseen(config: DataConfig) -> Names:
 
 
 def _converted(checkpoint: Path, arguments: Namespace) -> Path:
-    """Convert published weights into ``FILE.run`` beside them, unless they are older than it."""
+    """Convert published weights into ``FILE.run`` beside them, unless that has been done."""
     if not arguments.cfg:
         problem = "not in a run folder of scripts/train.py or fact-clip train"
         fix = "give --cfg if these are weights of the published code"
@@ -253,9 +261,11 @@ def _converted(checkpoint: Path, arguments: Namespace) -> Path:
     config = read_settings(arguments.cfg, arguments.set)
     out = checkpoint.with_name(f"{checkpoint.name}.run")
     weights = out / "model.safetensors"
-    is_there = weights.is_file() and checkpoint.is_file()
-    if not is_there or weights.stat().st_mtime < checkpoint.stat().st_mtime:
+    if not (weights.is_file() and checkpoint.is_file()):
         return convert_for(checkpoint, config, out)
+    _, facts = read_weights(weights)
+    if facts.get("sha256") != digest_of(checkpoint):
+        raise InputError(out, f"not made from {checkpoint} as it is now", "remove it")
     changes, _ = read_changes(arguments.set)
     stored = Run.read(out).config.model_dump(mode="json")
     if _scoring(Config.overridden(stored, changes, "--set")) != _scoring(config):

@@ -224,6 +224,8 @@ def _changes(flat: Mapping[str, Any], tree: Json, earlier: Mapping[str, Any]) ->
     head = tree.get("model", {}).get("head")
     if not changes.get("use_clip", True) and head != "fact-clip":
         del changes["use_clip"]  # it is off already, and the head may be verb-noun
+    if "dataset" in changes and head == "fact-clip":
+        changes.setdefault("use_clip", True)
     if "dataset" in changes and head == "verb-noun":
         changes["use_clip"] = False  # verbs and nouns are those of Epic-Kitchens
     return translate(changes)

@@ -1,5 +1,6 @@
 """Checkpoints of the published FACT and FACT-CLIP code, read strictly."""
 
+import hashlib
 import pickle
 import struct
 import warnings
@@ -228,8 +229,18 @@ def _write(
     model = run.new_model(weights.get("text_embeddings"))
     load_strictly(model, weights, checkpoint)
     run.write()
-    names = {"converted_from": str(checkpoint), "classes": vocabulary.names}
+    names = {
+        "converted_from": str(checkpoint),
+        "sha256": digest_of(checkpoint),
+        "classes": vocabulary.names,
+    }
     save_weights(inside(out, "model.safetensors"), model.state_dict(), names)
+
+
+def digest_of(checkpoint: Path) -> str:
+    """Return the SHA-256 of a checkpoint, by which its conversion is recognised."""
+    with checkpoint.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

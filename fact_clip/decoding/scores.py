@@ -25,7 +25,6 @@ from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.decoding.calibration import Calibration
 from fact_clip.decoding.durations import Durations, decode_durations
 from fact_clip.decoding.fusion import Voters, fuse, fuse_gammas
-from fact_clip.decoding.prototypes import Prototypes
 from fact_clip.decoding.similarity import transport
 from fact_clip.decoding.switching import (
     IMPOSSIBLE,
@@ -52,14 +51,12 @@ class Scoring:
 
     Attributes:
         text_embeddings: (C, S, E) for a head that reads text; None: those of the training.
-        prototypes: of the candidates in unlabelled videos, for each model.
         log_prior: (C,) subtracted from the log scores; None: no correction.
         trained: (C,) the classes from which gamma is subtracted; None: all.
         gamma: subtracted from the log scores of trained classes, in nats.
     """
 
     text_embeddings: Tensor | None = None
-    prototypes: tuple[Prototypes, ...] = ()
     log_prior: Floats | None = None
     trained: Flags | None = None
     gamma: float = 0.0

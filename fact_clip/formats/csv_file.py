@@ -198,6 +198,9 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     _report(faults, options.skip_bad)
 
     background = without_mark(header.get("background", "")) if "n_frames" in header else ""
+    end = None
+    if background:
+        end = _end(rows, unit)
     return [
         Annotation(
             path,
@@ -205,11 +208,27 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
             video_name(video),
             unit,
             options.fps,
+            end=end,
             background=background or None,
             further_background=tuple(sorted(marked)),
         )
         for video, video_spans in spans.items()
     ]
+
+
+def _end(rows: Sequence[Row], unit: Unit) -> float | None:
+    """Return the length of the video of a file of `write`, in a unit; None if it is not known."""
+    where, header = rows[0]
+    n_frames = parse_seconds(where, header["n_frames"], "n_frames")
+    if unit == "frames":
+        return n_frames
+    times = []
+    for row_where, row in rows:
+        if row.get("stop") and row.get("stop_seconds"):
+            stop = parse_seconds(row_where, row["stop"], "stop")
+            times.append((int(stop), parse_seconds(row_where, row["stop_seconds"], "stop_seconds")))
+    rate = rate_of(times)
+    return None if rate is None else n_frames / rate
 
 
 def usual_unit(path: Path) -> Unit | None:

@@ -20,6 +20,7 @@ class Cell(NamedTuple):
     true: int
     predicted: int
     frames: int
+    total: int  # frames of the true class
 
 
 def labellings(videos: Sequence[Video]) -> tuple[list[Labels], list[Labels]]:
@@ -31,9 +32,11 @@ def labellings(videos: Sequence[Video]) -> tuple[list[Labels], list[Labels]]:
 def confusion(truth: Sequence[Labels], prediction: Sequence[Labels]) -> list[Cell]:
     """Return the cells of all pairs that occur, most frequent first; at most `MOST_CELLS`."""
     pairs = np.stack([np.concatenate(truth), np.concatenate(prediction)], axis=1)  # (T, 2)
-    classes, counts = np.unique(pairs[pairs[:, 0] >= 0], axis=0, return_counts=True)
+    pairs = pairs[pairs[:, 0] >= 0]
+    totals = np.bincount(pairs[:, 0]).tolist()
+    classes, counts = np.unique(pairs, axis=0, return_counts=True)
     cells = [
-        Cell(true, predicted, frames)
+        Cell(true, predicted, frames, totals[true])
         for (true, predicted), frames in zip(classes.tolist(), counts.tolist(), strict=True)
     ]
     cells.sort(key=lambda cell: -cell.frames)
@@ -62,7 +65,7 @@ def factor_confusions(
 
 
 def cuts(truth: Sequence[Labels], prediction: Sequence[Labels]) -> dict[str, int]:
-    """Count segments, whatever their labels are, and how they lie in each other.
+    """Count segments of labelled frames, whatever they are called, and how they lie in each other.
 
     A segment lies in another if at least half of its length does. The counts are "true" and
     "predicted" segments; "over", true segments in which at least two predicted ones lie; "under",
@@ -70,7 +73,12 @@ def cuts(truth: Sequence[Labels], prediction: Sequence[Labels]) -> dict[str, int
     another label is more frequent than their own.
     """
     counts = dict.fromkeys(("true", "predicted", "over", "under", "once", "misnamed"), 0)
-    for true_labels, predicted_labels in zip(truth, prediction, strict=True):
+    for all_true_labels, all_predicted_labels in zip(truth, prediction, strict=True):
+        is_labelled = all_true_labels >= 0
+        if not is_labelled.any():
+            continue
+        true_labels = all_true_labels[is_labelled]
+        predicted_labels = all_predicted_labels[is_labelled]
         true = np.array(labelled_segments(true_labels)).reshape(-1, 3)
         predicted = np.array(labelled_segments(predicted_labels)).reshape(-1, 3)
         parts = _count_inside(predicted, true)

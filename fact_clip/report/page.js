@@ -3,21 +3,23 @@
 classes[i]  {name, colour, number, group, factors}; colour may be null; group is "" if unknown.
 videos[i]   {name, frames, times, truth, runs}
   times     {step} or {starts} in seconds, starts with the end of the video; {step: 1, unit: "frames"} if unknown.
-  truth     label runs without confidence.
+  truth     label runs without confidence; it is that of the first run.
   runs      of each run null, if it lacks the video, or {p, f, t, figures}: label runs of the prediction and of the
-            frame and token voters, t may be missing; figures: [frame accuracy, edit, F1@50] in percent.
+            frame and token voters, t may be missing; figures: [frame accuracy, edit, F1@50] in percent, null without
+            a labelled frame.
   A list of label runs is flat: of each run class index + 1 (0: no label), frames[, mean confidence in percent].
 runs[i]     {title, path, written, seed, members, data, choice, versions, config, result, numbers, classes, confusion,
             factors, boundaries, cuts, uncertain, unseen}
   result    evaluation.json without per_class, run and videos; config: text of YAML; versions: {name: version}.
   numbers   [[name, value, note]]
-  classes   [{class, name, training, frames, segments, predicted_segments, accuracy, f1}]; training: frames.
-  confusion [[true, predicted, frames]], most frequent first; factors: {slot: {names, cells}}, cells alike, of names.
+  classes   [{class, name, group, training, frames, segments, predicted_segments, accuracy, f1}]; training: frames.
+  confusion [[true, predicted, frames, frames of the true class]], most frequent first, perhaps not all of them;
+            factors: {slot: {names, cells}}, cells alike, of names.
   boundaries {unit, median}, median may be null or "infinite"; cuts: {true, predicted, over, under, once, misnamed}.
-  uncertain [{video, index, start, stop, label, true, confidence}]; index: of the predicted segment; start, stop:
-            seconds, frames if times are unknown; confidence: 0..1.
+  uncertain [{video, index, start, stop, label, true, confidence}]; index: of the predicted segment; start, stop: frames;
+            confidence: 0..1.
   unseen    [{name, level, frames, accuracy, unseen_labels_only, taken: [{name, share, seen, shares}]}]
-sweeps[i]   evaluation.json of a sweep: {axes, runs, metrics, sd} and more.
+sweeps[i]   {axes, runs, figures}; runs: their number; figures: [[name, mean, standard deviation]].
 
 Classes and videos are given as indices of `classes` and `videos`; the class index -1 is no label.
 Text goes in as textContent. */
@@ -218,6 +220,7 @@ function worstVideo(runIndex) {
 	videos.forEach((video, videoIndex) => {
 		if (!video.runs[runIndex]) return;
 		const [accuracy] = video.runs[runIndex].figures;
+		if (accuracy == null) return;
 		if (!worst || accuracy < worst.accuracy) worst = {videoIndex, accuracy};
 	});
 	if (!worst) return null;
@@ -227,9 +230,8 @@ function worstVideo(runIndex) {
 
 function mostConfused({confusion: cells}) {
 	const wrong = cells.filter(([true_, guess]) => true_ !== guess && isAction(true_) && isAction(guess));
-	const [true_, guess, frames] = wrong.reduce((most, cell) => cell[2] > most[2] ? cell : most, [-1, -1, 0]);
+	const [true_, guess, frames, total] = wrong.reduce((most, cell) => cell[2] > most[2] ? cell : most, [-1, -1, 0]);
 	if (!frames) return null;
-	const total = cells.reduce((sum, [label, , count]) => sum + (label === true_ ? count : 0), 0);
 	const share = formatted(100 * frames / total);
 	return make("li", {}, "Most confused: ", classBadge(true_), " is called ", classBadge(guess),
 		` in ${share} % of its frames.`);
@@ -299,13 +301,13 @@ function ways(run) {
 }
 
 function sweepTable(sweep) {
-	const title = `Sweep over ${Object.keys(sweep.axes).join(", ")}: ${Object.keys(sweep.runs).length} runs`;
+	const title = `Sweep over ${sweep.axes.join(", ")}: ${sweep.runs} runs`;
 	const columns = [
-		["", ([name]) => name.replaceAll("_", " ")],
+		["", ([name]) => name],
 		["mean", ([, value]) => value, "number"],
-		["standard deviation", ([name]) => sweep.sd[name], "number"],
+		["standard deviation", ([, , deviation]) => deviation, "number"],
 	];
-	return make("div", {}, make("h3", {}, title), table(columns, Object.entries(sweep.metrics)));
+	return make("div", {}, make("h3", {}, title), table(columns, sweep.figures));
 }
 
 // --- the curve of S over U ---------------------------------------------------------------------
@@ -471,9 +473,9 @@ const accuracyOf = ([accuracy]) => accuracy;
 const editOf = ([, edit]) => edit;
 const f1Of = ([, , f1]) => f1;
 
-/** Return the mean of a figure over the runs that have the video. */
+/** Return the mean of a figure over the runs that have the video, or NaN without a labelled frame. */
 function mean(video, figureOf) {
-	const known = video.runs.filter(Boolean).map((run) => figureOf(run.figures));
+	const known = video.runs.filter(Boolean).map((run) => figureOf(run.figures)).filter((value) => value != null);
 	return known.reduce((sum, value) => sum + value, 0) / known.length;
 }
 
@@ -485,11 +487,20 @@ function change(video) {
 	return points == null ? -1 : Math.abs(points);
 }
 
+/** Return the order of videos by a figure; those without one come last. */
+function byFigure(figureOf, sign) {
+	return (a, b) => {
+		const first = mean(a, figureOf);
+		const second = mean(b, figureOf);
+		return isNaN(first) - isNaN(second) || sign * (first - second);
+	};
+}
+
 const ORDERS = {
-	"accuracy, lowest first": (a, b) => mean(a, accuracyOf) - mean(b, accuracyOf),
-	"accuracy, highest first": (a, b) => mean(b, accuracyOf) - mean(a, accuracyOf),
-	"edit, lowest first": (a, b) => mean(a, editOf) - mean(b, editOf),
-	"F1@50, lowest first": (a, b) => mean(a, f1Of) - mean(b, f1Of),
+	"accuracy, lowest first": byFigure(accuracyOf, 1),
+	"accuracy, highest first": byFigure(accuracyOf, -1),
+	"edit, lowest first": byFigure(editOf, 1),
+	"F1@50, lowest first": byFigure(f1Of, 1),
 	name: (a, b) => a.name.localeCompare(b.name),
 };
 if (several) ORDERS["change of accuracy, largest first"] = (a, b) => change(b) - change(a);
@@ -604,8 +615,7 @@ function matrix(run, kind) {
 	if (!cells.length) return [make("p", {}, "There are no labelled frames.")];
 	const name = (index) => isClass ? classes[index].name : run.factors[kind].names[index];
 	const badge = (index) => isClass ? `${classes[index].number ?? "–"}` : `${index + 1}`;
-	const totals = new Map();
-	for (const [true_, , frames] of cells) totals.set(true_, (totals.get(true_) ?? 0) + frames);
+	const totals = new Map(cells.map(([true_, , , total]) => [true_, total]));
 	const svg = matrixDrawing(cells, totals, kind, name, badge);
 	const most = totals.size > MOST ? note(`The ${MOST} most frequent of ${totals.size}.`) : null;
 	const wrong = cells.filter(([true_, guess]) => true_ !== guess);
@@ -614,7 +624,7 @@ function matrix(run, kind) {
 		["true", ([true_]) => cellName(true_), "name"],
 		["predicted", ([, guess]) => cellName(guess), "name"],
 		["frames", ([, , frames]) => `${frames}`, "number"],
-		["share (%)", ([true_, , frames]) => 100 * frames / totals.get(true_), "number"],
+		["share (%)", ([, , frames, total]) => 100 * frames / total, "number"],
 	];
 	const errors = table(columns, wrong.slice(0, 20), null, "largest confusions");
 	return [make("div", {className: "wide"}, most, svg), errors];
@@ -646,9 +656,9 @@ function matrixDrawing(cells, totals, kind, name, badge) {
 			badge(index)));
 	});
 	svg.append(draw("rect", {x: left, y: top, width: size, height: size, fill: "none", class: "axis"}));
-	for (const [true_, guess, frames] of cells) {
+	for (const [true_, guess, frames, total] of cells) {
 		if (!positions.has(true_) || !positions.has(guess)) continue;
-		const share = frames / totals.get(true_);
+		const share = frames / total;
 		const words = `true ${name(true_)}, predicted ${name(guess)}: `
 			+ `${frames} frames, ${(100 * share).toFixed(1)} %`;
 		svg.append(draw("rect", {
@@ -716,22 +726,21 @@ function classTable() {
 	const rowsOfClass = (classIndex) => runs.map((run) => run.classes.find((row) => row.class === classIndex));
 	const rows = classes.map((one, classIndex) => ({classIndex, of: rowsOfClass(classIndex)}))
 		.filter(({of}) => of.some(Boolean));
-	const countColumn = (heading, key) => {
-		const first = ({of}) => of.find(Boolean)[key];
-		return [heading, (row) => `${first(row)}`, "number", first];
-	};
 	const known = (key, runIndex) => ({of}) => of[runIndex]?.frames ? of[runIndex][key] : null;
 	const columns = [classColumnOf(({classIndex}) => classIndex)];
-	if (rows.some(({classIndex}) => classes[classIndex].group)) {
-		columns.push(["group", ({classIndex}) => classes[classIndex].group]);
-	}
-	columns.push(
-		countColumn("training frames", "training"), countColumn("frames", "frames"), countColumn("segments", "segments"),
-	);
 	runs.forEach((run, runIndex) => {
 		const title = several ? ` ${run.title}` : "";
-		const predicted = ({of}) => of[runIndex]?.predicted_segments ?? null;
-		columns.push([`predicted${title}`, (row) => `${predicted(row) ?? "–"}`, "number", predicted]);
+		const countColumn = (heading, key) => {
+			const countOf = ({of}) => of[runIndex]?.[key] ?? null;
+			columns.push([`${heading}${title}`, (row) => `${countOf(row) ?? "–"}`, "number", countOf]);
+		};
+		if (run.classes.some(({group}) => group)) {
+			columns.push([`group${title}`, ({of}) => of[runIndex]?.group ?? "–"]);
+		}
+		countColumn("training frames", "training");
+		countColumn("frames", "frames");
+		countColumn("segments", "segments");
+		countColumn("predicted", "predicted_segments");
 		columns.push([`accuracy${title}`, known("accuracy", runIndex), "number"]);
 		columns.push([`F1@50${title}`, known("f1", runIndex), "number"]);
 	});
@@ -741,10 +750,13 @@ function classTable() {
 function uncertain() {
 	const unit = (one) => videos[one.video].times.unit ? "frame " : "";
 	const nameOf = (one) => videos[one.video].name;
+	const timeOf = (one, frame) => clockOf(videos[one.video])(frame);
+	const start = (one) => timeOf(one, one.start);
+	const stop = (one) => timeOf(one, one.stop);
 	const columnsOf = (runIndex) => [
 		["video", (one) => link(one.video, nameOf(one), runIndex, one.index), "name", nameOf],
-		["from", (one) => unit(one) + formatted(one.start, 2), "number", (one) => one.start],
-		["to", (one) => formatted(one.stop, 2), "number", (one) => one.stop],
+		["from", (one) => unit(one) + formatted(start(one), 2), "number", start],
+		["to", (one) => formatted(stop(one), 2), "number", stop],
 		classColumnOf((one) => one.label, "predicted"),
 		classColumnOf((one) => one.true, "true, mostly"),
 		["confidence (%)", (one) => 100 * one.confidence, "number"],

@@ -13,7 +13,7 @@ from fact_clip.core import Floats, InputError, Json, Segmentation, Vocabulary, l
 from fact_clip.core.colours import BACKGROUND_COLOUR, class_colours
 from fact_clip.core.extras import install_command
 from fact_clip.core.paths import check_place, whole_file
-from fact_clip.report.analysis import confusion, factor_confusions, labellings
+from fact_clip.report.analysis import Cell, confusion, factor_confusions, labellings
 from fact_clip.report.record import ROWS, Video
 from fact_clip.report.summary import Evaluated, video_figures
 
@@ -263,12 +263,16 @@ def _figures(evaluated: Evaluated) -> Iterator[tuple[str, Figure]]:
 
 
 def chosen_videos(evaluated: Evaluated) -> list[Video]:
-    """Return at most `MOST_TIMELINES` videos, evenly spread from lowest to highest accuracy."""
+    """Return at most `MOST_TIMELINES` videos, evenly spread from lowest to highest accuracy.
+
+    Videos without a labelled frame have no accuracy, and are left out.
+    """
 
     def accuracy(video: Video) -> float:
         return float(video_figures(video, evaluated)["frame_accuracy"])
 
-    ranked = sorted(evaluated.record.videos, key=accuracy)
+    labelled = [video for video in evaluated.record.videos if video.is_labelled]
+    ranked = sorted(labelled, key=accuracy)
     count = min(len(ranked), MOST_TIMELINES)
     ranks = np.linspace(0, len(ranked) - 1, count).round()
     return [ranked[int(rank)] for rank in ranks]
@@ -285,19 +289,15 @@ def _rows(video: Video, vocabulary: Vocabulary) -> dict[str, Segmentation]:
     return rows
 
 
-def confusion_figure(
-    cells: Sequence[tuple[int, int, int]], names: Sequence[str], kind: str
-) -> Figure:
+def confusion_figure(cells: Sequence[Cell], names: Sequence[str], kind: str) -> Figure:
     """Draw the cells of `analysis.confusion` as shares of the frames of each true class."""
-    totals: Counter[int] = Counter()
-    for true, _, frames in cells:
-        totals[true] += frames
+    totals = Counter({cell.true: cell.total for cell in cells})
     classes = sorted(label for label, _ in totals.most_common(MOST_CLASSES))
     row_of = {label: index for index, label in enumerate(classes)}
     shares = np.zeros((len(classes), len(classes)))
-    for true, guess, frames in cells:
+    for true, guess, frames, total in cells:
         if true in row_of and guess in row_of:
-            shares[row_of[true], row_of[guess]] = frames / totals[true]
+            shares[row_of[true], row_of[guess]] = frames / total
 
     side = 3.2 + 0.16 * len(classes)
     figure, axes = new_axes(side + 1, side)

@@ -43,6 +43,11 @@ class Video:
     def __len__(self) -> int:
         return len(self.labels["truth"])
 
+    @property
+    def is_labelled(self) -> bool:
+        """Return whether a frame has a true label."""
+        return bool((self.labels["truth"] >= 0).any())
+
 
 @dataclass(frozen=True)
 class _About:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -46,6 +47,14 @@ def read_assets(*names: str) -> str:
 
 
 @dataclass(frozen=True)
+class Sweep:
+    """The runs of a sweep."""
+
+    axes: list[str]  # the settings that it varies
+    runs: list[Path]
+
+
+@dataclass(frozen=True)
 class Evaluated:
     """A run and the output of its evaluation."""
 
@@ -56,8 +65,8 @@ class Evaluated:
     record: Record
 
 
-def evaluations(folders: Sequence[str | Path]) -> tuple[list[Path], list[Json]]:
-    """Return the run folders of some folders, and the results of sweeps.
+def evaluations(folders: Sequence[str | Path]) -> tuple[list[Path], list[Sweep]]:
+    """Return the run folders of some folders, and the sweeps among them.
 
     The folder of a sweep stands for the folders of its runs.
     """
@@ -72,8 +81,9 @@ def evaluations(folders: Sequence[str | Path]) -> tuple[list[Path], list[Json]]:
         names = sweep.get("runs")
         if not isinstance(names, dict):
             raise InputError(path, "no runs")
-        sweeps.append(sweep)
-        run_folders += [folder / name for name in names]
+        runs_of_sweep = [folder / name for name in names]
+        sweeps.append(Sweep(list(sweep.get("axes", ())), runs_of_sweep))
+        run_folders += runs_of_sweep
     for index, folder in enumerate(run_folders):
         if folder in run_folders[:index]:
             raise InputError(folder, "given twice")
@@ -130,7 +140,7 @@ def page_path(folders: Sequence[Path], stem: str, out: str | Path | None = None)
 
 
 def save_report(
-    evaluated_runs: Sequence[Evaluated], path: Path, sweeps: Sequence[Json] = ()
+    evaluated_runs: Sequence[Evaluated], path: Path, sweeps: Sequence[Sweep] = ()
 ) -> Path:
     """Write the report of one or more evaluated runs, side by side, and return its path."""
     titles = [f"{evaluated.title} ({evaluated.written[:10]})" for evaluated in evaluated_runs]
@@ -152,7 +162,7 @@ def page(data: Json, title: str) -> str:
     )
 
 
-def summary(evaluated_runs: Sequence[Evaluated], sweeps: Sequence[Json] = ()) -> Json:
+def summary(evaluated_runs: Sequence[Evaluated], sweeps: Sequence[Sweep] = ()) -> Json:
     """Return the data of page.js, as the comment at its top describes it.
 
     Classes and videos are merged by name.
@@ -177,8 +187,30 @@ def summary(evaluated_runs: Sequence[Evaluated], sweeps: Sequence[Json] = ()) ->
         "classes": _classes(class_names, evaluated_runs),
         "runs": run_data,
         "videos": [_video(name, evaluated_runs, indices) for name in video_names],
-        "sweeps": list(sweeps),
+        "sweeps": [_sweep(sweep, evaluated_runs) for sweep in sweeps],
     }
+
+
+def _sweep(sweep: Sweep, evaluated_runs: Iterable[Evaluated]) -> Json:
+    """Return the mean of each figure over the runs of a sweep, and its standard deviation.
+
+    The deviation is that of the means of the seeds if these vary, else of the runs.
+    """
+    groups: dict[int | str, list[dict[str, float]]] = {}
+    for evaluated in evaluated_runs:
+        if evaluated.run.path in sweep.runs:
+            seed = evaluated.run.config.train.seed
+            group = seed if "train.seed" in sweep.axes else evaluated.title
+            figures = {name: value for name, value, _ in numbers(evaluated.result)}
+            groups.setdefault(group, []).append(figures)
+    rows = [figures for group in groups.values() for figures in group]
+    names = [name for name in rows[0] if all(name in figures for figures in rows)]
+    table = []
+    for name in names:
+        means = [statistics.fmean(row[name] for row in group) for group in groups.values()]
+        deviation = statistics.stdev(means) if len(means) > 1 else 0.0
+        table.append([name, statistics.fmean(figures[name] for figures in rows), deviation])
+    return {"axes": sweep.axes, "runs": len(rows), "figures": table}
 
 
 def _positions(names: Iterable[str]) -> dict[str, int]:
@@ -194,7 +226,7 @@ def _intact(evaluated: Evaluated) -> AbstractContextManager[None]:
 def _classes(names: Iterable[str], evaluated_runs: Sequence[Evaluated]) -> list[Json]:
     """Return name, colour, number, group and factors of each class.
 
-    The group of a class is that in the first run that has one.
+    The group of a class is that in all runs that have the class, or "" where they differ.
     """
     background: dict[str, str] = {}
     factors: dict[str, tuple[str | None, ...]] = {}
@@ -203,12 +235,10 @@ def _classes(names: Iterable[str], evaluated_runs: Sequence[Evaluated]) -> list[
         background |= dict.fromkeys(vocabulary.background, "background")
         if len(vocabulary.slots) > 1:
             factors |= dict(zip(vocabulary.names, vocabulary.factors, strict=True))
-    groups = dict(background)
+    groups: dict[str, set[str]] = {}
     for evaluated in evaluated_runs:
-        zero_shot = evaluated.result.get("zero_shot", {})
-        for key in ("unseen", "validation_unseen", "seen"):
-            for name in zero_shot.get(key, ()):
-                groups.setdefault(name, key.replace("_", "-"))
+        for name, group in _groups(evaluated).items():
+            groups.setdefault(name, set()).add(group)
 
     rows = []
     for name, look in class_colours(names, background).items():
@@ -217,11 +247,21 @@ def _classes(names: Iterable[str], evaluated_runs: Sequence[Evaluated]) -> list[
                 "name": name,
                 "colour": look["colour"],
                 "number": look["number"],
-                "group": groups.get(name, ""),
+                "group": min(groups[name]) if len(groups[name]) == 1 else "",
                 "factors": [factor for factor in factors.get(name, ()) if factor],
             }
         )
     return rows
+
+
+def _groups(evaluated: Evaluated) -> dict[str, str]:
+    """Return the group of each class of a run, "" if it is unknown."""
+    vocabulary = evaluated.record.vocabulary
+    groups = dict.fromkeys(vocabulary.names, "")
+    zero_shot = evaluated.result.get("zero_shot", {})
+    for key in ("seen", "validation_unseen", "unseen"):
+        groups |= dict.fromkeys(zero_shot.get(key, ()), key.replace("_", "-"))
+    return groups | dict.fromkeys(vocabulary.background, "background")
 
 
 def _run(evaluated: Evaluated, index_of: Integers, video_index: Mapping[str, int]) -> Json:
@@ -237,15 +277,17 @@ def _run(evaluated: Evaluated, index_of: Integers, video_index: Mapping[str, int
     for cell in cells:
         true = int(index_of[cell.true])
         predicted = int(index_of[cell.predicted])
-        confusion.append([true, predicted, cell.frames])
+        confusion.append([true, predicted, cell.frames, cell.total])
     uncertain = [
         _uncertain(row, videos, index_of, video_index) for row in analysis.least_certain(videos)
     ]
     classes = []
+    groups = _groups(evaluated)
     for row in result["per_class"]:
         label = vocabulary.index(row["name"])
         training = int(evaluated.record.training_frames[label])
-        classes.append({**row, "class": int(index_of[label]), "training": training})
+        facts = {"class": int(index_of[label]), "training": training, "group": groups[row["name"]]}
+        classes.append({**row, **facts})
 
     return {
         "title": evaluated.title,
@@ -275,14 +317,10 @@ def _uncertain(
     index_of: Integers,
     video_index: Mapping[str, int],
 ) -> Json:
-    """Convert a row of `least_certain` to the indices of the page, and to seconds if known."""
-    video = videos[row["video"]]
-    if video.times is not None:
-        for edge in ("start", "stop"):
-            row[edge] = round(float(video.times[row[edge]]), 3)
+    """Convert a row of `least_certain` to the indices of the page."""
     for key in ("label", "true"):
         row[key] = int(index_of[row[key]])
-    row["video"] = video_index[video.name]
+    row["video"] = video_index[videos[row["video"]].name]
     return row
 
 
@@ -360,7 +398,7 @@ def _video(
     """Return times, truth, and the rows and figures of each run of a video; None without it."""
     run_data: list[Json | None] = []
     first_labels: Labels | None = None
-    data: Json = {"name": name, "runs": run_data}
+    data: Json = {"name": name, "times": _times(None), "runs": run_data}
     for evaluated, index_of in zip(evaluated_runs, indices, strict=True):
         videos = {video.name: video for video in evaluated.record.videos}
         video = videos.get(name)
@@ -369,7 +407,8 @@ def _video(
             continue
 
         data.setdefault("frames", len(video))
-        data.setdefault("times", _times(video.times))
+        if "unit" in data["times"]:
+            data["times"] = _times(video.times)
         labels = index_of[video.labels["truth"]]
         data.setdefault("truth", run_numbers(labels))
         if first_labels is None:
@@ -387,9 +426,12 @@ def _video(
         for row in ROWS[1:]:
             if row in video.labels:
                 rows[row[0]] = run_numbers(index_of[video.labels[row]], video.confidence[row])
-        with _intact(evaluated):
-            figures = video_figures(video, evaluated)
-        run_data.append({**rows, "figures": [round(figures[key], 1) for key in _FIGURES]})
+        rows["figures"] = [None] * len(_FIGURES)
+        if video.is_labelled:
+            with _intact(evaluated):
+                figures = video_figures(video, evaluated)
+            rows["figures"] = [round(figures[key], 1) for key in _FIGURES]
+        run_data.append(rows)
     return data
 
 

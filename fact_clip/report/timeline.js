@@ -286,8 +286,8 @@ class Timeline {
 	// --- words ----------------------------------------------------------------------------------------------------
 
 	#period({start, stop}) {
-		const {clock} = TimelineTools;
 		const {unit} = this.#options;
+		const clock = (time) => TimelineTools.clock(time, 2, unit);
 		if (start === stop) return `${clock(start)} ${unit} (instant)`;
 		return `${clock(start)} to ${clock(stop)} ${unit} (${(stop - start).toFixed(2)} ${unit})`;
 	}

@@ -65,7 +65,7 @@ class TimelinePainter {
 		const bottom = this.view.height - 9;
 		pen.fillStyle = TimelineTools.css(this.ink);
 		for (let count = Math.ceil(scale.from / step); count * step <= scale.to; count++) {
-			const words = TimelineTools.clock(count * step, step < 1 ? 2 : 0);
+			const words = TimelineTools.clock(count * step, step < 1 ? 2 : 0, unit);
 			const at = scale.x(count * step);
 			const last = scale.width - TimelinePainter.#LETTER * (words.length + unit.length) - 8;
 			pen.globalAlpha = 0.2;

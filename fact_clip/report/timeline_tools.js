@@ -21,11 +21,13 @@ const TimelineTools = (() => {
 	// of black and white the one with the higher contrast, which is always above 4.5
 	const inkOn = (parts) => luminance(parts) < 0.179 ? "#fff" : "#000";
 
-	function clock(time, digits = 2) {
+	function clock(time, digits = 2, unit = "s") { // minutes and hours are those of seconds alone
 		const rounded = Number(time.toFixed(digits));
-		if (rounded < 60) return time.toFixed(digits);
-		const seconds = (rounded % 60).toFixed(digits);
-		return `${floor(rounded / 60)}:${seconds.padStart(digits ? digits + 3 : 2, "0")}`;
+		if (rounded < 60 || unit !== "s") return time.toFixed(digits);
+		const seconds = (rounded % 60).toFixed(digits).padStart(digits ? digits + 3 : 2, "0");
+		const minutes = floor(rounded / 60);
+		if (minutes < 60) return `${minutes}:${seconds}`;
+		return `${floor(minutes / 60)}:${String(minutes % 60).padStart(2, "0")}:${seconds}`;
 	}
 
 	function node(tag, className, parent, attributes = {}) {

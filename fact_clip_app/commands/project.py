@@ -73,7 +73,9 @@ def _add_video(page: Page, name: str, media: Path | None, features: Path | None)
     """Add a video, or features to the video of this name. Nothing is done if both are there."""
     stored = [video for video in page.project.videos() if video.name == name]
     if not stored:
-        page.refer(name, media, features)
+        added = page.refer(name, media, features)
+        if media is None and page.engine.model() is None:
+            note(f"{name}: {added.n_frames} rows, {added.duration:.1f} s, read time first")
         return
     for video in stored:
         if media in (None, video.media) and features in (None, video.features):
@@ -143,6 +145,7 @@ def export(
       fact-clip project export my_project --training main --out data && fact-clip data init data
     """
     from fact_clip.formats import FORMATS
+    from fact_clip_app.engine import ENCODER
     from fact_clip_app.export import export_set
     from fact_clip_app.views import export_files
 
@@ -157,7 +160,7 @@ def export(
     for name, is_typed in unread.items():
         if training is not None and is_typed:
             raise InputError(name, "--training does not read it", "leave it out")
-    if training is None and not overwrite:  # the files may have been corrected elsewhere
+    if not overwrite:  # the files may have been corrected elsewhere
         check_new(out, "name a new folder, or say --overwrite")
     if formats == "all":
         names = [name for name, form in FORMATS.items() if form.is_installed]
@@ -167,6 +170,8 @@ def export(
         if with_drafts and page.engine.model() is None:
             raise InputError("--with-drafts", "the project has no model", "leave it out")
         if training is not None:
+            if page.engine.model() is None and any(video.media for video in page.project.videos()):
+                note(f"features of films by {ENCODER}; the page makes those of the model in use")
             export_set(page, training, out, unlabelled)
             print(out)
             return

@@ -1,5 +1,6 @@
 """fact-clip summary."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -154,6 +155,10 @@ def _counterparts(files: Mapping[str, Path], against: Sequence[Path]) -> dict[st
     if len(against) == 1 and against[0].is_dir():
         second = {_stem(path): path for path in _folder_files(against[0])}
         stems = {name: _stem(path) for name, path in files.items()}
+        for stem, number in Counter(stems.values()).items():
+            if number > 1 and stem in second:
+                problem = f"{number} of LABELS are named {stem!r}"
+                raise InputError(against[0], problem, "summarise one folder at a time")
         pairs = {name: second[stem] for name, stem in stems.items() if stem in second}
         if not pairs:
             problem = "no file with the name of one of LABELS"
@@ -217,6 +222,8 @@ def _read(
 
     file_format = format_of(path)
     if file_format.annotations is None:
+        if options.tier is not None:
+            raise InputError("--tier", f"{path} has no tiers", "leave it out")
         labelling = load(path)
         labelling = replace(labelling, fps=labelling.fps or fps)
         end = labelling.seconds(labelling.n_frames)
@@ -241,17 +248,22 @@ def _read(
         for span in annotation.spans
         if span.start < span.stop and span.label not in background
     ]
-    if annotation.end:
-        return _recording(parts, annotation.end / scale, has_end=True)
     last_stop = max((span.stop / scale for span in annotation.spans), default=0.0)
-    if name not in durations:
-        return _recording(parts, last_stop, has_end=False)
-    first, duration = durations[name]
-    parts.append((0.0, first, UNLABELLED))
-    if duration < last_stop - 0.5:
-        problem = f"segments up to {last_stop:.1f} s of a video of {duration:.1f} s"
-        raise InputError(path, problem, "give the duration of this video")
-    return _recording(parts, duration, has_end=True)
+    end = (annotation.end or 0.0) / scale
+    has_end = bool(end) or name in durations
+    if not end:
+        first, end = durations.get(name, (0.0, last_stop))
+        parts.append((0.0, first, UNLABELLED))
+        if end < last_stop - 0.5:
+            problem = f"segments up to {last_stop:.1f} s of a video of {end:.1f} s"
+            raise InputError(path, problem, "give the duration of this video")
+    if annotation.background == UNLABELLED:
+        stop = 0.0
+        for span in sorted(annotation.spans, key=lambda span: span.start):
+            parts.append((stop, max(span.start / scale, stop), UNLABELLED))
+            stop = max(span.stop / scale, stop)
+        parts.append((stop, max(end, stop), UNLABELLED))
+    return _recording(parts, end, has_end=has_end)
 
 
 def _recording(

@@ -25,7 +25,7 @@ function Page() {
 	const [, Panel] = PANELS[state.panel];
 	const isLabelling = state.panel === "label";
 	return html`
-		<a id="skip" href="#timeline" onClick=${skip}>Skip to the timeline</a>
+		<${Skip} />
 		<${Header} />
 		<${LabelPanel} isHidden=${!isLabelling} />
 		${!isLabelling && html`<${Panel} />`}
@@ -34,10 +34,16 @@ function Page() {
 		<${Help} />`;
 }
 
-function skip(event) {
-	event.preventDefault();
-	if (state.video && state.panel === "label") player.focusTimeline();
-	else document.querySelector("main").focus();
+function Skip() {
+	const hasTimeline = state.video && state.panel === "label";
+	const panel = state.panel === "label" ? "work" : `${state.panel}-panel`;
+	const skip = (event) => {
+		event.preventDefault();
+		if (hasTimeline) player.focusTimeline();
+		else document.getElementById(panel).focus();
+	};
+	return html`<a id="skip" href=${`#${hasTimeline ? "timeline" : panel}`} onClick=${skip}>
+		Skip to the ${hasTimeline ? "timeline" : "panel"}</a>`;
 }
 
 function Header() {

@@ -3,13 +3,17 @@
 import * as labelling from "./labelling.js";
 import * as player from "./player.js";
 import {listUncertainSoon} from "./session.js";
-import {update} from "./state.js";
+import {fold, state, update} from "./state.js";
 import {showNext} from "./videos.js";
 
 /* A key is a letter as it is printed, or a place on the keyboard (a `code` of KeyboardEvent), where a layout may
    print anything. */
 export const COMMANDS = [
 	{id: "play", title: "Play or pause", key: "Space", run: player.togglePlay},
+	{id: "secondBack", title: "One second back", key: "Shift+KeyJ", run: () => player.stepSeconds(-1)}, // before J alone
+	{id: "secondForward", title: "One second forward", key: "Shift+KeyK", run: () => player.stepSeconds(1)},
+	{id: "fiveBack", title: "Five seconds back", key: "PageUp", run: () => player.stepSeconds(-5)},
+	{id: "fiveForward", title: "Five seconds forward", key: "PageDown", run: () => player.stepSeconds(5)},
 	{id: "back", title: "One frame back", key: "j", run: () => player.stepFrame(-1)},
 	{id: "forward", title: "One frame forward", key: "k", run: () => player.stepFrame(1)},
 	{id: "slower", title: "Slower", key: "BracketLeft", run: () => player.timeline.speed(0.5)},
@@ -37,8 +41,16 @@ export const COMMANDS = [
 	{id: "down", title: "Track below", key: "ArrowDown", run: () => player.timeline.step(0, 1)},
 	{id: "panBack", title: "Pan back", key: "Shift+ArrowLeft", run: () => player.timeline.pan(-0.25)},
 	{id: "panForward", title: "Pan forward", key: "Shift+ArrowRight", run: () => player.timeline.pan(0.25)},
-	{id: "help", title: "This list", key: "F1", run: () => update({isHelpOpen: true})},
+	{id: "foldLeft", title: "Fold the list of videos", key: "F6", run: () => fold({left: !state.folded.left})},
+	{id: "foldRight", title: "Fold the list of classes", key: "F8", run: () => fold({right: !state.folded.right})},
+	{id: "large", title: "Large film: fold both lists", key: "F4", run: toggleLarge},
+	{id: "help", title: "List of keys", key: "F1", run: () => update({isHelpOpen: true})},
 ];
+
+function toggleLarge() {
+	const isLarge = state.folded.left && state.folded.right;
+	fold({left: !isLarge, right: !isLarge});
+}
 
 /** Accept the chosen draft, and show the next segment of What next. */
 function acceptAndGoOn() {

@@ -62,4 +62,9 @@ export function JobLine({job, title, name}) {
 		<small>${title}, ${job.done} of ${job.total || "?"} pictures</small>`;
 }
 
+/** A box that scrolls where its content is wider, or taller, than it is; also by keys. */
+export function Scroll({label, isTall = false, children}) {
+	return html`<div class=${isTall ? "wide scroll" : "wide"} role="group" aria-label=${label} tabindex="0">${children}</div>`;
+}
+
 export const asPairs = (names) => names.map((name) => [name, name]);

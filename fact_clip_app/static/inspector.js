@@ -9,7 +9,7 @@ import {change, clock, frameAt, isInstant, typedSeconds} from "./segments.js";
 import {changeActions} from "./session.js";
 import {chosenPart, fault, state, twinOf} from "./state.js";
 
-const ORIGINS = {
+export const ORIGINS = {
 	drawn: "drawn by hand",
 	corrected: "a corrected draft",
 	imported: "from a label file",

@@ -70,7 +70,7 @@ let layout = new Map();
 /** Return the name of a key as this keyboard prints it. */
 export function nameOf(key) {
 	const [code, modifier] = key.split("+").reverse();
-	const printed = layout.get(code) ?? NAMES[code] ?? code;
+	const printed = layout.get(code) ?? NAMES[code] ?? code.replace(/^Key/, "");
 	const name = printed.length === 1 ? printed.toUpperCase() : printed;
 	return modifier ? `${modifier} ${name}` : name;
 }

@@ -2,31 +2,33 @@
 
 import {html, useState} from "./vendor/preact-htm.js";
 import {Classes} from "./classes.js";
-import {COMMANDS} from "./commands.js";
 import {Check, Select} from "./controls.js";
-import {undo, redo} from "./edits.js";
 import {DropZone} from "./files.js";
 import {Inspector} from "./inspector.js";
-import {keyOf, nameOf} from "./keys.js";
 import * as labelling from "./labelling.js";
 import * as player from "./player.js";
 import {tried} from "./requests.js";
+import {SegmentList} from "./segment_list.js";
 import {changeVideo, refresh} from "./session.js";
-import {chosenPart, currentTrack, state, update} from "./state.js";
+import {currentTrack, state, update} from "./state.js";
+import {Toolbar} from "./toolbar.js";
 import {Videos, WhatNext} from "./videos.js";
 
 export function LabelPanel({isHidden}) {
 	const {video, project} = state;
+	const folded = {left: video && state.folded.left, right: video && state.folded.right};
 	return html`<div id="label-panel" class="columns" hidden=${isHidden}>
-		<aside class="left">
+		<main id="work" tabindex="-1">
+			${video ? html`<${Workplace} key=${video.id} video=${video} />` : html`<${Empty} count=${project.videos.length} />`}
+		</main>
+		<aside class="left" aria-label="Videos" hidden=${folded.left}>
 			<${Videos} />
 			<${WhatNext} />
 		</aside>
-		<main id="work">
-			${video ? html`<${Workplace} key=${video.id} video=${video} />` : html`<${Empty} count=${project.videos.length} />`}
-		</main>
-		<aside class="right">
+		<aside class="right" aria-label="Chosen segment and classes" hidden=${folded.right}>
+			${video && html`<${VideoName} key=${video.id} video=${video} />`}
 			${video && html`<${Inspector} />`}
+			${video && html`<${SegmentList} video=${video} />`}
 			<${Classes} />
 		</aside>
 	</div>`;
@@ -49,13 +51,11 @@ function Empty({count}) {
 
 function Workplace({video}) {
 	return html`
-		<${VideoName} video=${video} />
 		<p id="video-problem" class="fault" role="alert" hidden=${!video.problem}>No drafts. ${video.problem}</p>
 		<${player.Video} video=${video} />
 		<div id="stage">
-			<${PlayBar} />
+			<${Toolbar} video=${video} />
 			<${player.TimelineView} video=${video} onEdit=${labelling.moved} onDraw=${labelling.drawn} />
-			<${LabelBar} video=${video} />
 			<${TrackBar} video=${video} />
 		</div>`;
 }
@@ -73,47 +73,11 @@ function VideoName({video}) {
 	};
 	return html`<form id="video-name-form" onSubmit=${rename}>
 		<input id="video-name" aria-label="Name of the video; Enter renames it" maxlength="200" autocomplete="off" value=${name}
-			onInput=${(event) => setName(event.target.value)} onBlur=${() => setName(video.name)} />
+			title="Name of the video; Enter renames it" onInput=${(event) => setName(event.target.value)} onBlur=${() => setName(video.name)} />
 	</form>`;
 }
 
-// --- bars --------------------------------------------------------------------------------------
-
-/** The button of a command, with its key. */
-function CommandButton({id, title, ...more}) {
-	const {run} = COMMANDS.find((command) => command.id === id);
-	return html`<button type="button" id=${id} ...${more} onClick=${() => run()}>${title} <kbd>${nameOf(keyOf(id))}</kbd></button>`;
-}
-
-function PlayBar() {
-	return html`<div class="bar" role="toolbar" aria-label="Play">
-		<${player.PlayButton} />
-		<${CommandButton} id="back" title="◀" aria-label="One frame back" />
-		<${CommandButton} id="forward" title="▶" aria-label="One frame forward" />
-		<${CommandButton} id="slower" title="Slower" />
-		<${CommandButton} id="faster" title="Faster" />
-		<${CommandButton} id="loop" title="Loop" aria-pressed=${String(state.isLooping)} />
-		<${player.Clock} />
-		<button type="button" id="keys" onClick=${() => update({isHelpOpen: true})}>Keys <kbd>?</kbd></button>
-	</div>`;
-}
-
-function LabelBar({video}) {
-	const part = chosenPart();
-	const {recording, unsent} = state;
-	return html`<div class="bar" role="toolbar" aria-label="Label">
-		<${CommandButton} id="mark" title="Begin" aria-pressed=${String(recording !== null)} />
-		<${CommandButton} id="end" title="End" disabled=${!recording} />
-		<${CommandButton} id="instant" title="Point" />
-		<${CommandButton} id="clicks" title="Clicks" aria-pressed=${String(state.isClicking)} />
-		<${CommandButton} id="split" title="Split" disabled=${!part} />
-		<${CommandButton} id="merge" title="Merge" disabled=${!labelling.partToMerge()} />
-		<${CommandButton} id="remove" title="Delete" disabled=${!part} />
-		${state.project.model.exists && html`<${CommandButton} id="accept" title="Accept draft" disabled=${part?.kind !== "draft"} />`}
-		<button type="button" id="undo" title=${video.undo ?? "Nothing to undo"} disabled=${!video.undo && !unsent} onClick=${undo}>Undo</button>
-		<button type="button" id="redo" title=${video.redo ?? "Nothing to redo"} disabled=${!video.redo} onClick=${redo}>Redo</button>
-	</div>`;
-}
+// --- tracks ------------------------------------------------------------------------------------
 
 const titled = ({id, name, annotator}) => [id, annotator && annotator !== name ? `${name} (of ${annotator})` : name];
 
@@ -140,13 +104,14 @@ function TrackBar({video}) {
 	return html`<div class="bar" id="tracks">
 		<${Select} label="Track" id="track" value=${track.id} options=${video.tracks.map(titled)}
 			onChange=${(id) => update({trackId: Number(id), frame: null})} />
-		<${Check} key=${track.id} id="complete" label="This track is fully labelled (unlabelled parts are background)" checked=${track.complete}
-			onChange=${(complete) => change({complete})} />
+		<span title="Unlabelled parts of this track are background"><${Check} key=${track.id} id="complete" label="Fully labelled"
+			checked=${track.complete} onChange=${(complete) => change({complete})} /></span>
 		<form class="bar" onSubmit=${add}>
 			<input id="track-name" aria-label="Name of a new track" placeholder="New track" maxlength="200" autocomplete="off"
 				value=${name} onInput=${(event) => setName(event.target.value)} />
 			<button id="add-track" disabled=${!name.trim()}>Add track</button>
 		</form>
-		<button type="button" id="remove-track" disabled=${!isRemovable} onClick=${remove}>Remove empty track</button>
+		<button type="button" id="remove-track" hidden=${!isRemovable} onClick=${remove}>Remove empty track</button>
+		<${player.Clock} />
 	</div>`;
 }

@@ -248,14 +248,14 @@ export function split({frame: cursor} = player.cursor()) {
 	if (frame > part.start) edit(segments.split(part, frame), frame);
 }
 
-/** Return the part that merge would join with the chosen one: one of the same class first. */
+/** Return the part that merge would join with the chosen one: one of the same class first. Point events are not joined. */
 export function partToMerge() {
 	const parts = partsOf(state.video, currentTrack());
 	const index = chosenIndex(parts);
 	const part = parts[index];
-	if (!part) return undefined;
+	if (!part || segments.isInstant(part)) return undefined;
 	const touching = [parts[index + 1], parts[index - 1]].filter((other) => {
-		return other && (other.start === part.stop || other.stop === part.start);
+		return other && !segments.isInstant(other) && (other.start === part.stop || other.stop === part.start);
 	});
 	return touching.find(({label}) => label === part.label) ?? touching[0];
 }

@@ -53,6 +53,14 @@ export function showFrame(frame) {
 
 export const stepFrame = (by) => showFrame(here() + by);
 
+/** Move the cursor by some seconds; a film that plays goes on. */
+export function stepSeconds(by) {
+	const {times} = state.video;
+	const target = Math.min(Math.max(times[here()] + by, times[0]), times.at(-2));
+	if (isPaused()) showFrame(frameUnder(times, target + 1e-4));
+	else timeline.seek(target);
+}
+
 export function togglePlay() {
 	if (canPlay()) timeline.play();
 }
@@ -129,7 +137,7 @@ function Chip({recording}) {
 }
 
 /** Draw a component again and again, since the cursor moves by itself. */
-function useTicks() {
+export function useTicks() {
 	const [, draw] = useState(0);
 	useEffect(() => {
 		const timer = setInterval(() => draw((count) => count + 1), 100);
@@ -144,13 +152,6 @@ export function Clock() {
 	const frame = here();
 	const speed = media?.playbackRate ?? 1;
 	return html`<output id="time">${Timeline.clock(video.times[frame], 3)} s · frame ${frame} · speed ${speed}</output>`;
-}
-
-export function PlayButton() {
-	useTicks();
-	return html`<button type="button" id="play" class="main" disabled=${!canPlay()} onClick=${togglePlay}>
-		${media && !media.paused ? "Pause" : "Play"}
-	</button>`;
 }
 
 // --- the timeline ------------------------------------------------------------------------------

@@ -1,19 +1,20 @@
 /* The panel where labels are saved, counted, drawn and compared. */
 
-import {html, useEffect, useRef, useState} from "./vendor/preact-htm.js";
-import {asPairs, Check, FileButton, Select} from "./controls.js";
+import {html, useEffect, useState} from "./vendor/preact-htm.js";
+import {Compare} from "./compare.js";
+import {asPairs, Check, FileButton, Scroll, Select} from "./controls.js";
 import {loadLabels} from "./files.js";
-import {ask, download, tried, upload, videoPath} from "./requests.js";
-import {predictionSettings, refresh} from "./session.js";
-import {currentTrack, state, update} from "./state.js";
+import {ask, download, tried, videoPath, viewQuery} from "./requests.js";
+import {currentTrack, fault, say, state} from "./state.js";
 
 export function ResultsPanel() {
 	const {project, video} = state;
 	const people = [...new Set(project.videos.flatMap(({annotators}) => annotators))].sort();
 	const [annotator, setAnnotator] = useState("");
 	const filter = {viewer: state.annotator, ...annotator ? {annotator} : {}};
-	if (!project.videos.length) return html`<main id="results-panel" class="page"><p class="hint">Add videos first.</p></main>`;
-	return html`<main id="results-panel" class="page">
+	if (!project.videos.length) return html`<main id="results-panel" class="page" tabindex="-1"><p class="hint">Add videos first.</p></main>`;
+	return html`<main id="results-panel" class="page" tabindex="-1">
+		<${Head} />
 		${people.length > 0 && html`<${Select} label="Labels of" id="by" value=${annotator} options=${[["", "everybody"], ...asPairs(people)]}
 			onChange=${setAnnotator} />`}
 		<${Save} filter=${filter} />
@@ -27,7 +28,35 @@ export function ResultsPanel() {
 	</main>`;
 }
 
+// --- the head ----------------------------------------------------------------------------------
+
+/** How far the project is, and a sentence about it for a paper. */
+function Head() {
+	const [answer] = useAnswer(`/api/overview${viewQuery()}`);
+	if (!answer) return html`<h2 id="results-head">Results</h2>`;
+	const {complete, videos, people, kappa} = answer;
+	const facts = [`${complete} of ${videos} video${videos === 1 ? "" : "s"} complete`];
+	if (people.length) facts.push(people.length === 1 ? "1 person" : `${people.length} people`);
+	if (kappa !== null) facts.push(`kappa ${kappa.toFixed(2)}`);
+	const copy = () => navigator.clipboard.writeText(answer.sentence).then(
+		() => say("Copied."), () => fault("The browser does not let this page copy. Select the sentence instead."),
+	);
+	return html`<section aria-labelledby="results-head">
+		<h2 id="results-head">${facts.join(", ")}</h2>
+		<p id="methods" class="hint">${answer.sentence}</p>
+		<button type="button" id="copy-methods" onClick=${copy}>Copy this sentence for a methods section</button>
+	</section>`;
+}
+
 // --- label files -------------------------------------------------------------------------------
+
+const FORMATS = {
+	csv: "Table of segments (.csv)", "frames.csv": "Table of pictures (.csv)", json: "JSON (.json)", jsonl: "JSON lines (.jsonl)",
+	txt: "A label for each frame (.txt)", vtt: "WebVTT subtitles (.vtt)", srt: "SubRip subtitles (.srt)", ass: "Aegisub subtitles (.ass)",
+	eaf: "ELAN (.eaf)", textgrid: "Praat (.TextGrid)", nwb: "Neurodata Without Borders (.nwb)", boris: "BORIS project (.boris)",
+	"boris.tsv": "BORIS events (.tsv)", "label-studio": "Label Studio (.json)", via: "VIA (.json)", rttm: "RTTM (.rttm)",
+	audacity: "Audacity labels (.txt)", otio: "OpenTimelineIO (.otio)",
+};
 
 function Save({filter}) {
 	const {project, video} = state;
@@ -47,7 +76,8 @@ function Save({filter}) {
 				Download all videos</button>
 			<button type="button" id="download" disabled=${!video} onClick=${() => tried(saveTrack)}>
 				${video ? `Download track ${currentTrack().name} of ${video.name}` : "Download a track"}</button>
-			<${Select} label="Format" id="format" value=${format} options=${asPairs(project.formats)} onChange=${setFormat} />
+			<${Select} label="Format" id="format" value=${format} options=${project.formats.map((name) => [name, FORMATS[name] ?? name])}
+				onChange=${setFormat} />
 			<${Check} id="with-background" label="with background" checked=${withBackground} onChange=${setBackground} />
 			${project.model.exists && html`<${Check} id="with-drafts" label="with drafts, as a track of their own" checked=${withDrafts}
 				onChange=${setDrafts} />`}
@@ -103,11 +133,11 @@ function Budget({filter}) {
 			<button type="button" id="budget-csv" onClick=${() => save("csv")}>Download as CSV</button>
 			<button type="button" id="budget-xlsx" onClick=${() => save("xlsx")}>Download as XLSX</button>
 		</div>
-		<div class="wide scroll"><table id="budget-table" hidden=${!rows.length}>
+		<${Scroll} label="Time budget" isTall><table id="budget-table" hidden=${!rows.length}>
 			<thead><tr>${Object.values(HEAD).map((title) => html`<th scope="col">${title}</th>`)}</tr></thead>
 			<tbody>${rows.map((row) => html`<tr key=${`${row.video} ${row.label}`}>
 				${Object.keys(HEAD).map((key) => html`<td>${cell(key, row)}</td>`)}</tr>`)}</tbody>
-		</table></div>
+		</table><//>
 	</section>`;
 }
 
@@ -138,118 +168,4 @@ function Plots({filter}) {
 		${problem ? html`<p class="hint" id="no-plot">There is nothing to plot yet.</p>`
 			: html`<img id="plot" src=${source} alt=${PLOTS[name]} onError=${() => setProblem(true)} />`}
 	</section>`;
-}
-
-// --- two labellings ----------------------------------------------------------------------------
-
-const FIGURES = {
-	frame_accuracy: ["Frame agreement (%)", 1], "f1@10": ["F1@10", 1], "f1@25": ["F1@25", 1], "f1@50": ["F1@50", 1],
-	edit: ["Edit", 1], kappa: ["Cohen's kappa", 3], edges_s: ["Mean boundary error (s)", 2], icc: ["ICC of total times", 3],
-};
-
-function Compare({people}) {
-	const {video} = state;
-	const [isAll, setAll] = useState(false);
-	const tracks = video?.tracks.map(({name}) => [`track ${name}`, `track ${name}`]) ?? [];
-	const persons = people.map((name) => [`annotator ${name}`, `labels of ${name}`]);
-	const more = [["predicted", "prediction"], ["shown", "labels over the prediction"]];
-	const files = state.files.map(({key, name}) => [key, name]);
-	const predictions = state.project.model.exists ? more : [];
-	const sides = [...tracks, ...persons, ...isAll ? [] : [...predictions, ...files]];
-	const [first, setFirst] = useState("");
-	const [second, setSecond] = useState("");
-	const [given, setGiven] = useState(null); // the last answer, with its question and the labels that it is of
-	const values = sides.map(([value]) => value);
-	const left = values.includes(first) ? first : values[0];
-	const right = values.includes(second) ? second : values[1] ?? values[0];
-	const question = JSON.stringify([left, right, isAll, video?.id]);
-	const answer = given?.question === question ? given : null;
-	const compare = () => tried(async () => {
-		await refresh();
-		const labels = labelsKey();
-		const pair = {first: left, second: right};
-		const result = isAll
-			? await ask(`/api/agreement?${new URLSearchParams({...pair, annotator: state.annotator})}`)
-			: await ask(videoPath(video.id, "/compare"), "POST", {...pair, annotator: state.annotator});
-		setGiven({...result, question, labels});
-	});
-	const load = (files) => tried(async () => {
-		const loaded = [];
-		for (const file of files) loaded.push({key: await upload(file), name: file.name});
-		update({files: [...state.files, ...loaded]});
-		setSecond(loaded.at(-1).key);
-	});
-	if (!video) return null;
-	return html`<section aria-labelledby="compare-title">
-		<h2 id="compare-title">Compare two labellings</h2>
-		<div class="bar">
-			<${Select} label="First" id="first" value=${left} options=${sides} onChange=${setFirst} />
-			<${Select} label="Second" id="second" value=${right} options=${sides} onChange=${setSecond} />
-			<${Check} id="all-videos" label="over all videos" checked=${isAll} onChange=${setAll} />
-			<button type="button" id="compare" onClick=${compare}>Compare</button>
-			<${FileButton} id="label-files" title="Label files …" onFiles=${load} />
-		</div>
-		${answer && answer.labels !== labelsKey() && html`<p class="fault" id="outdated">Labels or predictions have changed since. Compare again.</p>`}
-		${answer && html`<p class="fault" id="compare-warnings" hidden=${!answer.warnings?.length}>${answer.warnings?.join("\n")}</p>`}
-		${answer && html`<${Figures} figures=${answer.figures} />`}
-		${answer?.shared?.length > 0 && html`<p class="fault" id="shared">Left out, since people share a track there: ${answer.shared.join(", ")}.</p>`}
-		${answer && html`<${Incomplete} videos=${answer.videos ?? [video]} />`}
-		${answer?.videos && html`<${Agreement} answer=${answer} />`}
-		${answer?.rows && html`<${Differences} answer=${answer} video=${video} />`}
-	</section>`;
-}
-
-/** Return a string that changes when labels or predictions may have changed. */
-function labelsKey() {
-	const revisions = state.project.videos.map(({revision}) => revision);
-	return JSON.stringify([revisions, predictionSettings()]);
-}
-
-function Figures({figures}) {
-	return html`<table id="figures"><caption>Agreement</caption><tbody>
-		${Object.entries(FIGURES).map(([key, [title, digits]]) => html`<tr key=${key}>
-			<th scope="row">${title}</th><td>${figures[key]?.toFixed(digits) ?? "–"}</td></tr>`)}
-	</tbody></table>`;
-}
-
-/** Say whose unlabelled frames are not known to be background, though they count as that. */
-function Incomplete({videos}) {
-	const compared = new Set(videos.map(({id}) => id));
-	const names = state.project.videos.filter(({id, complete}) => compared.has(id) && !complete).map(({name}) => name);
-	if (!names.length) return null;
-	return html`<p class="hint" id="incomplete">Unlabelled frames count as background, though these videos are not marked as fully labelled:
-		${` ${names.join(", ")}`}.</p>`;
-}
-
-/** Agreement of each video, and which classes two people confuse. */
-function Agreement({answer}) {
-	const {names, seconds} = answer.confusion;
-	return html`
-		<table id="agreement"><caption>Cohen's kappa of each video</caption><tbody>
-			${answer.videos.map(({id, name, figures}) => html`<tr key=${id}><th scope="row">${name}</th><td>${figures.kappa?.toFixed(3) ?? "–"}</td></tr>`)}
-		</tbody></table>
-		<div class="wide"><table id="confusion"><caption>Seconds: first labelling down, second one across</caption>
-			<thead><tr><td></td>${names.map((name) => html`<th scope="col">${name}</th>`)}</tr></thead>
-			<tbody>${names.map((name, row) => html`<tr key=${name}><th scope="row">${name}</th>
-				${seconds[row].map((value, column) => html`<td class=${row === column ? "same" : ""}>${value ? value.toFixed(1) : "·"}</td>`)}</tr>`)}
-			</tbody></table></div>`;
-}
-
-function Differences({answer, video}) {
-	const box = useRef(null);
-	useEffect(() => {
-		const {times} = video;
-		const colours = {...answer.colours};
-		for (const {label} of answer.rows.at(-1).segments) colours[label] ??= {colour: "#b0413e", number: null, index: -1};
-		const rows = answer.rows.map(({name, segments}) => ({
-			name,
-			editable: false,
-			segments: segments.map((part) => ({...part, start: times[part.start], stop: times[part.stop]})),
-		}));
-		const timeline = new globalThis.Timeline(box.current, {
-			duration: times.at(-1), rows, colours, times, label: "Comparison", rowHeight: 34,
-		});
-		return () => timeline.destroy();
-	}, [answer]);
-	return html`<div id="comparison" ref=${box}></div>`;
 }

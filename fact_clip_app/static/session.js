@@ -25,14 +25,10 @@ export function accept(project, renamed = {}) {
 	document.title = titleOf(project, state.video);
 }
 
-/** Return the new name of a class that somebody has renamed, or undefined; its colour stays. */
+/** Return the name that a class has now, or undefined. */
 function renamedTo(name, project) {
-	const before = state.project?.actions ?? [];
-	const action = before.find((candidate) => candidate.name === name);
-	const isKept = project.actions.some((candidate) => candidate.name === name);
-	if (!action || isKept) return undefined;
-	const isNew = (candidate) => before.every((earlier) => earlier.name !== candidate.name);
-	return project.actions.find((candidate) => candidate.colour === action.colour && isNew(candidate))?.name;
+	const id = state.project?.actions.find((action) => action.name === name)?.id;
+	return project.actions.find((action) => action.id === id)?.name;
 }
 
 function titleOf(project, video) {

@@ -28,6 +28,7 @@ export const state = {
 	current: null, // the one of them that was shown last
 	files: [], // label files to compare: {key, name}
 	isHelpOpen: false,
+	folded: JSON.parse(stored("folded", () => '{"left": false, "right": false}')), // the columns beside the film
 };
 
 const listeners = new Set();
@@ -53,6 +54,13 @@ function stored(key, first) {
 export function setAnnotator(name) {
 	localStorage.setItem("annotator", name);
 	update({annotator: name});
+}
+
+/** Fold or unfold columns beside the film. */
+export function fold(sides) {
+	const folded = {...state.folded, ...sides};
+	localStorage.setItem("folded", JSON.stringify(folded));
+	update({folded});
 }
 
 // --- messages ----------------------------------------------------------------------------------

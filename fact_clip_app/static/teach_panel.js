@@ -1,8 +1,9 @@
 /* The panel where models are trained and chosen. */
 
 import {html, useState} from "./vendor/preact-htm.js";
-import {asPairs, Check, NumberField, Select, waitingLine} from "./controls.js";
+import {asPairs, Check, NumberField, Scroll, Select, waitingLine} from "./controls.js";
 import {question} from "./dialogs.js";
+import {Curve, Examples} from "./lessons.js";
 import {ask, download, tried} from "./requests.js";
 import {changeSettings, refresh} from "./session.js";
 import {currentTrack, fault, say, state} from "./state.js";
@@ -11,13 +12,14 @@ const isBusy = (job) => Boolean(job) && !["done", "failed"].includes(job.state);
 
 export function TeachPanel() {
 	const {project, video} = state;
-	return html`<main id="teach-panel" class="page">
+	return html`<main id="teach-panel" class="page" tabindex="-1">
 		<section aria-labelledby="train-title">
 			<h2 id="train-title">Train on your labels</h2>
 			<p class="hint">A model learns your classes from the labelled videos, drafts the other ones, and is tested on labelled
 				videos that are kept aside.</p>
 			${video ? html`<${Train} />` : html`<p class="hint">Open a video first.</p>`}
 		</section>
+		<${Examples} />
 		<${Models} />
 		<${Settings} />
 		${project.training_set && html`<${TrainingSet} />`}
@@ -56,7 +58,7 @@ function Train() {
 			<${Select} label="Labels of track" id="train-track" value=${trackName} options=${asPairs(names)} onChange=${setTrackName} />
 		</div>
 		<div class="bar" hidden=${!isBusy(job)}>
-			<progress id="training" aria-label="Training" max=${Math.max(job?.total ?? 1, 1)} value=${job?.done ?? 0}></progress>
+			<span>Training</span> <progress id="training" aria-label="Training" max=${Math.max(job?.total ?? 1, 1)} value=${job?.done ?? 0}></progress>
 			<button type="button" id="cancel" onClick=${cancel}>Cancel the training</button>
 		</div>
 		<p id="training-note" role="status" class=${job?.state === "failed" ? "fault" : ""}>${lineOf(job)}</p>
@@ -107,7 +109,8 @@ function Models() {
 		<h2 id="models-title">Models</h2>
 		<${Select} label="In use" id="model" value=${model.chosen} options=${model.models.map((name) => [name, name || model.title])}
 			onChange=${(name) => tried(() => changeSettings({model: name}))} />
-		<div class="wide"><table id="models-table" hidden=${!names.length}>
+		<${Curve} runs=${runs} />
+		<${Scroll} label="Models"><table id="models-table" hidden=${!names.length}>
 			<caption>On labelled videos that were kept aside, before and after each training</caption>
 			<thead><tr>
 				<th scope="col">Model</th>
@@ -115,7 +118,7 @@ function Models() {
 				<th scope="col">Segments met: before</th><th scope="col">after</th>
 			</tr></thead>
 			<tbody>${names.map((name) => html`<${ModelRow} key=${name} name=${name} figures=${runs[name]} />`)}</tbody>
-		</table></div>
+		</table><//>
 	</section>`;
 }
 
@@ -167,7 +170,9 @@ function TrainingSet() {
 	const [onlyMine, setOnlyMine] = useState(false);
 	const [epochs, setEpochs] = useState(20);
 	const add = () => tried(async () => {
-		const answer = await ask(`/api/videos/${video.id}/training-set`, "POST", {only_corrected: onlyMine, annotator: state.annotator});
+		const answer = await ask(`/api/videos/${video.id}/training-set`, "POST", {
+			only_corrected: onlyMine, track: currentTrack().id, annotator: state.annotator,
+		});
 		const line = `Added to ${answer.folder} as ${answer.name}.`;
 		const reason = "the video has segments or drafts, too, or another one lies in the same row of features";
 		if (answer.points) fault(`${line} Point events that are not trained on: ${answer.points}, since ${reason}.`);

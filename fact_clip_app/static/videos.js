@@ -47,7 +47,7 @@ function VideoRow({video}) {
 	return html`<li>
 		<button type="button" class="link" aria-current=${String(isOpen)} onClick=${() => tried(() => open(video.id))}>
 			<span class="name">${video.name}</span>
-			<small class=${`progress-${video.progress}`}>${PROGRESS[video.progress]}${count}</small>
+			<small class=${`progress-${video.progress}`}>${PROGRESS[video.progress]}${count}${video.tests ? " · kept aside" : ""}</small>
 		</button>
 		<button type="button" class="quiet" title="Remove" aria-label=${`Remove ${video.name}`}
 			onClick=${() => tried(() => forget(video))}>×</button>

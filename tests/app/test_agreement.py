@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 pytest.importorskip("pympi")
 
 from fact_clip.cli import main
+from fact_clip.core import BACKGROUND, Segmentation
 from fact_clip.metrics import cohen_kappa, frame_accuracy
 
 from ..refusals import refused_line
@@ -117,6 +119,7 @@ def test_two_tiers_of_one_file_are_compared(opened, tmp_path, capsys):
     user = opened(run=None)()
     path = film(tmp_path / "take.mp4", "libx264")
     video = labelled(user, path)
+    finish(user, video)
     figures = compared(user, video)
     answer = user.client.get(f"/api/videos/{video}/export", params={"format": "eaf"})
     (tmp_path / "both.eaf").write_bytes(answer.content)
@@ -275,3 +278,62 @@ def test_time_before_the_first_frame_is_no_agreement(opened, tmp_path, capsys):
     assert compared(user, video)["accuracy"] == 0
     row = summarised(capsys, *exported(user, video, tmp_path, "json"))
     assert (row["accuracy"], row["duration"]) == (0, 10)
+
+
+def test_all_names_of_background_are_one_in_a_comparison(opened, rows):
+    user = opened(run=None)()
+    user.ask("POST", "/api/actions", json={"do": "add", "names": ["idle"], "background": True})
+    video = user.add(rows)
+    user.ask("POST", f"/api/videos/{video}/tracks", json={"name": "second"})
+    user.label(video, (0, 10, "idle"))
+    user.label(video, (5, 15, BACKGROUND), track=1)
+    shown = user.ask("POST", f"/api/videos/{video}/compare", json={"first": "track main", "second": "track second"})
+    assert shown["rows"][2]["segments"] == []
+
+
+def test_summaries_know_the_length_and_the_gaps_of_our_tables(tmp_path, capsys):
+    """Of ten seconds two are labelled; what lies between is unlabelled, or background."""
+    whole = Segmentation.from_frames(["?"] * 40 + ["stir"] * 20 + ["?"] * 40, 10.0)
+    for name, background in (("part", ("?", "background")), ("whole", ("?",))):
+        replace(whole, background=background).save(tmp_path / f"{name}.csv")
+    content = (tmp_path / "whole.csv").read_text().replace(",?,", ",background,")
+    (tmp_path / "whole.csv").write_text(content)
+    for name, labelled in (("part", 2.0), ("whole", 10.0)):
+        assert main(["summary", str(tmp_path / f"{name}.csv"), "--json"]) == 0
+        answer = capsys.readouterr()
+        row = json.loads(answer.out)["time"][0]
+        assert (row["seconds"], row["labelled"], row["duration"]) == (2.0, labelled, 10.0)
+        assert "does not say" not in answer.err
+
+
+def test_folders_with_files_of_one_name_are_not_compared_with_one_file(tmp_path, capsys):
+    for folder in ("a", "b", "second"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "take.csv").write_text("start,stop,label\n0,4,stir\n")
+    words = ["summary", str(tmp_path / "a"), str(tmp_path / "b"), "--against", str(tmp_path / "second")]
+    refused_line((main(words), *capsys.readouterr()), "second")
+    Segmentation.from_frames(["stir"] * 4, 1.0).save(tmp_path / "take.json")
+    refused_line((main(["summary", str(tmp_path / "take.json"), "--tier", "x"]), *capsys.readouterr()), "--tier")
+
+
+def test_the_overview_counts_what_is_there(opened, rows, workbench):
+    user = opened(run=None)()
+    assert user.ask("GET", "/api/overview")["sentence"].startswith("0 of 0 videos")
+    first = user.add(rows)
+    user.add(workbench / "features" / "person2_video1.npy")
+    for name in ("Ann", "Bob"):
+        user.ask("POST", f"/api/videos/{first}/tracks", json={"name": name, "annotator": name})
+    for track in user.ask("GET", f"/api/videos/{first}")["tracks"][1:]:
+        origin = "predicted" if track["name"] == "Bob" else "drawn"
+        added = [{"start": 0, "stop": 10, "label": "stir", "origin": origin}]
+        body = {"track": track["id"], "annotator": track["name"], "removed": [], "added": added}
+        user.ask("POST", f"/api/videos/{first}/edits", json=body)
+    user.ask("PATCH", f"/api/videos/{first}", json={"complete": True})
+    answer = user.ask("GET", "/api/overview")
+    assert {key: answer[key] for key in ("videos", "complete", "people", "kappa")} == {
+        "videos": 2, "complete": 1, "people": ["Ann", "Bob"], "kappa": 1.0,
+    }  # fmt: skip
+    assert "2 segments of 1 classes, by Ann, Bob. Cohen's kappa over time was 1.00. " in answer["sentence"]
+    assert answer["sentence"].endswith(
+        "A model drafted 1 of the segments, of which 0 were corrected and the others accepted as they were."
+    )

@@ -57,7 +57,7 @@ def test_figures_and_files_leave_out_what_the_project_calls_background(opened, r
 def test_a_training_set_has_one_background(opened, rows, workbench, tmp_path, text_run):
     user = opened(run=None)()
     for path in (rows, workbench / "features" / "person2_video1.npy"):
-        user.label(user.add(path), (0, 10, "stir"), (10, 20, OWN))
+        user.label(user.add(path, fps=15), (0, 10, "stir"), (10, 20, OWN))
     user.ask("POST", "/api/actions", json={"do": "change", "name": OWN, "background": True})
     export_set(user.page, "main", tmp_path / "new", "background")
     n_rows = len(np.load(rows))
@@ -118,6 +118,7 @@ def test_labels_without_a_class_become_background_of_an_older_project(tmp_path):
     with closing(sqlite3.connect(tmp_path / "p" / DATABASE)) as base, base:
         base.execute(f"DELETE FROM action WHERE name = '{OWN}'")
         base.execute("ALTER TABLE action DROP COLUMN background")
+        base.execute("ALTER TABLE action DROP COLUMN id")
         base.execute("ALTER TABLE video DROP COLUMN identity")
         base.execute("PRAGMA user_version = 3")
     project = Project(tmp_path / "p")

@@ -290,6 +290,7 @@ ROUTES: dict[tuple[str, str], Callable[[Rated, str], list[Request]]] = {
         for track in ("main", *TRACKS.values())
         for rest in ("background", "ignore")
     ],
+    ("GET", "/api/overview"): plain("/api/overview"),
     ("GET", "/api/summary"): lambda rated, name: [
         each for form in ("json", "csv", "xlsx") for each in people_filter("/api/summary", format=form)
     ],

@@ -30,16 +30,19 @@ def test_a_second_page_is_refused_and_commands_keep_uploads(opened, rows, tmp_pa
     from fact_clip import cli
 
     user = opened(run=None)()
-    key = user.upload(rows)
+    np.save(tmp_path / "take.npy", np.load(rows))
+    (tmp_path / "take.json").write_text('{"fps": 1}')
+    files = [tmp_path / "take.npy", tmp_path / "take.json"]
+    keys = [user.upload(path) for path in files]
     with refused("project") as refusal:
         opened(run=None)
     assert "another page of this project" in refusal.message
     (tmp_path / "take.csv").write_text("start,stop,label\n1,2,stir\n")
     project = str(user.page.project.folder)
-    assert cli.main(["project", "import", project, str(rows)]) == 0
+    assert cli.main(["project", "import", project, *map(str, files)]) == 0
     assert cli.main(["project", "export", project, "--out", str(tmp_path / "out")]) == 0
     capsys.readouterr()
-    assert user.ask("POST", "/api/videos", json={"files": [key]})["video"]
+    assert user.ask("POST", "/api/videos", json={"files": keys})["video"]
     user.page.close()
     assert opened(run=None)().ask("GET", "/api/state")["videos"]
 

@@ -184,6 +184,90 @@ def test_a_file_with_marks_keeps_what_is_unlabelled_and_what_is_background(opene
     assert "not complete" in shown["warnings"][0]
 
 
+@pytest.mark.parametrize("names", [["idle"], ["idle", "rest"]])
+@pytest.mark.parametrize("is_complete", [True, False])
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_files_of_another_project_keep_background_and_what_is_unlabelled(
+    opened, rows, tmp_path, names, is_complete, kind
+):
+    """A project that does not know the names of background reads none of them as an action."""
+    first = opened(run=None, project=tmp_path / "first")()
+    first.ask("POST", "/api/actions", json={"do": "add", "names": names, "background": True})
+    video = first.add(rows, fps=2)
+    first.label(video, (0, 10, names[-1]), (10, 20, "stir"))
+    first.ask("PATCH", f"/api/videos/{video}", json={"complete": is_complete})
+    path = tmp_path / f"take.{kind}"
+    path.write_bytes(first.client.get(f"/api/videos/{video}/export", params={"format": kind}).content)
+
+    second = opened(run=None, project=tmp_path / "second")()
+    video = second.add(rows, fps=2)
+    second.ask("PATCH", f"/api/videos/{video}", json={"complete": True})
+    shown = second.ask("POST", f"/api/videos/{video}/labels", json={"file": second.upload(path)})
+    expected = [(10, 20, "stir")]
+    if not is_complete:
+        expected.insert(0, (0, 10, BACKGROUND))
+    assert main(shown) == expected
+    assert shown["tracks"][0]["complete"] == is_complete
+
+
+def test_lengths_and_names_that_differ_are_said(tmp_path):
+    _, lines = read(tmp_path / "x.csv", "start,stop,label,video\n1,2,cut,other.mp4\n", video_name="take")
+    assert [line.split(": ", 1)[1] for line in lines] == ["labels of a video named 'other'"]
+    assert read(tmp_path / "x.csv", "start,stop,label,video\n1,2,cut,take.mp4\n", video_name="take")[1] == []
+    Segmentation.from_frames(["cut"] * 100, 10.0).save(tmp_path / "x.json")
+    with warnings_heard() as lines:
+        read_tracks(tmp_path / "x.json", TIMES)
+    assert [line.split(": ", 1)[1] for line in lines] == ["the labels of a video of 10.0 s; this one has 20.0 s"]
+
+
+def test_a_file_empties_no_track_that_another_file_has_filled(user, rows, tmp_path):
+    video = user.add(rows)
+    for name, content in (("main", "1,3,cut"), ("main 2", "1,3,stir"), ("main", "1,4,cut")):
+        (tmp_path / "take.csv").write_text(f"start,stop,label\n{content}\n")
+        body = {"file": user.upload(tmp_path / "take.csv"), "name": name, "replace": True}
+        shown = user.ask("POST", f"/api/videos/{video}/labels", json=body)
+    assert [len(track["segments"]) for track in shown["tracks"]] == [1, 1]
+
+
+def test_undo_of_a_load_marks_the_track_as_complete_again(user, rows, tmp_path):
+    video = user.add(rows)
+    user.label(video, (0, 20, "stir"))
+    user.ask("PATCH", f"/api/videos/{video}", json={"complete": True})
+    (tmp_path / "take.csv").write_text("start,stop,label\n0,1,stir\n1,2,?\n")
+    body = {"file": user.upload(tmp_path / "take.csv"), "name": "main", "replace": True, "browser": "b"}
+    loaded = user.ask("POST", f"/api/videos/{video}/labels", json=body)
+    undone = user.ask("POST", f"/api/videos/{video}/undo", json={"browser": "b"})
+    redone = user.ask("POST", f"/api/videos/{video}/redo", json={"browser": "b"})
+    assert [shown["tracks"][0]["complete"] for shown in (loaded, undone, redone)] == [False, True, False]
+
+
+def test_features_without_a_rate_are_refused(opened, rows):
+    user = opened(run=None)()
+    answer = user.ask("POST", "/api/videos", 400, json={"files": [user.upload(rows)]})
+    assert "no rate" in answer["error"]
+
+
+@pytest.mark.parametrize("name", ["?", "none of these"])
+def test_what_has_no_class_is_not_one(user, rows, name):
+    user.ask("POST", "/api/actions", 400, json={"do": "add", "names": [name]})
+    user.act("stir")
+    user.ask("POST", "/api/actions", 400, json={"do": "change", "name": "stir", "to": name})
+    video = user.add(rows)
+    if name == "?":
+        user.label(video, (0, 5, name), status=400)
+    else:  # a draft that a person accepts
+        user.label(video, (0, 5, name), (5, 9, "stir"))
+        assert [action["name"] for action in user.ask("GET", "/api/state")["actions"]] == ["stir"]
+        assert {row["label"] for row in user.ask("GET", "/api/summary")["time"]} == {"stir"}
+        file = user.client.get(f"/api/videos/{video}/export", params={"format": "json"}).json()
+        assert name in file["background"]
+
+
+def test_labels_that_are_stretched_over_a_film_are_said(tmp_path):
+    _, lines = read(tmp_path / "x.txt", "cut\n" * 75)
+    assert lines == [f"{tmp_path / 'x.txt'}: 75 labels, stretched over 300 frames"]
+
+
 def test_labels_that_are_stretched_over_rows_are_said(tmp_path):
     _, lines = read(tmp_path / "x.txt", "cut\n" * 75 + "stir\n" * 75, is_film=False)
     assert lines == [f"{tmp_path / 'x.txt'}: 150 labels, stretched over 300 rows"]

@@ -59,6 +59,17 @@ def test_a_model_is_measured_by_hand(tiny_run, rows):
     assert (wrong["found"], wrong["segments"]) == (len(actions) - 1, len(actions))
 
 
+def test_what_is_unlabelled_is_neither_right_nor_wrong(tiny_run, rows, monkeypatch):
+    """A segment that lies half in unlabelled frames is found by its labelled half."""
+    model = load(tiny_run, "cpu")
+    n_rows = len(np.load(rows))
+    labels = ["grasp shaft"] * 5 + ["?"] * (n_rows - 5)
+    predicted = Segmentation.from_frames(["grasp shaft"] * n_rows)
+    monkeypatch.setattr(model, "segment", lambda *_args, **_options: predicted)
+    figures = measure(model, [LabelledVideo(rows, np.arange(n_rows + 1) / 15, labels)], None)
+    assert figures == {"right": 100.0, "found": 1, "segments": 1}
+
+
 def test_background_of_another_name_is_background(tiny_run, rows, monkeypatch):
     """A model that was trained elsewhere calls it otherwise than the labels of the page."""
     model = load(tiny_run, "cpu")

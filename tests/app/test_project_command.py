@@ -65,7 +65,7 @@ def test_an_import_is_repeated_and_an_export_replaces_nothing(film, rows, tmp_pa
     (tmp_path / "a").mkdir()
     features = tmp_path / "a/rows.npy"
     np.save(features, np.load(rows))
-    features.with_suffix(".json").write_text("{}")  # facts, and no labels
+    features.with_suffix(".json").write_text('{"fps": 15}')  # facts, and no labels
     labels = tmp_path / "take.csv"
     labels.write_text("start,stop,label\n1.0,2.0,stir\n")
     for _ in range(2):
@@ -157,6 +157,7 @@ def test_training_data_are_a_data_set_that_trains(rows, tmp_path):
     features.mkdir()
     for number in range(1, 6):
         np.save(features / f"v{number}.npy", np.load(rows) + number)
+        (features / f"v{number}.json").write_text('{"fps": 1}')
         (tmp_path / f"v{number}.csv").write_text("start,stop,label\n1.0,2.0,stir\n2.0,3.0,pour milk\n")
     files = [*sorted(features.iterdir()), *tmp_path.glob("v*.csv")]
     assert main(["project", "import", str(project), *map(str, files)]) == 0
@@ -164,6 +165,7 @@ def test_training_data_are_a_data_set_that_trains(rows, tmp_path):
     assert main(training) == 2  # what is the rest?
     assert not (tmp_path / "data").exists()
     assert main([*training, "--unlabelled", "background"]) == 0
+    assert main([*training, "--unlabelled", "background"]) == 2  # a data set is there
     assert main(["data", "check", str(tmp_path / "data")]) == 0
     assert main(["project", "export", str(project), "--training", "other", "--out", str(tmp_path / "no")]) == 2
     assert not (tmp_path / "no").exists()

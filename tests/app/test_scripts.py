@@ -88,3 +88,32 @@ def test_a_refused_edit_is_not_applied_to_another_track():
     """
     line = 'Your edit of "pour" cannot be applied again: its track is not shown any more.'
     assert said(script) == [[], line, [[1, [0, "mine"], [2, "pour"], [5, "mine"]]], None]
+
+
+def test_a_point_event_is_not_merged():
+    script = """
+    const {partToMerge} = await import(root + "labelling.js");
+    shown([labelled(1, 3, "peck"), labelled(3, 3, "peck")]);
+    update({chosen: null, frame: 2});
+    console.log(JSON.stringify(partToMerge() ?? null));
+    process.exit();
+    """
+    assert said(script) is None
+
+
+def test_a_class_is_followed_by_its_id_and_not_by_its_colour():
+    script = """
+    const {accept} = await import(root + "session.js");
+    const action = ([id, name]) => ({id, name, colour: 0});
+    const named = (...actions) => ({project: {name: "p"}, actions: actions.map(action)});
+    shown([]);
+    const pens = [];
+    for (const next of [named(["a", "walk"]), named(["a", "stride"]), named(["b", "run"], ["c", "rest"])]) {
+        accept(next);
+        pens.push([state.pen, state.toast?.text.slice(0, 24) ?? ""]);
+        update({toast: null});
+    }
+    console.log(JSON.stringify(pens));
+    process.exit();
+    """
+    assert said(script) == [["walk", ""], ["stride", ""], ["run", 'There is no class "strid']]

@@ -18,11 +18,14 @@ from fact_clip.video.overlay import write_video
 from fact_clip_app.commands.app import app as app_command
 from fact_clip_app.database import Database
 from fact_clip_app.drafts import click_labels
+from fact_clip_app.engine import Engine
 from fact_clip_app.export import export_set
 from fact_clip_app.history import Person
 from fact_clip_app.jobs import Job
 from fact_clip_app.project import Label, Project
+from fact_clip_app.requests import Training
 from fact_clip_app.server import segmented
+from fact_clip_app.teach import learn
 
 from ..refusals import refused, refused_line
 from .test_editing import main
@@ -149,7 +152,7 @@ def test_labels_beside_features_are_imported(tmp_path, capsys):
 
 
 def test_drafts_without_a_model_are_refused(tmp_path, capsys):
-    assert imports(tmp_path, write_rows(tmp_path / "take.npy", 20)) == 0
+    assert imports(tmp_path, write_rows(tmp_path / "take.npy", 20, fps=5)) == 0
     capsys.readouterr()
     words = ["project", "export", str(tmp_path / "p"), "--out", str(tmp_path / "out"), "--with-drafts"]
     refused_line((cli.main(words), *capsys.readouterr()), "--with-drafts")
@@ -220,7 +223,7 @@ def test_unlabelled_time_is_left_out_of_budget_and_agreement(tmp_path, capsys):
 
 def test_a_model_that_is_gone_does_not_stop_the_page(opened, rows, text_run, tmp_path):
     user = opened(run=None)()
-    video = user.add(rows)
+    video = user.add(rows, fps=15)
     shutil.copytree(text_run, tmp_path / "model-1")
     user.page.project.add_run(tmp_path / "model-1", "main", {})
     user.ask("POST", "/api/settings", json={"model": "model-1"})
@@ -330,3 +333,39 @@ def test_a_changed_file_has_no_drafts_and_is_not_trained_on(opened, rows, tmp_pa
     for request, content in (("compare", body), ("training-set", {"only_corrected": True})):
         error = user.ask("POST", f"/api/videos/{video}/{request}", 400, json=content)["error"]
         assert "has changed since it was added" in error
+
+
+def test_features_are_exported_in_the_layout_that_the_run_in_use_reads(opened, tmp_path, monkeypatch):
+    user = opened(run=None)()
+    for number in range(2):
+        path = tmp_path / f"take{number}.npy"
+        np.save(path, np.random.default_rng(number).standard_normal((8, 20)).astype(np.float32))
+        user.label(user.add(path), (0, 4, "stir"))
+    monkeypatch.setattr(Engine, "layout", "DT")
+    export_set(user.page, "main", tmp_path / "set", "background")
+    assert np.load(tmp_path / "set/features/take0.npy").shape == (20, 8)
+    answers = {video.id: "background" for video in user.page.project.videos()}
+    with refused("train"):
+        learn(user.page, Training(unlabelled=answers))
+
+
+def test_a_training_keeps_the_names_that_classes_had_when_it_was_asked_for(opened, rows):
+    user = opened()()
+    user.act("stir", "pour")
+    before = user.page.project.actions()
+    user.ask("POST", "/api/actions", json={"do": "change", "name": "stir", "to": "mix"})
+    names = user.page.engine.names
+    model = user.page.engine.model()
+    assert (names(model), names(model, before)) == (("mix", "pour"), ("stir", "pour"))
+
+
+def test_the_open_track_goes_to_the_training_set(opened, text_run, rows, tmp_path):
+    user = opened(training_set=tmp_path / "set")()
+    video = user.add(rows)
+    shown = user.ask("POST", f"/api/videos/{video}/tracks", json={"name": "second"})
+    user.label(video, (0, 5, "stir"))
+    user.label(video, (0, 5, "pour"), track=1)
+    body = {"only_corrected": True, "track": shown["tracks"][1]["id"]}
+    name = user.ask("POST", f"/api/videos/{video}/training-set", json=body)["name"]
+    labels = (tmp_path / f"set/groundTruth/{name}.txt").read_text().split()
+    assert labels[:6] == ["pour"] * 5 + ["?"]

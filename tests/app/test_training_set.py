@@ -44,6 +44,18 @@ def test_videos_of_one_name_by_many_at_once_are_all_there(tmp_path):
     assert [path for path in tmp_path.rglob(".*") if path.is_file()] == []
 
 
+def test_a_renamed_video_replaces_what_it_was(tmp_path):
+    assert add(tmp_path, 1, "take") == "take"
+    assert add(tmp_path, 1, "kitchen", labels=["cut"] * 10) == "take"
+    assert add(tmp_path, 2, "kitchen") == "kitchen"
+    assert (tmp_path / "groundTruth/take.txt").read_text() == "cut\n" * 10
+    assert (tmp_path / "splits/train.split1.bundle").read_text().split() == ["take", "kitchen"]
+
+
+def test_a_folder_gets_no_name_that_a_deleted_run_had(tmp_path):
+    assert new_folder(tmp_path / "model", ["model-1"]).name == "model-2"
+
+
 def test_processes_wait_for_each_other(tmp_path):
     code = "import sys; from tests.app.test_training_set import add; from pathlib import Path; " \
            "[add(Path(sys.argv[1]), number) for number in map(int, sys.argv[2:])]"  # fmt: skip

@@ -50,7 +50,11 @@ def test_a_sweep_is_summed_up(fact_clip, recipe, tmp_path):
     data = data_of(tmp_path / "page.html")
     assert [one["title"] for one in data["runs"]] == ["seed0", "seed1"]
     assert [one["seed"] for one in data["runs"]] == [0, 1]
-    assert data["sweeps"] == [json.loads((tmp_path / "sweep" / "evaluation.json").read_text())]
+    result = json.loads((tmp_path / "sweep" / "evaluation.json").read_text())
+    (sweep,) = data["sweeps"]
+    assert (sweep["axes"], sweep["runs"]) == (["train.seed"], 2)
+    key = "frame_accuracy"
+    assert ["frame accuracy", *(pytest.approx(result[part][key]) for part in ("metrics", "sd"))] in sweep["figures"]
 
 
 def test_plots_are_png_and_svg(fact_clip, run, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import runpy
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -232,6 +233,11 @@ def test_run_eval_of_other_data_is_refused(line, closed):
     refused_line(line(f"scripts/run_eval.py --cfg fact_clip/configs/havid_view1_rh_pt.yaml --ckpt {closed}"), "--cfg")
 
 
+def test_scoring_that_a_file_changes_is_refused(line, clone, closed):
+    (clone / "weight.yaml").write_text(yaml.safe_dump({"dataset": "havid_view0_lh_pt", "FACT": {"mwt": 1.0}}))
+    refused_line(line(f"scripts/run_eval.py --cfg weight.yaml --ckpt {closed}"), "--cfg")
+
+
 def test_eval_takes_the_newest_run(line, clone, closed):
     newest = max((clone / "logs").rglob("run.json"), key=lambda path: path.stat().st_mtime).parent
     code, out, _ = line("scripts/eval.py")
@@ -302,6 +308,10 @@ def test_a_published_checkpoint(line, clone, closed):
     again = line("scripts/run_eval.py --cfg old.yaml --ckpt old/ckpts/best.net --set eval_bg false")
     assert again[0] == 0
     here = (folder / "best.net.run/predictions/test/S3.txt").read_text()
+    torch.save({name: -value for name, value in weights.items()}, folder / "other.net")
+    os.utime(folder / "other.net", (0, 0))  # older than the conversion
+    shutil.copy2(folder / "other.net", folder / "best.net")
+    refused_line(line("scripts/run_eval.py --cfg old.yaml --ckpt old/ckpts/best.net"), "old/ckpts/best.net.run")
     training.evaluate(closed)
     assert here == (clone / closed.parents[1] / "predictions/test/S3.txt").read_text()
     torch.save(weights, folder / "last.pth")
@@ -386,6 +396,14 @@ def test_single_reference_keys_leave_the_rest_of_a_recipe():
     first = read_settings(["havid_view0_lh_pt"], ["holdout_mode", "mask", "holdout_classes", "0"])
     assert first.data.holdout == (0,)
     assert read_settings(["havid_view0_lh_pt_holdout"], ["use_clip", "true"]).model.head == "fact-clip"
+
+
+def test_another_data_set_keeps_the_head(tmp_path):
+    (tmp_path / "one.yaml").write_text(yaml.safe_dump({"dataset": "gtea", "use_clip": True}))
+    whole = {"dataset": "epic-kitchens", "use_clip": True}
+    (tmp_path / "whole.yaml").write_text(yaml.safe_dump(whole))
+    changed = read_settings([str(tmp_path / "one.yaml")], ["dataset", "epic-kitchens"])
+    assert changed.model.head == read_settings([str(tmp_path / "whole.yaml")]).model.head == "fact-clip"
 
 
 def test_a_hold_out_can_be_changed(tmp_path):

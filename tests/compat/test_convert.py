@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
 import warnings
@@ -127,7 +128,9 @@ def test_the_run_folder_says_what_it_is(breakfast):
     assert run.config.data.background == ("action 0",)
     assert run.classes.count == 10
     _, facts = read_weights(run.path / "model.safetensors")
-    assert facts == {"converted_from": str(breakfast.weights), "classes": list(run.vocabulary.names)}
+    digest = hashlib.sha256(breakfast.weights.read_bytes()).hexdigest()
+    expected = {"converted_from": str(breakfast.weights), "sha256": digest, "classes": list(run.vocabulary.names)}
+    assert facts == expected
 
 
 def test_feature_files_are_read_as_published(breakfast, tmp_path):

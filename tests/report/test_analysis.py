@@ -31,7 +31,12 @@ def video(truth: str, prediction: str, confidence: float = 0.5, times=None) -> V
 
 def test_confusions_are_counted_and_unlabelled_frames_are_left_out():
     truth, prediction = [labels("0011."), labels("12")], [labels("01112"), labels("22")]
-    assert confusion(truth, prediction) == [(1, 1, 2), (0, 0, 1), (0, 1, 1), (1, 2, 1), (2, 2, 1)]
+    assert confusion(truth, prediction) == [(1, 1, 2, 3), (0, 0, 1, 2), (0, 1, 1, 2), (1, 2, 1, 3), (2, 2, 1, 1)]
+
+
+def test_shares_are_of_all_frames_of_a_true_class_though_few_cells_are_left(monkeypatch):
+    monkeypatch.setattr("fact_clip.report.analysis.MOST_CELLS", 1)
+    assert confusion([labels("0000")], [labels("0001")]) == [(0, 0, 3, 4)]
 
 
 def test_confusions_by_factor():
@@ -48,12 +53,12 @@ def test_confusions_by_factor():
     found = factor_confusions(names, [labels("1123.")], [labels("2330.")])
     assert found["verb"] == {
         "names": ["cut", "move", "none"],
-        "cells": [(0, 1, 2), (0, 0, 1), (1, 2, 1)],  # cut as move twice, cut as cut, move as background
+        "cells": [(0, 1, 2, 3), (0, 0, 1, 3), (1, 2, 1, 1)],  # cut as move twice, cut as cut, move as background
     }
     assert found["object"]["names"] == ["ham", "egg", "none"]
-    assert found["object"]["cells"] == [(0, 1, 2), (1, 1, 1), (1, 2, 1)]
+    assert found["object"]["cells"] == [(0, 1, 2, 2), (1, 1, 1, 2), (1, 2, 1, 2)]
     # Neither cut ham nor background has a tool.
-    assert found["tool"] == {"names": ["turner", "none"], "cells": [(1, 0, 2), (0, 1, 1), (1, 1, 1)]}
+    assert found["tool"] == {"names": ["turner", "none"], "cells": [(1, 0, 2, 3), (0, 1, 1, 1), (1, 1, 1, 3)]}
     assert factor_confusions(Vocabulary.from_names(["a", "b"]), [labels("0")], [labels("1")]) == {}
 
 
@@ -64,7 +69,8 @@ def test_confusions_by_factor():
         ("000000", "010101", (1, 6, 1, 0, 0, 0)),  # six predicted segments in one true one; its name is in half of it
         ("010101", "000000", (6, 1, 0, 1, 0, 3)),  # and the reverse: the predicted one lies in none by half
         ("000111", "002211", (2, 3, 1, 0, 1, 0)),  # the second lies by half in both: it counts for the first
-        ("..0000", "112222", (1, 2, 0, 0, 1, 1)),  # what is predicted before the first label lies nowhere
+        ("..0000", "112222", (1, 1, 0, 0, 1, 1)),  # what is predicted where no label is does not count
+        ("00..00", "001200", (1, 1, 0, 0, 1, 0)),  # and cuts no segment
     ],
 )
 def test_cuts(truth, prediction, expected):

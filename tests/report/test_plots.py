@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fact_clip.core import Segment, Segmentation, Vocabulary
+from fact_clip.report.analysis import Cell
 from fact_clip.report.plots import (
     chosen_videos,
     confusion_figure,
@@ -24,10 +25,13 @@ def test_videos_are_spread_from_the_lowest_accuracy_to_the_highest(evaluated):
         "0", "2", "4", "6", "8", "10", "13", "15", "17", "19", "21", "23",
     ]  # fmt: skip
     assert [video.name for video in chosen_videos(evaluated(videos[:2]))] == ["22", "23"]
+    unlabelled = rows_of([-1] * 24, [1] * 24, "unlabelled")
+    assert [video.name for video in chosen_videos(evaluated([*videos[:2], unlabelled]))] == ["22", "23"]
 
 
 def test_a_confusion_shows_shares_of_true_classes():
-    figure = confusion_figure([(2, 2, 3), (2, 0, 1), (0, 0, 5), (0, 1, 5)], NAMES.names, "class")
+    cells = [Cell(2, 2, 3, 4), Cell(2, 0, 1, 4), Cell(0, 0, 5, 10), Cell(0, 1, 5, 10)]
+    figure = confusion_figure(cells, NAMES.names, "class")
     axes = figure.axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["rest", "stir"]  # "pour" is never true
     np.testing.assert_array_equal(axes.images[0].get_array(), [[0.5, 0.0], [0.25, 0.75]])

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pytest
 
 from fact_clip.core import Vocabulary
 from fact_clip.report.analysis import confusion
-from fact_clip.report.summary import evaluations, numbers, page, run_numbers, summary, unseen_errors
+from fact_clip.report.summary import Sweep, evaluations, numbers, page, run_numbers, summary, unseen_errors
 
 from ..refusals import refused
 from .conftest import NASTY, rows_of
@@ -48,7 +49,7 @@ def test_runs_are_united_by_the_names_of_classes_and_videos(evaluated):
     assert a["truth"] == [2, 1, 3, 1]  # pour, stir
     assert a["runs"][1]["p"][::3] == [2, 3]  # the second run's stir and pour have other numbers of their own
     assert b["runs"][1] is None
-    assert found["runs"][1]["confusion"] == [[2, 2, 1], [1, 1, 1]]
+    assert found["runs"][1]["confusion"] == [[2, 2, 1, 1], [1, 1, 1, 1]]
     assert {row["name"]: row["class"] for row in found["runs"][1]["classes"]} == {
         "rest": 0, "stir": 2, "pour": 1, "shake": 3,
     }  # fmt: skip
@@ -74,6 +75,41 @@ def test_groups_and_training_frames_of_classes(evaluated):
     found = summary([evaluated([rows_of([1, 2], [1, 1])], names, unseen=["stir"], training=[9, 4, 0])])
     assert [one["group"] for one in found["classes"]] == ["background", "seen", "unseen"]
     assert [row["training"] for row in found["runs"][0]["classes"]] == [9, 4, 0]
+
+
+def test_facts_of_a_class_are_those_of_each_run(evaluated):
+    names = ("rest", "pour", "stir")
+    videos = [rows_of([1, 2], [1, 1])]
+    holdout = evaluated(videos, names, unseen=["stir"], training=[9, 4, 0], title="holdout")
+    whole = evaluated(videos, names, unseen=["pour"], training=[9, 4, 7], title="whole")
+    found = summary([holdout, whole])
+    assert [one["group"] for one in found["classes"]] == ["background", "", ""]  # they differ
+    facts = [[(row["group"], row["training"]) for row in run["classes"]] for run in found["runs"]]
+    assert facts == [
+        [("background", 9), ("seen", 4), ("unseen", 0)],
+        [("background", 9), ("unseen", 4), ("seen", 7)],
+    ]
+
+
+def test_a_video_without_a_label_has_no_figures(evaluated):
+    found = summary([evaluated([rows_of([-1, -1], [1, 2], "a"), rows_of([1, 2], [1, 2], "b")])])
+    assert [video["runs"][0]["figures"][0] for video in found["videos"]] == [None, 100.0]
+
+
+def test_times_are_those_of_the_run_that_has_some(evaluated):
+    runs = [evaluated([rows_of([1, 2], [1, 2], times=times)]) for times in (None, np.array([0, 0.5, 1.0]))]
+    found = summary(runs)
+    assert found["videos"][0]["times"] == {"step": 0.5}
+    assert found["runs"][1]["uncertain"][-1]["start"] == 1  # in frames
+
+
+@pytest.mark.parametrize(("axis", "deviation"), [("data.split", 35.36), ("train.seed", 0.0)])
+def test_a_sweep_shows_the_mean_of_what_was_evaluated(evaluated, axis, deviation):
+    """The deviation is that of the seeds, of which these runs have one, or of the runs."""
+    runs = [evaluated([rows_of([1, 2], [1, guess])], title=f"split{guess}") for guess in (1, 2)]
+    (sweep,) = summary(runs, [Sweep([axis], [runs[0].run.path])])["sweeps"]
+    assert (sweep["axes"], sweep["runs"]) == ([axis], 2)
+    assert ["frame accuracy", 75.0, pytest.approx(deviation, abs=0.01)] in sweep["figures"]
 
 
 def test_numbers_of_unseen_classes_come_first_and_name_the_oracle(evaluated):

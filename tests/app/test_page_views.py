@@ -1,0 +1,229 @@
+"""How the page is laid out: the size of the film, the way of the Tab key, and what axe-core finds on each view."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("av")
+pytest.importorskip("uvicorn")
+
+from fact_clip_app.history import History, Person
+from fact_clip_app.project import ROLES, Action, Label, Project
+
+from ..browser import missing
+from .browsing import LARGE_CLASSES, SHOWN, entered, film, served_here, settled, to_panel, until
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("heard")]
+
+MOST_TABS = 15  # from the start of the page to the timeline
+FILM = 640  # pixels of the picture's width in a window of 1280 x 720
+
+
+def labelled_project(folder: Path, clip: Path) -> None:
+    """Three films: one that two people have labelled, one in part, one not at all."""
+    project = Project(folder)
+    history = History(project)
+    history.add([Action(name) for name in LARGE_CLASSES], Person())
+    times = np.arange(301) / 15
+    for number in range(3):
+        video = project.add_video(f"mouse_{number}", clip, None, times)
+        (track,) = project.tracks(video)
+        drawn = [Label(60 * place, 60 * place + 50, LARGE_CLASSES[place]) for place in range(5 - 2 * number)]
+        if number < 2:
+            history.replace(video, track, drawn, None, Person(annotator="Anna"))
+        if number == 0:
+            project.change_track(video, track, complete=True)
+            second = project.add_track(video, "second", "Bernd")
+            history.replace(video, second, drawn[1:], None, Person(annotator="Bernd"))
+            project.change_track(video, second, complete=True)
+    project.close()
+
+
+@pytest.fixture
+def address(tmp_path):
+    film(tmp_path / "clip.mp4", SHOWN, 9)
+    labelled_project(tmp_path / "p", tmp_path / "clip.mp4")
+    with served_here(tmp_path / "p") as address:
+        yield address
+
+
+@pytest.fixture
+def page(address, browser):
+    with browser.page(1280, 720) as page:
+        entered(page, address)
+        page.locator("#timeline canvas").wait_for()
+        until(page, "document.querySelector('video').videoWidth > 0")
+        yield page
+
+
+def picture_width(page) -> float:
+    """The width of the picture in the box of the film."""
+    box = page.locator("#video").bounding_box()
+    width, height = page.evaluate(
+        "[document.querySelector('video').videoWidth, document.querySelector('video').videoHeight]"
+    )
+    return min(box["width"], box["height"] * width / height)
+
+
+def test_the_height_belongs_to_the_film(page):
+    page.click("#videos li:nth-child(2) button.link")
+    settled(page)
+    until(page, "document.querySelector('video').videoWidth > 0")
+    before = picture_width(page)
+    assert before >= FILM
+    assert page.evaluate("document.documentElement.scrollHeight") == 720
+    page.keyboard.press("F4")
+    assert not page.locator("aside.left").is_visible()
+    assert not page.locator("aside.right").is_visible()
+    assert page.locator("#screen").bounding_box()["width"] > 1240
+    page.reload()
+    page.locator("#large").wait_for()
+    assert page.get_attribute("#large", "aria-pressed") == "true"  # a browser keeps it
+    page.click("#foldRight")
+    assert page.locator("aside.right").is_visible()
+    page.click("#large")
+    page.click("#large")
+    assert page.locator("aside.left").is_visible()
+
+
+def test_the_timeline_is_near_and_a_toolbar_is_one_stop(page):
+    for _ in range(1, MOST_TABS + 1):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.matches('#timeline canvas')"):
+            break
+    else:
+        raise AssertionError(f"more than {MOST_TABS} Tabs")
+    page.keyboard.press("Shift+Tab")
+    assert page.evaluate("document.activeElement.id") == "play"
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("document.activeElement.id") == "forward"
+    page.keyboard.press("Tab")
+    page.keyboard.press("Shift+Tab")
+    assert page.evaluate("document.activeElement.id") == "forward"
+
+
+def test_keys_of_seconds(page):
+    page.locator("#timeline canvas").focus()
+    frames = []
+    for key in ("PageDown", "PageDown", "Shift+J", "Shift+K", "PageUp", "j"):
+        page.keyboard.press(key)
+        page.wait_for_timeout(100)
+        frames.append(int(page.locator("#time").text_content().split("frame ")[1].split()[0]))
+    assert frames == [75, 150, 135, 150, 75, 74]
+
+
+def test_segments_are_searched_and_shown(page):
+    page.click("#videos li:nth-child(1) button.link")
+    settled(page)
+    page.click("#segments-box summary")
+    assert page.locator("#segments li").count() == 9
+    page.fill("#segment-search", "BERND")
+    assert page.locator("#segments li").count() == 4
+    page.fill("#segment-search", LARGE_CLASSES[2])
+    assert page.locator("#segments li").count() == 2
+    page.click("#segments li:nth-child(2) button")
+    assert page.input_value("#label") == LARGE_CLASSES[2]
+    assert page.locator("#track").evaluate("(one) => one.selectedOptions[0].text").startswith("second")
+    assert "8.000" in page.locator("#time").text_content()
+
+
+def test_results_have_a_head_and_a_sentence(page):
+    to_panel(page, "results")
+    until(page, "document.querySelector('#methods')")
+    assert page.locator("#results-head").text_content() == "1 of 3 videos complete, 2 people, kappa 0.80"
+    assert page.locator("#methods").text_content().startswith("2 of 3 videos (0.7 minutes, 1 of them")
+    assert page.locator("#format option[value=eaf]").text_content() == "ELAN (.eaf)"
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.click("#copy-methods")
+    until(page, "document.querySelector('#toast-text')?.textContent === 'Copied.'")
+
+
+def test_teach_says_what_needs_more_and_how_models_have_learned(page, tmp_path):
+    project = Project(tmp_path / "p")
+    for number, right in enumerate((40.0, 62.5), 1):
+        figures = {"before": None, "after": {"right": right, "found": 3, "segments": 5}}
+        project.add_run(tmp_path / f"model-{number}", "main", figures)
+    project.set(ROLES, {project.videos()[1].id: True})
+    project.close()
+    to_panel(page, "teach")
+    until(page, "document.querySelector('#curve')")
+    assert page.get_attribute("#curve", "aria-label") == "model-1 40 %, model-2 63 %"
+    rows = [row.split("\t") for row in page.locator("#examples tbody").inner_text().splitlines() if row]
+    assert page.locator("#examples tbody tr").count() == len(LARGE_CLASSES), rows
+    assert page.locator(".remark").first.text_content() == "needs more: fewer than 5"
+    assert page.locator("#aside").text_content().endswith("mouse_1.")
+    assert findings(page) == []
+    to_panel(page, "label")
+    assert "kept aside" in page.locator("#videos li:nth-child(2)").text_content()
+
+
+# --- what axe-core finds ---------------------------------------------------------------------------------------------
+
+
+def axe_script() -> str:
+    spec = find_spec("axe_playwright_python")
+    if spec is None or not spec.submodule_search_locations:
+        missing("axe-core is not installed: pip install axe-playwright-python")
+    return (Path(spec.submodule_search_locations[0]) / "axe.min.js").read_text(encoding="utf-8")
+
+
+def findings(page) -> list[str]:
+    """Everything that axe-core finds on the page as it is shown."""
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(axe_script())
+    result = page.evaluate("axe.run().then(({violations}) => violations)")
+    lines = []
+    for rule in result:
+        lines += [
+            f"{rule['id']}: {node['html'][:150]} {node.get('failureSummary', '')[:200]}" for node in rule["nodes"]
+        ]
+    return lines
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [(1280, 720), (390, 844)])
+def test_axe_finds_nothing_on_any_view(address, browser, scheme, size):
+    found = {}
+    with browser.page(*size, scheme=scheme) as page:
+        entered(page, address)
+        page.locator("#timeline canvas").wait_for()
+        found["label"] = findings(page)
+        page.locator("#timeline canvas").focus()
+        page.keyboard.press("ArrowRight")
+        page.click(".more >> nth=0")
+        found["segment and class"] = findings(page)
+        page.click("#segments-box summary")
+        found["segments"] = findings(page)
+        page.click("#keys")
+        found["keys"] = findings(page)
+        page.keyboard.press("Escape")
+        page.click("#large")
+        found["large"] = findings(page)
+        for panel in ("teach", "results"):
+            to_panel(page, panel)
+            page.wait_for_timeout(300)
+            found[panel] = findings(page)
+        page.select_option("#second", label="track second")
+        page.click("#compare")
+        page.locator("#figures").wait_for()
+        found["comparison"] = findings(page)
+        page.check("#all-videos")
+        page.click("#compare")
+        page.locator("#confusion").wait_for()
+        found["agreement"] = findings(page)
+    assert {view: lines for view, lines in found.items() if lines} == {}
+
+
+def test_axe_finds_nothing_on_an_empty_page(browser, tmp_path):
+    with served_here(tmp_path / "p") as address, browser.page(1280, 720) as page:
+        entered(page, address)
+        found = {"label": findings(page)}
+        for panel in ("teach", "results"):
+            to_panel(page, panel)
+            found[panel] = findings(page)
+    assert {view: lines for view, lines in found.items() if lines} == {}
