@@ -145,9 +145,8 @@ class Seen:
             if role in (None, video.role):
                 known_as = "" if video.name == name else f" (as {video.name!r})"
                 verb = "was trained on" if video.role == "trained" else "was tuned by"
-                purpose = "validated" if role else "tested"
                 problem = (
-                    f"the run {verb} the video {name!r}{known_as}, which it is to be {purpose} on"
+                    f"the run {verb} the video {name!r}{known_as}, which it is to be scored on"
                 )
                 raise InputError(where, problem, "score other videos, or train without these")
 

@@ -72,9 +72,9 @@ def read_actions(actions: str | None, file: Path | None) -> list[str] | None:
     if not lines or any(re.match(r"[\[{]|\d+[;,]", line) for line in lines[:2]):
         fix = "give action names, one a line, or a mapping file"
         raise InputError(file, "no list of names", fix)
-    cells = [line.split(maxsplit=1) for line in lines]
-    if all(len(row) == 2 and row[0].isdecimal() for row in cells):
-        if {int(row[0]) for row in cells} != {*range(len(lines))}:
+    if all(re.match(r"\d+\s+\S", line) for line in lines):
+        cells = [line.split(maxsplit=1) for line in lines]
+        if {int(number) for number, _ in cells} != {*range(len(lines))}:
             problem = "numbers before all names, but not those of a mapping"
             raise InputError(file, problem, "number the lines 0, 1, ... before what is the name")
         lines = [name for _, name in cells]

@@ -338,12 +338,8 @@ class Segmenter:
         if not isinstance(self.scorer, Scorer):
             problem = "a segmenter without training has no model of its own"
             raise InputError("export", problem, "export its encoder")
-        changes = [*self.options.given("actions", "window")]
-        if self.unlabelled:
-            changes.append("adapt_to")
-        if changes:
-            fix = f"load the run without {changes[0]}"
-            raise InputError("export", f"{changes[0]} is not part of the file", fix)
+        for name in self.options.given("actions", "window"):
+            raise InputError("export", f"{name}= is not part of the file", "load without it")
         return export(self.scorer, path)
 
 

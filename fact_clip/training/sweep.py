@@ -88,10 +88,9 @@ def sweep(
     if (out / "run.json").is_file():
         raise InputError(out, "this is the folder of a run, not of a sweep", "name another out=")
     plans = resolve_all(_combinations(config, axes))
-    named_axes = {key: [*values] for key, values in axes.items()}
     if str(config.data.split) == "all":
         splits = dict.fromkeys(plan.config.data.split for plan in plans.values())
-        named_axes["data.split"] = [*splits]
+        axes = {**axes, "data.split": [*splits]}
     is_main = Processes(next(iter(plans.values())).device).is_main
 
     with locked(out, "a training") if is_main else nullcontext():
@@ -114,7 +113,7 @@ def sweep(
         result = Sweep(
             metrics=_mean(list(runs.values())),
             sd=_standard_deviation([_mean(group) for group in groups]),
-            axes=named_axes,
+            axes=dict(axes),
             runs=runs,
         )
         if is_main:

@@ -115,12 +115,8 @@ def _values(config: Config, keys: Names) -> Json:
 
 def student_plan(plan: Plan, drafts: Path) -> Plan:
     """Return the plan of the training that learns the names in a folder of drafts."""
-    # The plan has the validation-unseen classes of the first member; other members choose theirs.
-    values = {
-        "data.drafts": str(drafts.resolve()),
-        "data.validation_unseen": plan.dataset.config.validation_unseen,
-    }
-    return resolve(with_values(plan.config, values), plan.dataset.folder, is_checked=True)
+    config = with_values(plan.config, {"data.drafts": str(drafts.resolve())})
+    return resolve(config, plan.dataset.folder, is_checked=True)
 
 
 def write_drafts(teacher: Path, plan: Plan, folder: Path) -> None:
