@@ -301,13 +301,12 @@ class Trainer:
             if self.processes.is_main:
                 self._report(numbers["total"], pace, progress)
             if self.is_stopped:
+                if self.dataset.validation and self.validated_epoch != state.epoch:
+                    # Else the weights of an earlier epoch would be kept without a comparison.
+                    self._validate_epoch()
+                state.is_stopped = True
+                self._save_state()
                 break
-        if self.is_stopped:
-            if self.dataset.validation and self.validated_epoch != state.epoch:
-                # Else the weights of an earlier epoch would be kept without a comparison.
-                self._validate_epoch()
-            state.is_stopped = True
-            self._save_state()
 
     def _move_borders(self) -> None:
         """Move the borders between clicks, if the data set has clicks and this is due."""
