@@ -163,6 +163,7 @@ def _recipe(config: DataConfig) -> Config:
     for key, value, _ in proposal.settings:
         set_key(tree, key.split("."), value, key)
     set_key(tree, ["data", "validation"], 0, "data.validation")
+    set_key(tree, ["train", "self_training"], False, "train.self_training")
     return Config.from_tree(tree, "the recipe")
 
 

@@ -167,9 +167,9 @@ def _resumed(plan: Plan, out: Path, world: int) -> Run:
 
 
 def _seen(plan: Plan) -> Seen:
-    """Return what the training of a plan sees, with the run that it starts from."""
-    seen = Seen.of(plan.dataset)
-    return seen if plan.start is None else seen.joined(plan.start.seen_by_all())
+    """Return what the training of a plan sees, with the runs that it starts from."""
+    origins = [run for run in (plan.start, plan.teacher) if run is not None]
+    return Seen.of(plan.dataset).joined(*(run.seen_by_all() for run in origins))
 
 
 @dataclass(frozen=True)

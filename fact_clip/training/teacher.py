@@ -6,6 +6,7 @@ docs/protocol.md, "Names and unlabelled frames known".
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -113,10 +114,16 @@ def _values(config: Config, keys: Names) -> Json:
     return values
 
 
-def student_plan(plan: Plan, drafts: Path) -> Plan:
-    """Return the plan of the training that learns the names in a folder of drafts."""
+def student_plan(plan: Plan, teacher: Path, drafts: Path) -> Plan:
+    """Return the plan of the training that learns the names which a teacher gave."""
     config = with_values(plan.config, {"data.drafts": str(drafts.resolve())})
-    return resolve(config, plan.dataset.folder, is_checked=True)
+    student = resolve(config, plan.dataset.folder, is_checked=True)
+    return replace(student, teacher=Run.read(teacher))
+
+
+def has_drafts(plan: Plan, folder: Path) -> bool:
+    """Return whether all learning videos of a plan have drafts in a folder."""
+    return all((folder / f"{name}.txt").is_file() for name in plan.dataset.learning)
 
 
 def write_drafts(teacher: Path, plan: Plan, folder: Path) -> None:
