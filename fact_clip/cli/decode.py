@@ -73,6 +73,8 @@ def decode(
     from fact_clip.formats import save
     from fact_clip.formats.json_file import as_dict
 
+    if label_fps is not None and fps is None:
+        raise InputError("--label-fps", "the rate of the scores is not known", "give --fps too")
     endings = read_formats(formats or "csv")
     videos = files_of_models(scores)
     config = data_config(str(training_labels), None)

@@ -367,12 +367,14 @@ class TrainingState:
         best: best score on the validation videos; minus infinity before the first validation.
         step: steps done of the current epoch.
         terms: sums of the loss terms of the current epoch.
+        is_stopped: whether a callback has ended the training.
     """
 
     epoch: Annotated[int, Field(ge=0)] = 0
     best: Annotated[float, Field(lt=math.inf)] = -math.inf
     step: Annotated[int, Field(ge=0)] = 0
     terms: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = field(default_factory=dict)
+    is_stopped: bool = False
 
 
 class RunFiles:

@@ -116,12 +116,7 @@ def _values(config: Config, keys: Names) -> Json:
 
 def student_plan(plan: Plan, teacher: Path, drafts: Path) -> Plan:
     """Return the plan of the training that learns the names which a teacher gave."""
-    # The plan has the validation-unseen classes of the first member; other members choose theirs.
-    values = {
-        "data.drafts": str(drafts.resolve()),
-        "data.validation_unseen": plan.dataset.config.validation_unseen,
-    }
-    config = with_values(plan.config, values)
+    config = with_values(plan.config, {"data.drafts": str(drafts.resolve())})
     student = resolve(config, plan.dataset.folder, is_checked=True)
     return replace(student, teacher=Run.read(teacher))
 

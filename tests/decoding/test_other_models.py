@@ -280,6 +280,10 @@ def test_the_command_averages_models_and_prints_json(folders, command):
     assert [segment["label"] for segment in tree["segments"]] == ["peel", "cut"]
 
 
+def test_a_rate_of_labels_needs_that_of_the_scores(folders, command):
+    refused_line(command(folders / "one", "--label-fps", 2), "--label-fps")
+
+
 def test_the_command_replaces_nothing_unless_told(folders, command):
     assert command(folders / "one")[0] == 0
     refused_line(command(folders / "one"), "v.csv")
