@@ -30,6 +30,9 @@ BLIND = "blind"
 ROLES = "tested videos"
 """Setting of the project: by the id of a video, whether it tests. Without an entry it is new."""
 
+FIELDS = "fields"
+"""Setting of the project: by the id of a video, its fields, as {"treatment": "drug"}."""
+
 MAX_NAME = 200
 """Characters of an action name, at most."""
 

@@ -33,6 +33,7 @@ from fact_clip_app.history import Person
 from fact_clip_app.jobs import Job
 from fact_clip_app.page import Page
 from fact_clip_app.project import (
+    FIELDS,
     ROLES,
     UNUSED,
     Action,
@@ -120,6 +121,7 @@ def state(page: Page, viewer: str) -> answers.State:
         "training": training,
         "runs": runs,
         "formats": list(FORMATS),
+        "fields": list(dict.fromkeys(chain.from_iterable(project.setting(FIELDS, {}).values()))),
         "stamp": stamp(page),
     }
 
@@ -402,6 +404,7 @@ class LabelledRows:
 
     stretches: dict[str, list[Stretch]]  # by the name of the row, without background
     extents: dict[str, Extent]
+    fields: dict[str, dict[str, str]]  # of the video of each row
     several: list[str]  # names of the videos that have more than one row
 
 
@@ -409,7 +412,8 @@ def labelled_rows(
     page: Page, annotators: Collection[str] | None = None, viewer: str | None = None
 ) -> LabelledRows:
     """Return a row for each labelled track that a person sees, with the labels of some people."""
-    rows = LabelledRows({}, {}, [])
+    rows = LabelledRows({}, {}, {}, [])
+    fields = page.project.setting(FIELDS, {})
     background = page.project.background
     for video in page.project.full_videos():
         times = video.times.tolist()
@@ -423,6 +427,7 @@ def labelled_rows(
             if name in rows.stretches:
                 name = f"{name} ({video.id})"
             labelled_time = 0.0
+            rows.fields[name] = fields.get(video.id, {})
             rows.stretches[name] = []
             for label in track.segments:
                 start, stop = times[label.start], times[label.stop]
