@@ -9,7 +9,7 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-from fact_clip.core import Clock, InputError, Names, Segment, Segmentation
+from fact_clip.core import NONE_OF_THESE, Clock, InputError, Names, Segment, Segmentation
 from fact_clip.core.colours import palette
 from fact_clip.core.messages import join_names
 from fact_clip.core.paths import file_name
@@ -23,7 +23,6 @@ from fact_clip.formats import (
     save,
     save_tracks,
 )
-from fact_clip.inference.candidates import NONE_OF_THESE
 from fact_clip_app import answers
 from fact_clip_app.budget import Extent, Pair, Stretch, time_agreement, timed_parts
 from fact_clip_app.controls import CONTROLS
