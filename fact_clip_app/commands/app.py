@@ -68,8 +68,8 @@ def app(
     """Open a page to label videos, train on the labels, and correct what a model predicts.
 
     Prints the address, which holds a token, opens it in a browser, and serves until Ctrl-C. All
-    that is done is stored in PROJECT at once. Without a model (--run, or --training-free) the page labels, and trains one.
-    Needs the extra 'app'. See docs/app.md.
+    that is done is stored in PROJECT at once. Without a model (--run, or --training-free) the
+    page labels, and trains one. Needs the extra 'app'. See docs/app.md.
 
     \b
     Example:
