@@ -84,6 +84,7 @@ PATTERNS = (*FILES, *(f"members/*/{name}" for name in FILES))
 _COPY = "copy the run folder again"
 
 _Index = Annotated[int, Field(ge=0)]
+_Share = Annotated[float, Field(ge=0, le=1)]
 _LogFrames = Annotated[float, Field(ge=0, le=50)]
 
 
@@ -101,6 +102,8 @@ class RunFacts:
         transitions: (state, next state, times) of the segments of the training videos; a state is
             one of C classes, or C + a, background after action a.
         lengths: mean and deviation of the logarithm of the frames of a segment of each class.
+        visits: of each class the share of the training videos that have it, and the share of these
+            in which it comes back.
         videos_a_step: of the training, over all its processes.
         videos: of a run before `seen` was recorded, `seen.names_digest` of its learning videos.
         seen: the videos and classes of the training; None in a run without a record.
@@ -117,6 +120,7 @@ class RunFacts:
     encoder: Annotated[str, Field(max_length=4096, pattern=r"^[^\x00-\x1f\x7f]*$")] | None = None
     transitions: tuple[tuple[_Index, _Index, Annotated[int, Field(ge=1)]], ...] = ()
     lengths: tuple[tuple[_LogFrames, _LogFrames], ...] = ()
+    visits: tuple[tuple[_Share, _Share], ...] = ()
     videos_a_step: Annotated[int, Field(ge=1)] | None = None
     videos: Annotated[str, Field(pattern="^[0-9a-f]{16}$")] | None = None
     seen: Seen | None = None
@@ -229,9 +233,11 @@ class Run(RunFacts):
         if n_classes != self.classes.count:
             problem = f"{n_classes} classes, but {self.classes.count} in run.json"
             raise self._damaged("vocabulary.json", problem)
-        if self.lengths and len(self.lengths) != n_classes:
-            problem = f"lengths of {len(self.lengths)} classes, but there are {n_classes}"
-            raise self._damaged("run.json", problem)
+        for key in ("lengths", "visits"):
+            n_facts = len(getattr(self, key))
+            if n_facts not in (0, n_classes):
+                problem = f"{key} of {n_facts} classes, but there are {n_classes}"
+                raise self._damaged("run.json", problem)
         if self.objects is not None:
             last = max(map(max, self.objects.columns))
             if last >= transform.width:
@@ -261,7 +267,7 @@ class Run(RunFacts):
         confidence_path = run.path / "confidence.json"
         if os.path.lexists(confidence_path):
             confidence = read_value(Confidence, confidence_path, "train the run again")
-        is_zero_shot = run.config.data.holdout is not None and is_open(run.config.model.head)
+        is_zero_shot = run.config.data.has_untrained_classes and is_open(run.config.model.head)
         if calibration is None and is_zero_shot:
             message = "no calibration.json in %s, so gamma is 0 and no prior is subtracted"
             logger.warning(message, run.path)

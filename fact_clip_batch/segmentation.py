@@ -368,15 +368,11 @@ def _model_request(segmenter: Segmenter, settings: DecodeSettings) -> Json:
     """Return what a result depends on, apart from candidates and inputs. Records hold it."""
     scorer = segmenter.scorer
     if isinstance(scorer, Scorer):
-        request: Json = {
+        return {
             "run": _digest(scorer.run.path),
             "window": scorer.window,
             "adjust": settings.model_dump(),
         }
-        if segmenter.unlabelled:
-            paths = map(Path, segmenter.unlabelled)
-            request["unlabelled"] = [identity_of(path)["hash"] for path in paths]
-        return request
     assert isinstance(scorer, SimilarityScorer)
     complete = settings.over(scorer.settings)
     similarity = {

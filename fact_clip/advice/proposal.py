@@ -10,6 +10,7 @@ import numpy as np
 from fact_clip.config import DataConfig
 from fact_clip.core import Names, Vocabulary
 from fact_clip.datasets.dataset import Dataset
+from fact_clip.datasets.labels import IGNORED
 from fact_clip.datasets.layout import DataFolder, split_names
 from fact_clip.datasets.naming import guess_names
 from fact_clip.datasets.separability import SEPARABLE, separability
@@ -17,6 +18,7 @@ from fact_clip.datasets.splits import guess_groups, read_groups
 from fact_clip.datasets.statistics import labelled_segments, segment_lengths
 from fact_clip.decoding.switching import PENALTY, SHORT, short_segment_penalty
 from fact_clip.encoders import text_side
+from fact_clip.training.teacher import names_without_examples
 
 # The rules of the recipe. All were chosen in experiments/own_data.md.
 ROWS = 800_000  # read by 50 epochs at most, after the stride
@@ -191,6 +193,7 @@ def propose(config: DataConfig) -> Proposal:
     if config.holdout:
         hidden = config.holdout if isinstance(config.holdout, str) else list(config.holdout)
         settings.append(Setting("data.holdout", hidden, "hidden labels were not measured"))
+    settings += _self_training(dataset)
     settings += validation
     settings += _reading(dataset, measures, in_text_space=bool(naming))
     settings += naming
@@ -207,6 +210,24 @@ def propose(config: DataConfig) -> Proposal:
         notes=tuple(notes),
         vocabulary=dataset.vocabulary,
     )
+
+
+def _self_training(dataset: Dataset) -> list[Setting]:
+    """Return the setting that learns names without examples from frames without a label."""
+    names = names_without_examples(dataset)
+    is_open = np.concatenate([dataset.labels(name) for name in dataset.learning]) == IGNORED
+    if dataset.hidden or not names or not is_open.any():
+        return []
+    subject = (
+        "1 name of mapping.txt has"
+        if len(names) == 1
+        else f"{len(names)} names of mapping.txt have"
+    )
+    reason = (
+        f"{subject} no labelled frame, {is_open.mean():.0%} of the frames have no label: they will "
+        "be learned from their names"
+    )
+    return [Setting("train.self_training", True, reason)]
 
 
 def _naming(encoder: str | None) -> tuple[list[Setting], list[str]]:

@@ -184,6 +184,11 @@ class DataConfig(_Frozen):
         description="held-out classes used to tune settings; auto picks some if the hold-out file "
         "names none",
     )
+    drafts: Annotated[str | None, AfterValidator(_expanded)] = Field(
+        None,
+        description="folder of NAME.txt with a model's labels, which train frames that have none; "
+        "train.self_training writes it",
+    )
     validation: float = Field(
         0.15, ge=0, le=0.5, description="share of the training videos that picks the checkpoint"
     )
@@ -193,6 +198,11 @@ class DataConfig(_Frozen):
     groups: str | None = Field(
         None, description="pattern whose parentheses find subjects, which no two parts share"
     )
+
+    @property
+    def has_untrained_classes(self) -> bool:
+        """Return whether training learns nothing of some classes: held out, without drafts."""
+        return self.holdout is not None and self.drafts is None
 
 
 class BlockConfig(_Frozen):
@@ -352,6 +362,14 @@ class DecodeConfig(_Frozen):
     durations: Weight = Field(
         0.0, description="weight of the lengths that segments of each class have in the training"
     )
+    always: bool = Field(
+        False,
+        description="look again for actions that nearly all training videos have; invents steps "
+        "that a person left out",
+    )
+    returns: bool = Field(
+        False, description="actions that hardly ever come back in the training come once"
+    )
     window: int = Field(
         0, ge=0, le=MAX_FRAMES, description="frames per pass over a long video (0: one pass)"
     )
@@ -399,6 +417,11 @@ class TrainConfig(_Frozen):
     )
     init: str | None = Field(
         None, description="run folder whose weights the training starts from (docs/app.md)"
+    )
+    self_training: bool | str = Field(
+        False,
+        description="a teacher names training frames without a label (docs/protocol.md): true, its "
+        "recipe, or a run folder",
     )
     seed: int = Field(0, ge=0, le=2**32 - 1, description="seed of all random numbers")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")

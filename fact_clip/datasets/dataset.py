@@ -5,15 +5,25 @@ from collections.abc import Iterable, Iterator
 from copy import copy
 from dataclasses import replace
 from functools import cached_property, partial
+from pathlib import Path
 
 import numpy as np
 
 from fact_clip.config import DataConfig
-from fact_clip.core import Array, InputError, Integers, Names, Vocabulary
+from fact_clip.core import (
+    Array,
+    FileLocation,
+    InputError,
+    Integers,
+    Location,
+    Names,
+    Vocabulary,
+)
 from fact_clip.core.arguments import validated
+from fact_clip.core.io import read_lines
 from fact_clip.datasets import features, statistics
 from fact_clip.datasets.benchmarks import find_root
-from fact_clip.datasets.labels import IGNORED, Labels
+from fact_clip.datasets.labels import IGNORED, UNLABELLED, LabelReader, Labels
 from fact_clip.datasets.layout import (
     WRITE_SPLITS,
     DataFolder,
@@ -50,8 +60,8 @@ class Dataset(VideoReader):
         seen: indices of the classes that are not held out.
         unseen: indices of the test-unseen classes.
         validation_unseen: indices of the held-out classes that settings are tuned by.
-        learned: indices of the classes that training may see.
-        hidden: indices of the classes that training must not see.
+        learned: indices of the classes that training scores.
+        hidden: indices of the classes whose labels training must not see.
     """
 
     def __init__(
@@ -178,9 +188,42 @@ class Dataset(VideoReader):
         """Return the labels of a video as `labels` does, without those of `set_labels`."""
         return self._masked(name, self.label_reader.indices(name)[: self.length(name)])
 
+    def training_labels(self, name: str) -> Labels:
+        """Return `labels` with the drafts of ``data.drafts`` in frames that have none."""
+        return self._with_drafts(name, self.labels(name), 1)
+
     def row_labels(self, name: str, stride: int) -> Labels:
-        """Return the labels of every `stride`-th frame of a video; see `masked_rows`."""
-        return masked_rows(self.all_labels(name), self._hidden_in(name), stride)
+        """Return `training_labels` of every `stride`-th frame of a video; see `masked_rows`."""
+        rows = masked_rows(self.all_labels(name), self._hidden_in(name), stride)
+        return self._with_drafts(name, rows, stride)
+
+    def _with_drafts(self, name: str, rows: Labels, stride: int) -> Labels:
+        if self._draft_reader is None:
+            return rows
+        return np.where(rows == IGNORED, self.drafts(name)[::stride], rows)
+
+    def drafts(self, name: str) -> Labels:
+        """Return the labels (T,) that ``data.drafts`` has for a video, -1 where it has none."""
+        assert self._draft_reader is not None
+        labels = self._draft_reader.indices(name)
+        if len(labels) != self.length(name):
+            problem = f"{len(labels)} lines for {self.length(name)} frames"
+            raise InputError(self._draft_reader.locate(name, None), problem, "write them again")
+        return labels
+
+    @cached_property
+    def _draft_reader(self) -> LabelReader | None:
+        if self.config.drafts is None:
+            return None
+        folder = Path(self.config.drafts)
+
+        def locate(name: str, line: int | None) -> Location:
+            return FileLocation(folder / f"{name}.txt", line)
+
+        def read(name: str) -> list[str]:
+            return read_lines(folder / f"{name}.txt", "one class name per frame")
+
+        return LabelReader(read, locate, self.vocabulary.names, (UNLABELLED,))
 
     def _hidden_in(self, name: str) -> tuple[int, ...]:
         return self.roles.hidden_in.get(name, self.hidden)
@@ -196,7 +239,9 @@ class Dataset(VideoReader):
             frames: the frame of each row, (B, T), -1 at padding.
             labels: of the rows, (B, T).
         """
-        check_leak(names, frames, labels, self.all_labels, self.hidden, self.vocabulary.names)
+        drafts = None if self._draft_reader is None else self.drafts
+        class_names = self.vocabulary.names
+        check_leak(names, frames, labels, self.all_labels, self.hidden, class_names, drafts)
 
     def clicks(self, names: Iterable[str]) -> dict[str, list[int]]:
         """Return the clicked frames of those videos that have clicks instead of labels."""
@@ -268,6 +313,12 @@ class Dataset(VideoReader):
     def training_counts(self) -> Integers:
         """Return the frames of each class, (C,), in the training videos."""
         return self.class_counts(self.train)
+
+    @property
+    def learned_counts(self) -> Integers:
+        """Return the frames of each class, (C,), in the training videos, drafts included."""
+        labels = np.concatenate([self.training_labels(name) for name in self.train])
+        return np.bincount(labels[labels != IGNORED], minlength=len(self.vocabulary))
 
     @property
     def validation_counts(self) -> Integers:

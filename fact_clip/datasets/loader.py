@@ -195,7 +195,7 @@ class TrainingVideos(torch.utils.data.Dataset[Any]):
             n_starts = min(self.stride, self.dataset.length(name))
             first = int(torch.randint(n_starts, (), generator=generator))
             # a row names its own frame, since the rows of all starts are read in prediction
-            labels = self.dataset.labels(name)[first :: self.stride].copy()
+            labels = self.dataset.training_labels(name)[first :: self.stride].copy()
         else:
             first = 0
             labels = self.dataset.row_labels(name, self.stride)

@@ -33,6 +33,23 @@ def segment_counts(videos: Iterable[Labels], n_classes: int) -> Integers:
     return np.array(counts, dtype=np.int64)
 
 
+def visit_shares(videos: Sequence[Labels], n_classes: int) -> tuple[tuple[float, float], ...]:
+    """Return how often each class occurs and comes back.
+
+    Args:
+        videos: labels (T,) of each.
+        n_classes: C.
+
+    Returns:
+        Of each class the share of the videos that have it, and the share of these in which it has
+        several segments.
+    """
+    counts = np.array([segment_counts([labels], n_classes) for labels in videos])  # (V, C)
+    occurs = (counts > 0).sum(0)
+    returns = (counts > 1).sum(0) / np.maximum(occurs, 1)
+    return tuple(zip((occurs / len(videos)).tolist(), returns.tolist(), strict=True))
+
+
 def mean_transcript_length(videos: Iterable[Labels]) -> float:
     """Return the mean number of segments per video, without ignored ones."""
     lengths = [len(labelled_segments(labels)) for labels in videos]

@@ -131,30 +131,38 @@ def decode_durations(
     np.cumsum(scores, axis=0, out=sums[1:])
     changes = costs.astype(np.float64)
     np.fill_diagonal(changes, np.inf)
-    # value of the best path to a segment that starts at a row, less the scores of its class so far
-    opened = np.zeros((n_rows + 1, n_classes))
+    # Value of the best path to a segment that starts at a row, less the scores of its class so far.
+    # The last row comes first and rows are contiguous, since the search over them takes the time.
+    opened = np.zeros((n_classes, n_rows + 1))
     starts = np.zeros((n_rows + 1, n_classes), np.int64)  # of the segment that stops at a row
     sources = np.zeros((n_rows + 1, n_classes), np.int64)  # class before one that starts at a row
     classes = np.arange(n_classes)
     # of the segment that goes on from before, or is the first
     begun = cut if previous is None or is_first else lengths
     if previous is None:
-        opened[0] = -np.inf  # the first segment is told apart below
+        opened[:, -1] = -np.inf  # the first segment is told apart below
         goes_on = np.zeros(n_classes)
         n_previous = 0
     else:
-        opened[0] = begun[min(n_previous, n_lengths) - 1, previous] - changes[previous]
+        opened[:, -1] = begun[min(n_previous, n_lengths) - 1, previous] - changes[previous]
         goes_on = np.full(n_classes, -np.inf)
         goes_on[previous] = 0.0
     longer = np.full(n_classes, -np.inf)  # the best of `opened` more than N rows ago
     longer_starts = np.zeros(n_classes, np.int64)
     values = longer
+    lengths_of_class = np.ascontiguousarray(lengths.T)  # (C, N)
+    sums_of_window = np.empty_like(lengths_of_class)
     for stop in range(1, n_rows + 1):
         first = max(stop - n_lengths, 0)
-        law = cut if stop == n_rows else lengths
-        window = opened[first:stop][::-1] + law[: stop - first]
-        index = window.argmax(0)
-        values = window[index, classes]
+        law = lengths
+        if stop == n_rows:
+            law = cut
+            lengths_of_class = cut.T
+        n_before = stop - first
+        window = opened[:, n_rows + 1 - stop : n_rows + 1 - first]  # (C, n), the shortest first
+        window = np.add(window, lengths_of_class[:, :n_before], out=sums_of_window[:, :n_before])
+        index = window.argmax(1)
+        values = window[classes, index]
         starts[stop] = stop - 1 - index
         is_longer = longer + law[-1] > values
         values = np.where(is_longer, longer + law[-1], values)
@@ -165,14 +173,15 @@ def decode_durations(
         values = np.where(is_continued, continued, values)
         starts[stop, is_continued] = 0
         if stop >= n_lengths:
-            is_better = opened[first] > longer
-            longer = np.where(is_better, opened[first], longer)
+            oldest = opened[:, n_rows - first]
+            is_better = oldest > longer
+            longer = np.where(is_better, oldest, longer)
             longer_starts = np.where(is_better, first, longer_starts)
 
         values = values + sums[stop]
         ways = values[:, None] - changes
         sources[stop] = ways.argmax(0)
-        opened[stop] = ways.max(0) - sums[stop]
+        opened[:, n_rows - stop] = ways.max(0) - sums[stop]
 
     labels = np.empty(n_rows, np.int64)
     label = int(values.argmax())

@@ -41,14 +41,12 @@ class Voters:
             branch decides alone.
         aligned: whether a transcript was given, so that tokens are probabilities already and the
             calibration is not applied.
-        features: (B, T, H) of the frames in the last block, until the video is scored.
     """
 
     frames: Tensor
     tokens: Tensor | None
     has_token: Tensor
     aligned: bool = False
-    features: Tensor | None = None
 
     @classmethod
     def joined(cls, parts: Sequence[Voters]) -> Voters:

@@ -25,7 +25,6 @@ from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.decoding.calibration import Calibration
 from fact_clip.decoding.durations import Durations, decode_durations
 from fact_clip.decoding.fusion import Voters, fuse, fuse_gammas
-from fact_clip.decoding.prototypes import Prototypes
 from fact_clip.decoding.similarity import transport
 from fact_clip.decoding.switching import (
     IMPOSSIBLE,
@@ -34,6 +33,7 @@ from fact_clip.decoding.switching import (
     decode_switching,
     raise_background,
 )
+from fact_clip.decoding.visits import VisitRules
 
 Labels = tuple[Integers, Singles]
 """Index among the candidates, and its score, of each frame: (T,) and (T,)."""
@@ -51,14 +51,12 @@ class Scoring:
 
     Attributes:
         text_embeddings: (C, S, E) for a head that reads text; None: those of the training.
-        prototypes: of the candidates in unlabelled videos, for each model.
         log_prior: (C,) subtracted from the log scores; None: no correction.
         trained: (C,) the classes from which gamma is subtracted; None: all.
         gamma: subtracted from the log scores of trained classes, in nats.
     """
 
     text_embeddings: Tensor | None = None
-    prototypes: tuple[Prototypes, ...] = ()
     log_prior: Floats | None = None
     trained: Flags | None = None
     gamma: float = 0.0
@@ -71,10 +69,12 @@ class SegmentCosts:
     Attributes:
         transitions: of changes; None: each change costs the same.
         durations: lengths of the segments of the candidates; None: any length is as good.
+        rules: about whole videos, see `VisitRules`; None: there are none.
     """
 
     transitions: StateCosts | None = None
     durations: Durations | None = None
+    rules: VisitRules | None = None
 
 
 @dataclass(frozen=True)
@@ -378,21 +378,24 @@ class Prices:
         changes: costs of changes, in units of the penalty; None: 1.
         lengths: (N, C) of `Durations.log_scores`; None: 0.
         cut: (N, C) of `Durations.log_survival`, for segments that the recording cuts.
+        rules: about whole videos; they hold where no rows are fixed.
     """
 
     penalty: float
     changes: StateCosts | None
     lengths: Floats | None
     cut: Floats | None = None
+    rules: VisitRules | None = None
 
     @classmethod
     def of(cls, candidates: CandidateSet, penalty: float | None) -> Prices:
         """Return the prices of some candidates."""
-        durations = candidates.costs.durations
-        if durations is None:
-            return cls(penalty or 0.0, candidates.costs.transitions, None)
-        lengths = durations.log_scores
-        return cls(penalty or 0.0, candidates.costs.transitions, lengths, durations.log_survival)
+        costs = candidates.costs
+        prices = cls(penalty or 0.0, costs.transitions, None, rules=costs.rules)
+        if costs.durations is None:
+            return prices
+        lengths = costs.durations.log_scores
+        return replace(prices, lengths=lengths, cut=costs.durations.log_survival)
 
     def with_background(self) -> Prices:
         """Return the prices with a last class, the background that a threshold adds."""
@@ -400,7 +403,11 @@ class Prices:
         laws = []
         for law in (self.lengths, self.cut):
             laws.append(None if law is None else np.pad(law, ((0, 0), (0, 1))))
-        return Prices(self.penalty, changes, *laws)
+        rules = self.rules
+        if rules is not None:
+            rules = VisitRules(np.append(rules.always, False), np.append(rules.once, False))
+        lengths, cut = laws
+        return Prices(self.penalty, changes, lengths, cut, rules)
 
     def decode(self, table: Tensor, allowed: Flags, fixed: Integers | None = None) -> Integers:
         """Decode scores to labels.
@@ -413,16 +420,23 @@ class Prices:
         Returns:
             (T',) or (G, T') class indices.
         """
-        if self.penalty or self.lengths is not None:
+        if self.penalty or self.lengths is not None or self.rules is not None:
             # A score of zero must stay above a class that is not allowed.
             table = table.clamp_(min=torch.finfo(table.dtype).tiny).log_()
         if not allowed.all():
             table[..., torch.from_numpy(~allowed)] = _NOT_ALLOWED
         rows = table.cpu().numpy()
+        fixed = np.empty(0, np.int64) if fixed is None else fixed
+        if self.rules is None or rows.ndim == 3 or len(fixed):
+            return self._decode_rows(rows, fixed)
+        return self.rules.decode(rows, lambda changed: self._decode_rows(changed, fixed))
+
+    def _decode_rows(self, rows: Floats, fixed: Integers) -> Integers:
+        """Decode log scores (T', C) or (G, T', C)."""
         if self.lengths is None and (self.changes is None or not self.penalty):
-            previous = int(fixed[-1]) if fixed is not None and len(fixed) else None
+            previous = int(fixed[-1]) if len(fixed) else None
             return decode_switching(rows, self.penalty, None, previous)
-        return self._decode_states(rows, np.empty(0, np.int64) if fixed is None else fixed)
+        return self._decode_states(rows, fixed)
 
     def _decode_states(self, rows: Floats, fixed: Integers) -> Integers:
         """Decode scores (T', C) or (G, T', C) by states, see `StateCosts`."""

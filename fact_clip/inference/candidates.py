@@ -20,6 +20,7 @@ from fact_clip.decoding import CandidateSet
 from fact_clip.decoding.durations import Durations
 from fact_clip.decoding.scores import Scoring, SegmentCosts
 from fact_clip.decoding.switching import StateCosts
+from fact_clip.decoding.visits import VisitRules
 from fact_clip.encoders import FRAME_ENCODERS, TextEncoder, is_local, text_encoder
 from fact_clip.encoders.vectors import class_texts
 from fact_clip.models import FACT
@@ -136,7 +137,9 @@ class CandidateReader:
         candidates = CandidateSet(
             vocabulary=vocabulary,
             scoring=Scoring(text_embeddings, trained=trained),
-            costs=SegmentCosts(self.transition_costs(vocabulary), durations),
+            costs=SegmentCosts(
+                self.transition_costs(vocabulary), durations, self._visit_rules(vocabulary)
+            ),
         )
         if self.calibration is None:
             return candidates
@@ -183,6 +186,24 @@ class CandidateReader:
         facts = [facts_of.get(name) for name in vocabulary]
         stride = 1 if config.data.interleave else config.data.stride
         return Durations.of_classes(facts, self.run.lengths, stride, config.decode.durations)
+
+    def _visit_rules(self, vocabulary: Vocabulary) -> VisitRules | None:
+        """Return the rules about whole videos for candidates, or None if they are not used."""
+        decode = self.run.config.decode
+        if not decode.always and not decode.returns:
+            return None
+        if not self.run.visits:
+            problem = "the run does not record how often actions occur and come back"
+            raise InputError("decode.always", problem, "train it again, or leave the rules out")
+        visits_of = dict(zip(self.vocabulary.names, self.run.visits, strict=True))
+        is_background = np.array([name in vocabulary.background for name in vocabulary])
+        visits = [visits_of.get(name) for name in vocabulary]
+        rules = VisitRules.learned(visits, is_background)
+        nobody = np.zeros(len(visits), bool)
+        return VisitRules(
+            always=rules.always if decode.always else nobody,
+            once=rules.once if decode.returns else nobody,
+        )
 
     def _as_spelled_in_training(self, actions: Sequence[str]) -> Names:
         """Return the names as the run spells them, up to case, underscores and blanks."""

@@ -184,9 +184,6 @@ class SegmentDecoder:
     def _shares_of_all(self, scores: ModelScores, labels: Integers, shares: Singles) -> Singles:
         """Return the scores (T,) of labels among all classes of the run."""
         everything = self.scorer.with_run_classes(self.candidates).with_gamma(self.settings.gamma)
-        if self.candidates.scoring.prototypes and scores.rivals is not None:
-            problem = "after adapt_to the other classes of the run are scored in another way"
-            raise InputError("reject", problem, "leave it out, or choose all classes of the run")
         index = everything.vocabulary.encode(self.candidates.vocabulary)
         table = class_scores(scores.rivals or scores, everything)  # (T', C')
         columns = index[np.minimum(labels, len(index) - 1)]  # (T,)

@@ -4,7 +4,7 @@ import logging
 import math
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,12 +35,10 @@ from fact_clip.decoding import (
     DecodeSettings,
     ModelScores,
     Voters,
-    class_scores,
     decode_scores,
     voters,
 )
 from fact_clip.decoding.fusion import FACTOR_FRAMES, with_factors
-from fact_clip.decoding.prototypes import Prototypes
 from fact_clip.decoding.scores import Labels
 from fact_clip.encoders import FrameEncoder, Runtime, frame_encoder
 from fact_clip.inference.candidates import CandidateReader, check_trust
@@ -382,23 +380,6 @@ class Scorer(FrameScorer):
             results.append(self._scores(len(features), clock, parts, candidates, rival))
         return results
 
-    @torch.inference_mode()
-    def prototypes(
-        self, videos: Iterable[Reals], candidates: CandidateSet
-    ) -> tuple[Prototypes, ...]:
-        """Compute prototypes of candidates from raw features (T, D) of videos, for each model."""
-        posteriors = []
-        features_of: list[list[Tensor]] = [[] for _ in self.models]
-        for rows in videos:
-            (parts,) = self._voters([rows], candidates, None, batch_frames=0)
-            scores = self._scores(len(rows), Clock(), parts, candidates, None)
-            posteriors.append(class_scores(scores, candidates))
-            for part, features in zip(parts, features_of, strict=True):
-                assert part.features is not None
-                features.append(part.features[0].float())
-        table = torch.cat(posteriors)
-        return tuple(Prototypes.of(torch.cat(features), table) for features in features_of)
-
     def _scores(
         self,
         n_frames: int,
@@ -415,14 +396,10 @@ class Scorer(FrameScorer):
                 with_factors(part, candidates.vocabulary, decode.factor_weight, deviation)
                 for part in parts
             ]
-        prototypes_of = candidates.scoring.prototypes
-        if prototypes_of:
-            pairs = zip(prototypes_of, parts, strict=True)
-            parts = [prototypes.added_to(part) for prototypes, part in pairs]
         fps = clock.fps or self.fps
         return ModelScores(
             n_frames=n_frames,
-            voters=tuple(replace(part, features=None) for part in parts),
+            voters=tuple(parts),
             frame_weight=decode.frame_weight,
             stride=self.frames_per_score,
             rate=None if fps is None else fps / self.frames_per_score,
@@ -536,5 +513,4 @@ class Scorer(FrameScorer):
                 transcript=transcript,
             )
         batch = voters(output, self._decode.blocks)
-        batch = replace(batch, features=output.blocks[-1].frame_features)
         return [batch.unpadded(index, length) for index, length in enumerate(lengths.tolist())]

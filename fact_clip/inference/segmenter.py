@@ -18,7 +18,6 @@ from fact_clip.core import (
     BACKGROUND,
     LEAST_FPS,
     MOST_FPS,
-    Array,
     InputError,
     Progress,
     Reals,
@@ -29,7 +28,6 @@ from fact_clip.core.arguments import number_of, path_of
 from fact_clip.core.progress import paced
 from fact_clip.core.scores import Scores
 from fact_clip.decoding import CandidateSet, DecodeSettings
-from fact_clip.decoding.prototypes import Prototypes
 from fact_clip.encoders import FrameEncoder
 from fact_clip.hub import save_pretrained
 from fact_clip.inference.decoder import DECODERS, Decode, SegmentDecoder
@@ -72,14 +70,12 @@ class Segmenter:
         self.scorer = scorer
         self.sources = SourceReader(scorer, encoder, self.options)
         self.reopen: Callable[[ModelOptions], Segmenter] | None = None  # set by `open_model`
-        self.unlabelled: Sequence[str | Path] = ()  # videos of `adapt_to`
-        self._prototypes: dict[tuple[object, ...], tuple[Prototypes, ...]] = {}
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle how the segmenter is opened, not its weights."""
         if self.reopen is None:
             raise TypeError("only a segmenter of fact_clip.load can be pickled")
-        return self.reopen, (self.options,), {"unlabelled": self.unlabelled}
+        return self.reopen, (self.options,)
 
     def __repr__(self) -> str:
         """Return the model and its classes in one line."""
@@ -134,51 +130,10 @@ class Segmenter:
         """Return the classes of the run, or the names of a training-free segmenter."""
         return self.scorer.vocabulary
 
-    def adapt_to(self, sources: Sequence[str | Path]) -> Segmenter:
-        """Learn what the candidates look like from unlabelled videos, before any is segmented.
-
-        Results then depend on these videos: they are transductive (docs/protocol.md).
-
-        Args:
-            sources: feature files and videos, as for `segment`.
-
-        Returns:
-            The segmenter.
-
-        Raises:
-            InputError: the segmenter has no trained model, or there are no videos.
-        """
-        if not isinstance(self.scorer, Scorer) or self.scorer.run.config.model.transcript:
-            raise InputError("adapt_to", "only a run without transcripts learns from videos")
-        if not sources:
-            raise InputError("adapt_to", "no videos", "give unlabelled videos")
-        self.unlabelled = [*sources]
-        self._prototypes.clear()
-        return self
-
-    def _adapted(self, candidates: CandidateSet) -> CandidateSet:
-        """Return candidates with their prototypes in the unlabelled videos."""
-        assert isinstance(self.scorer, Scorer)
-        # A closed head has one vocabulary for all lists of names, of which others are allowed.
-        key = (candidates.vocabulary.names, *candidates.is_allowed.tolist())
-        if key not in self._prototypes:
-            videos = self._unlabelled_rows()
-            self._prototypes[key] = self.scorer.prototypes(videos, candidates)
-        scoring = replace(candidates.scoring, prototypes=self._prototypes[key])
-        return replace(candidates, scoring=scoring)
-
-    def _unlabelled_rows(self) -> Iterator[Array]:
-        """Yield the raw features (T, D) of the unlabelled videos."""
-        for source in paced(self.unlabelled, "adapting to unlabelled videos", logger):
-            read = self.sources.read(source)
-            yield self.scorer.checked(read.features, read.where)
-
     def choose(
         self, actions: Sequence[str] | None = None, settings: DecodeSettings | None = None
     ) -> CandidateSet:
         """Return the candidates for names.
-
-        After `adapt_to`, the first call for these names scores the unlabelled videos.
 
         Args:
             actions: the names; None: those of `load`, else the segmenter's vocabulary.
@@ -200,8 +155,6 @@ class Segmenter:
                 f"{BACKGROUND!r}, which a background threshold adds for frames without an action"
             )
             raise InputError("actions", problem, "leave the name out, or the threshold")
-        if self.unlabelled:
-            return self._adapted(candidates)
         return candidates
 
     def segment(

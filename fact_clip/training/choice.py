@@ -154,7 +154,7 @@ def learn_calibration(run: Run, dataset: Dataset, device: torch.device) -> None:
         device: where the models run.
     """
     calibration = None
-    is_zero_shot = dataset.holdout is not None and is_open(run.config.model.head)
+    is_zero_shot = dataset.config.has_untrained_classes and is_open(run.config.model.head)
     if is_zero_shot:
         calibration = calibrate(validation_videos(run, dataset, device), run.config.decode)
     choice = choose_decoding(run, dataset, device, calibration)

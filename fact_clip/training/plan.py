@@ -176,7 +176,7 @@ class _Planner:
         if settings.member_parts and 1 < parts < settings.members:
             message = f"{settings.members} members share {parts} parts of validation videos"
             warnings.warn(message, stacklevel=2)
-        is_zero_shot = self.dataset.holdout is not None and self.takes_any_name
+        is_zero_shot = self.config.data.has_untrained_classes and self.takes_any_name
         if is_zero_shot and self.config.model.transcript:
             problem = "a transcript, and classes held out of a head that reads text"
             raise InputError("model.transcript", problem, "set model.head=closed")

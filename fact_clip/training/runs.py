@@ -1,6 +1,7 @@
 """`train`: from a recipe, a configuration or a plan to the run folder of one or more models.
 
     train
+        _taught: trains a teacher first, for train.self_training.
         _train_ensemble: all models in this launch. It locks the run, then calibrates it.
         _train_as_job: one model in this job. The last job calibrates the run.
 
@@ -35,6 +36,14 @@ from fact_clip.training.ensemble import Ensemble
 from fact_clip.training.plan import Plan, resolve
 from fact_clip.training.results import Training
 from fact_clip.training.state import begin, check_free
+from fact_clip.training.teacher import (
+    DRAFTS,
+    TEACHER,
+    student_plan,
+    teacher_config,
+    teacher_folder,
+    write_drafts,
+)
 from fact_clip.training.threads import useful_threads_alone
 
 # The command line shows what this logger says of a plan.
@@ -103,6 +112,9 @@ def train(
     if is_main:
         for note in plan.notes:
             logger.log(note.level, "%s", note.message)
+    if plan.config.train.self_training and plan.config.data.drafts is None:
+        plan = _taught(plan, out, source, resume, member, progress)
+        resume = resume and (out / "run.json").is_file()
     ensemble = Ensemble(plan, out, resume)
     watch = Watch(callbacks, progress)
     if member is None:
@@ -168,6 +180,32 @@ def train_calibrated(
     """Train a run of one model, and learn its calibration; see `train_model`."""
     with _calibrated_afterwards(plan, folder, resume):
         return train_model(plan, folder, watch, resume=resume)
+
+
+def _taught(
+    plan: Plan,
+    out: Path,
+    data: DataSource | None,
+    resume: bool,
+    member: int | None,
+    progress: Progress | None,
+) -> Plan:
+    """Let a teacher name the frames without a label; return the plan of a training with them."""
+    folder = teacher_folder(plan)
+    if folder is None:
+        if member is not None:
+            problem = "members as jobs need a trained teacher"
+            raise InputError("member", problem, "set train.self_training to a run folder")
+        folder = out / TEACHER
+        has_begun = (folder / "run.json").is_file()
+        train(
+            teacher_config(plan), folder, data=data, resume=resume and has_begun, progress=progress
+        )
+    processes = Processes(plan.device)
+    if processes.is_main:
+        write_drafts(folder, plan, out / DRAFTS)
+    processes.wait()
+    return student_plan(plan, out / DRAFTS)
 
 
 def _train_ensemble(ensemble: Ensemble, watch: Watch) -> Training:

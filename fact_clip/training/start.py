@@ -14,7 +14,7 @@ from fact_clip.hub import run_folder
 from fact_clip.models import FACT
 from fact_clip.models.heads import is_open, reads_text
 from fact_clip.run import Run, load_strictly, read_weights
-from fact_clip.seen import unseen_error
+from fact_clip.seen import Seen, unseen_error
 
 logger = logging.getLogger(__name__)
 
@@ -53,29 +53,48 @@ def read_start(config: Config, dataset: Dataset) -> tuple[Run | None, dict[str, 
         _check_classes(run, config, dataset.vocabulary)
     run.check_rate(dataset.fps, _KEY)
     run.check_encoder(dataset.encoder, _KEY)
-    _check_seen(run, dataset)
+    seen = check_start_seen(run, dataset, _KEY)
+    if seen is not None:
+        _check_validation(run, seen, dataset)
     if run.objects is None:
         return run, {}
     weights, _ = read_weights(run.path / "model.safetensors")
     return run, {"object_text": weights["objects.names"]}
 
 
-def _check_seen(run: Run, dataset: Dataset) -> None:
-    """Raise an InputError if a starting run has learned what this training is tested on."""
+def check_start_seen(run: Run, dataset: Dataset, where: str) -> Seen | None:
+    """Check that a run that a training builds on has not learned what is tested.
+
+    Args:
+        run: the run.
+        dataset: of the training.
+        where: location of an error.
+
+    Returns:
+        What the run has seen; None if it has no record, with a warning.
+
+    Raises:
+        InputError: it has seen a test video, or learned a test-unseen class.
+    """
     seen = run.seen_by_all()
     if seen is None:
-        logger.warning("%s: %s does not record what it has seen", _KEY, run.path)
-        return
-    seen.check_videos(dataset, dataset.test, _KEY)
+        logger.warning("%s: %s does not record what it has seen", where, run.path)
+        return None
+    seen.check_videos(dataset, dataset.test, where)
     if dataset.hidden:
-        seen.check_unseen_classes(dataset, _KEY)
-        learned = seen.learned_classes(dataset.names_of(dataset.hidden))
-        if learned:
-            raise unseen_error(learned[0], _KEY)
+        seen.check_unseen_classes(dataset, where)
     same = seen.same_names(dataset, dataset.test)
     if same:
         message = "%s: the test video %r has the name of one that %s has seen, and other features"
-        logger.warning(message, _KEY, same[0], run.path)
+        logger.warning(message, where, same[0], run.path)
+    return seen
+
+
+def _check_validation(run: Run, seen: Seen, dataset: Dataset) -> None:
+    """Raise for a hidden class that a starting run has learned; warn of a validation video."""
+    learned = seen.learned_classes(dataset.names_of(dataset.hidden))
+    if learned:
+        raise unseen_error(learned[0], _KEY)
     validation = [
         name for name, video in seen.find_in(dataset, dataset.validation) if video.role == "trained"
     ]

@@ -29,6 +29,7 @@ from fact_clip.datasets.statistics import (
     median_frames,
     segment_lengths,
     transitions,
+    visit_shares,
 )
 from fact_clip.decoding.durations import Durations
 from fact_clip.inference.scorer import Scorer
@@ -49,6 +50,7 @@ from fact_clip.seen import Seen, names_digest
 from fact_clip.training.callbacks import LOGGERS, Callback, FileLog
 from fact_clip.training.plan import Plan
 from fact_clip.training.start import grown_channels
+from fact_clip.training.teacher import DRAFTS, TEACHER
 
 _TRAIN_AGAIN = "train the run again"
 
@@ -100,9 +102,11 @@ def begin(
 def check_free(out: Path) -> None:
     """Raise an InputError for a folder with files, unless its run has no saved epoch.
 
-    Jobs may have trained other members before the first one.
+    Jobs may have trained other members, and a teacher may have been trained, before.
     """
-    if not out.exists() or (out.is_dir() and all(path.name == "members" for path in out.iterdir())):
+    if not out.exists():
+        return
+    if out.is_dir() and {path.name for path in out.iterdir()} <= {"members", TEACHER, DRAFTS}:
         return
     has_weights = any(
         path.name in ("last.safetensors", "model.safetensors")
@@ -220,7 +224,7 @@ def _new_run(plan: Plan, out: Path, world: int) -> Run:
             evidence_slot=plan.start.classes.evidence_slot,
             evidence_width=plan.start.classes.evidence_width,
         )
-    train_labels = [dataset.labels(name) for name in dataset.train]
+    train_labels = [dataset.training_labels(name) for name in dataset.train]
     return Run(
         path=out,
         config=config,
@@ -234,6 +238,7 @@ def _new_run(plan: Plan, out: Path, world: int) -> Run:
             train_labels, dataset.vocabulary.background_indices, len(dataset.vocabulary)
         ),
         lengths=_lengths(train_labels, len(dataset.vocabulary)),
+        visits=visit_shares(train_labels, len(dataset.vocabulary)),
         objects=spec,
         encoder=dataset.encoder,
         videos_a_step=config.train.batch_size * world,
@@ -340,14 +345,16 @@ def make_criterion(run: Run, dataset: Dataset) -> Criterion:
     background = [
         index for index, label in enumerate(labels) if label in run.vocabulary.background_indices
     ]
-    has_all_classes = len(labels) == len(run.vocabulary)
+    hidden: tuple[int, ...] = ()
+    if len(labels) == len(run.vocabulary):
+        hidden = tuple(index for index in dataset.hidden if index not in dataset.learned)
     return Criterion(
         run.config.loss,
         replace(run.classes, count=len(labels)),
         background,
         run.mean_transcript_length,
-        dataset.hidden if has_all_classes else (),
-        dataset.training_counts[list(labels)].tolist(),
+        hidden,
+        dataset.learned_counts[list(labels)].tolist(),
     )
 
 

@@ -114,7 +114,7 @@ def _training_frames(datasets: Sequence[Dataset]) -> NDArray[np.int64]:
 
 
 def _with_prior(start: Calibration, scored_by_model: Sequence[ScoredVideos]) -> Calibration:
-    """Return the calibration with log p(c) of all actions, and their mean for background."""
+    """Return the calibration with log p(c) of all actions, and 0 for background."""
     datasets = [scored.dataset for scored in scored_by_model]
     vocabulary = datasets[0].vocabulary
     tables = []
@@ -124,9 +124,8 @@ def _with_prior(start: Calibration, scored_by_model: Sequence[ScoredVideos]) -> 
     posterior = log_mean_posterior(tables, _SMOOTHING)
     prior = log_prior(expected, _training_frames(datasets), posterior)
     shift = float((prior - expected).mean())
-    # Background has the mean prior of the actions: it is no rival of rare ones, and frames that it
-    # lost would go to any of them.
-    background = list(vocabulary.background_indices)
-    prior[background] = np.delete(prior, background).mean()
+    # Background gains nothing, and so loses frames to all actions: H rises by it on all sets that
+    # were tried, and accuracy on some (experiments/zero_shot.md).
+    prior[list(vocabulary.background_indices)] = 0.0
     prior_of_class = dict(zip(vocabulary.names, prior.tolist(), strict=True))
     return replace(start, prior=prior_of_class, shift=shift)

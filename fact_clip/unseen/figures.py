@@ -108,7 +108,9 @@ def report(
     counts = GammaCounts(gammas, len(scored.classes.vocabulary))
     counts.add(scored, calibration, groups)
     curve = counts.curve()
+    has_drafts = scorer.run.config.data.drafts is not None
     return {
+        "known": "names and unlabelled frames" if has_drafts else "nothing",
         "gamma": calibration.gamma,
         "prior_weight": calibration.prior_weight,
         "seen": list(calibration.seen),

@@ -48,8 +48,9 @@ def check_leak(
     true_labels: Callable[[str], Integers],
     hidden: Sequence[int],
     class_names: Names,
+    drafts: Callable[[str], Integers] | None = None,
 ) -> None:
-    """Check that no row of a training batch that shows a hidden class has a label.
+    """Check that no row of a training batch that shows a hidden class has a label of a person.
 
     Args:
         videos: names of the B videos.
@@ -58,12 +59,16 @@ def check_leak(
         true_labels: video -> its class indices (T,), with hidden classes.
         hidden: indices of the hidden classes.
         class_names: the classes.
+        drafts: video -> labels (T,) that a model gave; None: there are none.
 
     Raises:
         InputError: names the video and the frame.
     """
     for name, rows, targets in zip(videos, frames, labels, strict=True):
-        labelled = rows[(rows >= 0) & (targets != IGNORED)]
+        is_labelled = (rows >= 0) & (targets != IGNORED)
+        if drafts is not None:
+            is_labelled &= targets != drafts(name)[rows]
+        labelled = rows[is_labelled]
         leaks = labelled[np.isin(true_labels(name)[labelled], hidden)]
         if leaks.size:
             leaked = class_names[true_labels(name)[leaks[0]]]

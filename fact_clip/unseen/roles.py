@@ -28,12 +28,17 @@ class ClassRoles:
     seen: tuple[int, ...]
     unseen: tuple[int, ...]
     validation_unseen: tuple[int, ...]
-    learned: tuple[int, ...]  # training may see these
-    hidden: tuple[int, ...]  # training must not see these
+    learned: tuple[int, ...]  # training scores these
+    hidden: tuple[int, ...]  # training must not see the labels of these
 
     @classmethod
-    def of(cls, vocabulary: Vocabulary, holdout: Holdout | None) -> "ClassRoles":
-        """Return the roles of the classes of a vocabulary."""
+    def of(
+        cls, vocabulary: Vocabulary, holdout: Holdout | None, has_drafts: bool = False
+    ) -> "ClassRoles":
+        """Return the roles of the classes of a vocabulary.
+
+        With drafts, hidden classes are learned from the names that a model gave to frames.
+        """
         everything = tuple(range(len(vocabulary)))
         if holdout is None:
             return cls(everything, (), (), learned=everything, hidden=())
@@ -45,7 +50,8 @@ class ClassRoles:
         if holdout.mode == "oracle":
             return cls(seen, unseen, validation_unseen, learned=everything, hidden=())
         hidden = tuple(sorted(held_out))
-        return cls(seen, unseen, validation_unseen, learned=seen, hidden=hidden)
+        learned = everything if has_drafts else seen
+        return cls(seen, unseen, validation_unseen, learned, hidden)
 
 
 @dataclass(frozen=True)
@@ -103,7 +109,7 @@ class VideoRoles:
             names = validation_unseen_group(vocabulary, holdout, 0, frames, groups)
             holdout = replace(holdout, validation_unseen=names)
 
-        classes = ClassRoles.of(vocabulary, holdout)
+        classes = ClassRoles.of(vocabulary, holdout, config.drafts is not None)
         validation = carve_validation(
             groups,
             share=config.validation,

@@ -42,10 +42,6 @@ class SegmentChoice(ModelChoice):
     switch_penalty: Annotated[float | None, _setting("switch_penalty", "--switch-penalty")] = None
     shortest: Annotated[float | None, _setting("shortest", "--minimal-duration")] = None
     reject: Annotated[float | None, _setting("reject", "--reject")] = None
-    adapt_to: Annotated[
-        Path | None,
-        option("Folder of unlabelled videos that show what the actions look like (transductive)."),
-    ] = None
 
     def check(self, command: str) -> None:
         """Raise an InputError for options that contradict each other."""
@@ -71,16 +67,8 @@ class SegmentChoice(ModelChoice):
         )
 
     def load(self) -> tuple[Segmenter, list[str] | None]:
-        """Open the model, and show it the unlabelled videos. Return its candidates, too."""
-        from fact_clip_batch.inputs import Inputs
-        from fact_clip_batch.segmentation import SEGMENT_SUFFIXES
-
-        more_actions = read_names(self.more_actions, "--more-actions")
-        model, names = self.open(more_actions, self.settings())
-        if self.adapt_to is not None:
-            inputs = Inputs([self.adapt_to], SEGMENT_SUFFIXES)
-            model.adapt_to([item.path for item in inputs])
-        return model, names
+        """Open the model. Return its candidates, too."""
+        return self.open(read_names(self.more_actions, "--more-actions"), self.settings())
 
 
 def segment(

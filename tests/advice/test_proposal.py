@@ -90,6 +90,21 @@ def test_test_videos_play_no_part(tmp_path):
     assert settings_of(root) == before
 
 
+def test_names_without_examples_are_learned_from_unlabelled_frames(tmp_path):
+    root = made_up(tmp_path / "data", videos=6, segments=20, frames=10)
+    assert "train.self_training" not in settings_of(root)
+    for path in (root / "groundTruth").iterdir():
+        path.write_text(path.read_text().replace(f"{ACTIONS[0]}\n", "?\n"))
+    found = propose(DataConfig(root=str(root), fps=10.0, layout="TD"))
+    (setting,) = [setting for setting in found.settings if setting.key == "train.self_training"]
+    assert setting.value is True
+    n_open = sum(path.read_text().count("?") for path in (root / "groundTruth").glob("v[0-4].txt"))
+    assert setting.reason == (
+        f"1 name of mapping.txt has no labelled frame, {n_open / 1000:.0%} of the frames have no label: "
+        "they will be learned from their names"
+    )
+
+
 def test_labels_that_a_hold_out_hides_play_no_part(tmp_path):
     """Neither those of held-out classes nor those of its test videos, which the split trains on."""
     root = made_up(tmp_path / "data", videos=8, segments=20, frames=10)

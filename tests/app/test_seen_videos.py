@@ -112,3 +112,23 @@ def test_clicks_of_a_run_stay_clicks(opened, workbench, text_run, tmp_path):
     for name in names[:2]:
         assert not (tmp_path / "set/groundTruth" / f"{name}.txt").exists()
         assert (tmp_path / "set" / FOLDER / f"{name}.csv").read_text() == "frame,label\n5,grasp shaft\n50,no action\n"
+
+
+def test_labels_of_videos_kept_aside_leave_no_trace_in_the_training_set(opened, workbench, tmp_path):
+    """The training reads this folder alone; tests/unseen shows that it does not look at test videos."""
+    names = sorted(path.stem for path in (workbench / "features").glob("*.npy"))[:4]
+    user = opened(run=None)()
+    for name in names:
+        add(user, workbench, name, tmp_path)
+    roots = [tmp_path / "one", tmp_path / "other"]
+    write(user, roots[0], None)
+    tested = user.page.project.videos()[1]
+    user.label(tested.id, (20, 25, "wave"))
+    write(user, roots[1], None)
+    files = []
+    for root in roots:
+        assert lists(root)[1] == [names[1]]
+        files.append({str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()})
+    differing = [path for path in files[0] if files[0][path] != files[1][path]]
+    assert differing == [f"groundTruth/{names[1]}.txt"]
+    assert files[0].keys() == files[1].keys()

@@ -126,16 +126,6 @@ def test_seconds_of_a_video_without_a_rate_are_refused(tiny_run, workbench, tmp_
     assert min(segment.duration for segment in found) >= 30
 
 
-def test_rejection_after_adapting_to_a_part_of_the_classes_is_refused(tiny, workbench, tmp_path):
-    train(tiny(**{**ZERO_SHOT, "train": {"epochs": 2}}), tmp_path / "run")
-    segmenter = fact_clip.load(tmp_path / "run")
-    video = next((workbench / "features").glob("*.npy"))
-    names = [name for name in segmenter.vocabulary if name != "no action"][:3]
-    segmenter.adapt_to([video])
-    with refused("reject"):
-        segmenter.segment(video, names, settings=DecodeSettings(reject=0.5))
-
-
 def test_a_sweep_averages_the_figures_that_all_runs_have():
     spread = _standard_deviation([{"H": 1.0, "auroc": 2.0}, {"H": 3.0}])
     assert spread == {"H": pytest.approx(2**0.5)}

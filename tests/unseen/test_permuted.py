@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
-from fact_clip.config import Config, merged
+from fact_clip.config import Config, merged, with_values
 from fact_clip.core import majority_stride
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.training import evaluate, sweep, train
@@ -27,6 +28,7 @@ KINDS = {
     "auto": merged(ZERO_SHOT, {"data": {"validation_unseen": "auto", "validation": 0.25}}),
     "members": merged(ZERO_SHOT, {"train": {"members": 2, "member_parts": True}, "data": {"validation": 0.25}}),
     "clicks with a hold-out": merged(ZERO_SHOT, {"train": {"epochs": 5}}),
+    "self-training": merged(TINY, {"data": {"holdout": "zero_shot/A.json"}, "train": {"epochs": 1}}),
     "sweep": merged(ZERO_SHOT, {"decode": {"order": 1.0, "durations": 1.0}}),
 }
 WITH_HOLDOUT = [name for name, groups in KINDS.items() if "holdout" in groups.get("data", {})]
@@ -62,6 +64,10 @@ def clicked(root: Path, names) -> None:
 
 def train_kind(kind: str, root: Path, out: Path) -> dict[str, str]:
     config = Config.from_tree(merged(merged(TINY, KINDS[kind]), {"data": {"root": str(root)}}), "tests")
+    if kind == "self-training":
+        teacher = root / "teacher.yaml"
+        teacher.write_text(yaml.safe_dump(merged(TINY, ZERO_SHOT)))
+        config = with_values(config, {"train.self_training": str(teacher)})
     if kind == "sweep":
         sweep(config, out, {"train.seed": [0, 1]})
     else:
@@ -129,6 +135,26 @@ def test_labels_of_test_videos_change_nothing_but_the_score(kind, workbench, tmp
     predictions = [(tmp_path / copy / "run/predictions/test").glob("*.txt") for copy in ("one", "other")]
     for path, same in zip(*map(sorted, predictions), strict=True):
         assert path.read_text() == same.read_text()
+
+
+def test_an_estimator_of_scikit_learn_does_not_see_hidden_labels(workbench, tmp_path):
+    sklearn = pytest.importorskip("fact_clip.integrations.sklearn")
+    config = Config.from_tree(merged(TINY, {"data": {"root": str(workbench), "holdout": "zero_shot/A.json"}}), "tests")
+    weights = []
+    for copy in ("one", "other"):
+        root = Path(shutil.copytree(workbench, tmp_path / copy))
+        dataset = Dataset.open(with_values(config, {"data.root": str(root)}).data)
+        if copy == "other":
+            permute_unseen(root, dataset)
+            dataset = Dataset.open(dataset.config)
+        features = [dataset.features(name) for name in dataset.learning]
+        labels = [dataset.vocabulary.decode(dataset.all_labels(name)) for name in dataset.learning]
+        recipe = root / "recipe.yaml"
+        recipe.write_text(yaml.safe_dump(merged(TINY, ZERO_SHOT) | {"data": {"stride": 4}}))
+        hidden = f"data.holdout={list(dataset.holdout.unseen)}"
+        sklearn.FactSegmenter(str(recipe), settings=[hidden], out=root / "run").fit(features, labels)
+        weights.append((root / "run/model.safetensors").read_bytes())
+    assert weights[0] == weights[1]
 
 
 def plant_in_statistics(patch):

@@ -1,0 +1,197 @@
+"""Self-training: a teacher names the frames without a label, and a student learns these names.
+
+docs/protocol.md, "Names and unlabelled frames known".
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+from scipy.special import log_softmax
+
+from fact_clip.config import Config, with_values
+from fact_clip.core import InputError, Json, Names
+from fact_clip.core.paths import inside, write_lines
+from fact_clip.core.progress import paced
+from fact_clip.datasets.benchmarks import IN_MEMORY
+from fact_clip.datasets.dataset import Dataset
+from fact_clip.datasets.labels import IGNORED, UNLABELLED, Labels
+from fact_clip.decoding.switching import decode_switching
+from fact_clip.inference.scored_videos import ScoredVideos
+from fact_clip.inference.scorer import Scorer
+from fact_clip.run import Run, check_classes
+from fact_clip.training.plan import Plan, resolve
+from fact_clip.training.start import check_start_seen
+from fact_clip.unseen.calibration import uncalibrated
+
+logger = logging.getLogger(__name__)
+
+TEACHER = "teacher"
+DRAFTS = "drafts"
+"""Folders of a run: of the model that names frames, and of the names that it gave."""
+
+_EXCLUDED = -1e4  # nats a frame
+
+_KEY = "train.self_training"
+_RECIPE = "zero_shot"
+
+_DATA = (
+    "name",
+    "root",
+    "split",
+    "layout",
+    "fps",
+    "background",
+    "unlabelled",
+    "grammar",
+    "groups",
+    "holdout",
+    "holdout_mode",
+)
+"""What a teacher's data have in common with those of its student."""
+
+_MEASURED = (
+    "data.stride",
+    "data.interleave",
+    "data.standardize",
+    "data.context",
+    "model.tokens",
+    "model.input.hidden",
+    "decode.switch_penalty",
+    "train.epochs",
+)
+"""What `fact-clip data init` measures, and a teacher of the recipe `zero_shot` takes over."""
+
+
+def teacher_folder(plan: Plan) -> Path | None:
+    """Return the run folder that a plan names as its teacher, or None if one is to be trained.
+
+    Raises:
+        InputError: there is nothing to name.
+    """
+    dataset = plan.dataset
+    clicked = dataset.clicks(dataset.learning)
+    if clicked:
+        where = dataset.folder.label_location(next(iter(clicked)))
+        raise InputError(where, "clicks, which say what is between them", f"leave {_KEY} out")
+    if not any((dataset.labels(name) == IGNORED).any() for name in dataset.learning):
+        raise InputError(_KEY, "all frames of the training videos have a label", "leave it out")
+    source = str(plan.config.train.self_training)
+    return Path(source) if (Path(source) / "run.json").is_file() else None
+
+
+def teacher_config(plan: Plan) -> Config:
+    """Return the configuration of the teacher of a plan."""
+    config = plan.config
+    recipe = config.train.self_training
+    data = {f"data.{key}": getattr(plan.config.data, key) for key in _DATA}
+    if config.data.root == IN_MEMORY:
+        del data["data.root"]
+    shared = {f"train.{key}": getattr(config.train, key) for key in ("seed", "device", "precision")}
+    new_names = names_without_examples(plan.dataset)
+    if isinstance(recipe, str):
+        teacher = Config.load(recipe)
+    elif new_names:
+        teacher = with_values(Config.load(_RECIPE), _values(config, _MEASURED))
+    else:
+        return with_values(config, {"train.self_training": False})
+    if config.data.holdout is None and new_names:
+        data["data.holdout"] = new_names
+    return with_values(teacher, {**data, **shared})
+
+
+def _values(config: Config, keys: Names) -> Json:
+    """Return the values of keys with dots."""
+    values = {}
+    for key in keys:
+        value = config
+        for part in key.split("."):
+            value = getattr(value, part)
+        values[key] = value
+    return values
+
+
+def student_plan(plan: Plan, drafts: Path) -> Plan:
+    """Return the plan of the training that learns the names in a folder of drafts."""
+    # The plan has the validation-unseen classes of the first member; other members choose theirs.
+    values = {
+        "data.drafts": str(drafts.resolve()),
+        "data.validation_unseen": plan.dataset.config.validation_unseen,
+    }
+    return resolve(with_values(plan.config, values), plan.dataset.folder, is_checked=True)
+
+
+def write_drafts(teacher: Path, plan: Plan, folder: Path) -> None:
+    """Write the names that a teacher gives to the frames without a label of each learning video.
+
+    In a video with labels these are names of the classes without examples: whoever labels some of
+    the actions leaves the others. Where all classes have examples, or a video has no label, the
+    teacher names frames as it segments.
+
+    Args:
+        teacher: its run folder.
+        plan: of the student.
+        folder: of NAME.txt, one name a frame. Files that are there stay.
+
+    Raises:
+        InputError: the teacher has seen what is hidden or tested.
+    """
+    dataset = plan.dataset
+    run = Run.read(teacher)
+    fix = "train the teacher on these data"
+    check_classes(run, dataset.vocabulary.names, dataset.location, fix)
+    check_start_seen(run, dataset, _KEY)
+    scorer = Scorer(Run.open(teacher), plan.device)
+    new_classes = dataset.vocabulary.encode(names_without_examples(dataset))
+    for name in paced(dataset.learning, "naming frames without a label", logger):
+        path = inside(folder, f"{name}.txt")
+        if not path.is_file():
+            labels = _named(ScoredVideos(scorer, dataset, [name]), new_classes)
+            names = np.array([*dataset.vocabulary.names, UNLABELLED])[labels]
+            write_lines(path, names.tolist())
+
+
+def names_without_examples(dataset: Dataset) -> Names:
+    """Return the actions that no frame of the training videos is labelled with."""
+    counts = dataset.training_counts
+    background = dataset.vocabulary.background_indices
+    return dataset.names_of(
+        index for index in np.flatnonzero(counts == 0).tolist() if index not in background
+    )
+
+
+def _named(scored: ScoredVideos, new_classes: Labels) -> Labels:
+    """Return the names of the frames of a video that have no label, (T,), -1 elsewhere."""
+    (truth,) = scored.truth
+    is_open = truth == IGNORED
+    if not is_open.any():
+        return np.full_like(truth, IGNORED)
+    if new_classes.size and not is_open.all():
+        labels = _decoded_beside(scored, truth, new_classes)
+    else:
+        (labels,) = scored.decode(scored.candidates)
+    return np.where(is_open, labels, IGNORED)
+
+
+def _decoded_beside(scored: ScoredVideos, truth: Labels, new_classes: Labels) -> Labels:
+    """Decode a video whose labelled frames are known, and whose others have new names alone.
+
+    Args:
+        scored: the video.
+        truth: (T,), -1 where a frame has no label.
+        new_classes: the new names.
+
+    Returns:
+        (T,) class indices.
+    """
+    calibration = scored.scorer.calibration or uncalibrated([scored.dataset])
+    (table,) = scored.log_score_tables(calibration)  # (T, C)
+    rows = np.full(table.shape, _EXCLUDED)
+    rows[:, new_classes] = log_softmax(table[:, new_classes], axis=1)
+    is_known = truth != IGNORED
+    rows[is_known] = _EXCLUDED
+    rows[is_known, truth[is_known]] = 0.0
+    penalty_of_frames = (scored.settings.switch_penalty or 0.0) * scored.scores[0].stride
+    return decode_switching(rows, penalty_of_frames)

@@ -1,0 +1,48 @@
+"""Rules about whole videos, on scores whose best labelling is known by hand."""
+
+import numpy as np
+
+from fact_clip.decoding.visits import VisitRules
+
+
+def best(rows):
+    return rows.argmax(1)
+
+
+def rows_of(labels, n_classes, margin=0.5):
+    """Return log scores that prefer some labels by a margin."""
+    return margin * np.eye(n_classes)[labels] + np.zeros((len(labels), n_classes))
+
+
+def test_learned_takes_actions_that_nearly_always_occur_or_hardly_ever_return():
+    visits = [(1.0, 0.9), (0.95, 0.0), (0.5, 0.05), None, (0.0, 0.0)]
+    rules = VisitRules.learned(visits, np.array([True, False, False, False, False]))
+    assert rules.always.tolist() == [False, True, False, False, False]
+    assert rules.once.tolist() == [False, True, True, False, False]
+
+
+def test_missing_action_gets_a_nat_a_row_at_most_twice():
+    rules = VisitRules(always=np.array([False, True, True]), once=np.zeros(3, bool))
+    rows = np.zeros((4, 3))
+    rows[:, 1] = [-3, -0.8, -3, -3]
+    rows[:, 2] = -1.5
+    rows[[1, 3], 2] = -2.5
+    # class 1 comes with the first nat in row 1; class 2 with the second one in rows 0 and 2
+    assert rules.decode(rows, best).tolist() == [2, 1, 2, 0]
+    rows[:, 2] = -2.5
+    assert rules.decode(rows, best).tolist() == [0, 1, 0, 0]
+
+
+def test_visit_with_the_largest_margin_stays():
+    rules = VisitRules(always=np.zeros(3, bool), once=np.array([False, True, False]))
+    rows = rows_of([1, 1, 0, 1, 2, 0, 1], 3)
+    rows[3, 1] += 1  # one row of margin 1.5 against two of .5
+    assert rules.decode(rows, best).tolist() == [0, 0, 0, 1, 2, 0, 0]
+
+
+def test_scores_are_not_changed():
+    rules = VisitRules(always=np.array([True, True]), once=np.array([True, True]))
+    rows = rows_of([1, 0, 1], 2)
+    before = rows.copy()
+    rules.decode(rows, best)
+    assert (rows == before).all()

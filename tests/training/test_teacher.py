@@ -1,0 +1,150 @@
+"""Self-training: what a teacher names, what a student learns, and what neither may see."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+import yaml
+
+from fact_clip.config import Config, merged
+from fact_clip.core import InputError
+from fact_clip.datasets.dataset import Dataset
+from fact_clip.inference.scored_videos import ScoredVideos
+from fact_clip.inference.scorer import Scorer
+from fact_clip.run import Run
+from fact_clip.training import evaluate, train
+from fact_clip.training.plan import resolve
+from fact_clip.training.teacher import teacher_config
+
+from ..small import TINY, ZERO_SHOT
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory):
+    """The recipe of a tiny teacher."""
+    path = tmp_path_factory.mktemp("recipe") / "teacher.yaml"
+    path.write_text(yaml.safe_dump(merged(TINY, ZERO_SHOT)))
+    return path
+
+
+def student(root, recipe, **groups):
+    tree = merged(TINY, {"data": {"root": str(root), "holdout": "zero_shot/A.json"}})
+    tree = merged(tree, {"train": {"self_training": recipe if recipe is True else str(recipe), "epochs": 1}})
+    return Config.from_tree(merged(tree, groups), "tests")
+
+
+@pytest.fixture(scope="module")
+def trained(workbench, recipe, tmp_path_factory):
+    out = tmp_path_factory.mktemp("student") / "run"
+    train(student(workbench, recipe), out)
+    return out
+
+
+def test_drafts_are_the_best_of_the_names_without_examples(trained, workbench):
+    dataset = Dataset.open(Run.read(trained / "teacher").config.data)
+    scorer = Scorer(Run.open(trained / "teacher"), "cpu")
+    without_examples = np.flatnonzero(dataset.training_counts == 0)
+    assert {*dataset.hidden} <= {*without_examples}
+    n_named = 0
+    for name in dataset.learning:
+        (table,) = ScoredVideos(scorer, dataset, [name]).log_score_tables(scorer.calibration)
+        lines = (trained / "drafts" / f"{name}.txt").read_text().splitlines()
+        for frame, (label, line) in enumerate(zip(dataset.labels(name), lines, strict=True)):
+            if label >= 0:
+                assert line == "?"
+            else:
+                best = max(without_examples, key=lambda index: table[frame, index])
+                assert line == dataset.vocabulary.names[best]
+                n_named += 1
+    assert n_named
+
+
+def test_student_trains_drafts_and_scores_labels(trained):
+    dataset = Dataset.open(Run.read(trained).config.data)
+    name = dataset.train[0]
+    labels = dataset.labels(name)
+    is_hidden = np.isin(dataset.all_labels(name), dataset.hidden)
+    assert is_hidden.any()
+    assert (labels[is_hidden] == -1).all()  # labels are no drafts
+    learned = dataset.training_labels(name)
+    assert (learned[is_hidden] == dataset.drafts(name)[is_hidden]).all()
+    assert (learned[~is_hidden] == labels[~is_hidden]).all()
+    rows = dataset.row_labels(name, 4)
+    assert np.isin(rows[is_hidden[::4]], dataset.drafts(name)[::4][is_hidden[::4]]).all()
+    assert dataset.learned == tuple(range(len(dataset.vocabulary)))
+    assert not (trained / "calibration.json").exists()
+
+
+def test_evaluation_says_what_was_known(trained):
+    details = evaluate(trained).details
+    assert details["zero_shot"]["known"] == "names and unlabelled frames"
+    assert "not zero-shot alone: the training knew the names and unlabelled frames" in details["cautions"]
+    teacher = evaluate(trained / "teacher").details["zero_shot"]
+    assert teacher["known"] == "nothing"
+
+
+def test_evaluation_does_not_read_drafts(trained, tmp_path):
+    run = shutil.copytree(trained, tmp_path / "run")
+    shutil.rmtree(run / "drafts")
+    config = (run / "config.yaml").read_text().replace(str(trained), str(tmp_path / "gone"))
+    (run / "config.yaml").write_text(config)
+    assert evaluate(run).metrics == evaluate(trained).metrics
+
+
+def test_a_run_folder_is_a_teacher_and_gives_the_same_student(trained, workbench, recipe, tmp_path):
+    train(student(workbench, trained / "teacher"), tmp_path / "run")
+    assert not (tmp_path / "run/teacher").exists()
+    same = [(folder / "model.safetensors").read_bytes() for folder in (trained, tmp_path / "run")]
+    assert same[0] == same[1]
+
+
+def test_interrupted_after_the_teacher_goes_on_with_the_student(trained, workbench, recipe, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(trained / "teacher", out / "teacher")
+    config = student(workbench, recipe)
+    train(config, out, resume=True)
+    assert (out / "model.safetensors").read_bytes() == (trained / "model.safetensors").read_bytes()
+
+
+def test_teacher_that_learned_what_is_hidden_is_refused(workbench, tmp_path):
+    tree = merged(TINY, {"data": {"root": str(workbench)}})
+    train(Config.from_tree(tree, "tests"), tmp_path / "closed")
+    with pytest.raises(InputError, match=r"^train.self_training: .* cannot be unseen"):
+        train(student(workbench, tmp_path / "closed"), tmp_path / "run")
+
+
+def test_names_without_examples_are_held_out_of_the_teacher(workbench, recipe, tmp_path):
+    root = shutil.copytree(workbench, tmp_path / "data")
+    dataset = Dataset.open(student(workbench, recipe).data)
+    name = dataset.names_of(dataset.unseen)[0]
+    for path in (root / "groundTruth").iterdir():
+        path.write_text(path.read_text().replace(f"{name}\n", "?\n"))
+    plan = resolve(student(root, recipe, data={"holdout": None}))
+    assert name in teacher_config(plan).data.holdout
+    train(plan, tmp_path / "run")
+    drafts = "".join(path.read_text() for path in (tmp_path / "run/drafts").iterdir())
+    assert name in drafts
+
+
+def test_unlabelled_videos_get_all_names(workbench, recipe, tmp_path):
+    root = shutil.copytree(workbench, tmp_path / "data")
+    closed = tmp_path / "closed.yaml"
+    closed.write_text(yaml.safe_dump(TINY))
+    config = student(root, closed, data={"holdout": None}, model={"tokens": 60})
+    name = Dataset.open(config.data).train[0]
+    path = root / "groundTruth" / f"{name}.txt"
+    path.write_text("?\n" * len(path.read_text().splitlines()))
+    train(config, tmp_path / "run")
+    run = Run.open(tmp_path / "run/teacher")
+    dataset = Dataset.open(config.data)
+    (labels,) = ScoredVideos(scorer := Scorer(run, "cpu"), dataset, [name]).decode(scorer.choose())
+    lines = (tmp_path / "run/drafts" / f"{name}.txt").read_text().splitlines()
+    assert lines == [dataset.vocabulary.names[label] for label in labels]
+
+
+def test_nothing_to_name_is_refused(workbench, recipe, tmp_path):
+    with pytest.raises(InputError, match=r"^train.self_training: all frames .* have a label"):
+        train(student(workbench, recipe, data={"holdout": None}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
