@@ -191,6 +191,7 @@ class State(TypedDict):
     training: Work | None
     runs: dict[str, Json]
     formats: list[str]
+    fields: list[str]  # names of the fields of videos
     stamp: str
 
 

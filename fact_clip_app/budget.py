@@ -92,6 +92,32 @@ def time_budget(
     return rows
 
 
+def group_budget(
+    videos: Mapping[str, Sequence[Stretch]],
+    extents: Mapping[str, Extent],
+    groups: Mapping[str, str],
+) -> list[Json]:
+    """Return a row for each group and action, as `time_budget` returns for all videos.
+
+    Args:
+        videos: the segments of each video.
+        extents: how much of it is labelled.
+        groups: the group of each video.
+    """
+    rows = []
+    for group in sorted(set(groups.values())):
+        members = [video for video in videos if groups[video] == group]
+        parts = list(chain.from_iterable(videos[video] for video in members))
+        times: dict[str, float] = defaultdict(float)
+        for video in members:
+            for action, seconds in _action_times(videos[video]).items():
+                times[action] += seconds
+        extent = total_extent(extents[video] for video in members)
+        for row in _budget(f"{group} ({len(members)})", parts, times, extent):
+            rows.append({**row, "first": None})
+    return rows
+
+
 def _action_times(parts: Iterable[Stretch]) -> dict[str, float]:
     """Return the seconds of each action in a video, once where its segments overlap."""
     times: dict[str, float] = defaultdict(float)

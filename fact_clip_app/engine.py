@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -187,8 +188,9 @@ class Engine:
     def _check_length(self, path: Path, seconds: float) -> None:
         limit = self.limits.minutes
         if seconds > 60 * limit:
-            fix = f"cut it to {limit:g} minutes at most"
-            raise InputError(path, f"{seconds / 60:.1f} minutes", fix)
+            problem = f"{seconds / 60:.1f} minutes, and this project takes {limit:g} at most"
+            fix = f"cut it, or start the page once with --max-minutes {math.ceil(seconds / 60)}"
+            raise InputError(path, problem, fix)
 
     def features(self, video: VideoEntry) -> Path | None:
         """Return the feature file of a video for the model in use, or None if there is none yet."""

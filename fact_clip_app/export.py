@@ -5,13 +5,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fact_clip.core import BACKGROUND, Floats, InputError
+from fact_clip.core import BACKGROUND, NONE_OF_THESE, Floats, InputError
 from fact_clip.core.io import read_mapping
 from fact_clip.core.paths import write_lines
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.labels import UNLABELLED
-from fact_clip.inference.candidates import NONE_OF_THESE
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.run import Run
 from fact_clip.seen import features_digest

@@ -13,11 +13,10 @@ from typing import Annotated, Literal, NamedTuple
 import numpy as np
 from pydantic import AfterValidator, ConfigDict, Field
 
-from fact_clip.core import BACKGROUND, Floats, InputError, Json, Names
+from fact_clip.core import BACKGROUND, NONE_OF_THESE, Floats, InputError, Json, Names
 from fact_clip.core.identity import identity_of, is_same
 from fact_clip.core.messages import is_name, printable
 from fact_clip.datasets.labels import UNLABELLED
-from fact_clip.inference.candidates import NONE_OF_THESE
 from fact_clip_app.database import Database
 
 Origin = Literal["predicted", "corrected", "drawn", "imported"]
@@ -29,6 +28,12 @@ BLIND = "blind"
 
 ROLES = "tested videos"
 """Setting of the project: by the id of a video, whether it tests. Without an entry it is new."""
+
+MAX_MINUTES = "max minutes"
+"""Setting of the project: the duration of a video, at most."""
+
+FIELDS = "fields"
+"""Setting of the project: by the id of a video, its fields, as {"treatment": "drug"}."""
 
 MAX_NAME = 200
 """Characters of an action name, at most."""

@@ -212,6 +212,12 @@ class NewTrainingVideo(Signed):
     track: int | None = None  # whose labels; None: of the first track
 
 
+class NewFields(Signed):
+    """A table of fields of videos, by the key of its file."""
+
+    file: str
+
+
 class Adaptation(Signed):
     """Options of a training from the run in use."""
 

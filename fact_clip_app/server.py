@@ -8,6 +8,7 @@ import time
 import zipfile
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote
@@ -28,7 +29,7 @@ from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.formats import format_called
 from fact_clip.report.summary import FOLDER, TIMELINE, read_assets
 from fact_clip_app import answers, requests, teach, views
-from fact_clip_app.budget import time_budget, transitions, write_tables
+from fact_clip_app.budget import group_budget, time_budget, transitions, write_tables
 from fact_clip_app.drafts import Draft
 from fact_clip_app.engine import Engine, reads_names
 from fact_clip_app.export import (
@@ -38,6 +39,7 @@ from fact_clip_app.export import (
     labelled_videos,
     untrained_points,
 )
+from fact_clip_app.fields import read_fields
 from fact_clip_app.guard import ERRORS, EVENTS, Guard, error_response
 from fact_clip_app.history import ConflictError, Edited, Person
 from fact_clip_app.jobs import BusyError, Job
@@ -45,7 +47,15 @@ from fact_clip_app.label_files import plan, read_tracks, warnings_heard
 from fact_clip_app.media import MEDIA_TYPES
 from fact_clip_app.overview import overview as project_overview
 from fact_clip_app.page import Options, Page
-from fact_clip_app.project import BLIND, Label, Track, Unlabelled, VideoEntry, free_name
+from fact_clip_app.project import (
+    BLIND,
+    FIELDS,
+    Label,
+    Track,
+    Unlabelled,
+    VideoEntry,
+    free_name,
+)
 from fact_clip_app.requests import LABELS, Upload, base_name, ending_of, receive_file, too_large
 
 STATIC = Path(__file__).parent / "static"
@@ -305,6 +315,16 @@ def add_video(page: Served, body: requests.NewVideo) -> answers.AddedVideo:
     if count >= page.limits.videos:
         raise InputError("videos", f"{count} already", "begin another project")
     return {"video": page.quick.run(lambda: page.add_video(body.files)).id}
+
+
+@router.post("/fields")
+def load_fields(page: Served, body: requests.NewFields) -> answers.State:
+    """Replace the fields of the videos that a table has."""
+    _check_owner(page, body.person)
+    names = {video.id: video.name for video in page.project.videos()}
+    fields = read_fields(page.upload(body.file).path, names)
+    page.project.set(FIELDS, page.project.setting(FIELDS, {}) | fields)
+    return state(page, body.person)
 
 
 @router.get("/videos/{video}")
@@ -646,13 +666,24 @@ def overview(page: Served, person: Asker) -> answers.Overview:
 def summary(
     page: Served,
     format: Literal["json", "csv", "xlsx"] = "json",
+    by: str = "",
     annotator: Repeated = None,
     viewer: Viewer = "",
 ) -> Response:
-    """Return how long, how often and when actions were labelled, as JSON or as a table."""
+    """Return how long, how often and when actions were labelled, as JSON or as a table.
+
+    With `by`, the name of a field, the groups of videos that have one value of it come first.
+    """
     rows = views.labelled_rows(page, annotator, viewer)
+    time_rows = time_budget(rows.stretches, rows.extents)
+    if by:
+        groups = {name: f"{by}: {fields.get(by, '–')}" for name, fields in rows.fields.items()}
+        time_rows = group_budget(rows.stretches, rows.extents, groups) + time_rows
+    no_fields = dict.fromkeys(chain.from_iterable(rows.fields.values()), "")
+    for row in time_rows:
+        row |= no_fields | rows.fields.get(row["video"], {})
     tables = {
-        "time": time_budget(rows.stretches, rows.extents),
+        "time": time_rows,
         "transitions": transitions(rows.stretches.values()),
     }
     if format == "json":

@@ -9,7 +9,7 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-from fact_clip.core import Clock, InputError, Names, Segment, Segmentation
+from fact_clip.core import NONE_OF_THESE, Clock, InputError, Names, Segment, Segmentation
 from fact_clip.core.colours import palette
 from fact_clip.core.messages import join_names
 from fact_clip.core.paths import file_name
@@ -23,7 +23,6 @@ from fact_clip.formats import (
     save,
     save_tracks,
 )
-from fact_clip.inference.candidates import NONE_OF_THESE
 from fact_clip_app import answers
 from fact_clip_app.budget import Extent, Pair, Stretch, time_agreement, timed_parts
 from fact_clip_app.controls import CONTROLS
@@ -33,6 +32,7 @@ from fact_clip_app.history import Person
 from fact_clip_app.jobs import Job
 from fact_clip_app.page import Page
 from fact_clip_app.project import (
+    FIELDS,
     ROLES,
     UNUSED,
     Action,
@@ -120,6 +120,7 @@ def state(page: Page, viewer: str) -> answers.State:
         "training": training,
         "runs": runs,
         "formats": list(FORMATS),
+        "fields": list(dict.fromkeys(chain.from_iterable(project.setting(FIELDS, {}).values()))),
         "stamp": stamp(page),
     }
 
@@ -402,6 +403,7 @@ class LabelledRows:
 
     stretches: dict[str, list[Stretch]]  # by the name of the row, without background
     extents: dict[str, Extent]
+    fields: dict[str, dict[str, str]]  # of the video of each row
     several: list[str]  # names of the videos that have more than one row
 
 
@@ -409,7 +411,8 @@ def labelled_rows(
     page: Page, annotators: Collection[str] | None = None, viewer: str | None = None
 ) -> LabelledRows:
     """Return a row for each labelled track that a person sees, with the labels of some people."""
-    rows = LabelledRows({}, {}, [])
+    rows = LabelledRows({}, {}, {}, [])
+    fields = page.project.setting(FIELDS, {})
     background = page.project.background
     for video in page.project.full_videos():
         times = video.times.tolist()
@@ -423,6 +426,7 @@ def labelled_rows(
             if name in rows.stretches:
                 name = f"{name} ({video.id})"
             labelled_time = 0.0
+            rows.fields[name] = fields.get(video.id, {})
             rows.stretches[name] = []
             for label in track.segments:
                 start, stop = times[label.start], times[label.stop]

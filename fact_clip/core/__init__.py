@@ -15,7 +15,7 @@ from fact_clip.core.errors import (
     library_errors,
     located,
 )
-from fact_clip.core.types import BACKGROUND, Json, Names, Progress, Size
+from fact_clip.core.types import BACKGROUND, NONE_OF_THESE, Json, Names, Progress, Size
 
 if TYPE_CHECKING:
     from fact_clip.core.arrays import Array, Flags, Floats, Image, Integers, Reals, Singles
@@ -39,6 +39,7 @@ __all__ = [
     "LEAST_FPS",
     "MAX_FRAMES",
     "MOST_FPS",
+    "NONE_OF_THESE",
     "WHOLE_NAME",
     "Alternative",
     "Array",

@@ -10,3 +10,6 @@ Progress: TypeAlias = Callable[[int, int, str], None]  # called with (done, tota
 
 BACKGROUND = "background"
 """Label of frames without an action where no other name is known."""
+
+NONE_OF_THESE = "none of these"
+"""Label of segments that `DecodeSettings.reject` leaves without an action."""

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fact_clip.core import InputError, Names, Singles, Vocabulary
+from fact_clip.core import NONE_OF_THESE, InputError, Names, Singles, Vocabulary
 from fact_clip.core.arguments import names_of
 from fact_clip.core.messages import join_names, spelling_key
 from fact_clip.datasets.benchmarks import new_factors
@@ -29,9 +29,6 @@ from fact_clip.run import LoadedRun, Run
 from fact_clip.unseen.new_words import VectorCache, describe_new_word, new_words
 
 logger = logging.getLogger(__name__)
-
-NONE_OF_THESE = "none of these"
-"""Label of segments that `DecodeSettings.reject` leaves without an action."""
 
 _MAX_SETS = 64  # lists of names that are cached
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from fact_clip.core import (
     BACKGROUND,
+    NONE_OF_THESE,
     Clock,
     Floats,
     InputError,
@@ -34,7 +35,6 @@ from fact_clip.decoding import (
     class_scores,
     decode_scores,
 )
-from fact_clip.inference.candidates import NONE_OF_THESE
 from fact_clip.inference.scorer import FrameScorer
 
 MOST_ALTERNATIVES = 5  # of a segment

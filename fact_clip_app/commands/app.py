@@ -6,6 +6,8 @@ import logging
 import os
 import signal
 import socket
+import sys
+import webbrowser
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,6 +20,7 @@ from fact_clip.cli.model import ModelChoice
 from fact_clip.cli.options import argument, option
 from fact_clip.core import Names, library_errors
 from fact_clip.core.extras import install_command
+from fact_clip.core.paths import locked
 
 if TYPE_CHECKING:
     from fact_clip.inference.segmenter import Segmenter
@@ -54,13 +57,19 @@ def app(
         ),
     ] = None,
     max_megabytes: Annotated[float, option("Size of a file, at most.", min=1, max=1e6)] = 2000,
-    max_minutes: Annotated[float, option("Duration of a video, at most.", min=0.1, max=1e5)] = 120,
+    max_minutes: Annotated[
+        float | None,
+        option(
+            "Duration of a video, at most, which the project keeps. Default: 120.", min=0.1, max=1e5
+        ),
+    ] = None,
+    no_browser: Annotated[bool, option("Do not open the page in a browser.")] = False,
 ) -> None:
     """Open a page to label videos, train on the labels, and correct what a model predicts.
 
-    Prints the address, which holds a token, and serves until Ctrl-C. All that is done is stored in
-    PROJECT at once. Without a model (--run, or --training-free) the page labels, and trains one.
-    Needs the extra 'app'. See docs/app.md.
+    Prints the address, which holds a token, opens it in a browser, and serves until Ctrl-C. All
+    that is done is stored in PROJECT at once. Without a model (--run, or --training-free) the
+    page labels, and trains one. Needs the extra 'app'. See docs/app.md.
 
     \b
     Example:
@@ -72,24 +81,40 @@ def app(
     with library_errors("fact-clip app", "not installed", ModuleNotFoundError, fix=fix):
         import uvicorn
 
-        from fact_clip_app.engine import Engine
+        from fact_clip_app.database import DATABASE
         from fact_clip_app.guard import HttpProtocol
+        from fact_clip_app.project import MAX_MINUTES, Project
+
+    proxy_names = read_names(served_as, "--served-as")
+    folder = _folder_of(project)
+    is_new = not (folder / DATABASE).is_file()
+    base = None
+    growing_set = None
+    if is_new:  # faults of a model or a training set are errors before the project is created
+        base, growing_set = _open_parts(model, training_set)
+    listener = _listen(host, port)
+    store = Project(folder)
+    with locked(store.folder, "another page of this project"):
+        if new_token:
+            store.renew_token()
+        if max_minutes is not None:
+            store.set(MAX_MINUTES, max_minutes)
+    _print_addresses(host, listener.getsockname()[1], proxy_names, store.token)
+    note("loading; the first start takes up to a minute")
+    if not no_browser:
+        _open_browser(host, listener.getsockname()[1], store.token)
+
+    with library_errors("fact-clip app", "not installed", ModuleNotFoundError, fix=fix):
+        from fact_clip_app.engine import Engine
         from fact_clip_app.page import Options
-        from fact_clip_app.project import Project
         from fact_clip_app.requests import Limits
         from fact_clip_app.server import make_app
     from fact_clip.inference import load
 
-    proxy_names = read_names(served_as, "--served-as")
-    base = _open_model(model)
-    # Faults of a training set, and a port in use, are errors before the project is created.
-    growing_set = None
-    if training_set is not None:
-        growing_set = _open_training_set(training_set, base)
-    listener = _listen(host, port)
-    folder = _folder_of(project)
-    store = Project(folder)
-    limits = Limits(file_bytes=round(max_megabytes * 1e6), minutes=max_minutes)
+    if not is_new:
+        base, growing_set = _open_parts(model, training_set)
+    minutes = float(store.setting(MAX_MINUTES, 120))
+    limits = Limits(file_bytes=round(max_megabytes * 1e6), minutes=minutes)
 
     def load_run(path: Path) -> Segmenter:
         return load(
@@ -107,8 +132,6 @@ def app(
         trust_encoder=model.trust_encoder,
     )
     served = make_app(engine, page_options)  # an error if another page has the project
-    if new_token:
-        store.renew_token()
     _add_actions(store, model.names, model.run, base)
     config = uvicorn.Config(
         served,
@@ -120,7 +143,6 @@ def app(
         timeout_graceful_shutdown=2,
         access_log=False,  # the address holds the token
     )
-    _print_addresses(host, listener.getsockname()[1], proxy_names, store.token)
     note(f"project {folder}; Ctrl-C ends the page, and everything stays there")
     if hasattr(signal, "SIGHUP"):  # a terminal that is closed ends the page as Ctrl-C does
         signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
@@ -128,6 +150,28 @@ def app(
         uvicorn.Server(config).run(sockets=[listener])
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+
+
+def _open_parts(
+    model: ModelChoice, training_set: Path | None
+) -> tuple[Segmenter | None, TrainingSet | None]:
+    """Return the model and the training set of the page, as far as options select them."""
+    base = _open_model(model)
+    return base, None if training_set is None else _open_training_set(training_set, base)
+
+
+def _open_browser(host: str, port: int, token: str) -> None:
+    """Open the page in a browser of this machine, if a person has started it in a window of it."""
+    has_window = sys.platform in ("darwin", "win32") or bool(
+        {"DISPLAY", "WAYLAND_DISPLAY"} & {*os.environ}
+    )
+    if has_window and sys.stdout.isatty():
+        webbrowser.open(_address(_reachable(host)[0], port, token))
+
+
+def _address(name: str, port: int, token: str) -> str:
+    literal = f"[{name}]" if ":" in name else name
+    return f"http://{literal}:{port}/?token={token}"
 
 
 def _open_model(choice: ModelChoice) -> Segmenter | None:
@@ -174,14 +218,11 @@ def _add_actions(
 
 
 def _print_addresses(host: str, port: int, proxy_names: Names, token: str) -> None:
-    addresses = []
-    for name in _reachable(host):
-        literal = f"[{name}]" if ":" in name else name
-        addresses.append(f"http://{literal}:{port}")
-    addresses += [f"https://{name}" for name in proxy_names]
+    addresses = [_address(name, port, token) for name in _reachable(host)]
+    addresses += [f"https://{name}/?token={token}" for name in proxy_names]
     verb = "open"
     for address in addresses:
-        print(f"{verb} {address}/?token={token}", flush=True)
+        print(f"{verb} {address}", flush=True)
         verb = "or"
     if host not in ("127.0.0.1", "::1", "localhost"):
         note("others on the network can read what is sent, since this is not HTTPS")

@@ -2,6 +2,7 @@
 
 import * as labelling from "./labelling.js";
 import * as player from "./player.js";
+import * as recording from "./recording.js";
 import {listUncertainSoon} from "./session.js";
 import {fold, state, update} from "./state.js";
 import {showNext} from "./videos.js";
@@ -19,15 +20,15 @@ export const COMMANDS = [
 	{id: "slower", title: "Slower", key: "BracketLeft", run: () => player.timeline.speed(0.5)},
 	{id: "faster", title: "Faster", key: "BracketRight", run: () => player.timeline.speed(2)},
 	{id: "loop", title: "Loop the chosen segment", key: "l", run: () => player.timeline.loop()},
-	{id: "mark", title: "A segment begins here; the next key of a class names it", key: "i", run: labelling.mark},
-	{id: "end", title: "The segment ends here", key: "o", run: labelling.end},
+	{id: "mark", title: "A segment begins here; the next key of a class names it", key: "i", run: recording.mark},
+	{id: "end", title: "The segment ends here", key: "o", run: recording.end},
 	{id: "instant", title: "A point event here", key: "p", run: labelling.instant},
 	{id: "clicks", title: "Keys of classes set point events, on or off", key: "F2", run: labelling.toggleClicks},
 	{id: "split", title: "Split at the cursor", key: "s", run: labelling.split},
 	{id: "merge", title: "Merge with the neighbour", key: "m", run: labelling.merge},
 	{id: "accept", title: "Accept the draft", key: "Enter", run: acceptAndGoOn},
 	{id: "remove", title: "Delete the segment", key: "Delete", run: labelling.remove},
-	{id: "leave", title: "Drop what is recorded, or choose nothing", key: "Escape", run: labelling.leave},
+	{id: "leave", title: "Drop what is recorded, or choose nothing", key: "Escape", run: recording.leave},
 	{id: "startBack", title: "Move its start a frame back", key: "Comma", run: () => player.timeline.nudge("start", -1)},
 	{id: "startForward", title: "Move its start a frame forward", key: "Period", run: () => player.timeline.nudge("start", 1)},
 	{id: "stopBack", title: "Move its end a frame back", key: "Shift+Comma", run: () => player.timeline.nudge("stop", -1)},

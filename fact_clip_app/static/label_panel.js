@@ -2,6 +2,7 @@
 
 import {html, useState} from "./vendor/preact-htm.js";
 import {Classes} from "./classes.js";
+import {Clock} from "./clocks.js";
 import {Check, Select} from "./controls.js";
 import {DropZone} from "./files.js";
 import {Inspector} from "./inspector.js";
@@ -112,6 +113,6 @@ function TrackBar({video}) {
 			<button id="add-track" disabled=${!name.trim()}>Add track</button>
 		</form>
 		<button type="button" id="remove-track" hidden=${!isRemovable} onClick=${remove}>Remove empty track</button>
-		<${player.Clock} />
+		<${Clock} />
 	</div>`;
 }

@@ -1,6 +1,7 @@
 /* The video and its timeline: what is played, and where the cursor is. */
 
 import {html, useEffect, useLayoutEffect, useRef, useState} from "./vendor/preact-htm.js";
+import {Chip} from "./clocks.js";
 import {JobLine} from "./controls.js";
 import {videoPath} from "./requests.js";
 import {covers, frameAt} from "./segments.js";
@@ -41,6 +42,7 @@ export const cursor = () => ({frame: here(), edge: edgeHere()});
 
 export const pause = () => media?.pause();
 export const isPaused = () => media?.paused ?? true;
+export const speed = () => media?.playbackRate ?? 1;
 
 export function showFrame(frame) {
 	const {times} = state.video;
@@ -126,16 +128,6 @@ function usePause(isAway) {
 	}, [isAway]);
 }
 
-/** What is recorded, and how long it lasts. */
-function Chip({recording}) {
-	useTicks();
-	const {times} = state.video;
-	const seconds = Math.abs(times[here()] - times[recording.start]);
-	const colour = state.project.colours[recording.label]?.colour;
-	return html`<p id="chip" role="status"><span class="dot" style=${colour ? {background: colour} : {}}></span>
-		${recording.label ?? `${recording.pen}?`} <output>${Timeline.clock(seconds, 0).padStart(4, "0:0")}</output></p>`;
-}
-
 /** Draw a component again and again, since the cursor moves by itself. */
 export function useTicks() {
 	const [, draw] = useState(0);
@@ -143,15 +135,6 @@ export function useTicks() {
 		const timer = setInterval(() => draw((count) => count + 1), 100);
 		return () => clearInterval(timer);
 	}, []);
-}
-
-export function Clock() {
-	useTicks();
-	const {video} = state;
-	if (!video) return null;
-	const frame = here();
-	const speed = media?.playbackRate ?? 1;
-	return html`<output id="time">${Timeline.clock(video.times[frame], 3)} s · frame ${frame} · speed ${speed}</output>`;
 }
 
 // --- the timeline ------------------------------------------------------------------------------

@@ -4,7 +4,8 @@ import {html, useEffect, useState} from "./vendor/preact-htm.js";
 import {Compare} from "./compare.js";
 import {asPairs, Check, FileButton, Scroll, Select} from "./controls.js";
 import {loadLabels} from "./files.js";
-import {ask, download, tried, videoPath, viewQuery} from "./requests.js";
+import {ask, download, tried, upload, videoPath, viewQuery} from "./requests.js";
+import {refresh} from "./session.js";
 import {currentTrack, fault, say, state} from "./state.js";
 
 export function ResultsPanel() {
@@ -117,12 +118,20 @@ function useAnswer(path) {
 	return [answer, problem];
 }
 
-function Budget({filter}) {
+function Budget({filter: people}) {
+	const {fields} = state.project;
+	const [by, setBy] = useState("");
+	const filter = by ? {...people, by} : people;
 	const query = new URLSearchParams(filter);
 	const [answer, problem] = useAnswer(`/api/summary?${query}`);
 	const rows = answer?.time ?? [];
 	const several = answer?.several ?? [];
 	const save = (format) => tried(() => download(`/api/summary?${new URLSearchParams({...filter, format})}`));
+	const loadFields = ([file]) => tried(async () => {
+		await ask("/api/fields", "POST", {file: await upload(file), annotator: state.annotator});
+		await refresh();
+		say("The fields of the videos are loaded.");
+	});
 	return html`<section aria-labelledby="budget-title">
 		<h2 id="budget-title">Time budget</h2>
 		<p class="fault">${problem}</p>
@@ -132,6 +141,10 @@ function Budget({filter}) {
 		<div class="bar" hidden=${!rows.length}>
 			<button type="button" id="budget-csv" onClick=${() => save("csv")}>Download as CSV</button>
 			<button type="button" id="budget-xlsx" onClick=${() => save("xlsx")}>Download as XLSX</button>
+			<span title="A CSV with the column video, and a column for each field, as treatment, sex or day">
+				<${FileButton} id="fields" title="Load fields of videos …" onFiles=${loadFields} /></span>
+			${fields.length > 0 && html`<${Select} label="Group by" id="group-by" value=${by} options=${[["", "nothing"], ...asPairs(fields)]}
+				onChange=${setBy} />`}
 		</div>
 		<${Scroll} label="Time budget" isTall><table id="budget-table" hidden=${!rows.length}>
 			<thead><tr>${Object.values(HEAD).map((title) => html`<th scope="col">${title}</th>`)}</tr></thead>

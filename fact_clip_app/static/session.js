@@ -1,7 +1,7 @@
 /* The project and the open video, kept equal to what the server has. */
 
 import {afterEdits, isStale, reloadLater, showLater} from "./edits.js";
-import {nameOf, renameRecording, settleRecording} from "./labelling.js";
+import {nameOf, renameRecording, settleRecording} from "./recording.js";
 import {ask, listen, tried, videoPath, viewQuery} from "./requests.js";
 import {BROWSER, fault, say, state, update} from "./state.js";
 

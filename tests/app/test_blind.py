@@ -291,6 +291,7 @@ ROUTES: dict[tuple[str, str], Callable[[Rated, str], list[Request]]] = {
         for rest in ("background", "ignore")
     ],
     ("GET", "/api/overview"): plain("/api/overview"),
+    ("POST", "/api/fields"): plain("/api/fields", {"json": {"file": "none"}}),
     ("GET", "/api/summary"): lambda rated, name: [
         each for form in ("json", "csv", "xlsx") for each in people_filter("/api/summary", format=form)
     ],

@@ -123,3 +123,30 @@ def test_time_in_two_segments_of_an_action_counts_once():
 def test_a_video_named_all_is_not_all_videos():
     rows = time_budget({"a": A, "all": B}, dict.fromkeys(("a", "all"), Extent(10.0, 10.0)))
     assert [row["video"] for row in rows] == ["a", "a", "all (video)", "all", "all"]
+
+
+def test_fields_of_videos_group_the_budget(opened, rows, workbench, tmp_path):
+    user = opened(run=None)()
+    for number, path in enumerate((rows, workbench / "features" / "person2_video1.npy")):
+        user.label(user.add(path), (0, 10 + 10 * number, "stir"))
+    table = tmp_path / "fields.csv"
+
+    def load(content, status=200):
+        table.write_text(content)
+        return user.ask("POST", "/api/fields", status, json={"file": user.upload(table)})
+
+    assert load("video,treatment,sex\nperson1_video1,drug,f\nperson2_video1,drug,m\n")["fields"] == ["treatment", "sex"]
+    grouped = user.ask("GET", "/api/summary", params={"by": "treatment"})["time"]
+    assert [(row["video"], row["seconds"]) for row in grouped] == [
+        ("treatment: drug (2)", 30.0), ("person1_video1", 10.0), ("person2_video1", 20.0), ("all", 30.0),
+    ]  # fmt: skip
+    assert [row.get("sex") for row in grouped] == ["", "f", "m", ""]
+    lines = user.client.get("/api/summary", params={"format": "csv", "by": "sex"}).text.splitlines()
+    assert lines[0].endswith(",treatment,sex")
+    assert lines[1].endswith(",,")  # the group
+    assert lines[3].endswith(",drug,f")
+    load("video,treatment\nperson1_video1,none\n")
+    grouped = user.ask("GET", "/api/summary", params={"by": "treatment"})["time"]
+    assert [row["video"] for row in grouped][:2] == ["treatment: drug (1)", "treatment: none (1)"]
+    for content in ("name,sex\na,f\n", "video,sex\nnobody,f\n", "video,count\nperson1_video1,1\n"):
+        load(content, 400)

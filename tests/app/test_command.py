@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import socket
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
@@ -61,3 +62,33 @@ def test_a_host_of_every_address_prints_addresses_that_open(capsys, monkeypatch,
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     assert main(["app", str(tmp_path / "p"), "--host", "0.0.0.0", "--port", "0"]) == 0
     assert answers == [200] * len(answers) != []
+
+
+@pytest.mark.parametrize(("is_terminal", "display"), [(True, ":0"), (False, ":0"), (True, None)])
+def test_a_person_at_a_window_gets_a_browser(monkeypatch, is_terminal, display):
+    from fact_clip_app.commands.app import _open_browser
+
+    opened = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setattr("sys.stdout", SimpleNamespace(isatty=lambda: is_terminal))
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.delenv("DISPLAY", raising=False)
+    if display:
+        monkeypatch.setenv("DISPLAY", display)
+    _open_browser("0.0.0.0", 8000, "abc")
+    assert opened == (["http://127.0.0.1:8000/?token=abc"] if is_terminal and display else [])
+
+
+def test_the_longest_duration_is_a_setting_of_the_project(capsys, monkeypatch, tmp_path):
+    uvicorn = pytest.importorskip("uvicorn")
+    limits = []
+    monkeypatch.setattr(
+        uvicorn.Server, "run", lambda server, sockets: limits.append(server.config.app.state.page.engine)
+    )
+    for options in ((), ("--max-minutes", "720"), ()):
+        assert main(["app", str(tmp_path / "p"), "--port", "0", "--no-browser", *options]) == 0
+        limits[-1].project.close()
+        limits[-1] = limits[-1].limits.minutes
+    assert limits == [120, 720, 720]
+    assert capsys.readouterr().out.count("open http://127.0.0.1:") == 3

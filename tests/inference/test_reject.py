@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 import fact_clip
+from fact_clip.core import NONE_OF_THESE
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.decoding import DecodeSettings, class_scores
 from fact_clip.decoding.confidence import over_segments
-from fact_clip.inference.candidates import NONE_OF_THESE
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.training import evaluate, train
 

@@ -1,0 +1,42 @@
+"""Fields of videos, as treatment, sex or day, from a table."""
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from fact_clip.core import InputError
+from fact_clip.formats.table import read_table
+from fact_clip_app.budget import COLUMNS
+
+Fields = dict[str, str]  # value by name of the field
+
+
+def read_fields(path: Path, names: Mapping[str, str]) -> dict[str, Fields]:
+    """Read a CSV with a row for each video: its name in the column `video`, and its fields.
+
+    Args:
+        path: the file.
+        names: name of each video by its id.
+
+    Returns:
+        The fields of the videos of the file, by id.
+
+    Raises:
+        InputError: if a video does not exist or a name is that of several, or a field has a name
+            that a column of the time budget has.
+    """
+    counts = Counter(names.values())
+    ids = {name: key for key, name in names.items()}
+    fields: dict[str, Fields] = {}
+    for where, row in read_table(path, ["video"]):
+        name = row["video"]
+        if counts[name] != 1:
+            problem = f"{counts[name] or 'no'} videos {name!r}"
+            raise InputError(where, problem, "use a name that one video of the list has")
+        values = {field: value for field, value in row.items() if field and field != "video"}
+        for field in values:
+            if field in COLUMNS:
+                problem = f"{field!r} is a column of the time budget"
+                raise InputError(where, problem, "give the field another name")
+        fields[ids[name]] = values
+    return fields
