@@ -426,7 +426,7 @@ class LoadedRun:
         record = self.run.seen_by_all()
         trained = vocabulary.names
         if record is not None:
-            trained = record.classes
+            trained = (*record.classes, *record.named)
         elif self.calibration is not None:
             trained = self.calibration.seen
         trained = (*trained, *vocabulary.background)

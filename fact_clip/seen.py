@@ -76,6 +76,7 @@ class Seen:
         classes: classes with training frames.
         hidden: classes that were hidden from this run.
         tuned: those of them by which settings were chosen.
+        named: hidden or unlabelled classes that were learned from the names that a model gave.
         is_complete: False if it started from a run without a record.
     """
 
@@ -83,6 +84,7 @@ class Seen:
     classes: Names
     hidden: Names = ()
     tuned: Names = ()
+    named: Names = ()
     is_complete: bool = True
 
     @classmethod
@@ -104,10 +106,12 @@ class Seen:
         videos = dict.fromkeys(self.videos)
         classes = dict.fromkeys(self.classes)
         tuned = dict.fromkeys(self.tuned)
+        named = dict.fromkeys(self.named)
         for record in complete:
             videos |= dict.fromkeys(record.videos)
             classes |= dict.fromkeys(record.classes)
             tuned |= dict.fromkeys(record.tuned)
+            named |= dict.fromkeys(record.named)
         is_complete = len(complete) == len(records)
         is_complete = is_complete and all(record.is_complete for record in (self, *complete))
         return replace(
@@ -115,6 +119,7 @@ class Seen:
             videos=tuple(videos),
             classes=tuple(classes),
             tuned=tuple(tuned),
+            named=tuple(named),
             is_complete=is_complete,
         )
 

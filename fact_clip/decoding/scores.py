@@ -297,7 +297,7 @@ def voter_labels(scores: ModelScores, candidates: CandidateSet) -> dict[str, Lab
         "frames" and, where the model has tokens, "tokens", each with labels and scores as of
         `decode_scores`.
     """
-    candidates = replace(candidates, costs=replace(candidates.costs, durations=None))
+    candidates = replace(candidates, costs=replace(candidates.costs, durations=None, rules=None))
     labels = {"frames": decode_scores(replace(scores, frame_weight=1.0), candidates)}
     if scores.voters[0].tokens is not None:
         labels["tokens"] = decode_scores(replace(scores, frame_weight=0.0), candidates)
@@ -427,8 +427,10 @@ class Prices:
             table[..., torch.from_numpy(~allowed)] = _NOT_ALLOWED
         rows = table.cpu().numpy()
         fixed = np.empty(0, np.int64) if fixed is None else fixed
-        if self.rules is None or rows.ndim == 3 or len(fixed):
+        if self.rules is None or len(fixed):
             return self._decode_rows(rows, fixed)
+        if rows.ndim == 3:
+            return np.stack([self.decode(video, allowed, fixed) for video in table])
         return self.rules.decode(rows, lambda changed: self._decode_rows(changed, fixed))
 
     def _decode_rows(self, rows: Floats, fixed: Integers) -> Integers:

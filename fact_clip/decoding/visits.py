@@ -13,7 +13,7 @@ NEARLY_ALWAYS = 0.9  # share of the training videos in which an action has to oc
 HARDLY_EVER = 0.1  # share of its training videos in which an action comes back
 _BONUS = 1.0  # nats a row for an action that always occurs and was not found
 _MOST_BONUSES = 2
-_EXCLUDED = -1e4  # nats a row
+_EXCLUDED = -5e3  # nats a row; above a class that is no candidate
 
 
 @dataclass(frozen=True)
@@ -61,15 +61,19 @@ class VisitRules:
                 break
             rows = rows + _BONUS * is_missing
             labels = decode(rows)
+        settled: set[int] = set()
         while True:
             repeated = self._repeated(labels)
-            if not repeated:
+            # Where every other class is excluded, too, a class may come back for ever.
+            unsettled = repeated.keys() - settled
+            if not unsettled:
                 return labels
             rows = rows.copy()
-            for label, visits in repeated.items():
-                start, stop = max(visits, key=lambda visit: _margin(rows, label, *visit))
+            for label in unsettled:
+                start, stop = max(repeated[label], key=lambda visit: _margin(rows, label, *visit))
                 rows[:start, label] = _EXCLUDED
                 rows[stop:, label] = _EXCLUDED
+            settled |= unsettled
             labels = decode(rows)
 
     def _repeated(self, labels: Integers) -> dict[int, list[tuple[int, int]]]:

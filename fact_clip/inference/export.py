@@ -20,6 +20,8 @@ from fact_clip.inference.scorer import Scorer
 from fact_clip.models import FACT
 from fact_clip.models.heads import is_open
 
+logger = logging.getLogger(__name__)
+
 SUFFIXES = (".pt2", ".onnx")
 METADATA = "fact_clip"
 
@@ -126,6 +128,8 @@ def _metadata(scorer: Scorer) -> Json:
     """Return what decoding needs beside the scores (docs/streaming.md)."""
     config = scorer.run.config
     candidates = scorer.choose()
+    if candidates.costs.rules is not None:
+        logger.warning("an exported model decodes without decode.always and decode.returns")
     changes = candidates.costs.transitions
     durations = candidates.costs.durations  # weight, and (C,) mean and deviation of the log of rows
     return {

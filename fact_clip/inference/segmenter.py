@@ -312,7 +312,10 @@ class Segmenter:
         if rate is None and self.sources.encoder_name is not None:
             rate = self.sources.extraction.fps
         settings = settings or DecodeSettings()
-        decoder = SegmentDecoder(self.scorer, self.choose(actions, settings), settings)
+        candidates = self.choose(actions, settings)
+        # Rules about whole videos need the whole video.
+        candidates = replace(candidates, costs=replace(candidates.costs, rules=None))
+        decoder = SegmentDecoder(self.scorer, candidates, settings)
         encoder = partial(self.sources.encoder_for, "pictures")
         return Stream(decoder, delay, rate, encoder, self.sources.extraction.batch)
 

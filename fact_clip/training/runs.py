@@ -113,8 +113,8 @@ def train(
     if is_main:
         for note in plan.notes:
             logger.log(note.level, "%s", note.message)
-    if plan.config.train.self_training and plan.config.data.drafts is None:
-        plan = _taught(plan, out, source, resume, member, progress)
+    if plan.config.train.self_training:
+        plan = _taught(plan, out, resume, member, progress)
         resume = resume and (out / "run.json").is_file()
     ensemble = Ensemble(plan, out, resume)
     watch = Watch(callbacks, progress)
@@ -184,30 +184,27 @@ def train_calibrated(
 
 
 def _taught(
-    plan: Plan,
-    out: Path,
-    data: DataSource | None,
-    resume: bool,
-    member: int | None,
-    progress: Progress | None,
+    plan: Plan, out: Path, resume: bool, member: int | None, progress: Progress | None
 ) -> Plan:
     """Let a teacher name the frames without a label; return the plan of a training with them."""
-    folder = teacher_folder(plan)
+    named_folder = teacher_folder(plan)
+    folder = named_folder or out / TEACHER
     drafts = out / DRAFTS
-    is_named = has_drafts(plan, drafts)
-    if folder is None:
-        folder = out / TEACHER
-        if not is_named:
-            if member is not None:
-                problem = "members as jobs need a trained teacher"
-                raise InputError("member", problem, "set train.self_training to a run folder")
-            resume = resume and (folder / "run.json").is_file()
-            train(teacher_config(plan), folder, data=data, resume=resume, progress=progress)
+    is_named = has_drafts(plan, folder, drafts)
     processes = Processes(plan.device)
+    processes.wait()  # before one of them trains or writes
+    if named_folder is None and not is_named:
+        if member is not None:
+            problem = "members as jobs need a trained teacher"
+            raise InputError("member", problem, "set train.self_training to a run folder")
+        store = plan.dataset.folder
+        data = store.data if isinstance(store, MemoryStore) else None
+        resume = resume and (folder / "run.json").is_file()
+        train(teacher_config(plan), folder, data=data, resume=resume, progress=progress)
     if processes.is_main and not is_named:
         write_drafts(folder, plan, drafts)
     processes.wait()
-    return student_plan(plan, folder, drafts)
+    return student_plan(plan, drafts)
 
 
 def _train_ensemble(ensemble: Ensemble, watch: Watch) -> Training:

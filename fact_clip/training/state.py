@@ -167,9 +167,11 @@ def _resumed(plan: Plan, out: Path, world: int) -> Run:
 
 
 def _seen(plan: Plan) -> Seen:
-    """Return what the training of a plan sees, with the runs that it starts from."""
-    origins = [run for run in (plan.start, plan.teacher) if run is not None]
-    return Seen.of(plan.dataset).joined(*(run.seen_by_all() for run in origins))
+    """Return what the training of a plan sees, with the run that it starts from."""
+    seen = Seen.of(plan.dataset)
+    learned = plan.dataset.names_of(np.flatnonzero(plan.dataset.learned_counts).tolist())
+    seen = replace(seen, named=tuple(name for name in learned if name not in seen.classes))
+    return seen if plan.start is None else seen.joined(plan.start.seen_by_all())
 
 
 @dataclass(frozen=True)

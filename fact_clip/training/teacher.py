@@ -5,8 +5,8 @@ docs/protocol.md, "Names and unlabelled frames known".
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from scipy.special import log_softmax
 
 from fact_clip.config import Config, with_values
 from fact_clip.core import InputError, Json, Names
+from fact_clip.core.io import read_text
 from fact_clip.core.paths import inside, write_lines
 from fact_clip.core.progress import paced
 from fact_clip.datasets.benchmarks import IN_MEMORY
@@ -37,6 +38,7 @@ _EXCLUDED = -1e4  # nats a frame
 
 _KEY = "train.self_training"
 _RECIPE = "zero_shot"
+_DIGEST = "digest"  # a file beside the drafts, written last
 
 _DATA = (
     "name",
@@ -114,16 +116,28 @@ def _values(config: Config, keys: Names) -> Json:
     return values
 
 
-def student_plan(plan: Plan, teacher: Path, drafts: Path) -> Plan:
-    """Return the plan of the training that learns the names which a teacher gave."""
+def student_plan(plan: Plan, drafts: Path) -> Plan:
+    """Return the plan of the training that learns the names in a folder of drafts."""
     config = with_values(plan.config, {"data.drafts": str(drafts.resolve())})
-    student = resolve(config, plan.dataset.folder, is_checked=True)
-    return replace(student, teacher=Run.read(teacher))
+    return resolve(config, plan.dataset.folder, is_checked=True)
 
 
-def has_drafts(plan: Plan, folder: Path) -> bool:
-    """Return whether all learning videos of a plan have drafts in a folder."""
-    return all((folder / f"{name}.txt").is_file() for name in plan.dataset.learning)
+def has_drafts(plan: Plan, teacher: Path, folder: Path) -> bool:
+    """Return whether a folder has the drafts of this teacher for the labels of a plan."""
+    digest = folder / _DIGEST
+    if not digest.is_file() or not (teacher / "run.json").is_file():
+        return False
+    return read_text(digest, "a digest").strip() == _digest(plan, Run.read(teacher))
+
+
+def _digest(plan: Plan, teacher: Run) -> str:
+    """Hash what drafts follow from: the teacher, the names, and what labels are there."""
+    dataset = plan.dataset
+    digest = hashlib.blake2b(teacher.digest().encode(), digest_size=16)
+    digest.update("\n".join(dataset.vocabulary.names).encode())
+    for name in dataset.learning:
+        digest.update(name.encode() + dataset.labels(name).tobytes())
+    return digest.hexdigest()
 
 
 def write_drafts(teacher: Path, plan: Plan, folder: Path) -> None:
@@ -136,24 +150,25 @@ def write_drafts(teacher: Path, plan: Plan, folder: Path) -> None:
     Args:
         teacher: its run folder.
         plan: of the student.
-        folder: of NAME.txt, one name a frame. Files that are there stay.
+        folder: of NAME.txt, one name a frame, which are replaced.
 
     Raises:
-        InputError: the teacher has seen what is hidden or tested.
+        InputError: the teacher has seen what is hidden or tested, or reads other features.
     """
     dataset = plan.dataset
     run = Run.read(teacher)
     fix = "train the teacher on these data"
     check_classes(run, dataset.vocabulary.names, dataset.location, fix)
+    run.check_rate(dataset.fps, _KEY)
+    run.check_encoder(dataset.encoder, _KEY)
     check_start_seen(run, dataset, _KEY)
     scorer = Scorer(Run.open(teacher), plan.device)
     new_classes = dataset.vocabulary.encode(names_without_examples(dataset))
     for name in paced(dataset.learning, "naming frames without a label", logger):
-        path = inside(folder, f"{name}.txt")
-        if not path.is_file():
-            labels = _named(ScoredVideos(scorer, dataset, [name]), new_classes)
-            names = np.array([*dataset.vocabulary.names, UNLABELLED])[labels]
-            write_lines(path, names.tolist())
+        labels = _named(ScoredVideos(scorer, dataset, [name]), new_classes)
+        names = np.array([*dataset.vocabulary.names, UNLABELLED])[labels]
+        write_lines(inside(folder, f"{name}.txt"), names.tolist())
+    write_lines(inside(folder, _DIGEST), [_digest(plan, run)])
 
 
 def names_without_examples(dataset: Dataset) -> Names:

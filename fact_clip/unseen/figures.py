@@ -99,9 +99,11 @@ def report(
     counts = GammaCounts(gammas, len(scored.classes.vocabulary))
     counts.add(scored, calibration, groups)
     curve = counts.curve()
-    has_drafts = scorer.run.config.data.drafts is not None
+    seen = scorer.run.seen
+    hidden = dataset.names_of((*dataset.unseen, *dataset.validation_unseen))
+    is_taught = seen is not None and any(name in seen.named for name in hidden)
     return {
-        "known": "names and unlabelled frames" if has_drafts else "nothing",
+        "known": "names and unlabelled frames" if is_taught else "nothing",
         "gamma": calibration.gamma,
         "prior_weight": calibration.prior_weight,
         "seen": list(calibration.seen),

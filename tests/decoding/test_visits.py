@@ -46,3 +46,11 @@ def test_scores_are_not_changed():
     before = rows.copy()
     rules.decode(rows, best)
     assert (rows == before).all()
+
+
+def test_actions_that_all_come_once_end():
+    rules = VisitRules(always=np.zeros(2, bool), once=np.ones(2, bool))
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        labels = rules.decode(rng.standard_normal((12, 2)), best)
+        assert labels.shape == (12,)

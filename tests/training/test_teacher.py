@@ -108,6 +108,34 @@ def test_interrupted_after_the_teacher_goes_on_with_the_student(trained, workben
     assert (out / "model.safetensors").read_bytes() == (trained / "model.safetensors").read_bytes()
 
 
+def test_what_starts_from_a_student_knows_what_the_student_knew(trained, workbench, tmp_path):
+    tree = merged(TINY, {"data": {"root": str(workbench), "holdout": "zero_shot/A.json"}})
+    tree = merged(tree, {"train": {"init": str(trained), "epochs": 1}})
+    train(Config.from_tree(tree, "tests"), tmp_path / "run")
+    assert evaluate(tmp_path / "run").details["zero_shot"]["known"] == "names and unlabelled frames"
+
+
+def test_drafts_of_other_labels_are_written_again(workbench, recipe, tmp_path):
+    root = shutil.copytree(workbench, tmp_path / "data")
+    config = student(root, recipe)
+    dataset = Dataset.open(config.data)
+    train(config, tmp_path / "teacher")
+    out = tmp_path / "run"
+    config = student(root, tmp_path / "teacher/teacher")
+    train(config, out)
+    before = {path.name: path.read_text() for path in (out / "drafts").iterdir()}
+    (out / "run.json").unlink()
+    for path in out.glob("*.safetensors"):
+        path.unlink()
+    path = root / "groundTruth" / f"{dataset.train[0]}.txt"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(["?"] * 20 + lines[20:]) + "\n")
+    train(config, out, resume=True)
+    after = {path.name: path.read_text() for path in (out / "drafts").iterdir()}
+    assert after.keys() == before.keys()
+    assert after[path.name] != before[path.name]
+
+
 def test_teacher_that_learned_what_is_hidden_is_refused(workbench, tmp_path):
     tree = merged(TINY, {"data": {"root": str(workbench)}})
     train(Config.from_tree(tree, "tests"), tmp_path / "closed")
