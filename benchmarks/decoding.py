@@ -12,7 +12,6 @@ import os
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -64,7 +63,7 @@ def one_by_one(
     """Decode a video with each gamma alone."""
     labels = []
     for gamma in GAMMAS:
-        labels.append(decode_scores(scores, replace(candidates, gamma=gamma), settings)[0])
+        labels.append(decode_scores(scores, candidates.with_gamma(gamma), settings)[0])
     return labels
 
 

@@ -38,7 +38,9 @@ _CARD = Path(__file__).parent / "configs" / "model_card.md"
 
 # An absolute path and its last part, alone or behind the name of an encoder
 # (transformers:/home/a, timm:MODEL//home/a).
-_LOCAL = re.compile(r"((?:[^\\]*?[:/])??)(?:/|~/|[A-Za-z]:[/\\]|\\\\).*?([^/\\]*)[/\\]*", re.DOTALL)
+_LOCAL = re.compile(
+    r"((?:[^\\]*?[:/=])??)(?:/|~/|[A-Za-z]:[/\\]|\\\\).*?([^/\\]*)[/\\]*", re.DOTALL
+)
 
 
 def is_address(path: str | Path) -> bool:
@@ -275,6 +277,8 @@ def save_pretrained(
     if (source / _EVALUATION).is_file():
         evaluation = read_mapping(source / _EVALUATION, "what fact-clip evaluate wrote")
         evaluation["run"] = address
+        if "overrides" in evaluation:
+            evaluation["overrides"] = _portable(evaluation["overrides"])
         if evaluation.get("weights") != loaded.run.digest():
             location = source / _EVALUATION
             logger.warning("%s: of other weights, so the figures are left out", location)
@@ -322,12 +326,7 @@ def _card(loaded: LoadedRun, address: str, license: str, evaluation: Mapping[str
 
     run = loaded.run
     config = run.config
-    record = run.seen_by_all()
-    seen = run.vocabulary.names
-    if record is not None:
-        seen = record.classes
-    elif loaded.calibration is not None:
-        seen = loaded.calibration.seen
+    seen = loaded.trained_classes()
     name = address.rpartition("/")[2]
     figures = _figures(evaluation)
     results = []
@@ -366,7 +365,7 @@ def _card(loaded: LoadedRun, address: str, license: str, evaluation: Mapping[str
         "encoder": _portable(run.encoder),
         "head": head,
         "versions": ", ".join(f"{key} {facts.get(key) or 'unknown'}" for key in _VERSIONS),
-        "seen": [name for name in run.vocabulary if name in seen],
+        "seen": seen,
         "unseen": [name for name in run.vocabulary if name not in seen],
         "evaluation": evaluation,
         "figures": {figure_name(key): f"{value:.1f}" for key, value in figures.items()},

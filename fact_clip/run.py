@@ -39,7 +39,15 @@ from safetensors.torch import save_file as save_tensors
 from torch import Tensor, nn
 
 from fact_clip.config import Config, Rate
-from fact_clip.core import FileLocation, InputError, Json, Location, Vocabulary, library_errors
+from fact_clip.core import (
+    FileLocation,
+    InputError,
+    Json,
+    Location,
+    Names,
+    Vocabulary,
+    library_errors,
+)
 from fact_clip.core.io import (
     check_file,
     parse_json,
@@ -168,14 +176,16 @@ class Run(RunFacts):
             if group not in tree:
                 raise InputError(path / "config.yaml", f"no group {group}", _COPY)
         stored = parse_value(RunFacts, facts, path / "run.json", _COPY)
+        where = str(path / "config.yaml")
+        config = Config.overridden(tree, overrides, where)
         choice = None
         choice_path = path / "decoding.json"
-        if os.path.lexists(choice_path):
+        if config.decode.choose and os.path.lexists(choice_path):
             choice = read_value(DecodingChoice, choice_path, "train the run again")
-            overrides = [*choice.overrides, *overrides]
+            config = Config.overridden(tree, [*choice.overrides, *overrides], where)
         run = cls(
             path=path,
-            config=Config.overridden(tree, overrides, str(path / "config.yaml")),
+            config=config,
             vocabulary=read_value(Vocabulary, path / "vocabulary.json", _COPY),
             transform=FeatureTransform.read(path / "features.safetensors", _COPY),
             choice=choice,
@@ -409,6 +419,18 @@ class LoadedRun:
     models: Sequence[FACT]
     calibration: Calibration | None = None
     confidence: Confidence | None = None
+
+    def trained_classes(self) -> Names:
+        """Return background and the classes that were trained, as far as the run records them."""
+        vocabulary = self.run.vocabulary
+        record = self.run.seen_by_all()
+        trained = vocabulary.names
+        if record is not None:
+            trained = record.classes
+        elif self.calibration is not None:
+            trained = self.calibration.seen
+        trained = (*trained, *vocabulary.background)
+        return tuple(name for name in vocabulary if name in trained)
 
 
 def member_folders(path: Path, members: int) -> list[Path]:

@@ -146,7 +146,7 @@ class Seen:
                 known_as = "" if video.name == name else f" (as {video.name!r})"
                 verb = "was trained on" if video.role == "trained" else "was tuned by"
                 problem = (
-                    f"the run {verb} the video {name!r}{known_as}, which it is to be tested on"
+                    f"the run {verb} the video {name!r}{known_as}, which it is to be scored on"
                 )
                 raise InputError(where, problem, "score other videos, or train without these")
 

@@ -79,9 +79,11 @@ def adapt_command(run: Run, root: Path, out: Path, epochs: int) -> list[str]:
         "data.root": str(root.resolve()),
         "data.split": split,
         "data.holdout": None,
+        "data.drafts": None,
         "data.validation": 0,
         "data.groups": None,
         "train.init": str(run.path.resolve()),
+        "train.self_training": False,
         "train.epochs": epochs,
     }
     mapping = root / "mapping.txt"
@@ -134,7 +136,8 @@ def learn(page: Page, training: Training) -> None:
         if start is None:
             marked = f"data.background={json.dumps(background)}"  # in place of a guess
             command = ["fact-clip", "train", str(recipe), "model.head=text", marked]
-            command += ["--out", str(out)]
+            # what is left of a video that is labelled in part may show any action
+            command += ["train.self_training=false", "--out", str(out)]
         else:
             command = adapt_command(start.run, data, out, epochs)
         run_command(command, job, out, epochs)

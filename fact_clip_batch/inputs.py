@@ -227,7 +227,7 @@ def read_manifest(path: Path) -> Iterator[Item]:
         where = FileLocation(path, part=f"row {number}")
         item_name = row.get("id")
         uri = row.get("uri")
-        if not item_name or not uri:
+        if item_name in (None, "") or not uri:
             raise InputError(where, "no id, or no uri", f"each row has {_KEYS}")
         names = [file_name(part) for part in str(item_name).split("/")]
         start = _seconds(row.get("start"), where) or 0.0

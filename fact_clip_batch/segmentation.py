@@ -178,8 +178,7 @@ class SegmentTask(Task):
         is_moved = path != item.location
         try:
             part = Span(identity.get("start", 0.0), identity.get("stop"))
-            description = _description(item)
-            is_described = identity.get("description", description) == description
+            is_described = _description(item).items() <= identity.items()
             is_this = part == item.span and is_described
             if is_this and is_same(identity, item.source, is_moved=is_moved):
                 return True
@@ -220,7 +219,7 @@ class SegmentTask(Task):
                 identity = outcome.item.span.facts
                 with suppress(OSError):  # it is raised again where the input is read
                     identity["path"] = outcome.item.location
-                    identity["description"] = _description(outcome.item)
+                    identity |= _description(outcome.item)
                     identity |= identity_of(outcome.item.source)
                 segmentation = together[number] if together else self._segment(outcome.item, within)
                 yield self._write(outcome, identity, segmentation)
@@ -263,7 +262,7 @@ class SegmentTask(Task):
             segmentation = replace(segmentation, media=item.address)
         media = self._settings.media
         if media:
-            address = Path(segmentation.media or item.path).name
+            address = Path(segmentation.media or item.path.stem).name
             segmentation = replace(segmentation, media=media.replace("{name}", address))
         former = read_record(self._record(outcome.name)).get("suffixes", [])
         suffixes = list(dict.fromkeys([*self._suffixes, *former]))
@@ -351,12 +350,14 @@ class SegmentTask(Task):
         save(segmentation, path, with_background=background, kind=suffix)
 
 
-def _description(item: Item) -> str | None:
-    """Return a hash of the NAME.json beside features, which has their rate, times and video."""
+def _description(item: Item) -> Json:
+    """Return a hash of the NAME.json beside features, and the second of the video they start at."""
     sidecar = item.source.with_suffix(".json")
     if item.path.suffix.lower() != FEATURES or not sidecar.is_file():
-        return None
-    return str(identity_of(sidecar)["hash"])
+        return {"description": None}
+    start = read_record(sidecar).get("start")
+    origin = start if isinstance(start, float) else 0.0
+    return {"description": identity_of(sidecar)["hash"], "origin": origin}
 
 
 def _hash(file: File) -> str:

@@ -80,7 +80,7 @@ def batch_status(out: str | Path) -> BatchStatus:
     batch = read_batch(folder)
     results = _Results(folder, batch)
     failures = {}
-    for item_id, failure in last_failures(folder, batch.request).items():
+    for item_id, failure in results.failures.items():
         if results.has(item_id):
             failures[item_id] = failure
     rows_key = "rows" if batch.command == "segment" else "n_frames"
@@ -98,8 +98,9 @@ def batch_status(out: str | Path) -> BatchStatus:
     rows_per_second = None
     seconds_left = None
     if seconds:
-        rows_per_second = float(np.asarray(rows)[is_recent].sum() / seconds)
-        seconds_left = float(missing * seconds / is_recent.sum())
+        per_second = (is_recent.sum() - 1) / seconds  # the work on the first was before
+        rows_per_second = float(np.asarray(rows)[is_recent].mean() * per_second)
+        seconds_left = float(missing / per_second)
     return BatchStatus(
         command=batch.command,
         inputs=len(batch.hashes),
@@ -173,7 +174,8 @@ def _segments(results: _Results) -> Iterator[Json]:
     for record in results:
         file = results.file(record.name)
         segmentation = from_dict(Path(str(file)), read_record(file, 1))
-        origin = record.facts["request"]["input"].get("start", 0.0)
+        part = record.facts["request"]["input"]
+        origin = part.get("start", 0.0) + part.get("origin", 0.0)
         for segment in segmentation:
             times = []
             for frame in (segment.start, segment.stop):
@@ -186,11 +188,13 @@ def _segments(results: _Results) -> Iterator[Json]:
 class _Results:
     """The results of the last batch of a folder, the newest one of each input.
 
-    They have the order of their names; those that are not named as their inputs come last.
+    They have the order of their names; those that are not named as their inputs come last. Results
+    of inputs that have failed since are left out.
     """
 
     def __init__(self, folder: Folder, batch: Batch) -> None:
         self._batch = batch
+        self.failures = last_failures(folder, batch.request)
         self._hashes = set(batch.hashes)
         self._is_of_segments = batch.command == "segment"
         self._root = folder.below(RECORDS) if self._is_of_segments else folder
@@ -210,9 +214,11 @@ class _Results:
             record = self._read(name)
             if record is None:
                 continue
+            failure = self.failures.get(record.id)
+            has_failed = failure is not None and 0 < self.time(name) < failure.at
             rival = renamed.get(record.id)
             is_newest = rival is None or self.time(name) >= self.time(rival)
-            if not self.has(record.id):
+            if has_failed or not self.has(record.id):
                 n_others += 1
             elif name != f"{record.id}.json":
                 if is_newest:
@@ -222,7 +228,7 @@ class _Results:
                 yield record
         yield from filter(None, map(self._read, renamed.values()))
         if n_others:
-            message = "%s: results of inputs that the last command had not are left out: %d"
+            message = "%s: results of other inputs, or of failed ones, are left out: %d"
             logger.warning(message, self._root, n_others)
 
     def time(self, name: str) -> float:

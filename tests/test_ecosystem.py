@@ -66,6 +66,8 @@ def test_a_search_over_settings():
         np.mean([ok for row in np.reshape(right, (6, 45)) for ok in row[5:]])
     )
     assert best.score(X, [[*labels, labels[-1]] for labels in Y]) == pytest.approx(right.mean())
+    best.segmenter_.run.config.data.__dict__["unlabelled"] = ("idle",)
+    assert best.score(X, Y) == pytest.approx(right[np.array(Y) != "idle"].mean())
     for labels in ([Y[0][:1]], [["?"] * 45], Y):
         with pytest.raises(fact_clip.InputError):
             best.score(X[:1], labels)
@@ -111,6 +113,12 @@ def test_torchmetrics_equal_our_own():
     guess[:, :60] = torch.tensor(np.stack(GUESS[:2]))
     scores.update(guess, padded)
     assert {name: float(value) for name, value in scores.compute().items()} == expected(TRUE[:2], GUESS[:2])
+
+
+def test_torchmetrics_without_a_label_are_0():
+    scores = collection()
+    scores.update(torch.tensor([0, 1]), torch.tensor([-1, -1]))
+    assert set(map(float, scores.compute().values())) == {0.0}
 
 
 def test_all_negative_labels_are_left_out_of_torchmetrics():

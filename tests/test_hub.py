@@ -79,6 +79,7 @@ def test_nothing_of_this_machine_is_shared(hub, run):
         ("transformers:/home/ann/clip", "transformers:./clip"),
         ("timm:resnet50//home/ann/w.safetensors", "timm:resnet50/./w.safetensors"),
         ("clip:local-dir:/home/ann/clip", "clip:local-dir:./clip"),
+        ("data.root=/home/ann/data", "data.root=./data"),
         ("../data/kitchen", "../data/kitchen"),
         ("hf://lab/kitchen", "hf://lab/kitchen"),
         ("clip:ViT-B-32/openai", "clip:ViT-B-32/openai"),

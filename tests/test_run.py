@@ -173,7 +173,7 @@ def test_weights_of_other_classes_than_the_run_names(change, run):
     tree.update(names=names, background=names[:1], slots=["action"], factors=[[name] for name in names])
     (run / "vocabulary.json").write_text(json.dumps(tree))
     classes = json.loads((run / "run.json").read_text())["classes"] | {"count": len(names)}
-    edit_json(run / "run.json", classes=classes, transitions=[], lengths=[])
+    edit_json(run / "run.json", classes=classes, transitions=[], lengths=[], visits=[])
     with refused("model.safetensors"):
         load(run)
 

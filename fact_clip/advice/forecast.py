@@ -132,7 +132,14 @@ def forecast(
         problem = "all training videos are of one group"
         raise InputError("data.groups", problem, "label videos of another one")
     measured = [name for group in groups[::_MEASURED] for name in group]
+    clicked = plan.dataset.clicks(measured)
+    if clicked:
+        problem = f"{len(clicked)} videos to measure on have clicks, which show no borders"
+        raise InputError(plan.dataset.location, problem, f"label {', '.join(clicked)}")
     order = [name for name in names if name not in measured]
+    if len(order) < 2:
+        problem = f"{len(order)} video of the groups that are not measured"
+        raise InputError("data.groups", problem, "label more of them")
     np.random.default_rng(0).shuffle(order)
 
     n_models = len(SHARES) + 1
@@ -163,6 +170,7 @@ def _recipe(config: DataConfig) -> Config:
     for key, value, _ in proposal.settings:
         set_key(tree, key.split("."), value, key)
     set_key(tree, ["data", "validation"], 0, "data.validation")
+    set_key(tree, ["train", "self_training"], False, "train.self_training")
     return Config.from_tree(tree, "the recipe")
 
 

@@ -165,8 +165,9 @@ def propose(config: DataConfig) -> Proposal:
     config = config.model_copy(update={"split": int(split) if is_number else split})
     dataset = Dataset.open(config, folder)
     dataset.check()
-    if dataset.hidden:
+    if dataset.hidden or dataset.clicks(dataset.validation):
         # Labels that validation may see are hidden as well: the recipe decides how it validates.
+        # Of validation videos with clicks only the clicked frames have a label.
         dataset = Dataset.open(config.model_copy(update={"validation": 0.0}), folder)
 
     measures = Measures.of(dataset)

@@ -69,11 +69,15 @@ def read_actions(actions: str | None, file: Path | None) -> list[str] | None:
     if actions is not None:
         raise InputError("--actions", "give only one of --actions and --actions-file")
     lines = [line for line in read_lines(file, "action names, one a line") if line]
-    if not lines or any(re.match(r"[\[{]|\d+[;,\t]", line) for line in lines[:2]):
+    if not lines or any(re.match(r"[\[{]|\d+[;,]", line) for line in lines[:2]):
         fix = "give action names, one a line, or a mapping file"
         raise InputError(file, "no list of names", fix)
     if all(re.match(r"\d+\s+\S", line) for line in lines):
-        lines = [line.split(maxsplit=1)[1] for line in lines]
+        cells = [line.split(maxsplit=1) for line in lines]
+        if {int(number) for number, _ in cells} != {*range(len(lines))}:
+            problem = "numbers before all names, but not those of a mapping"
+            raise InputError(file, problem, "number the lines 0, 1, ... before what is the name")
+        lines = [name for _, name in cells]
     check_names(lines, file)
     return lines
 

@@ -35,6 +35,8 @@ def _as_text(summary: Json) -> str:
     )
     if summary["fps"]:
         frames += f", {summary['fps']:g} frames per second"
+    if summary["clicked_videos"]:
+        frames += f"; {summary['clicked_videos']} videos with clicks are left out"
     lengths = [
         {"": "frames of a video", **summary["video_frames"]},
         {"": "frames of a segment", **summary["segment_frames"]},

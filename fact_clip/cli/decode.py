@@ -65,7 +65,7 @@ def decode(
       fact-clip decode model_a model_b --training-labels mydata --format eaf,csv --out segments
     """
     from fact_clip.core import Segmentation
-    from fact_clip.datasets.labels import IGNORED, UNLABELLED
+    from fact_clip.datasets.labels import IGNORED, UNLABELLED, unlabelled
     from fact_clip.datasets.layout import DataFolder
     from fact_clip.datasets.naming import guess_names
     from fact_clip.decoding.other_models import ScoreDecoder, probabilities
@@ -73,20 +73,30 @@ def decode(
     from fact_clip.formats import save
     from fact_clip.formats.json_file import as_dict
 
+    if label_fps is not None and fps is None:
+        raise InputError("--label-fps", "the rate of the scores is not known", "give --fps too")
     endings = read_formats(formats or "csv")
     videos = files_of_models(scores)
     config = data_config(str(training_labels), None)
     folder = DataFolder(config)
     classes = folder.class_names
     config, _ = guess_names(config, classes, folder.root)
+    allowed = [name not in unlabelled(config) for name in classes]
+    visible = {IGNORED: UNLABELLED}
+    for label, name in enumerate(classes):
+        visible[label] = name if allowed[label] else UNLABELLED
     reader = folder.labels(config, classes)
     labelled = []
     training = folder.videos("train", split)
     rate = label_fps or folder.rate(config, training) or fps
     for video in training:
-        labels = reader.indices(video).tolist()
-        frames = [UNLABELLED if label == IGNORED else classes[label] for label in labels]
+        if folder.is_clicked(video):
+            continue
+        frames = [visible[label] for label in reader.indices(video)]
         labelled.append(Segmentation.from_frames(frames, rate))
+    if len(labelled) < len(training):
+        n_clicked = len(training) - len(labelled)
+        note(f"{n_clicked} training videos have clicks, which show no borders: they are left out")
     decoder = ScoreDecoder.learned(
         classes,
         labelled,
@@ -110,7 +120,7 @@ def decode(
     names = decoder.vocabulary.names
     for name, paths in videos.items():
         tables = [probabilities(read_scores(path, names), path, len(names), kind) for path in paths]
-        results[name] = decoder.segmentation(tables)
+        results[name] = decoder.segmentation(tables, allowed)
         for form in endings:
             target = targets[name, form]
             save(results[name], target, kind=form, with_background=with_background)

@@ -57,8 +57,8 @@ def evaluate(
 
     Prints the tables and writes RUN/evaluation.json. The file is evaluation_SPLIT.json for another
     split than test, and evaluation_actions.json with --actions-file. With KEY=VALUE it is
-    evaluation_changed.json, unless only the place of the data changed (data.root). A model whose
-    head reads text takes any names as candidates.
+    evaluation_changed.json, unless only the place of the data changed (data.root); with changed
+    labels or --precision bf16, too. A model whose head reads text takes any names as candidates.
 
     \b
     Example:

@@ -57,6 +57,7 @@ def of_videos(dataset: Dataset, pattern: str, mode: Literal["mask", "drop"]) -> 
     counts = dataset.class_counts(matching)
     other_counts = dataset.class_counts([name for name in videos if name not in matching])
     only_matching = (counts > 0) & (other_counts == 0)
+    only_matching[list(dataset.vocabulary.background_indices)] = False
     unseen = tuple(dataset.vocabulary.decode(only_matching.nonzero()[0]))
     test = tuple(name for name in dataset.test if name in matching)
     train = tuple(name for name in dataset.learning if name not in matching)
@@ -70,7 +71,8 @@ def open_whole(config: DataConfig, folder: DataFolder | None = None) -> Dataset:
     """Open a data set with nothing held out, by its first split if the split is "all"."""
     split = Dataset.splits(config)[0] if config.split == "all" else config.split
     folder = folder or DataFolder(config)
-    config = config.model_copy(update={"split": split})
+    # validation videos with clicks have labels in the clicked frames alone
+    config = config.model_copy(update={"split": split, "validation": 0.0})
     return Dataset(config, folder, folder.vocabulary(config))
 
 
@@ -136,9 +138,15 @@ def description(dataset: Dataset, holdout: Holdout) -> tuple[Json, str]:
     """
     vocabulary = dataset.vocabulary
     counts = dataset.class_counts(dataset.learning)
-    segments = dataset.segment_counts(dataset.learning)
-    trained = dataset.class_counts(dataset.videos_of(holdout).learning)
-    new_factors = lost_factors(vocabulary, holdout.check(vocabulary).hidden, trained)
+    hidden = vocabulary.encode(holdout.check(vocabulary).hidden)
+    learning = dataset.videos_of(holdout).learning
+    if holdout.mode == "drop":
+        learning = tuple(
+            name for name in learning if not dataset.class_counts([name])[hidden].any()
+        )
+    segments = dataset.segment_counts(learning)
+    trained = dataset.class_counts(learning)
+    new_factors = lost_factors(vocabulary, holdout.hidden, trained)
     resting = resting_on_one(vocabulary, holdout.hidden, trained, segments)
     remains = dataset.remaining(holdout)
 

@@ -305,7 +305,13 @@ class Segmentation:
         if self.times is not None:
             origin = self.times[start]
             times = tuple(time - origin for time in self.times[start : stop + 1])
-        return replace(self, segments=tuple(segments), instants=tuple(instants), times=times)
+        return replace(
+            self,
+            segments=tuple(segments),
+            instants=tuple(instants),
+            times=times,
+            media=None,  # the film is that of the whole
+        )
 
     @property
     def foreground(self) -> tuple[Segment, ...]:

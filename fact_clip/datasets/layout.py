@@ -215,6 +215,10 @@ class DataFolder(DataStore):
         """Return the feature file of a video."""
         return self.features_location / f"{video}.npy"
 
+    def is_clicked(self, video: str) -> bool:
+        """Return whether a video has clicks instead of labels."""
+        return video in self._simulated or self.label_location(video).path.suffix == ".csv"
+
     def label_lines(self, video: str) -> list[str]:
         """Return the label of each frame of a video; between clicks it is that of the nearer."""
         marks = self.clicks(video)
@@ -229,12 +233,12 @@ class DataFolder(DataStore):
         """Return the clicks of a video that has some instead of labels."""
         if video in self._simulated:
             return self._simulated[video]
-        path = self.label_location(video).path
-        if path.suffix == ".txt":
+        if not self.is_clicked(video):
             return []
+        path = self.label_location(video).path
         n_rows = self._n_rows(video)
         sidecar = read_sidecar(self.feature_location(video))
-        fps = self.config.fps or sidecar.fps
+        fps = self.rate(self.config, [video])
         times = None if fps is None else np.arange(n_rows + 1) / fps
         if sidecar.times is not None:
             # where the end of the last row is missing, it lasts as long as the others

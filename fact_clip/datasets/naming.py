@@ -7,7 +7,7 @@ from pathlib import Path
 from fact_clip.config import DataConfig
 from fact_clip.core import Json
 from fact_clip.core.messages import spelling_key
-from fact_clip.datasets.benchmarks import FACTORS_FILE
+from fact_clip.datasets.benchmarks import FACTORS_FILE, find_benchmark
 from fact_clip.datasets.labels import unlabelled
 from fact_clip.text import grammar
 from fact_clip.text.english import ENGLISH, are_sentences
@@ -40,6 +40,8 @@ def guess_names(
 ) -> tuple[DataConfig, dict[str, str]]:
     """Guess background, unlabelled names and grammar from class names.
 
+    The background of a benchmark is known.
+
     Args:
         config: the configuration. Its own values stay.
         names: the classes.
@@ -49,8 +51,12 @@ def guess_names(
         The configuration with the guesses, and a reason for each of the three keys.
     """
     guesses: Json = {}
+    published = find_benchmark(config.name).background_of(tuple(names))
     reasons = dict.fromkeys(("background", "unlabelled", "grammar"), "as given")
-    if config.background is None:
+    if config.background is None and published:
+        guesses["background"] = tuple(name for name in published if name not in config.unlabelled)
+        reasons["background"] = "as published"
+    elif config.background is None:
         background = tuple(name for name in names if name.lower() in BACKGROUND_NAMES)
         guesses["background"] = background
         reasons["background"] = "GUESSED by its name"

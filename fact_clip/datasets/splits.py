@@ -204,7 +204,10 @@ def guess_groups(names: Iterable[str]) -> str | None:
         persons = {match[2] for match in matches if match}
         if all(matches) and len(words) == 1 and 1 < len(persons) < len(videos):
             start = "^" if pattern.startswith("^") else ""
-            return f"{start}{re.escape(words.pop())}(\\d+)"
+            guess = f"{start}{re.escape(words.pop())}(\\d+)"
+            strict = f"(?<![A-Za-z]){guess}"  # where the word ends another one, too
+            is_strict = read_groups(videos, guess) != read_groups(videos, strict)
+            return strict if is_strict else guess
     return None
 
 

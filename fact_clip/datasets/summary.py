@@ -32,13 +32,15 @@ def summarize(config: DataConfig, progress: Progress | None = None) -> Json:
 
     Returns:
         Plain JSON. Lengths are {"mean", "median", "least", "most"}, and transitions are ordered by
-        count.
+        count. Videos with clicks, which show no borders, count in "clicked_videos" alone.
     """
     folder = DataFolder(config)
     vocabulary = folder.vocabulary(config)
     names = folder.all_videos()
     if not names:
         raise InputError(folder.labels_path, "no label files", "write one per video")
+    clicked = [name for name in names if folder.is_clicked(name)]
+    names = [name for name in names if name not in clicked]
 
     reader = folder.labels(config, vocabulary.names)
     labels = [reader.indices(name) for name in paced(names, "counting", logger, progress)]
@@ -55,6 +57,7 @@ def summarize(config: DataConfig, progress: Progress | None = None) -> Json:
         "splits": split_names(folder.root),
         "fps": folder.rate(config, names),
         "videos": len(labels),
+        "clicked_videos": len(clicked),
         "classes": len(vocabulary),
         "background": list(vocabulary.background),
         "frames": sum(video_lengths),

@@ -108,7 +108,7 @@ class Calibration:
     """Score corrections of a run with held-out classes, for any candidates.
 
     Attributes:
-        seen: names of the classes that training may see, background among them.
+        seen: names of the classes that are not held out and have training frames, and background.
         frames: for each slot, the training frames of each factor; "" counts frames without one.
         prior_weight: share of log p(c) that is subtracted.
         gamma: subtracted from the scores of seen classes, in nats.
@@ -158,7 +158,7 @@ class Calibration:
         return self.prior_weight * self.log_prior(vocabulary)
 
     def is_seen(self, vocabulary: Vocabulary) -> Flags:
-        """Return whether training may see each class, (C,)."""
+        """Return whether each class is seen, (C,)."""
         return np.array([name in self.seen for name in vocabulary.names])
 
 

@@ -171,11 +171,14 @@ class ScoreDecoder:
             prices = replace(prices, lengths=law.log_scores, cut=law.log_survival)
         return cls(vocabulary, prices, fps)
 
-    def segmentation(self, tables: Sequence[Floats]) -> Segmentation:
+    def segmentation(
+        self, tables: Sequence[Floats], allowed: Sequence[bool] | None = None
+    ) -> Segmentation:
         """Return the segmentation of a video.
 
         Args:
             tables: (T, C) of `probabilities`, one of each model.
+            allowed: (C,) whether frames may have a class; None: any.
         """
         n_rows = {len(table) for table in tables}
         if len(n_rows) > 1:
@@ -184,7 +187,8 @@ class ScoreDecoder:
         tensors = [torch.from_numpy(table) for table in tables]
         share = self.smoothing if len(tables) > 1 else 0.0
         mean = mean_probabilities(tensors, share)
-        labels = self.prices.decode(mean.clone(), np.ones(len(self.vocabulary), dtype=bool))
+        flags = np.array(allowed or [True] * len(self.vocabulary))
+        labels = self.prices.decode(mean.clone(), flags)
         confidence = mean.numpy()[np.arange(len(labels)), labels].clip(0, 1)
         names = [self.vocabulary.names[label] for label in labels]
         result = Segmentation.from_frames(names, self.fps, confidence.tolist())

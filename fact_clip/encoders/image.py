@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -389,24 +389,42 @@ class FunctionEncoder(_Plain):
         return features.astype(np.float32)
 
 
+_CODE = (inspect.ismodule, inspect.isclass, inspect.isroutine)
+
+
 def _function_name(function: Callable[[Image], Any]) -> str:
     name = getattr(function, "__name__", type(function).__name__)
     identity: list[object] = [uuid4()]
-    # The source of a lambda is that of its line.
-    if inspect.isfunction(function) and not _has_values(function) and name != "<lambda>":
+    if inspect.isfunction(function):
         with suppress(OSError):  # no source
-            identity = [inspect.getsource(function), function.__defaults__, function.__kwdefaults__]
+            identity = list(_sources(function, {function}))
     digest = hashlib.sha256(repr(identity).encode()).hexdigest()[:16]
     return f"{name}@{digest}"
 
 
-def _has_values(function: FunctionType) -> bool:
-    """Return whether a function reads values of a closure or of its module."""
-    if function.__closure__ is not None:
-        return True
-    read = inspect.getclosurevars(function).globals.values()
-    tests = (inspect.ismodule, inspect.isclass, inspect.isroutine)
-    return not all(any(test(value) for test in tests) for value in read)
+def _sources(function: FunctionType, functions: set[FunctionType]) -> Iterator[object]:
+    """Yield sources of a function and of those of its module that it calls; other values are new.
+
+    Args:
+        function: the function.
+        functions: those whose sources are yielded already, it included; they are added.
+    """
+    # The source of a lambda is that of its line.
+    if function.__closure__ is not None or function.__name__ == "<lambda>":
+        yield uuid4()
+    yield inspect.getsource(function), function.__defaults__, function.__kwdefaults__
+    codes = [function.__code__]
+    for code in codes:
+        codes += filter(inspect.iscode, code.co_consts)  # of inner functions
+        for name in code.co_names:
+            value = function.__globals__.get(name, inspect)  # a module is ignored
+            is_own = getattr(value, "__module__", None) == function.__module__
+            if is_own and inspect.isfunction(value):
+                if value not in functions:
+                    functions.add(value)
+                    yield from _sources(value, functions)
+            elif is_own or not any(test(value) for test in _CODE):
+                yield uuid4()
 
 
 class GridEncoder(_Plain):

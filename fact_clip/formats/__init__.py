@@ -320,7 +320,8 @@ def load(
         raise InputError(path, problem, fix)
     if background is None:
         return segmentation
-    return replace(segmentation, background=(background,))
+    names = dict.fromkeys((background, *segmentation.background))
+    return replace(segmentation, background=tuple(names))
 
 
 def format_of(path: str | Path) -> Format:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
 from typing import Any, Literal
+from urllib.parse import unquote
 
 from fact_clip.core import (
     LEAST_FPS,
@@ -167,9 +168,20 @@ def joined(content: str) -> str:
     return re.sub(r"\s*[\n\t]\s*", " ", content.strip())
 
 
+_MEDIA = re.compile(
+    r"\.(3gp|avi|flac|flv|m2ts|m4[av]|mkv|mov|mp[34]|mpe?g|mts|npy|og[agv]|ts|wav|webm|wmv)$",
+    re.IGNORECASE,
+)
+
+
 def video_name(media: str) -> str:
-    """Return the name of a video file without folder (of any system), address and suffix."""
-    return PureWindowsPath(media.split("?")[0]).stem
+    """Return the name of a video file without folder (of any system), address and ending."""
+    address, _, query = media.partition("?")
+    if address == "/data/local-files/":  # of Label Studio
+        address = unquote(query.removeprefix("d="))
+    elif "://" in address:
+        address = unquote(address)
+    return _MEDIA.sub("", PureWindowsPath(address).name)
 
 
 def write_json(path: Path, tree: Any, indent: int = 1) -> None:

@@ -381,14 +381,12 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
                 video.events = [event for event in video.events if event.kind != "POINT"]
             n_points += n_events - len(video.events)
             subjects += [event.subject for event in video.events]
-        if not subjects:  # not coded yet
-            continue
-        subject = choose(videos[0].where, "subject", subjects, options.tier)
+        subject = choose(videos[0].where, "subject", subjects, options.tier) if subjects else ""
         for video in videos:
             spans = _spans([event for event in video.events if event.subject == subject])
-            if spans:
+            background = read_remark(video.description)
+            if spans or background is not None:  # else it is not coded yet
                 end = next(iter(video.lengths)) if len(video.lengths) == 1 else None
-                background = read_remark(video.description)
                 annotations.append(
                     Annotation(path, spans, video.name, end=end, background=background)
                 )
@@ -455,6 +453,7 @@ def _read_table(path: Path) -> list[_Video]:
     # by path and name: a/x.mp4 and b/x.mp4 are two
     videos: dict[tuple[str, str], _Video] = {}
     media_of: dict[str, str] = {}  # observation -> its video
+    observation_of: dict[tuple[str, str], str] = {}
     for where, row in read_table(path, ("Behavior",)):
         numbers = {}
         for column in ("Time offset (s)", "Time", "Start (s)", "Stop (s)"):
@@ -469,6 +468,9 @@ def _read_table(path: Path) -> list[_Video]:
         if observation and media_of.setdefault(observation, media) != media:
             problem = f"observation {observation!r} of several videos, whose times count on"
             raise InputError(where, problem, "make an observation of each, or give the project")
+        if observation_of.setdefault((media, name), observation) != observation:
+            problem = f"a second observation, {observation!r}, of the video {name!r}"
+            raise InputError(where, problem, "give a table of each observation")
         length = _first(row, "Media duration (s)", "Total length")
         if re.fullmatch(
             r"[0-9.]+", length

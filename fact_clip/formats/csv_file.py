@@ -1,7 +1,7 @@
 """CSV: a segment per row, for spreadsheets; segment lists of other programs; Epic-Kitchens."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 _MARK = "is_background"
 _YES = "yes"
+_TIMES = "times"
+_UNEVEN = "uneven"  # a rate may fit the few seconds of a file by chance
 
 
 def write(segmentation: Segmentation, path: Path) -> None:
@@ -33,7 +35,7 @@ def write(segmentation: Segmentation, path: Path) -> None:
 
     An instant is a row whose stop is its start. Comments are a further column, if there are some,
     and so are the name of the background that is left out and the length of the video. Rows of
-    further background names are marked in `is_background`.
+    further background names are marked in `is_background`, those of uneven times in `times`.
     """
     background = segmentation.background[:1]  # one is left out; others are rows
     segments = [segment for segment in segmentation if segment.label not in background]
@@ -49,6 +51,8 @@ def write(segmentation: Segmentation, path: Path) -> None:
         further["n_frames"] = [segmentation.n_frames] * len(parts)
         if any(part.label in names[1:] for part in parts):
             further[_MARK] = [_YES if part.label in names[1:] else "" for part in parts]
+    if segmentation.times is not None:
+        further[_TIMES] = [_UNEVEN] * len(parts)
     rows = zip(cells(segmentation, parts), *further.values(), strict=True)
     write_table(
         path, [(*COLUMNS, *further), *((*row, *further_cells) for row, *further_cells in rows)]
@@ -59,9 +63,9 @@ def read(path: Path, gaps: Gaps) -> Segmentation:
     """Read a file of `write`. The rate follows from the seconds (`rate_of`); times are lost."""
     segments = []
     instants = []
-    times = []
     background: dict[str, None] = {}
-    for where, row in read_table(path, COLUMNS):
+    rows = list(read_table(path, COLUMNS))
+    for where, row in rows:
         if row.get("background"):
             name = without_mark(row["background"])
             n_frames = int(parse_seconds(where, row.get("n_frames", ""), "n_frames"))
@@ -81,11 +85,22 @@ def read(path: Path, gaps: Gaps) -> Segmentation:
                 continue
             segment = Segment(int(start), int(stop), label, confidence, comment=_comment(row))
             segments.append(segment)
-        if row["stop_seconds"]:
-            seconds = parse_seconds(where, row["stop_seconds"], "stop_seconds")
-            times.append((int(stop), seconds))
-    rate = rate_of(times)
-    return gapless(path, segments, rate, gaps, background=tuple(background), instants=instants)
+    names = tuple(background)
+    return gapless(path, segments, _rate(rows), gaps, background=names, instants=instants)
+
+
+def _rate(rows: Iterable[Row]) -> float | None:
+    """Return the rate behind the frames and seconds of rows of `write`."""
+    times = []
+    for where, row in rows:
+        if row.get(_TIMES) == _UNEVEN:
+            return None
+        for end in ("start", "stop"):
+            column = f"{end}_seconds"
+            if row.get(end) and row.get(column):
+                frame = int(parse_seconds(where, row[end], end))
+                times.append((frame, parse_seconds(where, row[column], column)))
+    return rate_of(times)
 
 
 def _comment(row: Mapping[str, str]) -> str:
@@ -178,7 +193,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     has_videos = any(row.get("video", "").strip() for _, row in rows)
     # by the video as it is written: a/x.mp4 and b/x.mp4 are two
     spans: dict[str, list[Span]] = {}
-    marked = {without_mark(row["label"]) for _, row in rows if row.get(_MARK) == _YES}
+    rows_of: dict[str, list[Row]] = {}
     for where, row in rows:
         video = row.get("video", "")
         try:
@@ -195,40 +210,32 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
             faults.append(error)
         else:
             spans.setdefault(video, []).append(span)
+            rows_of.setdefault(video, []).append((where, row))
     _report(faults, options.skip_bad)
 
-    background = without_mark(header.get("background", "")) if "n_frames" in header else ""
-    end = None
-    if background:
-        end = _end(rows, unit)
-    return [
-        Annotation(
-            path,
-            video_spans,
-            video_name(video),
-            unit,
-            options.fps,
-            end=end,
-            background=background or None,
-            further_background=tuple(sorted(marked)),
-        )
-        for video, video_spans in spans.items()
-    ]
+    annotations = []
+    for video, video_spans in spans.items():
+        annotation = Annotation(path, video_spans, video_name(video), unit, options.fps)
+        annotations.append(_with_background(annotation, rows_of[video]))
+    return annotations
 
 
-def _end(rows: Sequence[Row], unit: Unit) -> float | None:
-    """Return the length of the video of a file of `write`, in a unit; None if it is not known."""
-    where, header = rows[0]
-    n_frames = parse_seconds(where, header["n_frames"], "n_frames")
-    if unit == "frames":
-        return n_frames
-    times = []
-    for row_where, row in rows:
-        if row.get("stop") and row.get("stop_seconds"):
-            stop = parse_seconds(row_where, row["stop"], "stop")
-            times.append((int(stop), parse_seconds(row_where, row["stop_seconds"], "stop_seconds")))
-    rate = rate_of(times)
-    return None if rate is None else n_frames / rate
+def _with_background(annotation: Annotation, rows: Sequence[Row]) -> Annotation:
+    """Return the annotation with the background and the length in the rows of `write`."""
+    where, first = rows[0]
+    if not first.get("background") or not first.get("n_frames"):
+        return annotation
+    end = parse_seconds(where, first["n_frames"], "n_frames")
+    if annotation.unit == "seconds":
+        rate = _rate(rows)
+        end = 0.0 if rate is None else end / rate
+    marked = {without_mark(row["label"]) for _, row in rows if row.get(_MARK) == _YES}
+    return replace(
+        annotation,
+        end=end,
+        background=without_mark(first["background"]),
+        further_background=tuple(sorted(marked)),
+    )
 
 
 def usual_unit(path: Path) -> Unit | None:

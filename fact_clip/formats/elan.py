@@ -25,6 +25,7 @@ CONFIDENCE = "confidence"
 _COMMENTS = re.compile(r"\bcomments?$", re.IGNORECASE)
 # XML 1.0 has no way to write these.
 _NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_BACKGROUND = "background"
 _MIME = {
     ".mp4": "video/mp4",
     ".mpg": "video/mpeg",
@@ -49,11 +50,14 @@ def write_tracks(tracks: Mapping[str, Segmentation], path: Path) -> None:
     eaf.remove_tier("default")
     first = next(iter(tracks.values()))
     if first.media:
-        eaf.add_linked_file(*_link(path, Path(first.media)))
+        eaf.add_linked_file(*_link(path, first.media))
     for tier, segmentation in tracks.items():
         names = (*segmentation.background, *segmentation.transcript)
         _check_characters((tier, segmentation.media or "", *names))
         eaf.add_tier(tier)
+        if segmentation.background:
+            name = _BACKGROUND if segmentation is first else f"{_BACKGROUND} {tier}"
+            eaf.add_property(name, segmentation.background[0])
         confidences = {}
         comments = {}
         for start, stop, segment in milliseconds(segmentation):
@@ -67,8 +71,6 @@ def write_tracks(tracks: Mapping[str, Segmentation], path: Path) -> None:
         _check_characters(comments.values())
         _add_below(eaf, CONFIDENCE, tier, confidences, tracks)
         _add_below(eaf, COMMENT, tier, comments, tracks)
-    if first.background:
-        eaf.add_property("background", first.background[0])
     pympi.to_eaf(path, eaf)
 
 
@@ -95,12 +97,15 @@ def _check_characters(names: Iterable[str]) -> None:
             raise InputError("name", problem, "write .csv or .json")
 
 
-def _link(path: Path, video: Path) -> tuple[str, str, str]:
+def _link(path: Path, media: str) -> tuple[str, str, str]:
     """Return the address of a video, its path relative to `path`, and its type.
 
     ELAN does not escape addresses.
     """
+    video = Path(media)
     mime = _MIME.get(video.suffix.lower(), "unknown")
+    if "://" in media:
+        return media, media, mime
     if not video.is_absolute():
         return video.name, f"./{video.name}", mime
     try:
@@ -145,10 +150,10 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         label = annotation.findtext("ANNOTATION_VALUE", "")
         comment = comments.get(key, "")
         spans.append(Span(int(start) / 1000, int(stop) / 1000, label, where, comment))
-    background = None
+    properties = {}
     for element in root.iterfind("HEADER/PROPERTY"):
-        if element.get("NAME") == "background":
-            background = element.text
+        properties[element.get("NAME")] = element.text
+    background = properties.get(f"{_BACKGROUND} {choice}", properties.get(_BACKGROUND))
     return [Annotation(path, spans, background=background)]
 
 

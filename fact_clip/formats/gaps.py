@@ -154,7 +154,10 @@ def to_frames(annotation: Annotation, clock: Clock, background: str | None = Non
         length = min(n_frames, MAX_FRAMES)
         problem = f"segments of {annotation.name!r} up to frame {reach:,} of {length:,}"
         fix = "check --fps, --source-fps and the unit of the times"
-        if annotation.unit == "frames" and annotation.fps is None:
+        if not annotation.spans and not n_frames:
+            problem = f"{annotation.name!r} has no segments, and the file has no length"
+            fix = "give --features"
+        elif annotation.unit == "frames" and annotation.fps is None:
             problem += ", as frames of the features"
             fix = "give --source-fps, the frames a second of the file"
         raise InputError(annotation.path, problem, fix)

@@ -1,7 +1,7 @@
 """JSON: a segmentation as one object, or a segment per line."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ class _Segment(BaseModel):
     stop: int
     label: str
     confidence: float | None = None
+    start_seconds: float | None = None
     stop_seconds: float | None = None
     comment: str = ""
 
@@ -116,11 +117,15 @@ def from_rows(path: Path, rows: Iterable[Mapping[str, Any]], fps: float | None) 
     segmentation = _segmentation(path, file, Gaps())
     if fps is not None:
         return segmentation
-    times = []
-    for segment in file.segments:
-        if segment.stop_seconds is not None:
-            times.append((segment.stop, segment.stop_seconds))
-    return replace(segmentation, fps=rate_of(times))
+    return replace(segmentation, fps=rate_of(_times(file.segments)))
+
+
+def _times(rows: Iterable[_Segment]) -> Iterator[tuple[int, float]]:
+    """Yield the frame and the second of both ends of the rows that have seconds."""
+    for row in rows:
+        for frame, second in ((row.start, row.start_seconds), (row.stop, row.stop_seconds)):
+            if second is not None:
+                yield frame, second
 
 
 def _segmentation(path: Path, file: _File, gaps: Gaps) -> Segmentation:
@@ -160,7 +165,7 @@ def write_lines(segmentation: Segmentation, path: Path) -> None:
 def read_lines(path: Path, gaps: Gaps) -> Segmentation:
     """Read a file of `write_lines`. The rate follows from the seconds (`rate_of`)."""
     segments = []
-    times = []
+    rows = []
     # not splitlines: JSON may contain the other line ends of Unicode
     for number, line in enumerate(read_text(path).split("\n"), start=1):
         if not line.strip():
@@ -168,6 +173,5 @@ def read_lines(path: Path, gaps: Gaps) -> Segmentation:
         with located(FileLocation(path, number)):
             row = parse_value(_Segment, line, path, "give one segment per line")
             segments.append(row.segment())
-        if row.stop_seconds is not None:
-            times.append((row.stop, row.stop_seconds))
-    return gapless(path, segments, rate_of(times), gaps)
+        rows.append(row)
+    return gapless(path, segments, rate_of(_times(rows)), gaps)

@@ -133,8 +133,10 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     tasks = read_value(list[_Task], path, "export from Label Studio as JSON")
     for number, task in enumerate(tasks):
         where = FileLocation(path, part=f"task {number if task.id is None else task.id}")
-        media = video_name(task.file_upload or task.data.video or "")
-        name = re.sub(r"^[0-9a-f]{8}-", "", media)  # eight digits that mark an upload
+        media = task.file_upload or task.data.video or ""
+        name = video_name(media)
+        if task.file_upload or media.startswith("/data/upload/"):
+            name = re.sub(r"^[0-9a-f]{8}-", "", name)  # digits that mark an upload
         if not name:
             raise InputError(where, "no video", "name it in data.video")
         answers = [answer for answer in task.annotations or [] if not answer.was_cancelled]
@@ -162,6 +164,9 @@ def _annotation(
     """Return the annotation of one task."""
     regions = [region for region in answer.result or [] if region.is_timed]
     controls = [str(region.from_name) for region in regions]
+    is_ours = is_predicted and answer.version == "fact-clip"
+    if is_ours and not controls and data.background:  # nothing but background
+        return Annotation(where.path, [], name, "frames", background=data.background)
     control = choose(where, "control", controls, options.tier)
     regions = [region for region in regions if str(region.from_name) == control]
     kinds = {region.value.ranges is None for region in regions}
@@ -170,7 +175,6 @@ def _annotation(
     unit: Unit = "seconds" if kinds.pop() else "frames"
     fps = options.fps or data.fps
     # our predictions count frames of the features if the rate is unknown
-    is_ours = is_predicted and answer.version == "fact-clip"
     if unit == "frames" and fps is None and not is_ours:
         raise InputError(where, "frames, but no fps in its data", "set --source-fps")
 

@@ -8,7 +8,15 @@ from pathlib import Path
 from fact_clip.core import FileLocation, InputError, Segmentation
 from fact_clip.core.colours import palette
 from fact_clip.core.io import read_text
-from fact_clip.formats.base import Annotation, Options, Span, joined, library, write_text
+from fact_clip.formats.base import (
+    Annotation,
+    Options,
+    Span,
+    joined,
+    library,
+    video_name,
+    write_text,
+)
 from fact_clip.formats.gaps import Gaps
 from fact_clip.formats.times import milliseconds, parse_seconds, second_of, timed
 
@@ -74,6 +82,7 @@ def read_subtitles(path: Path, options: Options) -> list[Annotation]:
         label = joined(cue[3])
         if path.suffix.lower() == ".vtt":
             label = html.unescape(re.sub(r"<[^>]*>", "", label))
+        label = re.sub(r"^\{\\an[1-9]\}", "", label)  # the place of a subtitle
         spans.append(Span(start, stop, label, where))
     if not spans:
         raise InputError(path, "no cue with times", "give a WebVTT or SubRip file")
@@ -176,7 +185,7 @@ def write_rttm(segmentation: Segmentation, path: Path) -> None:
     names = {segment.label: "_".join(segment.label.split()) for segment in segmentation.foreground}
     if len(set(names.values())) < len(names):
         raise InputError(path, "two labels that differ in blanks only", "write .csv or .json")
-    video = "_".join(Path(segmentation.media or "").stem.split()) or "video"
+    video = "_".join(video_name(segmentation.media or "").split()) or "video"
     lines = []
     for start, stop, segment in timed(segmentation):
         start = round(start, 6)

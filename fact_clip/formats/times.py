@@ -155,10 +155,10 @@ def rate_of(times: Iterable[tuple[int, float]]) -> float | None:
     Returns:
         The rate, or None if no rate gives these seconds.
     """
-    pairs = [(frame, time) for frame, time in times if frame > 0]
-    if not pairs or any(time <= 0 for _, time in pairs):
+    pairs = list(times)
+    last_frame, last_time = max(pairs, default=(0, 0.0))
+    if last_frame <= 0 or last_time <= 0:
         return None
-    last_frame, last_time = max(pairs)
     quotient = last_frame / last_time
     rounded = [round(quotient, decimals) for decimals in range(18)]
     film = [24000 / 1001, 30000 / 1001, 60000 / 1001]

@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 from fact_clip.core import FileLocation, InputError, Segmentation
 from fact_clip.core.io import read_mapping, read_value
 from fact_clip.formats.base import (
+    OURS,
     Annotation,
     Options,
     Span,
@@ -114,9 +115,10 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
 
     background = read_remark(attribute.desc)
     annotations = []
-    for file, file_spans in spans.items():
-        name = video_name(project.file[file].fname)
-        annotations.append(Annotation(path, file_spans, name, background=background))
+    for file, facts in project.file.items():
+        if file in spans or background is not None:
+            name = video_name(facts.fname)
+            annotations.append(Annotation(path, spans.get(file, []), name, background=background))
     return annotations
 
 
@@ -134,6 +136,8 @@ def _choose_attribute(
     for name, key in keys.items():
         if name != CONFIDENCE and any(segment.av.get(key) for segment in segments):
             names.append(name)
+    if not names and OURS in keys and read_remark(project.attribute[keys[OURS]].desc):
+        names = [OURS]  # nothing but background
     return keys[choose(path, "attribute", names, tier)]
 
 

@@ -43,6 +43,7 @@ class CandidateReader:
     """
 
     def __init__(self, loaded: LoadedRun, device: torch.device, *, trust_encoder: bool) -> None:
+        self._loaded = loaded
         self.run = loaded.run
         self.calibration = loaded.calibration
         self.device = device
@@ -87,9 +88,7 @@ class CandidateReader:
 
         candidates, phrases = self._open_set(names)
         self._warn_of_unmatched_objects(candidates)
-        trained = self.vocabulary
-        if self.calibration is not None:
-            trained = trained.subset(self.calibration.seen)
+        trained = self.vocabulary.subset(self._loaded.trained_classes())
         words = new_words(candidates.vocabulary, trained, phrases, str(self.device))
         if words:
             descriptions = join_names(dict.fromkeys(describe_new_word(word) for word in words))

@@ -125,7 +125,8 @@ class Stream:
 
     def segmentation(self, segments: Iterable[Segment]) -> Segmentation:
         """Return all segments of the stream with its rate and background, to be saved."""
-        return self._decoder.finish(tuple(segments), self._clock)
+        # Segments without an action may have become final one after the other.
+        return self._decoder.finish(tuple(segments), self._clock).support()
 
     @property
     def fps(self) -> float | None:

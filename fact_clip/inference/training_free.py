@@ -17,6 +17,7 @@ from fact_clip.inference.candidates import check_actions
 from fact_clip.inference.scorer import FeatureSpec, FrameScorer
 from fact_clip.text.prompts import TEMPLATES
 from fact_clip.unseen.new_words import VectorCache
+from fact_clip.video.extract import Settings
 
 
 class SimilarityScorer(FrameScorer):
@@ -31,12 +32,12 @@ class SimilarityScorer(FrameScorer):
         actions: names of the actions.
         prompts: wording around the names: plain, person or ensemble.
         smoothing: seconds over which similarities are averaged.
-        fps: rows a second of features whose files do not say it.
+        fps: rows a second of features that do not say it; None: unknown, smoothed as at 5.
         device: auto, cpu, cuda, cuda:N or mps.
         precision: in which the encoder computes.
     """
 
-    fps: float
+    fps: float | None
     settings = DecodeSettings(shortest=1.0)
     adjustable = ("threshold", "shortest")
 
@@ -46,7 +47,7 @@ class SimilarityScorer(FrameScorer):
         actions: Sequence[str],
         prompts: str = "ensemble",
         smoothing: float = 1.0,
-        fps: float = 5.0,
+        fps: float | None = None,
         device: str = "auto",
         precision: Precision = "auto",
     ) -> None:
@@ -111,7 +112,7 @@ class SimilarityScorer(FrameScorer):
         texts = np.stack(self._embeddings(candidates.vocabulary.names))  # (K, E)
         results = []
         for features, clock in zip(videos, clocks, strict=True):
-            rate = clock.fps or self.fps
+            rate = clock.fps or self.fps or Settings().fps
             table = similarity_probabilities(features, texts, round(self.smoothing * rate))
             similarity = torch.from_numpy(table)
             results.append(

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from fact_clip.core import InputError, Reals, Segmentation
 from fact_clip.core.extras import require
 from fact_clip.datasets.features import check_length
-from fact_clip.datasets.labels import UNLABELLED
+from fact_clip.datasets.labels import unlabelled
 from fact_clip.datasets.memory import from_arrays
 from fact_clip.inference.loading import load
 from fact_clip.inference.segmenter import Segmenter
@@ -113,19 +113,21 @@ class FactSegmenter(BaseEstimator):
         return [self.segmenter_.scores(np.asarray(features)).array for features in X]
 
     def score(self, X: Sequence[ArrayLike], y: Sequence[Sequence[str]]) -> float:
-        """Return the share of frames that are right, over all videos; "?" does not count.
+        """Return the share of frames that are right, over all videos, without ignored labels.
 
         Labels and features whose lengths differ a little are cut to the shorter, as in `fit`.
         """
         _check_count(X, y)
+        ignored = unlabelled(self.segmenter_.run.config.data)
         n_right = 0
         n_frames = 0
         for features, labels, predicted in zip(X, y, self.predict(X), strict=True):
             check_length("X", np.asarray(features), "TD", len(labels))
             length = min(len(predicted), len(labels))
             true = np.array(labels[:length])
-            n_right += int((true == predicted[:length]).sum())
-            n_frames += int((true != UNLABELLED).sum())
+            is_labelled = ~np.isin(true, ignored)
+            n_right += int((true == predicted[:length])[is_labelled].sum())
+            n_frames += int(is_labelled.sum())
         if n_frames == 0:
             raise InputError("y", "no frame has a label")
         return n_right / n_frames

@@ -56,7 +56,7 @@ class _VideoMetric(Metric):
 
     def compute(self) -> Tensor:
         """Return the score of all videos in percent."""
-        return 100 * self.sums[0] / self.sums[1]
+        return 100 * self.sums[0] / self.sums[1].clamp(min=1)
 
 
 class FrameAccuracy(_VideoMetric):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -82,7 +83,16 @@ class LossTerms:
 Loss = Callable[[Output, Truth], Tensor]
 """A term of the loss: of the output of a batch and its truth, a scalar that is already weighted."""
 
-LOSSES: Table[Loss] = Table("fact_clip.losses", {}, adopt_function)
+_RESERVED = {"total", "contrastive", "epoch", "lr", *(term.name for term in fields(BlockTerms))}
+
+
+def _adopt(name: str, part: Any) -> Loss:
+    if name in _RESERVED:
+        raise ValueError("the name is that of a number in the log")
+    return adopt_function(name, part)
+
+
+LOSSES: Table[Loss] = Table("fact_clip.losses", {}, _adopt)
 """Terms of this program, for `LossConfig.terms`."""
 
 

@@ -14,7 +14,6 @@ from fact_clip.metrics.zero_shot import (
     SeenUnseenCurve,
     class_means,
     curve_of_counts,
-    group_f1,
     harmonic_mean,
     seen_unseen_curve,
 )
@@ -38,7 +37,6 @@ __all__ = [
     "figure_name",
     "frame_accuracy",
     "frequent_classes",
-    "group_f1",
     "harmonic_mean",
     "per_class",
     "seen_unseen_auroc",

@@ -76,7 +76,7 @@ Metric = Callable[[list[Labels], list[Labels]], float | Mapping[str, float]]
 
 
 def _adopt(name: str, part: Any) -> Metric:
-    is_reserved = name in ("profile", *figure_keys(), "harmonic_mean")
+    is_reserved = name in ("profile", "score", *figure_keys(), "harmonic_mean")
     if is_reserved or name.startswith(("seen_", "unseen_")):
         raise ValueError("the name is that of a built-in figure")
     if not callable(part):
@@ -95,6 +95,7 @@ def evaluate(
     *,
     background: Classes = (),
     unseen: Classes = (),
+    also_unseen: Classes = (),
     profile: str = "fact",
     stride: int = 1,
     count_background: bool = False,
@@ -108,6 +109,7 @@ def evaluate(
         background: classes that do not count in the foreground accuracy and in class means, and
             are removed from transcripts and segments.
         unseen: classes that were never trained on. Without any, figures by group are omitted.
+        also_unseen: further classes without training frames, which are in neither group.
         profile: the rules to follow, a key of `PROFILES`.
         stride: temporal stride of the predictions; they are stretched by nearest neighbour.
         count_background: whether transcripts and segments contain the background, as some
@@ -121,12 +123,12 @@ def evaluate(
         under their names (docs/extending.md).
     """
     rules = _rules(profile)
-    groups = class_groups(unseen, background)
+    groups = class_groups(unseen, background, also_unseen)
     removed = frozenset[int]() if count_background else groups.background
     videos = paired(ground_truth, prediction, stride)
     has_labels = [true.size > 0 for true, _ in videos]  # a video of "?" alone has no edit
     if rules.drop_background_frames:
-        videos = without_true(videos, removed)
+        videos = without_true(videos, groups.background)
 
     frames = FrameCounts.of(videos)
     segment_pairs = []
@@ -150,7 +152,7 @@ def evaluate(
             values = [f1_exact(*part.totals()) for part in counts if any(part.totals())]
             figure = float(np.mean(values)) if values else 0.0
         result[f"f1@{overlap}"] = figure
-        by_group |= segment_figures(pooled, groups.unseen, overlap)
+        by_group |= segment_figures(pooled, groups, overlap)
     if groups.unseen:
         result |= by_group
     return result | _registered_figures(videos)

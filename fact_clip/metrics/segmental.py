@@ -80,14 +80,15 @@ def edit(ground_truth: Labellings, prediction: Labellings, background: Classes =
         background: classes that are removed from the transcripts.
 
     Returns:
-        The score in percent.
+        The score in percent; 0 if no video has a label.
     """
     background = class_set("background", background)
     scores = [
         edit_of(segments(true, background), segments(guess, background))
         for true, guess in paired(ground_truth, prediction)
+        if true.size
     ]
-    return float(np.mean(scores))
+    return float(np.mean(scores)) if scores else 0.0
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from fact_clip.core import Flags, Floats, InputError, frame_labels
 from fact_clip.core.arguments import number_of, table_of
 from fact_clip.metrics.frame import Classes, FrameCounts, Labellings, Labels, class_set, paired
-from fact_clip.metrics.segmental import OVERLAPS, SegmentCounts, count_segments, f1_exact
+from fact_clip.metrics.segmental import SegmentCounts, f1_exact
 
 Tables: TypeAlias = Sequence[ArrayLike]
 
@@ -88,7 +88,7 @@ def frame_figures(counts: FrameCounts, groups: ClassGroups) -> dict[str, float]:
     seen_mean = counts.without(groups.all).class_mean()
     unseen_mean = unseen.class_mean()
     return {
-        "seen_frame_accuracy": counts.without(groups.unseen).accuracy(),
+        "seen_frame_accuracy": counts.without(groups.unseen | groups.also_unseen).accuracy(),
         "unseen_frame_accuracy": unseen.accuracy(),
         "seen_class_mean_accuracy": seen_mean,
         "unseen_class_mean_accuracy": unseen_mean,
@@ -96,24 +96,23 @@ def frame_figures(counts: FrameCounts, groups: ClassGroups) -> dict[str, float]:
     }
 
 
-def segment_figures(
-    counts: SegmentCounts, unseen: frozenset[int], overlap: int
-) -> dict[str, float]:
+def segment_figures(counts: SegmentCounts, groups: ClassGroups, overlap: int) -> dict[str, float]:
     """Compute exact F1 of each group.
 
     A false positive counts for the group of the predicted class, a miss for that of the true one.
 
     Args:
         counts: segments of each class.
-        unseen: classes of the unseen group.
+        groups: the groups.
         overlap: lowest IoU of a hit, in percent, for the names of the figures.
 
     Returns:
         "seen_f1@10" and "unseen_f1@10", or likewise, in percent.
     """
+    seen = counts.without(groups.unseen | groups.also_unseen)
     return {
-        f"seen_f1@{overlap}": f1_exact(*counts.without(unseen).totals()),
-        f"unseen_f1@{overlap}": f1_exact(*counts.only(unseen).totals()),
+        f"seen_f1@{overlap}": f1_exact(*seen.totals()),
+        f"unseen_f1@{overlap}": f1_exact(*counts.only(groups.unseen).totals()),
     }
 
 
@@ -134,29 +133,6 @@ def class_means(
     groups = class_groups(unseen, background)
     figures = frame_figures(FrameCounts.of(paired(ground_truth, prediction)), groups)
     return figures["seen_class_mean_accuracy"], figures["unseen_class_mean_accuracy"]
-
-
-def group_f1(
-    ground_truth: Labellings, prediction: Labellings, unseen: Classes, background: Classes = ()
-) -> dict[str, float]:
-    """Compute F1 by group and overlap.
-
-    Args:
-        ground_truth: see `paired`.
-        prediction: see `paired`.
-        unseen: classes of the unseen group.
-        background: classes whose segments are removed.
-
-    Returns:
-        "seen_f1@10", "unseen_f1@10", ... in percent.
-    """
-    groups = class_groups(unseen, background)
-    videos = paired(ground_truth, prediction)
-    figures: dict[str, float] = {}
-    for overlap in OVERLAPS:
-        counts = count_segments(videos, overlap, groups.background)
-        figures |= segment_figures(counts, groups.unseen, overlap)
-    return figures
 
 
 @dataclass(frozen=True, eq=False)

@@ -144,8 +144,14 @@ class FileLog(Callback):
 
     def on_epoch(self, state: EpochState) -> None:
         """Write both files again; the columns of the CSV are all that occurred."""
+        if self.rows and self.rows[-1]["epoch"] == state.epoch:
+            self.rows.pop()
         self.rows.append(dict(state.numbers))
         self._write()
+
+    def on_validation(self, state: EpochState, metrics: Mapping[str, float]) -> None:
+        """Write the numbers of a validation, which may come after those of its epoch."""
+        self.on_epoch(state)
 
     def _write(self) -> None:
         write_lines(self.path, map(json.dumps, self.rows))

@@ -54,7 +54,10 @@ class Ensemble:
 
     def untrained(self) -> list[int]:
         """Return the indices of the models that are not trained to their last epoch."""
-        return [index for index, folder in enumerate(self.folders) if not _is_trained(folder)]
+        epochs = self.plan.config.train.epochs
+        return [
+            index for index, folder in enumerate(self.folders) if _epochs_trained(folder) < epochs
+        ]
 
     def member_folder(self, model_index: int) -> Path:
         """Return the run folder of a member; an InputError if a link leads out of the run."""
@@ -74,8 +77,7 @@ class Ensemble:
             if self.resumes(model_index):
                 # A plan by the config.yaml of a run has the classes that the first member hides.
                 return Run.read(self.folders[model_index]).config.data.validation_unseen
-            # The setting of the recipe, since that of the plan has the classes of the first member.
-            if dataset.config.validation_unseen == "auto" and dataset.config.validation > 0:
+            if dataset.config.validation_unseen is not None and dataset.config.validation > 0:
                 return dataset.validation_unseen_group(dataset.holdout, model_index)
         return config.data.validation_unseen
 
@@ -164,13 +166,14 @@ class _MemberProcess:
         raise InputError(self.folder, problem, last.removeprefix("fact-clip: "))
 
 
-def _is_trained(folder: Path) -> bool:
-    """Return whether the model of a run folder was trained to its last epoch."""
+def _epochs_trained(folder: Path) -> int:
+    """Return the epochs of the model of a run folder: all of them if a callback stopped it."""
     state = folder / "last.safetensors"
     if not (folder / "model.safetensors").is_file() or not state.is_file():
-        return False
-    epoch: int = read_weights(state)[1]["epoch"]
-    return epoch >= Run.read(folder).config.train.epochs
+        return 0
+    facts = read_weights(state)[1]
+    epoch: int = facts["epoch"]
+    return Run.read(folder).config.train.epochs if facts.get("is_stopped") else epoch
 
 
 def member_config(config: Config, model_index: int, validation_parts: int = 1) -> Config:

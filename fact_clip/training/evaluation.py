@@ -121,8 +121,8 @@ def evaluate(
     """Score a run and write ``RUN/evaluation.json``, or ``RUN/evaluation_SPLIT.json``.
 
     With `actions` the name ends with ``_actions``, and the result names the candidates. With
-    overrides other than ``data.root``, or with other data, it ends with ``_changed``, so that the
-    figures of the run stay. Processes share the videos, and the first one writes.
+    overrides other than ``data.root``, in bf16 or with other data, it ends with ``_changed``, so
+    that the figures of the run stay. Processes share the videos, and the first one writes.
 
     Args:
         run_dir: the run folder, or its RUN/ckpts/best.net.
@@ -151,9 +151,13 @@ def evaluate(
     _set_trust(scorer, overrides, actions, trust_encoder)
     trained = Run.read(scorer.run.path)
     cautions = check_seen(trained, dataset, split)
-    for caution in cautions:
-        logger.warning("%s", caution)
-    is_changed = bool(_settings(overrides)) or not is_learned_from(dataset, trained.seen)
+    changes = [*overrides]
+    if precision == "bf16":
+        changes.append("precision=bf16")
+    is_changed = bool(_settings(changes))
+    if not is_changed and not is_learned_from(dataset, trained.seen):
+        is_changed = True
+        cautions.append("not the learning videos or labels of the run, so evaluation.json stays")
     digest = data_digest(dataset, split_names(dataset, split))
     if overrides or data is not None:
         # Figures of other test videos, or of other labels, are not those of the run.
@@ -161,6 +165,8 @@ def evaluate(
         if stored.is_file():
             is_changed |= read_mapping(stored, "figures").get("data", digest) != digest
     files = _OutputFiles.in_folder(scorer.run.path, split, actions is not None, is_changed)
+    for caution in cautions:
+        logger.warning("%s", caution)
     processes = Processes(scorer.device)
 
     scored = score_split(scorer, dataset, split, actions, processes, progress)
@@ -174,8 +180,8 @@ def evaluate(
         "data": digest,
         "cautions": cautions,
     }
-    if overrides:
-        result["overrides"] = list(overrides)
+    if changes:
+        result["overrides"] = changes
     result |= _figures(scorer, dataset, scored, split)
     if actions is not None:
         result["candidates"] = _candidates(scored, dataset.vocabulary)
@@ -296,7 +302,9 @@ def score_split(
 
 
 def _write_predictions(scored: ScoredSplit, folder: Path) -> None:
-    """Write the predicted names of each video, one a line."""
+    """Write the predicted names of each video, one a line, in place of those of earlier videos."""
+    for path in [*folder.glob("*.txt")]:
+        path.unlink()
     for name, labels in zip(scored.video_names, scored.prediction, strict=True):
         path = inside(folder, f"{name}.txt")
         write_lines(path, scored.classes.vocabulary.decode(labels))
@@ -383,6 +391,9 @@ def open_run(
     if not is_decoded_alike:
         if dataset.validation:
             check_seen(trained, dataset, "validation")
+        elif confidence is not None:
+            problem = "no validation videos, by which another decoding is calibrated"
+            raise InputError("data.validation", problem, "leave it as in the training")
         if calibration is not None and dataset.holdout is not None:
             videos = validation_videos(run, dataset, torch_device)
             calibration = calibrate(videos, run.config.decode)

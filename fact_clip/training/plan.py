@@ -65,6 +65,7 @@ class Plan:
         objects: the object columns; None: there are none, or those of `start` are used.
         texts: text vectors that the model is made from: "text" (C, S, E), "object_text" (O, E).
         start: the run of ``train.init``, whose weights the training starts from.
+        teacher: the run that named the frames without a label, if it is at hand.
         notes: what was decided.
     """
 
@@ -74,6 +75,7 @@ class Plan:
     objects: ObjectColumns | None = None
     texts: Mapping[str, Tensor] = field(default_factory=dict)
     start: Run | None = None
+    teacher: Run | None = None
     notes: tuple[Note, ...] = ()
 
 

@@ -39,6 +39,7 @@ from fact_clip.training.state import begin, check_free
 from fact_clip.training.teacher import (
     DRAFTS,
     TEACHER,
+    has_drafts,
     student_plan,
     teacher_config,
     teacher_folder,
@@ -192,20 +193,21 @@ def _taught(
 ) -> Plan:
     """Let a teacher name the frames without a label; return the plan of a training with them."""
     folder = teacher_folder(plan)
+    drafts = out / DRAFTS
+    is_named = has_drafts(plan, drafts)
     if folder is None:
-        if member is not None:
-            problem = "members as jobs need a trained teacher"
-            raise InputError("member", problem, "set train.self_training to a run folder")
         folder = out / TEACHER
-        has_begun = (folder / "run.json").is_file()
-        train(
-            teacher_config(plan), folder, data=data, resume=resume and has_begun, progress=progress
-        )
+        if not is_named:
+            if member is not None:
+                problem = "members as jobs need a trained teacher"
+                raise InputError("member", problem, "set train.self_training to a run folder")
+            resume = resume and (folder / "run.json").is_file()
+            train(teacher_config(plan), folder, data=data, resume=resume, progress=progress)
     processes = Processes(plan.device)
-    if processes.is_main:
-        write_drafts(folder, plan, out / DRAFTS)
+    if processes.is_main and not is_named:
+        write_drafts(folder, plan, drafts)
     processes.wait()
-    return student_plan(plan, out / DRAFTS)
+    return student_plan(plan, folder, drafts)
 
 
 def _train_ensemble(ensemble: Ensemble, watch: Watch) -> Training:

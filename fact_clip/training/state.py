@@ -167,9 +167,9 @@ def _resumed(plan: Plan, out: Path, world: int) -> Run:
 
 
 def _seen(plan: Plan) -> Seen:
-    """Return what the training of a plan sees, with the run that it starts from."""
-    seen = Seen.of(plan.dataset)
-    return seen if plan.start is None else seen.joined(plan.start.seen_by_all())
+    """Return what the training of a plan sees, with the runs that it starts from."""
+    origins = [run for run in (plan.start, plan.teacher) if run is not None]
+    return Seen.of(plan.dataset).joined(*(run.seen_by_all() for run in origins))
 
 
 @dataclass(frozen=True)
@@ -367,12 +367,14 @@ class TrainingState:
         best: best score on the validation videos; minus infinity before the first validation.
         step: steps done of the current epoch.
         terms: sums of the loss terms of the current epoch.
+        is_stopped: whether a callback has ended the training.
     """
 
     epoch: Annotated[int, Field(ge=0)] = 0
     best: Annotated[float, Field(lt=math.inf)] = -math.inf
     step: Annotated[int, Field(ge=0)] = 0
     terms: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = field(default_factory=dict)
+    is_stopped: bool = False
 
 
 class RunFiles:

@@ -88,6 +88,9 @@ def sweep(
     if (out / "run.json").is_file():
         raise InputError(out, "this is the folder of a run, not of a sweep", "name another out=")
     plans = resolve_all(_combinations(config, axes))
+    if str(config.data.split) == "all":
+        splits = dict.fromkeys(plan.config.data.split for plan in plans.values())
+        axes = {**axes, "data.split": [*splits]}
     is_main = Processes(next(iter(plans.values())).device).is_main
 
     with locked(out, "a training") if is_main else nullcontext():

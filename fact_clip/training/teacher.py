@@ -6,6 +6,7 @@ docs/protocol.md, "Names and unlabelled frames known".
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -113,14 +114,16 @@ def _values(config: Config, keys: Names) -> Json:
     return values
 
 
-def student_plan(plan: Plan, drafts: Path) -> Plan:
-    """Return the plan of the training that learns the names in a folder of drafts."""
-    # The plan has the validation-unseen classes of the first member; other members choose theirs.
-    values = {
-        "data.drafts": str(drafts.resolve()),
-        "data.validation_unseen": plan.dataset.config.validation_unseen,
-    }
-    return resolve(with_values(plan.config, values), plan.dataset.folder, is_checked=True)
+def student_plan(plan: Plan, teacher: Path, drafts: Path) -> Plan:
+    """Return the plan of the training that learns the names which a teacher gave."""
+    config = with_values(plan.config, {"data.drafts": str(drafts.resolve())})
+    student = resolve(config, plan.dataset.folder, is_checked=True)
+    return replace(student, teacher=Run.read(teacher))
+
+
+def has_drafts(plan: Plan, folder: Path) -> bool:
+    """Return whether all learning videos of a plan have drafts in a folder."""
+    return all((folder / f"{name}.txt").is_file() for name in plan.dataset.learning)
 
 
 def write_drafts(teacher: Path, plan: Plan, folder: Path) -> None:

@@ -230,7 +230,8 @@ class Trainer:
     def _setup_state(self, resume: bool) -> TrainingState:
         """Return the state to start from: that of an interrupted training, or a new one."""
         if resume and has_progress(self.files.path):
-            return self.files.restore(self._models(), self.optimizer)
+            state = self.files.restore(self._models(), self.optimizer)
+            return replace(state, is_stopped=False)
         return TrainingState()
 
     def _setup_text_embeddings(self) -> Tensor | None:
@@ -289,7 +290,7 @@ class Trainer:
     def _all_epochs(self, progress: Progress | None) -> None:
         state = self.state
         pace = Pace(state.epoch)
-        while not self.is_stopped and state.epoch < self.settings.epochs:
+        while state.epoch < self.settings.epochs:
             numbers = self._one_epoch()
             self._call("on_epoch")
             self._move_borders()
@@ -299,11 +300,13 @@ class Trainer:
             self.is_stopped = self.processes.broadcast(lambda: self.is_stopped)
             if self.processes.is_main:
                 self._report(numbers["total"], pace, progress)
-        is_validated = self.validated_epoch == state.epoch
-        if self.is_stopped and self.dataset.validation and not is_validated:
-            # Else the weights of an earlier epoch would be kept without a comparison.
-            self._validate_epoch()
-            self._save_state()
+            if self.is_stopped:
+                if self.dataset.validation and self.validated_epoch != state.epoch:
+                    # Else the weights of an earlier epoch would be kept without a comparison.
+                    self._validate_epoch()
+                state.is_stopped = True
+                self._save_state()
+                break
 
     def _move_borders(self) -> None:
         """Move the borders between clicks, if the data set has clicks and this is due."""

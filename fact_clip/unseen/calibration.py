@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fact_clip import metrics
 from fact_clip.config import DecodeConfig
-from fact_clip.core import InputError
+from fact_clip.core import InputError, Vocabulary
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.decoding import Calibration
 from fact_clip.decoding.calibration import (
@@ -21,7 +21,7 @@ from fact_clip.decoding.calibration import (
     log_prior,
 )
 from fact_clip.inference.scored_videos import ScoredVideos
-from fact_clip.metrics.zero_shot import class_groups
+from fact_clip.metrics.zero_shot import ClassGroups, class_groups
 from fact_clip.unseen.gamma_counts import GammaCounts
 
 logger = logging.getLogger(__name__)
@@ -81,10 +81,9 @@ def _validation_curve(
     counts = GammaCounts(gammas, len(scored_by_model[0].classes.vocabulary))
     for scored in scored_by_model:
         dataset = scored.dataset
-        background = dataset.vocabulary.background_indices
-        groups = class_groups(dataset.validation_unseen, background, dataset.unseen)
-        seen_by_model = uncalibrated([dataset]).seen
-        counts.add(scored, replace(start, seen=seen_by_model), groups)
+        of_model = replace(start, seen=uncalibrated([dataset]).seen)
+        groups = groups_by_calibration(of_model, dataset.vocabulary, dataset.validation_unseen)
+        counts.add(scored, of_model, groups)
     return counts.curve()
 
 
@@ -99,13 +98,26 @@ def uncalibrated(datasets: Sequence[Dataset], prior_weight: float = 0.0) -> Cali
     """Return the calibration with gamma 0 and the prior of the factors.
 
     Args:
-        datasets: of the members; a class that one of them may see is seen.
+        datasets: of the members; a class that one of them may see and has frames of is seen.
         prior_weight: share of the prior that is subtracted.
     """
     vocabulary = datasets[0].vocabulary
-    seen = {label for dataset in datasets for label in dataset.seen}
+    frames = _training_frames(datasets)
+    # Untrained background counts as seen too: without gamma it would win frames of all actions.
+    trained = {*np.flatnonzero(frames).tolist(), *vocabulary.background_indices}
+    seen = trained.intersection(label for dataset in datasets for label in dataset.seen)
     names = tuple(vocabulary.names[label] for label in sorted(seen))
-    return Calibration(names, factor_frames(vocabulary, _training_frames(datasets)), prior_weight)
+    return Calibration(names, factor_frames(vocabulary, frames), prior_weight)
+
+
+def groups_by_calibration(
+    calibration: Calibration, vocabulary: Vocabulary, unseen: Collection[int]
+) -> ClassGroups:
+    """Return the groups of classes. Those that are neither seen nor of U count in no group."""
+    background = vocabulary.background_indices
+    seen = vocabulary.encode(calibration.seen).tolist()
+    also_unseen = {*range(len(vocabulary))} - {*seen, *background, *unseen}
+    return class_groups(unseen, background, also_unseen)
 
 
 def _training_frames(datasets: Sequence[Dataset]) -> NDArray[np.int64]:

@@ -17,7 +17,7 @@ from fact_clip.decoding import Calibration, ModelScores
 from fact_clip.inference.scored_videos import ScoredVideos, VideoLabels
 from fact_clip.inference.scorer import Scorer
 from fact_clip.metrics.zero_shot import ClassGroups, class_groups
-from fact_clip.unseen.calibration import GAMMAS, uncalibrated
+from fact_clip.unseen.calibration import GAMMAS, groups_by_calibration, uncalibrated
 from fact_clip.unseen.choice import Factor, level, lost_factors
 from fact_clip.unseen.gamma_counts import GammaCounts
 
@@ -25,8 +25,6 @@ logger = logging.getLogger(__name__)
 
 IN_USE = "in use"
 """The entry of `report["ways"]` that decodes as `Segmenter.segment` does."""
-
-_MAIN_METRICS = ("frame_accuracy", "edit", "f1@10", "f1@25", "f1@50")
 
 
 @dataclass(frozen=True)
@@ -73,17 +71,10 @@ def report(
     scored = ScoredVideos(scorer, dataset, video_names, actions, scores)
     calibration = scorer.calibration or uncalibrated([dataset])
     vocabulary = dataset.vocabulary
-    # An ensemble's candidates for validation-unseen are those that no member has learned.
-    validation_unseen = [
-        label
-        for label in dataset.validation_unseen
-        if vocabulary.names[label] not in calibration.seen
-    ]
-    groups = class_groups(
-        unseen=(*dataset.unseen, *scored.classes.added),
-        background=vocabulary.background_indices,
-        also_unseen=validation_unseen,
-    )
+    unseen = (*dataset.unseen, *scored.classes.added)
+    groups = groups_by_calibration(calibration, vocabulary, unseen)
+    # Of an ensemble those that no member has learned.
+    validation_unseen = groups.also_unseen.intersection(dataset.validation_unseen)
     occurring = np.unique(np.concatenate(scored.truth))
     if dataset.unseen and not np.isin(dataset.unseen, occurring).any():
         logger.warning("no frame of these videos has an unseen class, so U and H are 0")
@@ -114,7 +105,7 @@ def report(
         "gamma": calibration.gamma,
         "prior_weight": calibration.prior_weight,
         "seen": list(calibration.seen),
-        "validation_unseen": [vocabulary.names[label] for label in validation_unseen],
+        "validation_unseen": [*dataset.names_of(sorted(validation_unseen))],
         "ways": {
             way: _figures(scored.truth, labels, groups, evaluation.rules)
             for way, labels in predictions.items()
@@ -135,18 +126,21 @@ def _figures(
     truth: VideoLabels, prediction: VideoLabels, groups: ClassGroups, rules: Mapping[str, Any]
 ) -> dict[str, float]:
     """Return S, U, H, the figures of all classes, and F1 of each group."""
-    not_counted = groups.background | groups.also_unseen
-    seen_mean, unseen_mean = metrics.class_means(truth, prediction, groups.unseen, not_counted)
-    of_all_classes = metrics.evaluate(truth, prediction, background=groups.background, **rules)
-    figures = {
-        "S": seen_mean,
-        "U": unseen_mean,
-        "H": metrics.harmonic_mean(seen_mean, unseen_mean),
+    figures = metrics.evaluate(
+        truth,
+        prediction,
+        background=groups.background,
+        unseen=groups.unseen,
+        also_unseen=groups.also_unseen,
+        **rules,
+    )
+    named = {
+        "S": figures["seen_class_mean_accuracy"],
+        "U": figures["unseen_class_mean_accuracy"],
+        "H": figures["harmonic_mean"],
     }
-    figures |= {key: of_all_classes[key] for key in _MAIN_METRICS}
-    if rules["count_background"]:
-        not_counted = groups.also_unseen
-    return figures | metrics.group_f1(truth, prediction, groups.unseen, not_counted)
+    main_keys = metrics.figure_keys("mstcn")
+    return named | {key: figures[key] for key in figures if key in main_keys or "seen_f1@" in key}
 
 
 def _accuracy_among_unseen(evaluation: _Evaluation) -> float:

@@ -154,8 +154,11 @@ def frames(
         raise InputError(
             "fps", f"{fps:g} pictures a second", f"give more than 0, and at most {_MAX_FPS}"
         )
+    span = Span(start, stop)
+    if fps is None and span != Span():
+        raise InputError("start and stop", "they need fps", "give fps")
     with _opened(path) as source:
-        yield from _pictures(source, fps, size, keep_going, Span(start, stop))
+        yield from _pictures(source, fps, size, keep_going, span)
 
 
 LIVE = ("rtsp://", "rtsps://", "camera:")

@@ -14,6 +14,7 @@ from fact_clip.core import Array, FileLocation, InputError, Segment
 from fact_clip.core.io import parse_json
 from fact_clip.core.messages import printable
 from fact_clip.core.paths import file_name, inside
+from fact_clip.datasets.features import read_sidecar
 from fact_clip.formats import save
 from fact_clip.formats.table import COLUMNS
 from fact_clip.inference.segmenter import Segmenter
@@ -76,9 +77,15 @@ def _write(
     overwrite: bool,
     folder: Path,
 ) -> None:
-    is_file = not source.startswith(LIVE) and source != "-"
-    result = replace(stream.segmentation(segments), media=source if is_file else None)
-    for name in result_names(file_name(Path(source).stem) if is_file else "live"):
+    path = Path(source)
+    media = None
+    stem = "live"
+    if not source.startswith(LIVE) and source != "-":
+        is_video = path.suffix.lower() != FEATURES
+        media = str(path.absolute()) if is_video else read_sidecar(path).video
+        stem = file_name(path.stem)
+    result = replace(stream.segmentation(segments), media=media)
+    for name in result_names(stem):
         paths = [inside(folder, f"{name}{suffix}") for suffix in suffixes]
         if overwrite or not any(path.exists() for path in paths):
             break
@@ -111,7 +118,9 @@ def _read_parts(source: str, model: Segmenter) -> Iterator[Array]:
                 features = scorer.checked([row], where)
                 yield features.astype(np.float32)
     elif Path(source).suffix.lower() == FEATURES:
-        features, _ = scorer.needs.open(Path(source))
+        features, clock = scorer.needs.open(Path(source))
+        if clock.times is not None and np.diff(clock.times).max() > 2 / (clock.fps or np.inf):
+            raise InputError(source, "a pause in its times, which a stream has not", "omit --live")
         for row in features:
             yield row[None]
     else:

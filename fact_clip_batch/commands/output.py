@@ -16,7 +16,7 @@ from fact_clip.core.paths import check_place, inside, same_place
 if TYPE_CHECKING:
     from fact_clip_batch.inputs import Inputs
 
-UNNAMED = (".csv", ".txt", ".srt", ".audacity.txt")
+UNNAMED = (".csv", ".frames.csv", ".jsonl", ".txt", ".srt", ".TextGrid", ".audacity.txt")
 """Endings of files that do not name their video."""
 
 

@@ -18,7 +18,7 @@ from fact_clip_batch.commands.batching import Tally
 if TYPE_CHECKING:
     from fact_clip.core import Segmentation
     from fact_clip_batch.commands.output import Output
-    from fact_clip_batch.inputs import Inputs, Shard
+    from fact_clip_batch.inputs import Inputs, Item, Shard
     from fact_clip_batch.segmentation import SegmentTask
     from fact_clip_batch.stores import RemoteFile
 
@@ -39,19 +39,19 @@ class Results:
     inputs: Inputs
     shard: Shard
 
-    def __iter__(self) -> Iterator[tuple[Path, Segmentation]]:
+    def __iter__(self) -> Iterator[tuple[Item, Segmentation]]:
         """Yield each input that is done, and its segmentation."""
         for item in self.inputs:
             if self.shard.has(item.id):
                 outcome = self.task.plan(item)
                 if outcome.done:
-                    yield item.path, self.task.read(outcome.name)
+                    yield item, self.task.read(outcome.name)
 
     def draw(self, output: Output) -> Tally:
         """Write the pictures that were asked for, and return what was written."""
         pictures: list[Path | RemoteFile] = []
         if output.plot is not None or output.overlay is not None:
-            segmented = dict(self)
+            segmented = {item.path: segmentation for item, segmentation in self}
             if output.plot is not None and segmented:
                 pictures.append(self._draw_timelines(segmented, output.plot))
             if output.overlay is not None and segmented:
@@ -63,23 +63,25 @@ class Results:
         from fact_clip.formats.json_file import as_dict
 
         separator = "[\n"
-        for path, segmentation in self:
-            tree = json.dumps({"input": str(path), **as_dict(segmentation)}, indent=2)
-            print(separator + indent(tree, "  "), end="")
+        for item, segmentation in self:
+            tree = {"id": item.id, "input": str(item.path), **item.span.facts}
+            lines = json.dumps(tree | as_dict(segmentation), indent=2)
+            print(separator + indent(lines, "  "), end="")
             separator = ",\n"
         print("[]" if separator[0] == "[" else "\n]")
 
     def print_segments(self) -> None:
         """Print the segments of each input."""
-        for path, segmentation in self:
+        for item, segmentation in self:
             rate = "" if segmentation.fps is None else f" at {segmentation.fps:g} frames a second"
-            print(f"{printable(str(path))}: {segmentation.n_frames} frames{rate}")
+            print(f"{printable(str(item.path))}: {segmentation.n_frames} frames{rate}")
             print(segment_table(segmentation))
 
     def _draw_timelines(self, segmented: Mapping[Path, Segmentation], plot: Path) -> Path:
         """Draw the timelines of all inputs, each below the true labels if it is in a data set."""
+        from fact_clip.core import Segmentation
+        from fact_clip.core.io import read_lines
         from fact_clip.datasets.labels import UNLABELLED
-        from fact_clip.formats import load
         from fact_clip.report.plots import save_figure, timeline
 
         is_single = len(segmented) == 1
@@ -90,7 +92,8 @@ class Results:
             prefix = "" if is_single else f"{name} "
             labels_path = path.parent.parent / "groundTruth" / f"{path.stem}.txt"
             if labels_path.is_file():
-                truth = replace(load(labels_path), fps=self.task.segmenter.scorer.fps)
+                labels = read_lines(labels_path, "a label file")
+                truth = Segmentation.from_frames(labels, self.task.segmenter.scorer.fps)
                 if truth.n_frames == prediction.n_frames:
                     truth = replace(truth, times=prediction.times)
                 else:

@@ -48,8 +48,7 @@ class SegmentChoice(ModelChoice):
         super().check(command)
         if self.names is not None and self.more_actions is not None:
             problem = "it goes with neither --actions nor --actions-file"
-            fix = "name all actions with --actions, "
-            fix += "or leave it out to have the classes of the run, too"
+            fix = "name all actions with --actions, or leave it out to have the classes of the run"
             raise InputError("--more-actions", problem, fix)
 
     def options(self) -> ModelOptions:
@@ -202,8 +201,8 @@ def _segment_files(
     else:
         counts = tally.counts
         line = f"{counts['computed']} segmented, {counts['done']} already there"
-        line += f", {counts['failed']} failed"
-        print(f"{counts['inputs']} inputs: {line}; {printable(str(out))}")
+        failed = f"{counts['failed']} failed"
+        print(f"{counts['inputs']} inputs: {line}, {failed}; {printable(str(out))}")
     _report(tally, out)
 
 

@@ -65,3 +65,20 @@ def test_no_subject_is_both_trained_on_and_measured(monkeypatch, tmp_path):
     for names, measured in trainings:
         assert measured
         assert not {name[:7] for name in names} & {name[:7] for name in measured}
+
+
+def test_clicks_are_not_measured_on(tmp_path):
+    root = write_workbench(tmp_path / "data", videos=18, persons=6, dim=8)
+    (root / "clicks").mkdir()
+    for path in (root / "groundTruth").iterdir():
+        (root / "clicks" / f"{path.stem}.csv").write_text(f"frame,label\n0,{path.read_text().split(chr(10))[0]}\n")
+        path.unlink()
+    with refused("data"):
+        forecast(DataConfig(root=str(root), layout="TD", fps=15.0))
+
+
+def test_one_video_to_train_on_is_too_few(monkeypatch, tmp_path):
+    root = write_workbench(tmp_path / "data", videos=18, persons=6, dim=8)
+    monkeypatch.setattr(room, "learning_groups", lambda data, names: {name: str(name == names[-1]) for name in names})
+    with refused("data.groups"):
+        forecast(DataConfig(root=str(root)))

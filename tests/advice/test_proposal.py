@@ -145,3 +145,15 @@ def test_a_split_may_be_named_by_a_number_with_zeros(root):
     for split in ("01", 1):
         proposal = propose(DataConfig(root=str(root), split=split))
         assert {setting.key: setting.value for setting in proposal.settings}["data.split"] == "01"
+
+
+def test_clicks_that_may_validate_are_measured_as_the_others(tmp_path):
+    root = made_up(tmp_path / "data", videos=6, segments=20, frames=10)
+    (root / "clicks").mkdir()
+    for path in sorted((root / "groundTruth").glob("v[0-4].txt")):
+        names = path.read_text().split("\n")
+        rows = [f"{frame},{names[frame]}\n" for frame in range(5, 200, 10)]
+        (root / "clicks" / f"{path.stem}.csv").write_text("frame,label\n" + "".join(rows))
+        path.unlink()
+    found = propose(DataConfig(root=str(root), fps=10.0, layout="TD", validation=0.4))
+    assert (found.measures.short_segment, found.measures.frames) == (10, 1000)

@@ -219,3 +219,49 @@ def test_the_command_replaces_features_of_another_video_only_if_told(library, fa
     assert (tmp_path / "out" / "take.json").read_bytes() == first
     assert fact_clip_command(*how, root / "b" / "take.mp4", "--overwrite").code == 0
     assert fact_clip_command(*how, root / "b" / "take.mp4").out.startswith("1 videos: 0 extracted, 1 current")
+
+
+def test_a_result_of_an_input_that_has_changed_and_failed_is_left_out(segmenter, rows, tmp_path, caplog):
+    paths, out, table = [save(tmp_path / f"{name}.npy", rows) for name in "xy"], tmp_path / "out", tmp_path / "t.jsonl"
+    segment_files(segmenter, paths, out)
+    save(paths[0], rows[:60] * np.nan)
+    assert [outcome.state for outcome in segment_files(segmenter, paths, out)] == ["failed", "done"]
+    status = batch_status(out)
+    assert (status.done, status.failed, status.missing) == (1, 1, 0)
+    assert ends(out, table) == {"y": 8.0}
+    assert "left out: 1" in caplog.messages[-1]
+    save(paths[0], rows[:90])
+    segment_files(segmenter, paths, out)
+    assert ends(out, table) == {"x": 6.0, "y": 8.0}
+
+
+def test_features_of_a_part_keep_their_place_in_the_table(segmenter, rows, tmp_path):
+    path, out = save(tmp_path / "late.npy", rows, 15.0), tmp_path / "out"
+    facts = json.loads(path.with_suffix(".json").read_text())
+    path.with_suffix(".json").write_text(json.dumps({**facts, "start": 6.0, "stop": 14.0}))
+    for state in ("computed", "done"):
+        assert [outcome.state for outcome in segment_files(segmenter, [path], out)] == [state]
+    assert ends(out, tmp_path / "t.jsonl") == {"late": 14.0}
+
+
+def test_media_names_the_video_of_features(segmenter, rows, tmp_path):
+    path, out = save(tmp_path / "x.npy", rows, 15.0), tmp_path / "out"
+    (outcome,) = segment_files(segmenter, [path], out, media="https://host/{name}")
+    assert outcome.segmentation.media == "https://host/x"
+    facts = json.loads(path.with_suffix(".json").read_text())
+    path.with_suffix(".json").write_text(json.dumps({**facts, "video": "/films/take.mp4"}))
+    (outcome,) = segment_files(segmenter, [path], out, media="https://host/{name}")
+    assert outcome.segmentation.media == "https://host/take.mp4"
+
+
+def test_the_id_of_a_manifest_may_be_zero(tmp_path):
+    (tmp_path / "m.jsonl").write_text('{"id": 0, "uri": "a.npy"}\n')
+    assert [item.id for item in Inputs([tmp_path / "m.jsonl"])] == ["0"]
+
+
+def test_the_speed_counts_intervals_between_results(segmenter, rows, tmp_path):
+    paths, out = [save(tmp_path / f"{name}.npy", rows) for name in "abc"], tmp_path / "out"
+    segment_files(segmenter, paths, out)
+    for number, name in enumerate("abc"):
+        os.utime(out / ".results" / f"{name}.json", (1e9 + 10 * number,) * 2)
+    assert batch_status(out).rows_per_second == ROWS / 10

@@ -58,7 +58,7 @@ def test_another_request_gets_another_name_and_a_fault_stops_no_other(features, 
     assert [result.name for result in results] == ["narrow", f"{NAMES[0]}-2", NAMES[1]]
     assert results[0].segmentation is None
     assert results[0].error is not None
-    assert results[1].segmentation.media == f"x/{NAMES[0]}.npy"
+    assert results[1].segmentation.media == f"x/{NAMES[0]}"
     anew = segment_files(segmenter, [features / f"{NAMES[0]}.npy"], out, formats=["txt"], actions=few, overwrite=True)
     assert [result.name for result in anew] == [NAMES[0]]
 

@@ -68,6 +68,10 @@ def test_what_occurs_only_in_some_videos_is_held_out(tmp_path, fact_clip):
     answer = fact_clip("data", "holdout", root, "data.layout=TD", "--only-in", "^a_", "--out", out)
     assert answer.code == 0, answer.err
     assert Holdout.read(out) == Holdout(("stir soup", "cut egg"), train_videos=("b_1",), test_videos=("a_2",))
+    with_background = fact_clip(
+        "data", "holdout", root, "data.layout=TD", "data.background=[stir soup]", "--only-in", "^a_", "--json"
+    )
+    assert json.loads(with_background.out)["holdout"]["unseen"] == ["cut egg"]
     refused_line(fact_clip("data", "holdout", root, "data.layout=TD", "--only-in", "^c_"), "--only-in")
     refused_line(fact_clip("data", "holdout", root, "data.layout=TD", "--only-in", "("), "--only-in")
 

@@ -72,3 +72,18 @@ def test_options_that_do_not_go_together(fact_clip, tiny_run, features):
     refused_line(fact_clip("segment", features, *how, "--live", "--shard", "0/2"), "--shard")
     refused_line(fact_clip("segment", features, *how, "--live", "--out", "s3://bucket/x"), "--out")
     refused_line(fact_clip("segment", "camera:0", *how, "--live"), "camera:0")  # a run that names no encoder
+
+
+def test_features_name_their_video_and_have_even_times(fact_clip, tiny_run, features, tmp_path):
+    path = tmp_path / "x.npy"
+    rows = np.load(features)[:60]
+    np.save(path, rows)
+    times = np.arange(61) / 15
+    facts = {"fps": 15.0, "video": "/films/take.mp4", "times": times.tolist()}
+    path.with_suffix(".json").write_text(json.dumps(facts))
+    how = ("--run", tiny_run, "--device", "cpu", "--delay", 4, "--out", tmp_path / "out")
+    assert fact_clip("segment", "--live", path, *how, "--format", "json").code == 0
+    assert load(tmp_path / "out" / "x.json").media == "/films/take.mp4"
+    times[30:] += 20
+    path.with_suffix(".json").write_text(json.dumps({**facts, "times": times.tolist()}))
+    refused_line(fact_clip("segment", "--live", path, *how), "x.npy")

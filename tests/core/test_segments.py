@@ -40,7 +40,7 @@ def test_a_part_of_a_video_begins_at_0() -> None:
     part = video.crop(1, 3)
     assert part == Segmentation((Segment(0, 1, "a"), Segment(1, 2, "b")), times=(0.0, 0.5, 2.5))
     assert [(each.confidence, each.comment) for each in part] == [(0.5, ""), (None, "x")]
-    assert (part.media, part.instants) == ("v.mp4", (Instant(1, "d"),))
+    assert (part.media, part.instants) == (None, (Instant(1, "d"),))  # the film is that of the whole
     assert video.crop(0, 4).segments == video.segments
     for place, start, stop in [("stop", 0, 5), ("start", 4, 5), ("stop", 2, 2), ("start", -1, 2)]:
         with refused(place):

@@ -8,6 +8,7 @@ from fact_clip.config import DataConfig
 from fact_clip.core import Vocabulary
 from fact_clip.datasets.benchmarks import BENCHMARKS, find_root
 from fact_clip.datasets.layout import DataFolder
+from fact_clip.datasets.naming import guess_names
 
 from ..refusals import refused
 
@@ -131,3 +132,9 @@ def test_a_background_known_by_its_id(tmp_path):
     for background, expected in ((None, "nothing yet"), (("step",), "step")):
         config = DataConfig(name="egoprocel", root=str(tmp_path), background=background)
         assert DataFolder(config).vocabulary(config).background == (expected,)
+
+
+def test_the_background_of_a_benchmark_is_not_guessed():
+    names = ("nothing", "put,plate", "idle")
+    guess, reasons = guess_names(DataConfig(name="egoprocel"), names)
+    assert (guess.background, reasons["background"]) == (("nothing",), "as published")

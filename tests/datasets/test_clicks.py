@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from fact_clip.config import DataConfig
+from fact_clip.datasets.benchmarks import BENCHMARKS
 from fact_clip.datasets.clicks import (
     Click,
     border_gains,
@@ -23,6 +24,7 @@ from fact_clip.datasets.clicks import (
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.inspect import Inspection
 from fact_clip.datasets.layout import DataFolder
+from fact_clip.datasets.summary import summarize
 
 from ..refusals import refused
 from ..small import write_dataset
@@ -145,6 +147,19 @@ def test_clicks_in_seconds_lie_on_the_times_of_the_frames(clicked, has_end):
     write(root / "features/a.json", json.dumps({"fps": 10, "times": times[: 13 if has_end else 12]}))
     write(root / "clicks/a.csv", "time,label\n0.2,idle\n60.25,stir\n")
     assert Dataset.open(clicked).clicks(["a"]) == {"a": [2, 8]}
+
+
+def test_the_rate_of_a_benchmark_holds_for_its_clicks(clicked):
+    benchmark = BENCHMARKS["workbench"]
+    write(Path(clicked.root) / "clicks/a.csv", "time,label\n0.2,idle\n")
+    assert benchmark.fps == 15
+    folder = DataFolder(clicked.model_copy(update={"name": "workbench", "background": None}))
+    assert [click.frame for click in folder.clicks("a")] == [3]
+
+
+def test_a_summary_counts_videos_with_clicks_apart(clicked):
+    counts = summarize(clicked)
+    assert (counts["videos"], counts["clicked_videos"], counts["frames"], counts["segments"]) == (1, 1, 8, 1)
 
 
 def test_clicks_after_the_last_row_are_refused(clicked):

@@ -55,6 +55,7 @@ def test_patterns_that_do_not_fit(pattern):
         (("subj1_a", "subj1_b", "other"), None),
         (("take1", "take2"), None),
         (("factor1_a", "factor1_b", "factor2_a"), None),
+        (("factor1_actor1", "factor1_actor2", "factor2_actor1"), r"(?<![A-Za-z])actor(\d+)"),
     ],
 )
 def test_people_are_guessed_from_names(names, pattern):

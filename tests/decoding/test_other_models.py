@@ -280,6 +280,10 @@ def test_the_command_averages_models_and_prints_json(folders, command):
     assert [segment["label"] for segment in tree["segments"]] == ["peel", "cut"]
 
 
+def test_a_rate_of_labels_needs_that_of_the_scores(folders, command):
+    refused_line(command(folders / "one", "--label-fps", 2), "--label-fps")
+
+
 def test_the_command_replaces_nothing_unless_told(folders, command):
     assert command(folders / "one")[0] == 0
     refused_line(command(folders / "one"), "v.csv")
@@ -298,3 +302,15 @@ def test_what_the_command_refuses(folders, command):
     refused_line(command(folders / "one", "--format", "doc"), "--format")
     refused_line(command(folders / "one", "--split", "7"), "train.split7.bundle")
     assert not (folders / "out").exists()
+
+
+def test_the_command_leaves_out_unlabelled_names_and_clicks(folders, command):
+    data = folders / "data"
+    (data / "recipe.yaml").write_text(f"base: folder\ndata: {{root: ., unlabelled: [{NAMES[2]}]}}\n")
+    (data / "clicks").mkdir()
+    (data / "groundTruth" / "t0.txt").rename(folders / "t0.txt")
+    (data / "clicks" / "t0.csv").write_text(f"frame,label\n0,{NAMES[1]}\n")
+    code, _, err = command(folders / "one", "--fps", 2, "--format", "json")
+    assert code == 0, err
+    assert "1 training videos have clicks" in err
+    assert NAMES[2] not in Segmentation.load(folders / "out" / "v.json").transcript

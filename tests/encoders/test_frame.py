@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from functools import partial
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -213,3 +214,25 @@ def test_a_specification_that_cannot_be_is_told_before_anything_is_loaded(spec, 
 def test_the_table_is_light():
     code = "import sys, fact_clip.encoders; print([m for m in ('torch', 'av', 'transformers') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+SOURCE = """
+def half(images):
+    return images {sign} 2
+
+def direct(images):
+    return half(images).mean((1, 2))
+
+def nested(images):
+    return [half(image).mean((0, 1)) for image in images]
+"""
+
+
+@pytest.mark.parametrize("name", ["direct", "nested"])
+def test_a_function_that_is_called_is_part_of_the_name(name, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    names = []
+    for number, sign in enumerate("/*/"):
+        (tmp_path / f"{name}{number}.py").write_text(SOURCE.format(sign=sign))
+        names.append(frame_encoder(getattr(import_module(f"{name}{number}"), name)).name)
+    assert names[0] == names[2] != names[1]

@@ -224,6 +224,10 @@ def test_what_cannot_be_exported(tiny_run, tmp_path, open_clip_folder):
             segmenter_of(dataclasses.replace(segmenter.run, config=other), segmenter.scorer.model).export(
                 tmp_path / "m.pt2"
             )
+    for option in ({"window": 9.0}, {"actions": ["grasp nut"]}):
+        other = fact_clip.load(tiny_run, "cpu", **option)
+        with refused("export"):
+            other.export(tmp_path / "m.pt2")
     free = load(f"clip:local-dir:{open_clip_folder}", "cpu", actions=["stir", "pour milk"])
     with refused("export"):
         free.export(tmp_path / "m.pt2")

@@ -93,6 +93,7 @@ def test_features_go_with_their_encoder_and_text(open_clip_folder, tmp_path):
     assert moved.segment(tmp_path / "x.npy") == found
     whole = fact_clip.load(spec, "cpu", actions=actions, precision="float32").to("cpu")
     assert whole.sources.encoder_for(tmp_path / "x.mp4").precision == whole.options.precision == "float32"
+    assert segmenter.segment(np.load(tmp_path / "x.npy")).fps is None  # nobody knows its rate
     alike = load(spec, actions=actions, prompts="plain", fps=10)
     assert alike.segment(np.load(tmp_path / "x.npy")) == found
     for shape in ((8,), (4, 3)):

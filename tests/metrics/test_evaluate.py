@@ -159,7 +159,7 @@ def test_legacy_spares_the_segment_before_background() -> None:
     assert evaluate(truth, guess, background=[0], profile="mstcn-legacy")["f1@50"] == pytest.approx(100, abs=0.01)
 
 
-@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("profile", ["fact", "mstcn", "mstcn-legacy"])
 def test_background_that_counts_is_in_all_but_the_foreground(profile: str) -> None:
     truth, guess = [frames((0, 4), (1, 4), (0, 2))], [frames((0, 3), (1, 3), (2, 2), (0, 2))]
     got = evaluate(truth, guess, background=[0], count_background=True, profile=profile)
@@ -183,6 +183,21 @@ def test_ltcontext_by_hand() -> None:
     pooled = evaluate(truth, guess, background=[0])
     # 1 3 1 1 ... : counted with background, the first video has a false positive of 3 and one 1 of two
     assert pooled["f1@50"] == pytest.approx(100 * 2 * 1 / (2 * 1 + 2 + 3), abs=0.01)
+
+
+def test_ltcontext_cuts_background_that_counts() -> None:
+    truth, guess = [frames((0, 4), (1, 4))], [frames((0, 4), (1, 3), (0, 1))]
+    got = evaluate(truth, guess, background=[0], profile="ltcontext", count_background=True)
+    cut = evaluate([[1] * 4], [[1, 1, 1, 0]], background=[0], profile="ltcontext", count_background=True)
+    assert got == cut
+    assert (got["frame_accuracy"], got["edit"]) == (75, 50)  # 1 against 1 0
+
+
+def test_also_unseen_is_in_neither_group() -> None:
+    truth, guess = [frames((1, 4), (2, 4), (3, 4))], [frames((1, 4), (3, 2), (2, 2), (3, 4))]
+    got = evaluate(truth, guess, unseen=[2], also_unseen=[3])
+    assert (got["seen_frame_accuracy"], got["seen_class_mean_accuracy"], got["seen_f1@50"]) == (100, 100, 100)
+    assert (got["unseen_frame_accuracy"], got["unseen_f1@50"]) == (50, 100)
 
 
 def test_ltcontext_mean_leaves_out_videos_without_segments() -> None:

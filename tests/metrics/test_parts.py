@@ -18,7 +18,6 @@ from fact_clip.metrics import (
     evaluate,
     f1,
     frame_accuracy,
-    group_f1,
     harmonic_mean,
     per_class,
 )
@@ -41,10 +40,11 @@ def test_single_figures_are_those_of_evaluate() -> None:
     assert frame_accuracy(truth, guess) == whole["frame_accuracy"] == 75
     assert frame_accuracy(truth, guess, [0]) == whole["frame_accuracy_foreground"] == pytest.approx(100 * 4 / 6)
     assert edit(truth, guess, [0]) == whole["edit"] == 75
+    assert edit([*truth, [-1]], [*guess, [1]], [0]) == 75  # a video without a label has no edit
+    assert edit([[-1]], [[1]]) == 0
     assert f1(truth, guess, 50, [0]) == whole["f1@50"]
     # class 1: 1 of 2, class 3: 1 of 2; class 2: 2 of 2
     assert class_means(truth, guess, [2], [0]) == (50, 100)
-    assert group_f1(truth, guess, [2], [0]) == {key: whole[key] for key in whole if key[-5:-3] == "f1" and "_" in key}
 
 
 def test_overlap_is_inclusive_and_exact() -> None:
@@ -164,8 +164,8 @@ def test_harmonic_mean() -> None:
 
 def test_an_unseen_false_alarm_is_charged_to_the_unseen() -> None:
     # class 2 is unseen and nowhere true; predicting it must not leave the unseen figure untouched
-    clean = group_f1([[1, 1, 2, 2]], [[1, 1, 2, 2]], [2])
-    alarm = group_f1([[1, 1, 2, 2], [1, 1]], [[1, 1, 2, 2], [2, 2]], [2])
+    clean = evaluate([[1, 1, 2, 2]], [[1, 1, 2, 2]], unseen=[2])
+    alarm = evaluate([[1, 1, 2, 2], [1, 1]], [[1, 1, 2, 2], [2, 2]], unseen=[2])
     assert clean["unseen_f1@50"] == 100
     assert alarm["unseen_f1@50"] == pytest.approx(100 * 2 / 3)  # TP 1, FP 1
     assert alarm["seen_f1@50"] == pytest.approx(100 * 2 / 3)  # TP 1, FN 1

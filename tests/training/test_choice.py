@@ -82,6 +82,7 @@ def test_the_choice_is_stored_and_used(chosen_run):
     decode = Run.read(chosen_run).config.decode
     assert (decode.switch_penalty, decode.order) == (1.4, 0)
     assert Run.read(chosen_run, ["decode.switch_penalty=7"]).config.decode.switch_penalty == 7
+    assert Run.read(chosen_run, ["decode.choose=false"]).config.decode.switch_penalty == 4
     segmenter = fact_clip.load(chosen_run)
     assert segmenter.scorer.settings.switch_penalty == 1.4
     assert segmenter.scorer.choose().costs.transitions is None

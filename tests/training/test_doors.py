@@ -47,7 +47,7 @@ def test_clicked_test_videos_are_refused_and_validation_is_by_the_clicked_frames
     labels = Dataset.open(config.data).labels(dataset.validation[0])
     assert np.flatnonzero(labels >= 0).tolist() == middles
     assert dataset.vocabulary.decode(labels[middles]) == [lines[frame] for frame in middles]
-    (caution,) = evaluate(tmp_path / "run", "validation", overrides=[f"data.root={folder}"]).details["cautions"]
+    caution, _ = evaluate(tmp_path / "run", "validation", overrides=[f"data.root={folder}"]).details["cautions"]
     assert caution.startswith("of clicked frames alone")
     clicked(folder, dataset.test[0])
     with refused(f"{dataset.test[0]}.csv"):

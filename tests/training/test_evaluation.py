@@ -80,6 +80,40 @@ def test_data_that_has_moved(run, workbench, tmp_path):
     assert not (run / "evaluation_changed.json").exists()
 
 
+def test_a_corrected_label_leaves_the_figures_and_says_so(tiny, workbench, tmp_path):
+    root = Path(shutil.copytree(workbench, tmp_path / "data"))
+    run = tmp_path / "run"
+    train(tiny(data={"root": str(root)}, train={"epochs": 1}), run)
+    plain = evaluate(run).details
+    path = root / "groundTruth" / f"{Dataset.open(Run.read(run).config.data).train[0]}.txt"
+    path.write_text(path.read_text().replace("grasp nut\n", "grasp bolt\n"))
+    (caution,) = evaluate(run).details["cautions"]
+    assert "evaluation.json" in caution
+    assert json.loads((run / "evaluation.json").read_text()) == plain
+    assert (run / "evaluation_changed.json").is_file()
+
+
+def test_another_precision_is_another_setting(run):
+    evaluate(run)
+    assert evaluate(run, precision="bf16").details["overrides"] == ["precision=bf16"]
+    assert "overrides" not in json.loads((run / "evaluation.json").read_text())
+
+
+def test_predictions_of_earlier_videos_are_removed(run):
+    evaluate(run)
+    (run / "predictions/test/old.txt").write_text("grasp nut\n")
+    names = evaluate(run).details["videos"]
+    assert sorted(path.stem for path in (run / "predictions/test").iterdir()) == sorted(names)
+
+
+def test_another_decoding_needs_the_validation_videos(run):
+    root = Run.read(run).config.data.root
+    changed = [f"data.root={root}", "data.validation=0", "decode.switch_penalty=3"]
+    with refused("data.validation"):
+        evaluate(run, overrides=changed)
+    evaluate(run, overrides=changed[:2])
+
+
 def test_data_of_another_vocabulary(run, workbench, tmp_path):
     copy = Path(shutil.copytree(workbench, tmp_path / "other"))
     lines = (copy / "mapping.txt").read_text().splitlines()

@@ -257,7 +257,7 @@ def test_a_class_in_another_spelling_and_a_video_with_other_labels_are_known_aga
         evaluate(tmp_path / "run")
     for path in (folder / "features").glob("*.npy"):
         np.save(path, np.load(path) * np.float32(1.002))  # extracted again
-    (caution,) = evaluate(tmp_path / "run").details["cautions"]
+    caution, _ = evaluate(tmp_path / "run").details["cautions"]
     assert "has the name of a learned video" in caution
 
 

@@ -42,6 +42,7 @@ def test_with_seeds_and_splits_the_deviation_is_that_of_the_seeds(tiny, tmp_path
     result = sweep(tiny(data={"split": "all"}, train={"epochs": 1}), tmp_path, {"train.seed": [0, 1]})
     labels = [f"seed{seed}/split{split}" for seed in (0, 1) for split in (1, 2, 3)]
     assert list(result.runs) == labels
+    assert result.axes == {"train.seed": [0, 1], "data.split": ["1", "2", "3"]}
     edits = np.array([result.runs[label]["edit"] for label in labels]).reshape(2, 3)
     assert result.metrics["edit"] == pytest.approx(edits.mean())
     assert result.sd["edit"] == pytest.approx(edits.mean(1).std(ddof=1))

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 import fact_clip
+from fact_clip import metrics
 from fact_clip.config import Config
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.decoding import frame_scores
@@ -109,8 +110,12 @@ def group_f1(truth, guesses, group, left_out, overlap) -> float:
     return 100 * 2 * tp / (2 * tp + fp + fn) if tp + fp + fn else 0.0
 
 
+def trained(dataset):
+    return [label for label in dataset.seen if dataset.training_counts[label]]
+
+
 def groups_of(dataset):
-    seen = [label for label in dataset.seen if label not in dataset.vocabulary.background_indices]
+    seen = [label for label in trained(dataset) if label not in dataset.vocabulary.background_indices]
     return seen, list(dataset.unseen)
 
 
@@ -168,7 +173,7 @@ def test_the_diagnostics_are_those_of_loops_over_frames(segmenter, dataset):
         for t, g in zip(dataset.labels(name).tolist(), guess.tolist(), strict=True)
         if t in unseen and t != g
     ]
-    called = sum(g in dataset.seen for _, g in wrong)
+    called = sum(g in trained(dataset) for _, g in wrong)
     assert found["diagnostics"]["called_seen"] == pytest.approx(100 * called / len(wrong))
     for label in unseen:
         own = [dataset.vocabulary.names[g] for t, g in wrong if t == label]
@@ -316,7 +321,8 @@ def test_gamma_is_read_off_the_validation_videos(segmenter, dataset):
     found = calibrated(with_rule(segmenter, gamma_cost=0.3), dataset)
     start = dataclasses.replace(found, gamma=0.0)
     assert start.prior_weight == 0.1
-    assert start.seen == tuple(dataset.vocabulary.names[label] for label in dataset.seen)
+    assert len(trained(dataset)) < len(dataset.seen)  # a class that no training video shows is not seen
+    assert start.seen == dataset.names_of(trained(dataset))
     assert start.frames == factor_frames(dataset.vocabulary, dataset.training_counts)
 
     def accuracy(gamma):
@@ -452,8 +458,8 @@ def test_each_member_hides_other_classes_and_together_they_learn_all(parts):
     assert first.training_counts[list(first.validation_unseen)].sum() == 0
     assert second.training_counts[list(first.validation_unseen)].min() > 0
     used = fact_clip.load(parts).scorer.calibration
-    assert {*used.seen} == {first.vocabulary.names[label] for label in {*first.seen} | {*second.seen}}
-    assert {*used.seen} == {*first.vocabulary.names} - {first.vocabulary.names[label] for label in first.unseen}
+    assert {*used.seen} == {*first.names_of({*trained(first)} | {*trained(second)})}
+    assert not {*used.seen} & {*first.names_of(first.unseen)}
     figures = evaluate(parts).details["zero_shot"]
     assert (figures["validation_unseen"], figures["seen"]) == ([], list(used.seen))
 
@@ -466,8 +472,8 @@ def test_gamma_of_members_is_read_off_what_each_did_not_learn(parts):
         truth, guesses, all_seen = [], [], set()
         for each in (run, member):
             dataset = Dataset.open(each.config.data)
-            hidden, seen = {*dataset.validation_unseen}, tuple(dataset.vocabulary.names[i] for i in dataset.seen)
-            all_seen |= {*dataset.seen}
+            hidden, seen = {*dataset.validation_unseen}, dataset.names_of(trained(dataset))
+            all_seen |= {*trained(dataset)}
             truth += [
                 [-1 if label in hidden else label for label in dataset.labels(name).tolist()]
                 for name in dataset.validation
@@ -523,3 +529,28 @@ def test_each_background_class_can_be_predicted(tmp_path):
 
 
 GRAMMAR = "data.grammar={verb} {object}"
+
+
+def test_f1_of_groups_follows_the_profile(segmenter, dataset):
+    config = segmenter.run.config
+    found = {}
+    for profile in ("fact", "ltcontext"):
+        evaluation = config.evaluation.model_copy(update={"profile": profile})
+        run = dataclasses.replace(segmenter.run, config=config.model_copy(update={"evaluation": evaluation}))
+        scorer = Scorer(LoadedRun(run, [segmenter.model], segmenter.calibration))
+        found[profile] = zero_shot.report(scorer, dataset, dataset.test)["ways"]["in use"]
+    truth = [dataset.labels(name) for name in dataset.test]
+    guesses = predictions(segmenter, dataset, dataset.test, segmenter.calibration)
+    learned = {*trained(dataset), *dataset.unseen, *dataset.vocabulary.background_indices}
+    whole = metrics.evaluate(
+        truth,
+        [np.array(guess) for guess in guesses],
+        background=dataset.vocabulary.background_indices,
+        unseen=dataset.unseen,
+        also_unseen=[label for label in range(len(dataset.vocabulary)) if label not in learned],
+        count_background=True,
+        profile="ltcontext",
+    )
+    keys = [f"{group}_f1@{overlap}" for group in ("seen", "unseen") for overlap in (10, 25, 50)]
+    assert [found["ltcontext"][key] for key in keys] == [whole[key] for key in keys]
+    assert [found["fact"][key] for key in keys] != [whole[key] for key in keys]

@@ -242,3 +242,8 @@ def test_a_live_source_gives_the_pictures_of_its_clock(video, monkeypatch):
     with refused("rtsp://host/x") as refusal:
         next(pictures.live_frames("rtsp://me:secret@host/x", 10))
     assert "secret" not in refusal.message
+
+
+def test_a_part_needs_a_rate(video):
+    with refused("start and stop"):
+        next(frames(video("a.mp4"), stop=1.0))

@@ -1,0 +1,114 @@
+"""What annotation files say of their videos: the name, the length, the rate and the background."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fact_clip.core import Clock, Segment, Segmentation
+from fact_clip.datasets.convert import Target, convert_annotations
+from fact_clip.formats import READERS, load, save, save_tracks
+from fact_clip.formats.base import Options, video_name
+from fact_clip.formats.gaps import to_frames
+
+from ..refusals import refused
+
+TAKE = Segmentation.from_frames(["idle"] * 2 + ["cut"] * 2 + ["idle"] * 4, 1.0)
+TAKE = replace(TAKE, background=("idle",))
+
+
+@pytest.mark.parametrize(
+    ("media", "name"),
+    [
+        ("C:\\films\\take.MP4", "take"),
+        ("subj1.v2", "subj1.v2"),
+        ("subj1.v2.mkv", "subj1.v2"),
+        ("/data/local-files/?d=videos/my%20take.mp4", "my take"),
+        ("s3://lab/my%20take.mp4?sign=1", "my take"),
+        ("100%20.mp4", "100%20"),
+    ],
+)
+def test_the_name_of_a_video(media, name):
+    assert video_name(media) == name
+
+
+def test_label_studio_marks_uploads_alone(tmp_path):
+    path = save(replace(TAKE, media="20240501-subj1.mp4"), tmp_path / "x.label-studio.json")
+    assert READERS["label-studio"](path, Options())[0].name == "20240501-subj1"
+    (task,) = json.loads(path.read_text())
+    path.write_text(json.dumps([{**task, "file_upload": "0a1b2c3d-up.mp4"}]))
+    assert READERS["label-studio"](path, Options())[0].name == "up"
+
+
+def test_rttm_keeps_a_name_with_a_point(tmp_path):
+    assert save(TAKE, tmp_path / "subj1.v2.rttm").read_text().split()[1] == "subj1.v2"
+
+
+def test_a_csv_has_its_length_and_background_without_features(tmp_path):
+    first = save(TAKE, tmp_path / "take.csv").read_text().splitlines()
+    rest = replace(Segmentation.from_frames(["cut"] * 2 + ["rest"] * 4, 1.0), background=("rest",))
+    second = save(rest, tmp_path / "rest.csv").read_text().splitlines()
+    rows = [f"video,{first[0]}", f"a.mp4,{first[1]}", f"b.mp4,{second[1]}"]
+    (tmp_path / "both.csv").write_text("\n".join(rows) + "\n")
+    videos = convert_annotations([tmp_path / "both.csv"], "csv", tmp_path / "out", Target(fps=2.0))
+    assert videos["a"].labels == ["idle"] * 4 + ["cut"] * 4 + ["idle"] * 8
+    assert videos["b"].labels == ["cut"] * 4 + ["rest"] * 8
+
+
+@pytest.mark.parametrize("ending", [".csv", ".jsonl"])
+def test_uneven_times_give_no_rate(ending, tmp_path):
+    times = (0, 0.04, 0.08, 0.5, 0.9, 1.0, 1.5, 2.1, 2.2, 2.3, 3.0)
+    segments = (Segment(0, 5, "idle"), Segment(5, 8, "cut"), Segment(8, 10, "idle"))
+    video = Segmentation(segments, 5.0, times, background=("idle",))
+    assert load(save(video, tmp_path / f"x{ending}")).fps is None
+
+
+def test_a_frame_table_gives_no_rate_of_uneven_times():
+    pytest.importorskip("pandas")
+    video = Segmentation((Segment(0, 2, "a"), Segment(2, 4, "b")), times=(0, 0.2, 0.3, 0.6, 0.8))
+    assert Segmentation.from_dataframe(video.to_dataframe()).fps is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "ending"), [("boris", "boris"), ("eaf", "eaf"), ("via", "via.json"), ("label-studio", "label-studio.json")]
+)
+def test_background_alone_comes_back(kind, ending, tmp_path):
+    video = replace(Segmentation.from_frames(["idle"] * 9, 5.0), background=("idle",), media="take.mp4")
+    (annotation,) = READERS[kind](save(video, tmp_path / f"take.{ending}"), Options())
+    assert to_frames(annotation, Clock(9, 5.0)).labels == ["idle"] * 9
+    if kind == "eaf":
+        with refused("take.eaf"):
+            to_frames(annotation, Clock(fps=5.0))
+
+
+def test_each_track_of_elan_has_its_background(tmp_path):
+    other = replace(Segmentation.from_frames(["rest", "cut", "rest"], 1.0), background=("rest",))
+    path = save_tracks({"left": TAKE, "right": other}, tmp_path / "x.eaf")
+    found = [READERS["eaf"](path, Options(tier=tier))[0].background for tier in ("left", "right")]
+    assert found == ["idle", "rest"]
+
+
+def test_elan_keeps_an_address(tmp_path):
+    path = save(replace(TAKE, media="https://host/take.mp4"), tmp_path / "x.eaf")
+    assert 'MEDIA_URL="https://host/take.mp4"' in path.read_text()
+
+
+def test_two_observations_of_one_video_are_refused(tmp_path):
+    head = "Observation id\tMedia file name\tSubject\tBehavior\tBehavior type\tStart (s)\tStop (s)\n"
+    rows = [f"{who}\ttake.mp4\t\tcut\tSTATE\t0\t4\n" for who in ("anna", "ben")]
+    path = tmp_path / "x.tsv"
+    path.write_text(head + "".join(rows))
+    with refused("x.tsv:3"):
+        READERS["boris"](path, Options())
+
+
+def test_further_background_survives_a_named_one(tmp_path):
+    video = replace(
+        Segmentation.from_frames(["idle", "cut", "none of these"], 1.0), background=("idle", "none of these")
+    )
+    path = save(video, tmp_path / "x.csv")
+    assert load(path, background="idle").background == ("idle", "none of these")
+    assert np.unique(load(path, background="rest").to_frames()).tolist() == ["cut", "none of these", "rest"]
