@@ -5,7 +5,7 @@ import {Scroll} from "./controls.js";
 import {state} from "./state.js";
 
 const FEWEST = 5; // segments of a class
-const SIZE = {width: 460, height: 170, left: 44, bottom: 26}; // pixels
+const SIZE = {width: 460, height: 180, left: 44, top: 22, bottom: 28}; // pixels
 
 /** How many examples each class has, and which class needs more. */
 export function Examples() {
@@ -37,9 +37,9 @@ function needOf(count, inVideos) {
 export function Curve({runs}) {
 	const points = Object.entries(runs).filter(([, {after}]) => after).map(([name, {after}]) => ({name, share: after.right}));
 	if (points.length < 2) return null;
-	const {width, height, left, bottom} = SIZE;
+	const {width, height, left, top, bottom} = SIZE;
 	const x = (index) => left + 20 + index / (points.length - 1) * (width - left - 60);
-	const y = (share) => 10 + (1 - share / 100) * (height - bottom - 10);
+	const y = (share) => top + (1 - share / 100) * (height - bottom - top);
 	const words = points.map(({name, share}) => `${name} ${share.toFixed(0)} %`).join(", ");
 	const line = points.map(({share}, index) => `${x(index)},${y(share)}`).join(" ");
 	return html`<figure>
