@@ -678,7 +678,7 @@ def summary(
     time_rows = time_budget(rows.stretches, rows.extents)
     if by:
         groups = {name: f"{by}: {fields.get(by, '–')}" for name, fields in rows.fields.items()}
-        time_rows = group_budget(rows.stretches, rows.extents, groups) + time_rows
+        time_rows = group_budget(rows.stretches, rows.extents, groups, rows.ids) + time_rows
     no_fields = dict.fromkeys(chain.from_iterable(rows.fields.values()), "")
     for row in time_rows:
         row |= no_fields | rows.fields.get(row["video"], {})

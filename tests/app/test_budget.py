@@ -148,5 +148,14 @@ def test_fields_of_videos_group_the_budget(opened, rows, workbench, tmp_path):
     load("video,treatment\nperson1_video1,none\n")
     grouped = user.ask("GET", "/api/summary", params={"by": "treatment"})["time"]
     assert [row["video"] for row in grouped][:2] == ["treatment: drug (1)", "treatment: none (1)"]
+    first, second = user.ask("GET", "/api/state")["videos"]
+    user.label(second["id"], (0, 20, "pour"))
+    user.ask("POST", f"/api/videos/{first['id']}/tracks", json={"name": "again"})
+    user.label(first["id"], (0, 5, "stir"), track=1)
+    grouped = user.ask("GET", "/api/summary", params={"by": "treatment"})["time"]
+    assert [(row["video"], row["label"], row["count"], row["share"], row["mean"]) for row in grouped[:4]] == [
+        ("treatment: drug (1)", "pour", 1, 100.0, 20.0), ("treatment: drug (1)", "stir", 0, 0.0, None),
+        ("treatment: none (1)", "stir", 2, 100.0, 7.5), ("treatment: none (1)", "pour", 0, 0.0, None),
+    ]  # fmt: skip
     for content in ("name,sex\na,f\n", "video,sex\nnobody,f\n", "video,count\nperson1_video1,1\n"):
         load(content, 400)
