@@ -319,11 +319,13 @@ def add_video(page: Served, body: requests.NewVideo) -> answers.AddedVideo:
 
 @router.post("/fields")
 def load_fields(page: Served, body: requests.NewFields) -> answers.State:
-    """Replace the fields of the videos that a table has."""
+    """Set the fields that a table has for its videos. Their other fields stay."""
     _check_owner(page, body.person)
     names = {video.id: video.name for video in page.project.videos()}
-    fields = read_fields(page.upload(body.file).path, names)
-    page.project.set(FIELDS, page.project.setting(FIELDS, {}) | fields)
+    fields = page.project.setting(FIELDS, {})
+    for key, values in read_fields(page.upload(body.file).path, names).items():
+        fields[key] = fields.get(key, {}) | values
+    page.project.set(FIELDS, fields)
     return state(page, body.person)
 
 
