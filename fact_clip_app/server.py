@@ -732,7 +732,9 @@ def add_to_training_set(
     if model is None or features is None:
         raise HTTPException(409, "not encoded yet")
     other = page.project.background[0]
-    if body.only_corrected:
+    further_tracks = page.project.labelled_tracks(video.id, viewer=body.annotator)[1:]
+    is_open = any(track.id == body.track and not track.complete for track in further_tracks)
+    if body.only_corrected or is_open:  # of further tracks there are no drafts
         other = UNLABELLED
         parts = [part for part in parts if isinstance(part, Label)]
     name, labelled = add_labelled_video(page, training_set, video, parts, other, features, model)
