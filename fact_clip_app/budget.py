@@ -96,24 +96,30 @@ def group_budget(
     videos: Mapping[str, Sequence[Stretch]],
     extents: Mapping[str, Extent],
     groups: Mapping[str, str],
+    ids: Mapping[str, str],
 ) -> list[Json]:
     """Return a row for each group and action, as `time_budget` returns for all videos.
 
+    A group has zeros for the actions of other groups.
+
     Args:
-        videos: the segments of each video.
+        videos: the segments of each video, or of each of its tracks.
         extents: how much of it is labelled.
         groups: the group of each video.
+        ids: its id, which its tracks share.
     """
     rows = []
+    actions = [action for _, _, action in chain.from_iterable(videos.values())]
     for group in sorted(set(groups.values())):
         members = [video for video in videos if groups[video] == group]
         parts = list(chain.from_iterable(videos[video] for video in members))
-        times: dict[str, float] = defaultdict(float)
+        times = dict.fromkeys(actions, 0.0)
         for video in members:
             for action, seconds in _action_times(videos[video]).items():
                 times[action] += seconds
         extent = total_extent(extents[video] for video in members)
-        for row in _budget(f"{group} ({len(members)})", parts, times, extent):
+        count = len({ids[video] for video in members})
+        for row in _budget(f"{group} ({count})", parts, times, extent):
             rows.append({**row, "first": None})
     return rows
 
@@ -141,10 +147,10 @@ def total_extent(extents: Iterable[Extent]) -> Extent:
 def _budget(
     video: str, parts: Sequence[Stretch], times: Mapping[str, float], extent: Extent
 ) -> list[Json]:
-    lengths: dict[str, list[float]] = {}
+    lengths: dict[str, list[float]] = {action: [] for action in times}
     starts: dict[str, float] = {}
     for start, stop, action in parts:
-        lengths.setdefault(action, []).append(stop - start)
+        lengths[action].append(stop - start)
         starts[action] = min(start, starts.get(action, start))
 
     rows = []
@@ -160,9 +166,9 @@ def _budget(
                 "labelled": extent.labelled,
                 "duration": extent.duration,
                 "count": len(durations),
-                "mean": float(np.mean(durations)),
+                "mean": float(np.mean(durations)) if durations else None,
                 "deviation": float(np.std(durations, ddof=1)) if len(durations) > 1 else None,
-                "first": starts[action],
+                "first": starts.get(action),
             }
         )
     return rows

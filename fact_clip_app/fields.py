@@ -22,18 +22,22 @@ def read_fields(path: Path, names: Mapping[str, str]) -> dict[str, Fields]:
         The fields of the videos of the file, by id.
 
     Raises:
-        InputError: if a video does not exist or a name is that of several, or a field has a name
-            that a column of the time budget has.
+        InputError: if a video does not exist or has two rows, a name is that of several, or a
+            field has a name that a column of the time budget has.
     """
     counts = Counter(names.values())
     ids = {name: key for key, name in names.items()}
     fields: dict[str, Fields] = {}
     for where, row in read_table(path, ["video"]):
-        name = row["video"]
+        name = row["video"].strip()
         if counts[name] != 1:
             problem = f"{counts[name] or 'no'} videos {name!r}"
             raise InputError(where, problem, "use a name that one video of the list has")
-        values = {field: value for field, value in row.items() if field and field != "video"}
+        if ids[name] in fields:
+            raise InputError(where, f"a second row of {name!r}", "give each video one row")
+        values = {
+            field: value.strip() for field, value in row.items() if field and field != "video"
+        }
         for field in values:
             if field in COLUMNS:
                 problem = f"{field!r} is a column of the time budget"

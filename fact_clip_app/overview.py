@@ -25,7 +25,7 @@ def overview(page: Page, viewer: str) -> answers.Overview:
         tracks = page.project.labelled_tracks(video.id, viewer=viewer)
         n_videos += 1
         n_complete += bool(tracks) and all(track.complete for track in tracks)
-        if any(track.segments for track in tracks):
+        if any(track.segments or track.complete for track in tracks):
             n_labelled += 1
             seconds += video.duration
         for track in tracks:

@@ -319,11 +319,13 @@ def add_video(page: Served, body: requests.NewVideo) -> answers.AddedVideo:
 
 @router.post("/fields")
 def load_fields(page: Served, body: requests.NewFields) -> answers.State:
-    """Replace the fields of the videos that a table has."""
+    """Set the fields that a table has for its videos. Their other fields stay."""
     _check_owner(page, body.person)
     names = {video.id: video.name for video in page.project.videos()}
-    fields = read_fields(page.upload(body.file).path, names)
-    page.project.set(FIELDS, page.project.setting(FIELDS, {}) | fields)
+    fields = page.project.setting(FIELDS, {})
+    for key, values in read_fields(page.upload(body.file).path, names).items():
+        fields[key] = fields.get(key, {}) | values
+    page.project.set(FIELDS, fields)
     return state(page, body.person)
 
 
@@ -678,7 +680,7 @@ def summary(
     time_rows = time_budget(rows.stretches, rows.extents)
     if by:
         groups = {name: f"{by}: {fields.get(by, '–')}" for name, fields in rows.fields.items()}
-        time_rows = group_budget(rows.stretches, rows.extents, groups) + time_rows
+        time_rows = group_budget(rows.stretches, rows.extents, groups, rows.ids) + time_rows
     no_fields = dict.fromkeys(chain.from_iterable(rows.fields.values()), "")
     for row in time_rows:
         row |= no_fields | rows.fields.get(row["video"], {})
@@ -730,7 +732,9 @@ def add_to_training_set(
     if model is None or features is None:
         raise HTTPException(409, "not encoded yet")
     other = page.project.background[0]
-    if body.only_corrected:
+    further_tracks = page.project.labelled_tracks(video.id, viewer=body.annotator)[1:]
+    is_open = any(track.id == body.track and not track.complete for track in further_tracks)
+    if body.only_corrected or is_open:  # of further tracks there are no drafts
         other = UNLABELLED
         parts = [part for part in parts if isinstance(part, Label)]
     name, labelled = add_labelled_video(page, training_set, video, parts, other, features, model)

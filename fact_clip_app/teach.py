@@ -283,8 +283,8 @@ def measure(model: Segmenter, videos: Sequence[LabelledVideo], actions: Names | 
         total += float(seconds[is_labelled].sum())
 
         uncounted = [index for index, name in enumerate(vocabulary) if name not in names]
-        labelled = (truth[is_labelled], predicted[is_labelled])
-        hit, _, missed = count_segments([labelled], 50, uncounted).totals()
+        masked = np.where(is_labelled, predicted, truth)  # unlabelled time parts segments
+        hit, _, missed = count_segments([(truth, masked)], 50, uncounted).totals()
         hits += hit
         n_segments += hit + missed
     return {

@@ -404,6 +404,7 @@ class LabelledRows:
     stretches: dict[str, list[Stretch]]  # by the name of the row, without background
     extents: dict[str, Extent]
     fields: dict[str, dict[str, str]]  # of the video of each row
+    ids: dict[str, str]  # of the video of each row
     several: list[str]  # names of the videos that have more than one row
 
 
@@ -411,7 +412,7 @@ def labelled_rows(
     page: Page, annotators: Collection[str] | None = None, viewer: str | None = None
 ) -> LabelledRows:
     """Return a row for each labelled track that a person sees, with the labels of some people."""
-    rows = LabelledRows({}, {}, {}, [])
+    rows = LabelledRows({}, {}, {}, {}, [])
     fields = page.project.setting(FIELDS, {})
     background = page.project.background
     for video in page.project.full_videos():
@@ -427,6 +428,7 @@ def labelled_rows(
                 name = f"{name} ({video.id})"
             labelled_time = 0.0
             rows.fields[name] = fields.get(video.id, {})
+            rows.ids[name] = video.id
             rows.stretches[name] = []
             for label in track.segments:
                 start, stop = times[label.start], times[label.stop]

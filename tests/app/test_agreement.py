@@ -316,6 +316,15 @@ def test_folders_with_files_of_one_name_are_not_compared_with_one_file(tmp_path,
     refused_line((main(["summary", str(tmp_path / "take.json"), "--tier", "x"]), *capsys.readouterr()), "--tier")
 
 
+def test_a_video_marked_complete_without_segments_is_labelled(opened, rows):
+    user = opened(run=None)()
+    video = user.add(rows)
+    user.ask("PATCH", f"/api/videos/{video}", json={"complete": True})
+    sentence = user.ask("GET", "/api/overview")["sentence"]
+    assert sentence.startswith("1 of 1 videos (")
+    assert "(0.0 minutes, 1 of them" not in sentence
+
+
 def test_the_overview_counts_what_is_there(opened, rows, workbench):
     user = opened(run=None)()
     assert user.ask("GET", "/api/overview")["sentence"].startswith("0 of 0 videos")

@@ -125,6 +125,9 @@ def test_a_video_named_all_is_not_all_videos():
     assert [row["video"] for row in rows] == ["a", "a", "all (video)", "all", "all"]
 
 
+TWICE = "video,sex\nperson1_video1,f\nperson1_video1,m\n"
+
+
 def test_fields_of_videos_group_the_budget(opened, rows, workbench, tmp_path):
     user = opened(run=None)()
     for number, path in enumerate((rows, workbench / "features" / "person2_video1.npy")):
@@ -148,5 +151,18 @@ def test_fields_of_videos_group_the_budget(opened, rows, workbench, tmp_path):
     load("video,treatment\nperson1_video1,none\n")
     grouped = user.ask("GET", "/api/summary", params={"by": "treatment"})["time"]
     assert [row["video"] for row in grouped][:2] == ["treatment: drug (1)", "treatment: none (1)"]
-    for content in ("name,sex\na,f\n", "video,sex\nnobody,f\n", "video,count\nperson1_video1,1\n"):
+    (one,) = {row["sex"] for row in grouped if row["video"] == "person1_video1"}
+    assert one == "f"  # of the first table
+    assert load("video, day \nperson1_video1, 2\n")["fields"] == ["treatment", "sex", "day"]
+    assert "day: 2 (1)" in [row["video"] for row in user.ask("GET", "/api/summary", params={"by": "day"})["time"]]
+    first, second = user.ask("GET", "/api/state")["videos"]
+    user.label(second["id"], (0, 20, "pour"))
+    user.ask("POST", f"/api/videos/{first['id']}/tracks", json={"name": "again"})
+    user.label(first["id"], (0, 5, "stir"), track=1)
+    grouped = user.ask("GET", "/api/summary", params={"by": "treatment"})["time"]
+    assert [(row["video"], row["label"], row["count"], row["share"], row["mean"]) for row in grouped[:4]] == [
+        ("treatment: drug (1)", "pour", 1, 100.0, 20.0), ("treatment: drug (1)", "stir", 0, 0.0, None),
+        ("treatment: none (1)", "stir", 2, 100.0, 7.5), ("treatment: none (1)", "pour", 0, 0.0, None),
+    ]  # fmt: skip
+    for content in ("name,sex\na,f\n", "video,sex\nnobody,f\n", "video,count\nperson1_video1,1\n", TWICE):
         load(content, 400)

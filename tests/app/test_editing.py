@@ -393,6 +393,19 @@ def test_labels_are_exported_alone_and_drafts_only_by_name(user, rows, tmp_path)
     assert video not in {each["video"] for each in uncertain}
 
 
+def test_a_further_track_is_unlabelled_between_its_labels_until_it_is_complete(opened, rows, tmp_path):
+    user = opened(training_set=tmp_path / "set")()
+    video = user.add(rows)
+    user.ask("POST", f"/api/videos/{video}/tracks", json={"name": "second"})
+    user.label(video, (5, 15, "peel apple"), track=1)
+    track = user.ask("GET", f"/api/videos/{video}")["tracks"][1]["id"]
+    for is_complete, gap in ((False, "?"), (True, "no action")):
+        user.ask("PATCH", f"/api/videos/{video}", json={"complete": is_complete})
+        user.ask("POST", f"/api/videos/{video}/training-set", json={"track": track})
+        labels = (tmp_path / "set/groundTruth/person1_video1.txt").read_text().splitlines()
+        assert labels == [gap] * 5 + ["peel apple"] * 10 + [gap] * (len(labels) - 15)
+
+
 def test_a_corrected_video_becomes_a_training_video(opened, text_run, rows, tmp_path):
     user = opened(training_set=tmp_path / "set")()
     video = user.add(rows)

@@ -70,6 +70,19 @@ def test_what_is_unlabelled_is_neither_right_nor_wrong(tiny_run, rows, monkeypat
     assert figures == {"right": 100.0, "found": 1, "segments": 1}
 
 
+def test_segments_on_both_sides_of_unlabelled_time_are_two(tiny_run, rows, monkeypatch):
+    model = load(tiny_run, "cpu")
+    n_rows = len(np.load(rows))
+    labels = ["grasp shaft"] * 5 + ["?"] * 5 + ["grasp shaft"] * (n_rows - 10)
+    video = LabelledVideo(rows, np.arange(n_rows + 1) / 15, labels)
+    for n_named, n_hits in ((n_rows, 2), (5, 1)):
+        names = ["grasp shaft"] * n_named + [BACKGROUND] * (n_rows - n_named)
+        predicted = Segmentation.from_frames(names)
+        monkeypatch.setattr(model, "segment", lambda *_args, predicted=predicted, **_options: predicted)
+        figures = measure(model, [video], None)
+        assert (figures["found"], figures["segments"]) == (n_hits, 2)
+
+
 def test_background_of_another_name_is_background(tiny_run, rows, monkeypatch):
     """A model that was trained elsewhere calls it otherwise than the labels of the page."""
     model = load(tiny_run, "cpu")
