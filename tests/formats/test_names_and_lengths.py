@@ -26,6 +26,7 @@ TAKE = replace(TAKE, background=("idle",))
         ("C:\\films\\take.MP4", "take"),
         ("subj1.v2", "subj1.v2"),
         ("subj1.v2.mkv", "subj1.v2"),
+        ("disc.VOB", "disc"),
         ("/data/local-files/?d=videos/my%20take.mp4", "my take"),
         ("s3://lab/my%20take.mp4?sign=1", "my take"),
         ("100%20.mp4", "100%20"),
