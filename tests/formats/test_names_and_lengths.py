@@ -59,12 +59,25 @@ def test_a_csv_has_its_length_and_background_without_features(tmp_path):
     assert videos["b"].labels == ["cut"] * 4 + ["rest"] * 8
 
 
+def test_a_row_put_first_does_not_hide_background_and_length(tmp_path):
+    path = save(TAKE, tmp_path / "take.csv")
+    header, row = path.read_text().splitlines()
+    cells = dict.fromkeys(header.split(","), "")
+    cells |= {"start": "5", "stop": "6", "start_seconds": "5", "stop_seconds": "6", "label": "peel"}
+    path.write_text("\n".join([header, ",".join(cells.values()), row]) + "\n")
+    (annotation,) = READERS["csv"](path, Options())
+    assert (annotation.background, annotation.end) == ("idle", 8.0)
+
+
 @pytest.mark.parametrize("ending", [".csv", ".jsonl"])
 def test_uneven_times_give_no_rate(ending, tmp_path):
     times = (0, 0.04, 0.08, 0.5, 0.9, 1.0, 1.5, 2.1, 2.2, 2.3, 3.0)
     segments = (Segment(0, 5, "idle"), Segment(5, 8, "cut"), Segment(8, 10, "idle"))
     video = Segmentation(segments, 5.0, times, background=("idle",))
-    assert load(save(video, tmp_path / f"x{ending}")).fps is None
+    path = save(video, tmp_path / f"x{ending}")
+    assert load(path).fps is None
+    if ending == ".csv":
+        assert READERS["csv"](path, Options())[0].end is None
 
 
 def test_a_frame_table_gives_no_rate_of_uneven_times():
