@@ -98,6 +98,14 @@ def test_background_alone_comes_back(kind, ending, tmp_path):
             to_frames(annotation, Clock(fps=5.0))
 
 
+def test_a_video_added_to_a_via_project_is_not_background(tmp_path):
+    path = save(replace(TAKE, media="take.mp4"), tmp_path / "x.via.json")
+    project = json.loads(path.read_text())
+    project["file"]["2"] = project["file"]["1"] | {"fid": "2", "fname": "new.mp4"}
+    path.write_text(json.dumps(project))
+    assert [annotation.name for annotation in READERS["via"](path, Options())] == ["take"]
+
+
 def test_each_track_of_elan_has_its_background(tmp_path):
     other = replace(Segmentation.from_frames(["rest", "cut", "rest"], 1.0), background=("rest",))
     path = save_tracks({"left": TAKE, "right": other}, tmp_path / "x.eaf")
