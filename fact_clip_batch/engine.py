@@ -210,7 +210,10 @@ class Task(ABC):
         if not self.options.overwrite:
             outcome = self.plan(item)
         if outcome.done:
-            return self.complete(outcome)
+            outcome = self.complete(outcome)
+            if outcome.error is None and self._failures is not None:
+                self._failures.clear(item)
+            return outcome
         if self._failures is None or self.options.retry_failed:
             return outcome
         attempts = self._failures.attempts(item)

@@ -1,8 +1,8 @@
 """What a folder of results says: the batch, the record of each result, and the failures.
 
 `.batch` describes the batch. Records are JSON files whose first line says what a result is.
-`failures.jsonl` has a line for each failed attempt; in another store, where nothing can be
-appended, each process has a file of its own.
+`failures.jsonl` has a line for each failed attempt, and for each failure that is over; in another
+store, where nothing can be appended, each process has a file of its own.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import count, islice
 from operator import attrgetter
 from pathlib import Path
@@ -96,9 +96,9 @@ class Failure:
 
     Attributes:
         id: of the input.
-        kind: crash, timeout, memory, damaged or input.
+        kind: crash, timeout, memory, damaged or input; over: the input has a result after all.
         message: of the error.
-        attempts: so far, this one included.
+        attempts: so far, this one included; 0: the failure is over.
         seconds: that it took.
         host: the name of the machine.
         at: seconds since 1970 at which it failed.
@@ -165,6 +165,14 @@ class Failures:
         self._append(json.dumps(asdict(failure)))
         return failure.attempts
 
+    def clear(self, item: Item) -> None:
+        """Append that the failure of an input is over: its result holds for the input as it is."""
+        failure = self._last.pop(item.id, None)
+        if failure is not None:
+            at = round(time.time(), 3)
+            over = replace(failure, kind="over", message="", attempts=0, seconds=0.0, at=at)
+            self._append(json.dumps(asdict(over)))
+
     def _append(self, line: str) -> None:
         if self._folder.is_remote:
             self._own_lines.append(line)
@@ -186,10 +194,11 @@ def _digest_of(request: Json) -> str:
 
 
 def last_failures(folder: Folder, request: Json) -> dict[str, Failure]:
-    """Return the last failure of each input with this request, by its id."""
+    """Return the last failure of each input with this request, by its id, unless it is over."""
     digest = _digest_of(request)
     failures = sorted(read_failures(folder), key=attrgetter("at"))
-    return {failure.id: failure for failure in failures if failure.request == digest}
+    last = {failure.id: failure for failure in failures if failure.request == digest}
+    return {item_id: failure for item_id, failure in last.items() if failure.attempts}
 
 
 def read_failures(folder: Folder) -> Iterator[Failure]:

@@ -186,6 +186,9 @@ def with_time(proposal: Proposal, minutes: float) -> tuple[Proposal, str]:
         f"training will take about {_in_words(duration)} of one core of this machine, "
         f"by steps on {estimated.videos} videos"
     )
+    if config.train.self_training:
+        n_teachers = Config.load(ZERO_SHOT).train.members
+        sentence += f"; its teacher, {n_teachers} models of {epochs} epochs, comes on top"
     return proposal, sentence
 
 

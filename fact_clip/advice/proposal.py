@@ -215,9 +215,11 @@ def propose(config: DataConfig) -> Proposal:
 
 def _self_training(dataset: Dataset) -> list[Setting]:
     """Return the setting that learns names without examples from frames without a label."""
+    if dataset.hidden or dataset.clicks(dataset.learning):
+        return []
     names = names_without_examples(dataset)
     is_open = np.concatenate([dataset.labels(name) for name in dataset.learning]) == IGNORED
-    if dataset.hidden or not names or not is_open.any():
+    if not names or not is_open.any():
         return []
     subject = (
         "1 name of mapping.txt has"

@@ -169,7 +169,8 @@ def joined(content: str) -> str:
 
 
 _MEDIA = re.compile(
-    r"\.(3gp|avi|flac|flv|m2ts|m4[av]|mkv|mov|mp[34]|mpe?g|mts|npy|og[agv]|ts|wav|webm|wmv)$",
+    r"\.(3g[2p]|asf|avi|flac|flv|m2ts|m2v|m4[av]|mkv|mov|mp[34]|mpe?g|mts|mxf|npy|og[agv]|ts|vob|"
+    r"wav|webm|wmv)$",
     re.IGNORECASE,
 )
 

@@ -222,18 +222,22 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
 
 def _with_background(annotation: Annotation, rows: Sequence[Row]) -> Annotation:
     """Return the annotation with the background and the length in the rows of `write`."""
-    where, first = rows[0]
-    if not first.get("background") or not first.get("n_frames"):
+    for where, row in rows:  # somebody may have added rows without these cells
+        if row.get("background") and row.get("n_frames"):
+            break
+    else:
         return annotation
-    end = parse_seconds(where, first["n_frames"], "n_frames")
+    background = without_mark(row["background"])
+    n_frames = parse_seconds(where, row["n_frames"], "n_frames")
+    end: float | None = n_frames
     if annotation.unit == "seconds":
         rate = _rate(rows)
-        end = 0.0 if rate is None else end / rate
+        end = None if rate is None else n_frames / rate
     marked = {without_mark(row["label"]) for _, row in rows if row.get(_MARK) == _YES}
     return replace(
         annotation,
         end=end,
-        background=without_mark(first["background"]),
+        background=background,
         further_background=tuple(sorted(marked)),
     )
 

@@ -114,9 +114,10 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         logger.warning(message, path, n_points)
 
     background = read_remark(attribute.desc)
+    is_ours = background is not None and len(project.file) == 1  # not with further videos
     annotations = []
     for file, facts in project.file.items():
-        if file in spans or background is not None:
+        if file in spans or is_ours:
             name = video_name(facts.fname)
             annotations.append(Annotation(path, spans.get(file, []), name, background=background))
     return annotations

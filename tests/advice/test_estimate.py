@@ -16,7 +16,7 @@ from fact_clip.advice.estimate import (
     useful_epochs,
     with_time,
 )
-from fact_clip.advice.proposal import propose
+from fact_clip.advice.proposal import Setting, propose
 from fact_clip.cli.data_init import init
 from fact_clip.config import Config, DataConfig
 from fact_clip.datasets.dataset import Dataset
@@ -97,6 +97,14 @@ def test_a_folder_that_is_taken_is_refused_before_the_data_are_read(workbench, t
     monkeypatch.setattr("fact_clip.training.runs.resolve", lambda *_: pytest.fail("read"))
     with refused(str(tmp_path)):
         train("zero_shot", tmp_path, overrides=[f"data.root={workbench}"])
+
+
+def test_the_time_names_a_teacher(workbench, unmeasured):
+    proposal = propose(DataConfig(root=str(workbench), name="folder"))
+    assert "teacher" not in with_time(proposal, 1)[1]
+    taught = proposal.with_settings(Setting("train.self_training", True, ""))
+    sentence = with_time(taught, 1)[1]
+    assert sentence.endswith("; its teacher, 3 models of 30 epochs, comes on top")
 
 
 @pytest.mark.parametrize(("separability", "videos", "epochs"), [(0.9, 30, 25), (0.9, 40, 20), (0.5, 30, 60)])

@@ -103,6 +103,10 @@ def test_names_without_examples_are_learned_from_unlabelled_frames(tmp_path):
         f"1 name of mapping.txt has no labelled frame, {n_open / 1000:.0%} of the frames have no label: "
         "they will be learned from their names"
     )
+    (root / "groundTruth" / "v0.txt").unlink()
+    (root / "clicks").mkdir()
+    (root / "clicks" / "v0.csv").write_text(f"frame,label\n5,{ACTIONS[1]}\n")
+    assert "train.self_training" not in settings_of(root)
 
 
 def test_labels_that_a_hold_out_hides_play_no_part(tmp_path):

@@ -118,6 +118,24 @@ def test_the_table_has_the_newest_results_of_the_last_inputs(segmenter, rows, tm
     assert (status.inputs, status.done, status.missing) == (1, 1, 0)
 
 
+def test_a_restored_input_has_its_result_again(segmenter, rows, tmp_path):
+    paths, out = [save(tmp_path / f"{name}.npy", rows) for name in "xy"], tmp_path / "out"
+    segment_files(segmenter, paths, out)
+    for name in "xy":
+        os.utime(out / ".results" / f"{name}.json", (1, 1))
+    content, status = paths[0].read_bytes(), paths[0].stat()
+    paths[0].write_bytes(b"damaged")
+    assert segment_files(segmenter, paths, out)[0].state == "failed"
+    assert ends(out, tmp_path / "t.jsonl") == {"y": 8.0}
+    paths[0].write_bytes(content)
+    os.utime(paths[0], ns=(status.st_atime_ns, status.st_mtime_ns))
+    for _ in range(2):
+        assert segment_files(segmenter, paths, out)[0].state == "done"
+    assert ends(out, tmp_path / "t.jsonl") == {"x": 8.0, "y": 8.0}
+    assert (batch_status(out).done, batch_status(out).failed) == (2, 0)
+    assert len((out / "failures.jsonl").read_text().splitlines()) == 2
+
+
 @pytest.mark.parametrize("is_interrupted", [False, True])
 def test_an_input_with_two_records_counts_once(segmenter, rows, tmp_path, monkeypatch, is_interrupted):
     if is_interrupted:

@@ -26,6 +26,7 @@ TAKE = replace(TAKE, background=("idle",))
         ("C:\\films\\take.MP4", "take"),
         ("subj1.v2", "subj1.v2"),
         ("subj1.v2.mkv", "subj1.v2"),
+        ("disc.VOB", "disc"),
         ("/data/local-files/?d=videos/my%20take.mp4", "my take"),
         ("s3://lab/my%20take.mp4?sign=1", "my take"),
         ("100%20.mp4", "100%20"),
@@ -58,12 +59,25 @@ def test_a_csv_has_its_length_and_background_without_features(tmp_path):
     assert videos["b"].labels == ["cut"] * 4 + ["rest"] * 8
 
 
+def test_a_row_put_first_does_not_hide_background_and_length(tmp_path):
+    path = save(TAKE, tmp_path / "take.csv")
+    header, row = path.read_text().splitlines()
+    cells = dict.fromkeys(header.split(","), "")
+    cells |= {"start": "5", "stop": "6", "start_seconds": "5", "stop_seconds": "6", "label": "peel"}
+    path.write_text("\n".join([header, ",".join(cells.values()), row]) + "\n")
+    (annotation,) = READERS["csv"](path, Options())
+    assert (annotation.background, annotation.end) == ("idle", 8.0)
+
+
 @pytest.mark.parametrize("ending", [".csv", ".jsonl"])
 def test_uneven_times_give_no_rate(ending, tmp_path):
     times = (0, 0.04, 0.08, 0.5, 0.9, 1.0, 1.5, 2.1, 2.2, 2.3, 3.0)
     segments = (Segment(0, 5, "idle"), Segment(5, 8, "cut"), Segment(8, 10, "idle"))
     video = Segmentation(segments, 5.0, times, background=("idle",))
-    assert load(save(video, tmp_path / f"x{ending}")).fps is None
+    path = save(video, tmp_path / f"x{ending}")
+    assert load(path).fps is None
+    if ending == ".csv":
+        assert READERS["csv"](path, Options())[0].end is None
 
 
 def test_a_frame_table_gives_no_rate_of_uneven_times():
@@ -82,6 +96,14 @@ def test_background_alone_comes_back(kind, ending, tmp_path):
     if kind == "eaf":
         with refused("take.eaf"):
             to_frames(annotation, Clock(fps=5.0))
+
+
+def test_a_video_added_to_a_via_project_is_not_background(tmp_path):
+    path = save(replace(TAKE, media="take.mp4"), tmp_path / "x.via.json")
+    project = json.loads(path.read_text())
+    project["file"]["2"] = project["file"]["1"] | {"fid": "2", "fname": "new.mp4"}
+    path.write_text(json.dumps(project))
+    assert [annotation.name for annotation in READERS["via"](path, Options())] == ["take"]
 
 
 def test_each_track_of_elan_has_its_background(tmp_path):
