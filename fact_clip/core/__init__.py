@@ -15,7 +15,15 @@ from fact_clip.core.errors import (
     library_errors,
     located,
 )
-from fact_clip.core.types import BACKGROUND, NONE_OF_THESE, Json, Names, Progress, Size
+from fact_clip.core.types import (
+    BACKGROUND,
+    NONE_OF_THESE,
+    UNLABELLED,
+    Json,
+    Names,
+    Progress,
+    Size,
+)
 
 if TYPE_CHECKING:
     from fact_clip.core.arrays import Array, Flags, Floats, Image, Integers, Reals, Singles
@@ -40,6 +48,7 @@ __all__ = [
     "MAX_FRAMES",
     "MOST_FPS",
     "NONE_OF_THESE",
+    "UNLABELLED",
     "WHOLE_NAME",
     "Alternative",
     "Array",

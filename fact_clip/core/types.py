@@ -11,5 +11,8 @@ Progress: TypeAlias = Callable[[int, int, str], None]  # called with (done, tota
 BACKGROUND = "background"
 """Label of frames without an action where no other name is known."""
 
+UNLABELLED = "?"
+"""Label of frames whose action nobody knows."""
+
 NONE_OF_THESE = "none of these"
 """Label of segments that `DecodeSettings.reject` leaves without an action."""

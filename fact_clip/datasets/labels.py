@@ -8,13 +8,13 @@ from functools import partial
 import numpy as np
 
 from fact_clip.config import DataConfig
+from fact_clip.core import UNLABELLED as UNLABELLED
 from fact_clip.core import InputError, Integers, Location, Names
 from fact_clip.core.messages import suggest
 
 Labels = Integers
 
 IGNORED = -1  # label of frames that no loss and no metric looks at, and of padding
-UNLABELLED = "?"  # the label of a frame whose action nobody knows
 
 
 def unlabelled(config: DataConfig) -> Names:

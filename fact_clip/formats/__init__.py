@@ -10,6 +10,7 @@ from typing import Any
 from fact_clip.core import (
     BACKGROUND,
     MAX_FRAMES,
+    UNLABELLED,
     InputError,
     Location,
     Segment,
@@ -185,6 +186,7 @@ def save(
     Segments of `segmentation.background` are omitted, unless the format has a label for every
     frame. Instants are point events in BORIS. Other formats get a segment of one frame for each in
     background; csv, json and ELAN keep the others apart, the rest omits them with a warning.
+    Where the first background is "?", gaps are unlabelled, so the other background is written.
 
     Args:
         segmentation: what to write.
@@ -269,6 +271,8 @@ def _complete(
     background = segmentation.background
     if with_background and not form.every_frame:
         background = ()
+    elif form.read is None and UNLABELLED in background[:1]:  # gaps would mean that it is unknown
+        background = (UNLABELLED,)
     if media is not None:  # the path of a video may not be UTF-8
         media = media.encode(errors="surrogatepass").decode(errors="replace")
     elif form.needs_media:

@@ -10,7 +10,7 @@ import pytest
 
 from fact_clip.core import Clock, Segment, Segmentation
 from fact_clip.datasets.convert import Target, convert_annotations
-from fact_clip.formats import READERS, load, save, save_tracks
+from fact_clip.formats import FORMATS, READERS, load, save, save_tracks
 from fact_clip.formats.base import Options, video_name
 from fact_clip.formats.gaps import to_frames
 
@@ -125,6 +125,18 @@ def test_two_observations_of_one_video_are_refused(tmp_path):
     path.write_text(head + "".join(rows))
     with refused("x.tsv:3"):
         READERS["boris"](path, Options())
+
+
+@pytest.mark.parametrize("kind", sorted({"boris", "eaf", "label-studio", "nwb", "textgrid", "via"} & {*FORMATS}))
+def test_background_between_unlabelled_frames_is_written(kind, tmp_path):
+    form = FORMATS[kind]
+    if not form.is_installed:
+        pytest.skip(f"{form.module} is not installed")
+    names = ["?"] * 2 + ["cut"] * 2 + ["idle"] * 2 + ["background"] * 2 + ["?"]
+    background = ("?", "idle", "background")
+    video = replace(Segmentation.from_frames(names, 1.0), background=background, media="take.mp4")
+    (annotation,) = form.annotations(save(video, tmp_path / f"take{form.ending}", kind=kind), Options())
+    assert [span.label for span in annotation.spans] == ["cut", "idle", "background"]
 
 
 def test_further_background_survives_a_named_one(tmp_path):
