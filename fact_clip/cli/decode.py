@@ -94,6 +94,9 @@ def decode(
             continue
         frames = [visible[label] for label in reader.indices(video)]
         labelled.append(Segmentation.from_frames(frames, rate))
+    if training and not labelled and switch_penalty is None:
+        problem = "all training videos have clicks, which show no borders"
+        raise InputError(folder.root, problem, "label some in each frame, or set --switch-penalty")
     if len(labelled) < len(training):
         n_clicked = len(training) - len(labelled)
         note(f"{n_clicked} training videos have clicks, which show no borders: they are left out")

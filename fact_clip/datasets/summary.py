@@ -41,6 +41,9 @@ def summarize(config: DataConfig, progress: Progress | None = None) -> Json:
         raise InputError(folder.labels_path, "no label files", "write one per video")
     clicked = [name for name in names if folder.is_clicked(name)]
     names = [name for name in names if name not in clicked]
+    if not names:
+        problem = "all videos have clicks, which show no borders"
+        raise InputError(folder.root, problem, "label some of them in each frame")
 
     reader = folder.labels(config, vocabulary.names)
     labels = [reader.indices(name) for name in paced(names, "counting", logger, progress)]

@@ -222,11 +222,11 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
 
 def _with_background(annotation: Annotation, rows: Sequence[Row]) -> Annotation:
     """Return the annotation with the background and the length in the rows of `write`."""
-    for where, row in rows:  # somebody may have added rows without these cells
-        if row.get("background") and row.get("n_frames"):
-            break
-    else:
+    # somebody may have added rows without these cells
+    complete = [pair for pair in rows if pair[1].get("background") and pair[1].get("n_frames")]
+    if not complete:
         return annotation
+    where, row = complete[0]
     background = without_mark(row["background"])
     n_frames = parse_seconds(where, row["n_frames"], "n_frames")
     end: float | None = n_frames

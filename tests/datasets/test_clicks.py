@@ -162,6 +162,13 @@ def test_a_summary_counts_videos_with_clicks_apart(clicked):
     assert (counts["videos"], counts["clicked_videos"], counts["frames"], counts["segments"]) == (1, 1, 8, 1)
 
 
+def test_a_summary_of_clicks_alone_is_refused(clicked):
+    root = Path(clicked.root)
+    (root / "groundTruth" / "b.txt").unlink()
+    with refused(root):
+        summarize(clicked)
+
+
 def test_clicks_after_the_last_row_are_refused(clicked):
     root = Path(clicked.root)
     write(root / "features/a.json", json.dumps({"fps": 10, "times": [*np.arange(12) / 10]}))

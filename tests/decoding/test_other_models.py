@@ -314,3 +314,10 @@ def test_the_command_leaves_out_unlabelled_names_and_clicks(folders, command):
     assert code == 0, err
     assert "1 training videos have clicks" in err
     assert NAMES[2] not in Segmentation.load(folders / "out" / "v.json").transcript
+    for path in (data / "groundTruth").iterdir():
+        (data / "clicks" / f"{path.stem}.csv").write_text(f"frame,label\n0,{NAMES[1]}\n")
+        path.unlink()
+    again = (folders / "one", "--fps", 2, "--overwrite")
+    assert "--switch-penalty" in refused_line(command(*again), str(data))
+    code, _, err = command(*again, "--switch-penalty", 3)
+    assert code == 0, err
