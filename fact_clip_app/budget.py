@@ -215,13 +215,20 @@ def write_tables(path: Path, tables: Mapping[str, Rows]) -> list[Path]:
 def _write_workbook(path: Path, tables: Mapping[str, Rows]) -> None:
     require(path, "openpyxl", "app")
     from openpyxl import Workbook
+    from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
+
+    def without_controls(value: Any) -> Any:
+        return ILLEGAL_CHARACTERS_RE.sub("", value) if isinstance(value, str) else value
 
     book = Workbook()
     book.remove(book.active)
     for name, rows in tables.items():
         sheet = book.create_sheet(name[:31])
         for row in _cells(rows):
-            sheet.append(row)
+            # names that a person typed may hold characters that no sheet can
+            sheet.append(
+                [ILLEGAL_CHARACTERS_RE.sub("", v) if isinstance(v, str) else v for v in row]
+            )
             for cell in sheet[sheet.max_row]:
                 if isinstance(cell.value, str):
                     cell.data_type = "s"  # so that a name is not read as a formula

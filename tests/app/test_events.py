@@ -39,6 +39,7 @@ def served(project: Path) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]
             address, _, token = process.stdout.readline().split()[1].partition("/?token=")
             headers = {"Authorization": f"Bearer {token}"}
             with httpx.Client(base_url=address, headers=headers, timeout=10) as client:
+                client.get("/health", timeout=60)  # the address comes before the page is loaded
                 yield process, client
         finally:
             process.kill()
