@@ -106,7 +106,11 @@ def check_free(out: Path) -> None:
     """
     if not out.exists():
         return
-    if out.is_dir() and {path.name for path in out.iterdir()} <= {"members", TEACHER, DRAFTS}:
+    made_before = {"members", TEACHER, DRAFTS}
+    if out.parent.name == "members":
+        # A member that was killed before its description was complete.
+        made_before |= {"config.yaml", "vocabulary.json", "features.safetensors"}
+    if out.is_dir() and {path.name for path in out.iterdir()} <= made_before:
         return
     has_weights = any(
         path.name in ("last.safetensors", "model.safetensors")

@@ -23,6 +23,7 @@ from fact_clip.run import LoadedRun, Run
 from fact_clip.training import Callback, StopTraining, evaluate, train
 from fact_clip.training.ensemble import SEED_STEP, Ensemble, member_config
 from fact_clip.training.plan import resolve
+from fact_clip.training.state import check_free
 from fact_clip.training.threads import useful_threads
 
 from ..launch import begin
@@ -257,3 +258,17 @@ def wait_until(reached: Callable[[], bool], seconds: float) -> None:
     while not reached():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_member_killed_while_it_was_described_is_begun_again(tmp_path):
+    member = tmp_path / "members" / "2"
+    member.mkdir(parents=True)
+    (member / "config.yaml").write_text("train: {}\n")
+    check_free(member)
+    (member / "notes.txt").write_text("mine")
+    with refused(str(member)):
+        check_free(member)
+    with refused(str(tmp_path / "other")):
+        (tmp_path / "other").mkdir()
+        (tmp_path / "other/config.yaml").write_text("train: {}\n")
+        check_free(tmp_path / "other")
