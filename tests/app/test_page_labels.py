@@ -252,6 +252,7 @@ def test_a_conflict_names_the_person_and_the_edit_can_be_applied_again(address, 
         entered(bernd, address)
         bernd.fill("#annotator", "Bernd")
         bernd.press("#annotator", "Tab")
+        until(bernd, "document.querySelector('video').readyState > 0")  # then the timeline stays in its place
         # Anna is offline while Bernd renames her segment.
         anna.context.set_offline(True)
         anna.mouse.click(*place(anna, 3.0, longest="main"))
