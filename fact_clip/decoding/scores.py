@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -427,11 +428,12 @@ class Prices:
             table[..., torch.from_numpy(~allowed)] = _NOT_ALLOWED
         rows = table.cpu().numpy()
         fixed = np.empty(0, np.int64) if fixed is None else fixed
+        decode = partial(self._decode_rows, fixed=fixed)
         if self.rules is None or len(fixed):
-            return self._decode_rows(rows, fixed)
+            return decode(rows)
         if rows.ndim == 3:
-            return np.stack([self.decode(video, allowed, fixed) for video in table])
-        return self.rules.decode(rows, lambda changed: self._decode_rows(changed, fixed))
+            return np.stack([self.rules.decode(video, decode) for video in rows])
+        return self.rules.decode(rows, decode)
 
     def _decode_rows(self, rows: Floats, fixed: Integers) -> Integers:
         """Decode log scores (T', C) or (G, T', C)."""

@@ -1,7 +1,9 @@
 """Rules about whole videos, on scores whose best labelling is known by hand."""
 
 import numpy as np
+import torch
 
+from fact_clip.decoding.scores import Prices
 from fact_clip.decoding.visits import VisitRules
 
 
@@ -54,3 +56,13 @@ def test_actions_that_all_come_once_end():
     for _ in range(50):
         labels = rules.decode(rng.standard_normal((12, 2)), best)
         assert labels.shape == (12,)
+
+
+def test_ways_to_score_a_video_obey_the_rules_as_each_alone():
+    rng = np.random.default_rng(0)
+    ways = torch.from_numpy(rng.dirichlet(np.ones(4), size=(3, 60))).float()  # (G, T, C)
+    actions = np.array([False, True, True, True])
+    prices = Prices(1.5, None, None, rules=VisitRules(always=actions, once=actions))
+    allowed = np.ones(4, bool)
+    alone = [prices.decode(way.clone(), allowed) for way in ways]
+    assert (prices.decode(ways.clone(), allowed) == np.stack(alone)).all()
