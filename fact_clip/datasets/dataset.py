@@ -297,9 +297,11 @@ class Dataset(VideoReader):
 
     def class_counts(self, names: Iterable[str]) -> Integers:
         """Count the frames of each class, (C,), in some videos."""
+        return self._counted(map(self.labels, names))
+
+    def _counted(self, videos: Iterable[Labels]) -> Integers:
         counts = np.zeros(len(self.vocabulary), dtype=np.int64)
-        for name in names:
-            labels = self.labels(name)
+        for labels in videos:
             counts += np.bincount(labels[labels != IGNORED], minlength=len(counts))
         return counts
 
@@ -317,8 +319,7 @@ class Dataset(VideoReader):
     @property
     def learned_counts(self) -> Integers:
         """Return the frames of each class, (C,), in the training videos, drafts included."""
-        labels = np.concatenate([self.training_labels(name) for name in self.train])
-        return np.bincount(labels[labels != IGNORED], minlength=len(self.vocabulary))
+        return self._counted(map(self.training_labels, self.train))
 
     @property
     def validation_counts(self) -> Integers:

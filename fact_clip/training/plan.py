@@ -196,6 +196,11 @@ class _Planner:
             values["text.encoder"] = StoredVectors(encoder.removeprefix("file:")).setting
         if self.start is not None:
             values["train.init"] = str(self.start.path.resolve())
+        teacher = self.config.train.self_training
+        if isinstance(teacher, str):
+            path = Path(teacher)
+            if path.is_file() or (path / "run.json").is_file():
+                values["train.self_training"] = str(path.resolve())
         return Decision(values)
 
     def _decide_validation_unseen(self) -> Decision:

@@ -24,6 +24,7 @@ from fact_clip.decoding.switching import decode_switching
 from fact_clip.inference.scored_videos import ScoredVideos
 from fact_clip.inference.scorer import Scorer
 from fact_clip.run import Run, check_classes
+from fact_clip.seen import Seen
 from fact_clip.training.plan import Plan, resolve
 from fact_clip.training.start import check_start_seen
 from fact_clip.unseen.calibration import uncalibrated
@@ -131,13 +132,9 @@ def has_drafts(plan: Plan, teacher: Path, folder: Path) -> bool:
 
 
 def _digest(plan: Plan, teacher: Run) -> str:
-    """Hash what drafts follow from: the teacher, the names, and what labels are there."""
-    dataset = plan.dataset
-    digest = hashlib.blake2b(teacher.digest().encode(), digest_size=16)
-    digest.update("\n".join(dataset.vocabulary.names).encode())
-    for name in dataset.learning:
-        digest.update(name.encode() + dataset.labels(name).tobytes())
-    return digest.hexdigest()
+    """Hash what drafts follow from: the teacher, the names, and the videos with their labels."""
+    facts = (teacher.digest(), plan.dataset.vocabulary.names, Seen.of(plan.dataset).videos)
+    return hashlib.blake2b(repr(facts).encode(), digest_size=16).hexdigest()
 
 
 def write_drafts(teacher: Path, plan: Plan, folder: Path) -> None:

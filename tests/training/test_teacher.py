@@ -100,6 +100,13 @@ def test_a_run_folder_is_a_teacher_and_gives_the_same_student(trained, workbench
     assert same[0] == same[1]
 
 
+def test_place_of_a_teacher_does_not_depend_on_the_current_folder(trained, workbench, monkeypatch):
+    monkeypatch.chdir(trained.parent)
+    plan = resolve(student(workbench, "run/teacher"))
+    assert plan.config.train.self_training == str(trained / "teacher")
+    assert resolve(student(workbench, "zero_shot")).config.train.self_training == "zero_shot"
+
+
 def test_interrupted_after_the_teacher_goes_on_with_the_student(trained, workbench, recipe, tmp_path):
     out = tmp_path / "run"
     shutil.copytree(trained / "teacher", out / "teacher")
