@@ -225,10 +225,8 @@ def _write_workbook(path: Path, tables: Mapping[str, Rows]) -> None:
     for name, rows in tables.items():
         sheet = book.create_sheet(name[:31])
         for row in _cells(rows):
-            # names that a person typed may hold characters that no sheet can
-            sheet.append(
-                [ILLEGAL_CHARACTERS_RE.sub("", v) if isinstance(v, str) else v for v in row]
-            )
+            # Names that a person typed may hold characters that no sheet can.
+            sheet.append([without_controls(value) for value in row])
             for cell in sheet[sheet.max_row]:
                 if isinstance(cell.value, str):
                     cell.data_type = "s"  # so that a name is not read as a formula
