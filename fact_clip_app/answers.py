@@ -206,6 +206,7 @@ class Video(VideoFacts, Steps):
     """A video with its tracks and drafts, in frames."""
 
     tracks: list[Track]
+    draft_track: int | None  # the track that drafts are for
     drafts: list[Draft]
     problem: str  # why there are no drafts, or ""
     unseen: list[str]

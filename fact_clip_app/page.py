@@ -201,29 +201,37 @@ class Page:
     def drafts(
         self, video: VideoEntry, tracks: Sequence[Track], viewer: str | None = None
     ) -> list[Draft]:
-        """Return what a model predicts for the first track, unless that is complete.
+        """Return what a model predicts for the track of drafts, unless that is complete.
 
         Args:
             video: the video.
             tracks: its tracks that the viewer sees.
             viewer: who looks at them.
         """
-        if not tracks or tracks[0].complete or not self.shows_drafts(viewer):
+        track = self.draft_track(tracks)
+        if track is None or track.complete or not self.shows_drafts(viewer):
             return []
         return self.quick.run(lambda: self.engine.drafts(video))
 
-    def first_timeline(
+    def draft_track(self, tracks: Sequence[Track]) -> Track | None:
+        """Return the track that drafts are for: that of the model's training, or the first one."""
+        trained = self.project.track_of_run(self.engine.run_name)
+        named = [track for track in tracks if track.name == trained]
+        return next(iter([*named, *tracks]), None)
+
+    def timeline(
         self, video: VideoEntry, viewer: str | None = None, track: int | None = None
     ) -> list[Draft | Label]:
-        """Return the labels of the first track that a person sees, and drafts between them.
+        """Return the labels of the track of drafts, of those that a person sees, with the drafts.
 
         Of another `track` there are labels alone.
         """
         tracks = self.project.labelled_tracks(video.id, viewer=viewer)
-        labels = tracks[0].segments if tracks else []
-        for other in tracks[1:]:
-            if other.id == track:
+        drafted = self.draft_track(tracks)
+        for other in tracks:
+            if other.id == track and other is not drafted:
                 return [*other.segments]
+        labels = drafted.segments if drafted else []
         return overlaid(self.drafts(video, tracks, viewer), labels)
 
     def named(self, error: InputError) -> InputError:

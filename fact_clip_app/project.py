@@ -498,6 +498,11 @@ class Project(Database):
         rows = self.rows("SELECT name, path, figures FROM run ORDER BY made")
         return {name: (self.folder / path, json.loads(figures)) for name, path, figures in rows}
 
+    def track_of_run(self, name: str) -> str | None:
+        """Return the name of the track that a run was trained on, or None if it was none."""
+        tracks = [track for (track,) in self.rows("SELECT track FROM run WHERE name = ?", name)]
+        return tracks[0] if tracks else None
+
     def add_run(self, path: Path, track: str, figures: Json) -> str:
         """Add a trained run and return its name, which no other run has."""
         with self.change():

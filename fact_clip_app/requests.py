@@ -209,7 +209,7 @@ class NewTrainingVideo(Signed):
     """Options of adding a labelled video to the training set."""
 
     only_corrected: bool = False
-    track: int | None = None  # whose labels; None: of the first track
+    track: int | None = None  # whose labels; None: of the track with drafts
 
 
 class NewFields(Signed):

@@ -614,7 +614,7 @@ def export(
     def write(folder: Path) -> Path:
         folder = folder / file_name(video.name)
         files: list[Path] = []
-        timeline = page.first_timeline(video, viewer) if drafts else []
+        timeline = page.timeline(video, viewer) if drafts else []
         views.write_tracks(page, folder, video, tracks, form, background, timeline, files)
         return files[0] if len(files) == 1 else folder
 
@@ -726,13 +726,15 @@ def add_to_training_set(
     _check_owner(page, body.person)
     training_set = page.training_set
     video.check_file()
-    parts = page.first_timeline(video, body.annotator, body.track)
+    parts = page.timeline(video, body.annotator, body.track)
     model = page.engine.model()
     features = page.engine.features(video)
     if model is None or features is None:
         raise HTTPException(409, "not encoded yet")
     other = page.project.background[0]
-    further_tracks = page.project.labelled_tracks(video.id, viewer=body.annotator)[1:]
+    tracks = page.project.labelled_tracks(video.id, viewer=body.annotator)
+    drafted = page.draft_track(tracks)
+    further_tracks = [track for track in tracks if track is not drafted]
     is_open = any(track.id == body.track and not track.complete for track in further_tracks)
     if body.only_corrected or is_open:  # of further tracks there are no drafts
         other = UNLABELLED
@@ -803,7 +805,7 @@ def compare(page: Served, video: Stored, body: requests.Comparison) -> answers.C
         name = key
         parts: Sequence[Draft | Label] | None = views.side(tracks, key)
         if key == "shown":
-            parts = page.first_timeline(video, body.annotator)
+            parts = page.timeline(video, body.annotator)
         elif key == "predicted":
             _check_drafts(page, body.person)
             parts = page.quick.run(lambda: page.engine.drafts(video))

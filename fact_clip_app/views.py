@@ -177,6 +177,7 @@ def video(page: Page, key: str, person: Person) -> answers.Video:
         raise InputError("video", "it was removed a moment ago")
     viewer = person.annotator
     rows = project.labelled_tracks(video.id, viewer=viewer)
+    drafted = page.draft_track(rows)
     drafts = []
     problem = ""
     try:
@@ -207,6 +208,7 @@ def video(page: Page, key: str, person: Person) -> answers.Video:
         "undo": titles["undo"],
         "redo": titles["redo"],
         "tracks": rows,
+        "draft_track": None if drafted is None else drafted.id,
         "drafts": drafts,
         "problem": problem,
         "unseen": sorted(page.engine.unseen(names)),
@@ -244,7 +246,7 @@ def uncertain(page: Page, person: Person) -> list[Any]:
         viewer = person.annotator
         timeline: list[Draft | Label] = []
         with suppress(InputError):  # the page shows it at the video
-            timeline = page.first_timeline(video, viewer)
+            timeline = page.timeline(video, viewer)
         for part in timeline:
             if isinstance(part, Draft) and part.confidence is not None:
                 time = float(video.times[part.start])
@@ -330,7 +332,7 @@ def export_files(
     forms = [format_called(kind) for kind in formats]
     for video in page.project.full_videos():
         tracks = tracks_by(page, video.id, annotators, viewer)
-        timeline = page.first_timeline(video, viewer) if with_drafts else []
+        timeline = page.timeline(video, viewer) if with_drafts else []
         has_drafts = any(isinstance(part, Draft) for part in timeline)
         if has_drafts or any(track.segments for track in tracks):
             for form in forms:
@@ -345,7 +347,7 @@ def write_tracks(
     tracks: Sequence[Track],
     form: Format,
     with_background: bool,
-    first_timeline: Sequence[Draft | Label],
+    timeline: Sequence[Draft | Label],
     written: list[Path],
 ) -> None:
     """Write tracks of a video: one file if the format has tracks, else one a track.
@@ -359,12 +361,11 @@ def write_tracks(
         tracks: its tracks.
         form: the format.
         with_background: write background to formats that leave it out.
-        first_timeline: the first track with drafts, which are written, too, as a track of their
-            own, named DRAFTS.
+        timeline: labels with drafts, which are written, too, as a track of their own, named DRAFTS.
         written: earlier files, which are not replaced. The new ones are added.
     """
     parts_of: dict[str, Sequence[Draft | Label]] = {track.name: track.segments for track in tracks}
-    drafts = [part for part in first_timeline if isinstance(part, Draft)]
+    drafts = [part for part in timeline if isinstance(part, Draft)]
     if drafts:
         parts_of[free_name(DRAFTS, parts_of)] = drafts
     if not parts_of:

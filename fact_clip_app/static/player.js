@@ -139,7 +139,7 @@ export function useTicks() {
 
 // --- the timeline ------------------------------------------------------------------------------
 
-/** Return the rows of the timeline: tracks with drafts between the labels of the first, and the prediction. */
+/** Return the rows of the timeline: tracks, one with drafts between its labels, and the prediction. */
 function rowsOf(video) {
 	const {times} = video;
 	const inSeconds = (part) => ({

@@ -98,9 +98,9 @@ export function twinOf(name) {
 	});
 }
 
-/** Return what a track shows: its labels, and on the first track drafts between them. */
+/** Return what a track shows: its labels, and drafts between them on the track that they are for. */
 export function partsOf(video, track) {
-	const hasDrafts = video.tracks[0] === track && !track.complete;
+	const hasDrafts = video.draft_track === track.id && !track.complete;
 	return overlay(track.segments, hasDrafts ? video.drafts : []);
 }
 

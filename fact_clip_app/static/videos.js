@@ -81,7 +81,7 @@ export async function show(segment) {
 	if (state.video?.id === segment.video) stay();
 	else await open(segment.video);
 	if (state.video?.id !== segment.video) return; // another video was opened meanwhile
-	update({trackId: state.video.tracks[0].id, frame: segment.start, isPicked: true, current: segment});
+	update({trackId: state.video.draft_track, frame: segment.start, isPicked: true, current: segment});
 	setTimeout(() => {
 		showFrame(segment.start);
 		focusTimeline();

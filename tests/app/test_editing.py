@@ -267,6 +267,22 @@ def test_the_least_certain_drafts_come_first_and_labels_are_certain(user, rows, 
     assert first not in user.ask("GET", "/api/uncertain")["segments"]
 
 
+def test_drafts_are_for_the_track_that_the_model_was_trained_on(user, rows, text_run):
+    video = user.add(rows)
+    tracks = user.ask("POST", f"/api/videos/{video}/tracks", json={"name": "right hand"})["tracks"]
+    left, right = (track["id"] for track in tracks)
+    assert user.ask("GET", f"/api/videos/{video}")["draft_track"] == left
+    run = user.page.project.add_run(text_run, "right hand", {})
+    user.ask("POST", "/api/settings", json={"model": run})
+    user.settle()
+    user.ask("PATCH", f"/api/videos/{video}/tracks/{left}", json={"complete": True})
+    shown = user.ask("GET", f"/api/videos/{video}")
+    assert shown["draft_track"] == right and shown["drafts"]
+    user.ask("PATCH", f"/api/videos/{video}/tracks/{right}", json={"complete": True})
+    assert user.ask("GET", f"/api/videos/{video}")["drafts"] == []
+    assert user.ask("GET", "/api/uncertain")["segments"] == []
+
+
 # --- files ---------------------------------------------------------------------------------------------------
 
 
