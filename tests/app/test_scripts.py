@@ -29,7 +29,7 @@ const shown = (segments, drafts = []) => update({
     toast: null, trackId: 1, frame: 0,
     project: {actions: [], project: {}, model: {chosen: ""}, background: ["background"]},
     video: {id: "v", revision: 3, times: [0, 1, 2, 3, 4, 5, 6, 7, 8], tracks: [{id: 1, segments}], drafts,
-        background: ["background"]},
+        draft_track: 1, background: ["background"]},
 });
 const changes = () => sent.map(({track, added}) => [track, ...added.map(({start, label}) => [start, label])]);
 """
