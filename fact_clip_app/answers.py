@@ -244,6 +244,26 @@ class Uncertain(TypedDict):
     segments: list[UncertainDraft]
 
 
+class Clip(Span):
+    """A segment or a draft, which has a confidence in place of an origin."""
+
+    video: str
+    name: str
+    track: int
+    time: float
+    seconds: float
+    confidence: NotRequired[float | None]
+    origin: NotRequired[str]
+    comment: NotRequired[str]
+    annotator: NotRequired[str]
+
+
+class Clips(TypedDict):
+    """The first segments of a class in an order."""
+
+    segments: list[Clip]
+
+
 class Summary(TypedDict):
     """Rows of tables: how long and how often, and what follows what.
 

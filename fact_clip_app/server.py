@@ -30,6 +30,8 @@ from fact_clip.formats import format_called
 from fact_clip.report.summary import FOLDER, TIMELINE, read_assets
 from fact_clip_app import answers, requests, teach, views
 from fact_clip_app.budget import group_budget, time_budget, transitions, write_tables
+from fact_clip_app.clips import Order
+from fact_clip_app.clips import clips as class_clips
 from fact_clip_app.drafts import Draft
 from fact_clip_app.engine import Engine, reads_names
 from fact_clip_app.export import (
@@ -451,6 +453,12 @@ def cancel_segmenting(page: Served, job: Segmenting) -> answers.Empty:
 def uncertain(page: Served, person: Asker) -> answers.Uncertain:
     """Return the least certain drafts of all videos."""
     return {"segments": views.uncertain(page, person)}
+
+
+@router.get("/clips")
+def clips(page: Served, label: str, person: Asker, order: Order = "longest") -> answers.Clips:
+    """Return segments and drafts of a class over all videos, the first ones of an order."""
+    return {"segments": class_clips(page, label, order, person.annotator)}
 
 
 def _track(page: Page, video: VideoEntry, body: requests.Edit) -> Track | None:

@@ -1,6 +1,7 @@
 /* The page: three panels, and what lies over them. Names and files of people are shown as text alone. */
 
 import {html, render, useEffect, useState} from "./vendor/preact-htm.js";
+import {Clips} from "./clips.js";
 import {Field} from "./controls.js";
 import {confirm, Question, Toast} from "./dialogs.js";
 import {discardRefused, repeatRefused} from "./edits.js";
@@ -30,6 +31,7 @@ function Page() {
 		<${LabelPanel} isHidden=${!isLabelling} />
 		${!isLabelling && html`<${Panel} />`}
 		<${Toast} />
+		<${Clips} />
 		<${Question} />
 		<${Help} />`;
 }

@@ -100,6 +100,17 @@ function cell(key, row) {
 	return ["video", "label", "count"].includes(key) ? String(value) : value.toFixed(2);
 }
 
+const SIGNS = {"": "", ascending: " ▲", descending: " ▼"};
+
+/** Return the rows of the budget in the order that a person has chosen; rows without a value come last. */
+function sorted(rows, {key, way}) {
+	if (!key) return rows;
+	const sign = way === "ascending" ? 1 : -1;
+	const compare = ([one, other]) => typeof one === "string" ? one.localeCompare(other) : one - other;
+	const isEmpty = (row) => row[key] === null || row[key] === undefined;
+	return rows.toSorted((one, other) => isEmpty(one) - isEmpty(other) || sign * compare([one[key], other[key]]));
+}
+
 /** Return an answer of the server that is fetched again whenever the project changes. */
 function useAnswer(path) {
 	const [answer, setAnswer] = useState(null);
@@ -121,6 +132,8 @@ function useAnswer(path) {
 function Budget({filter: people}) {
 	const {fields} = state.project;
 	const [by, setBy] = useState("");
+	const [order, setOrder] = useState({});
+	const sortBy = (key) => setOrder({key, way: order.key === key && order.way === "descending" ? "ascending" : "descending"});
 	const filter = by ? {...people, by} : people;
 	const query = new URLSearchParams(filter);
 	const [answer, problem] = useAnswer(`/api/summary?${query}`);
@@ -147,8 +160,9 @@ function Budget({filter: people}) {
 				onChange=${setBy} />`}
 		</div>
 		<${Scroll} label="Time budget" isTall><table id="budget-table" hidden=${!rows.length}>
-			<thead><tr>${Object.values(HEAD).map((title) => html`<th scope="col">${title}</th>`)}</tr></thead>
-			<tbody>${rows.map((row) => html`<tr key=${`${row.video} ${row.label}`}>
+			<thead><tr>${Object.entries(HEAD).map(([key, title]) => html`<th scope="col" aria-sort=${order.key === key ? order.way : "none"}>
+				<button type="button" class="quiet" onClick=${() => sortBy(key)}>${title}${SIGNS[order.key === key ? order.way : ""]}</button></th>`)}</tr></thead>
+			<tbody>${sorted(rows, order).map((row) => html`<tr key=${`${row.video} ${row.label}`}>
 				${Object.keys(HEAD).map((key) => html`<td>${cell(key, row)}</td>`)}</tr>`)}</tbody>
 		</table><//>
 	</section>`;

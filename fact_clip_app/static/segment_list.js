@@ -20,6 +20,8 @@ export function SegmentList({video}) {
 		<input id="segment-search" type="search" aria-label="Search segments" placeholder="class, comment, person, accepted draft"
 			value=${search} onInput=${(event) => setSearch(event.target.value)} />
 		<p class="hint" role="status">${wanted ? `${found.length} found` : ""}${found.length > MOST ? `; the first ${MOST} are shown` : ""}</p>
+		<button type="button" id="open-clips" onClick=${() => update({clips: {label: state.pen || state.project.actions[0]?.name, order: "longest"}})}
+			disabled=${!state.project.actions.length}>Clips of a class …</button>
 		<ol id="segments">${found.slice(0, MOST).map(({track, segment}) => html`<${Row}
 			key=${`${track.id} ${segment.start} ${segment.stop} ${segment.label}`} track=${track} segment=${segment} times=${video.times} />`)}</ol>
 	</details>`;

@@ -28,6 +28,7 @@ export const state = {
 	current: null, // the one of them that was shown last
 	files: [], // label files to compare: {key, name}
 	isHelpOpen: false,
+	clips: null, // of the sheet that is open: {label, order}
 	folded: JSON.parse(stored("folded", () => '{"left": false, "right": false}')), // the columns beside the film
 };
 

@@ -76,12 +76,12 @@ async function forget(video) {
 
 // --- what next ---------------------------------------------------------------------------------
 
-/** Show a segment of the list. */
-export async function show(segment) {
+/** Show a segment of a list, by default a draft. */
+export async function show(segment, trackId = null) {
 	if (state.video?.id === segment.video) stay();
 	else await open(segment.video);
 	if (state.video?.id !== segment.video) return; // another video was opened meanwhile
-	update({trackId: state.video.draft_track, frame: segment.start, isPicked: true, current: segment});
+	update({trackId: trackId ?? state.video.draft_track, frame: segment.start, isPicked: true, current: segment});
 	setTimeout(() => {
 		showFrame(segment.start);
 		focusTimeline();

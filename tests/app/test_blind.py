@@ -290,6 +290,7 @@ ROUTES: dict[tuple[str, str], Callable[[Rated, str], list[Request]]] = {
         for track in ("main", *TRACKS.values())
         for rest in ("background", "ignore")
     ],
+    ("GET", "/api/clips"): plain("/api/clips?label=stir"),
     ("GET", "/api/overview"): plain("/api/overview"),
     ("POST", "/api/fields"): plain("/api/fields", {"json": {"file": "none"}}),
     ("GET", "/api/summary"): lambda rated, name: [

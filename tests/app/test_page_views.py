@@ -132,6 +132,28 @@ def test_segments_are_searched_and_shown(page):
     assert "8.000" in page.locator("#time").text_content()
 
 
+def test_a_sheet_of_clips_is_looked_through(page):
+    page.click("#videos li:nth-child(1) button.link")
+    settled(page)
+    page.click("#segments-box summary")
+    page.click("#open-clips")
+    page.select_option("#clips-class", LARGE_CLASSES[2])
+    until(page, "document.querySelectorAll('#sheet li').length === 3")
+    assert page.locator("#sheet video").count() == 3
+    assert "8.0" in page.locator("#sheet small").first.text_content()
+    page.locator("#sheet video").first.focus()
+    until(page, "document.querySelector('#sheet video').currentTime > 8.2")
+    page.select_option("#clips-order", "surest")
+    until(page, "document.querySelectorAll('#sheet li').length === 0")
+    assert "No draft" in page.locator("#clips [role=status]").text_content()
+    page.select_option("#clips-order", "shortest")
+    page.select_option("#sheet li:nth-child(1) select", LARGE_CLASSES[0])
+    until(page, "document.querySelectorAll('#sheet li').length === 2")
+    page.click("#sheet li:nth-child(1) button")
+    until(page, f"document.querySelector('#label').value === '{LARGE_CLASSES[2]}'")
+    assert not page.locator("#clips").is_visible()
+
+
 def test_results_have_a_head_and_a_sentence(page):
     to_panel(page, "results")
     until(page, "document.querySelector('#methods')")
@@ -141,6 +163,21 @@ def test_results_have_a_head_and_a_sentence(page):
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.click("#copy-methods")
     until(page, "document.querySelector('#toast-text')?.textContent === 'Copied.'")
+
+
+def test_the_budget_is_sorted_by_a_column(page):
+    to_panel(page, "results")
+    until(page, "document.querySelectorAll('#budget-table tbody tr').length > 5")
+
+    def classes():
+        return page.locator("#budget-table tbody td:nth-child(2)").all_inner_texts()
+
+    before = classes()
+    page.click("#budget-table th:nth-child(2) button")
+    assert classes() == sorted(before, reverse=True)
+    page.click("#budget-table th:nth-child(2) button")
+    assert classes() == sorted(before)
+    assert page.locator("#budget-table th[aria-sort=ascending]").count() == 1
 
 
 def test_teach_says_what_needs_more_and_how_models_have_learned(page, tmp_path):
@@ -199,6 +236,10 @@ def test_axe_finds_nothing_on_any_view(address, browser, scheme, size):
         found["segment and class"] = findings(page)
         page.click("#segments-box summary")
         found["segments"] = findings(page)
+        page.click("#open-clips")
+        until(page, "document.querySelector('#sheet video')")
+        found["clips"] = findings(page)
+        page.keyboard.press("Escape")
         page.click("#keys")
         found["keys"] = findings(page)
         page.keyboard.press("Escape")

@@ -1,0 +1,52 @@
+"""The sheet of clips: segments of one class over all videos, to look through and relabel."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Any, Literal
+
+from fact_clip.core import InputError
+from fact_clip_app.drafts import Draft
+from fact_clip_app.page import Page
+from fact_clip_app.project import Label
+
+MOST = 12
+"""Clips of a sheet."""
+
+Order = Literal["longest", "shortest", "surest", "least sure"]
+
+_BY_CONFIDENCE = ("surest", "least sure")
+
+
+def clips(page: Page, label: str, order: Order, viewer: str) -> list[Any]:
+    """Return segments and drafts of a class, of what a person sees, the first ones of an order.
+
+    Args:
+        page: the page.
+        label: the name of the class.
+        order: by duration or, of drafts alone, by confidence.
+        viewer: whose eyes see the tracks.
+    """
+    by_confidence = order in _BY_CONFIDENCE
+    rows: list[Any] = []
+    for video in page.project.full_videos():
+        for track in page.project.labelled_tracks(video.id, viewer=viewer):
+            parts: Sequence[Draft | Label] = track.segments
+            with suppress(InputError):  # the page shows it at the video
+                parts = page.timeline(video, viewer, track.id)
+            for part in parts:
+                confidence = part.confidence if isinstance(part, Draft) else None
+                is_point = part.start == part.stop
+                if part.label != label or is_point or (by_confidence and confidence is None):
+                    continue
+                time = float(video.times[part.start])
+                seconds = float(video.times[part.stop]) - time
+                clip = {"video": video.id, "name": video.name, "track": track.id}
+                rows.append({**clip, "time": time, "seconds": seconds, **asdict(part)})
+    return sorted(rows, key=lambda row: _rank(row, order))[:MOST]
+
+
+def _rank(row: Any, order: Order) -> float:
+    """Return a number by which clips are sorted, the first one lowest."""
+    value = row["confidence"] if order in _BY_CONFIDENCE else row["seconds"]
+    return -value if order in ("longest", "surest") else value
