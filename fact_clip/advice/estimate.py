@@ -86,7 +86,7 @@ def estimate(config: Config) -> Estimate:
 
     dataset = plan.dataset
     frames = {name: len(dataset.labels(name)) for name in dataset.learning}
-    sample_names = spread(dataset.train, frames, VIDEOS)
+    sample_names = spread(dataset.labelled(dataset.train), frames, VIDEOS)
     sample = dataset.with_videos(sample_names, validation=sample_names[:1])
     plan = replace(plan, dataset=sample)
     with tempfile.TemporaryDirectory() as temporary:
