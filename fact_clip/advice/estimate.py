@@ -187,8 +187,7 @@ def with_time(proposal: Proposal, minutes: float) -> tuple[Proposal, str]:
         f"by steps on {estimated.videos} videos"
     )
     if config.train.self_training:
-        n_teachers = Config.load(ZERO_SHOT).train.members
-        sentence += f"; its teacher, {n_teachers} models of {epochs} epochs, comes on top"
+        sentence += "; its teacher comes on top"
     return proposal, sentence
 
 

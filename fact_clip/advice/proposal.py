@@ -224,7 +224,8 @@ def _self_training(dataset: Dataset) -> list[Setting]:
     n_labelled = len(dataset.labelled(dataset.learning))
     n_videos = len(dataset.learning)
     if not names and 0 < n_labelled < n_videos:
-        reason = f"{n_videos - n_labelled} of {n_videos} videos have no label: a first model names them"
+        n_open = n_videos - n_labelled
+        reason = f"{n_open} of {n_videos} videos have no label: a first model names them"
         return [Setting("train.self_training", True, reason)]
     is_open = np.concatenate([dataset.labels(name) for name in dataset.learning]) == IGNORED
     if not names or not is_open.any():
