@@ -86,7 +86,7 @@ def estimate(config: Config) -> Estimate:
 
     dataset = plan.dataset
     frames = {name: len(dataset.labels(name)) for name in dataset.learning}
-    sample_names = spread(dataset.train, frames, VIDEOS)
+    sample_names = spread(dataset.labelled(dataset.train), frames, VIDEOS)
     sample = dataset.with_videos(sample_names, validation=sample_names[:1])
     plan = replace(plan, dataset=sample)
     with tempfile.TemporaryDirectory() as temporary:
@@ -187,8 +187,7 @@ def with_time(proposal: Proposal, minutes: float) -> tuple[Proposal, str]:
         f"by steps on {estimated.videos} videos"
     )
     if config.train.self_training:
-        n_teachers = Config.load(ZERO_SHOT).train.members
-        sentence += f"; its teacher, {n_teachers} models of {epochs} epochs, comes on top"
+        sentence += "; its teacher comes on top"
     return proposal, sentence
 
 

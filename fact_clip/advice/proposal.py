@@ -90,7 +90,7 @@ class Measures:
     @classmethod
     def of(cls, dataset: Dataset) -> "Measures":
         """Measure a data set."""
-        labels = [dataset.labels(name) for name in dataset.learning]
+        labels = [dataset.labels(name) for name in dataset.labelled(dataset.learning)]
         lengths_of = segment_lengths(labels, len(dataset.vocabulary))
         lengths = list(chain.from_iterable(lengths_of))
         action_lengths = []
@@ -214,10 +214,19 @@ def propose(config: DataConfig) -> Proposal:
 
 
 def _self_training(dataset: Dataset) -> list[Setting]:
-    """Return the setting that learns names without examples from frames without a label."""
+    """Return the setting that learns from frames without a label.
+
+    They are frames of names without examples, or videos that nobody labelled.
+    """
     if dataset.hidden or dataset.clicks(dataset.learning):
         return []
     names = names_without_examples(dataset)
+    n_labelled = len(dataset.labelled(dataset.learning))
+    n_videos = len(dataset.learning)
+    if not names and 0 < n_labelled < n_videos:
+        n_open = n_videos - n_labelled
+        reason = f"{n_open} of {n_videos} videos have no label: a first model names them"
+        return [Setting("train.self_training", True, reason)]
     is_open = np.concatenate([dataset.labels(name) for name in dataset.learning]) == IGNORED
     if not names or not is_open.any():
         return []

@@ -192,6 +192,10 @@ class Dataset(VideoReader):
         """Return `labels` with the drafts of ``data.drafts`` in frames that have none."""
         return self._with_drafts(name, self.labels(name), 1)
 
+    def labelled(self, names: Names) -> Names:
+        """Return the videos of which a frame has a label, or a draft."""
+        return tuple(name for name in names if (self.training_labels(name) != IGNORED).any())
+
     def row_labels(self, name: str, stride: int) -> Labels:
         """Return `training_labels` of every `stride`-th frame of a video; see `masked_rows`."""
         rows = masked_rows(self.all_labels(name), self._hidden_in(name), stride)

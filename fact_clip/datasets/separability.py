@@ -28,8 +28,9 @@ class _Rows:
 
 def separability(dataset: Dataset) -> float:
     """Return the share of rows that a ridge regression on every other training video gets right."""
-    even = _sampled_rows(dataset, dataset.learning[0::2])
-    odd = _sampled_rows(dataset, dataset.learning[1::2])
+    names = dataset.labelled(dataset.learning)
+    even = _sampled_rows(dataset, names[0::2])
+    odd = _sampled_rows(dataset, names[1::2])
     if not len(even.labels) or not len(odd.labels):
         return 0.0
     n_classes = len(dataset.vocabulary)

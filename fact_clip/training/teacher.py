@@ -100,7 +100,10 @@ def teacher_config(plan: Plan) -> Config:
     elif new_names:
         teacher = with_values(Config.load(_RECIPE), _values(config, _MEASURED))
     else:
-        return with_values(config, {"train.self_training": False})
+        # as many steps as if all videos had labels
+        n_labelled = max(len(plan.dataset.labelled(plan.dataset.train)), 1)
+        epochs = round(config.train.epochs * len(plan.dataset.train) / n_labelled)
+        return with_values(config, {"train.self_training": False, "train.epochs": epochs})
     if config.data.holdout is None and new_names:
         data["data.holdout"] = new_names
     return with_values(teacher, {**data, **shared})

@@ -249,7 +249,7 @@ class Trainer:
             workers = GPU_WORKERS if on_gpu else 0
         return TrainingLoader(
             self.videos,
-            self.dataset.train,
+            self.dataset.labelled(self.dataset.train),
             self.videos_a_step,
             workers=workers,
             pin=on_gpu,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Names, Vocabulary
 from fact_clip.core.messages import suggest
+from fact_clip.datasets.labels import IGNORED
 from fact_clip.datasets.layout import SplitVideos
 from fact_clip.datasets.splits import (
     carve_validation,
@@ -85,7 +86,7 @@ class VideoRoles:
             vocabulary: the classes.
             split: the videos of the split.
             holdout: the held-out classes, or None.
-            count_frames: reads the labels of videos. It is called only with a holdout.
+            count_frames: reads the labels of videos, if some are held out or some videos validate.
 
         Returns:
             The roles.
@@ -97,7 +98,11 @@ class VideoRoles:
         if holdout is not None:
             split = holdout_videos(split, holdout.check(vocabulary))
             frames = count_frames(split.learning)
-        groups = learning_groups(config, split.learning)
+        labelled = split.learning
+        if config.validation > 0:
+            counts = frames or count_frames(split.learning)
+            labelled = tuple(name for name in labelled if counts[name].keys() - {IGNORED})
+        groups = learning_groups(config, labelled)
         names_videos = holdout is not None and (holdout.train_videos or holdout.test_videos)
         if names_videos and config.groups is not None:
             for group in read_groups(split.test, config.groups).values():

@@ -90,6 +90,16 @@ def test_test_videos_play_no_part(tmp_path):
     assert settings_of(root) == before
 
 
+def test_videos_without_a_label_are_named_by_a_first_model(tmp_path):
+    root = made_up(tmp_path / "data", videos=6, segments=20, frames=10)
+    for video in ("v1", "v3"):
+        (root / "groundTruth" / f"{video}.txt").write_text("?\n" * 200)
+    found = propose(DataConfig(root=str(root), fps=10.0, layout="TD"))
+    (setting,) = [setting for setting in found.settings if setting.key == "train.self_training"]
+    assert (setting.value, setting.reason) == (True, "2 of 5 videos have no label: a first model names them")
+    assert (found.measures.videos, found.measures.frames) == (3, 600)
+
+
 def test_names_without_examples_are_learned_from_unlabelled_frames(tmp_path):
     root = made_up(tmp_path / "data", videos=6, segments=20, frames=10)
     assert "train.self_training" not in settings_of(root)

@@ -180,3 +180,27 @@ def test_nothing_to_name_is_refused(workbench, recipe, tmp_path):
     with pytest.raises(InputError, match=r"^train.self_training: all frames .* have a label"):
         train(student(workbench, recipe, data={"holdout": None}), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_videos_without_a_label_are_learned_from_a_first_model(workbench, tmp_path):
+    root = shutil.copytree(workbench, tmp_path / "data")
+    tree = merged(TINY, {"data": {"root": str(root)}, "train": {"epochs": 2, "self_training": True}})
+    every = Dataset.open(Config.from_tree(tree, "tests").data).learning
+    path = root / "groundTruth" / f"{every[-1]}.txt"
+    path.write_text("?\n" * len(path.read_text().splitlines()))
+    labelled = [root / "groundTruth" / f"{name}.txt" for name in every[:-1]]
+    names = sorted({name for file in labelled for name in file.read_text().splitlines()})
+    (root / "mapping.txt").write_text("".join(f"{index} {name}\n" for index, name in enumerate(names)))
+    tree = merged(tree, {"data": {"validation": 0.0}, "model": {"tokens": 200}})
+    assert teacher_config(resolve(Config.from_tree(tree, "tests"))).train.epochs == 3  # 4 videos, 3 with labels
+    plan = resolve(Config.from_tree(merged(tree, {"data": {"validation": 0.3}}), "tests"))
+    dataset = plan.dataset
+    assert {*dataset.learning} == {*every}
+    assert len(dataset.validation) == 1
+    assert {*dataset.labelled(dataset.learning)} == {*every[:-1]}  # validation has labels
+    train(plan.config, tmp_path / "run")
+    dataset = Dataset.open(Run.read(tmp_path / "run").config.data)
+    assert dataset.labelled(dataset.train) == dataset.train
+    drafts = (tmp_path / "run/drafts" / f"{every[-1]}.txt").read_text().splitlines()
+    assert {*drafts} <= {*dataset.vocabulary.names}
+    assert {*(tmp_path / "run/drafts" / f"{every[0]}.txt").read_text().splitlines()} == {"?"}
