@@ -30,6 +30,9 @@ TEST_EVERY = 4
 """Of this many labelled videos, one is a test video."""
 
 
+CORRECT = "correct one, or take the predicted ones too"
+"""What to do where no segment is left to learn from."""
+
 Answer = Callable[[str], Unlabelled | None]
 """The id of a video -> what its unlabelled frames are, or None if that is not said."""
 
@@ -79,6 +82,12 @@ def labelled_videos(page: Page, track: str, viewer: str | None = None) -> list[E
             if candidate.name == track and candidate.segments:
                 examples.append(Example(video, candidate.segments, candidate.complete))
     return examples
+
+
+def unlabelled_videos(page: Page) -> list[VideoEntry]:
+    """Return the videos without a label on any track, which a first model may name."""
+    facts = page.project.label_facts()
+    return [video for video in page.project.full_videos() if not facts[video.id].is_labelled]
 
 
 def training_videos(
@@ -205,6 +214,7 @@ def write_set(
     model: Segmenter | None,
     unlabelled: Answer,
     job: Job,
+    others: Iterable[VideoEntry] = (),
 ) -> list[LabelledVideo]:
     """Write labelled videos as a data set, encoding those without features.
 
@@ -215,6 +225,7 @@ def write_set(
         model: the model that learns from it, whose training videos are added, or None.
         unlabelled: what the unlabelled frames are of each video that is not complete.
         job: receives the progress.
+        others: videos without labels that are added to the training videos.
 
     Returns:
         The test videos.
@@ -252,6 +263,13 @@ def write_set(
         is_test[name] = roles[video.id]
         if is_test[name]:
             test_videos.append(labelled)
+    for video in others:
+        features = page.engine.encode(video, model or page.engine.model(), job)
+        array, _ = open_features(features, model, layout_of(page, video))
+        is_labelled = features_digest(array) in files
+        if not is_labelled and (record is None or record.find(array) is None):
+            name, _ = add_labelled_video(page, training_set, video, [], UNLABELLED, features, model)
+            is_test[name] = False
     test = [name for name in is_test if is_test[name]]
     train = [name for name in is_test if not is_test[name]]
     write_lines(root / "splits" / "train.split1.bundle", train)
@@ -291,7 +309,7 @@ def add_labelled_video(
     """
     array, clock = open_features(features, model, layout_of(page, video))
     rows = rows_of(video, clock, len(array))
-    is_clicked = all(part.start == part.stop for part in parts)
+    is_clicked = bool(parts) and all(part.start == part.stop for part in parts)
     if is_clicked:
         names = click_labels(parts, video.times, rows)
     else:
@@ -306,6 +324,8 @@ def add_labelled_video(
         raise InputError(video.name, problem, fix)
     new_names = {**dict.fromkeys(backgrounds, background), NONE_OF_THESE: UNLABELLED}
     labels = [new_names.get(name, name) for name in names]
+    if parts and {*labels} == {UNLABELLED}:
+        raise InputError(video.name, "no corrected segment", CORRECT)
     sidecar = features.with_suffix(".json")
     facts = dict(read_mapping(sidecar, "facts of features")) if sidecar.is_file() else {}
     facts.pop("video", None)  # a path of this machine

@@ -227,13 +227,15 @@ class Adaptation(Signed):
 class Training(Signed):
     """A training on a track.
 
-    It says how many minutes the training may take, whether it teaches the run in use, and, for
-    each video that is not complete, by its id, what its unlabelled frames are.
+    It says how many minutes the training may take, whether it teaches the run in use, whether
+    videos that nobody labelled help a new model, and, for each video that is not complete, by its
+    id, what its unlabelled frames are.
     """
 
     minutes: Annotated[float, Field(gt=0, le=24 * 60)] = 5.0
     track: Name = "main"
     teach: bool = False
+    others: bool = False
     unlabelled: dict[str, Unlabelled] = {}
 
 

@@ -35,6 +35,7 @@ from fact_clip_app.clips import clips as class_clips
 from fact_clip_app.drafts import Draft
 from fact_clip_app.engine import Engine, reads_names
 from fact_clip_app.export import (
+    CORRECT,
     add_labelled_video,
     check_number,
     export_set,
@@ -747,6 +748,8 @@ def add_to_training_set(
     if body.only_corrected or is_open:  # of further tracks there are no drafts
         other = UNLABELLED
         parts = [part for part in parts if isinstance(part, Label)]
+    if not parts:
+        raise InputError(video.name, "no corrected segment", CORRECT)
     name, labelled = add_labelled_video(page, training_set, video, parts, other, features, model)
     n_points = sum(part.start == part.stop for part in parts)
     if n_points == len(parts):  # they are clicks, one for a row

@@ -23,7 +23,12 @@ from fact_clip.inference.segmenter import Segmenter
 from fact_clip.metrics.segmental import count_segments
 from fact_clip.run import Run
 from fact_clip_app.engine import open_features, run_of, typed_names
-from fact_clip_app.export import LabelledVideo, training_videos, write_set
+from fact_clip_app.export import (
+    LabelledVideo,
+    training_videos,
+    unlabelled_videos,
+    write_set,
+)
 from fact_clip_app.jobs import CancelledError, Job
 from fact_clip_app.page import Page
 from fact_clip_app.requests import Training
@@ -104,6 +109,9 @@ def learn(page: Page, training: Training) -> None:
         page: the page.
         training: what to train. A model that is taught learns new names from the run in use.
     """
+    if training.teach and training.others:
+        problem = "videos without labels help a new model alone"
+        raise InputError("train", problem, "train a new model, or leave them out")
     examples = training_videos(page, training.track, training.unlabelled.get, training.annotator)
     actions = page.project.actions()  # now, as the labels: somebody may rename one meanwhile
     start = page.engine.model() if training.teach else None
@@ -114,6 +122,7 @@ def learn(page: Page, training: Training) -> None:
         raise InputError("train", problem, "continue the training of that run")
     if training.teach and run_of(start) is None:
         raise InputError("train", "there is no run to teach", "train a new model")
+    others = unlabelled_videos(page) if training.others else []
     if start is not None:
         check_trust(start.run, start.run.config.text.encoder, page.options.trust_encoder)
 
@@ -123,12 +132,13 @@ def learn(page: Page, training: Training) -> None:
         data = folder / "data"
         recipe = folder / "recipe.yaml"
         out = folder / folder.name
-        test_videos = write_set(page, examples, data, start, training.unlabelled.get, job)
+        test_videos = write_set(page, examples, data, start, training.unlabelled.get, job, others)
 
         classes = Vocabulary.from_mapping(data / "mapping.txt")
         background = [name for name in page.project.background if name in classes]
         command = ["fact-clip", "data", "init", str(data), "--out", str(recipe)]
-        command += ["--minutes", f"{training.minutes:g}"]
+        # with videos to name, a first model takes as long as the one that learns the names
+        command += ["--minutes", f"{training.minutes / (2 if others else 1):g}"]
         if background:
             command += ["--background", typed_names(background)]
         run_command(command, job, note="measuring how fast this computer trains")
@@ -137,10 +147,11 @@ def learn(page: Page, training: Training) -> None:
             marked = f"data.background={json.dumps(background)}"  # in place of a guess
             command = ["fact-clip", "train", str(recipe), "model.head=text", marked]
             # what is left of a video that is labelled in part may show any action
-            command += ["train.self_training=false", "--out", str(out)]
+            command += [f"train.self_training={bool(others)}".lower(), "--out", str(out)]
         else:
             command = adapt_command(start.run, data, out, epochs)
-        run_command(command, job, out, epochs)
+        first = "a first model learns, and names the videos without labels" if others else ""
+        run_command(command, job, out, epochs, first)
 
         model = page.engine.open(out)
         after = measure(model, test_videos, page.engine.names(model, actions))
@@ -206,7 +217,7 @@ def run_command(
         out: the run folder of a training, whose log has a line an epoch. If its parent is gone,
             the command is stopped.
         epochs: how long the training takes.
-        note: what to report without a log.
+        note: what to report before the log has a line.
 
     Raises:
         InputError: with the last line of the command, if it fails, or the folder is gone.
@@ -230,7 +241,7 @@ def run_command(
                     raise InputError(out.parent, "the folder of the training is gone")
                 if out is not None and (out / "log.jsonl").is_file():
                     done = len((out / "log.jsonl").read_text(encoding="utf-8").splitlines())
-                progress = note or f"epoch {done} of {epochs}"
+                progress = f"epoch {done} of {epochs}" if done or not note else note
                 if done and not first_epochs:
                     first_epochs = done
                     first_seen = time.monotonic()

@@ -78,9 +78,6 @@ class TrainingSet:
             The name in the set: that of the video with the same features if there is one, with a
             digest of the features if another video has the name.
         """
-        if set(labels) == {UNLABELLED}:
-            fix = "correct one, or take the predicted ones too"
-            raise InputError(name, "no corrected segment", fix)
         self._check_same_features(features.shape[1], facts.get("fps"), f"{name} has")
         layout = "TD" if self.run is None else self.run.layout
         stored = features if layout == "TD" else features.T

@@ -35,10 +35,13 @@ function Train() {
 	const [chosenName, setTrackName] = useState(currentTrack().name);
 	const names = [...new Set(video.tracks.map(({name}) => name))];
 	const trackName = names.includes(chosenName) ? chosenName : names[0]; // somebody may rename it
+	const [usesOthers, setUsesOthers] = useState(false);
+	const count = project.videos.filter(({progress}) => progress === "unlabelled").length;
 	const train = (teach) => tried(async () => {
 		const unlabelled = await askUnlabelled(trackName, true);
 		if (!unlabelled) return;
-		await ask("/api/train", "POST", {minutes, track: trackName, teach, unlabelled, annotator: state.annotator});
+		const others = usesOthers && count > 0 && !teach;
+		await ask("/api/train", "POST", {minutes, track: trackName, teach, others, unlabelled, annotator: state.annotator});
 		await refresh();
 	});
 	const save = () => tried(async () => {
@@ -56,6 +59,9 @@ function Train() {
 				Continue training</button>
 			<${NumberField} label="Minutes" id="minutes" min="0.1" max="1440" step="any" value=${minutes} onInput=${setMinutes} />
 			<${Select} label="Labels of track" id="train-track" value=${trackName} options=${asPairs(names)} onChange=${setTrackName} />
+			${count > 0 && html`<span title="A first model names them, and a new model learns from your labels and these names">
+				<${Check} id="others" label=${`${count} unlabelled video${count === 1 ? " helps" : "s help"} a new model`} checked=${usesOthers}
+					onChange=${setUsesOthers} /></span>`}
 		</div>
 		<div class="bar" hidden=${!isBusy(job)}>
 			<span>Training</span> <progress id="training" aria-label="Training" max=${Math.max(job?.total ?? 1, 1)} value=${job?.done ?? 0}></progress>

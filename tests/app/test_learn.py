@@ -13,7 +13,16 @@ from fact_clip.core import BACKGROUND, InputError, Segmentation
 from fact_clip.inference.loading import load
 from fact_clip.training import train
 from fact_clip.video.overlay import write_video
-from fact_clip_app.export import ROLES, Example, LabelledVideo, assign_roles, labelled_videos, write_set
+from fact_clip_app.export import (
+    ROLES,
+    Example,
+    LabelledVideo,
+    assign_roles,
+    labelled_videos,
+    training_videos,
+    unlabelled_videos,
+    write_set,
+)
 from fact_clip_app.jobs import Job
 from fact_clip_app.project import Label, VideoEntry
 from fact_clip_app.teach import figures_text, measure
@@ -201,6 +210,24 @@ def test_videos_of_point_events_are_trained_on_as_clicks(opened, rows, workbench
     assert tested == ["person3_video1"]
 
 
+def test_videos_without_labels_are_training_videos_that_a_first_model_names(opened, rows, workbench, tmp_path):
+    user = opened(run=None)()
+    others = [user.add(workbench / f"features/person3_video{number}.npy") for number in (1, 2)]
+    for path in (rows, workbench / "features" / "person2_video1.npy"):
+        user.label(user.add(path), (0, 5, "stir"), (5, 12, "pour"))
+    page = user.page
+    assert [video.id for video in unlabelled_videos(page)] == others
+    examples = training_videos(page, "main", lambda video: "background")
+    write_set(page, examples, tmp_path / "set", None, lambda video: "background", Job("test"), unlabelled_videos(page))
+    lists = {part: (tmp_path / f"set/splits/{part}.split1.bundle").read_text().split() for part in ("train", "test")}
+    assert {*lists["train"]} > {"person3_video1", "person3_video2"}
+    assert len(lists["train"]) == 3
+    assert {*(tmp_path / "set/groundTruth/person3_video1.txt").read_text().split()} == {"?"}
+    assert page.project.setting(ROLES, {}).keys() == {example.video.id for example in examples}
+    error = user.ask("POST", "/api/train", 400, json={"teach": True, "others": True})["error"]
+    assert error.startswith("train: videos without labels help a new model alone")
+
+
 def example(name: str, is_clicked: bool = False) -> Example:
     labels = [Label(0, 0 if is_clicked else 5, "stir")]
     return Example(cast(VideoEntry, SimpleNamespace(id=name)), labels, complete=True)
@@ -246,6 +273,24 @@ def plans(rng, number, *more):
 def edges_of(plan):
     edges = np.cumsum([0, *(length for length, _ in plan)]).tolist()
     return [(start, stop, name) for start, stop, (_, name) in zip(edges, edges[1:], plan, strict=False)]
+
+
+@pytest.mark.slow
+def test_a_new_model_learns_from_videos_that_nobody_labelled(opened, tmp_path):
+    user = opened(run=None)()
+    rng = np.random.default_rng(1)
+    for number, plan in enumerate(plans(rng, 5)):
+        write_features(tmp_path / f"v{number}.npy", plan, number)
+        video = user.add(tmp_path / f"v{number}.npy", tmp_path / f"v{number}.json")
+        if number < 3:
+            user.label(video, *edges_of(plan))
+    unlabelled = {video["id"]: "background" for video in user.ask("GET", "/api/state")["videos"]}
+    user.ask("POST", "/api/train", json={"minutes": 0.1, "others": True, "unlabelled": unlabelled})
+    state = user.settle()
+    assert state["training"]["state"] == "done", state["training"]
+    (folder, _) = user.page.project.runs()["model-1"]
+    assert {path.name for path in (folder / "drafts").glob("*.txt")} >= {"v3.txt", "v4.txt"}
+    assert "?" not in (folder / "drafts" / "v3.txt").read_text()
 
 
 @pytest.mark.slow
