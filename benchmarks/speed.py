@@ -346,7 +346,7 @@ def train_by(kind: type[trainer.Trainer], shape: Shape, steps: int, *overrides: 
         run, texts = begin(plan, root / "run", Processes(plan.device))
         trainer.Trainer = kind  # type: ignore[misc]
         try:
-            trainer.Trainer.of_run(run, plan.dataset, texts).run_all(None)
+            trainer.Trainer(run, plan.dataset, texts).run_all(None)
         finally:
             trainer.Trainer = kept  # type: ignore[misc]
 

@@ -62,7 +62,6 @@ from fact_clip.core.version import __version__
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import FeatureTransform
 from fact_clip.decoding import Calibration, Confidence
-from fact_clip.decoding.choice import DecodeValues, DecodingChoice
 from fact_clip.encoders import FRAME_ENCODERS, TEXT_ENCODERS
 from fact_clip.models import FACT, Classes, ObjectSpec
 from fact_clip.models.heads import HEADS, is_open, reads_text
@@ -94,6 +93,48 @@ _COPY = "copy the run folder again"
 _Index = Annotated[int, Field(ge=0)]
 _Share = Annotated[float, Field(ge=0, le=1)]
 _LogFrames = Annotated[float, Field(ge=0, le=50)]
+
+
+_Value = Annotated[float, Field(ge=0, le=1e6)]
+DecodeValues = dict[Annotated[str, Field(pattern="^[a-z_]+$")], _Value]
+"""Values by key of the group ``decode``."""
+
+
+@dataclass(frozen=True)
+class DecodingChoice:
+    """Settings of the group ``decode`` that validation videos chose, and the evidence for them.
+
+    See docs/method.md, 'Chosen settings'.
+
+    Attributes:
+        recipe: the values of the recipe.
+        settings: the values in use, of the same keys.
+        videos: number of validation videos that were decoded, each by members that had not trained
+            on it.
+        gain: mean gain of the best values that were tried, which need not be in use, in points.
+        error: standard error of the gain over the videos.
+        reason: why these values are in use, in words.
+    """
+
+    recipe: DecodeValues
+    settings: DecodeValues
+    videos: Annotated[int, Field(ge=0)]
+    gain: float
+    error: float
+    reason: str
+
+    @property
+    def overrides(self) -> list[str]:
+        """Return the chosen settings as overrides of a configuration."""
+        return [f"decode.{key}={value}" for key, value in self.settings.items()]
+
+    def __str__(self) -> str:
+        """Return the choice in words."""
+        words = []
+        for key, value in self.settings.items():
+            change = "" if value == self.recipe[key] else f" (the recipe has {self.recipe[key]:g})"
+            words.append(f"{key} {value:g}{change}")
+        return f"decoding with {', '.join(words)}: {self.reason}"
 
 
 @dataclass(frozen=True)

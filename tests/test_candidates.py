@@ -15,7 +15,7 @@ from fact_clip.config import Config, merged
 from fact_clip.decoding import Calibration, CandidateSet
 from fact_clip.encoders import text_encoder
 from fact_clip.encoders.sentence import HashEncoder
-from fact_clip.inference.class_map import ClassMap
+from fact_clip.inference.scored_videos import ClassMap
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.training import evaluate, train
 

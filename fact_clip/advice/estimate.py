@@ -94,7 +94,7 @@ def estimate(config: Config) -> Estimate:
         run, texts = begin(plan, Path(temporary) / "run", Processes(plan.device))
         preparing = time.process_time() - start_time
         with numerics(run.config.train):
-            epoch, validation = timed(plan, Trainer.of_run(run, sample, texts))
+            epoch, validation = timed(plan, Trainer(run, sample, texts))
 
     def ratio(names: Sequence[str], sample_names: Sequence[str]) -> float:
         n_frames = sum(frames[name] for name in names)

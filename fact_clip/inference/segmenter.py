@@ -32,9 +32,8 @@ from fact_clip.encoders import FrameEncoder
 from fact_clip.hub import save_pretrained
 from fact_clip.inference.decoder import DECODERS, Decode, SegmentDecoder
 from fact_clip.inference.export import export
-from fact_clip.inference.options import ModelOptions
 from fact_clip.inference.scorer import FrameScorer, Scorer
-from fact_clip.inference.sources import SourceReader
+from fact_clip.inference.sources import ModelOptions, SourceReader
 from fact_clip.inference.stream import Stream
 from fact_clip.run import Run
 from fact_clip.video.pictures import Span

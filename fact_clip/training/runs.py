@@ -19,6 +19,8 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+
 from fact_clip.config import Config
 from fact_clip.core import InputError, Progress
 from fact_clip.core.arguments import validated
@@ -26,8 +28,10 @@ from fact_clip.core.distributed import Processes, place_in_launch
 from fact_clip.core.messages import printable
 from fact_clip.core.paths import locked
 from fact_clip.datasets.memory import DATA_SOURCES, DataSource, MemoryStore, with_data
+from fact_clip.datasets.statistics import median_frames
 from fact_clip.losses.criterion import LOSSES, Loss
 from fact_clip.metrics.report import METRICS, Metric
+from fact_clip.models.blocks import block_configs
 from fact_clip.run import Run, remove_unfinished
 from fact_clip.training import trainer
 from fact_clip.training.callbacks import Callback
@@ -45,10 +49,12 @@ from fact_clip.training.teacher import (
     teacher_folder,
     write_drafts,
 )
-from fact_clip.training.threads import useful_threads_alone
 
 # The command line shows what this logger says of a plan.
 logger = logging.getLogger(__name__)
+
+# torch splits no operation into parts of fewer numbers (docs/method.md).
+_GRAIN = 32_768
 
 _PATIENCE = 3600.0  # seconds to wait for another job that learns the calibration
 
@@ -160,7 +166,7 @@ def train_model(
     with processes.main_first():
         run, texts = begin(plan, folder, processes, resume)
     with useful_threads_alone(plan), trainer.numerics(run.config.train):
-        loop = trainer.Trainer.of_run(
+        loop = trainer.Trainer(
             run=run,
             dataset=plan.dataset,
             texts=texts,
@@ -169,6 +175,31 @@ def train_model(
             callbacks=watch.callbacks,
         )
         return loop.run_all(watch.progress if processes.is_main else None)
+
+
+def useful_threads(plan: Plan) -> int:
+    """Return the number of threads that make a step faster.
+
+    torch splits an operation into parts of 32,768 numbers at least.
+    """
+    if plan.device.type != "cpu":
+        return torch.get_num_threads()
+    labels = map(plan.dataset.labels, plan.dataset.train)
+    rows = median_frames(labels) / plan.config.data.stride
+    width = max(block.frame_dim for block in block_configs(plan.config.model))
+    n_numbers = int(plan.config.train.batch_size * rows * width)
+    return max(1, n_numbers // _GRAIN)
+
+
+@contextmanager
+def useful_threads_alone(plan: Plan) -> Iterator[None]:
+    """Use no more threads in the block than make a step faster."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(min(threads, useful_threads(plan)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def train_calibrated(

@@ -74,17 +74,12 @@ class _Loss(nn.Module):
 
 
 class Trainer:
-    """The training of a model. `Trainer.of_run` makes all of its parts.
+    """The training of the model of a run.
 
     Args:
-        settings: the group ``train`` of the configuration.
-        files: the run folder, which weights and state are written to.
-        videos: the training videos.
-        classes: that are scored, by index of the data set.
-        model: with the weights to start from, on its device.
-        criterion: the loss over these classes.
-        videos_a_step: over all processes; None: ``train.batch_size`` for each.
-        swap: share of the steps in which named objects are swapped.
+        run: as `state.begin` described it.
+        dataset: the videos.
+        texts: text vectors that the model is made from.
         resume: continue from the saved state, if there is one.
         after_step: called after each step.
         callbacks: called after epochs, validations and saves, in the first process.
@@ -92,44 +87,37 @@ class Trainer:
 
     def __init__(
         self,
-        settings: TrainConfig,
-        files: RunFiles,
-        videos: TrainingVideos,
-        classes: Sequence[int],
-        model: FACT,
-        criterion: Criterion,
-        *,
-        videos_a_step: int | None = None,
-        swap: float = 0.0,
+        run: Run,
+        dataset: Dataset,
+        texts: dict[str, Tensor],
         resume: bool = False,
         after_step: Callable[[], None] = lambda: None,
         callbacks: Sequence[Callback] = (),
     ) -> None:
-        self.settings = settings
-        self.files = files
-        self.videos = videos
-        self.dataset = videos.dataset
-        self.classes = [*classes]
-        self.model = model
-        self.criterion = criterion
-        self.swap = swap
+        self.settings = run.config.train
+        self.files = RunFiles(run)
+        self.dataset = dataset
+        self.swap = run.config.augment.swap[0]
         self.after_step = after_step
-        self.device = next(model.parameters()).device
-        precision = pick_precision(settings.precision, self.device, "train.precision")
+        self.device = pick_device(self.settings.device, "train.device")
+        precision = pick_precision(self.settings.precision, self.device, "train.precision")
         self.bf16 = precision == "bf16"
         self.processes = Processes(self.device)
-        self.videos_a_step = videos_a_step or settings.batch_size * self.processes.world
+        self.videos_a_step = run.videos_a_step or self.settings.batch_size * self.processes.world
 
-        self.parameters: list[Tensor] = [*model.parameters()]
+        self.model = self._setup_model(run, texts)
+        self.classes = [*scored_classes(run, dataset)]
+        self.videos = self._setup_videos(run)
+        self.parameters: list[Tensor] = [*self.model.parameters()]
         self.optimizer = self._setup_optimizer()
         self._setup_average()
         # After the copy that is averaged, which is not compiled.
         self.lengths = self._setup_compile()
         self.state = self._setup_state(resume)
         # After the state was loaded into the model itself.
-        self.parallel = self.processes.parallel(_Loss(model, criterion))
+        self.parallel = self.processes.parallel(_Loss(self.model, make_criterion(run, dataset)))
         self.text_embeddings = self._setup_text_embeddings()
-        self.clicks = ClickBorders(files.path, settings.epochs, self.dataset, self.state.epoch)
+        self.clicks = ClickBorders(run.path, self.settings.epochs, dataset, self.state.epoch)
         self.loader = self._setup_loader()
 
         self.numbers: dict[str, float] = {}
@@ -141,60 +129,30 @@ class Trainer:
         self.callbacks = self._setup_callbacks(callbacks)
         if resume and self.processes.is_main:
             # Last, because nothing is refused from here on.
-            files.rewrite()
+            self.files.rewrite()
 
-    @classmethod
-    def of_run(
-        cls,
-        run: Run,
-        dataset: Dataset,
-        texts: dict[str, Tensor],
-        resume: bool = False,
-        after_step: Callable[[], None] = lambda: None,
-        callbacks: Sequence[Callback] = (),
-    ) -> Trainer:
-        """Return the trainer of a run.
-
-        Args:
-            run: as `state.begin` described it.
-            dataset: the videos.
-            texts: text vectors that the model is made from.
-            resume: continue from the saved state, if there is one.
-            after_step: called after each step.
-            callbacks: called after epochs, validations and saves, in the first process.
-        """
-        config = run.config
-        device = pick_device(config.train.device, "train.device")
+    def _setup_model(self, run: Run, texts: dict[str, Tensor]) -> FACT:
+        """Return the model with the weights to start from."""
         # The seed comes first: the initial weights follow from it.
-        torch.manual_seed(config.train.seed)
-        model = run.new_model(**texts).to(device)
-        if config.train.init is not None:
+        torch.manual_seed(self.settings.seed)
+        model = run.new_model(**texts).to(self.device)
+        if self.settings.init is not None:
             load_start(model, run)
-        classes = scored_classes(run, dataset)
+        return model
+
+    def _setup_videos(self, run: Run) -> TrainingVideos:
+        """Return the training videos, with labels by position among the scored classes."""
         # The last element is for label -1.
         target_of = np.full(len(run.vocabulary) + 1, IGNORED)
-        target_of[list(classes)] = np.arange(len(classes))
-        videos = TrainingVideos(
-            dataset,
+        target_of[self.classes] = np.arange(len(self.classes))
+        return TrainingVideos(
+            self.dataset,
             run.transform,
-            config.augment,
-            config.train.seed,
-            config.data.stride,
-            config.data.interleave,
+            run.config.augment,
+            self.settings.seed,
+            run.config.data.stride,
+            run.config.data.interleave,
             target_of,
-        )
-        return cls(
-            config.train,
-            RunFiles(run),
-            videos,
-            classes,
-            model,
-            make_criterion(run, dataset),
-            videos_a_step=run.videos_a_step,
-            swap=config.augment.swap[0],
-            resume=resume,
-            after_step=after_step,
-            callbacks=callbacks,
         )
 
     def _setup_optimizer(self) -> torch.optim.Optimizer:
