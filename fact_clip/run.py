@@ -30,7 +30,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import torch
 from pydantic import Field, TypeAdapter
 from safetensors import SafetensorError, safe_open
@@ -57,14 +56,12 @@ from fact_clip.core.io import (
     write_value,
 )
 from fact_clip.core.paths import inside, whole_file
-from fact_clip.core.plugins import PluginTable
 from fact_clip.core.version import __version__
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import FeatureTransform
 from fact_clip.decoding import Calibration, Confidence
-from fact_clip.encoders import FRAME_ENCODERS, TEXT_ENCODERS
 from fact_clip.models import FACT, Classes, ObjectSpec
-from fact_clip.models.heads import HEADS, is_open, reads_text
+from fact_clip.models.heads import is_open, reads_text
 from fact_clip.seen import Seen
 
 logger = logging.getLogger(__name__)
@@ -157,7 +154,6 @@ class RunFacts:
         videos: of a run before `seen` was recorded, `seen.names_digest` of its learning videos.
         seen: the videos and classes of the training; None in a run without a record.
         finished: whether the training came to its end.
-        packages: "GROUP:NAME" of each plug-in that the run uses, and its package.
         n_frames: median length of a training video.
     """
 
@@ -174,7 +170,6 @@ class RunFacts:
     videos: Annotated[str, Field(pattern="^[0-9a-f]{16}$")] | None = None
     seen: Seen | None = None
     finished: bool | None = None
-    packages: dict[str, str] | None = None
     n_frames: Annotated[int, Field(ge=1)] | None = None
 
 
@@ -249,14 +244,6 @@ class Run(RunFacts):
         decode = self.config.decode.model_copy(update=values)
         return replace(self, config=self.config.model_copy(update={"decode": decode}))
 
-    def check_plugin(self, table: PluginTable[Any], name: str) -> None:
-        """Raise an InputError if a part of the run came from a package that is not installed."""
-        package = (self.packages or {}).get(f"{table.group}:{name}")
-        if package is not None and table.package(name) is None:
-            problem = f"{name!r} comes from the package {package}, which is not installed"
-            fix = f"run: pip install {package.partition(' ')[0]}"
-            raise InputError(self.path / "run.json", problem, fix)
-
     def check_rate(self, fps: float | None, where: Location) -> None:
         """Raise an InputError for features of another rate than that of the training."""
         if fps is not None and self.fps not in (None, fps):
@@ -271,7 +258,6 @@ class Run(RunFacts):
 
     def check(self) -> None:
         """Raise an InputError if the files of the folder do not belong together."""
-        self.check_plugin(HEADS, self.config.model.head)
         data = self.config.data
         transform = self.transform
         has_context = tuple(transform.context) == tuple(data.context)
@@ -339,18 +325,6 @@ class Run(RunFacts):
             "commit": commit(),
         }
         facts |= TypeAdapter(RunFacts).dump_python(self, mode="json")
-        packages = dict(self.packages or {})
-        parts: list[tuple[PluginTable[Any], str]] = [
-            (HEADS, self.config.model.head),
-            (TEXT_ENCODERS, self.config.text.encoder),
-            (FRAME_ENCODERS, str(self.encoder)),
-        ]
-        for table, part in parts:
-            name = part.partition(":")[0]
-            package = table.package(name)
-            if package:
-                packages[f"{table.group}:{name}"] = package
-        facts["packages"] = packages or None
         if self.seen is None:
             del facts["seen"]
         write_value(inside(self.path, "run.json"), facts)
@@ -556,35 +530,31 @@ def remove_unfinished(path: Path) -> None:
             file.unlink()
 
 
-def _reading(run: Run) -> Json:
-    """Return the settings by which a run reads features and names."""
+def _shared_facts(run: Run) -> Json:
+    """Return what all members of an ensemble have in common, by a word for each part."""
     data = run.config.data
+    arrays = run.transform.to_arrays()
     return {
-        "stride": data.stride,
-        "interleave": data.interleave,
-        "text": run.config.text,
-        "encoder": run.encoder,
-        "fps": run.fps,
+        "classes": (run.vocabulary, run.classes),
+        "model": (run.config.model, run.objects),
+        "data or text settings": (
+            data.stride,
+            data.interleave,
+            run.config.text,
+            run.encoder,
+            run.fps,
+        ),
+        "features": {key: array.tolist() for key, array in arrays.items()},
     }
 
 
 def _check_member(run: Run, member: Run) -> None:
     """Raise an InputError if a member reads other features, or names other classes by them."""
-    arrays = run.transform.to_arrays()
-    member_arrays = member.transform.to_arrays()
-    if run.vocabulary != member.vocabulary or run.classes != member.classes:
-        difference = "classes"
-    elif run.config.model != member.config.model or run.objects != member.objects:
-        difference = "model"
-    elif _reading(run) != _reading(member):
-        difference = "data or text settings"
-    elif arrays.keys() != member_arrays.keys() or any(
-        not np.array_equal(arrays[key], member_arrays[key]) for key in arrays
-    ):
-        difference = "features"
-    else:
-        return
-    raise InputError(member.path, f"this member has other {difference} than {run.path}", _COPY)
+    facts = _shared_facts(run)
+    for part, value in _shared_facts(member).items():
+        if value != facts[part]:
+            problem = f"this member has other {part} than {run.path}"
+            raise InputError(member.path, problem, _COPY)
 
 
 def save_weights(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:

@@ -23,7 +23,7 @@ from fact_clip.core.arguments import array_of, names_of, number_of, validated
 from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.datasets.statistics import IGNORED, count_transitions, remembered
 from fact_clip.decoding.durations import Durations
-from fact_clip.decoding.scores import Prices, mean_probabilities
+from fact_clip.decoding.scores import SegmentCosts, mean_probabilities
 from fact_clip.decoding.switching import SHORT, StateCosts, short_segment_penalty
 
 Kind = Literal["probabilities", "logits", "log-probabilities"]
@@ -98,13 +98,15 @@ class ScoreDecoder:
 
     Attributes:
         vocabulary: the C classes.
-        prices: of changes and lengths.
+        costs: of changes and lengths.
+        penalty: of a usual change, in nats.
         fps: rows of the scores a second, if known.
         smoothing: share of a uniform distribution in the scores of each of several models.
     """
 
     vocabulary: Vocabulary
-    prices: Prices
+    costs: SegmentCosts
+    penalty: float
     fps: float | None = None
     smoothing: float = MEMBER_SMOOTHING
 
@@ -165,11 +167,10 @@ class ScoreDecoder:
         for pair, times in count_transitions(states).items():
             counts[pair] = times
         changes = StateCosts.learned(counts, order, background_labels)
-        prices = Prices(switch_penalty, changes, None)
+        law = None
         if durations and any(lengths):
             law = Durations.learned(lengths, durations)
-            prices = replace(prices, lengths=law.log_scores, cut=law.log_survival)
-        return cls(vocabulary, prices, fps)
+        return cls(vocabulary, SegmentCosts(changes, law), switch_penalty, fps)
 
     def segmentation(
         self, tables: Sequence[Floats], allowed: Sequence[bool] | None = None
@@ -188,7 +189,7 @@ class ScoreDecoder:
         share = self.smoothing if len(tables) > 1 else 0.0
         mean = mean_probabilities(tensors, share)
         flags = np.array(allowed or [True] * len(self.vocabulary))
-        labels = self.prices.decode(mean.clone(), flags)
+        labels = self.costs.decode(mean.clone(), flags, self.penalty)
         confidence = mean.numpy()[np.arange(len(labels)), labels].clip(0, 1)
         names = [self.vocabulary.names[label] for label in labels]
         result = Segmentation.from_frames(names, self.fps, confidence.tolist())

@@ -21,7 +21,7 @@ from fact_clip.decoding.durations import Durations
 from fact_clip.decoding.scores import Scoring, SegmentCosts
 from fact_clip.decoding.switching import StateCosts
 from fact_clip.decoding.visits import VisitRules
-from fact_clip.encoders import FRAME_ENCODERS, TextEncoder, is_local, text_encoder
+from fact_clip.encoders import TextEncoder, is_local, text_encoder
 from fact_clip.encoders.vectors import class_texts
 from fact_clip.models import FACT
 from fact_clip.models.heads import is_open
@@ -291,10 +291,8 @@ def check_trust(run: Run, encoder: str, trusted: bool, alternative: str = "") ->
         alternative: start of the error's advice, another way to go on.
 
     Raises:
-        InputError: the run names it by a path that is not trusted, or its package is missing.
+        InputError: the run names it by a path that is not trusted.
     """
-    # The tables of frame and text encoders share one group of plug-ins.
-    run.check_plugin(FRAME_ENCODERS, encoder.partition(":")[0])
     if is_local(encoder) and not trusted:
         problem = f"the run names its encoder by a path, {encoder}"
         fix = "set trust_encoder=True if you trust these files"

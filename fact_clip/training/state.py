@@ -85,17 +85,17 @@ def begin(
     Raises:
         InputError: sizes do not fit together, or the run was begun with other settings.
     """
-    if resume or not processes.is_main:
-        run = _resumed(plan, out, processes.world)
-        return run, {**plan.texts, **_joint_space(run, plan.dataset)}
-    check_free(out)
-    run = _new_run(plan, out, processes.world)
+    is_new = processes.is_main and not resume
+    if is_new:
+        check_free(out)
+    run = (_new_run if is_new else _resumed)(plan, out, processes.world)
     texts = {**plan.texts, **_joint_space(run, plan.dataset)}
-    # Sizes that do not fit together are reported here, before anything is written.
-    run.new_model(**texts)
-    model = plan.config.model
-    make_criterion(run, plan.dataset).null_weight(model.tokens, model.transcript)
-    run.write()
+    if is_new:
+        # Sizes that do not fit together are reported here, before anything is written.
+        run.new_model(**texts)
+        model = plan.config.model
+        make_criterion(run, plan.dataset).null_weight(model.tokens, model.transcript)
+        run.write()
     return run, texts
 
 
