@@ -98,13 +98,7 @@ class CandidateReader:
 
     def _closed_set(self, names: Sequence[str]) -> CandidateSet:
         """Return all classes of the run, of which some and the background are allowed."""
-        try:
-            indices = self.vocabulary.encode(names)
-        except InputError as error:
-            fix = "A run trained with model.head=text takes any name"
-            if error.fix:
-                fix = f"{error.fix} {fix}"
-            raise InputError(error.where, error.problem, fix) from None
+        indices = self.vocabulary.encode(names)
         allowed = np.zeros(len(self.vocabulary), bool)
         allowed[[*indices, *self.vocabulary.background_indices]] = True
         candidates = self._candidate_set(self.vocabulary, text_embeddings=None)

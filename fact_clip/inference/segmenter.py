@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import numpy as np
 
 from fact_clip.core import (
     BACKGROUND,
@@ -21,7 +24,8 @@ from fact_clip.core import (
     Segmentation,
     Vocabulary,
 )
-from fact_clip.core.arguments import number_of
+from fact_clip.core.arguments import number_of, path_of
+from fact_clip.core.progress import paced
 from fact_clip.core.scores import Scores
 from fact_clip.decoding import CandidateSet, DecodeSettings
 from fact_clip.encoders import FrameEncoder
@@ -34,12 +38,7 @@ from fact_clip.inference.stream import Stream
 from fact_clip.run import Run
 from fact_clip.video.pictures import Span
 
-NEEDS = {
-    "reject": "it needs a run with confidence.json: train with data.validation above 0, "
-    "without model.transcript",
-    "gamma": "it needs a run whose head reads text, so that not all classes were trained",
-}
-"""Requirements of decoding settings that have no effect on some models."""
+Input = TypeVar("Input")
 
 logger = logging.getLogger(__name__)
 
@@ -78,26 +77,6 @@ class Segmenter:
     def __call__(self, source: Any, *args: Any, **options: Any) -> Segmentation:
         """Return `segment` of a source."""
         return self.segment(source, *args, **options)
-
-    def to(self, device: str) -> Segmenter:
-        """Move the models to a device, by loading them there.
-
-        Args:
-            device: auto, cpu, cuda, cuda:N or mps.
-
-        Returns:
-            The segmenter.
-
-        Raises:
-            InputError: this machine has no such device.
-        """
-        if self.reopen is None:
-            raise InputError("device", "only a segmenter of fact_clip.load can be moved")
-        moved = self.reopen(replace(self.options, device=device))
-        self.options = moved.options
-        self.scorer = moved.scorer
-        self.sources = moved.sources
-        return self
 
     def save(self, folder: str | Path, *, license: str = "mit") -> Path:
         """Write the run and a model card into a folder, for `load` and the hub.
@@ -139,7 +118,7 @@ class Segmenter:
         for name, value in settings:
             if value is not None and name not in self.scorer.adjustable:
                 fix = f"leave it out; this model has {', '.join(self.scorer.adjustable)}"
-                raise InputError(name, NEEDS.get(name, "only a trained run has it"), fix)
+                raise InputError(name, "this model does not read it", fix)
         candidates = self.scorer.choose(self.options.actions if actions is None else actions)
         vocabulary = candidates.vocabulary
         adds_background = settings.threshold is not None and not vocabulary.background
@@ -222,6 +201,54 @@ class Segmenter:
         scores = segment_decoder.score(read.features, read.where, read.clock, transcript)
         return segment_decoder.frame_scores(scores)
 
+    def segment_all(
+        self,
+        inputs: Iterable[Input],
+        actions: Sequence[str] | None = None,
+        *,
+        settings: DecodeSettings | None = None,
+        progress: Progress | None = None,
+        failed: Callable[[Input, InputError], None] | None = None,
+    ) -> Iterator[tuple[Input, Segmentation]]:
+        """Segment feature files, videos and arrays one by one, and yield each result when ready.
+
+        Args:
+            inputs: paths of feature files and videos, arrays (T, D), or pairs of a name and an
+                array. A generator is read one by one.
+            actions: as for `segment`.
+            settings: as for `segment`.
+            progress: called with (inputs done, inputs, name) before each input.
+            failed: called with an input that cannot be segmented, and the reason; None: the reason
+                is raised.
+
+        Yields:
+            The input, or the name of a pair, and its segmentation.
+
+        Raises:
+            InputError: the names or the settings do not fit the model, the encoder cannot be
+                loaded, or an input fails without `failed`.
+        """
+        if isinstance(inputs, str | Path) or not isinstance(inputs, Iterable):
+            raise InputError("inputs", f"{inputs!r} is not a list of paths")
+        self.choose(actions, settings)  # wrong names are no fault of an input
+        elements: Iterable[tuple[Any, Any]] = map(_split, inputs)
+        if isinstance(inputs, Collection):
+            elements = list(elements)  # a wrong type is reported before the work
+            names = ["array" if isinstance(name, np.ndarray) else name for name, _ in elements]
+            pace = paced(names, "segmenting", logger, progress, tenths=True)
+            elements = map(itemgetter(0), zip(elements, pace, strict=True))
+        for name, source in elements:
+            if not isinstance(source, np.ndarray) and Path(source).is_file():
+                self.sources.load_encoder(Path(source))
+            try:
+                result = self.segment(source, actions, settings=settings)
+            except InputError as error:
+                if failed is None:
+                    raise
+                failed(name, error)
+                continue
+            yield name, result
+
     def stream(
         self,
         delay: float = 5.0,
@@ -289,3 +316,13 @@ class Segmenter:
         for name in self.options.given("actions", "window"):
             raise InputError("export", f"{name}= is not part of the file", "load without it")
         return export(self.scorer, path)
+
+
+def _split(element: Any) -> tuple[Any, Any]:
+    """Return the name of an input, and what is segmented: a path or an array."""
+    name, source = element, element
+    if isinstance(element, tuple) and len(element) == 2:
+        name, source = element
+    if not isinstance(source, np.ndarray):
+        path_of(source, "inputs")
+    return name, source

@@ -219,17 +219,11 @@ def _new_run(plan: Plan, out: Path, world: int) -> Run:
     dataset = plan.dataset
     transform = _feature_transform(plan)
     classes = _classes(plan)
-    spec = None
+    spec = None if plan.start is None else plan.start.objects
     if plan.objects is not None:
         spec = _object_spec(plan, plan.objects, transform)
+    if spec is not None:
         classes = replace(classes, evidence_slot=spec.slot, evidence_width=spec.width)
-    if plan.start is not None and plan.start.objects is not None:
-        spec = plan.start.objects
-        classes = replace(
-            classes,
-            evidence_slot=plan.start.classes.evidence_slot,
-            evidence_width=plan.start.classes.evidence_width,
-        )
     train_labels = [dataset.training_labels(name) for name in dataset.train]
     return Run(
         path=out,

@@ -56,6 +56,7 @@ def test_segments_below_the_threshold_have_no_action(share, segmenter, video):
     for before, after in pairwise(found):  # neighbours are joined
         assert before.label != after.label
     assert all((each.confidence is None) == (each.label == NONE_OF_THESE) for each in found)
+    assert [next(segmenter.segment_all([video], settings=DecodeSettings(reject=share)))[1]] == [found]
 
 
 def test_without_reject_every_segment_has_an_action(segmenter, video):

@@ -177,6 +177,27 @@ def test_models_of_every_head_and_block_segment_a_single_frame(tiny, tmp_path):
         assert Run.read(tmp_path / str(number)).classes == segmenter.scorer.model.classes
 
 
+def test_many_inputs_one_by_one(segmenter, workbench):
+    paths = sorted((workbench / "features").glob("*.npy"))[:3]
+    calls = []
+    results = segmenter.segment_all(paths, progress=lambda *call: calls.append(call))
+    first = next(results)
+    assert calls == [(0, 3, paths[0].name)]  # nothing else has been read yet
+    assert [first, *results] == [(path, segmenter.segment(path)) for path in paths]
+    assert calls == [(done, 3, path.name) for done, path in enumerate(paths)]
+
+
+def test_bad_inputs_are_handed_over_and_the_others_go_on(segmenter, video, tmp_path, caplog):
+    failed: list[tuple[Path, fact_clip.InputError]] = []
+    paths = [tmp_path / "none.npy", video, tmp_path / "neither.npy"]
+    with caplog.at_level("INFO", logger="fact_clip.inference"):
+        results = list(segmenter.segment_all(paths, failed=lambda path, error: failed.append((path, error))))
+    assert results == [(video, segmenter.segment(video))]
+    assert [path for path, _ in failed] == [paths[0], paths[2]]
+    assert all(str(error.where) == str(path) for path, error in failed)
+    assert [message.split(",")[0] for message in caplog.messages] == ["segmenting: 1 of 3", "segmenting: 2 of 3"]
+
+
 def test_what_is_background_goes_with_the_result(segmenter, video, tmp_path):
     found = segmenter.segment(video)
     assert found.background == segmenter.vocabulary.background == ("no action",)
@@ -188,6 +209,34 @@ def test_a_rate_and_windows_are_given_in_seconds(tiny_run):
     assert fact_clip.load(tiny_run, window=2.0).scorer.window == 30
     with refused("fps"):
         fact_clip.load(tiny_run, fps=5.0)
+
+
+def test_arrays_pairs_and_generators(segmenter, video):
+    features = np.load(video)
+    expected = segmenter.segment(features)
+    assert list(segmenter.segment_all([("a", features), ("b", features)])) == [("a", expected), ("b", expected)]
+    ((array, result),) = segmenter.segment_all([features])
+    assert array is features
+    assert result == expected
+    read = []
+
+    def endless():
+        while True:
+            read.append("x")
+            yield "x", features
+
+    results = segmenter.segment_all(endless())
+    assert next(results) == ("x", expected)
+    assert read == ["x"]
+    failed = []
+    pairs = [("bad", features[:, :2]), ("good", features)]
+    assert len(list(segmenter.segment_all(pairs, failed=lambda *call: failed.append(call)))) == 1
+    assert failed[0][0] == "bad"
+    with refused("inputs"):
+        list(segmenter.segment_all([("a", [[1.0]])]))
+    with refused("vocabulary"):  # a wrong name is no fault of an input
+        list(segmenter.segment_all(pairs, ["typo"], failed=lambda *call: failed.append(call)))
+    assert len(failed) == 1
 
 
 def test_a_segmenter_is_opened_again_from_its_pickle(tiny_run, video):
