@@ -179,7 +179,7 @@ def test_a_run_names_the_head_that_it_lacks(example, tiny, tmp_path, monkeypatch
     assert fact_clip.load(run, "cpu").segment(np.zeros((20, 8), np.float32)).n_frames == 20
     monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(example)])
     forget_plugins()
-    with refused("model.head"):
+    with refused("config.yaml, model.head"):
         fact_clip.load(run, "cpu")
     code = main(["segment", "--run", str(run), "a.npy"])
     assert "'linear'" in refused_line((code, *capsys.readouterr()))

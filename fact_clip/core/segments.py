@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from html import escape
 from itertools import groupby, pairwise
@@ -265,19 +265,7 @@ class Segmentation:
     @property
     def foreground(self) -> tuple[Segment, ...]:
         """Return the segments that are not background, in order."""
-        return self.without(self.background)
-
-    def without(self, labels: Iterable[str]) -> tuple[Segment, ...]:
-        """Return the segments with other labels, in order.
-
-        Args:
-            labels: labels to omit, or a single one.
-
-        Returns:
-            The segments whose label is not among them.
-        """
-        omitted = {labels} if isinstance(labels, str) else set(names_of(labels, "labels"))
-        return tuple(segment for segment in self.segments if segment.label not in omitted)
+        return tuple(part for part in self.segments if part.label not in self.background)
 
     def to_dataframe(self) -> DataFrame:
         """Convert to a pandas.DataFrame; without pandas an InputError is raised.

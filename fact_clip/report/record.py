@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +82,7 @@ class Record:
         time_of = {video.name: video.times for video in self.videos if video.times is not None}
         about = {
             "format": FORMAT,
-            "vocabulary": self.vocabulary.to_dict(),
+            "vocabulary": asdict(self.vocabulary),
             "versions": dict(self.versions),
             "videos": [video.name for video in self.videos],
             "timed": list(time_of),

@@ -14,9 +14,9 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -49,6 +49,7 @@ from fact_clip.training.teacher import (
     teacher_folder,
     write_drafts,
 )
+from fact_clip.training.trainer import Watch
 
 # The command line shows what this logger says of a plan.
 logger = logging.getLogger(__name__)
@@ -129,27 +130,12 @@ def train(
     return _train_as_job(ensemble, member, watch)
 
 
-@dataclass(frozen=True)
-class Watch:
-    """What is called while a model is trained.
-
-    Attributes:
-        callbacks: after steps, epochs, validations and saves.
-        progress: with (epochs done, epochs, a short description).
-        after_step: after each step.
-    """
-
-    callbacks: Sequence[Callback] = ()
-    progress: Progress | None = None
-    after_step: Callable[[], None] = lambda: None
-
-
 def train_model(
     plan: Plan,
     folder: Path,
-    watch: Watch = Watch(),
+    watch: Watch,
     *,
-    resume: bool = False,
+    resume: bool,
 ) -> Training:
     """Train the model of a plan with all processes of the launch.
 
@@ -164,17 +150,9 @@ def train_model(
     """
     processes = Processes(plan.device)
     with processes.main_first():
-        run, texts = begin(plan, folder, processes, resume)
+        run, texts = begin(plan, folder, resume)
     with useful_threads_alone(plan), trainer.numerics(run.config.train):
-        loop = trainer.Trainer(
-            run=run,
-            dataset=plan.dataset,
-            texts=texts,
-            resume=resume,
-            after_step=watch.after_step,
-            callbacks=watch.callbacks,
-        )
-        return loop.run_all(watch.progress if processes.is_main else None)
+        return trainer.Trainer(run, plan.dataset, texts, watch, resume=resume).run_all()
 
 
 def useful_threads(plan: Plan) -> int:
@@ -205,9 +183,9 @@ def useful_threads_alone(plan: Plan) -> Iterator[None]:
 def train_calibrated(
     plan: Plan,
     folder: Path,
-    watch: Watch = Watch(),
+    watch: Watch,
     *,
-    resume: bool = False,
+    resume: bool,
 ) -> Training:
     """Train a run of one model, and learn its calibration; see `train_model`."""
     with _calibrated_afterwards(plan, folder, resume):

@@ -65,9 +65,7 @@ _MOMENTS = {
 _MAY_CHANGE = {"train": {"epochs", "members", "workers", "device", "batch_size"}}
 
 
-def begin(
-    plan: Plan, out: Path, processes: Processes, resume: bool = False
-) -> tuple[Run, dict[str, Tensor]]:
+def begin(plan: Plan, out: Path, resume: bool = False) -> tuple[Run, dict[str, Tensor]]:
     """Write the description of a new run, or check that it is that of the run to be resumed.
 
     The first process alone writes, before the others come here.
@@ -75,7 +73,6 @@ def begin(
     Args:
         plan: of the training.
         out: the run folder.
-        processes: of the training.
         resume: continue the run in the folder.
 
     Returns:
@@ -85,6 +82,7 @@ def begin(
     Raises:
         InputError: sizes do not fit together, or the run was begun with other settings.
     """
+    processes = Processes(plan.device)
     is_new = processes.is_main and not resume
     if is_new:
         check_free(out)

@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
 
@@ -73,6 +73,21 @@ class _Loss(nn.Module):
         return self.criterion(self.model(*inputs), truth)
 
 
+@dataclass(frozen=True)
+class Watch:
+    """What is called while a model is trained.
+
+    Attributes:
+        callbacks: after steps, epochs, validations and saves.
+        progress: with (epochs done, epochs, a short description).
+        after_step: after each step.
+    """
+
+    callbacks: Sequence[Callback] = ()
+    progress: Progress | None = None
+    after_step: Callable[[], None] = lambda: None
+
+
 class Trainer:
     """The training of the model of a run.
 
@@ -80,9 +95,8 @@ class Trainer:
         run: as `state.begin` described it.
         dataset: the videos.
         texts: text vectors that the model is made from.
+        watch: what is called meanwhile; the first process alone has callbacks.
         resume: continue from the saved state, if there is one.
-        after_step: called after each step.
-        callbacks: called after epochs, validations and saves, in the first process.
     """
 
     def __init__(
@@ -90,15 +104,15 @@ class Trainer:
         run: Run,
         dataset: Dataset,
         texts: dict[str, Tensor],
+        watch: Watch = Watch(),
+        *,
         resume: bool = False,
-        after_step: Callable[[], None] = lambda: None,
-        callbacks: Sequence[Callback] = (),
     ) -> None:
         self.settings = run.config.train
         self.files = RunFiles(run)
         self.dataset = dataset
         self.swap = run.config.augment.swap[0]
-        self.after_step = after_step
+        self.watch = watch
         self.device = pick_device(self.settings.device, "train.device")
         precision = pick_precision(self.settings.precision, self.device, "train.precision")
         self.bf16 = precision == "bf16"
@@ -126,7 +140,7 @@ class Trainer:
         self.validated_epoch = 0
         self.first_epoch = self.state.epoch
         self.save_time = time.monotonic()
-        self.callbacks = self._setup_callbacks(callbacks)
+        self.callbacks = self._setup_callbacks()
         if resume and self.processes.is_main:
             # Last, because nothing is refused from here on.
             self.files.rewrite()
@@ -215,25 +229,18 @@ class Trainer:
             world=self.processes.world,
         )
 
-    def _setup_callbacks(self, callbacks: Sequence[Callback]) -> list[Callback]:
+    def _setup_callbacks(self) -> list[Callback]:
         """Return the logs and the callbacks of the caller; only the first process has any."""
         if not self.processes.is_main:
             return []
-        return [*self.files.logs(self.state.epoch), *callbacks]
+        return [*self.files.logs(self.state.epoch), *self.watch.callbacks]
 
-    def run_all(self, progress: Progress | None) -> Training:
-        """Train the epochs that are left.
-
-        Args:
-            progress: called with (epochs done, epochs, a short description).
-
-        Returns:
-            The result of the model.
-        """
+    def run_all(self) -> Training:
+        """Train the epochs that are left, and return the result of the model."""
         start_time = time.perf_counter()
         try:
             self._call("on_train_start")
-            self._all_epochs(progress)
+            self._all_epochs()
         except BaseException as error:
             self._call("on_exception", error)
             raise
@@ -245,7 +252,7 @@ class Trainer:
             parameters=sum(parameter.numel() for parameter in self.parameters),
         )
 
-    def _all_epochs(self, progress: Progress | None) -> None:
+    def _all_epochs(self) -> None:
         state = self.state
         pace = Pace(state.epoch)
         while state.epoch < self.settings.epochs:
@@ -257,7 +264,7 @@ class Trainer:
             # The first process alone has callbacks.
             self.is_stopped = self.processes.broadcast(lambda: self.is_stopped)
             if self.processes.is_main:
-                self._report(numbers["total"], pace, progress)
+                self._report(numbers["total"], pace)
             if self.is_stopped:
                 if self.dataset.validation and self.validated_epoch != state.epoch:
                     # Else the weights of an earlier epoch would be kept without a comparison.
@@ -275,8 +282,8 @@ class Trainer:
             # Processes that read ahead have the old labels.
             self.loader = self._setup_loader()
 
-    def _report(self, loss: float, pace: Pace, progress: Progress | None) -> None:
-        """Log the epoch now and then, and call `progress`."""
+    def _report(self, loss: float, pace: Pace) -> None:
+        """Log the epoch now and then, and report progress."""
         epoch = self.state.epoch
         description = f"loss {loss:.3f}"
         if self._best is not None:
@@ -285,8 +292,8 @@ class Trainer:
         if time_left:
             message = "epoch %d of %d: %s, %s left"
             logger.info(message, epoch, self.settings.epochs, description, time_left)
-        if progress is not None:
-            progress(epoch, self.settings.epochs, description)
+        if self.watch.progress is not None:
+            self.watch.progress(epoch, self.settings.epochs, description)
 
     def _one_epoch(self) -> dict[str, float]:
         """Train an epoch, validate when due, keep the better model; return numbers of the log."""
@@ -334,7 +341,7 @@ class Trainer:
             self._call("on_step")
             if time.monotonic() - self.save_time > SAVE_SECONDS:
                 self._save_state()
-            self.after_step()
+            self.watch.after_step()
         means = {key: float(value) / state.step for key, value in state.terms.items()}
         state.step = 0
         state.terms = {}

@@ -4,6 +4,7 @@ import json
 import math
 import re
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 
@@ -29,7 +30,7 @@ def test_from_frames_by_hand() -> None:
     assert [segment.confidence for segment in video] == pytest.approx([0.6, 1.0, 0.25])
     assert (video.fps, video.n_frames, len(video), video.transcript) == (15, 4, 3, ("a", "b", "a"))
     assert [segment.duration for segment in video] == [2, 1, 1]
-    assert video.without(["b"]) == video.without("b") == (Segment(0, 2, "a"), Segment(3, 4, "a"))
+    assert replace(video, background=("b",)).foreground == (Segment(0, 2, "a"), Segment(3, 4, "a"))
 
 
 def test_a_segmentation_is_a_sequence_of_its_segments() -> None:
@@ -208,6 +209,6 @@ def test_reprs_are_short():
     segments = [Segment(n, n + 1, f"class {n}", 0.5, alternatives=[Alternative("x", 0.1)] * 5) for n in range(30)]
     whole = Segmentation(tuple(segments), fps=10.0)
     assert repr(whole) == "Segmentation(30 segments, 3 s, 'class 0' 'class 1' 'class 2' 'class 3' …)"
-    assert repr(whole[:2]) == "Segmentation(2 segments, 0.2 s, 'class 0' 'class 1')"
+    assert repr(replace(whole, segments=whole.segments[:2])) == "Segmentation(2 segments, 0.2 s, 'class 0' 'class 1')"
     assert "alternatives" not in repr(segments[0])
     assert repr(Scores(np.zeros((9, 2), np.float32), ("a", "b"))) == "Scores(9 × 2)"
