@@ -208,7 +208,7 @@ class CandidateSet:
         """Return the candidates with the corrections of a calibration."""
         scoring = replace(
             self.scoring,
-            log_prior=calibration.weighted_log_prior(self.vocabulary),
+            log_prior=calibration.prior_weight * calibration.log_prior(self.vocabulary),
             trained=calibration.is_seen(self.vocabulary),
             gamma=calibration.gamma,
         )

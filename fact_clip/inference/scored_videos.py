@@ -23,7 +23,7 @@ from fact_clip.decoding import (
     decode_scores,
 )
 from fact_clip.inference.scorer import Scorer
-from fact_clip.run import LoadedRun, Run, member_folders
+from fact_clip.run import LoadedRun, Run
 
 logger = logging.getLogger(__name__)
 
@@ -206,10 +206,8 @@ def validation_videos(
     if not run.config.train.member_parts:
         loaded = LoadedRun(run, run.models(), calibration)
         return [ScoredVideos(Scorer(loaded, device), dataset, dataset.validation)]
-    loaded = LoadedRun(run, [run.model()], calibration)
-    scored_by_model = [ScoredVideos(Scorer(loaded, device), dataset, dataset.validation)]
-    for folder in member_folders(run.path, run.config.train.members):
-        member = Run.read(folder)
+    scored_by_model = []
+    for member in run.members():
         # The configuration of the run, whose decoding may have been overridden, with the
         # validation videos of the member.
         update = {
@@ -219,7 +217,7 @@ def validation_videos(
         data = run.config.data.model_copy(update=update)
         config = run.config.model_copy(update={"data": data})
         loaded = LoadedRun(replace(member, config=config), [member.model()], calibration)
-        of_member = Dataset.open(data, dataset.folder)
+        of_member = dataset if member is run else Dataset.open(data, dataset.folder)
         scored_by_model.append(
             ScoredVideos(Scorer(loaded, device), of_member, of_member.validation)
         )
