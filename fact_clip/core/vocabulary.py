@@ -19,7 +19,7 @@ from fact_clip.core.errors import FileLocation, InputError
 from fact_clip.core.frames import frame_labels
 from fact_clip.core.io import read_lines
 from fact_clip.core.messages import normalize, spelling_key, suggest
-from fact_clip.core.types import Names
+from fact_clip.core.types import Json, Names
 
 Factors: TypeAlias = tuple[str | None, ...]
 OneClass: TypeAlias = Sequence[str | None] | Mapping[str, str | None]
@@ -250,6 +250,15 @@ class Vocabulary:
             slots=self.slots,
             factors=tuple(self.factors[self.index(name)] for name in subset),
         )
+
+    def to_dict(self) -> Json:
+        """Return plain JSON: names, background, slots, factors."""
+        return {
+            "names": list(self.names),
+            "background": list(self.background),
+            "slots": list(self.slots),
+            "factors": [list(factors) for factors in self.factors],
+        }
 
 
 def _check_names(where: str, names: Names) -> None:

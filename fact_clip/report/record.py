@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +82,7 @@ class Record:
         time_of = {video.name: video.times for video in self.videos if video.times is not None}
         about = {
             "format": FORMAT,
-            "vocabulary": asdict(self.vocabulary),
+            "vocabulary": self.vocabulary.to_dict(),
             "versions": dict(self.versions),
             "videos": [video.name for video in self.videos],
             "timed": list(time_of),

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -98,7 +97,7 @@ def test_plain_json_and_back() -> None:
 def test_encode_decode_round_trip(names: list[str]) -> None:
     vocabulary = Vocabulary.from_names(names)
     assert vocabulary.decode(vocabulary.encode(names[::-1])) == names[::-1]
-    assert parse_value(Vocabulary, dataclasses.asdict(vocabulary), Path("vocabulary.json")) == vocabulary
+    assert parse_value(Vocabulary, vocabulary.to_dict(), Path("vocabulary.json")) == vocabulary
 
 
 def test_mapping_file(tmp_path: Path) -> None:
