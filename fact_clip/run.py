@@ -599,18 +599,30 @@ def load_strictly(model: nn.Module, weights: Mapping[str, Tensor], path: str | P
         path: location of an error.
 
     Raises:
-        InputError: names missing, unexpected or wrongly shaped parameters.
+        InputError: names the first missing, unexpected or wrongly shaped parameter.
     """
-    fix = "check that the configuration is that of the weights"
-    with library_errors(path, "weights of another model", RuntimeError, fix=fix):
-        model.load_state_dict(dict(weights))
-    for name, value in model.state_dict().items():
+    expected = model.state_dict()
+    missing = sorted(expected.keys() - weights.keys())
+    extra = sorted(weights.keys() - expected.keys())
+    if missing or extra:
+        first = [*missing, *extra][0]
+        problem = (
+            f"{len(missing)} parameters are missing and {len(extra)} unexpected (first: {first})"
+        )
+        raise InputError(path, problem, "check that the configuration is that of the weights")
+    for name, value in expected.items():
         loaded = weights[name]
-        if loaded.is_floating_point() != value.is_floating_point():
-            problem = f"{name} holds {loaded.dtype}, not {value.dtype}"
+        if loaded.shape != value.shape:
+            problem = (
+                f"{name} has shape {tuple(loaded.shape)}, but the model has {tuple(value.shape)}"
+            )
+            raise InputError(path, problem, "check sizes and class count")
+        if loaded.is_floating_point() != value.is_floating_point() or loaded.is_meta:
+            problem = f"{name} holds {loaded.dtype} of {loaded.device}, not {value.dtype}"
             raise InputError(path, problem, "save the weights again")
         if value.is_floating_point() and not loaded.isfinite().all():
             raise InputError(path, f"{name} has a NaN or an infinity", "train the model again")
+    model.load_state_dict(dict(weights))
 
 
 def commit() -> str | None:
