@@ -275,13 +275,14 @@ def check_actions(actions: Sequence[str], background: Collection[str] = ()) -> N
             raise InputError("actions", problem, "give names of actions")
 
 
-def check_trust(run: Run, encoder: str, trusted: bool) -> None:
+def check_trust(run: Run, encoder: str, trusted: bool, alternative: str = "") -> None:
     """Check that an encoder which a run names may be loaded.
 
     Args:
         run: the run.
         encoder: name of a frame or text encoder.
         trusted: whether paths that the run names are trusted.
+        alternative: start of the error's advice, another way to go on.
 
     Raises:
         InputError: the run names it by a path that is not trusted.
@@ -289,4 +290,4 @@ def check_trust(run: Run, encoder: str, trusted: bool) -> None:
     if is_local(encoder) and not trusted:
         problem = f"the run names its encoder by a path, {encoder}"
         fix = "set trust_encoder=True if you trust these files"
-        raise InputError(run.path, problem, fix)
+        raise InputError(run.path, problem, f"{alternative}{fix}")

@@ -326,7 +326,7 @@ class Scorer(FrameScorer):
                 f"a video needs the encoder of the features that the run was trained on{suffix}"
             )
             raise InputError(video, problem, "name it with encoder=, or give the feature file")
-        check_trust(self.run, name, self.reader.trust_encoder)
+        check_trust(self.run, name, self.reader.trust_encoder, "name it with encoder=, or ")
         return frame_encoder(name, Runtime(str(self.device), precision))
 
     def check_stream(self, fps: float | None) -> None:
