@@ -22,9 +22,8 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from benchmarks.speed import alternate
 from fact_clip.config import BlockConfig
 from fact_clip.models.branches import MSTCNPlusPlus
-from fact_clip.models.kernels.base import keep_freed_memory
+from fact_clip.models.kernels.base import Dropout, keep_freed_memory
 from fact_clip.models.kernels.convolution import FrameConv
-from fact_clip.models.kernels.dropout import Dropout
 from fact_clip.models.kernels.gru import BidirectionalGRU
 
 TARGET, ROUNDS = 1.1, 21

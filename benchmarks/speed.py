@@ -38,7 +38,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fact_clip import decoding
 from fact_clip.config import Config
-from fact_clip.core.distributed import Processes, cpu_has_bf16
+from fact_clip.core.distributed import cpu_has_bf16
 from fact_clip.models import FACT, Classes
 from fact_clip.training import trainer
 from fact_clip.training.plan import resolve
@@ -343,10 +343,10 @@ def train_by(kind: type[trainer.Trainer], shape: Shape, steps: int, *overrides: 
         write(root / "data", shape, shape.batch * steps)
         fixed = [*folder(root / "data"), "train.epochs=1", f"train.batch_size={shape.batch}"]
         plan = resolve(shape.config(*fixed, *overrides))
-        run, texts = begin(plan, root / "run", Processes(plan.device))
+        run, texts = begin(plan, root / "run")
         trainer.Trainer = kind  # type: ignore[misc]
         try:
-            trainer.Trainer.of_run(run, plan.dataset, texts).run_all(None)
+            trainer.Trainer(run, plan.dataset, texts).run_all()
         finally:
             trainer.Trainer = kept  # type: ignore[misc]
 

@@ -30,7 +30,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import torch
 from pydantic import Field, TypeAdapter
 from safetensors import SafetensorError, safe_open
@@ -57,15 +56,12 @@ from fact_clip.core.io import (
     write_value,
 )
 from fact_clip.core.paths import inside, whole_file
-from fact_clip.core.plugins import PluginTable
 from fact_clip.core.version import __version__
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import FeatureTransform
 from fact_clip.decoding import Calibration, Confidence
-from fact_clip.decoding.choice import DecodeValues, DecodingChoice
-from fact_clip.encoders import FRAME_ENCODERS, TEXT_ENCODERS
 from fact_clip.models import FACT, Classes, ObjectSpec
-from fact_clip.models.heads import HEADS, is_open, reads_text
+from fact_clip.models.heads import is_open, reads_text
 from fact_clip.seen import Seen
 
 logger = logging.getLogger(__name__)
@@ -96,6 +92,48 @@ _Share = Annotated[float, Field(ge=0, le=1)]
 _LogFrames = Annotated[float, Field(ge=0, le=50)]
 
 
+_Value = Annotated[float, Field(ge=0, le=1e6)]
+DecodeValues = dict[Annotated[str, Field(pattern="^[a-z_]+$")], _Value]
+"""Values by key of the group ``decode``."""
+
+
+@dataclass(frozen=True)
+class DecodingChoice:
+    """Settings of the group ``decode`` that validation videos chose, and the evidence for them.
+
+    See docs/method.md, 'Chosen settings'.
+
+    Attributes:
+        recipe: the values of the recipe.
+        settings: the values in use, of the same keys.
+        videos: number of validation videos that were decoded, each by members that had not trained
+            on it.
+        gain: mean gain of the best values that were tried, which need not be in use, in points.
+        error: standard error of the gain over the videos.
+        reason: why these values are in use, in words.
+    """
+
+    recipe: DecodeValues
+    settings: DecodeValues
+    videos: Annotated[int, Field(ge=0)]
+    gain: float
+    error: float
+    reason: str
+
+    @property
+    def overrides(self) -> list[str]:
+        """Return the chosen settings as overrides of a configuration."""
+        return [f"decode.{key}={value}" for key, value in self.settings.items()]
+
+    def __str__(self) -> str:
+        """Return the choice in words."""
+        words = []
+        for key, value in self.settings.items():
+            change = "" if value == self.recipe[key] else f" (the recipe has {self.recipe[key]:g})"
+            words.append(f"{key} {value:g}{change}")
+        return f"decoding with {', '.join(words)}: {self.reason}"
+
+
 @dataclass(frozen=True)
 class RunFacts:
     """The content of ``run.json``, apart from versions.
@@ -116,7 +154,6 @@ class RunFacts:
         videos: of a run before `seen` was recorded, `seen.names_digest` of its learning videos.
         seen: the videos and classes of the training; None in a run without a record.
         finished: whether the training came to its end.
-        packages: "GROUP:NAME" of each plug-in that the run uses, and its package.
         n_frames: median length of a training video.
     """
 
@@ -133,7 +170,6 @@ class RunFacts:
     videos: Annotated[str, Field(pattern="^[0-9a-f]{16}$")] | None = None
     seen: Seen | None = None
     finished: bool | None = None
-    packages: dict[str, str] | None = None
     n_frames: Annotated[int, Field(ge=1)] | None = None
 
 
@@ -208,14 +244,6 @@ class Run(RunFacts):
         decode = self.config.decode.model_copy(update=values)
         return replace(self, config=self.config.model_copy(update={"decode": decode}))
 
-    def check_plugin(self, table: PluginTable[Any], name: str) -> None:
-        """Raise an InputError if a part of the run came from a package that is not installed."""
-        package = (self.packages or {}).get(f"{table.group}:{name}")
-        if package is not None and table.package(name) is None:
-            problem = f"{name!r} comes from the package {package}, which is not installed"
-            fix = f"run: pip install {package.partition(' ')[0]}"
-            raise InputError(self.path / "run.json", problem, fix)
-
     def check_rate(self, fps: float | None, where: Location) -> None:
         """Raise an InputError for features of another rate than that of the training."""
         if fps is not None and self.fps not in (None, fps):
@@ -230,7 +258,6 @@ class Run(RunFacts):
 
     def check(self) -> None:
         """Raise an InputError if the files of the folder do not belong together."""
-        self.check_plugin(HEADS, self.config.model.head)
         data = self.config.data
         transform = self.transform
         has_context = tuple(transform.context) == tuple(data.context)
@@ -298,18 +325,6 @@ class Run(RunFacts):
             "commit": commit(),
         }
         facts |= TypeAdapter(RunFacts).dump_python(self, mode="json")
-        packages = dict(self.packages or {})
-        parts: list[tuple[PluginTable[Any], str]] = [
-            (HEADS, self.config.model.head),
-            (TEXT_ENCODERS, self.config.text.encoder),
-            (FRAME_ENCODERS, str(self.encoder)),
-        ]
-        for table, part in parts:
-            name = part.partition(":")[0]
-            package = table.package(name)
-            if package:
-                packages[f"{table.group}:{name}"] = package
-        facts["packages"] = packages or None
         if self.seen is None:
             del facts["seen"]
         write_value(inside(self.path, "run.json"), facts)
@@ -443,9 +458,6 @@ def _read_facts(folder: Path) -> Json:
     path = folder / "run.json"
     if not path.is_file():
         fix = "name a folder made by 'fact-clip train' or 'fact-clip convert'"
-        inner = sorted(folder.glob("*/run.json"))
-        if inner:
-            fix = f"name one of the runs in it, as {inner[0].parent}"
         raise InputError(folder, "no run.json", fix)
     facts = read_mapping(path, "a complete run folder")
     version = facts.get("format")
@@ -515,35 +527,31 @@ def remove_unfinished(path: Path) -> None:
             file.unlink()
 
 
-def _reading(run: Run) -> Json:
-    """Return the settings by which a run reads features and names."""
+def _shared_facts(run: Run) -> Json:
+    """Return what all members of an ensemble have in common, by a word for each part."""
     data = run.config.data
+    arrays = run.transform.to_arrays()
     return {
-        "stride": data.stride,
-        "interleave": data.interleave,
-        "text": run.config.text,
-        "encoder": run.encoder,
-        "fps": run.fps,
+        "classes": (run.vocabulary, run.classes),
+        "model": (run.config.model, run.objects),
+        "data or text settings": (
+            data.stride,
+            data.interleave,
+            run.config.text,
+            run.encoder,
+            run.fps,
+        ),
+        "features": {key: array.tolist() for key, array in arrays.items()},
     }
 
 
 def _check_member(run: Run, member: Run) -> None:
     """Raise an InputError if a member reads other features, or names other classes by them."""
-    arrays = run.transform.to_arrays()
-    member_arrays = member.transform.to_arrays()
-    if run.vocabulary != member.vocabulary or run.classes != member.classes:
-        difference = "classes"
-    elif run.config.model != member.config.model or run.objects != member.objects:
-        difference = "model"
-    elif _reading(run) != _reading(member):
-        difference = "data or text settings"
-    elif arrays.keys() != member_arrays.keys() or any(
-        not np.array_equal(arrays[key], member_arrays[key]) for key in arrays
-    ):
-        difference = "features"
-    else:
-        return
-    raise InputError(member.path, f"this member has other {difference} than {run.path}", _COPY)
+    facts = _shared_facts(run)
+    for part, value in _shared_facts(member).items():
+        if value != facts[part]:
+            problem = f"this member has other {part} than {run.path}"
+            raise InputError(member.path, problem, _COPY)
 
 
 def save_weights(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
@@ -566,9 +574,6 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], Json]:
     Raises:
         InputError: the file cannot be read.
     """
-    if not path.exists():
-        fix = "train the run, or let the training reach its first epoch"
-        raise InputError(path, "no such file", fix)
     check_file(path, "weights as they were saved")
     kinds = SafetensorError, OSError, RuntimeError, TypeError, KeyError
     with (

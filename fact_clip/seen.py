@@ -6,7 +6,8 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Annotated, Literal
+from itertools import chain
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -102,26 +103,14 @@ class Seen:
 
     def joined(self, *records: Seen | None) -> Seen:
         """Return the record with what starting runs or members have seen; None has no record."""
-        complete = [record for record in records if record is not None]
-        videos = dict.fromkeys(self.videos)
-        classes = dict.fromkeys(self.classes)
-        tuned = dict.fromkeys(self.tuned)
-        named = dict.fromkeys(self.named)
-        for record in complete:
-            videos |= dict.fromkeys(record.videos)
-            classes |= dict.fromkeys(record.classes)
-            tuned |= dict.fromkeys(record.tuned)
-            named |= dict.fromkeys(record.named)
-        is_complete = len(complete) == len(records)
-        is_complete = is_complete and all(record.is_complete for record in (self, *complete))
-        return replace(
-            self,
-            videos=tuple(videos),
-            classes=tuple(classes),
-            tuned=tuple(tuned),
-            named=tuple(named),
-            is_complete=is_complete,
-        )
+        complete = [self, *(record for record in records if record is not None)]
+        joined: dict[str, Any] = {}
+        for field in ("videos", "classes", "tuned", "named"):
+            parts = chain.from_iterable(getattr(record, field) for record in complete)
+            joined[field] = tuple(dict.fromkeys(parts))  # each once
+        is_complete = len(complete) == 1 + len(records)
+        is_complete = is_complete and all(record.is_complete for record in complete)
+        return replace(self, **joined, is_complete=is_complete)
 
     @cached_property
     def _by_digest(self) -> dict[str, SeenVideo]:

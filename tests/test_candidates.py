@@ -15,7 +15,7 @@ from fact_clip.config import Config, merged
 from fact_clip.decoding import Calibration, CandidateSet
 from fact_clip.encoders import text_encoder
 from fact_clip.encoders.sentence import HashEncoder
-from fact_clip.inference.class_map import ClassMap
+from fact_clip.inference.scored_videos import ClassMap
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.training import evaluate, train
 
@@ -50,7 +50,7 @@ def test_all_names_by_default_with_the_calibration_of_the_run(segmenter):
     assert isinstance(segmenter.scorer.calibration, Calibration)
     calibration = segmenter.scorer.calibration
     seen = calibration.is_seen(segmenter.vocabulary)
-    expected = -calibration.gamma * seen - calibration.weighted_log_prior(segmenter.vocabulary)
+    expected = -calibration.gamma * seen - calibration.prior_weight * calibration.log_prior(segmenter.vocabulary)
     np.testing.assert_array_equal(choice.offset, expected)
     assert segmenter_of(segmenter.run, segmenter.scorer.model).choose().offset is None
 

@@ -18,7 +18,6 @@ import torch
 from fact_clip.advice.proposal import Proposal, Setting
 from fact_clip.config import Config, read_recipe, set_key, with_values
 from fact_clip.core import Names
-from fact_clip.core.distributed import Processes
 from fact_clip.training.plan import Plan, resolve
 from fact_clip.training.state import begin
 from fact_clip.training.trainer import Trainer, numerics
@@ -91,10 +90,10 @@ def estimate(config: Config) -> Estimate:
     plan = replace(plan, dataset=sample)
     with tempfile.TemporaryDirectory() as temporary:
         start_time = time.process_time()
-        run, texts = begin(plan, Path(temporary) / "run", Processes(plan.device))
+        run, texts = begin(plan, Path(temporary) / "run")
         preparing = time.process_time() - start_time
         with numerics(run.config.train):
-            epoch, validation = timed(plan, Trainer.of_run(run, sample, texts))
+            epoch, validation = timed(plan, Trainer(run, sample, texts))
 
     def ratio(names: Sequence[str], sample_names: Sequence[str]) -> float:
         n_frames = sum(frames[name] for name in names)

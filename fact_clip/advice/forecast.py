@@ -27,7 +27,7 @@ from fact_clip.datasets.layout import DataFolder
 from fact_clip.datasets.splits import learning_groups, together
 from fact_clip.inference.scorer import Scorer
 from fact_clip.run import LoadedRun, Run
-from fact_clip.training.evaluation import video_figures
+from fact_clip.training.choice import video_figures
 from fact_clip.training.plan import Plan, resolve
 from fact_clip.training.runs import train
 

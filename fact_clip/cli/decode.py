@@ -136,7 +136,5 @@ def decode(
         for name, result in results.items()
     ]
     print(table(rows, digits=0))
-    learned = (
-        f"switching penalty {decoder.prices.penalty:g}, order {order:g}, durations {durations:g}"
-    )
+    learned = f"switching penalty {decoder.penalty:g}, order {order:g}, durations {durations:g}"
     note(learned, f"written: {len(targets)} files in {out}")

@@ -121,15 +121,6 @@ class PluginTable(Table[T]):
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
-    def package(self, name: str) -> str | None:
-        """Return the package of a plug-in, or None for other parts."""
-        from importlib.metadata import entry_points
-
-        if name not in self.data:
-            for point in entry_points(group=self.group, name=name):
-                return package_of(point)
-        return None
-
 
 def package_of(point: EntryPoint) -> str:
     """Return the package of an entry point, as "fact-clip-example 0.1"."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from html import escape
 from itertools import groupby, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -259,76 +259,13 @@ class Segmentation:
     def __iter__(self) -> Iterator[Segment]:
         return iter(self.segments)
 
-    @overload
-    def __getitem__(self, index: int) -> Segment: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Segmentation: ...
-
-    def __getitem__(self, index: int | slice) -> Segment | Segmentation:
-        """Return a segment, or the part of the video that consecutive segments cover."""
-        if not isinstance(index, slice):
-            return self.segments[index]
-        segments = self.segments[index]
-        if not segments or index.step not in (None, 1):
-            raise InputError("segments", f"{index} selects no consecutive segments")
-        return self.crop(segments[0].start, segments[-1].stop)
-
-    def crop(self, start: int, stop: int) -> Segmentation:
-        """Return a part of the video as one of its own, whose frames and times begin at 0.
-
-        Args:
-            start: first frame.
-            stop: frame after the last one.
-
-        Returns:
-            The segments of these frames, cut at both ends.
-
-        Raises:
-            InputError: the frames are not of the video.
-        """
-        start = whole_of(start, "start", 0, self.n_frames - 1)
-        stop = whole_of(stop, "stop", start + 1, self.n_frames)
-        segments = []
-        for segment in self.segments:
-            first = max(segment.start, start)
-            last = min(segment.stop, stop)
-            if first < last:
-                segments.append(replace(segment, start=first - start, stop=last - start))
-        end = stop + 1 if stop == self.n_frames else stop  # an instant may be at the very end
-        instants = [
-            replace(instant, frame=instant.frame - start)
-            for instant in self.instants
-            if start <= instant.frame < end
-        ]
-        times = None
-        if self.times is not None:
-            origin = self.times[start]
-            times = tuple(time - origin for time in self.times[start : stop + 1])
-        return replace(
-            self,
-            segments=tuple(segments),
-            instants=tuple(instants),
-            times=times,
-            media=None,  # the film is that of the whole
-        )
+    def __getitem__(self, index: int) -> Segment:
+        return self.segments[index]
 
     @property
     def foreground(self) -> tuple[Segment, ...]:
         """Return the segments that are not background, in order."""
-        return self.without(self.background)
-
-    def without(self, labels: Iterable[str]) -> tuple[Segment, ...]:
-        """Return the segments with other labels, in order.
-
-        Args:
-            labels: labels to omit, or a single one.
-
-        Returns:
-            The segments whose label is not among them.
-        """
-        omitted = {labels} if isinstance(labels, str) else set(names_of(labels, "labels"))
-        return tuple(segment for segment in self.segments if segment.label not in omitted)
+        return tuple(part for part in self.segments if part.label not in self.background)
 
     def to_dataframe(self) -> DataFrame:
         """Convert to a pandas.DataFrame; without pandas an InputError is raised.
@@ -458,25 +395,6 @@ class Segmentation:
         from fact_clip.formats.json_file import from_dict
 
         return from_dict(Path("tree"), tree)
-
-    @classmethod
-    def from_dataframe(cls, table: DataFrame, fps: float | None = None) -> Segmentation:
-        """Read a table of `to_dataframe`.
-
-        Args:
-            table: a row for each segment, with start, stop and label, and perhaps confidence.
-            fps: frames per second; None: that of the column stop_seconds, if it is there.
-
-        Returns:
-            The segmentation.
-
-        Raises:
-            InputError: columns are missing or have wrong values.
-        """
-        from fact_clip.formats.json_file import from_rows
-
-        table = table.astype(object).where(table.notna(), None)  # NaN, NaT and NA
-        return from_rows(Path("table"), table.to_dict("records"), fps)
 
     def save(self, path: str | Path, *, with_background: bool = False) -> Path:
         """Write to a file whose suffix names the format (docs/formats.md).

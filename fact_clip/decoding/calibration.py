@@ -153,10 +153,6 @@ class Calibration:
         pairs = zip(vocabulary.names, expected, strict=True)
         return np.array([self.prior.get(name, value) for name, value in pairs])
 
-    def weighted_log_prior(self, vocabulary: Vocabulary) -> Floats:
-        """Return the correction that is subtracted from the log score of each class, (C,)."""
-        return self.prior_weight * self.log_prior(vocabulary)
-
     def is_seen(self, vocabulary: Vocabulary) -> Flags:
         """Return whether each class is seen, (C,)."""
         return np.array([name in self.seen for name in vocabulary.names])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -25,11 +25,13 @@ class Durations:
         mean: (C,) of the logarithms of lengths in rows.
         deviation: (C,) of the same.
         weight: of the lengths beside the scores of frames.
+        n_free: number of last classes more, of which any length is as good.
     """
 
     mean: Floats
     deviation: Floats
     weight: float = 1.0
+    n_free: int = 0
 
     @classmethod
     def learned(cls, lengths: Sequence[Sequence[float]], weight: float = 1.0) -> Durations:
@@ -71,6 +73,10 @@ class Durations:
         rows = np.array([of_all if pair is None else pair for pair in facts])
         return cls(rows[:, 0] - np.log(stride), rows[:, 1], weight)
 
+    def with_class(self) -> Durations:
+        """Return the lengths with a last class more, of which any length is as good."""
+        return replace(self, n_free=self.n_free + 1)
+
     @cached_property
     def log_scores(self) -> Floats:
         """Return -weight * (log n - mean)^2 / (2 deviation^2) of n = 1, 2, ... rows, (N, C).
@@ -83,7 +89,7 @@ class Durations:
         scores: Floats = -self.weight * ((logs - self.mean) / self.deviation) ** 2 / 2
         # The last row stands for all longer segments, of a class that lasts longer the best one.
         scores[-1, self.mean > logs[-1]] = 0.0
-        return scores
+        return np.pad(scores, ((0, 0), (0, self.n_free)))
 
     @cached_property
     def log_survival(self) -> Floats:
@@ -92,8 +98,8 @@ class Durations:
         It is for a segment that the recording cuts, of which n rows are seen.
         """
         logs = np.log(np.arange(1, len(self.log_scores) + 1))[:, None]
-        survival: Floats = self.weight * norm.logsf(logs, self.mean, self.deviation)
-        return survival
+        survival = self.weight * norm.logsf(logs, self.mean, self.deviation)
+        return np.pad(survival, ((0, 0), (0, self.n_free)))
 
 
 def decode_durations(

@@ -21,9 +21,9 @@ from fact_clip.core import (
 )
 from fact_clip.core.arguments import array_of, names_of, number_of, validated
 from fact_clip.datasets.labels import UNLABELLED
-from fact_clip.datasets.statistics import IGNORED, count_transitions, remembered
+from fact_clip.datasets.statistics import IGNORED, segment_lengths, transitions
 from fact_clip.decoding.durations import Durations
-from fact_clip.decoding.scores import Prices, mean_probabilities
+from fact_clip.decoding.scores import SegmentCosts, mean_probabilities
 from fact_clip.decoding.switching import SHORT, StateCosts, short_segment_penalty
 
 Kind = Literal["probabilities", "logits", "log-probabilities"]
@@ -98,13 +98,15 @@ class ScoreDecoder:
 
     Attributes:
         vocabulary: the C classes.
-        prices: of changes and lengths.
+        costs: of changes and lengths.
+        penalty: of a usual change, in nats.
         fps: rows of the scores a second, if known.
         smoothing: share of a uniform distribution in the scores of each of several models.
     """
 
     vocabulary: Vocabulary
-    prices: Prices
+    costs: SegmentCosts
+    penalty: float
     fps: float | None = None
     smoothing: float = MEMBER_SMOOTHING
 
@@ -136,40 +138,32 @@ class ScoreDecoder:
             raise InputError("background", f"no class {unknown[0]!r}", "name some of the classes")
         vocabulary = Vocabulary.from_names(class_names, background)
 
-        runs_of_videos = []
+        n_classes = len(vocabulary)
+        videos = []
         lengths: list[list[float]] = [[] for _ in vocabulary]  # of the segments of each class
         for video in training_segments:
-            label_runs: list[tuple[int, int, int]] = []
+            names_of_video = [label for label in video.transcript if label != UNLABELLED]
+            with located("training_segments"):
+                indices = dict(zip(names_of_video, vocabulary.encode(names_of_video), strict=True))
+            labels = [indices.get(label, IGNORED) for label in video.transcript]
+            frames = np.repeat(labels, [segment.duration for segment in video])  # (T,)
             # rows of the scores for each frame of the labels
             scale = fps / video.fps if fps and video.fps else 1.0
-            for segment in video:
-                label = IGNORED
-                if segment.label != UNLABELLED:
-                    with located("training_segments"):
-                        label = int(vocabulary.encode([segment.label])[0])
-                start = segment.start
-                if label_runs and label_runs[-1][1:] == (start, label):
-                    start = label_runs.pop()[0]  # one run, though by hand it is two segments
-                label_runs.append((start, segment.stop, label))
-            for start, stop, label in label_runs:
-                if label != IGNORED:
-                    lengths[label].append((stop - start) * scale)
-            runs_of_videos.append(label_runs)
+            for label, frames_of_segments in enumerate(segment_lengths([frames], n_classes)):
+                lengths[label] += [n_frames * scale for n_frames in frames_of_segments]
+            videos.append(frames)
         if switch_penalty is None:
             switch_penalty = _learned_penalty(lengths, vocabulary)
 
-        n_classes = len(vocabulary)
         background_labels = vocabulary.background_indices
         counts = np.zeros((2 * n_classes, 2 * n_classes))
-        states = [remembered(video, background_labels, n_classes) for video in runs_of_videos]
-        for pair, times in count_transitions(states).items():
-            counts[pair] = times
+        for first, second, times in transitions(videos, background_labels, n_classes):
+            counts[first, second] = times
         changes = StateCosts.learned(counts, order, background_labels)
-        prices = Prices(switch_penalty, changes, None)
+        law = None
         if durations and any(lengths):
             law = Durations.learned(lengths, durations)
-            prices = replace(prices, lengths=law.log_scores, cut=law.log_survival)
-        return cls(vocabulary, prices, fps)
+        return cls(vocabulary, SegmentCosts(changes, law), switch_penalty, fps)
 
     def segmentation(
         self, tables: Sequence[Floats], allowed: Sequence[bool] | None = None
@@ -188,7 +182,7 @@ class ScoreDecoder:
         share = self.smoothing if len(tables) > 1 else 0.0
         mean = mean_probabilities(tensors, share)
         flags = np.array(allowed or [True] * len(self.vocabulary))
-        labels = self.prices.decode(mean.clone(), flags)
+        labels = self.costs.decode(mean.clone(), flags, self.penalty)
         confidence = mean.numpy()[np.arange(len(labels)), labels].clip(0, 1)
         names = [self.vocabulary.names[label] for label in labels]
         result = Segmentation.from_frames(names, self.fps, confidence.tolist())

@@ -65,17 +65,100 @@ class Scoring:
 
 @dataclass(frozen=True)
 class SegmentCosts:
-    """What a labelling costs by the order and the lengths of its segments.
+    """What a labelling costs beside the scores of its frames: order, lengths, rules.
 
     Attributes:
-        transitions: of changes; None: each change costs the same.
-        durations: lengths of the segments of the candidates; None: any length is as good.
-        rules: about whole videos, see `VisitRules`; None: there are none.
+        transitions: of changes, in units of the switching penalty; None: 1.
+        durations: lengths of the segments of the classes; None: any length is as good.
+        rules: about whole videos, see `VisitRules`; they hold where no rows are fixed.
     """
 
     transitions: StateCosts | None = None
     durations: Durations | None = None
     rules: VisitRules | None = None
+
+    def with_class(self) -> SegmentCosts:
+        """Return the costs with a last class more, the background that a threshold adds."""
+        rules = self.rules
+        if rules is not None:
+            rules = VisitRules(np.append(rules.always, False), np.append(rules.once, False))
+        return SegmentCosts(
+            transitions=None if self.transitions is None else self.transitions.with_class(),
+            durations=None if self.durations is None else self.durations.with_class(),
+            rules=rules,
+        )
+
+    def decode(
+        self, table: Tensor, allowed: Flags, penalty: float, fixed: Integers | None = None
+    ) -> Integers:
+        """Decode scores to labels.
+
+        Args:
+            table: (T', C) or (G, T', C) probabilities, which are overwritten.
+            allowed: (C,) the classes that may be predicted.
+            penalty: of a usual change, in nats.
+            fixed: labels of the rows before the first one.
+
+        Returns:
+            (T',) or (G, T') class indices.
+        """
+        if penalty or self.durations is not None or self.rules is not None:
+            # A score of zero must stay above a class that is not allowed.
+            table = table.clamp_(min=torch.finfo(table.dtype).tiny).log_()
+        if not allowed.all():
+            table[..., torch.from_numpy(~allowed)] = _NOT_ALLOWED
+        rows = table.cpu().numpy()
+        fixed = np.empty(0, np.int64) if fixed is None else fixed
+        decode = partial(self._decode_rows, penalty=penalty, fixed=fixed)
+        if self.rules is None or len(fixed):
+            return decode(rows)
+        if rows.ndim == 3:
+            return np.stack([self.rules.decode(video, decode) for video in rows])
+        return self.rules.decode(rows, decode)
+
+    def _decode_rows(self, rows: Floats, penalty: float, fixed: Integers) -> Integers:
+        """Decode log scores (T', C) or (G, T', C)."""
+        if self.durations is None and (self.transitions is None or not penalty):
+            previous = int(fixed[-1]) if len(fixed) else None
+            return decode_switching(rows, penalty, None, previous)
+        return self._decode_states(rows, penalty, fixed)
+
+    def _decode_states(self, rows: Floats, penalty: float, fixed: Integers) -> Integers:
+        """Decode scores (T', C) or (G, T', C) by states, see `StateCosts`."""
+        n_classes = rows.shape[-1]
+        if rows.ndim == 3 and self.durations is not None:
+            return np.stack([self._decode_states(video, penalty, fixed) for video in rows])
+        changes = self.transitions or StateCosts.plain(1 - np.eye(n_classes))
+        # Several ways in one pass, each decoded as if it were alone: none leaves a class out.
+        is_live = np.full(n_classes, rows.ndim == 3)
+        if rows.ndim == 2:
+            is_live = (rows >= rows.max(-1, keepdims=True) + _LIVE).any(0)
+        is_live[changes.class_of_state[changes.last_action >= 0]] = True
+        is_live[fixed] = True
+        changes = changes.of_live(is_live)
+        classes = changes.class_of_state
+        rows = rows[..., classes]
+        previous = None
+        n_previous = 0
+        if len(fixed):
+            previous = changes.state_after(fixed)
+            n_previous = len(fixed) - runs(fixed)[-1][0]
+        else:
+            rows[..., 0, changes.last_action >= 0] = _NOT_ALLOWED
+        costs = penalty * changes.costs
+        costs[changes.costs >= IMPOSSIBLE] = IMPOSSIBLE
+        if self.durations is None:
+            return classes[decode_switching(rows, 1.0, costs, previous)]
+        decoded = decode_durations(
+            rows,
+            costs,
+            self.durations.log_scores[:, classes],
+            previous,
+            n_previous,
+            self.durations.log_survival[:, classes],
+            is_first=n_previous == len(fixed),
+        )
+        return classes[decoded]
 
 
 @dataclass(frozen=True)
@@ -125,7 +208,7 @@ class CandidateSet:
         """Return the candidates with the corrections of a calibration."""
         scoring = replace(
             self.scoring,
-            log_prior=calibration.weighted_log_prior(self.vocabulary),
+            log_prior=calibration.prior_weight * calibration.log_prior(self.vocabulary),
             trained=calibration.is_seen(self.vocabulary),
             gamma=calibration.gamma,
         )
@@ -223,11 +306,12 @@ def decode_scores(
             allowed = np.append(allowed, True)
 
     if scores.voters:
-        prices = Prices.of(candidates, settings.switch_penalty)
+        costs = candidates.costs
         if table.shape[1] > len(candidates.vocabulary):
-            prices = prices.with_background()
+            costs = costs.with_class()
         labels_before = fixed if history is None else np.concatenate([history, fixed])
-        decoded = prices.decode(table[n_final:].clone(), allowed, labels_before)
+        penalty = settings.switch_penalty or 0.0
+        decoded = costs.decode(table[n_final:].clone(), allowed, penalty, labels_before)
         # The rounding of a mean may end a little above one.
         shares = table.clamp(0, 1).cpu().numpy()
     else:
@@ -328,7 +412,7 @@ def decode_gammas(
     first = scores.voters[0]
     if first.aligned:  # no offset is applied to them
         return np.tile(decode_scores(scores, candidates, settings)[0], (len(gammas), 1))
-    prices = Prices.of(candidates, None if settings is None else settings.switch_penalty)
+    penalty = 0.0 if settings is None else settings.switch_penalty or 0.0
     device = first.frames.device
     n_rows, n_classes = first.frames.shape[1:]
     offset = candidates.offset
@@ -345,7 +429,7 @@ def decode_gammas(
             for voter in scores.voters
         ]
         table = mean_probabilities(tables)  # (G', T', C)
-        labels.append(prices.decode(table, candidates.is_allowed))
+        labels.append(candidates.costs.decode(table, candidates.is_allowed, penalty))
     return np.concatenate(labels)[:, scores.row_of_frame]
 
 
@@ -368,113 +452,3 @@ def mean_probabilities(tables: list[Tensor], smoothing: float = 0.0) -> Tensor:
         return probabilities[0]
     smallest = torch.finfo(probabilities.dtype).tiny
     return probabilities.clamp(min=smallest).log().mean(0).softmax(-1)
-
-
-@dataclass(frozen=True)
-class Prices:
-    """What a labelling pays beside the scores of its frames.
-
-    Attributes:
-        penalty: of a usual change, in nats.
-        changes: costs of changes, in units of the penalty; None: 1.
-        lengths: (N, C) of `Durations.log_scores`; None: 0.
-        cut: (N, C) of `Durations.log_survival`, for segments that the recording cuts.
-        rules: about whole videos; they hold where no rows are fixed.
-    """
-
-    penalty: float
-    changes: StateCosts | None
-    lengths: Floats | None
-    cut: Floats | None = None
-    rules: VisitRules | None = None
-
-    @classmethod
-    def of(cls, candidates: CandidateSet, penalty: float | None) -> Prices:
-        """Return the prices of some candidates."""
-        costs = candidates.costs
-        prices = cls(penalty or 0.0, costs.transitions, None, rules=costs.rules)
-        if costs.durations is None:
-            return prices
-        lengths = costs.durations.log_scores
-        return replace(prices, lengths=lengths, cut=costs.durations.log_survival)
-
-    def with_background(self) -> Prices:
-        """Return the prices with a last class, the background that a threshold adds."""
-        changes = None if self.changes is None else self.changes.with_class()
-        laws = []
-        for law in (self.lengths, self.cut):
-            laws.append(None if law is None else np.pad(law, ((0, 0), (0, 1))))
-        rules = self.rules
-        if rules is not None:
-            rules = VisitRules(np.append(rules.always, False), np.append(rules.once, False))
-        lengths, cut = laws
-        return Prices(self.penalty, changes, lengths, cut, rules)
-
-    def decode(self, table: Tensor, allowed: Flags, fixed: Integers | None = None) -> Integers:
-        """Decode scores to labels.
-
-        Args:
-            table: (T', C) or (G, T', C) probabilities, which are overwritten.
-            allowed: (C,) the classes that may be predicted.
-            fixed: labels of the rows before the first one.
-
-        Returns:
-            (T',) or (G, T') class indices.
-        """
-        if self.penalty or self.lengths is not None or self.rules is not None:
-            # A score of zero must stay above a class that is not allowed.
-            table = table.clamp_(min=torch.finfo(table.dtype).tiny).log_()
-        if not allowed.all():
-            table[..., torch.from_numpy(~allowed)] = _NOT_ALLOWED
-        rows = table.cpu().numpy()
-        fixed = np.empty(0, np.int64) if fixed is None else fixed
-        decode = partial(self._decode_rows, fixed=fixed)
-        if self.rules is None or len(fixed):
-            return decode(rows)
-        if rows.ndim == 3:
-            return np.stack([self.rules.decode(video, decode) for video in rows])
-        return self.rules.decode(rows, decode)
-
-    def _decode_rows(self, rows: Floats, fixed: Integers) -> Integers:
-        """Decode log scores (T', C) or (G, T', C)."""
-        if self.lengths is None and (self.changes is None or not self.penalty):
-            previous = int(fixed[-1]) if len(fixed) else None
-            return decode_switching(rows, self.penalty, None, previous)
-        return self._decode_states(rows, fixed)
-
-    def _decode_states(self, rows: Floats, fixed: Integers) -> Integers:
-        """Decode scores (T', C) or (G, T', C) by states, see `StateCosts`."""
-        n_classes = rows.shape[-1]
-        if rows.ndim == 3 and self.lengths is not None:
-            return np.stack([self._decode_states(video, fixed) for video in rows])
-        changes = self.changes or StateCosts.plain(1 - np.eye(n_classes))
-        # Several ways in one pass, each decoded as if it were alone: none leaves a class out.
-        is_live = np.full(n_classes, rows.ndim == 3)
-        if rows.ndim == 2:
-            is_live = (rows >= rows.max(-1, keepdims=True) + _LIVE).any(0)
-        is_live[changes.class_of_state[changes.last_action >= 0]] = True
-        is_live[fixed] = True
-        changes = changes.of_live(is_live)
-        classes = changes.class_of_state
-        rows = rows[..., classes]
-        previous = None
-        n_previous = 0
-        if len(fixed):
-            previous = changes.state_after(fixed)
-            n_previous = len(fixed) - runs(fixed)[-1][0]
-        else:
-            rows[..., 0, changes.last_action >= 0] = _NOT_ALLOWED
-        costs = self.penalty * changes.costs
-        costs[changes.costs >= IMPOSSIBLE] = IMPOSSIBLE
-        if self.lengths is None:
-            return classes[decode_switching(rows, 1.0, costs, previous)]
-        decoded = decode_durations(
-            rows,
-            costs,
-            self.lengths[:, classes],
-            previous,
-            n_previous,
-            None if self.cut is None else self.cut[:, classes],
-            is_first=n_previous == len(fixed),
-        )
-        return classes[decoded]

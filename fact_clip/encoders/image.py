@@ -54,10 +54,6 @@ class Timm(Backbone):
 
     library = "timm"
 
-    def _copy(self) -> str:
-        site = "https://huggingface.co/timm"
-        return f"copy: download the weights from {site} and give timm:{self._model_name}/FILE"
-
     def _load(self) -> Any:
         import timm
 
@@ -97,9 +93,6 @@ class Torchvision(Backbone):
             fix = "use one of torchvision.models.list_models()"
             raise InputError(self._where, f"no classifier {self._model_name!r}", fix)
         return models.get_model_weights(self._model_name).DEFAULT
-
-    def _copy(self) -> str:
-        return f"copy: download {self._weights().url} and give torchvision:{self._model_name}/FILE"
 
     def _load(self) -> Any:
         import torch
@@ -175,33 +168,12 @@ class OpenClip(PictureModel, TextModel):
             name = f"{self._model_name}/{weights_name}"
         super().__init__(f"{prefix}:{name}", where, runtime, is_local)
 
-    def _tag_settings(self) -> Json:
-        """Return the settings of a tag in the library, {} for other weights."""
-        if not self._weights:
-            return {}
-        import open_clip
-
-        return dict(open_clip.get_pretrained_cfg(self._model_name, self._weights))
-
-    def _copy(self) -> str:
-        if self._weights is None:
-            hub = self._model_name.removeprefix("hf-hub:")
-            return f"folder: hf download {hub} --local-dir DIR, then {self._prefix}:local-dir:DIR"
-        settings = self._tag_settings()
-        hub = str(settings.get("hf_hub", "")).strip("/")
-        weights = f"the weights {settings.get('url', '')}".strip()
-        if hub:
-            weights = f"open_clip_model.safetensors from https://huggingface.co/{hub}"
-        # a file by itself does not say with which activation it was trained
-        model = self._model_name
-        if settings.get("quick_gelu") and not model.endswith("-quickgelu"):
-            model = f"{model}-quickgelu"
-        return f"copy: download {weights} and give {self._prefix}:{model}/FILE"
-
     def _load(self) -> Any:
         import open_clip
 
-        settings = self._tag_settings()
+        settings: Json = {}  # of a tag in the library
+        if self._weights:
+            settings = open_clip.get_pretrained_cfg(self._model_name, self._weights)
         if self._weights and not self._is_local and not settings:
             problem = f"no model {self._model_name} with weights {self._weights}"
             fix = f"use one of open_clip.list_pretrained(), or {self._prefix}:MODEL/FILE"
@@ -259,9 +231,6 @@ class Transformers(PictureModel, TextModel):
         self._source = str(local_folder(reference, where)) if is_local else reference
         name = content_name(Path(self._source)) if is_local else reference
         super().__init__(f"transformers:{name}", where, runtime, is_local)
-
-    def _copy(self) -> str:
-        return f"folder: hf download {self._source} --local-dir DIR, then transformers:DIR"
 
     def _load(self) -> Any:
         from transformers import AutoModel

@@ -78,14 +78,10 @@ class Pretrained(ABC):
     def _load(self) -> Any:
         """Return the `torch.nn.Module` of the library, with its weights."""
 
-    def _copy(self) -> str:
-        """Return how to get a local copy, for the error where the weights cannot be downloaded."""
-        return "copy"
-
     def _fix(self) -> str:
         if self._is_local:
             return ""
-        return f"run once where there is internet, or give a local {self._copy()}"
+        return "run once where there is internet, or give local weights (docs/encoders.md)"
 
     @cached_property
     def precision(self) -> str:

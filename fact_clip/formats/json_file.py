@@ -107,19 +107,6 @@ def from_dict(path: Path, tree: Mapping[str, Any]) -> Segmentation:
     return _segmentation(path, parse_value(_File, tree, path), Gaps())
 
 
-def from_rows(path: Path, rows: Iterable[Mapping[str, Any]], fps: float | None) -> Segmentation:
-    """Return the segmentation of rows with the keys of `COLUMNS`; missing values may be None."""
-    keys = (*COLUMNS, COMMENT, "action")  # the last one is the label of earlier versions
-    segments = []
-    for row in rows:
-        segments.append({key: row[key] for key in keys if row.get(key) is not None})
-    file = parse_value(_File, {"fps": fps, "segments": segments}, path)
-    segmentation = _segmentation(path, file, Gaps())
-    if fps is not None:
-        return segmentation
-    return replace(segmentation, fps=rate_of(_times(file.segments)))
-
-
 def _times(rows: Iterable[_Segment]) -> Iterator[tuple[int, float]]:
     """Yield the frame and the second of both ends of the rows that have seconds."""
     for row in rows:

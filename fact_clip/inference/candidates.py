@@ -21,7 +21,7 @@ from fact_clip.decoding.durations import Durations
 from fact_clip.decoding.scores import Scoring, SegmentCosts
 from fact_clip.decoding.switching import StateCosts
 from fact_clip.decoding.visits import VisitRules
-from fact_clip.encoders import FRAME_ENCODERS, TextEncoder, is_local, text_encoder
+from fact_clip.encoders import TextEncoder, is_local, text_encoder
 from fact_clip.encoders.vectors import class_texts
 from fact_clip.models import FACT
 from fact_clip.models.heads import is_open
@@ -98,13 +98,7 @@ class CandidateReader:
 
     def _closed_set(self, names: Sequence[str]) -> CandidateSet:
         """Return all classes of the run, of which some and the background are allowed."""
-        try:
-            indices = self.vocabulary.encode(names)
-        except InputError as error:
-            fix = "A run trained with model.head=text takes any name"
-            if error.fix:
-                fix = f"{error.fix} {fix}"
-            raise InputError(error.where, error.problem, fix) from None
+        indices = self.vocabulary.encode(names)
         allowed = np.zeros(len(self.vocabulary), bool)
         allowed[[*indices, *self.vocabulary.background_indices]] = True
         candidates = self._candidate_set(self.vocabulary, text_embeddings=None)
@@ -291,10 +285,8 @@ def check_trust(run: Run, encoder: str, trusted: bool, alternative: str = "") ->
         alternative: start of the error's advice, another way to go on.
 
     Raises:
-        InputError: the run names it by a path that is not trusted, or its package is missing.
+        InputError: the run names it by a path that is not trusted.
     """
-    # The tables of frame and text encoders share one group of plug-ins.
-    run.check_plugin(FRAME_ENCODERS, encoder.partition(":")[0])
     if is_local(encoder) and not trusted:
         problem = f"the run names its encoder by a path, {encoder}"
         fix = "set trust_encoder=True if you trust these files"

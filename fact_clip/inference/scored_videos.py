@@ -1,16 +1,16 @@
-"""`ScoredVideos`: videos that are scored once and decoded with several settings."""
+"""`ScoredVideos`: scored once, decoded with several settings; `ClassMap`: their classes."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from fact_clip.core import Flags, Floats, Integers, Vocabulary
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.core.progress import paced
 from fact_clip.datasets.dataset import Dataset
@@ -22,14 +22,73 @@ from fact_clip.decoding import (
     decode_gammas,
     decode_scores,
 )
-from fact_clip.inference.class_map import ClassMap
 from fact_clip.inference.scorer import Scorer
-from fact_clip.run import LoadedRun, Run, member_folders
+from fact_clip.run import LoadedRun, Run
 
 logger = logging.getLogger(__name__)
 
-VideoLabels = list[NDArray[np.int64]]
+VideoLabels = list[Integers]
 """Class indices (T,) of each video."""
+
+
+@dataclass(frozen=True)
+class ClassMap:
+    """The classes of a data set, which are those of its run, beside a list of candidates.
+
+    Labels are indices of `vocabulary`, which has the K classes of the data set, then the
+    candidates that it lacks. Decoding names frames by an index among the C candidates instead;
+    this object alone turns one into the other.
+
+    Attributes:
+        vocabulary: of the labels.
+        n_classes: of the data set.
+        of_candidate: (C,) label of each candidate.
+        is_allowed: (C,) the candidates that may be predicted.
+    """
+
+    vocabulary: Vocabulary
+    n_classes: int
+    of_candidate: Integers
+    is_allowed: Flags
+
+    @classmethod
+    def of(cls, dataset: Vocabulary, candidates: CandidateSet) -> ClassMap:
+        """Return the map of the candidates of a run and the classes of its data set."""
+        names = candidates.vocabulary.names
+        factors = dict(zip(names, candidates.vocabulary.factors, strict=True))
+        new = [name for name in names if name not in dataset]
+        vocabulary = dataset.extended(new, factors=factors) if new else dataset
+        return cls(vocabulary, len(dataset), vocabulary.encode(names), candidates.is_allowed)
+
+    @property
+    def added(self) -> range:
+        """Return the labels of candidates that the data set lacks."""
+        return range(self.n_classes, len(self.vocabulary))
+
+    @property
+    def allowed(self) -> Integers:
+        """Return the labels that may be predicted."""
+        return self.of_candidate[self.is_allowed]
+
+    def labels(self, candidate_indices: Integers) -> Integers:
+        """Return the labels of frames that are named by candidates."""
+        return self.of_candidate[candidate_indices]
+
+    def allowed_among(self, labels: Collection[int]) -> Flags:
+        """Return the candidates, (C,), that may be predicted and have one of these labels."""
+        return np.isin(self.of_candidate, [*labels]) & self.is_allowed
+
+    def log_scores(self, rows: Floats) -> Floats:
+        """Return log scores (T, C) of candidates by label; -inf for one that is not predicted."""
+        table = np.full((len(rows), len(self.vocabulary)), -np.inf)
+        table[:, self.allowed] = rows[:, self.is_allowed]
+        return table
+
+    def counts(self, of_classes: Integers) -> Integers:
+        """Return numbers of the classes of the data set by label; 0 for the added ones."""
+        counts = np.zeros(len(self.vocabulary), np.int64)
+        counts[: self.n_classes] = of_classes
+        return counts
 
 
 class ScoredVideos:
@@ -40,7 +99,6 @@ class ScoredVideos:
         dataset: of the videos.
         video_names: the videos.
         actions: names of the candidates; None: the classes of the run.
-        scores: of the videos, if they are known already.
 
     Attributes:
         candidates: as the run scores and corrects them.
@@ -54,7 +112,6 @@ class ScoredVideos:
         dataset: Dataset,
         video_names: Sequence[str],
         actions: Sequence[str] | None = None,
-        scores: Sequence[ModelScores] | None = None,
     ) -> None:
         self.scorer = scorer
         self.dataset = dataset
@@ -63,13 +120,10 @@ class ScoredVideos:
         self.candidates = scorer.choose(actions)
         self.classes = ClassMap.of(dataset.vocabulary, self.candidates)
         self.truth = [dataset.labels(name) for name in video_names]
-        self._given_scores = scores
 
     @cached_property
     def scores(self) -> list[ModelScores]:
         """Return the scores of each video, which are computed when they are first needed."""
-        if self._given_scores:
-            return list(self._given_scores)
         features = map(self.dataset.features, self.video_names)
         return [self.scorer.score(rows, self.candidates) for rows in features]
 
@@ -89,7 +143,7 @@ class ScoredVideos:
 
     def decode_each_gamma(
         self, calibration: Calibration, gammas: Sequence[float]
-    ) -> Iterator[NDArray[np.int64]]:
+    ) -> Iterator[Integers]:
         """Decode each video with each of G gammas instead of that of the calibration.
 
         Yields:
@@ -108,7 +162,7 @@ class ScoredVideos:
             return None
         return self.decode(replace(self.candidates.uncorrected(), allowed=allowed))
 
-    def log_score_tables(self, calibration: Calibration) -> list[NDArray[np.float64]]:
+    def log_score_tables(self, calibration: Calibration) -> list[Floats]:
         """Return calibrated log scores (T, K) of each video by label.
 
         A class that is not allowed, or no candidate, has -inf.
@@ -120,13 +174,13 @@ class ScoredVideos:
             tables.append(self.classes.log_scores(rows[scores.row_of_frame]))
         return tables
 
-    def uncorrected_log_scores(self) -> list[NDArray[np.float64]]:
+    def uncorrected_log_scores(self) -> list[Floats]:
         """Return log scores (T', C) of each video without a correction."""
         candidates = replace(self.candidates.uncorrected(), allowed=None)
         return [_log_scores(scores, candidates) for scores in self.scores]
 
 
-def _log_scores(scores: ModelScores, candidates: CandidateSet) -> NDArray[np.float64]:
+def _log_scores(scores: ModelScores, candidates: CandidateSet) -> Floats:
     table = class_scores(scores, candidates).cpu().numpy()
     return np.log(np.maximum(table, np.finfo(table.dtype).tiny))
 
@@ -152,10 +206,8 @@ def validation_videos(
     if not run.config.train.member_parts:
         loaded = LoadedRun(run, run.models(), calibration)
         return [ScoredVideos(Scorer(loaded, device), dataset, dataset.validation)]
-    loaded = LoadedRun(run, [run.model()], calibration)
-    scored_by_model = [ScoredVideos(Scorer(loaded, device), dataset, dataset.validation)]
-    for folder in member_folders(run.path, run.config.train.members):
-        member = Run.read(folder)
+    scored_by_model = []
+    for member in run.members():
         # The configuration of the run, whose decoding may have been overridden, with the
         # validation videos of the member.
         update = {
@@ -165,7 +217,7 @@ def validation_videos(
         data = run.config.data.model_copy(update=update)
         config = run.config.model_copy(update={"data": data})
         loaded = LoadedRun(replace(member, config=config), [member.model()], calibration)
-        of_member = Dataset.open(data, dataset.folder)
+        of_member = dataset if member is run else Dataset.open(data, dataset.folder)
         scored_by_model.append(
             ScoredVideos(Scorer(loaded, device), of_member, of_member.validation)
         )

@@ -32,19 +32,11 @@ from fact_clip.encoders import FrameEncoder
 from fact_clip.hub import save_pretrained
 from fact_clip.inference.decoder import DECODERS, Decode, SegmentDecoder
 from fact_clip.inference.export import export
-from fact_clip.inference.options import ModelOptions
 from fact_clip.inference.scorer import FrameScorer, Scorer
-from fact_clip.inference.sources import SourceReader
+from fact_clip.inference.sources import ModelOptions, SourceReader
 from fact_clip.inference.stream import Stream
 from fact_clip.run import Run
 from fact_clip.video.pictures import Span
-
-NEEDS = {
-    "reject": "it needs a run with confidence.json: train with data.validation above 0, "
-    "without model.transcript",
-    "gamma": "it needs a run whose head reads text, so that not all classes were trained",
-}
-"""Requirements of decoding settings that have no effect on some models."""
 
 Input = TypeVar("Input")
 
@@ -86,26 +78,6 @@ class Segmenter:
         """Return `segment` of a source."""
         return self.segment(source, *args, **options)
 
-    def to(self, device: str) -> Segmenter:
-        """Move the models to a device, by loading them there.
-
-        Args:
-            device: auto, cpu, cuda, cuda:N or mps.
-
-        Returns:
-            The segmenter.
-
-        Raises:
-            InputError: this machine has no such device.
-        """
-        if self.reopen is None:
-            raise InputError("device", "only a segmenter of fact_clip.load can be moved")
-        moved = self.reopen(replace(self.options, device=device))
-        self.options = moved.options
-        self.scorer = moved.scorer
-        self.sources = moved.sources
-        return self
-
     def save(self, folder: str | Path, *, license: str = "mit") -> Path:
         """Write the run and a model card into a folder, for `load` and the hub.
 
@@ -146,7 +118,7 @@ class Segmenter:
         for name, value in settings:
             if value is not None and name not in self.scorer.adjustable:
                 fix = f"leave it out; this model has {', '.join(self.scorer.adjustable)}"
-                raise InputError(name, NEEDS.get(name, "only a trained run has it"), fix)
+                raise InputError(name, "this model does not read it", fix)
         candidates = self.scorer.choose(self.options.actions if actions is None else actions)
         vocabulary = candidates.vocabulary
         adds_background = settings.threshold is not None and not vocabulary.background

@@ -1,16 +1,17 @@
-"""`SourceReader`: an array, a feature file or a video as rows of features with their times."""
+"""How a model is opened, and how an array, a feature file or a video becomes features."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from fact_clip.core import Array, Clock, FileLocation, InputError, Location, Progress, Reals
+from fact_clip.core.distributed import Precision
 from fact_clip.core.io import check_file
-from fact_clip.encoders import FrameEncoder
-from fact_clip.inference.options import ModelOptions
+from fact_clip.encoders import EncodeImages, FrameEncoder
 from fact_clip.inference.scorer import FrameScorer
 from fact_clip.video.extract import Settings, encode
 from fact_clip.video.grid import Decoder
@@ -20,6 +21,40 @@ logger = logging.getLogger(__name__)
 
 FEATURES = ".npy"
 KINDS = f"features ({FEATURES}) or a video ({', '.join(SUFFIXES)})"
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """How a model is opened, and how it reads videos; `load` explains each.
+
+    Attributes:
+        device: auto, cpu, cuda, cuda:N or mps.
+        actions: the candidates for calls that name none.
+        encoder: the frame encoder for videos of a run.
+        fps: rows a second of features that are made from videos.
+        window: seconds of a video that the model of a run reads in one pass.
+        prompts: wording around names, for a model without training.
+        smoothing: seconds over which similarities are averaged, for a model without training.
+        keep_going: decode what can be decoded of a damaged video.
+        trust_encoder: load an encoder that the run names by a path.
+        precision: of the encoder and the model.
+    """
+
+    device: str = "auto"
+    actions: Sequence[str] | None = None
+    encoder: str | FrameEncoder | EncodeImages | None = None
+    fps: float | None = None
+    window: float | None = None
+    prompts: str | None = None
+    smoothing: float | None = None
+    keep_going: bool = False
+    trust_encoder: bool = False
+    precision: Precision = "auto"
+
+    def given(self, *names: str) -> dict[str, Any]:
+        """Return the options among `names` that are set."""
+        values = {name: getattr(self, name) for name in names}
+        return {name: value for name, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from fact_clip.metrics.zero_shot import (
     class_means,
     curve_of_counts,
     harmonic_mean,
-    seen_unseen_curve,
 )
 
 __all__ = [
@@ -40,5 +39,4 @@ __all__ = [
     "harmonic_mean",
     "per_class",
     "seen_unseen_auroc",
-    "seen_unseen_curve",
 ]

@@ -4,15 +4,15 @@ All are in percent, and None if nothing can be counted.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fact_clip.core import Floats, InputError, Integers, Vocabulary
+from fact_clip.core import Flags, Floats, InputError, Integers, Vocabulary, frame_labels
 from fact_clip.core.arguments import array_of, table_of
 from fact_clip.metrics.frame import Classes, Labellings, class_set, paired, percent
-from fact_clip.metrics.zero_shot import Tables, best_of_groups, class_groups
+from fact_clip.metrics.zero_shot import class_groups
 
 FREQUENT = 0.25
 """Share of the seen classes, those with most training frames, that count as frequent."""
@@ -46,7 +46,7 @@ def _comparable(values: ArrayLike) -> Floats:
 
 def seen_unseen_auroc(
     ground_truth: Labellings,
-    scores: Tables,
+    scores: Sequence[ArrayLike],
     unseen: Classes,
     background: Classes = (),
     also_unseen: Classes = (),
@@ -54,19 +54,54 @@ def seen_unseen_auroc(
     """Compute the AUROC of frames of unseen classes against frames of seen classes.
 
     Args:
-        ground_truth: as in `seen_unseen_curve`.
-        scores: as in `seen_unseen_curve`.
-        unseen: as in `seen_unseen_curve`.
-        background: as in `seen_unseen_curve`.
-        also_unseen: as in `seen_unseen_curve`.
+        ground_truth: class indices (T,) of each video; negative ones are ignored frames.
+        scores: (T, C) for each video, before the softmax; -inf rules a class out.
+        unseen: as in `curve_of_counts`.
+        background: as in `curve_of_counts`.
+        also_unseen: as in `curve_of_counts`.
 
     Returns:
-        The AUROC in percent.
+        The AUROC in percent, by the margin of the best seen class over the best unseen class.
     """
-    best = best_of_groups(ground_truth, scores, class_groups(unseen, background, also_unseen))
-    is_unseen = np.isin(best.true, sorted(best.groups.unseen))
-    is_seen = ~np.isin(best.true, sorted(best.groups.all))
-    return auroc(-best.margin[is_unseen], -best.margin[is_seen])
+    groups = class_groups(unseen, background, also_unseen)
+    n_videos = len(ground_truth)
+    if n_videos == 0 or n_videos != len(scores):
+        raise InputError("scores", f"{len(scores)} videos, but the ground truth has {n_videos}")
+    labels: list[Integers] = []
+    tables: list[Floats] = []
+    width: int | str = "C"
+    for index in range(n_videos):
+        true = frame_labels(ground_truth[index], f"ground truth of video {index}")
+        where = f"scores of video {index}"
+        values = table_of(scores[index], where, (true.size, width), finite=False)
+        width = values.shape[1]
+        labels.append(true[true >= 0])
+        tables.append(values[true >= 0].astype(np.float64))
+
+    true = np.concatenate(labels)  # (n,)
+    table = np.concatenate(tables)  # (n, C)
+    n_classes = table.shape[1]
+    if np.isnan(table).any() or np.isposinf(table).any():
+        raise InputError("scores", "NaN or inf; only -inf is allowed, which rules a class out")
+    for label in groups.all | set(true.tolist()):
+        if label >= n_classes:
+            raise InputError("scores", f"{n_classes} columns, none for class {label}")
+
+    is_untrained = np.isin(np.arange(n_classes), sorted(groups.unseen | groups.also_unseen))
+    margin = _best(table, is_untrained, "unseen") - _best(table, ~is_untrained, "seen")  # (n,)
+    is_unseen = np.isin(true, sorted(groups.unseen))
+    is_seen = ~np.isin(true, sorted(groups.all))
+    return auroc(margin[is_unseen], margin[is_seen])
+
+
+def _best(table: Floats, is_member: Flags, group: str) -> Floats:
+    """Return the score of the best class of a group in each frame (n,)."""
+    if not is_member.any():
+        raise InputError("classes", f"none is {group}")
+    best: Floats = table[:, is_member].max(axis=1)
+    if np.isneginf(best).any():
+        raise InputError("scores", f"all {group} classes of a frame are ruled out")
+    return best
 
 
 def frequent_classes(frames: ArrayLike, seen: Classes) -> frozenset[int]:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from fact_clip.config import BlockConfig
-from fact_clip.models.kernels.base import CachesWeights, product_dtype, use_cpu_kernel
+from fact_clip.models.kernels.base import CachesWeights, Dropout, product_dtype, use_cpu_kernel
 from fact_clip.models.kernels.convolution import (
     Convolution,
     FrameConv,
@@ -28,7 +28,6 @@ from fact_clip.models.kernels.convolution import (
     merge_taps,
     multiply_taps,
 )
-from fact_clip.models.kernels.dropout import Dropout
 from fact_clip.models.kernels.gru import BidirectionalGRU
 from fact_clip.models.output import Segments
 

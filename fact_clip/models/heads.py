@@ -230,21 +230,6 @@ class TextHead(Head):
                 evidence = evidence.float()
             return self._forward(x.float(), text, evidence)
 
-    def compared(self, x: Tensor, text: Candidates) -> tuple[Tensor, Tensor]:
-        """Return the unit vectors whose cosines are scored.
-
-        Args:
-            x: (B, N, H).
-            text: the candidates.
-
-        Returns:
-            Those of features (B, N, S, P) and of classes (C or C+1, S, P).
-        """
-        return self._queries(x), self._keys(text)
-
-    def _queries(self, x: Tensor) -> Tensor:
-        return normalize(self.query(x).unflatten(-1, (self.n_slots, -1)), dim=-1)
-
     def _forward(
         self, x: Tensor, text: Candidates, evidence: Tensor | None
     ) -> tuple[Tensor, Tensor]:
@@ -276,7 +261,7 @@ class TextHead(Head):
 
     def _word_scores(self, x: Tensor, keys: Tensor) -> Tensor:
         """Return (B, N, C or C+1) scores by the keys (C or C+1, S, P) alone."""
-        query = self._queries(x)  # (B, N, S, P)
+        query = normalize(self.query(x).unflatten(-1, (self.n_slots, -1)), dim=-1)  # (B, N, S, P)
         scale = self.log_scale.clamp(max=math.log(100.0)).exp().unsqueeze(-1)  # (S, 1)
         return query.flatten(-2) @ (keys * scale).flatten(1).T
 

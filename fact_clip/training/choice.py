@@ -11,18 +11,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from fact_clip import metrics
 from fact_clip.config import EvaluationConfig
+from fact_clip.core import Vocabulary
 from fact_clip.core.io import write_value
 from fact_clip.core.paths import inside
+from fact_clip.core.progress import paced
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.separability import SEPARABLE, separability
-from fact_clip.decoding import Calibration
-from fact_clip.decoding.choice import DecodeValues, DecodingChoice
-from fact_clip.inference.scored_videos import ScoredVideos, validation_videos
+from fact_clip.decoding import Calibration, Confidence
+from fact_clip.inference.scored_videos import ScoredVideos, VideoLabels, validation_videos
 from fact_clip.models.heads import is_open
-from fact_clip.run import Run
-from fact_clip.training.confidence import learn_confidence
-from fact_clip.training.evaluation import video_figures
+from fact_clip.run import DecodeValues, DecodingChoice, Run
 from fact_clip.unseen.calibration import calibrate
 
 logger = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ def _figures(
     order: float,
     evaluation: EvaluationConfig,
 ) -> NDArray[np.float64]:
-    """Return the mean of accuracy, edit and F1@50 of each video, in points, (V,)."""
+    """Return the mean of accuracy, edit and F1@50 of each labelled video, in points, (V,)."""
     candidates = scored.candidates
     transitions = scored.scorer.reader.transition_costs(candidates.vocabulary, order)
     costs = replace(candidates.costs, transitions=transitions)
@@ -113,6 +113,30 @@ def _figures(
     settings = scored.settings.model_copy(update={"switch_penalty": penalty})
     labels = scored.decode(candidates, settings)
     return video_figures(evaluation, scored.classes.vocabulary, scored.truth, labels)
+
+
+def video_figures(
+    config: EvaluationConfig, vocabulary: Vocabulary, truth: VideoLabels, prediction: VideoLabels
+) -> NDArray[np.float64]:
+    """Compute the mean of accuracy, edit and F1@50 of each video.
+
+    Args:
+        config: rules of the metrics.
+        vocabulary: the classes.
+        truth: true labels (T,) of each of V videos, -1 where there is none.
+        prediction: predicted labels (T,) of each video.
+
+    Returns:
+        (V,) in points, without videos that have no label.
+    """
+    background = vocabulary.background_indices
+    means = []
+    for true, predicted in zip(truth, prediction, strict=True):
+        if not (true >= 0).any():
+            continue
+        figures = metrics.evaluate([true], [predicted], background=background, **config.rules)
+        means.append((figures["frame_accuracy"] + figures["edit"] + figures["f1@50"]) / 3)
+    return np.array(means)
 
 
 def _chosen(unchanged: DecodingChoice, trials: Sequence[_Trial]) -> DecodingChoice:
@@ -170,3 +194,33 @@ def learn_calibration(run: Run, dataset: Dataset, device: torch.device) -> None:
     confidence = learn_confidence(run, dataset, device, calibration)
     if confidence is not None:
         write_value(inside(run.path, "confidence.json"), confidence)
+
+
+def learn_confidence(
+    run: Run, dataset: Dataset, device: torch.device | str, calibration: Calibration | None
+) -> Confidence | None:
+    """Fit the confidences of a run to its validation videos.
+
+    Args:
+        run: the trained run.
+        dataset: its data set.
+        device: where the models run.
+        calibration: of the run.
+
+    Returns:
+        The confidences, or None without a labelled validation frame, or with transcripts.
+    """
+    if run.config.model.transcript or not dataset.validation:
+        return None
+    labels: VideoLabels = []
+    scores: list[NDArray[np.float64]] = []
+    truth: VideoLabels = []
+    for scored in validation_videos(run, dataset, device, calibration):
+        for name in paced(scored.video_names, "confidences of validation videos", logger):
+            indices, score = scored.scorer.predict(scored.dataset.features(name))
+            labels.append(scored.classes.labels(indices))
+            scores.append(score.astype(np.float64))
+        truth += scored.truth
+    if not any((true >= 0).any() for true in truth):
+        return None
+    return Confidence.learned(labels, scores, truth)

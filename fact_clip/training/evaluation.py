@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,11 @@ import torch
 from fact_clip import metrics
 from fact_clip.config import EvaluationConfig, warn_of_unused
 from fact_clip.core import (
-    Floats,
     InputError,
     Integers,
     Json,
     Names,
     Progress,
-    Singles,
     Vocabulary,
     runs,
 )
@@ -33,21 +32,18 @@ from fact_clip.core.version import __version__
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.memory import DATA_SOURCES, DataSource, MemoryStore, with_data
 from fact_clip.decoding import (
-    CandidateSet,
-    ModelScores,
     decode_scores,
     reliability,
     voter_labels,
 )
 from fact_clip.decoding.scores import Labels
 from fact_clip.hub import run_folder
-from fact_clip.inference.class_map import ClassMap
-from fact_clip.inference.scored_videos import VideoLabels, validation_videos
+from fact_clip.inference.scored_videos import ScoredVideos, VideoLabels, validation_videos
 from fact_clip.inference.scorer import Scorer
 from fact_clip.models.heads import is_open
 from fact_clip.run import LoadedRun, Run, check_classes, commit, evaluation_stem
 from fact_clip.seen import NO_RECORD, data_digest, is_learned_from, unseen_error
-from fact_clip.training.confidence import learn_confidence
+from fact_clip.training.choice import learn_confidence
 from fact_clip.training.results import Evaluation
 from fact_clip.unseen import figures as zero_shot
 from fact_clip.unseen.calibration import calibrate
@@ -73,37 +69,24 @@ VALIDATED = ("data.validation=", "data.validation_part=", "data.groups=")
 
 
 @dataclass(frozen=True)
-class ScoredSplit:
+class _ScoredSplit:
     """The videos of a split with their labels by a run.
 
     Attributes:
-        video_names: the videos.
-        candidates: the classes that frames were named with.
-        classes: what their indices are among the labels of the data set.
-        truth: true labels of each video.
+        videos: with their true labels and, where classes are held out, their scores.
         rows: by video, the labels and scores of each row of a timeline: "prediction", "frames" and
             "tokens".
-        scores: of each video, to be decoded in other ways, where classes are held out.
         members: by video, the labels by each of several models alone.
     """
 
-    video_names: Names
-    candidates: CandidateSet
-    classes: ClassMap
-    truth: VideoLabels
+    videos: ScoredVideos
     rows: list[dict[str, Labels]]
-    scores: list[ModelScores]
     members: list[VideoLabels]
 
     @property
     def prediction(self) -> VideoLabels:
         """Return the predicted labels of each video."""
         return [rows[PREDICTION][0] for rows in self.rows]
-
-    @property
-    def shares(self) -> list[Singles]:
-        """Return the scores of the predicted labels of each video."""
-        return [rows[PREDICTION][1] for rows in self.rows]
 
 
 @validated("data")
@@ -164,67 +147,47 @@ def evaluate(
         stored = scorer.run.path / f"{evaluation_stem(split, actions is not None)}.json"
         if stored.is_file():
             is_changed |= read_mapping(stored, "figures").get("data", digest) != digest
-    files = _OutputFiles.in_folder(scorer.run.path, split, actions is not None, is_changed)
+    stem = evaluation_stem(split, actions is not None, is_changed)
+    suffix = stem.removeprefix(evaluation_stem(split))
+    record_path = inside(scorer.run.path, f"{stem}.npz")
+    figures_path = inside(scorer.run.path, f"{stem}.json")
+    predictions = inside(scorer.run.path, "predictions", f"{split}{suffix}")
+    check_place(record_path)
+    check_place(figures_path)
     for caution in cautions:
         logger.warning("%s", caution)
     processes = Processes(scorer.device)
 
-    scored = score_split(scorer, dataset, split, actions, processes, progress)
+    videos = ScoredVideos(scorer, dataset, split_names(dataset, split), actions)
+    scored = _score(videos, split, processes, progress)
     if processes.is_main:
-        _write_predictions(scored, files.predictions)
+        _write_predictions(scored, predictions)
     result: Json = {
         "run": str(scorer.run.path),
         "split": split,
-        "videos": list(scored.video_names),
+        "videos": list(videos.video_names),
         "weights": trained.digest(),
         "data": digest,
         "cautions": cautions,
     }
     if changes:
         result["overrides"] = changes
-    result |= _figures(scorer, dataset, scored, split)
+    result |= _figures(scored, split)
     if actions is not None:
-        result["candidates"] = _candidates(scored, dataset.vocabulary)
+        result["candidates"] = _candidates(videos)
     if dataset.holdout is not None:
-        result["zero_shot"] = zero_shot.report(
-            scorer, dataset, scored.video_names, actions, scored.scores
-        )
+        result["zero_shot"] = zero_shot.report(videos)
     if processes.is_main:
-        _save_record(files.record, scorer, dataset, scored)
-        write_value(files.figures, result)
+        _save_record(record_path, scored)
+        write_value(figures_path, result)
     return Evaluation(
         run=result["run"],
         split=split,
-        videos=scored.video_names,
+        videos=videos.video_names,
         metrics=metrics_only(result["metrics"]),
         per_class=result["per_class"],
         details=result,
     )
-
-
-@dataclass(frozen=True)
-class _OutputFiles:
-    """Files of an evaluation, and the folder of its predictions."""
-
-    record: Path
-    figures: Path
-    predictions: Path
-
-    @classmethod
-    def in_folder(
-        cls, folder: Path, split: str, has_actions: bool, is_changed: bool
-    ) -> _OutputFiles:
-        """Return the files in a run folder; an InputError where one cannot be written."""
-        stem = evaluation_stem(split, has_actions, is_changed)
-        suffix = stem.removeprefix(evaluation_stem(split))
-        files = cls(
-            record=inside(folder, f"{stem}.npz"),
-            figures=inside(folder, f"{stem}.json"),
-            predictions=inside(folder, "predictions", f"{split}{suffix}"),
-        )
-        check_place(files.record)
-        check_place(files.figures)
-        return files
 
 
 def _set_trust(
@@ -240,105 +203,89 @@ def _set_trust(
         )
 
 
-def score_split(
-    scorer: Scorer,
-    dataset: Dataset,
-    split: str,
-    actions: Sequence[str] | None,
-    processes: Processes,
-    progress: Progress | None = None,
-) -> ScoredSplit:
-    """Score and decode the videos of a split, which the processes share.
-
-    Args:
-        scorer: the models of a run.
-        dataset: its data set.
-        split: test, validation or train.
-        actions: names of the candidates; None: the classes of the run.
-        processes: each scores its share.
-        progress: called with (done, total, video name).
-
-    Returns:
-        All videos of the split, in each process.
-    """
-    video_names = split_names(dataset, split)
-    candidates = scorer.choose(actions)
-    classes = ClassMap.of(dataset.vocabulary, candidates)
+def _score(
+    videos: ScoredVideos, split: str, processes: Processes, progress: Progress | None
+) -> _ScoredSplit:
+    """Score and decode the videos of a split, which the processes share; each gets all of them."""
+    scorer = videos.scorer
+    dataset = videos.dataset
+    candidates = videos.candidates
     needs_scores = dataset.holdout is not None
     has_transcript = scorer.run.config.model.transcript
-    dataset.check_sidecars(video_names)
+    dataset.check_sidecars(videos.video_names)
     if split != "validation":
-        for name in dataset.clicks(video_names):
+        for name in dataset.clicks(videos.video_names):
             problem = "clicks, which say nothing of where segments begin and end"
             raise InputError(dataset.folder.label_location(name), problem, "label all frames")
 
     results = []
-    for name in paced(processes.share(video_names), "evaluating", logger, progress):
+    for name in paced(processes.share(videos.video_names), "evaluating", logger, progress):
         transcript = given_transcript(dataset, name) if has_transcript else None
         scores = scorer.score(dataset.features(name), candidates, transcript=transcript)
-        decoded = {PREDICTION: decode_scores(scores, candidates, scorer.settings)}
+        decoded = {PREDICTION: decode_scores(scores, candidates, videos.settings)}
         decoded |= voter_labels(scores, candidates)
         rows = {
-            row: (classes.labels(indices), shares) for row, (indices, shares) in decoded.items()
+            row: (videos.classes.labels(indices), shares)
+            for row, (indices, shares) in decoded.items()
         }
         members = []
         if len(scores.voters) > 1:
             for voter in scores.voters:
                 alone = replace(scores, voters=(voter,))
-                indices, _ = decode_scores(alone, candidates, scorer.settings)
-                members.append(classes.labels(indices))
+                indices, _ = decode_scores(alone, candidates, videos.settings)
+                members.append(videos.classes.labels(indices))
         # On the CPU, because another process has another GPU.
-        results.append((rows, scores.to("cpu") if needs_scores else None, members))
-    results = processes.gather(results, len(video_names))
-    return ScoredSplit(
-        video_names=video_names,
-        candidates=candidates,
-        classes=classes,
-        truth=[dataset.labels(name) for name in video_names],
+        results.append((rows, members, scores.to("cpu") if needs_scores else None))
+    results = processes.gather(results, len(videos.video_names))
+    if needs_scores:
+        videos.scores = [scores.to(scorer.device) for *_, scores in results if scores is not None]
+    return _ScoredSplit(
+        videos=videos,
         rows=[rows for rows, *_ in results],
-        scores=[scores.to(scorer.device) for _, scores, _ in results if scores is not None],
-        members=[members for *_, members in results],
+        members=[members for _, members, _ in results],
     )
 
 
-def _write_predictions(scored: ScoredSplit, folder: Path) -> None:
+def _write_predictions(scored: _ScoredSplit, folder: Path) -> None:
     """Write the predicted names of each video, one a line, in place of those of earlier videos."""
     for path in [*folder.glob("*.txt")]:
         path.unlink()
-    for name, labels in zip(scored.video_names, scored.prediction, strict=True):
+    videos = scored.videos
+    for name, labels in zip(videos.video_names, scored.prediction, strict=True):
         path = inside(folder, f"{name}.txt")
-        write_lines(path, scored.classes.vocabulary.decode(labels))
+        write_lines(path, videos.classes.vocabulary.decode(labels))
 
 
-def _figures(scorer: Scorer, dataset: Dataset, scored: ScoredSplit, split: str) -> Json:
+def _figures(scored: _ScoredSplit, split: str) -> Json:
     """Return the metrics, the figures of each class, and the reliability of confidences."""
-    if not any((labels >= 0).any() for labels in scored.truth):
+    videos = scored.videos
+    if not any((labels >= 0).any() for labels in videos.truth):
         logger.warning("no frame of the %s videos has a label, so all figures are 0 or 100", split)
-    figures = score(
-        scorer.run.config.evaluation, scored.classes.vocabulary, scored.truth, scored.prediction
-    )
-    figures["reliability"] = _reliability(scorer, scored)
-    if len(scorer.models) > 1:
+    config = videos.scorer.run.config.evaluation
+    vocabulary = videos.classes.vocabulary
+    figures = score(config, vocabulary, videos.truth, scored.prediction)
+    figures["reliability"] = _reliability(scored)
+    if len(videos.scorer.models) > 1:
         figures["members"] = []
         for member in zip(*scored.members, strict=True):
-            alone = score(
-                scorer.run.config.evaluation, scored.classes.vocabulary, scored.truth, [*member]
-            )
+            alone = score(config, vocabulary, videos.truth, [*member])
             figures["members"].append(alone["metrics"])
     return figures
 
 
-def _save_record(path: Path, scorer: Scorer, dataset: Dataset, scored: ScoredSplit) -> None:
+def _save_record(path: Path, scored: _ScoredSplit) -> None:
     """Write what a report needs; predictions have the confidences that `segment` reports."""
     from fact_clip.report.record import Record, Video
 
-    counts = scored.classes.counts(dataset.training_counts)
+    classes = scored.videos.classes
+    dataset = scored.videos.dataset
+    counts = classes.counts(dataset.training_counts)
     videos = []
-    for name, rows in zip(scored.video_names, scored.rows, strict=True):
+    for name, rows in zip(scored.videos.video_names, scored.rows, strict=True):
         labels = {"truth": dataset.labels(name)}
         labels |= {row: values for row, (values, _) in rows.items()}
         confidence = {row: shares.astype(np.float16) for row, (_, shares) in rows.items()}
-        calibrated = scorer.calibrated(rows[PREDICTION][1])
+        calibrated = scored.videos.scorer.calibrated(rows[PREDICTION][1])
         confidence[PREDICTION] = calibrated.astype(np.float16)
         videos.append(Video(name, labels, confidence, dataset.times(name)))
     versions = {
@@ -346,7 +293,7 @@ def _save_record(path: Path, scorer: Scorer, dataset: Dataset, scored: ScoredSpl
         "torch": torch.__version__,
         "commit": commit() or "unknown",
     }
-    Record(scored.classes.vocabulary, counts, versions, videos).save(path)
+    Record(classes.vocabulary, counts, versions, videos).save(path)
 
 
 def open_run(
@@ -498,25 +445,27 @@ def check_seen(run: Run, dataset: Dataset, split: str) -> list[str]:
     return cautions
 
 
-def _reliability(scorer: Scorer, scored: ScoredSplit) -> Json:
+def _reliability(scored: _ScoredSplit) -> Json:
     """Compare scores, and the confidences made of them, with the accuracy of labelled frames."""
-    true = np.concatenate(scored.truth)
+    true = np.concatenate(scored.videos.truth)
     is_labelled = true >= 0
     is_right = (np.concatenate(scored.prediction) == true)[is_labelled]
-    shares = np.concatenate(scored.shares)[is_labelled].astype(np.float64)
+    all_shares = np.concatenate([rows[PREDICTION][1] for rows in scored.rows])
+    shares = all_shares[is_labelled].astype(np.float64)
     result = {"before": reliability(shares, is_right), "after": None}
-    if scorer.confidence is not None:
-        result["after"] = reliability(scorer.confidence.calibrated(shares), is_right)
+    confidence = scored.videos.scorer.confidence
+    if confidence is not None:
+        result["after"] = reliability(confidence.calibrated(shares), is_right)
     return result
 
 
-def _candidates(scored: ScoredSplit, vocabulary: Vocabulary) -> Json:
+def _candidates(videos: ScoredVideos) -> Json:
     """Return the names that were candidates, and how many frames have another label."""
-    candidates = scored.candidates
-    pairs = zip(candidates.vocabulary.names, candidates.is_allowed, strict=True)
-    names = [name for name, is_allowed in pairs if is_allowed]
+    vocabulary = videos.dataset.vocabulary
+    candidates = videos.candidates
+    names = [*compress(candidates.vocabulary.names, candidates.is_allowed)]
     excluded = [name for name in vocabulary if name not in names]
-    labels = np.concatenate(scored.truth)
+    labels = np.concatenate(videos.truth)
     return {
         "names": names,
         "new": [name for name in names if name not in vocabulary],
@@ -559,33 +508,6 @@ def score(
         "per_class": per_class,
         "background_counted": config.count_background,
     }
-
-
-def video_figures(
-    config: EvaluationConfig,
-    vocabulary: Vocabulary,
-    truth: Sequence[Integers],
-    prediction: Sequence[Integers],
-) -> Floats:
-    """Compute the mean of accuracy, edit and F1@50 of each video.
-
-    Args:
-        config: rules of the metrics.
-        vocabulary: the classes.
-        truth: true labels (T,) of each of V videos, -1 where there is none.
-        prediction: predicted labels (T,) of each video.
-
-    Returns:
-        (V,) in points, without videos that have no label.
-    """
-    background = vocabulary.background_indices
-    means = []
-    for true, predicted in zip(truth, prediction, strict=True):
-        if not (true >= 0).any():
-            continue
-        figures = metrics.evaluate([true], [predicted], background=background, **config.rules)
-        means.append((figures["frame_accuracy"] + figures["edit"] + figures["f1@50"]) / 3)
-    return np.array(means)
 
 
 def validate(scorer: Scorer, dataset: Dataset, video_names: Sequence[str]) -> dict[str, float]:

@@ -37,10 +37,11 @@ def main(recipe: str, out: str, parent: str, *options: str) -> None:
     from fact_clip.core import InputError
     from fact_clip.training.plan import resolve
     from fact_clip.training.runs import train_calibrated
+    from fact_clip.training.trainer import Watch
 
     try:
         plan = resolve(Config.load(recipe), is_checked=True)
-        train_calibrated(plan, Path(out), resume="--resume" in options)
+        train_calibrated(plan, Path(out), Watch(), resume="--resume" in options)
     except InputError as error:
         sys.exit(f"fact-clip: {error}")
 

@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -39,19 +38,6 @@ class Note:
 
     message: str
     level: int = logging.INFO
-
-
-@dataclass(frozen=True)
-class Decision:
-    """Values for keys that a configuration leaves open.
-
-    Attributes:
-        values: by key with dots.
-        notes: what was decided, and why.
-    """
-
-    values: Mapping[str, Any] = field(default_factory=dict)
-    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -108,14 +94,16 @@ class _Planner:
 
     def plan(self, is_checked: bool) -> Plan:
         """Return the plan."""
-        self._apply(self._decide_from_class_names())
+        self._decide_from_class_names()
         self.dataset = Dataset.open(self.config.data, self.folder)
         self.device = pick_device(self.config.train.device, "train.device")
         self._check()
         if not is_checked and place_in_launch()[0] == 0:
             self.dataset.check()
         self.start, self.start_texts = read_start(self.config, self.dataset)
-        self._apply(self._decide_paths(), self._decide_validation_unseen(), self._find_objects())
+        self._decide_paths()
+        self._decide_validation_unseen()
+        self._find_objects()
         texts = self._texts()
         return Plan(
             config=self.config,
@@ -127,15 +115,13 @@ class _Planner:
             notes=tuple(self.notes),
         )
 
-    def _apply(self, *decisions: Decision) -> None:
-        """Set the values of decisions that do not depend on each other."""
-        values: Json = {}
-        for decision in decisions:
-            values.update(decision.values)
-            self.notes += decision.notes
+    def _decide(self, values: Json, message: str = "", level: int = logging.INFO) -> None:
+        """Set values, by key with dots, and note what was decided and why."""
         self.config = with_values(self.config, values)
+        if message:
+            self.notes.append(Note(message, level))
 
-    def _decide_from_class_names(self) -> Decision:
+    def _decide_from_class_names(self) -> None:
         """Decide what class names tell: background, how names are read, vectors of a class."""
         data = self.config.data
         values: Json = {}
@@ -159,9 +145,7 @@ class _Planner:
             else:
                 values["text.parts"] = ("sentence", "factors")
                 messages.append("class names are embedded as a sentence plus their parts")
-        if not messages:
-            return Decision(values)
-        return Decision(values, (Note("; ".join(messages)),))
+        self._decide(values, "; ".join(messages))
 
     def _check(self) -> None:
         """Raise what would otherwise fail after minutes, with a run folder half written."""
@@ -183,7 +167,7 @@ class _Planner:
         if is_zero_shot and not settings.member_parts:
             check_posterior(self.config.decode, self.dataset)
 
-    def _decide_paths(self) -> Decision:
+    def _decide_paths(self) -> None:
         """Make the paths absolute that a run keeps, so that it can be evaluated from anywhere."""
         root = self.dataset.root
         values: Json = {"data.root": IN_MEMORY if root is None else str(root.resolve())}
@@ -201,23 +185,23 @@ class _Planner:
             path = Path(teacher)
             if path.is_file() or (path / "run.json").is_file():
                 values["train.self_training"] = str(path.resolve())
-        return Decision(values)
+        self._decide(values)
 
-    def _decide_validation_unseen(self) -> Decision:
+    def _decide_validation_unseen(self) -> None:
         """Replace ``auto`` by the validation-unseen classes that the data set selected."""
         data = self.config.data
         setting = data.validation_unseen
         holdout = self.dataset.holdout
         if holdout is None or setting not in (None, "auto"):
-            return Decision()
+            return
         names = holdout.validation_unseen
         rule = "gamma is chosen by the accuracy of seen classes alone"
         if setting is None:
-            if names or not self.takes_any_name:
-                return Decision()
-            fix = "data.validation_unseen=auto selects some"
-            message = f"data.holdout names no validation-unseen classes, so {rule}; {fix}"
-            return Decision(notes=(Note(message, logging.WARNING),))
+            if not names and self.takes_any_name:
+                fix = "data.validation_unseen=auto selects some"
+                message = f"data.holdout names no validation-unseen classes, so {rule}; {fix}"
+                self._decide({}, message, logging.WARNING)
+            return
         values = {"data.validation_unseen": names}
         if names:
             counts = self.dataset.validation_counts.tolist()
@@ -227,16 +211,17 @@ class _Planner:
                 "selected as validation-unseen: not trained, and used on the validation videos to "
                 f"tune settings: {classes}"
             )
-            return Decision(values, (Note(message),))
+            self._decide(values, message)
+            return
         reason = "there are no validation videos"
         if data.validation:
             reason = (
                 "no class can be validation-unseen: none has all of its factors in other seen "
                 "classes, and enough frames"
             )
-        return Decision(values, (Note(f"{reason}; {rule}", logging.WARNING),))
+        self._decide(values, f"{reason}; {rule}", logging.WARNING)
 
-    def _find_objects(self) -> Decision:
+    def _find_objects(self) -> None:
         """Read or detect the object columns, and decide ``data.objects.file: auto``."""
         if self.start is not None:
             has_objects = self.start.objects is not None
@@ -251,14 +236,15 @@ class _Planner:
                 fix = "set it to 0, or data.objects"
                 raise InputError("augment.swap", "no object columns to swap", fix)
         if self.config.data.objects.file != "auto":
-            return Decision()
+            return
         if not has_objects:
-            return Decision({"data.objects.file": None})
+            self._decide({"data.objects.file": None})
+            return
         message = (
             "the columns hold objects that come and go, and the labels say their names "
             "(data.objects.file)"
         )
-        return Decision({"data.objects.file": "find"}, (Note(message),))
+        self._decide({"data.objects.file": "find"}, message)
 
     def _object_columns(self) -> ObjectColumns | None:
         """Return the columns of a file, or those that are detected, as the configuration says."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from html import escape
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fact_clip.core import Json
@@ -37,20 +36,6 @@ class Result(ABC):
         """
         rows = self.rows()
         return data_frame(list(rows.values()), index=list(rows))
-
-    def _repr_html_(self) -> str:
-        """Return the rows as a table for a notebook."""
-        rows = self.rows()
-        columns = list(dict.fromkeys(key for row in rows.values() for key in row))
-        lines = ["".join(f"<th>{escape(name)}</th>" for name in ["", *columns])]
-        for name, row in rows.items():
-            cells = [f"<td>{_cell(row.get(column))}</td>" for column in columns]
-            lines.append(f"<th>{escape(name)}</th>{''.join(cells)}")
-        return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
-
-
-def _cell(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else escape(str(value))
 
 
 @dataclass(frozen=True)
@@ -93,8 +78,8 @@ class Evaluation(Result):
     split: str
     videos: Sequence[str]
     metrics: Figures
-    per_class: Sequence[Json]
-    details: Json
+    per_class: Sequence[Json] = field(repr=False)
+    details: Json = field(repr=False)
 
     def to_dict(self) -> Json:
         """Return plain values, as they are written to JSON."""
@@ -103,11 +88,6 @@ class Evaluation(Result):
     def rows(self) -> Mapping[str, Mapping[str, Any]]:
         """Return a row for each class."""
         return {row["name"]: row for row in self.per_class}
-
-    def _repr_html_(self) -> str:
-        """Return the metrics and the figures of each class as tables for a notebook."""
-        lines = [f"<li>{escape(key)}: {value:.4g}</li>" for key, value in self.metrics.items()]
-        return f"<ul>{''.join(lines)}</ul>{super()._repr_html_()}"
 
 
 @dataclass(frozen=True)

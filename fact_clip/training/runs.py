@@ -14,10 +14,12 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+
+import torch
 
 from fact_clip.config import Config
 from fact_clip.core import InputError, Progress
@@ -26,8 +28,10 @@ from fact_clip.core.distributed import Processes, place_in_launch
 from fact_clip.core.messages import printable
 from fact_clip.core.paths import locked
 from fact_clip.datasets.memory import DATA_SOURCES, DataSource, MemoryStore, with_data
+from fact_clip.datasets.statistics import median_frames
 from fact_clip.losses.criterion import LOSSES, Loss
 from fact_clip.metrics.report import METRICS, Metric
+from fact_clip.models.blocks import block_configs
 from fact_clip.run import Run, remove_unfinished
 from fact_clip.training import trainer
 from fact_clip.training.callbacks import Callback
@@ -45,10 +49,13 @@ from fact_clip.training.teacher import (
     teacher_folder,
     write_drafts,
 )
-from fact_clip.training.threads import useful_threads_alone
+from fact_clip.training.trainer import Watch
 
 # The command line shows what this logger says of a plan.
 logger = logging.getLogger(__name__)
+
+# torch splits no operation into parts of fewer numbers (docs/method.md).
+_GRAIN = 32_768
 
 _PATIENCE = 3600.0  # seconds to wait for another job that learns the calibration
 
@@ -123,27 +130,12 @@ def train(
     return _train_as_job(ensemble, member, watch)
 
 
-@dataclass(frozen=True)
-class Watch:
-    """What is called while a model is trained.
-
-    Attributes:
-        callbacks: after steps, epochs, validations and saves.
-        progress: with (epochs done, epochs, a short description).
-        after_step: after each step.
-    """
-
-    callbacks: Sequence[Callback] = ()
-    progress: Progress | None = None
-    after_step: Callable[[], None] = lambda: None
-
-
 def train_model(
     plan: Plan,
     folder: Path,
-    watch: Watch = Watch(),
+    watch: Watch,
     *,
-    resume: bool = False,
+    resume: bool,
 ) -> Training:
     """Train the model of a plan with all processes of the launch.
 
@@ -158,25 +150,42 @@ def train_model(
     """
     processes = Processes(plan.device)
     with processes.main_first():
-        run, texts = begin(plan, folder, processes, resume)
+        run, texts = begin(plan, folder, resume)
     with useful_threads_alone(plan), trainer.numerics(run.config.train):
-        loop = trainer.Trainer.of_run(
-            run=run,
-            dataset=plan.dataset,
-            texts=texts,
-            resume=resume,
-            after_step=watch.after_step,
-            callbacks=watch.callbacks,
-        )
-        return loop.run_all(watch.progress if processes.is_main else None)
+        return trainer.Trainer(run, plan.dataset, texts, watch, resume=resume).run_all()
+
+
+def useful_threads(plan: Plan) -> int:
+    """Return the number of threads that make a step faster.
+
+    torch splits an operation into parts of 32,768 numbers at least.
+    """
+    if plan.device.type != "cpu":
+        return torch.get_num_threads()
+    labels = map(plan.dataset.labels, plan.dataset.train)
+    rows = median_frames(labels) / plan.config.data.stride
+    width = max(block.frame_dim for block in block_configs(plan.config.model))
+    n_numbers = int(plan.config.train.batch_size * rows * width)
+    return max(1, n_numbers // _GRAIN)
+
+
+@contextmanager
+def useful_threads_alone(plan: Plan) -> Iterator[None]:
+    """Use no more threads in the block than make a step faster."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(min(threads, useful_threads(plan)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def train_calibrated(
     plan: Plan,
     folder: Path,
-    watch: Watch = Watch(),
+    watch: Watch,
     *,
-    resume: bool = False,
+    resume: bool,
 ) -> Training:
     """Train a run of one model, and learn its calibration; see `train_model`."""
     with _calibrated_afterwards(plan, folder, resume):

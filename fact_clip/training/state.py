@@ -65,9 +65,7 @@ _MOMENTS = {
 _MAY_CHANGE = {"train": {"epochs", "members", "workers", "device", "batch_size"}}
 
 
-def begin(
-    plan: Plan, out: Path, processes: Processes, resume: bool = False
-) -> tuple[Run, dict[str, Tensor]]:
+def begin(plan: Plan, out: Path, resume: bool = False) -> tuple[Run, dict[str, Tensor]]:
     """Write the description of a new run, or check that it is that of the run to be resumed.
 
     The first process alone writes, before the others come here.
@@ -75,7 +73,6 @@ def begin(
     Args:
         plan: of the training.
         out: the run folder.
-        processes: of the training.
         resume: continue the run in the folder.
 
     Returns:
@@ -85,17 +82,18 @@ def begin(
     Raises:
         InputError: sizes do not fit together, or the run was begun with other settings.
     """
-    if resume or not processes.is_main:
-        run = _resumed(plan, out, processes.world)
-        return run, {**plan.texts, **_joint_space(run, plan.dataset)}
-    check_free(out)
-    run = _new_run(plan, out, processes.world)
+    processes = Processes(plan.device)
+    is_new = processes.is_main and not resume
+    if is_new:
+        check_free(out)
+    run = (_new_run if is_new else _resumed)(plan, out, processes.world)
     texts = {**plan.texts, **_joint_space(run, plan.dataset)}
-    # Sizes that do not fit together are reported here, before anything is written.
-    run.new_model(**texts)
-    model = plan.config.model
-    make_criterion(run, plan.dataset).null_weight(model.tokens, model.transcript)
-    run.write()
+    if is_new:
+        # Sizes that do not fit together are reported here, before anything is written.
+        run.new_model(**texts)
+        model = plan.config.model
+        make_criterion(run, plan.dataset).null_weight(model.tokens, model.transcript)
+        run.write()
     return run, texts
 
 
@@ -219,17 +217,11 @@ def _new_run(plan: Plan, out: Path, world: int) -> Run:
     dataset = plan.dataset
     transform = _feature_transform(plan)
     classes = _classes(plan)
-    spec = None
+    spec = None if plan.start is None else plan.start.objects
     if plan.objects is not None:
         spec = _object_spec(plan, plan.objects, transform)
+    if spec is not None:
         classes = replace(classes, evidence_slot=spec.slot, evidence_width=spec.width)
-    if plan.start is not None and plan.start.objects is not None:
-        spec = plan.start.objects
-        classes = replace(
-            classes,
-            evidence_slot=plan.start.classes.evidence_slot,
-            evidence_width=plan.start.classes.evidence_width,
-        )
     train_labels = [dataset.training_labels(name) for name in dataset.train]
     return Run(
         path=out,

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from scipy.special import log_softmax
 
-from fact_clip.config import Config, with_values
-from fact_clip.core import InputError, Json, Names
+from fact_clip.config import Config, flattened, with_values
+from fact_clip.core import InputError, Names
 from fact_clip.core.io import read_text
 from fact_clip.core.paths import inside, write_lines
 from fact_clip.core.progress import paced
@@ -98,7 +98,8 @@ def teacher_config(plan: Plan) -> Config:
     if isinstance(recipe, str):
         teacher = Config.load(recipe)
     elif new_names:
-        teacher = with_values(Config.load(_RECIPE), _values(config, _MEASURED))
+        settings = flattened(config.model_dump())
+        teacher = with_values(Config.load(_RECIPE), {key: settings[key] for key in _MEASURED})
     else:
         # as many steps as if all videos had labels
         n_labelled = max(len(plan.dataset.labelled(plan.dataset.train)), 1)
@@ -107,17 +108,6 @@ def teacher_config(plan: Plan) -> Config:
     if config.data.holdout is None and new_names:
         data["data.holdout"] = new_names
     return with_values(teacher, {**data, **shared})
-
-
-def _values(config: Config, keys: Names) -> Json:
-    """Return the values of keys with dots."""
-    values = {}
-    for key in keys:
-        value = config
-        for part in key.split("."):
-            value = getattr(value, part)
-        values[key] = value
-    return values
 
 
 def student_plan(plan: Plan, drafts: Path) -> Plan:

@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
 
@@ -73,63 +73,65 @@ class _Loss(nn.Module):
         return self.criterion(self.model(*inputs), truth)
 
 
+@dataclass(frozen=True)
+class Watch:
+    """What is called while a model is trained.
+
+    Attributes:
+        callbacks: after steps, epochs, validations and saves.
+        progress: with (epochs done, epochs, a short description).
+        after_step: after each step.
+    """
+
+    callbacks: Sequence[Callback] = ()
+    progress: Progress | None = None
+    after_step: Callable[[], None] = lambda: None
+
+
 class Trainer:
-    """The training of a model. `Trainer.of_run` makes all of its parts.
+    """The training of the model of a run.
 
     Args:
-        settings: the group ``train`` of the configuration.
-        files: the run folder, which weights and state are written to.
-        videos: the training videos.
-        classes: that are scored, by index of the data set.
-        model: with the weights to start from, on its device.
-        criterion: the loss over these classes.
-        videos_a_step: over all processes; None: ``train.batch_size`` for each.
-        swap: share of the steps in which named objects are swapped.
+        run: as `state.begin` described it.
+        dataset: the videos.
+        texts: text vectors that the model is made from.
+        watch: what is called meanwhile; the first process alone has callbacks.
         resume: continue from the saved state, if there is one.
-        after_step: called after each step.
-        callbacks: called after epochs, validations and saves, in the first process.
     """
 
     def __init__(
         self,
-        settings: TrainConfig,
-        files: RunFiles,
-        videos: TrainingVideos,
-        classes: Sequence[int],
-        model: FACT,
-        criterion: Criterion,
+        run: Run,
+        dataset: Dataset,
+        texts: dict[str, Tensor],
+        watch: Watch = Watch(),
         *,
-        videos_a_step: int | None = None,
-        swap: float = 0.0,
         resume: bool = False,
-        after_step: Callable[[], None] = lambda: None,
-        callbacks: Sequence[Callback] = (),
     ) -> None:
-        self.settings = settings
-        self.files = files
-        self.videos = videos
-        self.dataset = videos.dataset
-        self.classes = [*classes]
-        self.model = model
-        self.criterion = criterion
-        self.swap = swap
-        self.after_step = after_step
-        self.device = next(model.parameters()).device
-        precision = pick_precision(settings.precision, self.device, "train.precision")
+        self.settings = run.config.train
+        self.files = RunFiles(run)
+        self.dataset = dataset
+        self.swap = run.config.augment.swap[0]
+        self.watch = watch
+        self.device = pick_device(self.settings.device, "train.device")
+        precision = pick_precision(self.settings.precision, self.device, "train.precision")
         self.bf16 = precision == "bf16"
         self.processes = Processes(self.device)
-        self.videos_a_step = videos_a_step or settings.batch_size * self.processes.world
+        self.videos_a_step = run.videos_a_step or self.settings.batch_size * self.processes.world
 
-        self.parameters: list[Tensor] = [*model.parameters()]
+        self.model = self._setup_model(run, texts)
+        self.classes = [*scored_classes(run, dataset)]
+        self.videos = self._setup_videos(run)
+        self.parameters: list[Tensor] = [*self.model.parameters()]
         self.optimizer = self._setup_optimizer()
         self._setup_average()
         # After the copy that is averaged, which is not compiled.
         self.lengths = self._setup_compile()
         self.state = self._setup_state(resume)
         # After the state was loaded into the model itself.
-        self.parallel = self.processes.parallel(_Loss(model, criterion))
+        self.parallel = self.processes.parallel(_Loss(self.model, make_criterion(run, dataset)))
         self.text_embeddings = self._setup_text_embeddings()
-        self.clicks = ClickBorders(files.path, settings.epochs, self.dataset, self.state.epoch)
+        self.clicks = ClickBorders(run.path, self.settings.epochs, dataset, self.state.epoch)
         self.loader = self._setup_loader()
 
         self.numbers: dict[str, float] = {}
@@ -138,63 +140,33 @@ class Trainer:
         self.validated_epoch = 0
         self.first_epoch = self.state.epoch
         self.save_time = time.monotonic()
-        self.callbacks = self._setup_callbacks(callbacks)
+        self.callbacks = self._setup_callbacks()
         if resume and self.processes.is_main:
             # Last, because nothing is refused from here on.
-            files.rewrite()
+            self.files.rewrite()
 
-    @classmethod
-    def of_run(
-        cls,
-        run: Run,
-        dataset: Dataset,
-        texts: dict[str, Tensor],
-        resume: bool = False,
-        after_step: Callable[[], None] = lambda: None,
-        callbacks: Sequence[Callback] = (),
-    ) -> Trainer:
-        """Return the trainer of a run.
-
-        Args:
-            run: as `state.begin` described it.
-            dataset: the videos.
-            texts: text vectors that the model is made from.
-            resume: continue from the saved state, if there is one.
-            after_step: called after each step.
-            callbacks: called after epochs, validations and saves, in the first process.
-        """
-        config = run.config
-        device = pick_device(config.train.device, "train.device")
+    def _setup_model(self, run: Run, texts: dict[str, Tensor]) -> FACT:
+        """Return the model with the weights to start from."""
         # The seed comes first: the initial weights follow from it.
-        torch.manual_seed(config.train.seed)
-        model = run.new_model(**texts).to(device)
-        if config.train.init is not None:
+        torch.manual_seed(self.settings.seed)
+        model = run.new_model(**texts).to(self.device)
+        if self.settings.init is not None:
             load_start(model, run)
-        classes = scored_classes(run, dataset)
+        return model
+
+    def _setup_videos(self, run: Run) -> TrainingVideos:
+        """Return the training videos, with labels by position among the scored classes."""
         # The last element is for label -1.
         target_of = np.full(len(run.vocabulary) + 1, IGNORED)
-        target_of[list(classes)] = np.arange(len(classes))
-        videos = TrainingVideos(
-            dataset,
+        target_of[self.classes] = np.arange(len(self.classes))
+        return TrainingVideos(
+            self.dataset,
             run.transform,
-            config.augment,
-            config.train.seed,
-            config.data.stride,
-            config.data.interleave,
+            run.config.augment,
+            self.settings.seed,
+            run.config.data.stride,
+            run.config.data.interleave,
             target_of,
-        )
-        return cls(
-            config.train,
-            RunFiles(run),
-            videos,
-            classes,
-            model,
-            make_criterion(run, dataset),
-            videos_a_step=run.videos_a_step,
-            swap=config.augment.swap[0],
-            resume=resume,
-            after_step=after_step,
-            callbacks=callbacks,
         )
 
     def _setup_optimizer(self) -> torch.optim.Optimizer:
@@ -257,25 +229,18 @@ class Trainer:
             world=self.processes.world,
         )
 
-    def _setup_callbacks(self, callbacks: Sequence[Callback]) -> list[Callback]:
+    def _setup_callbacks(self) -> list[Callback]:
         """Return the logs and the callbacks of the caller; only the first process has any."""
         if not self.processes.is_main:
             return []
-        return [*self.files.logs(self.state.epoch), *callbacks]
+        return [*self.files.logs(self.state.epoch), *self.watch.callbacks]
 
-    def run_all(self, progress: Progress | None) -> Training:
-        """Train the epochs that are left.
-
-        Args:
-            progress: called with (epochs done, epochs, a short description).
-
-        Returns:
-            The result of the model.
-        """
+    def run_all(self) -> Training:
+        """Train the epochs that are left, and return the result of the model."""
         start_time = time.perf_counter()
         try:
             self._call("on_train_start")
-            self._all_epochs(progress)
+            self._all_epochs()
         except BaseException as error:
             self._call("on_exception", error)
             raise
@@ -287,7 +252,7 @@ class Trainer:
             parameters=sum(parameter.numel() for parameter in self.parameters),
         )
 
-    def _all_epochs(self, progress: Progress | None) -> None:
+    def _all_epochs(self) -> None:
         state = self.state
         pace = Pace(state.epoch)
         while state.epoch < self.settings.epochs:
@@ -299,7 +264,7 @@ class Trainer:
             # The first process alone has callbacks.
             self.is_stopped = self.processes.broadcast(lambda: self.is_stopped)
             if self.processes.is_main:
-                self._report(numbers["total"], pace, progress)
+                self._report(numbers["total"], pace)
             if self.is_stopped:
                 if self.dataset.validation and self.validated_epoch != state.epoch:
                     # Else the weights of an earlier epoch would be kept without a comparison.
@@ -317,8 +282,8 @@ class Trainer:
             # Processes that read ahead have the old labels.
             self.loader = self._setup_loader()
 
-    def _report(self, loss: float, pace: Pace, progress: Progress | None) -> None:
-        """Log the epoch now and then, and call `progress`."""
+    def _report(self, loss: float, pace: Pace) -> None:
+        """Log the epoch now and then, and report progress."""
         epoch = self.state.epoch
         description = f"loss {loss:.3f}"
         if self._best is not None:
@@ -327,8 +292,8 @@ class Trainer:
         if time_left:
             message = "epoch %d of %d: %s, %s left"
             logger.info(message, epoch, self.settings.epochs, description, time_left)
-        if progress is not None:
-            progress(epoch, self.settings.epochs, description)
+        if self.watch.progress is not None:
+            self.watch.progress(epoch, self.settings.epochs, description)
 
     def _one_epoch(self) -> dict[str, float]:
         """Train an epoch, validate when due, keep the better model; return numbers of the log."""
@@ -376,7 +341,7 @@ class Trainer:
             self._call("on_step")
             if time.monotonic() - self.save_time > SAVE_SECONDS:
                 self._save_state()
-            self.after_step()
+            self.watch.after_step()
         means = {key: float(value) / state.step for key, value in state.terms.items()}
         state.step = 0
         state.terms = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,13 +13,16 @@ from numpy.typing import NDArray
 from fact_clip import metrics
 from fact_clip.core import Vocabulary
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.decoding import Calibration, ModelScores
+from fact_clip.decoding import Calibration
 from fact_clip.inference.scored_videos import ScoredVideos, VideoLabels
-from fact_clip.inference.scorer import Scorer
 from fact_clip.metrics.zero_shot import ClassGroups, class_groups
-from fact_clip.unseen.calibration import GAMMAS, groups_by_calibration, uncalibrated
+from fact_clip.unseen.calibration import (
+    GAMMAS,
+    GammaCounts,
+    groups_by_calibration,
+    uncalibrated,
+)
 from fact_clip.unseen.choice import Factor, level, lost_factors
-from fact_clip.unseen.gamma_counts import GammaCounts
 
 logger = logging.getLogger(__name__)
 
@@ -48,27 +51,18 @@ class _Evaluation:
     rules: Mapping[str, Any]
 
 
-def report(
-    scorer: Scorer,
-    dataset: Dataset,
-    video_names: Sequence[str],
-    actions: Sequence[str] | None = None,
-    scores: Sequence[ModelScores] | None = None,
-) -> dict[str, Any]:
+def report(scored: ScoredVideos) -> dict[str, Any]:
     """Compute the zero-shot figures of some videos.
 
     Args:
-        scorer: the models of a run.
-        dataset: with classes held out.
-        video_names: the videos.
-        actions: names of the candidates; a name that the data set lacks is an unseen class without
-            a true frame.
-        scores: of the videos, if they are known already.
+        scored: videos of a data set with classes held out. A candidate that the data set lacks is
+            an unseen class without a true frame.
 
     Returns:
         The entry "zero_shot" of an evaluation (docs/json.md).
     """
-    scored = ScoredVideos(scorer, dataset, video_names, actions, scores)
+    scorer = scored.scorer
+    dataset = scored.dataset
     calibration = scorer.calibration or uncalibrated([dataset])
     vocabulary = dataset.vocabulary
     unseen = (*dataset.unseen, *scored.classes.added)

@@ -11,7 +11,7 @@ import pytest
 
 from fact_clip.decoding import Calibration, CandidateSet
 from fact_clip.decoding.calibration import choose_gamma_by_cost, factor_frames
-from fact_clip.metrics import FrameCounts, SeenUnseenCurve, class_means, curve_of_counts, seen_unseen_curve
+from fact_clip.metrics import FrameCounts, SeenUnseenCurve, class_means, curve_of_counts
 from fact_clip.metrics.frame import paired
 
 from .words import FRAMES, WORDS
@@ -53,24 +53,31 @@ def test_rules_hold_for_what_is_decoded():
     def means(gamma):
         return class_means(truth, [less(table, seen, gamma).argmax(1) for table in scores], [4, 5])
 
-    whole = seen_unseen_curve(truth, scores, [4, 5])
+    whole = grid_curve(truth, scores, np.arange(-800, 1800) / 200)
     gamma = choose_gamma_by_cost(whole)
     floor = 0.85 * means(0)[0]
     assert gamma > 0
     assert means(gamma)[0] >= floor
     later = whole.gamma[whole.gamma > gamma]
     assert max(means(value)[0] for value in later[:5]) < floor
+    assert whole.gamma[0] < 0 < whole.gamma[-1]
 
 
-def test_rules_on_a_grid():
-    truth, scores = biased_videos()
+def grid_curve(truth, scores, gammas):
+    """The curve of the argmax of each frame on a grid of gammas."""
     seen = np.arange(6) < 4
-    grid = {float(gamma): [less(table, seen, gamma).argmax(1) for table in scores] for gamma in np.arange(-4, 9, 0.05)}
-    grid[0.0] = [table.argmax(1) for table in scores]
-    counts = {gamma: FrameCounts.of(paired(truth, labels)) for gamma, labels in grid.items()}
-    coarse, exact = curve_of_counts(counts, [4, 5]), seen_unseen_curve(truth, scores, [4, 5])
-    assert coarse.ausuc() == pytest.approx(exact.ausuc(), abs=1)
-    assert choose_gamma_by_cost(coarse) == pytest.approx(choose_gamma_by_cost(exact), abs=0.06)
+    counts = {}
+    for gamma in gammas:
+        counts[float(gamma)] = FrameCounts.of(paired(truth, [less(table, seen, gamma).argmax(1) for table in scores]))
+    return curve_of_counts(counts, [4, 5])
+
+
+def test_a_coarse_grid_is_near_a_fine_one():
+    truth, scores = biased_videos()
+    coarse = grid_curve(truth, scores, np.arange(-80, 180) / 20)
+    fine = grid_curve(truth, scores, np.arange(-800, 1800) / 200)
+    assert coarse.ausuc() == pytest.approx(fine.ausuc(), abs=1)
+    assert choose_gamma_by_cost(coarse) == pytest.approx(choose_gamma_by_cost(fine), abs=0.06)
 
 
 def test_a_factor_that_nobody_has_heard_of_is_as_one_without_frames():

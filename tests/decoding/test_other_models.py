@@ -93,23 +93,23 @@ def test_the_penalty_follows_short_actions_in_rows_of_the_scores():
     at_rate = [segments_of(("idle", 9), ("peel", 10), ("cut", 10), ("mix", 20), fps=15.0)]
     for fps, rows in ((None, 10), (15.0, 10), (5.0, 10 / 3)):
         decoder = ScoreDecoder.learned(NAMES, at_rate, fps=fps, background=["idle"])
-        assert decoder.prices.penalty == round(1.2 * rows**0.8, 1)
-    assert ScoreDecoder.learned(NAMES, at_rate, switch_penalty=2).prices.penalty == 2
-    assert ScoreDecoder.learned(NAMES, at_rate, order=0).prices.changes is None
+        assert decoder.penalty == round(1.2 * rows**0.8, 1)
+    assert ScoreDecoder.learned(NAMES, at_rate, switch_penalty=2).penalty == 2
+    assert ScoreDecoder.learned(NAMES, at_rate, order=0).costs.transitions is None
 
 
 def test_two_segments_of_one_label_that_touch_are_one():
     whole = segments_of(("peel", 40), ("cut", 20), ("mix", 20))
     by_hand = segments_of(("peel", 20), ("peel", 20), ("cut", 20), ("mix", 10), ("mix", 10))
     one, other = (ScoreDecoder.learned(NAMES, [video] * 3) for video in (whole, by_hand))
-    np.testing.assert_array_equal(one.prices.changes.costs, other.prices.changes.costs)
-    np.testing.assert_array_equal(one.prices.lengths, other.prices.lengths)
-    assert one.prices.penalty == other.prices.penalty
+    np.testing.assert_array_equal(one.costs.transitions.costs, other.costs.transitions.costs)
+    np.testing.assert_array_equal(one.costs.durations.log_scores, other.costs.durations.log_scores)
+    assert one.penalty == other.penalty
 
 
 def test_an_unlabelled_stretch_parts_its_neighbours():
     video = segments_of(("cut", 5), (UNLABELLED, 5), ("peel", 5), ("mix", 5), ("cut", 5))
-    costs = ScoreDecoder.learned(NAMES, [video] * 9).prices.changes.costs
+    costs = ScoreDecoder.learned(NAMES, [video] * 9).costs.transitions.costs
     assert costs[2, 3] < costs[1, 2]  # peel was followed by mix, and cut by nothing
 
 

@@ -12,7 +12,7 @@ from fact_clip.core import Vocabulary, runs
 from fact_clip.datasets.statistics import remembered, transitions
 from fact_clip.decoding import CandidateSet, DecodeSettings, ModelScores, Voters, decode_scores, decode_switching
 from fact_clip.decoding.durations import Durations
-from fact_clip.decoding.scores import Prices, SegmentCosts
+from fact_clip.decoding.scores import SegmentCosts
 from fact_clip.decoding.switching import StateCosts, close_costs, shortened, transition_costs
 
 
@@ -208,9 +208,7 @@ def test_the_memory_is_that_of_the_best_of_all_labellings(seed, with_lengths):
     changes = StateCosts.remembering(counted([list(map(int, video)) for video in videos]), 4.0, 0)
     table = torch.from_numpy(rng.dirichlet(np.full(3, 2.0), 5))
     law = Durations(rng.normal(1, 0.3, 3), np.full(3, 0.5), 1.0)
-    prices = Prices(0.7, changes, None)
-    if with_lengths:
-        prices = Prices(0.7, changes, law.log_scores, law.log_survival)
+    segment_costs = SegmentCosts(changes, law if with_lengths else None)
 
     def value(labels, n_fixed) -> float:
         """The best over all memories of its runs; those that begin in the fixed rows remember the truth."""
@@ -241,7 +239,7 @@ def test_the_memory_is_that_of_the_best_of_all_labellings(seed, with_lengths):
         rest = itertools.product(range(3), repeat=5 - len(fixed))
         best = max(value((*fixed, *labels), len(fixed)) for labels in rest)
         labels = np.array(fixed, dtype=np.int64)
-        found = prices.decode(table[len(fixed) :].clone(), np.ones(3, bool), labels)
+        found = segment_costs.decode(table[len(fixed) :].clone(), np.ones(3, bool), 0.7, labels)
         assert value([*fixed, *found], len(fixed)) == pytest.approx(best), (fixed, found, table)
 
 
@@ -260,8 +258,8 @@ def test_impossible_changes_stay_impossible_without_a_penalty():
     table[:, 0] = 0.4
     everything = np.ones(3, bool)
     for penalty in (0.0, 1e-9):
-        found = Prices(penalty, changes, law.log_scores, law.log_survival).decode(table.clone(), everything)
-        plain = Prices(penalty, None, law.log_scores, law.log_survival).decode(table.clone(), everything)
+        found = SegmentCosts(changes, law).decode(table.clone(), everything, penalty)
+        plain = SegmentCosts(None, law).decode(table.clone(), everything, penalty)
         lengths = [stop - start for start, stop, label in runs(found) if label == 0]
         assert max(lengths) <= 12
         assert (found == 0).sum() == (plain == 0).sum()
@@ -271,11 +269,11 @@ def test_what_goes_on_from_shortened_labels_is_what_goes_on_from_all():
     rng = np.random.default_rng(0)
     changes = StateCosts.remembering(counted([[0, 1, 0, 2, 0, 1, 0, 2]] * 3), 4.0, 0)
     law = Durations(np.log(np.array([5.0, 9.0, 9.0])), np.full(3, 0.3), 1.0)
-    prices = Prices(1.0, changes, law.log_scores, law.log_survival)
+    costs = SegmentCosts(changes, law)
     for _ in range(40):
         labels = np.repeat(rng.integers(0, 3, 5), rng.integers(1, 30, 5))
         table = torch.from_numpy(rng.dirichlet(np.ones(3), 30))
-        whole = prices.decode(table.clone(), np.ones(3, bool), labels)
+        whole = costs.decode(table.clone(), np.ones(3, bool), 1.0, labels)
         kept = shortened(labels)
         assert len(kept) <= 1 + len(labels) - runs(labels)[-1][0]
-        np.testing.assert_array_equal(prices.decode(table.clone(), np.ones(3, bool), kept), whole)
+        np.testing.assert_array_equal(costs.decode(table.clone(), np.ones(3, bool), 1.0, kept), whole)

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from fact_clip.decoding.scores import Prices
+from fact_clip.decoding.scores import SegmentCosts
 from fact_clip.decoding.visits import VisitRules
 
 
@@ -62,7 +62,7 @@ def test_ways_to_score_a_video_obey_the_rules_as_each_alone():
     rng = np.random.default_rng(0)
     ways = torch.from_numpy(rng.dirichlet(np.ones(4), size=(3, 60))).float()  # (G, T, C)
     actions = np.array([False, True, True, True])
-    prices = Prices(1.5, None, None, rules=VisitRules(always=actions, once=actions))
+    costs = SegmentCosts(rules=VisitRules(always=actions, once=actions))
     allowed = np.ones(4, bool)
-    alone = [prices.decode(way.clone(), allowed) for way in ways]
-    assert (prices.decode(ways.clone(), allowed) == np.stack(alone)).all()
+    alone = [costs.decode(way.clone(), allowed, 1.5) for way in ways]
+    assert (costs.decode(ways.clone(), allowed, 1.5) == np.stack(alone)).all()

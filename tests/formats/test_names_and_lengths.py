@@ -80,12 +80,6 @@ def test_uneven_times_give_no_rate(ending, tmp_path):
         assert READERS["csv"](path, Options())[0].end is None
 
 
-def test_a_frame_table_gives_no_rate_of_uneven_times():
-    pytest.importorskip("pandas")
-    video = Segmentation((Segment(0, 2, "a"), Segment(2, 4, "b")), times=(0, 0.2, 0.3, 0.6, 0.8))
-    assert Segmentation.from_dataframe(video.to_dataframe()).fps is None
-
-
 @pytest.mark.parametrize(
     ("kind", "ending"), [("boris", "boris"), ("eaf", "eaf"), ("via", "via.json"), ("label-studio", "label-studio.json")]
 )

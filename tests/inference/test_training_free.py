@@ -89,9 +89,9 @@ def test_features_go_with_their_encoder_and_text(open_clip_folder, tmp_path):
     assert found.fps == 10
     assert all(0 < each.confidence <= 1 for each in found)
     assert set(segmenter.segment(tmp_path / "x.npy", actions=["stir", "pour milk"]).transcript) <= {"stir", "pour milk"}
-    moved = pickle.loads(pickle.dumps(segmenter)).to("cpu")
+    moved = pickle.loads(pickle.dumps(segmenter))
     assert moved.segment(tmp_path / "x.npy") == found
-    whole = fact_clip.load(spec, "cpu", actions=actions, precision="float32").to("cpu")
+    whole = fact_clip.load(spec, "cpu", actions=actions, precision="float32")
     assert whole.sources.encoder_for(tmp_path / "x.mp4").precision == whole.options.precision == "float32"
     assert segmenter.segment(np.load(tmp_path / "x.npy")).fps is None  # nobody knows its rate
     alike = load(spec, actions=actions, prompts="plain", fps=10)

@@ -46,7 +46,6 @@ CALLS: dict[str, list[tuple[Callable[[], object], str]]] = {
         (lambda: Segmentation.load(None), "path"),
         (lambda: TIMED.seconds(3), "frame"),
         (lambda: TIMED.seconds("1"), "frame"),
-        (lambda: TIMED.without(3), "labels"),
         (lambda: Vocabulary("ab", (), ("s",), (("a",), ("b",))), "names"),
         (lambda: Vocabulary.from_mapping(3), "mapping"),
         (lambda: Vocabulary.from_names([]), "names"),
@@ -71,7 +70,7 @@ CALLS: dict[str, list[tuple[Callable[[], object], str]]] = {
         (lambda: metrics.evaluate([], []), "ground truth"),
         (lambda: metrics.evaluate([[0]], [[-1]]), "prediction of video 0"),
         (lambda: metrics.evaluate([[0]], [[0]], unseen=[1], background=[1]), "unseen"),
-        (lambda: metrics.seen_unseen_curve([[0, 1]], [[["x", "y"]] * 2], [1]), "scores of video 0"),
+        (lambda: metrics.seen_unseen_auroc([[0, 1]], [[["x", "y"]] * 2], [1]), "scores of video 0"),
     ],
     "decoding": [
         (lambda: Confidence(1.0, 0.0, STEPS[::-1], 1), "quantiles"),

@@ -9,10 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fact_clip.metrics import FrameCounts, SeenUnseenCurve, class_means, curve_of_counts, seen_unseen_curve
+from fact_clip.metrics import FrameCounts, SeenUnseenCurve, class_means, curve_of_counts
 from fact_clip.metrics.frame import paired
-
-INF = float("inf")
 
 
 def decoded(scores: list[list[list[float]]], gamma: float, free: set[int]) -> list[list[int]]:
@@ -51,6 +49,18 @@ def slow_curve(
     return [slow_means(truth, decoded(scores, gamma, free), unseen, background | others) for gamma in gammas]
 
 
+def on_grid(
+    truth: list[list[int]],
+    scores: list[list[list[float]]],
+    unseen: set[int],
+    background: set[int],
+    others: set[int],
+    gammas: list[float],
+) -> SeenUnseenCurve:
+    counts = {gamma: FrameCounts.of(paired(truth, decoded(scores, gamma, unseen | others))) for gamma in gammas}
+    return curve_of_counts(counts, unseen, background, others)
+
+
 def slow_area(points: list[tuple[float, float]]) -> float:
     return sum((u1 - u0) * (s0 + s1) / 2 for (s0, u0), (s1, u1) in pairwise(points)) / 100
 
@@ -78,34 +88,22 @@ def test_is_the_slow_curve(
     problem: tuple[list[list[int]], list[list[list[float]]], set[int], set[int], set[int]],
 ) -> None:
     truth, scores, unseen, background, others = problem
-    arrays = [np.array(table) for table in scores]
-    curve = seen_unseen_curve(truth, arrays, unseen, background, others)
-    expected = slow_curve(truth, scores, unseen, background, others, HALVES)
-    # Each interval of the curve differs from the next, so its points are those of the halves without repetitions.
-    points = np.array([pair for place, pair in enumerate(expected) if pair not in expected[max(place - 1, 0) : place]])
-    assert np.stack([curve.seen, curve.unseen], 1) == pytest.approx(points, abs=1e-9)
-    # What the curve says at its own gammas is what decoding there gives; a gamma on a margin keeps the seen class.
-    inside = [(g, s, u) for g, s, u in zip(curve.gamma, curve.seen, curve.unseen, strict=True) if g != round(g)]
-    own = slow_curve(truth, scores, unseen, background, others, [g for g, _, _ in inside])
-    for (_, s, u), (slow_s, slow_u) in zip(inside, own, strict=True):
-        assert (s, u) == pytest.approx((slow_s, slow_u), abs=1e-9)
+    gammas = sorted([*HALVES, 0.0])
+    curve = on_grid(truth, scores, unseen, background, others, gammas)
+    expected = slow_curve(truth, scores, unseen, background, others, gammas)
+    assert curve.gamma.tolist() == gammas
+    assert np.stack([curve.seen, curve.unseen], 1) == pytest.approx(np.array(expected), abs=1e-9)
     assert curve.ausuc() == pytest.approx(slow_area(expected), abs=1e-9)
-    counts = {}
-    for gamma in [*HALVES, 0]:
-        counts[gamma] = FrameCounts.of(paired(truth, decoded(scores, gamma, unseen | others)))
-    on_grid = curve_of_counts(counts, unseen, background, others)
-    assert on_grid.seen[0] == pytest.approx(curve.seen[0])
-    assert on_grid.unseen[-1] == pytest.approx(curve.unseen[-1])
 
 
-def test_real_valued_scores_at_every_change() -> None:
+def test_real_valued_scores() -> None:
     rng = np.random.default_rng(4)
     truth = [rng.integers(-1, 7, 60).tolist() for _ in range(3)]
-    scores = [rng.normal(size=(60, 7)).astype(np.float32) for _ in range(3)]
-    curve = seen_unseen_curve(truth, scores, [4, 5], background=[0], also_unseen=[6])
-    assert len(curve.gamma) > 20
-    nested = [table.astype(float).tolist() for table in scores]
-    expected = slow_curve(truth, nested, {4, 5}, {0}, {6}, curve.gamma.tolist())
+    scores = [rng.normal(size=(60, 7)) for _ in range(3)]
+    nested = [table.tolist() for table in scores]
+    gammas = np.linspace(-4, 4, 41).round(1).tolist()
+    curve = on_grid(truth, nested, {4, 5}, {0}, {6}, gammas)
+    expected = slow_curve(truth, nested, {4, 5}, {0}, {6}, gammas)
     assert np.stack([curve.seen, curve.unseen], 1) == pytest.approx(np.array(expected), abs=1e-9)
     assert curve.ausuc() == pytest.approx(slow_area(expected), abs=1e-9)
     assert curve.harmonic_mean == pytest.approx(
@@ -121,9 +119,8 @@ def test_real_valued_scores_at_every_change() -> None:
 def test_by_hand() -> None:
     # Classes 0, 1 seen, 2 unseen. Margins 3 (class 0, right), 1 (class 2), -1 (class 1, right among seen), 2 (class 2).
     truth = [[0, 2, 1, 2]]
-    scores = [[[3, 0, 0], [1, 0, 0], [0, 0.5, 1.5], [2, 0, 0]]]
-    curve = seen_unseen_curve(truth, scores, [2])
-    assert curve.gamma.tolist() == [-2, 0, 1.5, 2.5, 4]
+    scores = [[[3.0, 0, 0], [1.0, 0, 0], [0, 0.5, 1.5], [2.0, 0, 0]]]
+    curve = on_grid(truth, scores, {2}, set(), set(), [-2, 0, 1.5, 2.5, 4])
     assert curve.seen.tolist() == [100, 50, 50, 50, 0]
     assert curve.unseen.tolist() == [0, 0, 50, 100, 100]
     assert curve.ausuc() == 50
@@ -133,36 +130,19 @@ def test_by_hand() -> None:
 
 def test_flawless_and_hopeless() -> None:
     truth = [[0, 0, 1]]
-    # All frames of class 0 stay when class 1 is given its own.
-    assert seen_unseen_curve(truth, [[[2, 0], [3, 0], [0, 1]]], [1]).ausuc() == 100
-    # Frames of the unseen class switch last: S is gone when U comes.
-    assert seen_unseen_curve(truth, [[[0, 1], [0, 1], [1, 0]]], [1]).ausuc() == 0
-    # One margin for all: the chord from (S 100, U 0) to (S 0, U 100).
-    assert seen_unseen_curve(truth, [[[1, 0], [1, 0], [1, 0]]], [1]).ausuc() == 50
+    for rows, area in (
+        ([[2.0, 0], [3.0, 0], [0, 1.0]], 100),  # all frames of class 0 stay when class 1 is given its own
+        ([[0, 1.0], [0, 1.0], [1.0, 0]], 0),  # S is gone when U comes
+        ([[1.0, 0], [1.0, 0], [1.0, 0]], 50),  # one margin for all: the chord
+    ):
+        assert on_grid(truth, [rows], {1}, set(), set(), [-2, 0, 0.5, 1.5, 2.5, 4]).ausuc() == area
 
 
 def test_no_frame_of_a_group_is_no_area() -> None:
-    curve = seen_unseen_curve([[0, 0]], [[[1, 0], [2, 0]]], [1])
+    curve = on_grid([[0, 0]], [[[1.0, 0], [2.0, 0]]], {1}, set(), set(), [0, 1.5, 3])
     assert curve.seen.tolist() == [100, 50, 0]
     assert curve.unseen.tolist() == [0, 0, 0]
     assert curve.ausuc() == 0
-    ignored = seen_unseen_curve([[-1, -1]], [[[1, 0], [2, 0]]], [1])
-    assert (ignored.gamma.tolist(), ignored.seen.tolist(), ignored.unseen.tolist()) == ([0], [0], [0])
-
-
-def test_ruled_out_classes_are_no_candidates() -> None:
-    truth = [[0, 2]]
-    curve = seen_unseen_curve(truth, [[[1, -INF, 0, -INF], [5, -INF, 1, -INF]]], [2, 3])
-    assert curve.seen.tolist() == [100, 0, 0]
-    assert curve.unseen.tolist() == [0, 0, 100]
-
-
-def test_neighbouring_margins_do_not_break_the_order() -> None:
-    margins = [1.0]
-    for _ in range(5):
-        margins.append(float(np.nextafter(margins[-1], 2)))
-    curve = seen_unseen_curve([[0] * 6], [[[margin, 0] for margin in margins]], [1])
-    assert len(curve.gamma) == 7
 
 
 def test_a_short_curve_is_spread_evenly_over_the_way() -> None:

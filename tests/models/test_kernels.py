@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from fact_clip.config import BlockConfig
 from fact_clip.models.branches import MSTCNPlusPlus
+from fact_clip.models.kernels.base import Dropout
 from fact_clip.models.kernels.convolution import FrameConv, convolve_sum, merge_taps, multiply_taps
-from fact_clip.models.kernels.dropout import Dropout
 from fact_clip.models.kernels.gru import BidirectionalGRU
 
 

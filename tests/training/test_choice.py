@@ -13,8 +13,7 @@ from fact_clip.core import runs
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.synthetic import write_workbench
-from fact_clip.decoding.choice import DecodingChoice
-from fact_clip.run import Run
+from fact_clip.run import DecodingChoice, Run
 from fact_clip.training import choice, train
 
 from ..refusals import refused

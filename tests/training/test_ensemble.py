@@ -23,8 +23,8 @@ from fact_clip.run import LoadedRun, Run
 from fact_clip.training import Callback, StopTraining, evaluate, train
 from fact_clip.training.ensemble import SEED_STEP, Ensemble, member_config
 from fact_clip.training.plan import resolve
+from fact_clip.training.runs import useful_threads
 from fact_clip.training.state import check_free
-from fact_clip.training.threads import useful_threads
 
 from ..launch import begin
 from ..refusals import refused

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 import sys
 
 import pytest
@@ -30,10 +29,7 @@ def test_a_training_and_its_evaluation(tiny, tmp_path):
     written = json.loads((tmp_path / "run/evaluation.json").read_text())
     assert json.loads(json.dumps(result.to_dict())) == written
     assert "zero_shot" not in result.details
-    page = result._repr_html_()
-    assert f"<li>edit: {result.metrics['edit']:.4g}</li>" in page
-    assert len(re.findall("<tr>", page)) == 1 + len(result.per_class)
-    assert "<th>no action</th>" in page
+    assert "details" not in repr(result)
 
 
 def test_tables_of_pandas(monkeypatch):
@@ -42,7 +38,6 @@ def test_tables_of_pandas(monkeypatch):
     result = Evaluation("run", "test", ["a"], {"edit": 50.0}, rows, {"metrics": {"edit": 50.0}})
     table = result.to_dataframe()
     assert (table.index.tolist(), table["accuracy"].tolist()) == (["<b>", "stir"], [50, 100])
-    assert "&lt;b&gt;" in result._repr_html_()
     swept = Sweep(
         {"edit": 2.0}, {"edit": 1.0}, {"train.seed": [0, 1]}, {"seed0": {"edit": 1.0}, "seed1": {"edit": 3.0}}
     )
