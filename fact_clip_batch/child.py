@@ -56,15 +56,12 @@ def _limit_memory(gigabytes: float) -> None:
 def _decode(video: Path, grid: Grid, send: Callable[[object], None]) -> None:
     send(probe(video))
     chunk: list[Frame] = []
-    try:
-        for frame in grid.frames(video):
-            chunk.append(frame)
-            if len(chunk) == CHUNK_FRAMES or len(chunk) * frame.image.nbytes >= CHUNK_BYTES:
-                send(chunk)
-                chunk = []
-    finally:
-        # The pictures before a damage are features, too.
-        send(chunk)
+    for frame in grid.frames(video):
+        chunk.append(frame)
+        if len(chunk) == CHUNK_FRAMES or len(chunk) * frame.image.nbytes >= CHUNK_BYTES:
+            send(chunk)
+            chunk = []
+    send(chunk)
     send(None)
 
 

@@ -122,8 +122,7 @@ class ExtractTask(Task):
     def __init__(
         self, encoder: FrameEncoder, out: str | Path, settings: Settings, options: BatchOptions
     ) -> None:
-        request = {"keep_going": settings.keep_going, **origin_of(encoder, settings)}
-        super().__init__(out, request, options)
+        super().__init__(out, origin_of(encoder, settings), options)
         self._encoder = encoder
         self._settings = settings
 

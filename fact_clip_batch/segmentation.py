@@ -401,7 +401,7 @@ def _extraction_request(segmenter: Segmenter) -> Json:
     request = {
         "encoder": None if encoder == usual_encoder else encoder,
         "fps": None if fps == usual_fps else fps,
-        "keep_going": segmenter.options.keep_going,
+        "keep_going": False,  # as records of earlier versions have it
     }
     if segmenter.options.precision != "auto":
         request["precision"] = segmenter.options.precision

@@ -247,6 +247,6 @@ class _Results:
             is_of_batch = request == self._batch.request
         else:
             origin = dict(self._batch.request)
-            origin.pop("keep_going")  # features do not record what a sound video has not needed
+            origin.pop("keep_going", None)  # of earlier versions; features do not record it
             is_of_batch = origin.items() <= facts.items() and self.file(f"{stem}.npy").is_file()
         return _Record(facts.get("id", stem), name, facts) if is_of_batch else None

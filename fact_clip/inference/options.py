@@ -22,7 +22,6 @@ class ModelOptions:
         window: seconds of a video that the model of a run reads in one pass.
         prompts: wording around names, for a model without training.
         smoothing: seconds over which similarities are averaged, for a model without training.
-        keep_going: decode what can be decoded of a damaged video.
         trust_encoder: load an encoder that the run names by a path.
         precision: of the encoder and the model.
     """
@@ -34,7 +33,6 @@ class ModelOptions:
     window: float | None = None
     prompts: str | None = None
     smoothing: float | None = None
-    keep_going: bool = False
     trust_encoder: bool = False
     precision: Precision = "auto"
 

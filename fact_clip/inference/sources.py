@@ -43,7 +43,7 @@ class SourceReader:
     Args:
         scorer: the scorer.
         encoder: makes features from videos; None: the one that the scorer names.
-        options: rate, precision and treatment of damaged videos.
+        options: rate and precision.
 
     Attributes:
         extraction: how features are made from videos.
@@ -61,7 +61,7 @@ class SourceReader:
         rate = scorer.fps or Settings().fps
         if options.fps is not None:
             rate = options.fps
-        self.extraction = Settings(fps=rate, keep_going=options.keep_going)
+        self.extraction = Settings(fps=rate)
 
     @property
     def encoder_name(self) -> str | None:

@@ -4,7 +4,6 @@ import json
 import logging
 import math
 import time
-import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -12,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice, repeat
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -51,16 +50,12 @@ class Settings:
     Attributes:
         fps: rows per second.
         batch: pictures encoded together.
-        keep_going: take the part of a damaged file that decodes, with a warning.
         span: the part of the video, whose times count from its start.
-        decoder: "pyav" or "torchcodec".
     """
 
     fps: float = 5.0
     batch: int = 32
-    keep_going: bool = False
     span: Span = field(default_factory=Span)
-    decoder: Literal["pyav", "torchcodec"] = "pyav"
 
     def __post_init__(self) -> None:
         rates = f"rows a second, from {LEAST_FPS:g} to {_MAX_FPS}"
@@ -102,7 +97,7 @@ def extract(
 
     Raises:
         InputError: see `frames`; an encoder that does not load; a folder that cannot be written.
-        DamagedVideoError: a damaged file, without `keep_going`. No file is left.
+        DamagedVideoError: a damaged file. No file is left.
     """
     settings = settings or Settings()
     path = Path(video)
@@ -110,13 +105,11 @@ def extract(
     extraction = Extraction(path, encoder, target, settings, decoder)
     try:
         extraction.encode(progress)
-    except BaseException:  # such as Ctrl-C
-        extraction.save()
-        raise
-    try:
-        extraction.check_damage()
     except DamagedVideoError:
         extraction.discard()  # it cannot be resumed: the same call would fail again
+        raise
+    except BaseException:  # such as Ctrl-C
+        extraction.save()
         raise
     return extraction.finish(address)
 
@@ -144,11 +137,10 @@ def encode(
 
     Raises:
         InputError: see `frames`; an encoder that does not load.
-        DamagedVideoError: a damaged file, without `keep_going`.
+        DamagedVideoError: a damaged file.
     """
     rows = VideoRows(Path(video), encoder, settings or Settings(), decoder)
     rows.encode(progress)
-    rows.check_damage()
     return rows.features(), rows.clock()
 
 
@@ -164,19 +156,17 @@ class VideoRows:
     Attributes:
         expected: number of rows, as far as the file says it.
         count: rows so far.
-        damage: the defect of the file, after the rows before it.
     """
 
     def __init__(
         self, video: Path, encoder: FrameEncoder, settings: Settings, decoder: Decoder | None
     ) -> None:
-        self.damage: DamagedVideoError | None = None
         self._video = video
         self._encoder = encoder
         self._settings = settings
         self._clip = clip_of(encoder)
         rate = settings.fps * self._clip.stride  # pictures a second
-        grid = Grid(rate, encoder.size, settings.span, settings.decoder)
+        grid = Grid(rate, encoder.size, settings.span)
         if decoder is None:
             self._info = probe(video)
             self._frames = grid.frames(video)
@@ -200,20 +190,12 @@ class VideoRows:
 
     def encode(self, progress: Progress | None) -> None:
         """Encode the video from the first missing row on, and report each batch."""
-        for n_rows in self._encode_batches():
-            if progress is not None:
-                progress(n_rows, max(self.expected, n_rows), self._video.name)
-
-    def _encode_batches(self) -> Iterator[int]:
-        """Encode batches. Yield the number of rows after each."""
         encoder = self._encoder
         encoder.load()
         encode_rows = RowEncoder(encoder, self._video)
         # pictures before that of the first row
         first = self.count * self._clip.stride
         lead = min(encoder.context + self._clip.length // 2, first)
-        times: list[float] = []
-        pictures: list[Array] = []
         # from the beginning and not by a seek, which would miss what does not decode before
         decoded = islice(self._frames, first - lead, None)
         prepared = ((frame.time, encoder.prepare(frame.image)) for frame in decoded)
@@ -221,22 +203,13 @@ class VideoRows:
         if self._clip.length > 1:
             inputs = clips(inputs, self._clip, self.count)
             lead = 0
-        try:
-            encode_rows.previous = [picture for _, picture in islice(inputs, lead)]
-            for time_of_picture, picture in inputs:
-                times.append(time_of_picture)
-                pictures.append(picture)
-                if len(times) == self._settings.batch:
-                    self.append(np.array(times), encode_rows(pictures))
-                    self.report()
-                    yield self.count
-                    times = []
-                    pictures = []
-        except DamagedVideoError as error:
-            self.damage = error
-        if times:
-            self.append(np.array(times), encode_rows(pictures))
-            yield self.count
+        encode_rows.previous = [picture for _, picture in islice(inputs, lead)]
+        while batch := list(islice(inputs, self._settings.batch)):
+            times = np.array([shown_at for shown_at, _ in batch])
+            self.append(times, encode_rows([picture for _, picture in batch]))
+            self.report()
+            if progress is not None:
+                progress(self.count, max(self.expected, self.count), self._video.name)
 
     def report(self) -> None:
         """Log from time to time how many rows there are."""
@@ -244,14 +217,6 @@ class VideoRows:
         if left:
             message = "%s: %d of about %d rows, %s left"
             logger.info(message, self._video, self.count, self.expected, left)
-
-    def check_damage(self) -> None:
-        """Raise the defect of the file, or warn of it if the rows before it are enough."""
-        if self.damage is None:
-            return
-        if not self._settings.keep_going or not self.count:
-            raise self.damage
-        warnings.warn(f"{self.damage.where}: {self.damage.problem}", stacklevel=3)
 
     def features(self) -> Array:
         """Return all rows, (T, D) float16."""
@@ -344,7 +309,7 @@ class Extraction(VideoRows):
             "version": __version__,
             "dim": rows.shape[1],
             "n_frames": self.count,
-            "damage": None if self.damage is None else self.damage.problem,
+            "damage": None,
             "video": address or clock.media,
             "video_fps": clock.video_fps,
             "times": clock.times.tolist(),
@@ -361,7 +326,7 @@ class Extraction(VideoRows):
 
 def origin_of(encoder: FrameEncoder, settings: Settings) -> Json:
     """Return what features record of the encoder and the settings that they are made with."""
-    facts = {
+    return {
         "format": FORMAT,
         "encoder": encoder.name,
         # Features of another precision are other features.
@@ -369,9 +334,6 @@ def origin_of(encoder: FrameEncoder, settings: Settings) -> Json:
         "fps": settings.fps,
         **settings.span.facts,
     }
-    if settings.decoder != "pyav":
-        facts["decoder"] = settings.decoder
-    return facts
 
 
 def check_ours(target: File, sidecar: File) -> None:
@@ -433,7 +395,7 @@ def is_current(
         origin = origin_of(encoder, settings)
         if {key: facts[key] for key in facts.keys() & {*origin, *_ORIGIN}} != origin:
             return False
-        if facts["damage"] is not None and not settings.keep_going:
+        if facts["damage"] is not None:  # earlier versions wrote the part that decodes
             return False
         if _shape(target) != (facts["n_frames"], facts["dim"]):
             return False

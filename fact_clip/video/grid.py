@@ -17,20 +17,14 @@ class Grid:
         fps: pictures per second.
         size: (width, height) to scale to, or None for that of the file.
         span: the part of the video.
-        library: "pyav" or "torchcodec".
     """
 
     fps: float
     size: Size
     span: Span
-    library: str = "pyav"
 
     def frames(self, video: Path) -> Iterator[Frame]:
         """Yield the pictures of a video."""
-        if self.library == "torchcodec":
-            from fact_clip.video.torch_decode import torchcodec_frames
-
-            return torchcodec_frames(video, fps=self.fps, size=self.size, span=self.span)
         start = self.span.start
         return frames(video, fps=self.fps, size=self.size, start=start, stop=self.span.stop)
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from fact_clip.cli.console import note
-from fact_clip.cli.options import Device, KeepGoing, argument, option
+from fact_clip.cli.options import Device, argument, option
 from fact_clip.core import InputError
-from fact_clip.core.extras import require
 from fact_clip_batch.commands.batching import BatchChoice, end, read_sources, run_tasks
 
 
@@ -29,15 +28,10 @@ def extract(
     compiled: Annotated[
         bool, option("Compile the model; pays off over many videos.", "--compile")
     ] = False,
-    keep_going: KeepGoing = False,
     how: BatchChoice,
     decoders: Annotated[
         int, option("Videos that are decoded at the same time for the encoder.", min=1, max=256)
     ] = 1,
-    decoder: Annotated[
-        Literal["pyav", "torchcodec"],
-        option("Library that decodes videos; the times are the same."),
-    ] = "pyav",
 ) -> None:
     """Turn videos into feature files.
 
@@ -67,9 +61,7 @@ def extract(
     if encoder == "grid" and (device not in ("auto", "cpu") or precision != "auto" or compiled):
         problem = "grid takes no --device, --precision and --compile"
         raise InputError("--encoder", problem, "leave them out")
-    if decoder == "torchcodec":
-        require("--decoder", "torchcodec", "torchcodec")
-    settings = Settings(fps, batch, keep_going, decoder=decoder)
+    settings = Settings(fps, batch)
 
     def make_task() -> ExtractTask:
         return ExtractTask(frame_encoder(encoder, runtime), out, settings, options)

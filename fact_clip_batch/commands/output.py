@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from fact_clip.cli.options import AsJson, option
 from fact_clip.core import InputError
-from fact_clip.core.messages import is_name, join_names
-from fact_clip.core.paths import check_place, inside, same_place
+from fact_clip.core.messages import is_name
+from fact_clip.core.paths import check_place, inside
 
 if TYPE_CHECKING:
     from fact_clip_batch.inputs import Inputs
@@ -44,10 +44,6 @@ class Output:
         str | None, option("csv, json, eaf, ...: docs/formats.md. Default: csv,json.", "--format")
     ] = None
     as_json: AsJson = False
-    plot: Annotated[Path | None, option("Timeline picture to write: .png, .svg or .pdf.")] = None
-    overlay: Annotated[Path | None, option("Video to write with names and timeline burned in.")] = (
-        None
-    )
 
     @property
     def is_remote(self) -> bool:
@@ -75,9 +71,6 @@ class Output:
             inputs: of the batch.
             suffixes: endings of the formats.
         """
-        from fact_clip.video import overlay
-        from fact_clip.video.pictures import SUFFIXES
-
         media = self.media
         if media is not None:
             where = "--media"
@@ -89,9 +82,9 @@ class Output:
                 raise InputError(where, f"{media!r} for {len(inputs)} videos", fix)
         where = "--out"
         if self.is_remote:
-            if self.as_json or self.plot is not None or self.overlay is not None:
-                problem = "--json, --plot and --overlay read results from a local --out"
-                raise InputError(where, problem, "leave them out, and use fact-clip batch gather")
+            if self.as_json:
+                problem = "--json reads results from a local --out"
+                raise InputError(where, problem, "leave it out, and use fact-clip batch gather")
             return
         folder = Path(out)
         first = next(iter(inputs))
@@ -102,17 +95,3 @@ class Output:
             raise InputError(where, problem, "name another folder")
         if folder.name == "groundTruth" and (folder.parent / "mapping.txt").is_file():
             raise InputError(where, f"{folder} has the labels of a data set", "name another folder")
-        if self.plot is not None:
-            from fact_clip.report.plots import check_suffix  # it loads matplotlib
-
-            check_suffix(self.plot)
-            if len({item.path for item in inputs}) < len(inputs):
-                raise InputError("--plot", "it does not draw parts of a video", "leave it out")
-        if self.overlay is not None:
-            check_place(overlay.check_suffix(self.overlay))
-            is_video = len(inputs) == 1 and first.path.suffix.lower() in SUFFIXES
-            is_whole = is_video and not first.span.facts
-            if not is_whole or same_place(self.overlay, first.path):
-                fix = "name one whole video, and another file"
-                paths = join_names(item.path for item in inputs)
-                raise InputError("--overlay", f"not for {paths}", fix)

@@ -106,17 +106,15 @@ def segment(
     """Cut videos into actions.
 
     Prints the segments of one input, or a line about several; writes a file for each video and
-    format as soon as it is done, and a picture with --plot, which shows the truth above the
-    prediction where ../groundTruth/NAME.txt lies beside the features. Of several inputs the faulty
-    ones are listed at the end and in failures.jsonl, with exit code 1; after three attempts they
-    are set aside. The same command goes on where it was interrupted; with other actions it writes
-    NAME-2, unless --overwrite is given. Job arrays share the inputs by --shard (docs/scaling.md).
-    With --live each segment is a line as soon as it is final; files are written at the end, with
-    --out or --format.
+    format as soon as it is done. Of several inputs the faulty ones are listed at the end and in
+    failures.jsonl, with exit code 1; after three attempts they are set aside. The same command goes
+    on where it was interrupted; with other actions it writes NAME-2, unless --overwrite is given.
+    Job arrays share the inputs by --shard (docs/scaling.md). With --live each segment is a line as
+    soon as it is final; files are written at the end, with --out or --format.
 
     \b
     Example:
-      fact-clip segment --run runs/k5 data/features/subj5_omelette.npy --out segments --plot out.png
+      fact-clip segment --run runs/k5 data/features/subj5_omelette.npy --out segments
       fact-clip segment --run runs/k5 data/features --more-actions "slice ham"
       fact-clip segment --live rtsp://192.168.1.20/stream --run runs/k5 --encoder grid --delay 5
       fact-clip segment my.mp4 --training-free --encoder clip:ViT-B-32/openai \\
@@ -143,8 +141,6 @@ def _segment_live(
     from fact_clip_batch.commands.live import segment_live
 
     unread = {
-        "--plot": output.plot,
-        "--overlay": output.overlay,
         "--media": output.media,
         "--shard": how.shard,
     }
@@ -164,7 +160,7 @@ def _segment_live(
 def _segment_files(
     paths: Sequence[str], choice: SegmentChoice, output: Output, options: BatchOptions
 ) -> None:
-    """Segment files, each process or actor its share, and print, draw and report the results."""
+    """Segment files, each process or actor its share, and print and report the results."""
     from fact_clip.core.distributed import Processes
     from fact_clip_batch.commands.results import Results
     from fact_clip_batch.inputs import Inputs
@@ -193,7 +189,6 @@ def _segment_files(
     if not processes.is_main:
         return
     results = Results(task, inputs, options.shard)
-    tally.merge(results.draw(output))
     if output.as_json:
         results.print_json()
     elif len(inputs) == 1 and not output.is_remote:

@@ -67,7 +67,6 @@ def test_options_that_do_not_go_together(fact_clip, tiny_run, features):
     how = ("--run", tiny_run, "--device", "cpu")
     refused_line(fact_clip("segment", features, *how, "--delay", 4), "--delay")
     refused_line(fact_clip("segment", features, features, *how, "--live"), "--live")
-    refused_line(fact_clip("segment", features, *how, "--live", "--plot", "x.png"), "--plot")
     refused_line(fact_clip("segment", features, *how, "--live", "--delay", 0), "delay")
     refused_line(fact_clip("segment", features, *how, "--live", "--shard", "0/2"), "--shard")
     refused_line(fact_clip("segment", features, *how, "--live", "--out", "s3://bucket/x"), "--out")

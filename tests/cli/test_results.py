@@ -12,7 +12,6 @@ import pytest
 
 from fact_clip.formats import load
 from fact_clip.inference.segmenter import Segmenter
-from fact_clip.report import plots
 
 from ..launch import launched
 
@@ -218,18 +217,3 @@ def test_processes_share_what_is_left(features, tiny_run, tmp_path):
     assert second.code == 0, second.err
     assert [Path(each["input"]).stem for each in json.loads(second.out)] == NAMES
     assert f"already there: 2 of 3 in {out}" in second.err
-
-
-def test_a_plot_reads_labels_as_a_training_does(workbench, tiny_run, fact_clip, tmp_path, monkeypatch):
-    for folder in ("features", "groundTruth"):
-        (tmp_path / folder).mkdir()
-    name = NAMES[0]
-    shutil.copy(workbench / "features" / f"{name}.npy", tmp_path / "features")
-    labels = (workbench / "groundTruth" / f"{name}.txt").read_text().split("\n")
-    (tmp_path / "groundTruth" / f"{name}.txt").write_text(" \n".join(labels))
-    drawn, real = {}, plots.timeline
-    monkeypatch.setattr(plots, "timeline", lambda rows, **_: drawn.update(rows) or real(rows))
-    how = ("--out", tmp_path / "out", "--plot", tmp_path / "p.png", "--device", "cpu")
-    answer = fact_clip("segment", tmp_path / "features" / f"{name}.npy", "--run", tiny_run, *how)
-    assert answer.code == 0, answer.err
-    assert set(drawn["truth"].transcript) <= {label.strip() for label in labels}
