@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from itertools import count, islice
+from itertools import islice
 from operator import attrgetter
 from pathlib import Path
 
@@ -31,13 +31,6 @@ RECORDS = ".results"
 
 ATTEMPTS = 3
 """Attempts after which an input is set aside."""
-
-
-def result_names(stem: str) -> Iterator[str]:
-    """Yield the names that a result may have: NAME, NAME-2, NAME-3, ..."""
-    yield stem
-    for number in count(2):
-        yield f"{stem}-{number}"
 
 
 def read_record(file: File, line: int = 0) -> Json:

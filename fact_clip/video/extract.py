@@ -5,8 +5,8 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice, repeat
@@ -40,7 +40,6 @@ SAVE_SECONDS = 60.0  # between copies of the rows so far
 _ORIGIN = ("start", "stop", "decoder")
 _MAX_FPS = 1000  # rows a second; times in files are in milliseconds
 Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -486,28 +485,16 @@ class RowEncoder:
         return np.clip(features, -limit, limit).astype(np.float16)
 
 
-def map_ahead(
-    pool: Executor, function: Callable[[Item], Result], items: Iterable[Item], depth: int
-) -> Iterator[Result]:
-    """Yield the results of items in order. A pool computes up to `depth` of them ahead."""
-    waiting: deque[Future[Result]] = deque()
-    for item in items:
-        waiting.append(pool.submit(function, item))
-        if len(waiting) > depth:
-            yield waiting.popleft().result()
-    for future in waiting:
-        yield future.result()
-
-
 def _ahead(items: Generator[Item, None, None], depth: int) -> Iterator[Item]:
     """Yield items that a thread produces up to `depth` ahead. Errors keep their order."""
     pool = ThreadPoolExecutor(1)
     try:
         # a thread that a signal catches while it starts is not waited for below
         pool.submit(int).result()
-        # at the end None follows, as long as it is asked for
-        results = map_ahead(pool, lambda _: next(items, None), repeat(None), depth)
-        yield from iter(results.__next__, None)
+        waiting = deque(pool.submit(next, items, None) for _ in range(depth))
+        for item in iter(lambda: waiting.popleft().result(), None):  # None follows the last one
+            waiting.append(pool.submit(next, items, None))
+            yield item
     finally:
         pool.shutdown(cancel_futures=True)
         items.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +14,6 @@ from fact_clip.core.paths import check_place, inside
 
 if TYPE_CHECKING:
     from fact_clip_batch.inputs import Inputs
-
-UNNAMED = (".csv", ".frames.csv", ".jsonl", ".txt", ".srt", ".TextGrid", ".audacity.txt")
-"""Endings of files that do not name their video."""
 
 
 @dataclass(frozen=True)
@@ -45,25 +41,16 @@ class Output:
     ] = None
     as_json: AsJson = False
 
-    @property
-    def is_remote(self) -> bool:
-        """Return whether the folder is in another store."""
-        return "://" in (self.out or "")
-
-    def place(self, run: Path | None) -> str | Path:
+    def place(self, run: Path | None) -> str:
         """Return the folder to write to, or its address in another store."""
-        return str(self.out) if self.is_remote else self.folder(run)
-
-    def folder(self, run: Path | None) -> Path:
-        """Return the folder of this machine to write to."""
         from fact_clip.hub import is_address, run_folder
 
         # The folder of a run on the hub is a cache.
         if self.out is None and run is not None and not is_address(run):
-            return inside(run_folder(run), "segments")
-        return Path(self.out or "segments")
+            return str(inside(run_folder(run), "segments"))
+        return self.out or "segments"
 
-    def check(self, out: str | Path, inputs: Inputs, suffixes: Sequence[str]) -> None:
+    def check(self, out: str, inputs: Inputs, suffixes: Sequence[str]) -> None:
         """Reject, before the work, outputs that cannot be written or would replace other data.
 
         Args:
@@ -71,26 +58,24 @@ class Output:
             inputs: of the batch.
             suffixes: endings of the formats.
         """
+        from fact_clip_batch.stores import is_remote
+
         media = self.media
-        if media is not None:
-            where = "--media"
-            if not self.as_json and all(suffix in UNNAMED for suffix in suffixes):
-                raise InputError(where, "no format of these names its video", "add --format json")
-            is_address = is_name(media) and not re.search(r"[{}]", media.replace("{name}", ""))
-            if not is_address or ("{name}" not in media and len(inputs) > 1):
-                fix = "write an address with {name} where the name of the file goes"
-                raise InputError(where, f"{media!r} for {len(inputs)} videos", fix)
+        if media is not None and (
+            not is_name(media) or ("{name}" not in media and len(inputs) > 1)
+        ):
+            fix = "write an address with {name} where the name of the file goes"
+            raise InputError("--media", f"{media!r} for {len(inputs)} videos", fix)
         where = "--out"
-        if self.is_remote:
+        if is_remote(out):
             if self.as_json:
                 problem = "--json reads results from a local --out"
                 raise InputError(where, problem, "leave it out, and use fact-clip batch gather")
             return
         folder = Path(out)
-        first = next(iter(inputs))
-        check_place(folder / f"{first.id}{suffixes[0]}")
-        ids = (item.id for item in inputs)
-        if ".json" in suffixes and any((folder / f"{name}.npy").is_file() for name in ids):
+        check_place(folder / f"{next(iter(inputs)).id}{suffixes[0]}")
+        features = (folder / f"{item.id}.npy" for item in inputs)
+        if ".json" in suffixes and any(path.is_file() for path in features):
             problem = f"NAME.json describes the features in {folder}"
             raise InputError(where, problem, "name another folder")
         if folder.name == "groundTruth" and (folder.parent / "mapping.txt").is_file():
