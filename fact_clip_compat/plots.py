@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from fact_clip.core import Floats, InputError, Reals, Vocabulary
+from fact_clip.core import Floats, Reals, Vocabulary
 from fact_clip.core.colours import BACKGROUND_COLOUR, class_colours
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.inference.scorer import Scorer
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_POINTS = 5000  # more dots only hide each other
+_MOST_SCORES = 4  # videos whose class scores are drawn
 _FLOOR = -10.0  # nats; what is less likely looks the same
 
 
@@ -34,14 +35,13 @@ class Frames(NamedTuple):
     labels: Labels  # (T,)
 
 
-def draw_run(run_dir: Path, part: str, out: Path, n_scores: int) -> list[Path]:
-    """Draw input.png, features.png and, of `n_scores` videos, scores_NAME.png into a folder.
+def draw_run(run_dir: Path, part: str, out: Path) -> list[Path]:
+    """Draw input.png, features.png and, of the first videos, scores_NAME.png into a folder.
 
     Args:
         run_dir: the run folder, of which the first model is drawn.
         part: test, validation or train.
         out: the folder.
-        n_scores: videos whose scores are drawn.
 
     Returns:
         The files.
@@ -50,7 +50,7 @@ def draw_run(run_dir: Path, part: str, out: Path, n_scores: int) -> list[Path]:
     videos = [_states(scorer, dataset, name) for name in split_names(dataset, part)]
     vocabulary = dataset.vocabulary
     figures = {}
-    for video in videos[:n_scores]:
+    for video in videos[:_MOST_SCORES]:
         figures[f"scores_{video.name}"] = class_scores(
             video.scores, video.labels, vocabulary.names, title=f"{run_dir}: {video.name}"
         )
@@ -98,9 +98,6 @@ def principal_components(rows: Floats) -> tuple[Floats, Floats]:
     """
     centred = rows - rows.mean(axis=0)
     _, strength, axes = np.linalg.svd(centred, full_matrices=False)  # (K,), (K, D)
-    if len(strength) < 2:
-        problem = f"an array of shape {centred.shape}, less than two rows of two columns"
-        raise InputError("embeddings", problem)
     axes = axes[:2]
     signs = np.sign(axes[np.arange(2), np.abs(axes).argmax(axis=1)])
     total = float((strength**2).sum()) or 1.0
@@ -112,8 +109,6 @@ def space(vectors: Reals, labels: Labels, vocabulary: Vocabulary, title: str) ->
 
     Background is grey and lies below. Vectors with the label -1 are not drawn.
     """
-    from matplotlib.lines import Line2D
-
     step = -(-len(vectors) // MOST_POINTS)
     labels = labels[::step]
     points, shares = principal_components(np.asarray(vectors[::step], dtype=np.float64))
@@ -125,15 +120,18 @@ def space(vectors: Reals, labels: Labels, vocabulary: Vocabulary, title: str) ->
     looks = class_colours(vocabulary.names, vocabulary.background)
     colours = [looks[name]["colour"] or BACKGROUND_COLOUR for name in vocabulary.names]
     drawn = [int(label) for label in np.unique(labels) if label >= 0]
-    for label in sorted(drawn, key=lambda label: colours[label] != BACKGROUND_COLOUR):
+    drawn.sort(key=lambda label: colours[label] != BACKGROUND_COLOUR)
+    dots = []
+    for label in drawn:
         x, y = points[labels == label].T
-        axes.scatter(x, y, s=6, color=colours[label], linewidths=0)
+        dots.append(axes.scatter(x, y, s=6, color=colours[label], linewidths=0))
     legend = figure.legend(
-        [Line2D([], [], marker="o", linestyle="", color=colours[label]) for label in drawn],
+        dots,
         [vocabulary.names[label] for label in drawn],
         loc="outside right upper",
         fontsize=7,
         frameon=False,
+        markerscale=3,
         ncols=-(-len(drawn) // 40),
     )
     show_plainly(legend)

@@ -1,7 +1,7 @@
 """The command lines of the published code, which the files of ``scripts/`` call."""
 
+import hashlib
 import json
-import shutil
 import warnings
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from fact_clip.core.paths import file_name, inside
 from fact_clip.datasets.benchmarks import find_root
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.hub import run_folder
-from fact_clip.run import Run, evaluation_stem, read_weights
+from fact_clip.run import Run, evaluation_stem
 from fact_clip.training.sweep import resolve_all, split_configs
 from fact_clip_compat.settings import read_changes, read_settings
 from fact_clip_compat.weights import convert_for, digest_of
@@ -63,14 +63,9 @@ class _Parser(ArgumentParser):
         return run_command(lambda: command(self.parse_args()), leave=True)
 
 
-def _run_score(
-    description: str = "Score a run, or weights of the published code.",
-    *,
-    finds_newest: bool = False,
-    needs_holdout: bool = False,
-) -> int:
+def _run_score(*, finds_newest: bool = False, needs_holdout: bool = False) -> int:
     """Run a script that scores weights and return its exit code."""
-    parser = _Parser(description=description)
+    parser = _Parser(description="Score a run, or weights of the published code.")
     weights = "a run folder, its ckpts/best.net, or published weights with --cfg"
     if finds_newest:
         weights += "; without it, the newest run in logs/"
@@ -109,7 +104,7 @@ def evaluate() -> int:
 
 def eval_holdout() -> int:
     """Run scripts/eval_holdout.py and return its exit code."""
-    return _run_score("Score held-out classes.", needs_holdout=True)
+    return _run_score(needs_holdout=True)
 
 
 def select_holdout_classes() -> int:
@@ -150,13 +145,6 @@ def visualise() -> int:
     parser.add_argument(
         "--outdir", type=Path, required=True, metavar="DIR", help="folder for the pictures"
     )
-    parser.add_argument(
-        "--videos",
-        type=int,
-        default=4,
-        metavar="N",
-        help="videos whose class scores are drawn",
-    )
     return parser.run(_draw)
 
 
@@ -192,17 +180,14 @@ def _warn(config: Config) -> None:
 
 
 def _link_best(run: Path) -> None:
-    """Make ``RUN/ckpts/best.net`` a link to the weights, or a copy where links are impossible."""
+    """Make ``RUN/ckpts/best.net`` a link to the weights."""
     weights = run / "model.safetensors"
     if not weights.is_file():
         return
     best = inside(run, BEST.parent.name) / BEST.name  # usually a link already
     best.parent.mkdir(exist_ok=True)
     best.unlink(missing_ok=True)
-    try:
-        best.symlink_to(Path("..", weights.name))
-    except OSError:
-        shutil.copyfile(weights, best)
+    best.symlink_to(Path("..", weights.name))
 
 
 def _score(arguments: Namespace, needs_holdout: bool) -> None:
@@ -228,22 +213,19 @@ def _scored_run(arguments: Namespace) -> Path:
         return _converted(checkpoint, arguments)
     if arguments.cfg:  # it must name the data, split, hold-out and scoring of the run
         config = read_settings(arguments.cfg, arguments.set)
-        data = config.data
         changes, _ = read_changes(arguments.set)
-        trained_config = Run.read(run, changes).config
+        changed = Run.read(run, changes).config
         trained = Run.read(run).config.data
-        for group in ("decode", "evaluation"):
-            if getattr(config, group) != getattr(trained_config, group):
-                problem = f"other settings of {group} than {run} has"
-                raise InputError("--cfg", problem, "give those by --set, or leave --cfg out")
-        if (trained.name, str(trained.split)) != (data.name, str(data.split)):
-            problem = f"{run} was trained on {trained.name}, split {trained.split}"
-            problem += f", not on {data.name}, {data.split}"
-            raise InputError("--cfg", problem)
-        held_out = trained.model_copy(update={"holdout": data.holdout})
-        if held_out != trained and _unseen(held_out) != _unseen(trained):
-            problem = f"{run} holds other classes out"
-            raise InputError("--cfg", problem, "give the --cfg and --set of its training")
+        held_out = trained.model_copy(update={"holdout": config.data.holdout})
+        is_same = (
+            (config.decode, config.evaluation) == (changed.decode, changed.evaluation)
+            and (config.data.name, str(config.data.split)) == (trained.name, str(trained.split))
+            and (held_out == trained or _unseen(held_out) == _unseen(trained))
+        )
+        if not is_same:
+            problem = f"{run} has other data, or another split, hold-out or scoring"
+            fix = "give the --cfg and --set of its training, or leave --cfg out"
+            raise InputError("--cfg", problem, fix)
     return run
 
 
@@ -253,32 +235,20 @@ def _unseen(config: DataConfig) -> Names:
 
 
 def _converted(checkpoint: Path, arguments: Namespace) -> Path:
-    """Convert published weights into ``FILE.run`` beside them, unless that has been done."""
+    """Convert published weights into ``FILE.DIGEST.run`` beside them, unless that has been done."""
     if not arguments.cfg:
         problem = "not in a run folder of scripts/train.py or fact-clip train"
         fix = "give --cfg if these are weights of the published code"
         raise InputError(checkpoint, problem, fix)
     config = read_settings(arguments.cfg, arguments.set)
-    out = checkpoint.with_name(f"{checkpoint.name}.run")
-    weights = out / "model.safetensors"
-    if not (weights.is_file() and checkpoint.is_file()):
-        return convert_for(checkpoint, config, out)
-    _, facts = read_weights(weights)
-    if facts.get("sha256") != digest_of(checkpoint):
-        raise InputError(out, f"not made from {checkpoint} as it is now", "remove it")
-    changes, _ = read_changes(arguments.set)
-    stored = Run.read(out).config.model_dump(mode="json")
-    if _scoring(Config.overridden(stored, changes, "--set")) != _scoring(config):
-        problem = f"made with another configuration than {' + '.join(arguments.cfg)}"
-        raise InputError(out, problem, "remove it")
+    # all that scores depend on, so that other settings or weights have another folder
+    root = find_root(config.data).resolve()
+    settings = config.model_dump_json(include={"data", "model", "text", "decode", "evaluation"})
+    digest = hashlib.sha256(f"{digest_of(checkpoint)} {root} {settings}".encode()).hexdigest()
+    out = checkpoint.with_name(f"{checkpoint.name}.{digest[:8]}.run")
+    if not (out / "model.safetensors").is_file():
+        convert_for(checkpoint, config, out)
     return out
-
-
-def _scoring(config: Config) -> list[Any]:
-    """Return the settings on which scores depend."""
-    root = str(find_root(config.data).resolve())
-    data = config.data.model_copy(update={"root": root, "fps": None})
-    return [data, config.model, config.text, config.decode, config.evaluation]
 
 
 def newest(folder: Path) -> Path:
@@ -321,5 +291,5 @@ def _draw(arguments: Namespace) -> None:
             problem = f"{folder} has split{trained}"
             raise InputError("--split", problem, f"give split{trained} or test")
         part = "test"
-    for path in draw_run(folder, part, arguments.outdir, arguments.videos):
+    for path in draw_run(folder, part, arguments.outdir):
         print(path)

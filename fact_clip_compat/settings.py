@@ -94,9 +94,8 @@ def translate(flat: Mapping[str, Any], *, verb_noun: bool = False) -> Json:
     if "TM.use" in flat:
         spans = settings.get("augment.time_spans", 5)
         settings["augment.time_spans"] = spans if flat["TM.use"] else 0
-    optimizer = str(settings.get("train.optimizer")).lower()
-    if optimizer in ("adam", "adamw", "sgd"):
-        settings["train.optimizer"] = optimizer
+    if "train.optimizer" in settings:
+        settings["train.optimizer"] = str(settings["train.optimizer"]).lower()
 
     if flat.get("split") is not None:  # "split4" is part of a file name there, and split 4 here
         name = str(flat["split"]).removeprefix("split")
@@ -201,8 +200,6 @@ def _device(gpu: Any) -> str:
         return "cpu"
     if not torch.cuda.is_available():
         return "auto"  # scripts/train.py warns
-    if gpu >= torch.cuda.device_count():
-        raise InputError(_GPU, f"{gpu}, but this machine has {torch.cuda.device_count()} GPUs")
     return f"cuda:{gpu}"
 
 
@@ -235,9 +232,7 @@ def _read_pairs(pairs: Sequence[str]) -> Json:
     """Read the words of ``--set``: KEY VALUE KEY VALUE ..."""
     option = "--set"
     if len(pairs) % 2:
-        assignments = [word for word in pairs[::2] if "=" in word]
-        word = assignments[0] if assignments else pairs[-1]
-        raise InputError(option, f"{word!r} has no value", "write KEY VALUE KEY VALUE ...")
+        raise InputError(option, f"{pairs[-1]!r} has no value", "write KEY VALUE KEY VALUE ...")
     content: Json = {}
     for key, word in zip(pairs[::2], pairs[1::2], strict=True):
         value = value_of(key, word, f"--set {key}")

@@ -229,18 +229,17 @@ def _write(
     model = run.new_model(weights.get("text_embeddings"))
     load_strictly(model, weights, checkpoint)
     run.write()
-    names = {
+    facts = {
         "converted_from": str(checkpoint),
         "sha256": digest_of(checkpoint),
         "classes": vocabulary.names,
     }
-    save_weights(inside(out, "model.safetensors"), model.state_dict(), names)
+    save_weights(inside(out, "model.safetensors"), model.state_dict(), facts)
 
 
 def digest_of(checkpoint: Path) -> str:
     """Return the SHA-256 of a checkpoint, by which its conversion is recognised."""
-    with checkpoint.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return hashlib.sha256(check_file(checkpoint, "a checkpoint").read_bytes()).hexdigest()
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
