@@ -102,12 +102,6 @@ class Task(ABC):
         """Write the files of a done result that are missing."""
         return Outcome(item, "done")
 
-    def other_file(self, item: Item, path: str) -> InputError:
-        """Return the error of an input whose name has the result of another file."""
-        problem = f"{item.id} in {self.folder} is of {path}"
-        fix = "name another out=, or the folder above both, or set overwrite=True"
-        return InputError(item.path, problem, fix)
-
     def begin(self, inputs: Inputs | None) -> None:
         """Read which inputs have failed. Without inputs, another process describes the batch."""
         self._undescribed = inputs

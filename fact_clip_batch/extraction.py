@@ -13,7 +13,6 @@ from fact_clip.video.extract import (
     extract,
     is_current,
     origin_of,
-    other_video,
 )
 from fact_clip_batch.engine import BatchOptions, Outcome, Task, run_batch
 from fact_clip_batch.inputs import Inputs, Item
@@ -80,13 +79,7 @@ class ExtractTask(Task):
         """Return whether the features of a video are current."""
         settings = replace(self._settings, span=item.span)
         target, sidecar = map(self.folder.file, _names(item))
-        file = (item.location, item.source)
-        if is_current(target, sidecar, self._encoder, settings, *file):
-            return True
-        path = other_video(sidecar, *file)
-        if path is not None:
-            raise self.other_file(item, path)
-        return False
+        return is_current(target, sidecar, self._encoder, settings, item.location, item.source)
 
     def compute(self, item: Item, within: Progress | None) -> Outcome:
         """Extract the features of a video."""

@@ -159,7 +159,8 @@ class SegmentTask(Task):
         except OSError:  # it is raised again where the input is read
             return False
         if is_moved:
-            raise self.other_file(item, path)
+            problem = f"{item.id} in {self.folder} is of {path}"
+            raise InputError(item.path, problem, f"{_FIX}, or name the folder above both")
         for suffix in suffixes:
             file = self._file(item, suffix)
             if file.is_file() and record.get("files", {}).get(suffix) != _hash(file):

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from rich.cells import cell_len
 
-from fact_clip.core import Floats, InputError, Json, Segmentation, Vocabulary, library_errors
+from fact_clip.core import Floats, Json, Segmentation, Vocabulary, library_errors
 from fact_clip.core.colours import BACKGROUND_COLOUR, class_colours
 from fact_clip.core.extras import install_command
-from fact_clip.core.paths import check_place, whole_file
+from fact_clip.core.paths import whole_file
 from fact_clip.report.analysis import Cell, confusion, factor_confusions, labellings
 from fact_clip.report.record import ROWS, Video
 from fact_clip.report.summary import Evaluated, video_figures
@@ -27,8 +27,6 @@ with library_errors("plots", "no matplotlib", ImportError, fix=install_command("
     from matplotlib.legend import Legend
     from matplotlib.patches import Patch
     from matplotlib.text import Text
-
-SUFFIXES = (".png", ".svg", ".pdf")
 
 # inches
 WIDTH = 12.0
@@ -62,7 +60,6 @@ OTHER_FONTS = (
 
 def save_figure(figure: Figure, path: Path, dpi: int = 150) -> Path:
     """Write a figure to a file, atomically; the suffix names the format (.png, .svg, .pdf)."""
-    check_suffix(path)
     metadata = {"Date": None} if path.suffix.lower() == ".svg" else None
     # text that can be searched, and a fixed salt, so that the file is the same each time
     settings: Any = {"svg.fonttype": "none", "svg.hashsalt": "fact-clip"}
@@ -74,14 +71,6 @@ def save_figure(figure: Figure, path: Path, dpi: int = 150) -> Path:
     with mpl.rc_context(settings), whole_file(path) as unfinished:
         figure.savefig(unfinished, dpi=dpi, metadata=metadata)
     return path
-
-
-def check_suffix(path: Path) -> None:
-    """Raise an InputError if the suffix is not a picture format, or the file cannot be written."""
-    check_place(path)
-    if path.suffix.lower() not in SUFFIXES:
-        problem = f"no picture format for the suffix {path.suffix!r}"
-        raise InputError(path, problem, f"choose {', '.join(SUFFIXES)}")
 
 
 def timeline(

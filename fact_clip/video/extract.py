@@ -179,7 +179,6 @@ class VideoRows:
         self._times: list[Floats] = []  # (N,) seconds at which the pictures of rows came up
         self._rows: list[Array] = []  # (N, D) float16
         self.count = 0
-        self._pace = Pace(self.count, tenths=False)
 
     def append(self, times: Floats, rows: Array) -> None:
         """Append rows (N, D) of pictures at some times (N,)."""
@@ -191,6 +190,7 @@ class VideoRows:
         """Encode the video from the first missing row on, and report each batch."""
         encoder = self._encoder
         encoder.load()
+        pace = Pace(self.count, tenths=False)
         encode_rows = RowEncoder(encoder, self._video)
         # pictures before that of the first row
         first = self.count * self._clip.stride
@@ -206,16 +206,16 @@ class VideoRows:
         while batch := list(islice(inputs, self._settings.batch)):
             times = np.array([shown_at for shown_at, _ in batch])
             self.append(times, encode_rows([picture for _, picture in batch]))
-            self.report()
+            self.secure()
+            left = pace.left(self.count, self.expected)
+            if left:
+                message = "%s: %d of about %d rows, %s left"
+                logger.info(message, self._video, self.count, self.expected, left)
             if progress is not None:
                 progress(self.count, max(self.expected, self.count), self._video.name)
 
-    def report(self) -> None:
-        """Log from time to time how many rows there are."""
-        left = self._pace.left(self.count, self.expected)
-        if left:
-            message = "%s: %d of about %d rows, %s left"
-            logger.info(message, self._video, self.count, self.expected, left)
+    def secure(self) -> None:
+        """Save the rows so far, where that is due."""
 
     def features(self) -> Array:
         """Return all rows, (T, D) float16."""
@@ -268,7 +268,6 @@ class Extraction(VideoRows):
         if not self._part.is_file():
             check_ours(target, self._sidecar)
         self._read_part()
-        self._pace = Pace(self.count, tenths=False)
         self._saved = time.monotonic()
 
     def _read_part(self) -> None:
@@ -278,12 +277,11 @@ class Extraction(VideoRows):
                 self.append(stored["times"], stored["rows"])
                 logger.info("%s: continued at row %d", self._video, self.count)
 
-    def report(self) -> None:
-        """Save all rows from time to time, and log how many there are."""
+    def secure(self) -> None:
+        """Save all rows from time to time."""
         if time.monotonic() - self._saved > SAVE_SECONDS:
             self.save()
             self._saved = time.monotonic()
-        super().report()
 
     def save(self) -> None:
         """Write the rows so far to NAME.part, with their origin."""
@@ -386,37 +384,29 @@ def is_current(
         settings: of the extraction.
         location: absolute path, or address, of the video.
         source: the video.
+
+    Raises:
+        InputError: the features are of another video, at another place.
     """
-    if not (target.is_file() and sidecar.is_file()):
+    if not sidecar.is_file():
         return False
     try:
         facts = _read_facts(sidecar)
+        is_moved = facts["video"] != location
+        is_of_video = is_same(facts["source"], source, is_moved=is_moved)
         origin = origin_of(encoder, settings)
-        if {key: facts[key] for key in facts.keys() & {*origin, *_ORIGIN}} != origin:
-            return False
-        if facts["damage"] is not None:  # earlier versions wrote the part that decodes
-            return False
-        if _shape(target) != (facts["n_frames"], facts["dim"]):
-            return False
-        return is_same(facts["source"], source, is_moved=facts["video"] != location)
+        is_of_request = {key: facts[key] for key in facts.keys() & {*origin, *_ORIGIN}} == origin
+        # earlier versions wrote the part of a damaged video that decodes
+        is_complete = facts["damage"] is None and _shape(target) == (
+            facts["n_frames"],
+            facts["dim"],
+        )
     except BROKEN_ARRAY:
         return False
-
-
-def other_video(sidecar: File, location: str, source: File) -> str | None:
-    """Return the path of the video that features are of, if it has another content, too.
-
-    Args:
-        sidecar: the description beside the features, which may be missing.
-        location: absolute path, or address, of a video.
-        source: the video.
-    """
-    with suppress(*BROKEN_ARRAY):
-        facts = _read_facts(sidecar)
-        is_moved = facts["video"] != location
-        if is_moved and not is_same(facts["source"], source, is_moved=True):
-            return str(facts["video"])
-    return None
+    if is_moved and not is_of_video:
+        fix = "name another out=, or the folder above both, or set overwrite=True"
+        raise InputError(location, f"{target} is of {facts['video']}", fix)
+    return is_of_video and is_of_request and is_complete
 
 
 def clips(
