@@ -14,8 +14,7 @@ from pathlib import Path
 
 from fact_clip.core import InputError
 from fact_clip.core.distributed import end_with_parent
-from fact_clip.video.grid import Grid
-from fact_clip.video.pictures import Frame, probe
+from fact_clip.video.pictures import Frame, Grid, probe
 
 CHUNK_BYTES = 4 << 20
 CHUNK_FRAMES = 32

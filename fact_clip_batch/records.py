@@ -23,7 +23,7 @@ from fact_clip.core.io import parse_json, parse_value, write_value
 from fact_clip.core.paths import write_lines
 from fact_clip.core.version import __version__
 from fact_clip_batch.inputs import Inputs, Item
-from fact_clip_batch.stores import Folder
+from fact_clip_batch.stores import Folder, RemoteFile, list_remote
 
 DESCRIPTION = ".batch"
 RECORDS = ".results"
@@ -203,8 +203,12 @@ def read_failures(folder: Folder) -> Iterator[Failure]:
     Yields:
         The failures. A line that was cut off by a crash is left out.
     """
-    for name in folder.matching("failures*.jsonl"):
-        with folder.file(name).open("rb") as file:
+    files = [folder.file("failures.jsonl")]
+    if folder.is_remote:
+        addresses = list_remote(folder.address("failures-*.jsonl"))
+        files = [RemoteFile(address) for _, address in addresses]
+    for path in files:
+        with suppress(FileNotFoundError), path.open("rb") as file:
             for line in file:
                 with suppress(ValueError, TypeError):
                     yield Failure(**json.loads(line))

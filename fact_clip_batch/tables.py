@@ -147,7 +147,7 @@ def _results(folder: Folder, batch: Batch, failures: Mapping[str, Failure]) -> I
     """Yield the results of a batch by name, without those of inputs that have failed since."""
     hashes = set(batch.hashes)
     is_of_segments = batch.command == "segment"
-    root = folder.below(RECORDS) if is_of_segments else folder
+    root = Folder(folder.address(RECORDS)) if is_of_segments else folder
     n_others = 0
     for name in root.names():
         if not name.endswith(".json"):

@@ -111,13 +111,9 @@ def select_holdout_classes() -> int:
     """Run scripts/select_holdout_classes.py and return its exit code."""
     parser = _Parser(description="Choose classes to hold out, so that every word is trained.")
     parser.add_configuration(default=["havid_view0_lh_pt"])
-    for name, default, meaning in (
-        ("--number", 10, "unseen classes"),
-        ("--validation_number", 0, "validation-unseen classes"),
-        ("--min_support", 1, "trained classes that have each word"),
-        ("--seed", 0, "breaks ties"),
-    ):
-        parser.add_argument(name, type=int, default=default, metavar="N", help=meaning)
+    parser.add_argument(
+        "--number", type=int, default=10, metavar="N", help="unseen classes (default 10)"
+    )
     parser.add_argument(
         "--output",
         type=Path,
@@ -137,11 +133,7 @@ def visualise() -> int:
         metavar="DIR",
         help="a run, or a folder of runs: the newest is taken",
     )
-    parser.add_argument(
-        "--split",
-        default="test",
-        help="test, validation or train; or split1: the runs of that split",
-    )
+    parser.add_argument("--split", default="test", choices=PARTS, help="which videos")
     parser.add_argument(
         "--outdir", type=Path, required=True, metavar="DIR", help="folder for the pictures"
     )
@@ -198,10 +190,8 @@ def _score(arguments: Namespace, needs_holdout: bool) -> None:
     with progress("evaluating") as report:
         result = training.evaluate(run, arguments.part, changes, progress=report, device=device)
     if arguments.output_dir is not None:
-        arguments.output_dir.mkdir(parents=True, exist_ok=True)
-        write_value(
-            arguments.output_dir / f"{evaluation_stem(arguments.part)}.json", result.details
-        )
+        path = arguments.output_dir / f"{evaluation_stem(arguments.part)}.json"
+        write_value(path, result.details)
     print(evaluation_text(result.details))
 
 
@@ -261,13 +251,7 @@ def newest(folder: Path) -> Path:
 
 def _select(arguments: Namespace) -> None:
     dataset = open_whole(read_settings(arguments.cfg, arguments.set).data)
-    holdout = choose(
-        dataset,
-        arguments.number,
-        arguments.validation_number,
-        seed=arguments.seed,
-        min_support=arguments.min_support,
-    )
+    holdout = choose(dataset, arguments.number, 0)
     result = json.dumps(holdout.to_dict(), indent=1)
     if arguments.output is not None:
         holdout.save_json(arguments.output)  # first: if it fails, its error is all that is printed
@@ -280,16 +264,7 @@ def _draw(arguments: Namespace) -> None:
     from fact_clip_compat.plots import draw_run  # it loads matplotlib
 
     folder = run_folder(arguments.logdir)
-    part = arguments.split
-    split = part.removeprefix("split")
     if not (folder / "run.json").is_file():
-        splits = folder / f"split{split}"
-        folder = newest(splits if splits.is_dir() else folder)
-    if part not in PARTS:
-        trained = str(Run.read(folder).config.data.split)
-        if split != trained:
-            problem = f"{folder} has split{trained}"
-            raise InputError("--split", problem, f"give split{trained} or test")
-        part = "test"
-    for path in draw_run(folder, part, arguments.outdir):
+        folder = newest(folder)
+    for path in draw_run(folder, arguments.split, arguments.outdir):
         print(path)

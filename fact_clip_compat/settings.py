@@ -166,10 +166,7 @@ def read_settings(files: Sequence[str], pairs: Sequence[str] = ()) -> Config:
         warnings.warn(f"keys without a meaning here: {', '.join(meaningless)}", stacklevel=2)
     if reference.get("holdout_mode") and not held_out(reference):
         warnings.warn("holdout_mode without holdout_classes: nothing is held out", stacklevel=2)
-    names = [*files]
-    if pairs:
-        names.append("--set")
-    return Config.from_tree(tree, " + ".join(names))
+    return Config.from_tree(tree, " + ".join([*files, "--set"]))
 
 
 def _read_file(name: str) -> Json:
@@ -230,9 +227,8 @@ def _changes(flat: Mapping[str, Any], tree: Json, earlier: Mapping[str, Any]) ->
 
 def _read_pairs(pairs: Sequence[str]) -> Json:
     """Read the words of ``--set``: KEY VALUE KEY VALUE ..."""
-    option = "--set"
     if len(pairs) % 2:
-        raise InputError(option, f"{pairs[-1]!r} has no value", "write KEY VALUE KEY VALUE ...")
+        raise InputError("--set", f"{pairs[-1]!r} has no value", "write KEY VALUE KEY VALUE ...")
     content: Json = {}
     for key, word in zip(pairs[::2], pairs[1::2], strict=True):
         value = value_of(key, word, f"--set {key}")
@@ -241,8 +237,8 @@ def _read_pairs(pairs: Sequence[str]) -> Json:
         elif key in KEYS or key in SWITCHES or key.startswith("aux."):
             content[key] = value
         else:
-            suggestion = suggest(key, [*KEYS, *SWITCHES, _GPU])
-            raise InputError(option, f"unknown key {key}", suggestion)
+            fix = suggest(key, [*KEYS, *SWITCHES, _GPU])
+            raise InputError("--set", f"unknown key {key}", fix)
     return content
 
 

@@ -209,9 +209,6 @@ def _write(
     """Write a run folder, whose data settings name the rate."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(out, "the folder is not empty", "name a new one")
-    if config.model.head == "fact-clip" and "text_embeddings" not in weights:
-        fix = "score it with scripts/run_eval.py, which makes them"
-        raise InputError(checkpoint, "no text_embeddings", fix)
     classes = Classes(len(vocabulary))
     if config.model.head == "verb-noun":
         classes = _verbs_and_nouns(mapping, vocabulary)
@@ -258,7 +255,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
     try:
         with warnings.catch_warnings():  # torch warns of old pickles that it then refuses
             warnings.simplefilter("ignore")
-            state = _load(path)
+            if path.suffix == ".safetensors":
+                state: Any = load_file(path)
+            else:
+                state = torch.load(path, map_location="cpu", weights_only=True)
     except _BROKEN as error:
         # torch continues with the advice to read the file in a way that may run code
         reason = (str(error).splitlines() or ["damaged"])[0].partition(". ")[0]
@@ -268,12 +268,6 @@ def read_state(path: Path) -> dict[str, Tensor]:
         raise InputError(path, problem, "save the state dict of the model")
     parameters = {str(name): value.float() for name, value in state.items()}
     return {name: value for name, value in parameters.items() if not _is_position(name)}
-
-
-def _load(path: Path) -> Any:
-    if path.suffix == ".safetensors":
-        return load_file(path)
-    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _is_dense(value: Any) -> bool:

@@ -13,8 +13,7 @@ from fact_clip.encoders import FrameEncoder
 from fact_clip.inference.options import ModelOptions
 from fact_clip.inference.scorer import FrameScorer
 from fact_clip.video.extract import Settings, encode
-from fact_clip.video.grid import Decoder
-from fact_clip.video.pictures import SUFFIXES, Span
+from fact_clip.video.pictures import SUFFIXES, Decoder, Span
 
 logger = logging.getLogger(__name__)
 

@@ -30,8 +30,7 @@ from fact_clip.core.paths import (
 from fact_clip.core.progress import Pace
 from fact_clip.core.version import __version__
 from fact_clip.encoders import Clip, FrameEncoder, clip_of
-from fact_clip.video.grid import Decoder, Grid
-from fact_clip.video.pictures import DamagedVideoError, Span, probe
+from fact_clip.video.pictures import DamagedVideoError, Decoder, Grid, Span, probe
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -228,6 +228,33 @@ class Span:
         """Return the duration of the part, of a video with this duration."""
         ends = [end for end in (self.stop, duration) if end is not None]
         return min(ends) - self.start if ends else None
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Which pictures of a video are decoded, and how.
+
+    Attributes:
+        fps: pictures per second.
+        size: (width, height) to scale to, or None for that of the file.
+        span: the part of the video.
+    """
+
+    fps: float
+    size: Size
+    span: Span
+
+    def frames(self, video: Path) -> Iterator[Frame]:
+        """Yield the pictures of a video."""
+        start = self.span.start
+        return frames(video, fps=self.fps, size=self.size, start=start, stop=self.span.stop)
+
+
+class Decoder(Protocol):
+    """Decodes videos outside this process, as `IsolatedDecoder` of fact_clip_batch does."""
+
+    def open(self, video: Path, grid: Grid) -> tuple[VideoInfo, Iterator[Frame]]:
+        """Return the properties of a video and its pictures, which are read as they are needed."""
 
 
 def _pictures(source: _VideoSource, fps: float | None, size: Size, span: Span) -> Iterator[Frame]:

@@ -364,7 +364,7 @@ def test_pictures(line, clone, closed):
     assert out.split() == ["pictures/scores_S3.png", "pictures/input.png", "pictures/features.png"]
     assert all((clone / name).read_bytes().startswith(b"\x89PNG") for name in out.split())
     code, out, _ = line(
-        "scripts/fact_input_emb_logit_viz.py --logdir logs/havid_view0_lh_pt --split split1 --outdir more"
+        "scripts/fact_input_emb_logit_viz.py --logdir logs/havid_view0_lh_pt/split1 --split test --outdir more"
     )
     assert code == 0
     assert (clone / "more/features.png").is_file()
