@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 
 from fact_clip.core import Floats, Reals, Vocabulary
 from fact_clip.core.colours import BACKGROUND_COLOUR, class_colours
@@ -16,9 +17,6 @@ from fact_clip.inference.scorer import Scorer
 from fact_clip.report.plots import name_ticks, new_axes, save_figure, show_plainly
 from fact_clip.report.record import Labels
 from fact_clip.training.evaluation import given_transcript, open_run, split_names
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 MOST_POINTS = 5000  # more dots only hide each other
 _MOST_SCORES = 4  # videos whose class scores are drawn
@@ -51,9 +49,9 @@ def draw_run(run_dir: Path, part: str, out: Path) -> list[Path]:
     vocabulary = dataset.vocabulary
     figures = {}
     for video in videos[:_MOST_SCORES]:
-        figures[f"scores_{video.name}"] = class_scores(
-            video.scores, video.labels, vocabulary.names, title=f"{run_dir}: {video.name}"
-        )
+        title = f"{run_dir}: {video.name}"
+        figure = class_scores(video.scores, video.labels, vocabulary.names, title)
+        figures[f"scores_{video.name}"] = figure
     labels = np.concatenate([video.labels for video in videos])
     for kind in ("input", "features"):
         rows = np.concatenate([getattr(video, kind) for video in videos])
@@ -157,7 +155,6 @@ def class_scores(scores: Reals, truth: Labels, names: Sequence[str], title: str 
     image = axes.imshow(
         scores[:, classes].T.clip(_FLOOR, 0),
         aspect="auto",
-        interpolation="nearest",
         vmin=_FLOOR,
         vmax=0,
     )
@@ -166,7 +163,6 @@ def class_scores(scores: Reals, truth: Labels, names: Sequence[str], title: str 
         row_of[truth],
         where="mid",
         color="white",
-        linewidth=1,
     )
     name_ticks(axes.yaxis, [names[label] for label in classes], fontsize=7)
     axes.set_xlabel("frame")

@@ -5,7 +5,6 @@ import json
 import warnings
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -73,16 +72,14 @@ def _run_score(*, finds_newest: bool = False, needs_holdout: bool = False) -> in
         "--ckpt",
         "--checkpoint_path",
         type=Path,
-        metavar="FILE",
         required=not finds_newest,
         help=weights,
     )
     parser.add_argument("--part", default="test", choices=PARTS, help="which videos")
-    parser.add_argument(
-        "--output_dir", type=Path, metavar="DIR", help="write evaluation.json here as well"
-    )
+    parser.add_argument("--output_dir", type=Path, help="write evaluation.json here as well")
     parser.add_configuration(default=[])
-    return parser.run(partial(_score, needs_holdout=needs_holdout))
+    parser.set_defaults(needs_holdout=needs_holdout)
+    return parser.run(_score)
 
 
 def train() -> int:
@@ -111,13 +108,10 @@ def select_holdout_classes() -> int:
     """Run scripts/select_holdout_classes.py and return its exit code."""
     parser = _Parser(description="Choose classes to hold out, so that every word is trained.")
     parser.add_configuration(default=["havid_view0_lh_pt"])
-    parser.add_argument(
-        "--number", type=int, default=10, metavar="N", help="unseen classes (default 10)"
-    )
+    parser.add_argument("--number", type=int, default=10, help="unseen classes (default 10)")
     parser.add_argument(
         "--output",
         type=Path,
-        metavar="FILE",
         help="JSON for data.holdout; without it, it is printed",
     )
     return parser.run(_select)
@@ -130,13 +124,10 @@ def visualise() -> int:
         "--logdir",
         type=Path,
         required=True,
-        metavar="DIR",
         help="a run, or a folder of runs: the newest is taken",
     )
     parser.add_argument("--split", default="test", choices=PARTS, help="which videos")
-    parser.add_argument(
-        "--outdir", type=Path, required=True, metavar="DIR", help="folder for the pictures"
-    )
+    parser.add_argument("--outdir", type=Path, required=True, help="folder for the pictures")
     return parser.run(_draw)
 
 
@@ -182,9 +173,9 @@ def _link_best(run: Path) -> None:
     best.symlink_to(Path("..", weights.name))
 
 
-def _score(arguments: Namespace, needs_holdout: bool) -> None:
+def _score(arguments: Namespace) -> None:
     run = _scored_run(arguments)
-    if needs_holdout and Run.read(run).config.data.holdout is None:
+    if arguments.needs_holdout and Run.read(run).config.data.holdout is None:
         raise InputError(run, "this run holds no classes out", "train one with data.holdout")
     changes, device = read_changes(arguments.set)
     with progress("evaluating") as report:
@@ -243,10 +234,11 @@ def _converted(checkpoint: Path, arguments: Namespace) -> Path:
 
 def newest(folder: Path) -> Path:
     """Return the run in a folder that was started last."""
-    runs = sorted(folder.rglob("run.json"), key=lambda path: path.stat().st_mtime)
-    if not runs:
+    runs = folder.rglob("run.json")
+    newest_run = max(runs, key=lambda path: path.stat().st_mtime, default=None)
+    if newest_run is None:
         raise InputError(folder, "no run in this folder", "train one first, or name a checkpoint")
-    return runs[-1].parent
+    return newest_run.parent
 
 
 def _select(arguments: Namespace) -> None:

@@ -191,7 +191,7 @@ def _separated(content: Json) -> tuple[Json, Json]:
 
 def _device(gpu: Any) -> str:
     """Return the device of a number of a GPU, or of -1."""
-    if not isinstance(gpu, int) or isinstance(gpu, bool):
+    if not isinstance(gpu, int):
         raise InputError(_GPU, f"{gpu!r} is not the number of a GPU, or -1 for the CPU")
     if gpu < 0:
         return "cpu"

@@ -88,8 +88,8 @@ def load_reference(
     """
     classes = Classes(n_classes)
     if verb_of_class is not None and noun_of_class is not None:
-        verb = tuple(int(index) for index in verb_of_class)
-        noun = tuple(int(index) for index in noun_of_class)
+        verb = tuple(map(int, verb_of_class))
+        noun = tuple(map(int, noun_of_class))
         classes = Classes(
             count=n_classes,
             verb=verb,
@@ -271,10 +271,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 
 def _is_dense(value: Any) -> bool:
-    if not isinstance(value, Tensor):
-        return False
-    has_values = value.layout is torch.strided and not value.is_meta
-    return has_values and value.is_floating_point()
+    has_values = isinstance(value, Tensor) and not value.is_meta
+    return has_values and value.layout is torch.strided and value.is_floating_point()
 
 
 def _transform(weights: Mapping[str, Tensor], path: Path) -> FeatureTransform:
@@ -290,12 +288,9 @@ def _transform(weights: Mapping[str, Tensor], path: Path) -> FeatureTransform:
 def _verbs_and_nouns(mapping: Path, vocabulary: Vocabulary) -> Classes:
     verbs = Vocabulary.from_mapping(mapping.with_name("verb_mapping.txt"))
     nouns = Vocabulary.from_mapping(mapping.with_name("noun_mapping.txt"))
-    for name in vocabulary.names:
-        if name.count(",") != 1:
-            raise InputError(mapping, f'class {name!r} is not "verb,noun"')
-    pairs = [name.split(",") for name in vocabulary.names]
-    verb = verbs.encode(pair[0] for pair in pairs)
-    noun = nouns.encode(pair[1] for pair in pairs)
+    pairs = [name.partition(",") for name in vocabulary.names]
+    verb = verbs.encode(first for first, _, _ in pairs)
+    noun = nouns.encode(second for _, _, second in pairs)
     return Classes(
         count=len(vocabulary),
         verb=tuple(verb.tolist()),
