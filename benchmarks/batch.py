@@ -86,8 +86,8 @@ def restart(run: Path, source: Path, out: Path, limit: int) -> None:
     settings = SegmentSettings(formats=["csv"])
     for outcome in segment_batch(segmenter, inputs, out, settings):
         first_at = first_at or time.perf_counter() - start
-        n_done += outcome.done
-        n_computed += not outcome.done
+        n_done += outcome.state == "done"
+        n_computed += outcome.state == "computed"
         if limit and n_computed == limit:
             break
     figures = {

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from fact_clip_batch.engine import BatchOptions as BatchOptions
     from fact_clip_batch.engine import Outcome as Outcome
     from fact_clip_batch.extraction import ExtractTask as ExtractTask
-    from fact_clip_batch.extraction import SharedEncoder as SharedEncoder
     from fact_clip_batch.extraction import extract_batch as extract_batch
     from fact_clip_batch.inputs import Inputs as Inputs
     from fact_clip_batch.inputs import Item as Item
@@ -36,7 +35,6 @@ _HOME_OF = {
     "Outcome": "engine",
     "SegmentSettings": "segmentation",
     "Shard": "inputs",
-    "SharedEncoder": "extraction",
     "batch_status": "tables",
     "extract_batch": "extraction",
     "gather": "tables",

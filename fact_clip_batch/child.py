@@ -14,8 +14,7 @@ from pathlib import Path
 
 from fact_clip.core import InputError
 from fact_clip.core.distributed import end_with_parent
-from fact_clip.video.grid import Grid
-from fact_clip.video.pictures import Frame, probe
+from fact_clip.video.pictures import Frame, Grid, probe
 
 CHUNK_BYTES = 4 << 20
 CHUNK_FRAMES = 32
@@ -56,15 +55,12 @@ def _limit_memory(gigabytes: float) -> None:
 def _decode(video: Path, grid: Grid, send: Callable[[object], None]) -> None:
     send(probe(video))
     chunk: list[Frame] = []
-    try:
-        for frame in grid.frames(video):
-            chunk.append(frame)
-            if len(chunk) == CHUNK_FRAMES or len(chunk) * frame.image.nbytes >= CHUNK_BYTES:
-                send(chunk)
-                chunk = []
-    finally:
-        # The pictures before a damage are features, too.
-        send(chunk)
+    for frame in grid.frames(video):
+        chunk.append(frame)
+        if len(chunk) == CHUNK_FRAMES or len(chunk) * frame.image.nbytes >= CHUNK_BYTES:
+            send(chunk)
+            chunk = []
+    send(chunk)
     send(None)
 
 

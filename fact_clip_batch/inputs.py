@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import csv
 import glob
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 
-from fact_clip.core import FileLocation, InputError, Json, library_errors
-from fact_clip.core.extras import require
-from fact_clip.core.io import check_file, parse_json
+from fact_clip.core import InputError, Location, library_errors
+from fact_clip.core.io import check_file
 from fact_clip.core.paths import file_name
+from fact_clip.formats.table import read_table
 from fact_clip.video.pictures import SUFFIXES, Span
 from fact_clip_batch.stores import RemoteFile, is_remote, list_remote, visible_files
 
-MANIFESTS = (".csv", ".jsonl", ".parquet")
-"""Endings of manifests."""
-
-_KEYS = "id, uri, and perhaps start and stop in seconds"
+_COLUMNS = "id, uri, and perhaps start and stop in seconds"
 
 
 @dataclass(frozen=True)
@@ -92,9 +87,9 @@ class Shard:
         """Return whether an input belongs to this part."""
         return self.count == 1 or hash_of(item_id) % self.count == self.index
 
-    def split(self, rank: int, world: int) -> Shard:
-        """Return the part of one of `world` processes."""
-        return Shard(self.index + self.count * rank, self.count * world)
+    def items(self, inputs: Iterable[Item]) -> Iterator[Item]:
+        """Yield the inputs of this part."""
+        return (item for item in inputs if self.has(item.id))
 
 
 def hash_of(item_id: str) -> int:
@@ -144,12 +139,6 @@ class Inputs:
     def __len__(self) -> int:
         return len(self.hashes)
 
-    def has(self, item_id: str) -> bool:
-        """Return whether an input has this id."""
-        value = np.uint64(hash_of(item_id))
-        index = int(np.searchsorted(self.hashes, value))
-        return index < len(self) and bool(self.hashes[index] == value)
-
     def __iter__(self) -> Iterator[Item]:
         for source in self._sources:
             if isinstance(source, str) and is_remote(source):
@@ -161,17 +150,15 @@ class Inputs:
 
     def _remote_items(self, address: str) -> Iterator[Item]:
         """Yield the inputs of a file, folder or glob in another store."""
-        items = []
-        for name, file in list_remote(address):
-            path = Path(name)
-            items.append(Item(item_id(path, Path()), Path(path.name), address=file))
+        files = list_remote(address)
+        items = (Item(_id(Path(name)), Path(Path(name).name), address=file) for name, file in files)
         yield from self._fitting(address, items)
 
     def _items(self, path: Path) -> Iterator[Item]:
         """Yield the inputs of one source."""
         if path.is_dir():
             yield from self._fitting(path, _items_below(path, visible_files(path)))
-        elif path.suffix.lower() in MANIFESTS:
+        elif path.suffix.lower() == ".csv":
             yield from read_manifest(path)
         elif glob.has_magic(str(path)) and not path.exists():
             names = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207
@@ -179,7 +166,7 @@ class Inputs:
             fixed = takewhile(lambda part: not glob.has_magic(part), path.parts)
             yield from self._fitting(path, _items_below(Path(*fixed), files))
         else:
-            yield Item(item_id(path, path.parent), path)
+            yield Item(_id(path, path.parent), path)
 
     def _fitting(self, source: str | Path, items: Iterable[Item]) -> Iterator[Item]:
         """Yield the items with one of the endings, of a folder or a glob, or the source itself."""
@@ -195,10 +182,10 @@ class Inputs:
 
 def _items_below(root: Path, paths: Iterable[Path]) -> Iterator[Item]:
     for path in paths:
-        yield Item(item_id(path, root), path)
+        yield Item(_id(path, root), path)
 
 
-def item_id(path: Path, root: Path) -> str:
+def _id(path: Path, root: Path = Path()) -> str:
     """Return the id of a file below a root: its path without the ending, as names of files."""
     return "/".join(map(file_name, path.relative_to(root).with_suffix("").parts))
 
@@ -210,11 +197,11 @@ def _list_items(paths: Sequence[str | Path]) -> Iterator[Item]:
     with suppress(ValueError):  # relative and absolute paths share no folder
         root = Path(os.path.commonpath(folders))
     for path in map(Path, paths):
-        yield Item(item_id(path, root or path.parent), path)
+        yield Item(_id(path, root or path.parent), path)
 
 
 def read_manifest(path: Path) -> Iterator[Item]:
-    """Yield the inputs of a manifest: CSV, JSONL or Parquet with id, uri, start and stop.
+    """Yield the inputs of a manifest: CSV with the columns id, uri, start and stop.
 
     Args:
         path: the manifest. Relative paths in it start at its folder.
@@ -222,57 +209,27 @@ def read_manifest(path: Path) -> Iterator[Item]:
     Yields:
         The inputs.
     """
-    check_file(path, f"a manifest: {_KEYS}")
-    for number, row in enumerate(_rows(path), start=1):
-        where = FileLocation(path, part=f"row {number}")
-        item_name = row.get("id")
-        uri = row.get("uri")
-        if item_name in (None, "") or not uri:
-            raise InputError(where, "no id, or no uri", f"each row has {_KEYS}")
-        names = [file_name(part) for part in str(item_name).split("/")]
+    check_file(path, f"a manifest: {_COLUMNS}")
+    for where, row in read_table(path, ("id", "uri")):
+        uri = row["uri"]
+        if not row["id"] or not uri:
+            raise InputError(where, "no id, or no uri", f"each row has {_COLUMNS}")
+        item_name = "/".join(map(file_name, row["id"].split("/")))
         start = _seconds(row.get("start"), where) or 0.0
         stop = _seconds(row.get("stop"), where)
         if stop is not None and stop <= start:
             raise InputError(where, f"a part from {start:g} s to {stop:g} s")
-        item = Item("/".join(names), path.parent / str(uri), start, stop)
+        item = Item(item_name, path.parent / uri, start, stop)
         if is_remote(uri):
-            item = replace(item, path=Path(PurePosixPath(str(uri)).name), address=str(uri))
+            item = replace(item, path=Path(PurePosixPath(uri).name), address=uri)
         yield item
 
 
-def _seconds(value: Any, where: FileLocation) -> float | None:
-    if value in (None, ""):
+def _seconds(cell: str | None, where: Location) -> float | None:
+    if not cell:
         return None
-    kinds = (ValueError, TypeError, OverflowError)
-    with library_errors(where, "not seconds", *kinds):
-        seconds = float(value)
+    with library_errors(where, "not seconds", ValueError):
+        seconds = float(cell)
         if not 0 <= seconds < 1e9:
             raise ValueError("out of range")
     return seconds
-
-
-def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
-    if path.suffix.lower() == ".parquet":
-        for batch in import_parquet(path).ParquetFile(path).iter_batches():
-            yield from batch.to_pylist()
-        return
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        if path.suffix.lower() == ".csv":
-            with library_errors(path, "not CSV", csv.Error, ValueError):
-                yield from csv.DictReader(file, strict=True)
-            return
-        with library_errors(path, "not UTF-8", UnicodeDecodeError):
-            for number, line in enumerate(file, start=1):
-                if line.strip():
-                    value: Json = parse_json(line, path, "a JSON object a line")
-                    if not isinstance(value, dict):
-                        raise InputError(FileLocation(path, number), "not a JSON object")
-                    yield value
-
-
-def import_parquet(where: Path) -> Any:
-    """Return the module ``pyarrow.parquet``. Raise an InputError if it is not installed."""
-    require(where, "pyarrow", "parquet")
-    from pyarrow import parquet
-
-    return parquet

@@ -43,7 +43,7 @@ def on_ray(make_task: Callable[[], Task], inputs: Inputs) -> Iterator[Outcome]:
     n_actors = max(options.actors, 1)
     task.begin(inputs)
     task.describe()
-    task.close()
+    task.decoder.close()
     is_ours = not ray.is_initialized()
     if is_ours:
         ray.init(
@@ -51,10 +51,7 @@ def on_ray(make_task: Callable[[], Task], inputs: Inputs) -> Iterator[Outcome]:
         )
     try:
         ray.data.DataContext.get_current().enable_progress_bars = False
-        rows = []
-        for item in inputs:
-            if options.shard.has(item.id):
-                rows.append({"item": pickle.dumps(item)})
+        rows = [{"item": pickle.dumps(item)} for item in options.shard.items(inputs)]
         if not rows:  # a shard may be empty
             return
         n_blocks = max(n_actors * _BLOCKS_A_WORKER, len(rows) // _MAX_BLOCK)
@@ -86,9 +83,8 @@ class _Actor:
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[bytes]]:
         """Return the outcomes of some inputs, without segmentations and names of files."""
-        items = map(pickle.loads, batch["item"])
         outcomes = []
-        for pack in self._task.packed(items):
-            for outcome in self._task.run(pack):
-                outcomes.append(pickle.dumps(replace(outcome, segmentation=None, written=())))
+        for item in map(pickle.loads, batch["item"]):
+            outcome = replace(self._task.run(item), segmentation=None, written=())
+            outcomes.append(pickle.dumps(outcome))
         return {"outcome": outcomes}

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from itertools import count, islice
+from itertools import islice
 from operator import attrgetter
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from fact_clip.core.io import parse_json, parse_value, write_value
 from fact_clip.core.paths import write_lines
 from fact_clip.core.version import __version__
 from fact_clip_batch.inputs import Inputs, Item
-from fact_clip_batch.stores import Folder
+from fact_clip_batch.stores import Folder, RemoteFile, list_remote
 
 DESCRIPTION = ".batch"
 RECORDS = ".results"
@@ -31,13 +31,6 @@ RECORDS = ".results"
 
 ATTEMPTS = 3
 """Attempts after which an input is set aside."""
-
-
-def result_names(stem: str) -> Iterator[str]:
-    """Yield the names that a result may have: NAME, NAME-2, NAME-3, ..."""
-    yield stem
-    for number in count(2):
-        yield f"{stem}-{number}"
 
 
 def read_record(file: File, line: int = 0) -> Json:
@@ -210,8 +203,12 @@ def read_failures(folder: Folder) -> Iterator[Failure]:
     Yields:
         The failures. A line that was cut off by a crash is left out.
     """
-    for name in folder.matching("failures*.jsonl"):
-        with folder.file(name).open("rb") as file:
+    files = [folder.file("failures.jsonl")]
+    if folder.is_remote:
+        addresses = list_remote(folder.address("failures-*.jsonl"))
+        files = [RemoteFile(address) for _, address in addresses]
+    for path in files:
+        with suppress(FileNotFoundError), path.open("rb") as file:
             for line in file:
                 with suppress(ValueError, TypeError):
                     yield Failure(**json.loads(line))

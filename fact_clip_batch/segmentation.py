@@ -7,8 +7,6 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-
 from fact_clip.core import Json, Progress, Segmentation
 from fact_clip.core.errors import InputError
 from fact_clip.core.identity import File, hash_blocks, identity_of, is_same
@@ -18,7 +16,6 @@ from fact_clip.decoding import DecodeSettings
 from fact_clip.decoding.similarity import TEMPERATURE, TransportSettings
 from fact_clip.formats import format_called, save
 from fact_clip.formats.json_file import as_dict, from_dict
-from fact_clip.inference.decoder import SegmentDecoder
 from fact_clip.inference.scorer import Scorer
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.inference.sources import FEATURES
@@ -28,8 +25,10 @@ from fact_clip.video.extract import Settings
 from fact_clip.video.pictures import SUFFIXES, Span
 from fact_clip_batch.engine import BatchOptions, Outcome, Task, run_batch
 from fact_clip_batch.inputs import Inputs, Item
-from fact_clip_batch.records import RECORDS, read_record, result_names
+from fact_clip_batch.records import RECORDS, read_record
 from fact_clip_batch.stores import RemoteFile
+
+_FIX = "name another out=, or set overwrite=True"
 
 SEGMENT_SUFFIXES = (FEATURES, *SUFFIXES)
 """Endings of the files of a folder that are segmented."""
@@ -68,10 +67,9 @@ def segment_batch(
     """Segment feature files and videos, and write each result as soon as it is computed.
 
     Results that are in the folder already, of the same model, actions, settings and input, are not
-    computed again. A changed input replaces its result, unless somebody has edited the files; one
-    of another path and content is an error without `overwrite`. A result of another request gets
-    the name NAME-2, NAME-3 and so on. An input that cannot be segmented does not stop the others,
-    and is a line of ``failures.jsonl``.
+    computed again. A changed input replaces its result. Without `overwrite`, files that somebody
+    has edited and results of another file, model, actions or settings are errors. An input that
+    cannot be segmented does not stop the others, and is a line of ``failures.jsonl``.
 
     Args:
         segmenter: the model.
@@ -89,7 +87,7 @@ def segment_batch(
         InputError: actions, settings or formats do not fit.
     """
     task = SegmentTask(segmenter, out, settings or SegmentSettings(), options or BatchOptions())
-    return run_batch([task], inputs, progress, within)
+    return run_batch(task, inputs, progress, within)
 
 
 class SegmentTask(Task):
@@ -98,8 +96,7 @@ class SegmentTask(Task):
     A record, `.results/NAME.json`, has two lines: the request (model, actions, settings, input)
     with the endings of the files, and the segmentation. It is written before the files NAME.csv
     and so on, and again with their hashes; every file is written atomically. So an interrupted
-    batch resumes, and a result of other actions is never taken for this one. An input has one
-    record of a request at most: files that somebody has edited lose theirs to a new result.
+    batch resumes, and a result of other actions is never taken for this one.
 
     Args:
         segmenter: the model.
@@ -130,50 +127,27 @@ class SegmentTask(Task):
         self._settings = settings
         self._suffixes = [format_called(name, "formats").ending for name in settings.formats]
 
-    def rows(self, item: Item) -> int | None:
-        """Return the rows of a feature file, or None for other inputs."""
-        is_complete = item.address is None and not item.span.facts
-        if not is_complete or item.path.suffix.lower() != FEATURES or not item.path.is_file():
-            return None
-        with suppress(OSError, ValueError):
-            return int(np.load(item.path, mmap_mode="r").size // self.segmenter.scorer.width)
-        return None
-
     def load(self, item: Item) -> None:
         """Load the encoder, if the input is a video. Its faults are no fault of the input."""
         is_there = item.address is not None or item.path.is_file()
         if is_there:
             self.segmenter.sources.load_encoder(item.path)
 
-    def plan(self, item: Item) -> Outcome:
-        """Return the name of the result: the id of the input unless another result is so named."""
-        for name in result_names(item.id):
-            if name != item.id and self.inputs is not None and self.inputs.has(name):
-                continue
-            try:
-                done = self._is_done(name, item)
-            except InputError as error:
-                return Outcome(item, name, error=error)
-            if done is not None:
-                return Outcome(item, name, done)
-        raise AssertionError("names do not end")
-
-    def _is_done(self, name: str, item: Item) -> bool | None:
-        """Return whether the result is computed, or None if the name belongs to another result.
-
-        An InputError is raised if it is the result of another file.
-        """
-        record = read_record(self._record(name))
+    def is_done(self, item: Item) -> bool:
+        """Return whether the result of an input is there."""
+        record = read_record(self._record(item))
         suffixes = record.get("suffixes", [])
         for suffix in self._suffixes:
-            if suffix not in suffixes and self.folder.file(f"{name}{suffix}").is_file():
-                return None
+            file = self._file(item, suffix)
+            if suffix not in suffixes and file.is_file():
+                raise InputError(str(file), "fact-clip segment did not make this file", _FIX)
         if "request" not in record:
             return False
         request = dict(record["request"])
         identity = request.pop("input")
         if request != self.request or record.get("id", item.id) != item.id:
-            return None
+            problem = f"{self.folder} has a result of another run, other actions or settings"
+            raise InputError(item.path, problem, _FIX)
         path = identity.get("path", item.location)
         is_moved = path != item.location
         try:
@@ -185,90 +159,36 @@ class SegmentTask(Task):
         except OSError:  # it is raised again where the input is read
             return False
         if is_moved:
-            raise self.other_file(item, path)
+            problem = f"{item.id} in {self.folder} is of {path}"
+            raise InputError(item.path, problem, f"{_FIX}, or name the folder above both")
         for suffix in suffixes:
-            file = self.folder.file(f"{name}{suffix}")
+            file = self._file(item, suffix)
             if file.is_file() and record.get("files", {}).get(suffix) != _hash(file):
-                self._record(name).unlink()  # somebody may have edited the file
-                return None
+                raise InputError(str(file), "edited, and its input has changed since", _FIX)
         return False
 
-    def _record(self, name: str) -> Path | RemoteFile:
-        return self.folder.file(f"{RECORDS}/{name}.json")
+    def _file(self, item: Item, suffix: str) -> Path | RemoteFile:
+        return self.folder.file(f"{item.id}{suffix}")
 
-    def read(self, name: str) -> Segmentation:
-        """Return the segmentation of a record.
+    def _record(self, item: Item) -> Path | RemoteFile:
+        return self.folder.file(f"{RECORDS}/{item.id}.json")
 
-        Args:
-            name: of the result.
-
-        Returns:
-            The segmentation. A damaged record raises an InputError.
-        """
-        record = self._record(name)
+    def read(self, item: Item) -> Segmentation:
+        """Return the segmentation of a done input. A damaged record raises an InputError."""
+        record = self._record(item)
         return from_dict(Path(str(record)), read_record(record, 1))
 
-    def compute(self, outcomes: Sequence[Outcome], within: Progress | None) -> Iterator[Outcome]:
-        """Segment inputs, and write their records and files."""
-        together: Sequence[Segmentation] = ()
-        if len(outcomes) > 1:
-            with suppress(InputError):  # it is raised again by the input whose fault it is
-                together = self._segment_together([outcome.item.path for outcome in outcomes])
-        for number, outcome in enumerate(outcomes):
-            try:
-                identity = outcome.item.span.facts
-                with suppress(OSError):  # it is raised again where the input is read
-                    identity["path"] = outcome.item.location
-                    identity |= _description(outcome.item)
-                    identity |= identity_of(outcome.item.source)
-                segmentation = together[number] if together else self._segment(outcome.item, within)
-                yield self._write(outcome, identity, segmentation)
-            except InputError as error:
-                yield replace(outcome, error=error)
-
-    def _segment_together(self, paths: Sequence[Path]) -> list[Segmentation]:
-        """Segment short feature files in one pass of the model."""
-        scorer = self.segmenter.scorer
-        candidates = self.segmenter.choose(self._settings.actions, self._settings.decode)
-        decoder = SegmentDecoder(scorer, candidates, self._settings.decode)
-        reads = [self.segmenter.sources.read(path) for path in paths]
-        scores = scorer.score_together(
-            [scorer.checked(read.features, read.where) for read in reads],
-            candidates,
-            [read.clock for read in reads],
-            rivals=self._settings.decode.reject is not None,
-            batch_frames=self.options.batch_frames,
-        )
-        return [decoder.segmentation(video_scores) for video_scores in scores]
-
-    def _segment(self, item: Item, within: Progress | None) -> Segmentation:
-        self.segmenter.sources.decoder = self.decoder
-        try:
-            with item.opened() as path:
-                return self.segmenter.segment(
-                    path,
-                    self._settings.actions,
-                    settings=self._settings.decode,
-                    progress=within,
-                    span=item.span,
-                )
-        finally:
-            self.segmenter.sources.decoder = None
-
-    def _write(self, outcome: Outcome, identity: Json, segmentation: Segmentation) -> Outcome:
-        """Write the record and the files of a result."""
-        item = outcome.item
-        if item.address is not None and item.path.suffix.lower() in SUFFIXES:
-            segmentation = replace(segmentation, media=item.address)
-        media = self._settings.media
-        if media:
-            address = Path(segmentation.media or item.path.stem).name
-            segmentation = replace(segmentation, media=media.replace("{name}", address))
-        former = read_record(self._record(outcome.name)).get("suffixes", [])
+    def compute(self, item: Item, within: Progress | None) -> Outcome:
+        """Segment an input, and write its record and files."""
+        identity = item.span.facts
+        with suppress(OSError):  # it is raised again where the input is read
+            identity |= {"path": item.location, **_description(item), **identity_of(item.source)}
+        segmentation = self._segment(item, within)
+        former = read_record(self._record(item)).get("suffixes", [])
         suffixes = list(dict.fromkeys([*self._suffixes, *former]))
         # An interruption must not leave files of another result beside this record.
         for suffix in suffixes:
-            self.folder.file(f"{outcome.name}{suffix}").unlink(missing_ok=True)
+            self._file(item, suffix).unlink(missing_ok=True)
         record = {
             "id": item.id,
             "request": {**self.request, "input": identity},
@@ -277,37 +197,41 @@ class SegmentTask(Task):
             "rows": segmentation.n_frames,
             "version": __version__,
         }
-        outcome = replace(outcome, segmentation=segmentation)
-        outcome = self._write_files(outcome, record, segmentation, suffixes)
-        self._remove_earlier(outcome)
-        return outcome
+        outcome = Outcome(item, "computed", segmentation)
+        return self._write_files(outcome, record, segmentation, suffixes)
 
-    def _remove_earlier(self, outcome: Outcome) -> None:
-        """Remove the records of earlier results of an input for this request."""
-        item = outcome.item
-        for name in result_names(item.id):
-            record = read_record(self._record(name))
-            files = [self.folder.file(f"{name}{suffix}") for suffix in self._suffixes]
-            if not record and not any(file.is_file() for file in files):
-                break
-            request = dict(record.get("request", {}))
-            request.pop("input", None)
-            is_of_item = record.get("id") == item.id and request == self.request
-            if is_of_item and name != outcome.name:
-                self._record(name).unlink()
+    def _segment(self, item: Item, within: Progress | None) -> Segmentation:
+        self.segmenter.sources.decoder = self.decoder
+        try:
+            with item.opened() as path:
+                segmentation = self.segmenter.segment(
+                    path,
+                    self._settings.actions,
+                    settings=self._settings.decode,
+                    progress=within,
+                    span=item.span,
+                )
+        finally:
+            self.segmenter.sources.decoder = None
+        if item.address is not None and item.path.suffix.lower() in SUFFIXES:
+            segmentation = replace(segmentation, media=item.address)
+        media = self._settings.media
+        if media:
+            address = Path(segmentation.media or item.path.stem).name
+            segmentation = replace(segmentation, media=media.replace("{name}", address))
+        return segmentation
 
-    def complete(self, outcome: Outcome) -> Outcome:
+    def complete(self, item: Item) -> Outcome:
         """Write the files of a done result that are missing."""
-        names = [f"{outcome.name}{suffix}" for suffix in self._suffixes]
-        if all(self.folder.file(name).is_file() for name in names):
+        outcome = Outcome(item, "done")
+        if all(self._file(item, suffix).is_file() for suffix in self._suffixes):
             return outcome
         try:
-            record = read_record(self._record(outcome.name))
+            record = read_record(self._record(item))
             record["suffixes"] = sorted({*self._suffixes, *record["suffixes"]})
-            segmentation = self.read(outcome.name)
-            return self._write_files(outcome, record, segmentation, self._suffixes)
+            return self._write_files(outcome, record, self.read(item), self._suffixes)
         except InputError as error:
-            return replace(outcome, error=error)
+            return replace(outcome, state="failed", error=error)
 
     def _write_files(
         self,
@@ -320,34 +244,34 @@ class SegmentTask(Task):
 
         A format that cannot hold the result is the error of the outcome.
         """
-        self._write_record(outcome.name, record, segmentation)
+        item = outcome.item
+        self._write_record(item, record, segmentation)
         written = []
         first_error = None
         for suffix in suffixes:
-            name = f"{outcome.name}{suffix}"
-            file = self.folder.file(name)
+            file = self._file(item, suffix)
             if file.is_file():
                 continue
+            name = f"{item.id}{suffix}"
             try:
                 with self.folder.staged(name) as folder:
-                    self._save(segmentation, output_path(folder, name, ""), suffix)
+                    # The kind is named because a file called x.boris has another ending.
+                    background = self._settings.with_background
+                    path = output_path(folder, name, "")
+                    save(segmentation, path, with_background=background, kind=suffix)
                 written.append(file)
                 record.setdefault("files", {})[suffix] = _hash(file)
             except InputError as error:
                 first_error = first_error or error
-        self._write_record(outcome.name, record, segmentation)
-        return replace(outcome, written=tuple(written), error=first_error)
+        self._write_record(item, record, segmentation)
+        state = "failed" if first_error else outcome.state
+        return replace(outcome, state=state, written=tuple(written), error=first_error)
 
-    def _write_record(self, name: str, record: Json, segmentation: Segmentation) -> None:
-        record_name = f"{RECORDS}/{name}.json"
+    def _write_record(self, item: Item, record: Json, segmentation: Segmentation) -> None:
+        record_name = f"{RECORDS}/{item.id}.json"
         with self.folder.staged(record_name) as folder:
             lines = map(json.dumps, (record, as_dict(segmentation)))
             write_lines(output_path(folder, record_name, ""), lines)
-
-    def _save(self, segmentation: Segmentation, path: Path, suffix: str) -> None:
-        # The kind is named because a file called x.boris has the ending of another format.
-        background = self._settings.with_background
-        save(segmentation, path, with_background=background, kind=suffix)
 
 
 def _description(item: Item) -> Json:
@@ -401,7 +325,7 @@ def _extraction_request(segmenter: Segmenter) -> Json:
     request = {
         "encoder": None if encoder == usual_encoder else encoder,
         "fps": None if fps == usual_fps else fps,
-        "keep_going": segmenter.options.keep_going,
+        "keep_going": False,  # as records of earlier versions have it
     }
     if segmenter.options.precision != "auto":
         request["precision"] = segmenter.options.precision

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal, cast
 
 from fact_clip.core import library_errors
 from fact_clip.core.extras import require
@@ -64,10 +64,9 @@ class RemoteFile:
         ending = PurePosixPath(self._path).suffix
         return RemoteFile(self._address.removesuffix(ending) + suffix)
 
-    def open(self, mode: str = "rb") -> BinaryIO:
+    def open(self, mode: Literal["rb"] = "rb") -> BinaryIO:
         """Open the file for reading at any position."""
-        file: BinaryIO = self._store.open(self._path, mode)
-        return file
+        return cast(BinaryIO, self._store.open(self._path, mode))
 
     def unlink(self, missing_ok: bool = False) -> None:
         """Delete the file."""
@@ -86,14 +85,13 @@ class RemoteFile:
         with TemporaryDirectory(prefix="fact-clip-") as folder:
             copy = Path(folder, PurePosixPath(self._address).name)
             with library_errors(self._address, "cannot be read", OSError):
-                status = self.stat()
+                # The time stands for the state of the remote file, as in `stat`.
+                state = self.stat().st_mtime_ns
                 self._store.get_file(self._path, str(copy))
-            if copy.suffix == ".npy":
                 sidecar = self.with_suffix(".json")
-                if sidecar.is_file():
+                if copy.suffix == ".npy" and sidecar.is_file():
                     self._store.get_file(sidecar._path, str(copy.with_suffix(".json")))
-            # The time stands for the state of the remote file, as in `stat`.
-            os.utime(copy, ns=(status.st_mtime_ns, status.st_mtime_ns))
+            os.utime(copy, ns=(state, state))
             yield copy
 
 
@@ -143,40 +141,29 @@ class Folder:
     """
 
     def __init__(self, address: str | Path) -> None:
-        self._address = address
+        self._address = str(address)
         self.is_remote = is_remote(address)
 
     def __str__(self) -> str:
-        return str(self._address)
+        return self._address
 
-    def below(self, name: str) -> Folder:
-        """Return a folder in this one."""
-        if self.is_remote:
-            return Folder(self._address_of(name))
-        return Folder(Path(self._address, name))
-
-    def _address_of(self, name: str) -> str:
-        return f"{str(self).rstrip('/')}/{name}"
+    def address(self, name: str) -> str:
+        """Return the address of a file, a folder or a pattern in this folder."""
+        return f"{self._address.rstrip('/')}/{name}"
 
     def file(self, name: str) -> Path | RemoteFile:
         """Return a file by its name, with "/" between folders."""
         if self.is_remote:
-            return RemoteFile(self._address_of(name))
+            return RemoteFile(self.address(name))
         return output_path(Path(self._address), name, "")
 
     def names(self) -> Iterator[str]:
         """Yield the names of all files that are not hidden, folder by folder."""
         if self.is_remote:
-            yield from self.matching("**")
+            yield from (name for name, _ in list_remote(self.address("**")))
             return
         for path in visible_files(Path(self._address)):
             yield path.relative_to(self._address).as_posix()
-
-    def matching(self, pattern: str) -> list[str]:
-        """Return the names of the files that match a pattern."""
-        if self.is_remote:
-            return [name for name, _ in list_remote(self._address_of(pattern))]
-        return sorted(path.name for path in Path(self._address).glob(pattern))
 
     @contextmanager
     def staged(self, *names: str) -> Iterator[Path]:
@@ -192,4 +179,4 @@ class Folder:
         with TemporaryDirectory(prefix="fact-clip-") as folder:
             yield Path(folder)
             for name in names:
-                RemoteFile(self._address_of(name)).put(Path(folder, name))
+                RemoteFile(self.address(name)).put(Path(folder, name))

@@ -44,5 +44,4 @@ def convert(
         background=None if background is None else read_names(background, "--background"),
         layout=layout,
     )
-    command = f"fact-clip segment --run {shlex.quote(str(run))} FEATURES.npy"
-    print(f"the run folder is {run}; use it with: {command}")
+    print(f"use it with: fact-clip segment --run {shlex.quote(str(run))} FEATURES.npy")

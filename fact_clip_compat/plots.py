@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 
-from fact_clip.core import Floats, InputError, Reals, Vocabulary
+from fact_clip.core import Floats, Reals, Vocabulary
 from fact_clip.core.colours import BACKGROUND_COLOUR, class_colours
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.inference.scorer import Scorer
@@ -17,10 +18,8 @@ from fact_clip.report.plots import name_ticks, new_axes, save_figure, show_plain
 from fact_clip.report.record import Labels
 from fact_clip.training.evaluation import given_transcript, open_run, split_names
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 MOST_POINTS = 5000  # more dots only hide each other
+_MOST_SCORES = 4  # videos whose class scores are drawn
 _FLOOR = -10.0  # nats; what is less likely looks the same
 
 
@@ -34,14 +33,13 @@ class Frames(NamedTuple):
     labels: Labels  # (T,)
 
 
-def draw_run(run_dir: Path, part: str, out: Path, n_scores: int) -> list[Path]:
-    """Draw input.png, features.png and, of `n_scores` videos, scores_NAME.png into a folder.
+def draw_run(run_dir: Path, part: str, out: Path) -> list[Path]:
+    """Draw input.png, features.png and, of the first videos, scores_NAME.png into a folder.
 
     Args:
         run_dir: the run folder, of which the first model is drawn.
         part: test, validation or train.
         out: the folder.
-        n_scores: videos whose scores are drawn.
 
     Returns:
         The files.
@@ -50,10 +48,10 @@ def draw_run(run_dir: Path, part: str, out: Path, n_scores: int) -> list[Path]:
     videos = [_states(scorer, dataset, name) for name in split_names(dataset, part)]
     vocabulary = dataset.vocabulary
     figures = {}
-    for video in videos[:n_scores]:
-        figures[f"scores_{video.name}"] = class_scores(
-            video.scores, video.labels, vocabulary.names, title=f"{run_dir}: {video.name}"
-        )
+    for video in videos[:_MOST_SCORES]:
+        title = f"{run_dir}: {video.name}"
+        figure = class_scores(video.scores, video.labels, vocabulary.names, title)
+        figures[f"scores_{video.name}"] = figure
     labels = np.concatenate([video.labels for video in videos])
     for kind in ("input", "features"):
         rows = np.concatenate([getattr(video, kind) for video in videos])
@@ -98,9 +96,6 @@ def principal_components(rows: Floats) -> tuple[Floats, Floats]:
     """
     centred = rows - rows.mean(axis=0)
     _, strength, axes = np.linalg.svd(centred, full_matrices=False)  # (K,), (K, D)
-    if len(strength) < 2:
-        problem = f"an array of shape {centred.shape}, less than two rows of two columns"
-        raise InputError("embeddings", problem)
     axes = axes[:2]
     signs = np.sign(axes[np.arange(2), np.abs(axes).argmax(axis=1)])
     total = float((strength**2).sum()) or 1.0
@@ -112,8 +107,6 @@ def space(vectors: Reals, labels: Labels, vocabulary: Vocabulary, title: str) ->
 
     Background is grey and lies below. Vectors with the label -1 are not drawn.
     """
-    from matplotlib.lines import Line2D
-
     step = -(-len(vectors) // MOST_POINTS)
     labels = labels[::step]
     points, shares = principal_components(np.asarray(vectors[::step], dtype=np.float64))
@@ -125,15 +118,18 @@ def space(vectors: Reals, labels: Labels, vocabulary: Vocabulary, title: str) ->
     looks = class_colours(vocabulary.names, vocabulary.background)
     colours = [looks[name]["colour"] or BACKGROUND_COLOUR for name in vocabulary.names]
     drawn = [int(label) for label in np.unique(labels) if label >= 0]
-    for label in sorted(drawn, key=lambda label: colours[label] != BACKGROUND_COLOUR):
+    drawn.sort(key=lambda label: colours[label] != BACKGROUND_COLOUR)
+    dots = []
+    for label in drawn:
         x, y = points[labels == label].T
-        axes.scatter(x, y, s=6, color=colours[label], linewidths=0)
+        dots.append(axes.scatter(x, y, s=6, color=colours[label], linewidths=0))
     legend = figure.legend(
-        [Line2D([], [], marker="o", linestyle="", color=colours[label]) for label in drawn],
+        dots,
         [vocabulary.names[label] for label in drawn],
         loc="outside right upper",
         fontsize=7,
         frameon=False,
+        markerscale=3,
         ncols=-(-len(drawn) // 40),
     )
     show_plainly(legend)
@@ -159,7 +155,6 @@ def class_scores(scores: Reals, truth: Labels, names: Sequence[str], title: str 
     image = axes.imshow(
         scores[:, classes].T.clip(_FLOOR, 0),
         aspect="auto",
-        interpolation="nearest",
         vmin=_FLOOR,
         vmax=0,
     )
@@ -168,7 +163,6 @@ def class_scores(scores: Reals, truth: Labels, names: Sequence[str], title: str 
         row_of[truth],
         where="mid",
         color="white",
-        linewidth=1,
     )
     name_ticks(axes.yaxis, [names[label] for label in classes], fontsize=7)
     axes.set_xlabel("frame")

@@ -1,11 +1,10 @@
 """The command lines of the published code, which the files of ``scripts/`` call."""
 
+import hashlib
 import json
-import shutil
 import warnings
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,7 +22,7 @@ from fact_clip.core.paths import file_name, inside
 from fact_clip.datasets.benchmarks import find_root
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.hub import run_folder
-from fact_clip.run import Run, evaluation_stem, read_weights
+from fact_clip.run import Run, evaluation_stem
 from fact_clip.training.sweep import resolve_all, split_configs
 from fact_clip_compat.settings import read_changes, read_settings
 from fact_clip_compat.weights import convert_for, digest_of
@@ -63,14 +62,9 @@ class _Parser(ArgumentParser):
         return run_command(lambda: command(self.parse_args()), leave=True)
 
 
-def _run_score(
-    description: str = "Score a run, or weights of the published code.",
-    *,
-    finds_newest: bool = False,
-    needs_holdout: bool = False,
-) -> int:
+def _run_score(*, finds_newest: bool = False, needs_holdout: bool = False) -> int:
     """Run a script that scores weights and return its exit code."""
-    parser = _Parser(description=description)
+    parser = _Parser(description="Score a run, or weights of the published code.")
     weights = "a run folder, its ckpts/best.net, or published weights with --cfg"
     if finds_newest:
         weights += "; without it, the newest run in logs/"
@@ -78,16 +72,14 @@ def _run_score(
         "--ckpt",
         "--checkpoint_path",
         type=Path,
-        metavar="FILE",
         required=not finds_newest,
         help=weights,
     )
     parser.add_argument("--part", default="test", choices=PARTS, help="which videos")
-    parser.add_argument(
-        "--output_dir", type=Path, metavar="DIR", help="write evaluation.json here as well"
-    )
+    parser.add_argument("--output_dir", type=Path, help="write evaluation.json here as well")
     parser.add_configuration(default=[])
-    return parser.run(partial(_score, needs_holdout=needs_holdout))
+    parser.set_defaults(needs_holdout=needs_holdout)
+    return parser.run(_score)
 
 
 def train() -> int:
@@ -109,24 +101,17 @@ def evaluate() -> int:
 
 def eval_holdout() -> int:
     """Run scripts/eval_holdout.py and return its exit code."""
-    return _run_score("Score held-out classes.", needs_holdout=True)
+    return _run_score(needs_holdout=True)
 
 
 def select_holdout_classes() -> int:
     """Run scripts/select_holdout_classes.py and return its exit code."""
     parser = _Parser(description="Choose classes to hold out, so that every word is trained.")
     parser.add_configuration(default=["havid_view0_lh_pt"])
-    for name, default, meaning in (
-        ("--number", 10, "unseen classes"),
-        ("--validation_number", 0, "validation-unseen classes"),
-        ("--min_support", 1, "trained classes that have each word"),
-        ("--seed", 0, "breaks ties"),
-    ):
-        parser.add_argument(name, type=int, default=default, metavar="N", help=meaning)
+    parser.add_argument("--number", type=int, default=10, help="unseen classes (default 10)")
     parser.add_argument(
         "--output",
         type=Path,
-        metavar="FILE",
         help="JSON for data.holdout; without it, it is printed",
     )
     return parser.run(_select)
@@ -139,24 +124,10 @@ def visualise() -> int:
         "--logdir",
         type=Path,
         required=True,
-        metavar="DIR",
         help="a run, or a folder of runs: the newest is taken",
     )
-    parser.add_argument(
-        "--split",
-        default="test",
-        help="test, validation or train; or split1: the runs of that split",
-    )
-    parser.add_argument(
-        "--outdir", type=Path, required=True, metavar="DIR", help="folder for the pictures"
-    )
-    parser.add_argument(
-        "--videos",
-        type=int,
-        default=4,
-        metavar="N",
-        help="videos whose class scores are drawn",
-    )
+    parser.add_argument("--split", default="test", choices=PARTS, help="which videos")
+    parser.add_argument("--outdir", type=Path, required=True, help="folder for the pictures")
     return parser.run(_draw)
 
 
@@ -192,31 +163,26 @@ def _warn(config: Config) -> None:
 
 
 def _link_best(run: Path) -> None:
-    """Make ``RUN/ckpts/best.net`` a link to the weights, or a copy where links are impossible."""
+    """Make ``RUN/ckpts/best.net`` a link to the weights."""
     weights = run / "model.safetensors"
     if not weights.is_file():
         return
     best = inside(run, BEST.parent.name) / BEST.name  # usually a link already
     best.parent.mkdir(exist_ok=True)
     best.unlink(missing_ok=True)
-    try:
-        best.symlink_to(Path("..", weights.name))
-    except OSError:
-        shutil.copyfile(weights, best)
+    best.symlink_to(Path("..", weights.name))
 
 
-def _score(arguments: Namespace, needs_holdout: bool) -> None:
+def _score(arguments: Namespace) -> None:
     run = _scored_run(arguments)
-    if needs_holdout and Run.read(run).config.data.holdout is None:
+    if arguments.needs_holdout and Run.read(run).config.data.holdout is None:
         raise InputError(run, "this run holds no classes out", "train one with data.holdout")
     changes, device = read_changes(arguments.set)
     with progress("evaluating") as report:
         result = training.evaluate(run, arguments.part, changes, progress=report, device=device)
     if arguments.output_dir is not None:
-        arguments.output_dir.mkdir(parents=True, exist_ok=True)
-        write_value(
-            arguments.output_dir / f"{evaluation_stem(arguments.part)}.json", result.details
-        )
+        path = arguments.output_dir / f"{evaluation_stem(arguments.part)}.json"
+        write_value(path, result.details)
     print(evaluation_text(result.details))
 
 
@@ -228,22 +194,19 @@ def _scored_run(arguments: Namespace) -> Path:
         return _converted(checkpoint, arguments)
     if arguments.cfg:  # it must name the data, split, hold-out and scoring of the run
         config = read_settings(arguments.cfg, arguments.set)
-        data = config.data
         changes, _ = read_changes(arguments.set)
-        trained_config = Run.read(run, changes).config
+        changed = Run.read(run, changes).config
         trained = Run.read(run).config.data
-        for group in ("decode", "evaluation"):
-            if getattr(config, group) != getattr(trained_config, group):
-                problem = f"other settings of {group} than {run} has"
-                raise InputError("--cfg", problem, "give those by --set, or leave --cfg out")
-        if (trained.name, str(trained.split)) != (data.name, str(data.split)):
-            problem = f"{run} was trained on {trained.name}, split {trained.split}"
-            problem += f", not on {data.name}, {data.split}"
-            raise InputError("--cfg", problem)
-        held_out = trained.model_copy(update={"holdout": data.holdout})
-        if held_out != trained and _unseen(held_out) != _unseen(trained):
-            problem = f"{run} holds other classes out"
-            raise InputError("--cfg", problem, "give the --cfg and --set of its training")
+        held_out = trained.model_copy(update={"holdout": config.data.holdout})
+        is_same = (
+            (config.decode, config.evaluation) == (changed.decode, changed.evaluation)
+            and (config.data.name, str(config.data.split)) == (trained.name, str(trained.split))
+            and (held_out == trained or _unseen(held_out) == _unseen(trained))
+        )
+        if not is_same:
+            problem = f"{run} has other data, or another split, hold-out or scoring"
+            fix = "give the --cfg and --set of its training, or leave --cfg out"
+            raise InputError("--cfg", problem, fix)
     return run
 
 
@@ -253,51 +216,34 @@ def _unseen(config: DataConfig) -> Names:
 
 
 def _converted(checkpoint: Path, arguments: Namespace) -> Path:
-    """Convert published weights into ``FILE.run`` beside them, unless that has been done."""
+    """Convert published weights into ``FILE.DIGEST.run`` beside them, unless that has been done."""
     if not arguments.cfg:
         problem = "not in a run folder of scripts/train.py or fact-clip train"
         fix = "give --cfg if these are weights of the published code"
         raise InputError(checkpoint, problem, fix)
     config = read_settings(arguments.cfg, arguments.set)
-    out = checkpoint.with_name(f"{checkpoint.name}.run")
-    weights = out / "model.safetensors"
-    if not (weights.is_file() and checkpoint.is_file()):
-        return convert_for(checkpoint, config, out)
-    _, facts = read_weights(weights)
-    if facts.get("sha256") != digest_of(checkpoint):
-        raise InputError(out, f"not made from {checkpoint} as it is now", "remove it")
-    changes, _ = read_changes(arguments.set)
-    stored = Run.read(out).config.model_dump(mode="json")
-    if _scoring(Config.overridden(stored, changes, "--set")) != _scoring(config):
-        problem = f"made with another configuration than {' + '.join(arguments.cfg)}"
-        raise InputError(out, problem, "remove it")
+    # all that scores depend on, so that other settings or weights have another folder
+    root = find_root(config.data).resolve()
+    settings = config.model_dump_json(include={"data", "model", "text", "decode", "evaluation"})
+    digest = hashlib.sha256(f"{digest_of(checkpoint)} {root} {settings}".encode()).hexdigest()
+    out = checkpoint.with_name(f"{checkpoint.name}.{digest[:8]}.run")
+    if not (out / "model.safetensors").is_file():
+        convert_for(checkpoint, config, out)
     return out
-
-
-def _scoring(config: Config) -> list[Any]:
-    """Return the settings on which scores depend."""
-    root = str(find_root(config.data).resolve())
-    data = config.data.model_copy(update={"root": root, "fps": None})
-    return [data, config.model, config.text, config.decode, config.evaluation]
 
 
 def newest(folder: Path) -> Path:
     """Return the run in a folder that was started last."""
-    runs = sorted(folder.rglob("run.json"), key=lambda path: path.stat().st_mtime)
-    if not runs:
+    runs = folder.rglob("run.json")
+    newest_run = max(runs, key=lambda path: path.stat().st_mtime, default=None)
+    if newest_run is None:
         raise InputError(folder, "no run in this folder", "train one first, or name a checkpoint")
-    return runs[-1].parent
+    return newest_run.parent
 
 
 def _select(arguments: Namespace) -> None:
     dataset = open_whole(read_settings(arguments.cfg, arguments.set).data)
-    holdout = choose(
-        dataset,
-        arguments.number,
-        arguments.validation_number,
-        seed=arguments.seed,
-        min_support=arguments.min_support,
-    )
+    holdout = choose(dataset, arguments.number, 0)
     result = json.dumps(holdout.to_dict(), indent=1)
     if arguments.output is not None:
         holdout.save_json(arguments.output)  # first: if it fails, its error is all that is printed
@@ -310,16 +256,7 @@ def _draw(arguments: Namespace) -> None:
     from fact_clip_compat.plots import draw_run  # it loads matplotlib
 
     folder = run_folder(arguments.logdir)
-    part = arguments.split
-    split = part.removeprefix("split")
     if not (folder / "run.json").is_file():
-        splits = folder / f"split{split}"
-        folder = newest(splits if splits.is_dir() else folder)
-    if part not in PARTS:
-        trained = str(Run.read(folder).config.data.split)
-        if split != trained:
-            problem = f"{folder} has split{trained}"
-            raise InputError("--split", problem, f"give split{trained} or test")
-        part = "test"
-    for path in draw_run(folder, part, arguments.outdir, arguments.videos):
+        folder = newest(folder)
+    for path in draw_run(folder, arguments.split, arguments.outdir):
         print(path)

@@ -94,9 +94,8 @@ def translate(flat: Mapping[str, Any], *, verb_noun: bool = False) -> Json:
     if "TM.use" in flat:
         spans = settings.get("augment.time_spans", 5)
         settings["augment.time_spans"] = spans if flat["TM.use"] else 0
-    optimizer = str(settings.get("train.optimizer")).lower()
-    if optimizer in ("adam", "adamw", "sgd"):
-        settings["train.optimizer"] = optimizer
+    if "train.optimizer" in settings:
+        settings["train.optimizer"] = str(settings["train.optimizer"]).lower()
 
     if flat.get("split") is not None:  # "split4" is part of a file name there, and split 4 here
         name = str(flat["split"]).removeprefix("split")
@@ -167,10 +166,7 @@ def read_settings(files: Sequence[str], pairs: Sequence[str] = ()) -> Config:
         warnings.warn(f"keys without a meaning here: {', '.join(meaningless)}", stacklevel=2)
     if reference.get("holdout_mode") and not held_out(reference):
         warnings.warn("holdout_mode without holdout_classes: nothing is held out", stacklevel=2)
-    names = [*files]
-    if pairs:
-        names.append("--set")
-    return Config.from_tree(tree, " + ".join(names))
+    return Config.from_tree(tree, " + ".join([*files, "--set"]))
 
 
 def _read_file(name: str) -> Json:
@@ -195,14 +191,12 @@ def _separated(content: Json) -> tuple[Json, Json]:
 
 def _device(gpu: Any) -> str:
     """Return the device of a number of a GPU, or of -1."""
-    if not isinstance(gpu, int) or isinstance(gpu, bool):
+    if not isinstance(gpu, int):
         raise InputError(_GPU, f"{gpu!r} is not the number of a GPU, or -1 for the CPU")
     if gpu < 0:
         return "cpu"
     if not torch.cuda.is_available():
         return "auto"  # scripts/train.py warns
-    if gpu >= torch.cuda.device_count():
-        raise InputError(_GPU, f"{gpu}, but this machine has {torch.cuda.device_count()} GPUs")
     return f"cuda:{gpu}"
 
 
@@ -233,11 +227,8 @@ def _changes(flat: Mapping[str, Any], tree: Json, earlier: Mapping[str, Any]) ->
 
 def _read_pairs(pairs: Sequence[str]) -> Json:
     """Read the words of ``--set``: KEY VALUE KEY VALUE ..."""
-    option = "--set"
     if len(pairs) % 2:
-        assignments = [word for word in pairs[::2] if "=" in word]
-        word = assignments[0] if assignments else pairs[-1]
-        raise InputError(option, f"{word!r} has no value", "write KEY VALUE KEY VALUE ...")
+        raise InputError("--set", f"{pairs[-1]!r} has no value", "write KEY VALUE KEY VALUE ...")
     content: Json = {}
     for key, word in zip(pairs[::2], pairs[1::2], strict=True):
         value = value_of(key, word, f"--set {key}")
@@ -246,8 +237,8 @@ def _read_pairs(pairs: Sequence[str]) -> Json:
         elif key in KEYS or key in SWITCHES or key.startswith("aux."):
             content[key] = value
         else:
-            suggestion = suggest(key, [*KEYS, *SWITCHES, _GPU])
-            raise InputError(option, f"unknown key {key}", suggestion)
+            fix = suggest(key, [*KEYS, *SWITCHES, _GPU])
+            raise InputError("--set", f"unknown key {key}", fix)
     return content
 
 

@@ -88,8 +88,8 @@ def load_reference(
     """
     classes = Classes(n_classes)
     if verb_of_class is not None and noun_of_class is not None:
-        verb = tuple(int(index) for index in verb_of_class)
-        noun = tuple(int(index) for index in noun_of_class)
+        verb = tuple(map(int, verb_of_class))
+        noun = tuple(map(int, noun_of_class))
         classes = Classes(
             count=n_classes,
             verb=verb,
@@ -209,9 +209,6 @@ def _write(
     """Write a run folder, whose data settings name the rate."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(out, "the folder is not empty", "name a new one")
-    if config.model.head == "fact-clip" and "text_embeddings" not in weights:
-        fix = "score it with scripts/run_eval.py, which makes them"
-        raise InputError(checkpoint, "no text_embeddings", fix)
     classes = Classes(len(vocabulary))
     if config.model.head == "verb-noun":
         classes = _verbs_and_nouns(mapping, vocabulary)
@@ -229,18 +226,17 @@ def _write(
     model = run.new_model(weights.get("text_embeddings"))
     load_strictly(model, weights, checkpoint)
     run.write()
-    names = {
+    facts = {
         "converted_from": str(checkpoint),
         "sha256": digest_of(checkpoint),
         "classes": vocabulary.names,
     }
-    save_weights(inside(out, "model.safetensors"), model.state_dict(), names)
+    save_weights(inside(out, "model.safetensors"), model.state_dict(), facts)
 
 
 def digest_of(checkpoint: Path) -> str:
     """Return the SHA-256 of a checkpoint, by which its conversion is recognised."""
-    with checkpoint.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return hashlib.sha256(check_file(checkpoint, "a checkpoint").read_bytes()).hexdigest()
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
@@ -259,7 +255,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
     try:
         with warnings.catch_warnings():  # torch warns of old pickles that it then refuses
             warnings.simplefilter("ignore")
-            state = _load(path)
+            if path.suffix == ".safetensors":
+                state: Any = load_file(path)
+            else:
+                state = torch.load(path, map_location="cpu", weights_only=True)
     except _BROKEN as error:
         # torch continues with the advice to read the file in a way that may run code
         reason = (str(error).splitlines() or ["damaged"])[0].partition(". ")[0]
@@ -271,17 +270,9 @@ def read_state(path: Path) -> dict[str, Tensor]:
     return {name: value for name, value in parameters.items() if not _is_position(name)}
 
 
-def _load(path: Path) -> Any:
-    if path.suffix == ".safetensors":
-        return load_file(path)
-    return torch.load(path, map_location="cpu", weights_only=True)
-
-
 def _is_dense(value: Any) -> bool:
-    if not isinstance(value, Tensor):
-        return False
-    has_values = value.layout is torch.strided and not value.is_meta
-    return has_values and value.is_floating_point()
+    has_values = isinstance(value, Tensor) and not value.is_meta
+    return has_values and value.layout is torch.strided and value.is_floating_point()
 
 
 def _transform(weights: Mapping[str, Tensor], path: Path) -> FeatureTransform:
@@ -297,12 +288,9 @@ def _transform(weights: Mapping[str, Tensor], path: Path) -> FeatureTransform:
 def _verbs_and_nouns(mapping: Path, vocabulary: Vocabulary) -> Classes:
     verbs = Vocabulary.from_mapping(mapping.with_name("verb_mapping.txt"))
     nouns = Vocabulary.from_mapping(mapping.with_name("noun_mapping.txt"))
-    for name in vocabulary.names:
-        if name.count(",") != 1:
-            raise InputError(mapping, f'class {name!r} is not "verb,noun"')
-    pairs = [name.split(",") for name in vocabulary.names]
-    verb = verbs.encode(pair[0] for pair in pairs)
-    noun = nouns.encode(pair[1] for pair in pairs)
+    pairs = [name.partition(",") for name in vocabulary.names]
+    verb = verbs.encode(first for first, _, _ in pairs)
+    noun = nouns.encode(second for _, _, second in pairs)
     return Classes(
         count=len(vocabulary),
         verb=tuple(verb.tolist()),

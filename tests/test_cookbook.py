@@ -20,7 +20,7 @@ from fact_clip.config.recipes import merged
 from fact_clip.datasets.synthetic import draw_actions, write_workbench
 from fact_clip.encoders import frame_encoder
 from fact_clip.video.extract import Settings, extract
-from fact_clip.video.overlay import write_video
+from fact_clip.video.write import write_video
 
 from .small import TINY, ZERO_SHOT
 from .test_readme import Block, blocks

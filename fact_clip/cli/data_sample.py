@@ -1,5 +1,6 @@
 """fact-clip data sample."""
 
+import importlib.util
 import logging
 import shlex
 from pathlib import Path
@@ -34,12 +35,11 @@ def sample(
       fact-clip data sample sample
     """
     from fact_clip.datasets.synthetic import write_workbench
-    from fact_clip.video.overlay import can_write
 
     check_new(folder)
     write_workbench(folder, videos=videos, fps=FPS)
     n_drawn = 0
-    if can_write():
+    if importlib.util.find_spec("av") is not None:
         n_drawn = write_videos(folder)
     else:
         note(f"no videos are written: the package av is missing; {install_command('video')}")
@@ -58,7 +58,7 @@ def sample(
 def write_videos(folder: Path) -> int:
     """Draw the videos of the labels of a synthetic data set, and return their number."""
     from fact_clip.datasets.synthetic import draw_actions
-    from fact_clip.video.overlay import write_video
+    from fact_clip.video.write import write_video
 
     labels = sorted((folder / "groundTruth").glob("*.txt"))
     with progress("drawing") as report:

@@ -23,7 +23,7 @@ from fact_clip.core.messages import printable, shortened
 INTERRUPTED = 128 + int(signal.SIGINT)
 
 _SAME_NAMES = (
-    "actions batch device encoder fps gamma keep_going kind license memory out overwrite "
+    "actions batch device encoder fps gamma kind license memory out overwrite "
     "precision prompts reject resume smoothing switch_penalty timeout trust_encoder window"
 )
 OPTIONS = {name: f"--{name.replace('_', '-')}" for name in _SAME_NAMES.split()}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from fact_clip.cli.arguments import read_actions
-from fact_clip.cli.options import Device, KeepGoing, Precision, TrustEncoder, option
+from fact_clip.cli.options import Device, Precision, TrustEncoder, option
 from fact_clip.core import InputError, Names
 
 if TYPE_CHECKING:
@@ -50,7 +50,6 @@ class ModelChoice:
         float | None,
         option("Seconds that a run's model reads at once; longer videos are read in windows."),
     ] = None
-    keep_going: KeepGoing = False
     trust_encoder: TrustEncoder = False
 
     @cached_property
@@ -69,7 +68,6 @@ class ModelChoice:
             fps=self.fps,
             window=self.window,
             prompts=self.prompts,
-            keep_going=self.keep_going,
             trust_encoder=self.trust_encoder,
             precision=self.precision,
         )
@@ -117,6 +115,4 @@ class ModelChoice:
             words += ["--run", str(self.run)]
         for name, value in self.options().given("encoder", "fps", "window").items():
             words += [f"--{name}", str(value)]
-        if self.keep_going:
-            words.append("--keep-going")
         return tuple(words)

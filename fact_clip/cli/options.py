@@ -96,9 +96,6 @@ Precision = Annotated[
         "float32 for the model."
     ),
 ]
-KeepGoing = Annotated[
-    bool, option("Take what decodes of a damaged video, with a warning.", "--keep-going")
-]
 TrustEncoder = Annotated[
     bool, option("Load an encoder that the run names by a path of this machine.", "--trust-encoder")
 ]

@@ -35,7 +35,6 @@ def load(
     window: float | None = None,
     prompts: str | None = None,
     smoothing: float | None = None,
-    keep_going: bool = False,
     trust_encoder: bool = False,
     precision: Precision = "auto",
 ) -> Segmenter:
@@ -54,7 +53,6 @@ def load(
         window: seconds of a video that the model reads in one pass; None: ``decode.window``.
         prompts: without training: wording around the names, plain, person or ensemble (None).
         smoothing: without training: seconds over which similarities are averaged; None: 1.
-        keep_going: decode what can be decoded of a damaged video, with a warning.
         trust_encoder: load an encoder that the run names by a path (docs/security.md).
         precision: float32, bf16, or auto: bf16 for an encoder of pictures where the device computes
             in it natively, and float32 for the model.
@@ -74,7 +72,6 @@ def load(
         window=window,
         prompts=prompts,
         smoothing=smoothing,
-        keep_going=keep_going,
         trust_encoder=trust_encoder,
         precision=precision,
     )

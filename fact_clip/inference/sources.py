@@ -14,8 +14,7 @@ from fact_clip.core.io import check_file
 from fact_clip.encoders import EncodeImages, FrameEncoder
 from fact_clip.inference.scorer import FrameScorer
 from fact_clip.video.extract import Settings, encode
-from fact_clip.video.grid import Decoder
-from fact_clip.video.pictures import SUFFIXES, Span
+from fact_clip.video.pictures import SUFFIXES, Decoder, Span
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +34,6 @@ class ModelOptions:
         window: seconds of a video that the model of a run reads in one pass.
         prompts: wording around names, for a model without training.
         smoothing: seconds over which similarities are averaged, for a model without training.
-        keep_going: decode what can be decoded of a damaged video.
         trust_encoder: load an encoder that the run names by a path.
         precision: of the encoder and the model.
     """
@@ -47,7 +45,6 @@ class ModelOptions:
     window: float | None = None
     prompts: str | None = None
     smoothing: float | None = None
-    keep_going: bool = False
     trust_encoder: bool = False
     precision: Precision = "auto"
 
@@ -78,7 +75,7 @@ class SourceReader:
     Args:
         scorer: the scorer.
         encoder: makes features from videos; None: the one that the scorer names.
-        options: rate, precision and treatment of damaged videos.
+        options: rate and precision.
 
     Attributes:
         extraction: how features are made from videos.
@@ -96,7 +93,7 @@ class SourceReader:
         rate = scorer.fps or Settings().fps
         if options.fps is not None:
             rate = options.fps
-        self.extraction = Settings(fps=rate, keep_going=options.keep_going)
+        self.extraction = Settings(fps=rate)
 
     @property
     def encoder_name(self) -> str | None:

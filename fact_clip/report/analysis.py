@@ -1,4 +1,4 @@
-"""Analyses of labellings: confusions, boundaries, over-segmentation, uncertain segments."""
+"""Analyses of labellings: confusions, boundaries, uncertain segments."""
 
 import heapq
 from collections.abc import Sequence
@@ -62,47 +62,6 @@ def factor_confusions(
         guess = [of_class[labels] for labels in prediction]
         confusions[slot] = {"names": [*names, "none"], "cells": confusion(true, guess)}
     return confusions
-
-
-def cuts(truth: Sequence[Labels], prediction: Sequence[Labels]) -> dict[str, int]:
-    """Count segments of labelled frames, whatever they are called, and how they lie in each other.
-
-    A segment lies in another if at least half of its length does. The counts are "true" and
-    "predicted" segments; "over", true segments in which at least two predicted ones lie; "under",
-    the reverse; "once", true segments in which exactly one lies; "misnamed", true segments in which
-    another label is more frequent than their own.
-    """
-    counts = dict.fromkeys(("true", "predicted", "over", "under", "once", "misnamed"), 0)
-    for all_true_labels, all_predicted_labels in zip(truth, prediction, strict=True):
-        is_labelled = all_true_labels >= 0
-        if not is_labelled.any():
-            continue
-        true_labels = all_true_labels[is_labelled]
-        predicted_labels = all_predicted_labels[is_labelled]
-        true = np.array(labelled_segments(true_labels)).reshape(-1, 3)
-        predicted = np.array(labelled_segments(predicted_labels)).reshape(-1, 3)
-        parts = _count_inside(predicted, true)
-        counts["true"] += len(true)
-        counts["predicted"] += len(predicted)
-        counts["over"] += int((parts > 1).sum())
-        counts["under"] += int((_count_inside(true, predicted) > 1).sum())
-        counts["once"] += int((parts == 1).sum())
-        for start, stop, label in true.tolist():
-            frames = np.bincount(predicted_labels[start:stop], minlength=label + 1)
-            counts["misnamed"] += int(frames[label] < frames.max())
-    return counts
-
-
-def _count_inside(inner: Labels, outer: Labels) -> Labels:
-    """Count the inner segments (N, 3) that lie in each outer one (M, 3) by half their length."""
-    if not len(outer):
-        return np.zeros(0, dtype=np.int64)
-    start = inner[:, 0, None]
-    stop = inner[:, 1, None]
-    shared = np.minimum(stop, outer[:, 1]) - np.maximum(start, outer[:, 0])  # (N, M)
-    lies_inside = 2 * shared >= stop - start
-    first = lies_inside.argmax(axis=1)  # (N,)
-    return np.bincount(first[lies_inside.any(axis=1)], minlength=len(outer))
 
 
 def boundaries(videos: Sequence[Video]) -> Json:

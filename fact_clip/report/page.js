@@ -9,13 +9,13 @@ videos[i]   {name, frames, times, truth, runs}
             a labelled frame.
   A list of label runs is flat: of each run class index + 1 (0: no label), frames[, mean confidence in percent].
 runs[i]     {title, path, written, seed, members, data, choice, versions, config, result, numbers, classes, confusion,
-            factors, boundaries, cuts, uncertain, unseen}
+            factors, boundaries, uncertain, unseen}
   result    evaluation.json without per_class, run and videos; config: text of YAML; versions: {name: version}.
   numbers   [[name, value, note]]
   classes   [{class, name, group, training, frames, segments, predicted_segments, accuracy, f1}]; training: frames.
   confusion [[true, predicted, frames, frames of the true class]], most frequent first, perhaps not all of them;
             factors: {slot: {names, cells}}, cells alike, of names.
-  boundaries {unit, median}, median may be null or "infinite"; cuts: {true, predicted, over, under, once, misnamed}.
+  boundaries {unit, median}, median may be null or "infinite".
   uncertain [{video, index, start, stop, label, true, confidence}]; index: of the predicted segment; start, stop: frames;
             confidence: 0..1.
   unseen    [{name, level, frames, accuracy, unseen_labels_only, taken: [{name, share, seen, shares}]}]
@@ -192,16 +192,19 @@ function inShort() {
 	}));
 }
 
-function sentences({result, cuts, boundaries: {unit, median}}) {
+function segmentCount({classes: rows}, key) {
+	return rows.reduce((sum, row) => sum + row[key], 0);
+}
+
+function sentences(run) {
+	const {result, boundaries: {unit, median}} = run;
 	const {metrics: figures, zero_shot: zero} = result;
 	const used = zero?.ways["in use"];
-	const misnamed = 100 * cuts.misnamed / Math.max(cuts.true, 1);
 	const lines = [
 		`${formatted(figures.frame_accuracy)} % of all frames have the right name.`,
 		`Segments: F1 ${formatted(figures["f1@10"])} at 10 % overlap, ${formatted(figures["f1@50"])} at 50 %.`,
 		`The order of the actions: ${formatted(figures.edit)} of 100 (edit score).`,
-		`${cuts.predicted} segments are predicted, ${cuts.true} are true.`,
-		`${formatted(misnamed)} % of the true segments have another name more often than their own.`,
+		`${segmentCount(run, "predicted_segments")} segments are predicted, ${segmentCount(run, "segments")} are true.`,
 	];
 	if (median === "infinite") {
 		lines.push("Half of the true boundaries are in videos without a predicted one.");
@@ -704,21 +707,19 @@ function unseen() {
 }
 
 function boundaries() {
-	const explanation = note("Over-segmented: a true segment that several predicted ones lie in (by half their "
-		+ "length); under-segmented: the reverse. The distance is that of each true boundary to the nearest "
-		+ "predicted one, whatever the labels are.");
+	const explanation = note("The distance is that of each true boundary to the nearest predicted one, whatever the "
+		+ "labels are.");
 	const columns = [["segments", ([name]) => name], ["", ([, number]) => `${number}`, "number"]];
-	section("boundaries", "Boundaries and cuts", explanation, ...perRun(({boundaries: {unit, median}, cuts}) => {
+	section("boundaries", "Segments and boundaries", explanation, ...perRun((run) => {
+		const {unit, median} = run.boundaries;
+		const true_ = segmentCount(run, "segments");
+		const predicted = segmentCount(run, "predicted_segments");
 		return table(columns, [
-			["true", cuts.true],
-			["predicted", cuts.predicted],
-			["predicted for each true one", cuts.true ? (cuts.predicted / cuts.true).toFixed(2) : "–"],
-			["over-segmented (true)", cuts.over],
-			["under-segmented (predicted)", cuts.under],
-			["found once (true)", cuts.once],
-			["with another name more often than their own (true)", cuts.misnamed],
+			["true", true_],
+			["predicted", predicted],
+			["predicted for each true one", true_ ? (predicted / true_).toFixed(2) : "–"],
 			[`median distance of boundaries (${unit})`, formatted(median, 2)],
-		], null, "cuts");
+		], null, "segments and boundaries");
 	}));
 }
 

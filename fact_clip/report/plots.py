@@ -1,7 +1,6 @@
-"""Plots: timelines with a readable legend, S over U, confusions."""
+"""Plots: timelines with a readable legend, S over U."""
 
 import math
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,11 +8,10 @@ from typing import Any
 import numpy as np
 from rich.cells import cell_len
 
-from fact_clip.core import Floats, InputError, Json, Segmentation, Vocabulary, library_errors
+from fact_clip.core import Floats, Json, Segmentation, Vocabulary, library_errors
 from fact_clip.core.colours import BACKGROUND_COLOUR, class_colours
 from fact_clip.core.extras import install_command
-from fact_clip.core.paths import check_place, whole_file
-from fact_clip.report.analysis import Cell, confusion, factor_confusions, labellings
+from fact_clip.core.paths import whole_file
 from fact_clip.report.record import ROWS, Video
 from fact_clip.report.summary import Evaluated, video_figures
 
@@ -27,8 +25,6 @@ with library_errors("plots", "no matplotlib", ImportError, fix=install_command("
     from matplotlib.legend import Legend
     from matplotlib.patches import Patch
     from matplotlib.text import Text
-
-SUFFIXES = (".png", ".svg", ".pdf")
 
 # inches
 WIDTH = 12.0
@@ -62,7 +58,6 @@ OTHER_FONTS = (
 
 def save_figure(figure: Figure, path: Path, dpi: int = 150) -> Path:
     """Write a figure to a file, atomically; the suffix names the format (.png, .svg, .pdf)."""
-    check_suffix(path)
     metadata = {"Date": None} if path.suffix.lower() == ".svg" else None
     # text that can be searched, and a fixed salt, so that the file is the same each time
     settings: Any = {"svg.fonttype": "none", "svg.hashsalt": "fact-clip"}
@@ -74,14 +69,6 @@ def save_figure(figure: Figure, path: Path, dpi: int = 150) -> Path:
     with mpl.rc_context(settings), whole_file(path) as unfinished:
         figure.savefig(unfinished, dpi=dpi, metadata=metadata)
     return path
-
-
-def check_suffix(path: Path) -> None:
-    """Raise an InputError if the suffix is not a picture format, or the file cannot be written."""
-    check_place(path)
-    if path.suffix.lower() not in SUFFIXES:
-        problem = f"no picture format for the suffix {path.suffix!r}"
-        raise InputError(path, problem, f"choose {', '.join(SUFFIXES)}")
 
 
 def timeline(
@@ -230,7 +217,6 @@ def curve(zero_shot: Json) -> Figure:
 
 
 MOST_TIMELINES = 12
-MOST_CLASSES = 60  # of a confusion matrix, the most frequent ones
 _UNLABELLED = "no label"
 
 
@@ -256,10 +242,6 @@ def _figures(evaluated: Evaluated) -> Iterator[tuple[str, Figure]]:
     zero_shot = evaluated.result.get("zero_shot")
     if zero_shot:
         yield "curve", curve(zero_shot)
-    truth, prediction = labellings(evaluated.record.videos)
-    yield "confusion", confusion_figure(confusion(truth, prediction), classes.names, "class")
-    for slot, confusions in factor_confusions(classes, truth, prediction).items():
-        yield f"confusion_{slot}", confusion_figure(confusions["cells"], confusions["names"], slot)
 
 
 def chosen_videos(evaluated: Evaluated) -> list[Video]:
@@ -287,24 +269,3 @@ def _rows(video: Video, vocabulary: Vocabulary) -> dict[str, Segmentation]:
             labels = [names[label] for label in video.labels[row].tolist()]
             rows[row] = Segmentation.from_frames(labels, times=times)
     return rows
-
-
-def confusion_figure(cells: Sequence[Cell], names: Sequence[str], kind: str) -> Figure:
-    """Draw the cells of `analysis.confusion` as shares of the frames of each true class."""
-    totals = Counter({cell.true: cell.total for cell in cells})
-    classes = sorted(label for label, _ in totals.most_common(MOST_CLASSES))
-    row_of = {label: index for index, label in enumerate(classes)}
-    shares = np.zeros((len(classes), len(classes)))
-    for true, guess, frames, total in cells:
-        if true in row_of and guess in row_of:
-            shares[row_of[true], row_of[guess]] = frames / total
-
-    side = 3.2 + 0.16 * len(classes)
-    figure, axes = new_axes(side + 1, side)
-    image = axes.imshow(shares, vmin=0, vmax=1, cmap="Blues")
-    labels = [names[label] for label in classes]
-    name_ticks(axes.xaxis, labels, rotation=90, fontsize=6)
-    name_ticks(axes.yaxis, labels, fontsize=6)
-    axes.set(xlabel=f"predicted {kind}", ylabel=f"true {kind}")
-    figure.colorbar(image, ax=axes, label="share of the frames of the true class", shrink=0.7)
-    return figure

@@ -120,15 +120,11 @@ def _read(folder: Path, title: str, stem: str) -> Evaluated:
 
 
 def _titles(paths: Sequence[str]) -> list[str]:
-    """Return the paths without their common beginning; equal ones are numbered."""
+    """Return the paths without their common beginning."""
     if len(paths) == 1:
         return [paths[0]]
     common = os.path.commonpath([os.path.abspath(path) for path in paths])  # noqa: PTH100
-    names = [os.path.relpath(path, common) for path in paths]
-    return [
-        name if names.count(name) == 1 else f"{name} ({number})"
-        for number, name in enumerate(names, 1)
-    ]
+    return [os.path.relpath(path, common) for path in paths]
 
 
 def page_path(folders: Sequence[Path], stem: str, out: str | Path | None = None) -> Path:
@@ -305,7 +301,6 @@ def _run(evaluated: Evaluated, index_of: Integers, video_index: Mapping[str, int
         "confusion": confusion,
         "factors": analysis.factor_confusions(vocabulary, truth, prediction),
         "boundaries": analysis.boundaries(videos),
-        "cuts": analysis.cuts(truth, prediction),
         "uncertain": uncertain,
         "unseen": unseen_errors(result, vocabulary, cells),
     }

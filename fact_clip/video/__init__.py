@@ -1,4 +1,4 @@
-"""Video files to pictures and features, and videos with their labels burned in."""
+"""Video files to pictures and features, and pictures to video files."""
 
 from fact_clip.video.pictures import SUFFIXES, DamagedVideoError, Span
 

@@ -4,15 +4,14 @@ import json
 import logging
 import math
 import time
-import warnings
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice, repeat
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -31,8 +30,7 @@ from fact_clip.core.paths import (
 from fact_clip.core.progress import Pace
 from fact_clip.core.version import __version__
 from fact_clip.encoders import Clip, FrameEncoder, clip_of
-from fact_clip.video.grid import Decoder, Grid
-from fact_clip.video.pictures import DamagedVideoError, Span, probe
+from fact_clip.video.pictures import DamagedVideoError, Decoder, Grid, Span, probe
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +39,6 @@ SAVE_SECONDS = 60.0  # between copies of the rows so far
 _ORIGIN = ("start", "stop", "decoder")
 _MAX_FPS = 1000  # rows a second; times in files are in milliseconds
 Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -51,16 +48,12 @@ class Settings:
     Attributes:
         fps: rows per second.
         batch: pictures encoded together.
-        keep_going: take the part of a damaged file that decodes, with a warning.
         span: the part of the video, whose times count from its start.
-        decoder: "pyav" or "torchcodec".
     """
 
     fps: float = 5.0
     batch: int = 32
-    keep_going: bool = False
     span: Span = field(default_factory=Span)
-    decoder: Literal["pyav", "torchcodec"] = "pyav"
 
     def __post_init__(self) -> None:
         rates = f"rows a second, from {LEAST_FPS:g} to {_MAX_FPS}"
@@ -102,7 +95,7 @@ def extract(
 
     Raises:
         InputError: see `frames`; an encoder that does not load; a folder that cannot be written.
-        DamagedVideoError: a damaged file, without `keep_going`. No file is left.
+        DamagedVideoError: a damaged file. No file is left.
     """
     settings = settings or Settings()
     path = Path(video)
@@ -110,13 +103,11 @@ def extract(
     extraction = Extraction(path, encoder, target, settings, decoder)
     try:
         extraction.encode(progress)
-    except BaseException:  # such as Ctrl-C
-        extraction.save()
-        raise
-    try:
-        extraction.check_damage()
     except DamagedVideoError:
         extraction.discard()  # it cannot be resumed: the same call would fail again
+        raise
+    except BaseException:  # such as Ctrl-C
+        extraction.save()
         raise
     return extraction.finish(address)
 
@@ -144,11 +135,10 @@ def encode(
 
     Raises:
         InputError: see `frames`; an encoder that does not load.
-        DamagedVideoError: a damaged file, without `keep_going`.
+        DamagedVideoError: a damaged file.
     """
     rows = VideoRows(Path(video), encoder, settings or Settings(), decoder)
     rows.encode(progress)
-    rows.check_damage()
     return rows.features(), rows.clock()
 
 
@@ -164,19 +154,17 @@ class VideoRows:
     Attributes:
         expected: number of rows, as far as the file says it.
         count: rows so far.
-        damage: the defect of the file, after the rows before it.
     """
 
     def __init__(
         self, video: Path, encoder: FrameEncoder, settings: Settings, decoder: Decoder | None
     ) -> None:
-        self.damage: DamagedVideoError | None = None
         self._video = video
         self._encoder = encoder
         self._settings = settings
         self._clip = clip_of(encoder)
         rate = settings.fps * self._clip.stride  # pictures a second
-        grid = Grid(rate, encoder.size, settings.span, settings.decoder)
+        grid = Grid(rate, encoder.size, settings.span)
         if decoder is None:
             self._info = probe(video)
             self._frames = grid.frames(video)
@@ -190,7 +178,6 @@ class VideoRows:
         self._times: list[Floats] = []  # (N,) seconds at which the pictures of rows came up
         self._rows: list[Array] = []  # (N, D) float16
         self.count = 0
-        self._pace = Pace(self.count, tenths=False)
 
     def append(self, times: Floats, rows: Array) -> None:
         """Append rows (N, D) of pictures at some times (N,)."""
@@ -200,20 +187,13 @@ class VideoRows:
 
     def encode(self, progress: Progress | None) -> None:
         """Encode the video from the first missing row on, and report each batch."""
-        for n_rows in self._encode_batches():
-            if progress is not None:
-                progress(n_rows, max(self.expected, n_rows), self._video.name)
-
-    def _encode_batches(self) -> Iterator[int]:
-        """Encode batches. Yield the number of rows after each."""
         encoder = self._encoder
         encoder.load()
+        pace = Pace(self.count, tenths=False)
         encode_rows = RowEncoder(encoder, self._video)
         # pictures before that of the first row
         first = self.count * self._clip.stride
         lead = min(encoder.context + self._clip.length // 2, first)
-        times: list[float] = []
-        pictures: list[Array] = []
         # from the beginning and not by a seek, which would miss what does not decode before
         decoded = islice(self._frames, first - lead, None)
         prepared = ((frame.time, encoder.prepare(frame.image)) for frame in decoded)
@@ -221,37 +201,20 @@ class VideoRows:
         if self._clip.length > 1:
             inputs = clips(inputs, self._clip, self.count)
             lead = 0
-        try:
-            encode_rows.previous = [picture for _, picture in islice(inputs, lead)]
-            for time_of_picture, picture in inputs:
-                times.append(time_of_picture)
-                pictures.append(picture)
-                if len(times) == self._settings.batch:
-                    self.append(np.array(times), encode_rows(pictures))
-                    self.report()
-                    yield self.count
-                    times = []
-                    pictures = []
-        except DamagedVideoError as error:
-            self.damage = error
-        if times:
-            self.append(np.array(times), encode_rows(pictures))
-            yield self.count
+        encode_rows.previous = [picture for _, picture in islice(inputs, lead)]
+        while batch := list(islice(inputs, self._settings.batch)):
+            times = np.array([shown_at for shown_at, _ in batch])
+            self.append(times, encode_rows([picture for _, picture in batch]))
+            self.secure()
+            left = pace.left(self.count, self.expected)
+            if left:
+                message = "%s: %d of about %d rows, %s left"
+                logger.info(message, self._video, self.count, self.expected, left)
+            if progress is not None:
+                progress(self.count, max(self.expected, self.count), self._video.name)
 
-    def report(self) -> None:
-        """Log from time to time how many rows there are."""
-        left = self._pace.left(self.count, self.expected)
-        if left:
-            message = "%s: %d of about %d rows, %s left"
-            logger.info(message, self._video, self.count, self.expected, left)
-
-    def check_damage(self) -> None:
-        """Raise the defect of the file, or warn of it if the rows before it are enough."""
-        if self.damage is None:
-            return
-        if not self._settings.keep_going or not self.count:
-            raise self.damage
-        warnings.warn(f"{self.damage.where}: {self.damage.problem}", stacklevel=3)
+    def secure(self) -> None:
+        """Save the rows so far, where that is due."""
 
     def features(self) -> Array:
         """Return all rows, (T, D) float16."""
@@ -304,7 +267,6 @@ class Extraction(VideoRows):
         if not self._part.is_file():
             check_ours(target, self._sidecar)
         self._read_part()
-        self._pace = Pace(self.count, tenths=False)
         self._saved = time.monotonic()
 
     def _read_part(self) -> None:
@@ -314,12 +276,11 @@ class Extraction(VideoRows):
                 self.append(stored["times"], stored["rows"])
                 logger.info("%s: continued at row %d", self._video, self.count)
 
-    def report(self) -> None:
-        """Save all rows from time to time, and log how many there are."""
+    def secure(self) -> None:
+        """Save all rows from time to time."""
         if time.monotonic() - self._saved > SAVE_SECONDS:
             self.save()
             self._saved = time.monotonic()
-        super().report()
 
     def save(self) -> None:
         """Write the rows so far to NAME.part, with their origin."""
@@ -344,7 +305,7 @@ class Extraction(VideoRows):
             "version": __version__,
             "dim": rows.shape[1],
             "n_frames": self.count,
-            "damage": None if self.damage is None else self.damage.problem,
+            "damage": None,
             "video": address or clock.media,
             "video_fps": clock.video_fps,
             "times": clock.times.tolist(),
@@ -361,7 +322,7 @@ class Extraction(VideoRows):
 
 def origin_of(encoder: FrameEncoder, settings: Settings) -> Json:
     """Return what features record of the encoder and the settings that they are made with."""
-    facts = {
+    return {
         "format": FORMAT,
         "encoder": encoder.name,
         # Features of another precision are other features.
@@ -369,9 +330,6 @@ def origin_of(encoder: FrameEncoder, settings: Settings) -> Json:
         "fps": settings.fps,
         **settings.span.facts,
     }
-    if settings.decoder != "pyav":
-        facts["decoder"] = settings.decoder
-    return facts
 
 
 def check_ours(target: File, sidecar: File) -> None:
@@ -425,37 +383,29 @@ def is_current(
         settings: of the extraction.
         location: absolute path, or address, of the video.
         source: the video.
+
+    Raises:
+        InputError: the features are of another video, at another place.
     """
-    if not (target.is_file() and sidecar.is_file()):
+    if not sidecar.is_file():
         return False
     try:
         facts = _read_facts(sidecar)
+        is_moved = facts["video"] != location
+        is_of_video = is_same(facts["source"], source, is_moved=is_moved)
         origin = origin_of(encoder, settings)
-        if {key: facts[key] for key in facts.keys() & {*origin, *_ORIGIN}} != origin:
-            return False
-        if facts["damage"] is not None and not settings.keep_going:
-            return False
-        if _shape(target) != (facts["n_frames"], facts["dim"]):
-            return False
-        return is_same(facts["source"], source, is_moved=facts["video"] != location)
+        is_of_request = {key: facts[key] for key in facts.keys() & {*origin, *_ORIGIN}} == origin
+        # earlier versions wrote the part of a damaged video that decodes
+        is_complete = facts["damage"] is None and _shape(target) == (
+            facts["n_frames"],
+            facts["dim"],
+        )
     except BROKEN_ARRAY:
         return False
-
-
-def other_video(sidecar: File, location: str, source: File) -> str | None:
-    """Return the path of the video that features are of, if it has another content, too.
-
-    Args:
-        sidecar: the description beside the features, which may be missing.
-        location: absolute path, or address, of a video.
-        source: the video.
-    """
-    with suppress(*BROKEN_ARRAY):
-        facts = _read_facts(sidecar)
-        is_moved = facts["video"] != location
-        if is_moved and not is_same(facts["source"], source, is_moved=True):
-            return str(facts["video"])
-    return None
+    if is_moved and not is_of_video:
+        fix = "name another out=, or the folder above both, or set overwrite=True"
+        raise InputError(location, f"{target} is of {facts['video']}", fix)
+    return is_of_video and is_of_request and is_complete
 
 
 def clips(
@@ -524,28 +474,16 @@ class RowEncoder:
         return np.clip(features, -limit, limit).astype(np.float16)
 
 
-def map_ahead(
-    pool: Executor, function: Callable[[Item], Result], items: Iterable[Item], depth: int
-) -> Iterator[Result]:
-    """Yield the results of items in order. A pool computes up to `depth` of them ahead."""
-    waiting: deque[Future[Result]] = deque()
-    for item in items:
-        waiting.append(pool.submit(function, item))
-        if len(waiting) > depth:
-            yield waiting.popleft().result()
-    for future in waiting:
-        yield future.result()
-
-
 def _ahead(items: Generator[Item, None, None], depth: int) -> Iterator[Item]:
     """Yield items that a thread produces up to `depth` ahead. Errors keep their order."""
     pool = ThreadPoolExecutor(1)
     try:
         # a thread that a signal catches while it starts is not waited for below
         pool.submit(int).result()
-        # at the end None follows, as long as it is asked for
-        results = map_ahead(pool, lambda _: next(items, None), repeat(None), depth)
-        yield from iter(results.__next__, None)
+        waiting = deque(pool.submit(next, items, None) for _ in range(depth))
+        for item in iter(lambda: waiting.popleft().result(), None):  # None follows the last one
+            waiting.append(pool.submit(next, items, None))
+            yield item
     finally:
         pool.shutdown(cancel_futures=True)
         items.close()

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -128,7 +128,6 @@ def frames(
     *,
     fps: float | None = None,
     size: Size = None,
-    keep_going: bool = False,
     start: float = 0.0,
     stop: float | None = None,
 ) -> Iterator[Frame]:
@@ -139,7 +138,6 @@ def frames(
         fps: pictures per second, also above the rate of the file. Picture n is the one shown at
             n / fps seconds, even if the rate of the file varies. None: every frame.
         size: (width, height) to scale to. None: that of the file.
-        keep_going: end a damaged file with a warning about the decoded part, instead of the error.
         start: seconds at which the pictures begin; it needs `fps`. Times count from there.
         stop: seconds at which they end. None: the end of the video.
 
@@ -158,7 +156,10 @@ def frames(
     if fps is None and span != Span():
         raise InputError("start and stop", "they need fps", "give fps")
     with _opened(path) as source:
-        yield from _pictures(source, fps, size, keep_going, span)
+        yield from _pictures(source, fps, size, span)
+        damage = source.damage()
+        if damage is not None:
+            raise damage
 
 
 LIVE = ("rtsp://", "rtsps://", "camera:")
@@ -184,7 +185,10 @@ def live_frames(source: str, fps: float, size: Size = None) -> Iterator[Frame]:
     where = re.sub(r"//.*@", "//", source)  # a password is in no message
     url, arguments = live_input(source)
     with _container(where, url, arguments, is_live=True) as opened:
-        yield from _pictures(opened, fps, size, keep_going=True)
+        yield from _pictures(opened, fps, size, Span())
+        damage = opened.damage()
+        if damage is not None:
+            warnings.warn(f"{damage.where}: {damage.problem}", stacklevel=2)
 
 
 def live_input(source: str, platform: str = sys.platform) -> tuple[str, Json]:
@@ -226,22 +230,38 @@ class Span:
         return min(ends) - self.start if ends else None
 
 
-def _pictures(
-    source: _VideoSource,
-    fps: float | None,
-    size: Size,
-    keep_going: bool,
-    span: Span | None = None,
-) -> Iterator[Frame]:
+@dataclass(frozen=True)
+class Grid:
+    """Which pictures of a video are decoded, and how.
+
+    Attributes:
+        fps: pictures per second.
+        size: (width, height) to scale to, or None for that of the file.
+        span: the part of the video.
+    """
+
+    fps: float
+    size: Size
+    span: Span
+
+    def frames(self, video: Path) -> Iterator[Frame]:
+        """Yield the pictures of a video."""
+        start = self.span.start
+        return frames(video, fps=self.fps, size=self.size, start=start, stop=self.span.stop)
+
+
+class Decoder(Protocol):
+    """Decodes videos outside this process, as `IsolatedDecoder` of fact_clip_batch does."""
+
+    def open(self, video: Path, grid: Grid) -> tuple[VideoInfo, Iterator[Frame]]:
+        """Return the properties of a video and its pictures, which are read as they are needed."""
+
+
+def _pictures(source: _VideoSource, fps: float | None, size: Size, span: Span) -> Iterator[Frame]:
     convert = _converter(size)
-    for shown_at, frame in source if fps is None else _on_grid(source, fps, span or Span()):
+    for shown_at, frame in source if fps is None else _on_grid(source, fps, span):
         if shown_at >= -ROUNDING / 2 or fps is not None:
             yield Frame(shown_at, convert(frame))
-    damage = source.damage()
-    if damage is not None:
-        if not keep_going:
-            raise damage
-        warnings.warn(f"{damage.where}: {damage.problem}", stacklevel=2)
 
 
 def scaled(image: Image, size: Size) -> Image:
@@ -478,7 +498,7 @@ class _VideoSource:
         if self.declared is not None:
             duration = f"of {self.declared:.1f} s declared"
         problem = f"{fault}, {decoded:.1f} s decoded {duration}"
-        return DamagedVideoError(self.location, problem, "keep_going=True takes what there is")
+        return DamagedVideoError(self.location, problem, "ffmpeg -i IN OUT.mkv keeps what decodes")
 
 
 _COLLECTION = threading.Lock()

@@ -20,21 +20,14 @@ def status(out: Out, *, as_json: AsJson = False) -> None:
     from fact_clip_batch.tables import batch_status
 
     counts = batch_status(out)
-    lines = [
-        f"{counts.command}: {counts.done:,} of {counts.inputs:,} done",
-        f"missing {counts.missing:,}, failed {counts.failed:,}, set aside {counts.set_aside:,}",
-    ]
-    if counts.rows_per_second is not None and counts.seconds_left is not None:
-        speed = f"{counts.rows_per_second:,.0f} rows a second"
-        if counts.missing:
-            speed += f", about {counts.seconds_left / 60:,.0f} min left"
-        lines.append(speed)
-    print_result(asdict(counts), "\n".join(lines), as_json)
+    done = f"{counts.command}: {counts.done:,} of {counts.inputs:,} done"
+    left = f"missing {counts.missing:,}, failed {counts.failed:,}, set aside {counts.set_aside:,}"
+    print_result(asdict(counts), f"{done}\n{left}", as_json)
 
 
 def gather(
     out: Out,
-    table: Annotated[Path, argument("TABLE", "The file to write: .csv, .jsonl or .parquet.")],
+    table: Annotated[Path, argument("TABLE", "The file to write, .csv or .jsonl.")],
 ) -> None:
     """Write the segments of an --out folder into one table.
 
@@ -43,7 +36,7 @@ def gather(
 
     \b
     Example:
-      fact-clip batch gather segments all.parquet
+      fact-clip batch gather segments all.csv
     """
     from fact_clip_batch.tables import gather
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fact_clip.cli.console import note
-from fact_clip.cli.options import Device, KeepGoing, argument, option
+from fact_clip.cli.options import Device, argument, option
 from fact_clip.core import InputError
-from fact_clip.core.extras import require
-from fact_clip_batch.commands.batching import BatchChoice, end, read_sources, run_tasks
+from fact_clip_batch.commands.batching import BatchChoice, read_sources, run_task
 
 
 def extract(
@@ -26,18 +24,7 @@ def extract(
         Literal["auto", "float32", "bf16"],
         option("Default: bf16 where the device computes in it."),
     ] = "auto",
-    compiled: Annotated[
-        bool, option("Compile the model; pays off over many videos.", "--compile")
-    ] = False,
-    keep_going: KeepGoing = False,
     how: BatchChoice,
-    decoders: Annotated[
-        int, option("Videos that are decoded at the same time for the encoder.", min=1, max=256)
-    ] = 1,
-    decoder: Annotated[
-        Literal["pyav", "torchcodec"],
-        option("Library that decodes videos; the times are the same."),
-    ] = "pyav",
 ) -> None:
     """Turn videos into feature files.
 
@@ -45,44 +32,32 @@ def extract(
     folder. Features that are up to date are skipped, files that it has not made are not replaced,
     and an interrupted video continues where it stopped. Of several videos the faulty ones are
     listed at the end and in failures.jsonl, with exit code 1; after three attempts they are set
-    aside. Job arrays share the videos by --shard, processes of torchrun by themselves
-    (docs/scaling.md).
+    aside. Job arrays share the videos by --shard (docs/scaling.md).
 
     \b
     Example:
       fact-clip extract videos/ --encoder clip:ViT-B-32/openai --fps 5 --out features
     """
-    from fact_clip.core.distributed import Processes
     from fact_clip.encoders import Runtime, frame_encoder
     from fact_clip.video.extract import Settings
-    from fact_clip_batch.extraction import ExtractTask, SharedEncoder
+    from fact_clip_batch.extraction import ExtractTask
     from fact_clip_batch.inputs import Inputs
 
-    processes = Processes(device)
-    options = how.options(decoders=decoders, device="cpu" if encoder == "grid" else device)
-    options = options.shared(processes.rank, processes.world)
-    inputs = Inputs(processes.broadcast(lambda: read_sources(videos)))
-    runtime = Runtime(device, precision, compiled)
-    model = SharedEncoder(frame_encoder(encoder, runtime))
-    if encoder == "grid" and (device not in ("auto", "cpu") or precision != "auto" or compiled):
-        problem = "grid takes no --device, --precision and --compile"
+    options = how.options("cpu" if encoder == "grid" else device)
+    inputs = Inputs(read_sources(videos))
+    runtime = Runtime(device, precision)
+    if encoder == "grid" and (device not in ("auto", "cpu") or precision != "auto"):
+        problem = "grid takes no --device and --precision"
         raise InputError("--encoder", problem, "leave them out")
-    if decoder == "torchcodec":
-        require("--decoder", "torchcodec", "torchcodec")
-    settings = Settings(fps, batch, keep_going, decoder=decoder)
+    settings = Settings(fps, batch)
 
     def make_task() -> ExtractTask:
         return ExtractTask(frame_encoder(encoder, runtime), out, settings, options)
 
-    tasks = [ExtractTask(model, out, settings, options) for _ in range(decoders)]
-    tally = run_tasks(tasks, make_task, inputs, processes)
-    if not processes.is_main:
-        return
-    if model.waiting is not None:
-        note(f"the encoder waited {model.waiting:.0%} of the time for pictures (--decoders)")
+    tally = run_task(make_task(), make_task, inputs)
     counts = tally.counts
     line = f"{counts['computed']} extracted, {counts['done']} current, {counts['failed']} failed"
     if counts["set aside"]:
         line += f", {counts['set aside']} set aside"
     print(f"{counts['inputs']} videos: {line}; {out}")
-    end(tally, tally.lines(out))
+    tally.report(out)

@@ -2,96 +2,40 @@
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from fact_clip.cli.arguments import read_formats
 from fact_clip.cli.console import note
 from fact_clip.core import Array, FileLocation, InputError, Segment
 from fact_clip.core.io import parse_json
 from fact_clip.core.messages import printable
-from fact_clip.core.paths import file_name, inside
-from fact_clip.datasets.features import read_sidecar
-from fact_clip.formats import save
 from fact_clip.formats.table import COLUMNS
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.inference.sources import FEATURES
 from fact_clip.inference.stream import Stream
-from fact_clip.video.pictures import LIVE, live_frames
-from fact_clip_batch.commands.output import Output
-from fact_clip_batch.records import result_names
+from fact_clip.video.pictures import live_frames
 
 
-def segment_live(
-    source: str,
-    model: Segmenter,
-    stream: Stream,
-    output: Output,
-    overwrite: bool,
-    folder: Path,
-) -> None:
-    """Print each segment as soon as it is final; at the end, or at Ctrl-C, write the files.
+def segment_live(source: str, model: Segmenter, stream: Stream, as_json: bool) -> None:
+    """Print each segment as soon as it is final, and the others at the end or at Ctrl-C.
 
     Args:
         source: an address, a camera, a file, or "-" for rows on stdin.
         model: the model of the stream.
         stream: a new stream.
-        output: what is written. Without --out and --format, no files are.
-        overwrite: whether files that are there are replaced.
-        folder: the folder of the files.
+        as_json: print lines of the format jsonl.
     """
-    writes_files = output.out is not None or output.formats is not None
-    formats = read_formats(output.formats or "csv,json") if writes_files else {}
-    segments: list[Segment] = []
-    error: InputError | None = None
-
-    def show(final: Sequence[Segment]) -> None:
-        for segment in final:
-            print(_line(segment, stream.fps, output.as_json), flush=True)
-        if writes_files:
-            segments.extend(final)
-
     try:
         for part in _read_parts(source, model):
-            show(stream.push(part))
+            for segment in stream.push(part):
+                print(_line(segment, stream.fps, as_json), flush=True)
     except KeyboardInterrupt:
         note("fact-clip: stopped; the segments that were not final follow")
-    except InputError as fault:  # segments before the fault are kept
-        error = fault
-    show(stream.finish())
-    if segments:
-        _write(source, stream, segments, list(formats.values()), output, overwrite, folder)
-    if error is not None:
-        raise error
-
-
-def _write(
-    source: str,
-    stream: Stream,
-    segments: Sequence[Segment],
-    suffixes: Sequence[str],
-    output: Output,
-    overwrite: bool,
-    folder: Path,
-) -> None:
-    path = Path(source)
-    media = None
-    stem = "live"
-    if not source.startswith(LIVE) and source != "-":
-        is_video = path.suffix.lower() != FEATURES
-        media = str(path.absolute()) if is_video else read_sidecar(path).video
-        stem = file_name(path.stem)
-    result = replace(stream.segmentation(segments), media=media)
-    for name in result_names(stem):
-        paths = [inside(folder, f"{name}{suffix}") for suffix in suffixes]
-        if overwrite or not any(path.exists() for path in paths):
-            break
-    for suffix, path in zip(suffixes, paths, strict=True):
-        save(result, path, with_background=output.with_background, kind=suffix)
-    note(f"written: {', '.join(map(str, paths))}")
+    finally:
+        for segment in stream.finish():
+            print(_line(segment, stream.fps, as_json), flush=True)
 
 
 def _line(segment: Segment, fps: float | None, as_json: bool) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from fact_clip.cli.options import AsJson, option
 from fact_clip.core import InputError
-from fact_clip.core.messages import is_name, join_names
-from fact_clip.core.paths import check_place, inside, same_place
+from fact_clip.core.messages import is_name
+from fact_clip.core.paths import check_place, inside
 
 if TYPE_CHECKING:
     from fact_clip_batch.inputs import Inputs
-
-UNNAMED = (".csv", ".frames.csv", ".jsonl", ".txt", ".srt", ".TextGrid", ".audacity.txt")
-"""Endings of files that do not name their video."""
 
 
 @dataclass(frozen=True)
@@ -44,30 +40,17 @@ class Output:
         str | None, option("csv, json, eaf, ...: docs/formats.md. Default: csv,json.", "--format")
     ] = None
     as_json: AsJson = False
-    plot: Annotated[Path | None, option("Timeline picture to write: .png, .svg or .pdf.")] = None
-    overlay: Annotated[Path | None, option("Video to write with names and timeline burned in.")] = (
-        None
-    )
 
-    @property
-    def is_remote(self) -> bool:
-        """Return whether the folder is in another store."""
-        return "://" in (self.out or "")
-
-    def place(self, run: Path | None) -> str | Path:
+    def place(self, run: Path | None) -> str:
         """Return the folder to write to, or its address in another store."""
-        return str(self.out) if self.is_remote else self.folder(run)
-
-    def folder(self, run: Path | None) -> Path:
-        """Return the folder of this machine to write to."""
         from fact_clip.hub import is_address, run_folder
 
         # The folder of a run on the hub is a cache.
         if self.out is None and run is not None and not is_address(run):
-            return inside(run_folder(run), "segments")
-        return Path(self.out or "segments")
+            return str(inside(run_folder(run), "segments"))
+        return self.out or "segments"
 
-    def check(self, out: str | Path, inputs: Inputs, suffixes: Sequence[str]) -> None:
+    def check(self, out: str, inputs: Inputs, suffixes: Sequence[str]) -> None:
         """Reject, before the work, outputs that cannot be written or would replace other data.
 
         Args:
@@ -75,44 +58,25 @@ class Output:
             inputs: of the batch.
             suffixes: endings of the formats.
         """
-        from fact_clip.video import overlay
-        from fact_clip.video.pictures import SUFFIXES
+        from fact_clip_batch.stores import is_remote
 
         media = self.media
-        if media is not None:
-            where = "--media"
-            if not self.as_json and all(suffix in UNNAMED for suffix in suffixes):
-                raise InputError(where, "no format of these names its video", "add --format json")
-            is_address = is_name(media) and not re.search(r"[{}]", media.replace("{name}", ""))
-            if not is_address or ("{name}" not in media and len(inputs) > 1):
-                fix = "write an address with {name} where the name of the file goes"
-                raise InputError(where, f"{media!r} for {len(inputs)} videos", fix)
+        if media is not None and (
+            not is_name(media) or ("{name}" not in media and len(inputs) > 1)
+        ):
+            fix = "write an address with {name} where the name of the file goes"
+            raise InputError("--media", f"{media!r} for {len(inputs)} videos", fix)
         where = "--out"
-        if self.is_remote:
-            if self.as_json or self.plot is not None or self.overlay is not None:
-                problem = "--json, --plot and --overlay read results from a local --out"
-                raise InputError(where, problem, "leave them out, and use fact-clip batch gather")
+        if is_remote(out):
+            if self.as_json:
+                problem = "--json reads results from a local --out"
+                raise InputError(where, problem, "leave it out, and use fact-clip batch gather")
             return
         folder = Path(out)
-        first = next(iter(inputs))
-        check_place(folder / f"{first.id}{suffixes[0]}")
-        ids = (item.id for item in inputs)
-        if ".json" in suffixes and any((folder / f"{name}.npy").is_file() for name in ids):
+        check_place(folder / f"{next(iter(inputs)).id}{suffixes[0]}")
+        features = (folder / f"{item.id}.npy" for item in inputs)
+        if ".json" in suffixes and any(path.is_file() for path in features):
             problem = f"NAME.json describes the features in {folder}"
             raise InputError(where, problem, "name another folder")
         if folder.name == "groundTruth" and (folder.parent / "mapping.txt").is_file():
             raise InputError(where, f"{folder} has the labels of a data set", "name another folder")
-        if self.plot is not None:
-            from fact_clip.report.plots import check_suffix  # it loads matplotlib
-
-            check_suffix(self.plot)
-            if len({item.path for item in inputs}) < len(inputs):
-                raise InputError("--plot", "it does not draw parts of a video", "leave it out")
-        if self.overlay is not None:
-            check_place(overlay.check_suffix(self.overlay))
-            is_video = len(inputs) == 1 and first.path.suffix.lower() in SUFFIXES
-            is_whole = is_video and not first.span.facts
-            if not is_whole or same_place(self.overlay, first.path):
-                fix = "name one whole video, and another file"
-                paths = join_names(item.path for item in inputs)
-                raise InputError("--overlay", f"not for {paths}", fix)

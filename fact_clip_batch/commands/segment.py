@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fact_clip.cli.arguments import read_formats, read_names
+from fact_clip.cli.console import note, segment_table
 from fact_clip.cli.model import ModelChoice
 from fact_clip.cli.options import argument, option
 from fact_clip.core import InputError
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.core.messages import join_names, printable
-from fact_clip_batch.commands.batching import BatchChoice, Tally, end, read_sources, run_tasks
+from fact_clip_batch.commands.batching import BatchChoice, read_sources, run_task
 from fact_clip_batch.commands.output import Output
 
 if TYPE_CHECKING:
-    from fact_clip.inference import ModelOptions, Segmenter
-    from fact_clip_batch.engine import BatchOptions
+    from fact_clip.core import Segmentation
+    from fact_clip.inference import Segmenter
+    from fact_clip_batch.inputs import Inputs, Item
+    from fact_clip_batch.segmentation import SegmentTask
 
 
 def _setting(field: str, name: str) -> Any:
@@ -33,10 +37,6 @@ class SegmentChoice(ModelChoice):
     more_actions: Annotated[
         str | None, option("The classes of the run and these names beside them.")
     ] = None
-    smoothing: Annotated[
-        float | None,
-        option("Training-free: seconds over which similarities are averaged. Default: 1."),
-    ] = None
     threshold: Annotated[float | None, _setting("threshold", "--background-threshold")] = None
     gamma: Annotated[float | None, _setting("gamma", "--gamma")] = None
     switch_penalty: Annotated[float | None, _setting("switch_penalty", "--switch-penalty")] = None
@@ -50,10 +50,6 @@ class SegmentChoice(ModelChoice):
             problem = "it goes with neither --actions nor --actions-file"
             fix = "name all actions with --actions, or leave it out to have the classes of the run"
             raise InputError("--more-actions", problem, fix)
-
-    def options(self) -> ModelOptions:
-        """Return how the model is opened."""
-        return replace(super().options(), smoothing=self.smoothing)
 
     def settings(self) -> DecodeSettings:
         """Return the settings of decoding."""
@@ -83,14 +79,6 @@ def segment(
     choice: SegmentChoice,
     output: Output,
     how: BatchChoice,
-    batch_frames: Annotated[
-        int,
-        option(
-            "Frames of short feature files that go through the model together; 0: one file.",
-            min=0,
-            max=10_000_000,
-        ),
-    ] = 0,
     live: Annotated[
         bool,
         option(
@@ -106,17 +94,15 @@ def segment(
     """Cut videos into actions.
 
     Prints the segments of one input, or a line about several; writes a file for each video and
-    format as soon as it is done, and a picture with --plot, which shows the truth above the
-    prediction where ../groundTruth/NAME.txt lies beside the features. Of several inputs the faulty
-    ones are listed at the end and in failures.jsonl, with exit code 1; after three attempts they
-    are set aside. The same command goes on where it was interrupted; with other actions it writes
-    NAME-2, unless --overwrite is given. Job arrays share the inputs by --shard (docs/scaling.md).
-    With --live each segment is a line as soon as it is final; files are written at the end, with
-    --out or --format.
+    format as soon as it is done. Of several inputs the faulty ones are listed at the end and in
+    failures.jsonl, with exit code 1; after three attempts they are set aside. The same command goes
+    on where it was interrupted. Results of other actions need another --out or --overwrite. Job
+    arrays share the inputs by --shard (docs/scaling.md). With --live each segment is printed as
+    soon as it is final, and nothing is written.
 
     \b
     Example:
-      fact-clip segment --run runs/k5 data/features/subj5_omelette.npy --out segments --plot out.png
+      fact-clip segment --run runs/k5 data/features/subj5_omelette.npy --out segments
       fact-clip segment --run runs/k5 data/features --more-actions "slice ham"
       fact-clip segment --live rtsp://192.168.1.20/stream --run runs/k5 --encoder grid --delay 5
       fact-clip segment my.mp4 --training-free --encoder clip:ViT-B-32/openai \\
@@ -128,8 +114,7 @@ def segment(
         return
     if delay is not None:
         raise InputError("--delay", "only --live reads it", "leave it out")
-    options = how.options(batch_frames=batch_frames, device=choice.device)
-    _segment_files(inputs, choice, output, options)
+    _segment_files(inputs, choice, output, how)
 
 
 def _segment_live(
@@ -143,37 +128,33 @@ def _segment_live(
     from fact_clip_batch.commands.live import segment_live
 
     unread = {
-        "--plot": output.plot,
-        "--overlay": output.overlay,
+        "--out": output.out,
+        "--format": output.formats,
         "--media": output.media,
         "--shard": how.shard,
     }
     for name, value in unread.items():
         if value is not None:
             raise InputError(name, "it does not go with --live", "leave it out")
-    if output.is_remote:
-        raise InputError("--out", "--live writes to a folder of this machine", "name one")
     if len(inputs) != 1:
         raise InputError("--live", f"{len(inputs)} inputs", "give one")
     model, candidates = choice.load()
     seconds = 5.0 if delay is None else delay
     stream = model.stream(seconds, candidates, choice.settings(), fps=choice.fps)
-    segment_live(inputs[0], model, stream, output, how.overwrite, output.folder(choice.run))
+    segment_live(inputs[0], model, stream, output.as_json)
 
 
 def _segment_files(
-    paths: Sequence[str], choice: SegmentChoice, output: Output, options: BatchOptions
+    paths: Sequence[str], choice: SegmentChoice, output: Output, how: BatchChoice
 ) -> None:
-    """Segment files, each process or actor its share, and print, draw and report the results."""
-    from fact_clip.core.distributed import Processes
-    from fact_clip_batch.commands.results import Results
+    """Segment files, and print and report the results."""
     from fact_clip_batch.inputs import Inputs
     from fact_clip_batch.segmentation import SEGMENT_SUFFIXES, SegmentSettings, SegmentTask
+    from fact_clip_batch.stores import is_remote
 
     formats = read_formats(output.formats or "csv,json")
-    processes = Processes(choice.device)
-    own_part = options.shared(processes.rank, processes.world)
-    inputs = Inputs(processes.broadcast(lambda: read_sources(paths)), SEGMENT_SUFFIXES)
+    options = how.options(choice.device)
+    inputs = Inputs(read_sources(paths), SEGMENT_SUFFIXES)
     out = output.place(choice.run)
     output.check(out, inputs, list(formats.values()))
 
@@ -186,43 +167,51 @@ def _segment_files(
             media=output.media,
             with_background=output.with_background,
         )
-        return SegmentTask(model, out, settings, own_part)
+        return SegmentTask(model, out, settings, options)
 
     task = make_task()
-    tally = run_tasks([task], make_task, inputs, processes)
-    if not processes.is_main:
-        return
-    results = Results(task, inputs, options.shard)
-    tally.merge(results.draw(output))
+    tally = run_task(task, make_task, inputs)
+    counts = tally.counts
     if output.as_json:
-        results.print_json()
-    elif len(inputs) == 1 and not output.is_remote:
-        results.print_segments()
+        _print_json(_results(task, inputs))
+    elif len(inputs) == 1 and not is_remote(out):
+        _print_segments(_results(task, inputs))
     else:
-        counts = tally.counts
         line = f"{counts['computed']} segmented, {counts['done']} already there"
         failed = f"{counts['failed']} failed"
-        print(f"{counts['inputs']} inputs: {line}, {failed}; {printable(str(out))}")
-    _report(tally, out)
-
-
-def _report(tally: Tally, out: str | Path) -> None:
-    """Print on stderr what was written, and exit with 1 if an input failed."""
-    lines = []
-    counts = tally.counts
+        print(f"{counts['inputs']} inputs: {line}, {failed}; {printable(out)}")
     if tally.written:
-        lines.append(f"written: {join_names(tally.written, counts['written'])}")
+        note(printable(f"written: {join_names(tally.written, counts['written'])}"))
     if counts["done"]:
-        lines.append(
-            f"already there: {counts['done']} of {counts['inputs']} in {out}; "
-            "--overwrite does them anew"
-        )
-    if tally.renamed:
-        lines.append(
-            f"fact-clip: {counts['renamed']} named anew ({tally.renamed[0]}), "
-            "since another result has the name; --overwrite replaces it"
-        )
-    lines += tally.lines(out)
-    if tally.errors:
-        lines.append(f"fact-clip: {counts['failed']} of {counts['inputs']} inputs failed")
-    end(tally, lines)
+        there = f"already there: {counts['done']} of {counts['inputs']} in {out}"
+        note(printable(f"{there}; --overwrite does them anew"))
+    tally.report(out)
+
+
+def _results(task: SegmentTask, inputs: Inputs) -> Iterator[tuple[Item, Segmentation]]:
+    """Yield each input that is done, and the segmentation of its record."""
+    for item in task.options.shard.items(inputs):
+        is_done = False
+        with suppress(InputError):  # another result has its name
+            is_done = task.is_done(item)
+        if is_done:
+            yield item, task.read(item)
+
+
+def _print_json(results: Iterator[tuple[Item, Segmentation]]) -> None:
+    """Print a list of segmentations, without having all of them in memory."""
+    from fact_clip.formats.json_file import as_dict
+
+    separator = "[\n"
+    for item, segmentation in results:
+        tree = {"id": item.id, "input": str(item.path), **item.span.facts}
+        print(separator + json.dumps(tree | as_dict(segmentation)), end="")
+        separator = ",\n"
+    print("[]" if separator[0] == "[" else "\n]")
+
+
+def _print_segments(results: Iterator[tuple[Item, Segmentation]]) -> None:
+    for item, segmentation in results:
+        rate = "" if segmentation.fps is None else f" at {segmentation.fps:g} frames a second"
+        print(f"{printable(str(item.path))}: {segmentation.n_frames} frames{rate}")
+        print(segment_table(segmentation))

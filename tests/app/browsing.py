@@ -20,7 +20,7 @@ import uvicorn
 
 from fact_clip.datasets.synthetic import draw_actions
 from fact_clip.inference.loading import load
-from fact_clip.video.overlay import write_video
+from fact_clip.video.write import write_video
 from fact_clip_app.engine import Engine
 from fact_clip_app.guard import HttpProtocol
 from fact_clip_app.history import History, Person

@@ -12,7 +12,7 @@ from fact_clip.config import Config
 from fact_clip.core import BACKGROUND, InputError, Segmentation
 from fact_clip.inference.loading import load
 from fact_clip.training import train
-from fact_clip.video.overlay import write_video
+from fact_clip.video.write import write_video
 from fact_clip_app.export import (
     ROLES,
     Example,

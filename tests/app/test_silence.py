@@ -14,7 +14,7 @@ import pytest
 from fact_clip import cli
 from fact_clip.core import Segment, Segmentation
 from fact_clip.inference.loading import load
-from fact_clip.video.overlay import write_video
+from fact_clip.video.write import write_video
 from fact_clip_app.commands.app import app as app_command
 from fact_clip_app.database import Database
 from fact_clip_app.drafts import click_labels

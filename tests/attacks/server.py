@@ -36,7 +36,7 @@ DISK = 64 << 20
 HOME = Path(__file__).resolve().parents[2]
 MODULES = (
     "fact_clip.training fact_clip_compat fact_clip.report fact_clip.inference.scorer fact_clip.datasets.convert fact_clip.video.extract"
-    " fact_clip.video.overlay av lmdb pympi.Elan scipy.optimize matplotlib.figure matplotlib.backends.backend_agg"
+    " fact_clip.video.write av lmdb pympi.Elan scipy.optimize matplotlib.figure matplotlib.backends.backend_agg"
     " safetensors.torch safetensors.numpy torch._dynamo"
 )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -47,9 +46,9 @@ av.open = sabotaged
 
 
 def write_manifest(path: Path, items: Sequence[Item]) -> None:
-    """Write inputs as a JSONL manifest."""
-    rows = [{"id": item.id, "uri": str(item.path), "start": item.start, "stop": item.stop} for item in items]
-    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    """Write inputs as a manifest."""
+    rows = [f"{item.id},{item.path},{item.start},{'' if item.stop is None else item.stop}\n" for item in items]
+    path.write_text("".join(["id,uri,start,stop\n", *rows]))
 
 
 def segment_files(segmenter, inputs, out, overwrite: bool = False, **settings) -> list[Outcome]:

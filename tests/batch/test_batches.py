@@ -31,8 +31,7 @@ def extracted(root: object, out: Path, **how: object) -> dict[str, str]:
     """What happened to each input of a batch."""
     outcomes = {}
     for outcome in extract_batch(GRID, Inputs([root], SUFFIXES), out, None, BatchOptions(**{"limits": LIMITS, **how})):
-        state = "current" if outcome.done else "set aside" if outcome.set_aside else "extracted"
-        outcomes[outcome.item.id] = "failed" if outcome.error else state
+        outcomes[outcome.item.id] = {"done": "current", "computed": "extracted"}.get(outcome.state, outcome.state)
     return outcomes
 
 
@@ -89,7 +88,7 @@ def test_a_single_input_that_fails_leaves_nothing(tmp_path):
 
 def test_a_part_of_a_video_is_as_a_video_that_was_cut(library, tmp_path):
     root = library("v.mp4")
-    manifest = tmp_path / "list.jsonl"
+    manifest = tmp_path / "list.csv"
     write_manifest(manifest, [Item("part", root / "v.mp4", 0.4, 0.8), Item("all", root / "v.mp4")])
     assert extracted(manifest, tmp_path / "out") == {"part": "extracted", "all": "extracted"}
     part, complete = (np.load(tmp_path / "out" / f"{name}.npy") for name in ("part", "all"))
@@ -151,10 +150,8 @@ def test_segment_status_and_gather(features, tiny_run, fact_clip_command, tmp_pa
     assert (first.code, second.code) == (0, 0)
     assert sorted(str(path.relative_to(out)) for path in out.rglob("*.csv")) == ["a/take.csv", "b/take.csv", "c.csv"]
     status = json.loads(fact_clip_command("batch", "status", out, "--json").out)
-    assert status | {"rows_per_second": None, "seconds_left": None} == {
-        "command": "segment", "inputs": 3, "done": 3, "missing": 0, "failed": 0, "set_aside": 0,
-        "rows": 3 * len(np.load(features / "c.npy")), "rows_per_second": None, "seconds_left": None,
-    }  # fmt: skip
+    counts = {"inputs": 3, "done": 3, "missing": 0, "failed": 0, "set_aside": 0}
+    assert status == {"command": "segment", **counts}
     assert "3 of 3 done" in fact_clip_command("batch", "status", out).out
     assert gather(out, tmp_path / "all.csv") == gather(out, tmp_path / "all.jsonl")
     with (tmp_path / "all.csv").open() as file:
@@ -170,40 +167,27 @@ def test_segment_status_and_gather(features, tiny_run, fact_clip_command, tmp_pa
     refused_line(fact_clip_command("batch", "status", tmp_path), str(tmp_path))
 
 
-def test_a_result_of_another_name_counts_as_that_of_its_input(features, tiny_run, tmp_path):
+def test_results_of_another_request_are_in_the_way(features, tiny_run, tmp_path):
     segmenter = fact_clip.load(tiny_run, "cpu")
     out = tmp_path / "out"
     segment_files(segmenter, [features], out, formats=["csv"], actions=segmenter.vocabulary.names[:3])
-    whole = (features / "c.npy").read_bytes()
-    (features / "c.npy").write_bytes(whole[:200])
-    names = [result.name for result in segment_files(segmenter, [features], out, formats=["csv"])]
-    assert names == ["c-2", "a/take-2", "b/take-2"]
+    before = (out / "c.csv").read_bytes()
+    results = segment_files(segmenter, [features], out, formats=["csv"])
+    assert [result.state for result in results] == ["failed"] * 3
+    assert "of another run, other actions or settings" in str(results[0].error)
+    assert (out / "c.csv").read_bytes() == before
     status = batch_status(out)
-    assert (status.done, status.missing, status.failed) == (2, 0, 1)
-    (features / "c.npy").write_bytes(whole)
-    segment_files(segmenter, [features], out, formats=["csv"])
-    status = batch_status(out)
-    assert (status.done, status.missing, status.failed) == (3, 0, 0)
-
-    (out / "c-2.csv").write_text("edited")
-    np.save(features / "c.npy", np.load(features / "c.npy")[:50])
-    edited = segment_files(segmenter, [features], out, formats=["csv"])
-    assert [(result.name, result.done) for result in edited] == [("c-3", False), ("a/take-2", True), ("b/take-2", True)]
+    assert (status.done, status.missing) == (3, 0)  # of the batch that is there
+    results = segment_files(segmenter, [features], out, formats=["csv"], overwrite=True)
+    assert [result.state for result in results] == ["computed"] * 3
     assert batch_status(out).done == 3
-    gather(out, tmp_path / "all.jsonl")
-    rows = [json.loads(line) for line in (tmp_path / "all.jsonl").read_text().splitlines()]
-    assert list(dict.fromkeys(row["video"] for row in rows)) == ["c", "a/take", "b/take"]
-    assert [row["stop"] for row in rows if row["video"] == "c"][-1] == pytest.approx(50 / 15, abs=1e-6)
 
-
-def test_gather_to_parquet(features, tiny_run, tmp_path):
-    parquet = pytest.importorskip("pyarrow.parquet")
-    out = tmp_path / "out"
-    segment_files(fact_clip.load(tiny_run, "cpu"), [features], out, formats=["csv"])
-    n_rows = gather(out, tmp_path / "all.parquet")
-    table = parquet.read_table(tmp_path / "all.parquet")
-    assert table.num_rows == n_rows
-    assert table.column_names == ["video", "start", "stop", "label", "confidence"]
+    (out / "c.csv").write_text("edited")
+    np.save(features / "c.npy", np.load(features / "c.npy")[:50])
+    edited, *others = segment_files(segmenter, [features], out, formats=["csv"])
+    assert "c.csv: edited" in str(edited.error)
+    assert [result.state for result in others] == ["done"] * 2
+    assert (out / "c.csv").read_text() == "edited"
 
 
 def test_features_have_no_segments(library, tmp_path):
@@ -219,8 +203,8 @@ def test_segment_under_another_path_redoes_nothing(features, tiny_run, tmp_path)
     moved = features.rename(tmp_path / "moved")
     os.utime(moved / "c.npy", (1, 1))
     again = segment_files(segmenter, [moved], out, formats=["csv"])
-    assert [result.done for result in first + again] == [False] * 3 + [True] * 3
-    assert [result.name for result in again] == ["c", "a/take", "b/take"]
+    assert [result.state for result in first + again] == ["computed"] * 3 + ["done"] * 3
+    assert [result.item.id for result in again] == ["c", "a/take", "b/take"]
 
 
 def test_records_of_the_last_version_are_still_known(features, tiny_run, tmp_path):
@@ -235,7 +219,7 @@ def test_records_of_the_last_version_are_still_known(features, tiny_run, tmp_pat
     facts["request"]["input"]["path"] = "/somewhere/c.npy"
     record.write_text(json.dumps({key: facts[key] for key in ("request", "suffixes")}) + "\n" + second + "\n")
     (again,) = segment_files(segmenter, [features / "c.npy"], out, formats=["csv"])
-    assert again.done
+    assert again.state == "done"
 
 
 def test_a_command_names_the_first_failures_and_counts_the_others(tmp_path, fact_clip_command):
@@ -248,4 +232,4 @@ def test_a_command_names_the_first_failures_and_counts_the_others(tmp_path, fact
     assert (answer.code, answer.out) == (1, f"15 videos: 0 extracted, 0 current, 15 failed; {tmp_path / 'out'}\n")
     lines = answer.err.splitlines()
     assert len([line for line in lines if line.startswith("fact-clip: ") and "text" in line]) == 12
-    assert lines[-1] == f"fact-clip: and 3 more ({tmp_path / 'out'}/failures.jsonl)"
+    assert lines[-1] == f"fact-clip: and 3 more (faults of inputs: {tmp_path / 'out'}/failures.jsonl)"

@@ -48,15 +48,12 @@ def ends(out: Path, table: Path) -> dict[str, float]:
     return {line["video"]: round(line["stop"], 2) for line in lines}
 
 
-def test_parts_of_features_are_refused_together_as_alone(segmenter, rows, tmp_path):
+def test_parts_of_features_are_refused(segmenter, rows, tmp_path):
     save(tmp_path / "a.npy", rows)
     manifest = tmp_path / "m.csv"
     manifest.write_text("id,uri,start,stop\np0,a.npy,0,2\np1,a.npy,2,4\n")
-    for frames in (0, 100_000):
-        outcomes = segment_batch(
-            segmenter, Inputs([manifest]), tmp_path / f"out{frames}", options=BatchOptions(batch_frames=frames)
-        )
-        assert [outcome.error.where for outcome in outcomes] == ["start and stop"] * 2
+    outcomes = segment_batch(segmenter, Inputs([manifest]), tmp_path / "out")
+    assert [outcome.error.where for outcome in outcomes] == ["start and stop"] * 2
 
 
 def test_a_changed_description_or_row_is_a_changed_input(segmenter, rows, tmp_path):
@@ -65,7 +62,7 @@ def test_a_changed_description_or_row_is_a_changed_input(segmenter, rows, tmp_pa
     times = [0.5 + n / 15 for n in range(ROWS + 1)]
     path.with_suffix(".json").write_text(json.dumps({"fps": 15.0, "times": times}))
     (again,) = segment_files(segmenter, [path], out)
-    assert (again.name, again.done) == ("x", False)
+    assert (again.item.id, again.state) == ("x", "computed")
     assert ends(out, tmp_path / "t.jsonl") == {"x": 8.5}
     path.with_suffix(".json").write_text(json.dumps({"fps": 99.0}))
     with refused("x.json"):
@@ -105,11 +102,9 @@ def test_the_table_has_the_newest_results_of_the_last_inputs(segmenter, rows, tm
     paths, out, table = [save(tmp_path / f"{name}.npy", rows) for name in "xy"], tmp_path / "out", tmp_path / "t.jsonl"
     segment_files(segmenter, paths, out)
     (out / "x.csv").write_text("edited")
-    save(paths[0], rows[:90])
-    assert [outcome.name for outcome in segment_files(segmenter, paths, out)] == ["x-2", "y"]
-    assert ends(out, table) == {"x": 6.0, "y": 8.0}
     save(paths[0], rows[:60])
-    assert [outcome.name for outcome in segment_files(segmenter, paths, out, overwrite=True)] == ["x", "y"]
+    assert [outcome.state for outcome in segment_files(segmenter, paths, out)] == ["failed", "done"]
+    assert [outcome.state for outcome in segment_files(segmenter, paths, out, overwrite=True)] == ["computed"] * 2
     assert ends(out, table) == {"x": 4.0, "y": 8.0}
     segment_files(segmenter, paths[:1], out)
     assert ends(out, table) == {"x": 4.0}
@@ -136,46 +131,13 @@ def test_a_restored_input_has_its_result_again(segmenter, rows, tmp_path):
     assert len((out / "failures.jsonl").read_text().splitlines()) == 2
 
 
-@pytest.mark.parametrize("is_interrupted", [False, True])
-def test_an_input_with_two_records_counts_once(segmenter, rows, tmp_path, monkeypatch, is_interrupted):
-    if is_interrupted:
-        monkeypatch.setattr(SegmentTask, "_remove_earlier", lambda *_: None)
-    path, out, table = save(tmp_path / "x.npy", rows), tmp_path / "out", tmp_path / "t.jsonl"
-    segment_files(segmenter, [path], out)
-    (out / "x.csv").write_text("edited")
-    save(path, rows[:90])
-    segment_files(segmenter, [path], out)
-    for ending in ("csv", "json"):
-        (out / f"x.{ending}").unlink()
-    assert [outcome.name for outcome in segment_files(segmenter, [path], out)] == ["x"]
-    assert (ends(out, table), len(table.read_text().splitlines())) == ({"x": 6.0}, len(segmenter.segment(path)))
-    assert batch_status(out).done == 1
-    assert (out / ".results" / "x-2.json").is_file() == is_interrupted
-
-
-def test_an_input_may_be_called_as_a_second_result(segmenter, rows, tmp_path):
-    paths, out, table = (
-        [save(tmp_path / f"{name}.npy", rows) for name in ("x", "x-2")],
-        tmp_path / "out",
-        tmp_path / "t.jsonl",
-    )
-    segment_files(segmenter, paths[:1], out)
-    segment_files(segmenter, paths[:1], out, with_background=True)
-    save(paths[1], rows[:90])
-    for state in ("computed", "done"):
-        outcomes = segment_files(segmenter, paths, out, with_background=True)
-        assert [(outcome.name, outcome.state) for outcome in outcomes] == [("x-3", state), ("x-2-2", state)]
-    assert ends(out, table) == {"x": 8.0, "x-2": 6.0}
-    assert batch_status(out).done == 2
-
-
 @pytest.mark.parametrize("formats", [["eaf", "boris", "via"], ["csv"]])
 def test_a_changed_input_replaces_all_files_that_nobody_has_edited(segmenter, rows, tmp_path, formats):
     path, out = save(tmp_path / "x.npy", rows, 15.0), tmp_path / "out"
     segment_files(segmenter, [path], out, formats=["json", *formats])
     save(path, rows[:90], 15.0)
     (again,) = segment_files(segmenter, [path], out, formats=formats)
-    assert (again.name, again.done) == ("x", False)
+    assert (again.item.id, again.state) == ("x", "computed")
     assert json.loads((out / "x.json").read_text())["n_frames"] == 90
 
 
@@ -189,7 +151,7 @@ def test_a_result_of_another_file_stays_unless_it_may_be_overwritten(segmenter, 
     (other,) = segment_files(segmenter, paths[1:], out)
     assert (other.state, other.written) == ("failed", ())
     assert str(paths[0]) in other.error.problem
-    assert [outcome.done for outcome in segment_files(segmenter, [copy], out)] == [True]
+    assert [outcome.state for outcome in segment_files(segmenter, [copy], out)] == ["done"]
     (other,) = segment_files(segmenter, paths[1:], out, overwrite=True)
     assert other.state == "computed"
 
@@ -201,19 +163,18 @@ def test_pipes_devices_and_strange_names_are_refused(segmenter, tmp_path, name):
         os.mkfifo(path)
     elif "zero" in name:
         path.symlink_to("/dev/zero")
-    for frames in (0, 100):
-        inputs = Inputs([[path, tmp_path / "none.npy"]], SUFFIXES)
-        outcomes = segment_batch(segmenter, inputs, tmp_path / "out", options=BatchOptions(batch_frames=frames))
-        assert [outcome.state for outcome in outcomes] == ["failed"] * 2
+    inputs = Inputs([[path, tmp_path / "none.npy"]], SUFFIXES)
+    outcomes = segment_batch(segmenter, inputs, tmp_path / "out")
+    assert [outcome.state for outcome in outcomes] == ["failed"] * 2
 
 
 @pytest.mark.parametrize(
-    "content", [b'{"id": "\xff", "uri": "a"}\n', b'{"id": "a", "uri": "a", "stop": 1' + b"0" * 400 + b"}\n"]
+    ("content", "place"), [(b"id,uri\n\xff,a\n", "m.csv"), (b"id,uri,stop\na,a,1" + b"0" * 400 + b"\n", "m.csv:2")]
 )
-def test_damaged_manifests_are_refused(tmp_path, content):
-    (tmp_path / "m.jsonl").write_bytes(content)
-    with refused("m.jsonl"):
-        Inputs([tmp_path / "m.jsonl"])
+def test_damaged_manifests_are_refused(tmp_path, content, place):
+    (tmp_path / "m.csv").write_bytes(content)
+    with refused(place):
+        Inputs([tmp_path / "m.csv"])
 
 
 def test_the_precision_is_part_of_the_request(tiny_run, tmp_path):
@@ -273,13 +234,5 @@ def test_media_names_the_video_of_features(segmenter, rows, tmp_path):
 
 
 def test_the_id_of_a_manifest_may_be_zero(tmp_path):
-    (tmp_path / "m.jsonl").write_text('{"id": 0, "uri": "a.npy"}\n')
-    assert [item.id for item in Inputs([tmp_path / "m.jsonl"])] == ["0"]
-
-
-def test_the_speed_counts_intervals_between_results(segmenter, rows, tmp_path):
-    paths, out = [save(tmp_path / f"{name}.npy", rows) for name in "abc"], tmp_path / "out"
-    segment_files(segmenter, paths, out)
-    for number, name in enumerate("abc"):
-        os.utime(out / ".results" / f"{name}.json", (1e9 + 10 * number,) * 2)
-    assert batch_status(out).rows_per_second == ROWS / 10
+    (tmp_path / "m.csv").write_text("id,uri\n0,a.npy\n")
+    assert [item.id for item in Inputs([tmp_path / "m.csv"])] == ["0"]

@@ -34,33 +34,34 @@ def test_a_batch_writes_what_the_segmenter_returns_and_resumes(features, tiny_ru
     segmenter = fact_clip.load(tiny_run, "cpu")
     out = tmp_path / "out"
     first = segment_files(segmenter, [features], out, formats=["json"])
-    assert [result.name for result in first] == NAMES
-    assert [result.done for result in first] == [False, False]
+    assert [result.item.id for result in first] == NAMES
+    assert [result.state for result in first] == ["computed"] * 2
     assert [result.written for result in first] == [(out / f"{name}.json",) for name in NAMES]
     for result in first:
-        expected = segmenter.segment(result.source)
+        expected = segmenter.segment(result.item.path)
         assert result.segmentation.to_frames() == expected.to_frames()
-        assert load(out / f"{result.name}.json").to_frames() == expected.to_frames()
+        assert load(out / f"{result.item.id}.json").to_frames() == expected.to_frames()
 
     second = segment_files(segmenter, [features], out, formats=["json"])
-    assert [result.done for result in second] == [True, True]
+    assert [result.state for result in second] == ["done"] * 2
     assert [result.written for result in second] == [(), ()]
     assert [result.segmentation for result in second] == [None, None]
 
 
-def test_another_request_gets_another_name_and_a_fault_stops_no_other(features, tiny_run, tmp_path):
+def test_another_request_replaces_only_if_told_and_a_fault_stops_no_other(features, tiny_run, tmp_path):
     segmenter = fact_clip.load(tiny_run, "cpu")
     out = tmp_path / "out"
     segment_files(segmenter, [features / f"{NAMES[0]}.npy"], out, formats=["txt"])
     np.save(features / "narrow.npy", np.zeros((9, 3), np.float32))
     few = ["grasp nut", "no action"]
     results = segment_files(segmenter, [features], out, formats=["txt"], actions=few, media="x/{name}")
-    assert [result.name for result in results] == ["narrow", f"{NAMES[0]}-2", NAMES[1]]
+    assert [(result.item.id, result.state) for result in results] == [
+        ("narrow", "failed"), (NAMES[0], "failed"), (NAMES[1], "computed")
+    ]  # fmt: skip
     assert results[0].segmentation is None
-    assert results[0].error is not None
-    assert results[1].segmentation.media == f"x/{NAMES[0]}"
+    assert results[2].segmentation.media == f"x/{NAMES[1]}"
     anew = segment_files(segmenter, [features / f"{NAMES[0]}.npy"], out, formats=["txt"], actions=few, overwrite=True)
-    assert [result.name for result in anew] == [NAMES[0]]
+    assert [result.state for result in anew] == ["computed"]
 
 
 def test_the_command_goes_on_with_what_python_began(features, tiny_run, fact_clip_command, tmp_path):

@@ -61,7 +61,7 @@ def run(source: str, out: str) -> dict[str, str]:
     options = BatchOptions(limits=Limits(60, 2))
     states = {}
     for outcome in extract_batch(GRID, Inputs([source]), out, None, options):
-        states[outcome.item.id] = "failed" if outcome.error else "current" if outcome.done else "extracted"
+        states[outcome.item.id] = {"done": "current", "computed": "extracted"}.get(outcome.state, outcome.state)
     return states
 
 
@@ -99,7 +99,7 @@ def test_segments_in_another_store(address, workbench, tiny_run, tmp_path):
     segmenter = fact_clip.load(tiny_run, "cpu")
     first = segment_files(segmenter, [f"{address}/features"], f"{address}/out", formats=["csv"])
     again = segment_files(segmenter, [f"{address}/features/*.npy"], f"{address}/out", formats=["csv"])
-    assert [result.done for result in first + again] == [False, True]
+    assert [result.state for result in first + again] == ["computed", "done"]
     assert names(f"{address}/out") == [".batch", f".results/{name}.json", f"{name}.csv"]
     assert first[0].segmentation == segmenter.segment(put_one / f"{name}.npy")
     n_rows = gather(f"{address}/out", tmp_path / "all.csv")
@@ -145,7 +145,7 @@ def test_a_changed_input_replaces_its_result_in_another_store(memory, workbench,
     for n_rows in (80, 50):
         np.save(path, rows[:n_rows])
         (result,) = segment_files(segmenter, [path], f"{memory}/out", formats=["json", "csv"])
-        assert (result.name, result.done) == ("c", False)
+        assert (result.item.id, result.state) == ("c", "computed")
         assert [str(file) for file in result.written] == [f"{memory}/out/c.json", f"{memory}/out/c.csv"]
     assert names(f"{memory}/out") == [".batch", ".results/c.json", "c.csv", "c.json"]
     store, root = fsspec.core.url_to_fs(f"{memory}/out")
@@ -157,10 +157,11 @@ def test_a_changed_input_replaces_its_result_in_another_store(memory, workbench,
     store.pipe_file(f"{root}/c.csv", b"edited")
     np.save(path, rows[:60])
     (result,) = segment_files(segmenter, [path], f"{memory}/out", formats=["json", "csv"])
-    assert result.name == "c-2"
+    assert "c.csv: edited" in str(result.error)
     assert store.cat_file(f"{root}/c.csv") == b"edited"
-    store.rm_file(f"{root}/c-2.csv")  # a missing file is written from the record
+    np.save(path, rows[:50])
+    store.rm_file(f"{root}/c.csv")  # a missing file is written from the record
     (result,) = segment_files(segmenter, [path], f"{memory}/out", formats=["json", "csv"])
-    assert (result.name, result.done) == ("c-2", True)
-    assert "c-2.csv" in names(f"{memory}/out")
+    assert result.state == "done"
+    assert store.cat_file(f"{root}/c.csv") == (local / "c.csv").read_bytes()
     assert batch_status(f"{memory}/out").done == 1

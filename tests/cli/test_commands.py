@@ -8,7 +8,6 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from matplotlib.image import imread
 
 from fact_clip import training
 from fact_clip.cli import COMMANDS
@@ -105,33 +104,6 @@ def test_segment_writes_files_that_agree_with_its_json(tiny_run, workbench, fact
         written = [(s.start, s.stop, s.label, s.confidence) for s in read[0]]
         assert written == [(s["start"], s["stop"], s["label"], s["confidence"]) for s in tree["segments"]]
         assert all(0 <= confidence <= 1 for *_, confidence in written)
-
-
-def test_segment_draws_truth_above_prediction(tiny_run, workbench, fact_clip, tmp_path):
-    video = workbench / "features" / "person1_video1.npy"
-    alone = tmp_path / video.name
-    alone.write_bytes(video.read_bytes())
-    fact_clip("segment", "--run", tiny_run, video, "--plot", tmp_path / "both.png", "--out", tmp_path / "o")
-    fact_clip("segment", "--run", tiny_run, video, "--plot", tmp_path / "both.svg", "--out", tmp_path / "o")
-    fact_clip("segment", "--run", tiny_run, alone, "--plot", tmp_path / "alone.svg", "--out", tmp_path / "o")
-    assert imread(tmp_path / "both.png").shape[1] == 1800
-    both, one = ((tmp_path / name).read_text() for name in ("both.svg", "alone.svg"))
-    assert 0 < both.index(">truth<") < both.index(">prediction<")
-    assert "time (s)" in both
-    assert ">truth<" not in one
-    assert ">prediction<" in one
-
-
-def test_the_plot_shows_frames_that_nobody_labelled(tiny_run, workbench, fact_clip, tmp_path):
-    for part in ("features", "groundTruth"):
-        (tmp_path / part).mkdir()
-    video, labels = tmp_path / "features" / "person1_video1.npy", tmp_path / "groundTruth" / "person1_video1.txt"
-    video.write_bytes((workbench / "features" / video.name).read_bytes())
-    lines = (workbench / "groundTruth" / labels.name).read_text().splitlines()
-    labels.write_text("\n".join(["?"] * 20 + lines[20:]) + "\n")
-    answer = fact_clip("segment", "--run", tiny_run, video, "--plot", tmp_path / "p.svg", "--out", tmp_path / "o")
-    assert answer.code == 0
-    assert ">?<" in (tmp_path / "p.svg").read_text()
 
 
 def test_interrupt_says_how_to_go_on(recipe, fact_clip, tmp_path, monkeypatch):

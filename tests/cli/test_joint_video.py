@@ -25,7 +25,7 @@ def test_film_to_features_to_a_trained_head_to_other_names(tmp_path, capsys):
     import torch
     from safetensors.torch import save_file
 
-    from fact_clip.video.overlay import write_video
+    from fact_clip.video.write import write_video
 
     torch.manual_seed(0)
     weights = tmp_path / "vit.safetensors"

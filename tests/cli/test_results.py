@@ -12,9 +12,8 @@ import pytest
 
 from fact_clip.formats import load
 from fact_clip.inference.segmenter import Segmenter
-from fact_clip.report import plots
 
-from ..launch import launched
+from ..refusals import refused_line
 
 NAMES = ["person1_video1", "person1_video2", "person2_video1"]
 
@@ -54,10 +53,9 @@ def test_bad_inputs_are_told_at_the_end(features, tiny_run, fact_clip, tmp_path)
     assert answer.code == 1
     assert [Path(each["input"]).stem for each in json.loads(answer.out)] == NAMES
     assert files(out) == ["failures.jsonl", *(f"{name}.csv" for name in NAMES)]
-    *_, broken, narrow, last = answer.err.splitlines()
+    *_, broken, narrow = answer.err.splitlines()
     assert broken.startswith(f"fact-clip: {features / 'broken.npy'}: ")
     assert narrow.startswith(f"fact-clip: {features / 'narrow.npy'}: ")
-    assert last == "fact-clip: 2 of 5 inputs failed"
 
 
 def test_an_interrupted_batch_goes_on(features, tiny_run, fact_clip, tmp_path, monkeypatch):
@@ -104,35 +102,33 @@ def test_what_is_there_is_kept_and_other_formats_are_added(features, tiny_run, f
     assert segmented == [NAMES[0]]
 
 
-def test_other_actions_get_another_name(features, tiny_run, fact_clip, tmp_path, segmented):
+def test_other_actions_need_another_folder(features, tiny_run, fact_clip, tmp_path, segmented):
     name, out = NAMES[0], tmp_path / "out"
     how = ("segment", "--run", tiny_run, features / f"{name}.npy", "--out", out, "--format", "txt")
     few = ("--actions", "grasp nut, no action")
     assert fact_clip(*how).code == 0
     whole = (out / f"{name}.txt").read_bytes()
     answer = fact_clip(*how, *few)
-    assert answer.code == 0
-    assert files(out) == [f"{name}-2.txt", f"{name}.txt"]
-    told = f"fact-clip: 1 named anew ({name}-2 for {name}.npy), since another result has the name"
-    assert answer.err.splitlines()[-1] == f"{told}; --overwrite replaces it"
+    refused_line(answer, f"{name}.npy")
+    assert answer.err.endswith("other actions or settings. Name another --out, or set --overwrite.\n")
     assert (out / f"{name}.txt").read_bytes() == whole
-    assert set((out / f"{name}-2.txt").read_text().splitlines()) <= {"grasp nut", "no action"}
-    # both are there now
-    for again in (how, (*how, *few)):
-        assert "already there: 1 of 1" in fact_clip(*again).err
-    assert segmented == [name] * 2
+    assert "already there: 1 of 1" in fact_clip(*how).err
+    assert segmented == [name]
     assert fact_clip(*how, *few, "--overwrite").code == 0
-    assert (out / f"{name}.txt").read_bytes() == (out / f"{name}-2.txt").read_bytes()
-    assert segmented == [name] * 3
+    assert set((out / f"{name}.txt").read_text().splitlines()) <= {"grasp nut", "no action"}
+    assert segmented == [name] * 2
 
 
 def test_a_file_of_somebody_else_is_not_replaced(features, tiny_run, fact_clip, tmp_path):
     name, out = NAMES[0], tmp_path / "out"
     out.mkdir()
     (out / f"{name}.csv").write_text("by hand")
-    assert fact_clip("segment", "--run", tiny_run, features / f"{name}.npy", "--out", out).code == 0
+    how = ("segment", "--run", tiny_run, features / f"{name}.npy", "--out", out)
+    refused_line(fact_clip(*how), f"{name}.csv")
     assert (out / f"{name}.csv").read_text() == "by hand"
-    assert files(out) == [f"{name}-2.csv", f"{name}-2.json", f"{name}.csv"]
+    assert files(out) == [f"{name}.csv"]
+    assert fact_clip(*how, "--overwrite").code == 0
+    assert load(out / f"{name}.csv").n_frames == len(np.load(features / f"{name}.npy"))
 
 
 def test_another_model_or_a_changed_input_is_another_result(features, tiny_run, fact_clip, tmp_path, segmented):
@@ -141,34 +137,19 @@ def test_another_model_or_a_changed_input_is_another_result(features, tiny_run, 
     how = ("segment", "--run", run, video, "--out", out, "--format", "txt")
     fact_clip(*how)
     assert fact_clip(*how[:2], shutil.copytree(run, tmp_path / "moved"), *how[3:]).code == 0  # the same model
-    assert files(out) == [f"{name}.txt"]
-    (run / "config.yaml").write_text((run / "config.yaml").read_text() + "\n")
-    fact_clip(*how)
-    assert files(out) == [f"{name}-2.txt", f"{name}.txt"]
     os.utime(video, ns=(0, 0))  # the same input
-    fact_clip(*how)
+    assert fact_clip(*how).code == 0
+    assert segmented == [name]
+    np.save(video, np.load(video)[:-5])
+    assert fact_clip(*how).code == 0  # replaces what it was
+    assert len((out / f"{name}.txt").read_text().splitlines()) == len(np.load(video))
+    (out / f"{name}.txt").write_text("corrected\n")
+    np.save(video, np.load(video)[:-5])
+    refused_line(fact_clip(*how), f"{name}.txt")  # what somebody has edited stays
+    assert (out / f"{name}.txt").read_text() == "corrected\n"
+    (run / "config.yaml").write_text((run / "config.yaml").read_text() + "\n")
+    refused_line(fact_clip(*how), f"{name}.npy")
     assert segmented == [name] * 2
-    np.save(video, np.load(video)[:-5])
-    before = (out / f"{name}.txt").read_bytes()
-    fact_clip(*how)  # replaces what it was
-    assert files(out) == [f"{name}-2.txt", f"{name}.txt"]
-    assert (out / f"{name}.txt").read_bytes() == before
-    assert len((out / f"{name}-2.txt").read_text().splitlines()) == len(np.load(video))
-    (out / f"{name}-2.txt").write_text("corrected\n")
-    np.save(video, np.load(video)[:-5])
-    fact_clip(*how)  # what somebody has edited stays
-    assert files(out) == [f"{name}-2.txt", f"{name}-3.txt", f"{name}.txt"]
-    assert segmented == [name] * 4
-
-
-def test_a_new_name_is_not_that_of_another_input(features, tiny_run, fact_clip, tmp_path):
-    """a-2 is an input itself, so the second result of a is a-3."""
-    for name in ("a", "a-2"):
-        shutil.copy(features / f"{NAMES[0]}.npy", features / f"{name}.npy")
-    how = ("segment", "--run", tiny_run, features / "a.npy", features / "a-2.npy", "--format", "txt")
-    assert fact_clip(*how, "--out", tmp_path / "out").code == 0
-    assert fact_clip(*how, "--out", tmp_path / "out", "--actions", "grasp nut").code == 0
-    assert files(tmp_path / "out") == ["a-2-2.txt", "a-2.txt", "a-3.txt", "a.txt"]
 
 
 def test_a_format_that_cannot_hold_a_result(features, tiny, fact_clip, tmp_path):
@@ -201,35 +182,7 @@ def test_background_is_left_out_unless_asked_for(features, tiny_run, fact_clip, 
     assert load(tmp_path / "with" / f"{NAMES[0]}.csv").to_frames() == full.to_frames()
 
 
-@pytest.mark.slow
-def test_processes_share_what_is_left(features, tiny_run, tmp_path):
-    """Three inputs, one of them broken, for two processes; then a fourth one is added."""
-    out = tmp_path / "out"
-    (features / f"{NAMES[1]}.npy").write_text("no array")
-    command = ["-m", "fact_clip", "segment", "--run", tiny_run, features, "--device", "cpu", "--out", out, "--json"]
-    first = launched(2, *command)
-    assert first.code == 1
-    assert [Path(each["input"]).stem for each in json.loads(first.out)] == [NAMES[0], NAMES[2]]
-    assert sum(line.startswith("fact-clip:") and "not readable" in line for line in first.err.splitlines()) == 1
-    outputs = [f"{name}.{kind}" for name in (NAMES[0], NAMES[2]) for kind in ("csv", "json")]
-    assert files(out) == ["failures.jsonl", *outputs]
-    shutil.copy(features / f"{NAMES[0]}.npy", features / f"{NAMES[1]}.npy")
-    second = launched(2, *command)
-    assert second.code == 0, second.err
-    assert [Path(each["input"]).stem for each in json.loads(second.out)] == NAMES
-    assert f"already there: 2 of 3 in {out}" in second.err
-
-
-def test_a_plot_reads_labels_as_a_training_does(workbench, tiny_run, fact_clip, tmp_path, monkeypatch):
-    for folder in ("features", "groundTruth"):
-        (tmp_path / folder).mkdir()
-    name = NAMES[0]
-    shutil.copy(workbench / "features" / f"{name}.npy", tmp_path / "features")
-    labels = (workbench / "groundTruth" / f"{name}.txt").read_text().split("\n")
-    (tmp_path / "groundTruth" / f"{name}.txt").write_text(" \n".join(labels))
-    drawn, real = {}, plots.timeline
-    monkeypatch.setattr(plots, "timeline", lambda rows, **_: drawn.update(rows) or real(rows))
-    how = ("--out", tmp_path / "out", "--plot", tmp_path / "p.png", "--device", "cpu")
-    answer = fact_clip("segment", tmp_path / "features" / f"{name}.npy", "--run", tiny_run, *how)
-    assert answer.code == 0, answer.err
-    assert set(drawn["truth"].transcript) <= {label.strip() for label in labels}
+def test_processes_of_torchrun_share_no_batch(features, tiny_run, fact_clip, tmp_path, monkeypatch):
+    for name, value in {"RANK": 1, "WORLD_SIZE": 2, "MASTER_ADDR": "x", "MASTER_PORT": 1, "LOCAL_RANK": 1}.items():
+        monkeypatch.setenv(name, str(value))
+    refused_line(fact_clip("segment", "--run", tiny_run, features, "--out", tmp_path / "out"), "torchrun")

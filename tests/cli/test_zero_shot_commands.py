@@ -15,7 +15,7 @@ from fact_clip.cli.evaluate import zero_shot_text
 from fact_clip.config import Config
 from fact_clip.datasets.synthetic import write_workbench
 
-from ..refusals import refused
+from ..refusals import refused, refused_line
 from ..small import ZERO_SHOT
 
 
@@ -104,7 +104,7 @@ def segments(answer) -> set[str]:
 
 
 def test_segment_with_any_names(named, video, fact_clip, tmp_path):
-    command = ["segment", "--run", named, video, "--out", tmp_path, "--json"]
+    command = ["segment", "--run", named, video, "--out", tmp_path, "--overwrite", "--json"]
     only = fact_clip(*command, "--actions", "grasp nut, polish nut")
     assert only.code == 0
     assert segments(only) <= {"polish nut", "grasp nut", "no action"}
@@ -126,26 +126,25 @@ def test_segment_with_any_names(named, video, fact_clip, tmp_path):
     words = [(each["action"], each["slot"], each["far"]) for each in found["new_words"] if each["word"] != "rotate"]
     assert words == [("polish", "phrase", True)]
     # with no other candidate it is in the table, too
-    shown = fact_clip("segment", "--run", named, video, "--out", tmp_path, "--actions", "polish")
+    shown = fact_clip("segment", "--run", named, video, "--out", tmp_path, "--overwrite", "--actions", "polish")
     lines = [line.split("  ") for line in shown.out.splitlines()[1:]]
     assert lines[0][-1] == "words"
     assert {line[-1] for line in lines[1:] if "polish" in line} == {"far from training: polish"}
 
 
 def test_segment_leaves_unsure_frames_open(named, video, fact_clip, tmp_path):
-    command = ["segment", "--run", named, video, "--out", tmp_path / "out", "--json"]
-    plain, all_open = fact_clip(*command), fact_clip(*command, "--reject", "1")
+    command = ["segment", "--run", named, video, "--json", "--out"]
+    plain, all_open = fact_clip(*command, tmp_path / "out"), fact_clip(*command, tmp_path / "open", "--reject", "1")
     assert (plain.code, all_open.code) == (0, 0)
     assert "none of these" not in segments(plain)
     [found] = json.loads(all_open.out)
     assert "none of these" in segments(all_open)
     assert "none of these" in found["background"]
     assert {row["confidence"] for row in found["segments"] if row["label"] == "none of these"} == {None}
-    # another request, so another result beside the first one; asked again, it is there
-    files = sorted(path.name for path in (tmp_path / "out").glob("[!.]*.json"))
-    assert files == ["person1_video1-2.json", "person1_video1.json"]
-    again = fact_clip(*command, "--reject", "1", "--more-actions", "polish nut")
-    assert fact_clip(*command, "--reject", "1", "--more-actions", "polish nut").out == again.out
+    # another request, which needs another folder; asked again, it is there
+    refused_line(fact_clip(*command, tmp_path / "out", "--reject", "1"), "person1_video1.npy")
+    again = fact_clip(*command, tmp_path / "more", "--reject", "1", "--more-actions", "polish nut")
+    assert fact_clip(*command, tmp_path / "more", "--reject", "1", "--more-actions", "polish nut").out == again.out
     assert {word["word"] for word in json.loads(again.out)[0]["new_words"]} == {"rotate", "polish"}
 
 

@@ -1,4 +1,4 @@
-"""Confusions, cuts, boundaries and uncertain segments, counted by hand."""
+"""Confusions, boundaries and uncertain segments, counted by hand."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from fact_clip.datasets.statistics import labelled_segments
 from fact_clip.report.analysis import (
     boundaries,
     confusion,
-    cuts,
     factor_confusions,
     least_certain,
     step_of,
@@ -60,21 +59,6 @@ def test_confusions_by_factor():
     # Neither cut ham nor background has a tool.
     assert found["tool"] == {"names": ["turner", "none"], "cells": [(1, 0, 2, 3), (0, 1, 1, 1), (1, 1, 1, 3)]}
     assert factor_confusions(Vocabulary.from_names(["a", "b"]), [labels("0")], [labels("1")]) == {}
-
-
-@pytest.mark.parametrize(
-    ("truth", "prediction", "expected"),
-    [
-        ("000111", "000111", (2, 2, 0, 0, 2, 0)),
-        ("000000", "010101", (1, 6, 1, 0, 0, 0)),  # six predicted segments in one true one; its name is in half of it
-        ("010101", "000000", (6, 1, 0, 1, 0, 3)),  # and the reverse: the predicted one lies in none by half
-        ("000111", "002211", (2, 3, 1, 0, 1, 0)),  # the second lies by half in both: it counts for the first
-        ("..0000", "112222", (1, 1, 0, 0, 1, 1)),  # what is predicted where no label is does not count
-        ("00..00", "001200", (1, 1, 0, 0, 1, 0)),  # and cuts no segment
-    ],
-)
-def test_cuts(truth, prediction, expected):
-    assert tuple(cuts([labels(truth)], [labels(prediction)]).values()) == expected
 
 
 def test_boundaries_of_evenly_timed_videos_are_in_seconds():

@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 
 from fact_clip.core import Segment, Segmentation, Vocabulary
-from fact_clip.report.analysis import Cell
 from fact_clip.report.plots import (
     chosen_videos,
-    confusion_figure,
     save_plots,
     timeline,
 )
@@ -29,14 +27,6 @@ def test_videos_are_spread_from_the_lowest_accuracy_to_the_highest(evaluated):
     assert [video.name for video in chosen_videos(evaluated([*videos[:2], unlabelled]))] == ["22", "23"]
 
 
-def test_a_confusion_shows_shares_of_true_classes():
-    cells = [Cell(2, 2, 3, 4), Cell(2, 0, 1, 4), Cell(0, 0, 5, 10), Cell(0, 1, 5, 10)]
-    figure = confusion_figure(cells, NAMES.names, "class")
-    axes = figure.axes[0]
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["rest", "stir"]  # "pour" is never true
-    np.testing.assert_array_equal(axes.images[0].get_array(), [[0.5, 0.0], [0.25, 0.75]])
-
-
 def test_all_timelines_number_the_classes_alike():
     row = Segmentation((Segment(0, 5, "stir"), Segment(5, 9, "rest")))
     figure = timeline({"truth": row}, background=["rest"], names=NAMES.names)
@@ -47,5 +37,5 @@ def test_all_timelines_number_the_classes_alike():
 def test_a_run_gets_a_curve_only_with_unseen_classes(evaluated, tmp_path, unseen):
     one = evaluated([rows_of([1, 1, 2, -1], [1, 2, 2, 2], times=np.arange(5.0))], NAMES.names, unseen=unseen)
     written = {path.name for path in save_plots(one, tmp_path)}
-    expected = {"timeline_one", "confusion"} | ({"curve"} if unseen else set())
+    expected = {"timeline_one"} | ({"curve"} if unseen else set())
     assert written == {f"{name}{suffix}" for name in expected for suffix in (".png", ".svg")}

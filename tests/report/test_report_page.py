@@ -283,7 +283,7 @@ def test_the_report_of_a_kscgr_run(browser, opened, kscgr_run, scheme):
         heads = page.locator("h2").all_text_contents()
         assert heads == [
             "In short", "Numbers", "Seen and unseen", "Timelines", "Confusions", "Errors on unseen classes",
-            "Boundaries and cuts", "Classes", "Least certain segments", "Reliability", "Settings and versions",
+            "Segments and boundaries", "Classes", "Least certain segments", "Reliability", "Settings and versions",
         ]  # fmt: skip
         assert page.locator("#curve polyline").count() == 1
         assert page.get_by_text("H* (oracle)").count() == 1

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import re
 from types import SimpleNamespace
@@ -138,12 +139,11 @@ def test_a_damaged_video(video, tmp_path):
     assert [each.name for each in tmp_path.iterdir()] == ["cut.mkv"]
     with refused("cut.mkv", DamagedVideoError):
         extract(path, GRID, tmp_path)
-    with pytest.warns(UserWarning, match=r"s decoded of 5\.0 s declared"):
-        target = extract(path, GRID, tmp_path, Settings(keep_going=True))
-    facts = described(target)
-    assert "5.0 s declared" in facts["damage"]
-    assert len(np.load(target)) == facts["n_frames"] == pytest.approx(12, abs=2)
-    assert current(path, GRID, Settings(keep_going=True))
+    path.write_bytes(raw)
+    target = extract(path, GRID, tmp_path)
+    assert current(path, GRID, Settings())
+    facts = described(target) | {"damage": "ends early"}  # as earlier versions wrote the part that decodes
+    target.with_suffix(".json").write_text(json.dumps(facts))
     assert not current(path, GRID, Settings())
 
 
