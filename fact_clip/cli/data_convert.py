@@ -28,7 +28,7 @@ READABLE: dict[str, tuple[str, ...]] = {
     "label-studio": (*OF_LABELS, "tier", "source_fps"),
     "nwb": (*OF_LABELS, "tier"),
     "textgrid": (*OF_LABELS, "tier"),
-    "csv": (*OF_LABELS, "unit", "source_fps", "decimal", "skip_bad"),
+    "csv": (*OF_LABELS, "unit", "source_fps", "decimal"),
     "vtt": OF_LABELS,
     "srt": OF_LABELS,
     "ass": OF_LABELS,
@@ -38,7 +38,7 @@ READABLE: dict[str, tuple[str, ...]] = {
 }
 """Kind -> the options that it reads. Others are errors, because a user expects an effect."""
 
-OF_PLUGINS = (*OF_LABELS, "tier", "unit", "source_fps", "decimal", "skip_bad")
+OF_PLUGINS = (*OF_LABELS, "tier", "unit", "source_fps", "decimal")
 """The options that the readers of plug-ins get."""
 
 UNITS = {"csv": ("seconds", "frames"), "table": ("seconds", "milliseconds")}
@@ -97,10 +97,6 @@ def convert(
         str, option('table: the columns that are features, "a, b"; unset: all but the time.')
     ] = "",
     decimal: Annotated[Literal[".", ","], option("csv, table: the decimal mark of numbers.")] = ".",
-    skip_bad: Annotated[
-        bool,
-        option("csv: leave out rows that cannot be read, with a warning each.", "--skip-bad"),
-    ] = False,
     verbs: Annotated[Path | None, option("epic: file of the verb classes.")] = None,
     nouns: Annotated[Path | None, option("epic: file of the noun classes.")] = None,
     dtype: Annotated[
@@ -159,7 +155,6 @@ def convert(
             verbs=verbs,
             nouns=nouns,
             decimal=decimal,
-            skip_bad=skip_bad,
         )
         target = Target(
             fps=fps,

@@ -133,7 +133,6 @@ _FORMATS: dict[str, Format] = {
         has_instants=True,
         write_ethogram=boris.write_project,
     ),
-    "boris.tsv": Format(".boris.tsv", boris.write_events, has_instants=True),
     "label-studio": Format(
         ".label-studio.json", label_studio.write, annotations=label_studio.read_annotations
     ),
@@ -306,11 +305,10 @@ def load(
         check_name(background, "background", legacy=True)
     read = FORMATS[name].read
     if read is None:
-        kind = name.removesuffix(".tsv")
         readable = [name for name, form in FORMATS.items() if form.read is not None]
         fix = f"use one of {', '.join(readable)}"
-        if kind in READERS:
-            fix = f"read it with fact-clip data convert --from {kind}"
+        if name in READERS:
+            fix = f"read it with fact-clip data convert --from {name}"
         raise InputError(path, "this format does not keep the frames", fix)
     if n_frames is not None and not 1 <= n_frames <= MAX_FRAMES:
         raise InputError("n_frames", f"{n_frames} is not between 1 and {MAX_FRAMES:,}")

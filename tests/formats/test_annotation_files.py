@@ -40,7 +40,6 @@ def spans(path: Path, kind: str, **options: Any) -> dict[str, list[tuple[float, 
     [
         ("eaf", ".eaf", "x"),  # named by the file, as a document may link several media
         ("boris", ".boris", "take 1"),
-        ("boris", ".boris.tsv", "take 1"),
         ("via", ".via.json", "take 1"),
         ("label-studio", ".label-studio.json", "take 1"),
         ("textgrid", ".TextGrid", "x"),

@@ -35,7 +35,6 @@ KINDS = {
     ".TextGrid": "textgrid",
     ".nwb": "nwb",
     ".boris": "boris",
-    ".boris.tsv": "boris",
 }
 FRAMES = [".csv", ".json", ".jsonl"]
 

@@ -108,7 +108,7 @@ def test_json_keeps_frame_times(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "ending"),
-    [("csv", ".csv"), (".CSV", ".csv"), ("boris", ".boris"), ("boris.tsv", ".boris.tsv"), ("via", ".via.json"),
+    [("csv", ".csv"), (".CSV", ".csv"), ("boris", ".boris"), ("via", ".via.json"),
      ("audacity", ".audacity.txt"), ("label-studio", ".label-studio.json"), ("txt", ".txt")],
 )  # fmt: skip
 def test_a_format_is_named_by_its_ending_or_its_tool(name, ending):
@@ -122,7 +122,7 @@ def test_segmentation_saves_and_loads_itself(tmp_path):
 HEADER = "start,stop,start_seconds,stop_seconds,label,confidence\n"
 
 
-@pytest.mark.parametrize("ending", [".vtt", ".eaf", ".boris.tsv"])
+@pytest.mark.parametrize("ending", [".vtt", ".eaf", ".boris"])
 def test_formats_without_frames_are_only_written(ending, tmp_path):
     with refused(f"a{ending}"):
         load(save(POUR, tmp_path / f"a{ending}"))
