@@ -196,7 +196,7 @@ def test_check_and_summary_of_unlabelled_frames(root):
     assert (counted["classes"], counted["segments"]) == (2, 8)
     assert counted["transcript_length"]["most"] == 2
     # in a the two are parted by frames that nobody labelled
-    assert counted["transitions"] == [{"from": "idle", "to": "pour milk", "count": 3, "share": 1.0}]
+    assert counted["transitions"] == [{"from": "idle", "to": "pour milk", "count": 3}]
     (finding,) = Inspection(DataConfig(root=str(root), unlabelled=("stirr",)))
     assert finding.kind == "labels"
     assert "'stir'" in finding.error.fix
