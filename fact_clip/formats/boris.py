@@ -24,7 +24,7 @@ from fact_clip.formats.base import (
     video_name,
     write_json,
 )
-from fact_clip.formats.table import read_table
+from fact_clip.formats.table import read_table, without_mark
 from fact_clip.formats.times import (
     Number,
     parse_seconds,
@@ -426,8 +426,8 @@ def _read_table(path: Path) -> list[_Video]:
             where,
             time=start,
             kind=_first(row, "Behavior type", "Status").upper(),
-            code=row["Behavior"].strip(),
-            comment=_read_comment(comment),
+            code=without_mark(row["Behavior"]).strip(),
+            comment=_read_comment(without_mark(comment)),
             modifier="|".join(row[column] for column in row if column.startswith("Modifier")),
             subject=row.get("Subject", ""),
             stop=numbers.get("Stop (s)"),

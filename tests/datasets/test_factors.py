@@ -194,7 +194,6 @@ def test_check_and_summary_of_unlabelled_frames(root):
     assert counted["unlabelled_frames"] == 10 + stir
     assert counted["frames"] == 40 + 55 + 61 + 38
     assert (counted["classes"], counted["segments"]) == (2, 8)
-    assert counted["transcript_length"]["most"] == 2
     # in a the two are parted by frames that nobody labelled
     assert counted["transitions"] == [{"from": "idle", "to": "pour milk", "count": 3}]
     (finding,) = Inspection(DataConfig(root=str(root), unlabelled=("stirr",)))
