@@ -58,7 +58,7 @@ def holdout(
     Without a choice, ranks the classes by the number of other classes that have their rarest
     factor, well-filled ones first (ten training frames in three segments). With a choice, reports
     which of its factors no seen class has, which ones rest on a single seen class, and what remains
-    for training with each mode. A folder of your own is read by its recipe.yaml; without one the
+    for training. A folder of your own is read by its recipe.yaml; without one the
     grammar is guessed as by init.
 
     \b

@@ -329,16 +329,3 @@ class Dataset(VideoReader):
     def segment_counts(self, names: Iterable[str]) -> Integers:
         """Count the segments of each class, (C,), in some videos."""
         return statistics.segment_counts(map(self.labels, names), len(self.vocabulary))
-
-    def remaining(self, holdout: Holdout) -> dict[str, dict[str, int]]:
-        """Count the training material that a holdout leaves in each mode.
-
-        Args:
-            holdout: the held-out classes. The data set itself is open without a holdout.
-
-        Returns:
-            "all", "mask" and "drop" -> "videos", "frames", "segments" and "classes".
-        """
-        hidden = self.vocabulary.encode(holdout.check(self.vocabulary).hidden)
-        labels = map(self.labels, self.videos_of(holdout).learning)
-        return statistics.remaining(labels, hidden)

@@ -14,7 +14,6 @@ from fact_clip.datasets.layout import DataFolder
 from fact_clip.datasets.naming import guess_names
 from fact_clip.datasets.statistics import mean_transcript_length
 from fact_clip.datasets.summary import summarize
-from fact_clip.unseen.holdout import Holdout
 
 from ..refusals import refused
 
@@ -174,14 +173,6 @@ def test_unlabelled_frames_are_ignored(open_set, root):
     assert mean_transcript_length(map(dataset.labels, ["a"])) == 2
     assert mean_transcript_length(map(before.labels, ["a"])) == 3
     dataset.check()
-
-
-def test_what_remains_counts_labelled_frames(open_set, root):
-    mark(root, "a", slice(10, 20), "?")
-    dataset = open_set()
-    whole = dataset.remaining(Holdout(("stir",)))["all"]
-    assert whole["frames"] == 40 + 55 + 61 - 10
-    assert (whole["segments"], whole["classes"], whole["videos"]) == (9, 3, 3)
 
 
 def test_check_and_summary_of_unlabelled_frames(root):
