@@ -31,7 +31,6 @@ READABLE: dict[str, tuple[str, ...]] = {
     "csv": (*OF_LABELS, "unit", "source_fps", "decimal"),
     "vtt": OF_LABELS,
     "srt": OF_LABELS,
-    "ass": OF_LABELS,
     "epic": (*OF_LABELS, "verbs", "nouns"),
     "lmdb": ("dtype",),
     "table": ("fps", "unit", "source_fps", "time", "columns", "decimal", "dtype"),

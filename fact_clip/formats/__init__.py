@@ -116,7 +116,6 @@ _FORMATS: dict[str, Format] = {
     "txt": Format(".txt", players.write_frames, players.read_frames, every_frame=True),
     "vtt": Format(".vtt", players.write_vtt, annotations=players.read_subtitles, needs_media=False),
     "srt": Format(".srt", players.write_srt, annotations=players.read_subtitles),
-    "ass": Format(".ass", players.write_ass, annotations=players.read_ass),
     "eaf": Format(
         ".eaf",
         elan.write,

@@ -162,11 +162,6 @@ def check_line(label: str) -> None:
         raise InputError("label", problem, "write .csv or .json")
 
 
-def joined(content: str) -> str:
-    """Join the lines of a label that a player shows on several; tabs separate as line ends do."""
-    return re.sub(r"\s*[\n\t]\s*", " ", content.strip())
-
-
 _MEDIA = re.compile(
     r"\.(3g[2p]|asf|avi|flac|flv|m2ts|m2v|m4[av]|mkv|mov|mp[34]|mpe?g|mts|mxf|npy|og[agv]|ts|vob|"
     r"wav|webm|wmv)$",

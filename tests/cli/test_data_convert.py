@@ -49,11 +49,9 @@ def test_the_command_reads_the_files_of_a_plugin(fact_clip, tmp_path, monkeypatc
     assert fact_clip(*command, "--dtype", "float16").code == 2
 
 
-@pytest.mark.parametrize(("kind", "ending"), [("textgrid", ".TextGrid"), ("ass", ".ass")])
-def test_a_file_of_praat_and_one_of_substation(kind, ending, fact_clip, tmp_path):
-    save(VIDEO, tmp_path / f"a{ending}")
-    path = tmp_path / f"a{ending}"
-    answer = fact_clip("data", "convert", "--from", kind, path, "--fps", 5, "--out", tmp_path / "data")
+def test_a_file_of_praat(fact_clip, tmp_path):
+    path = save(VIDEO, tmp_path / "a.TextGrid")
+    answer = fact_clip("data", "convert", "--from", "textgrid", path, "--fps", 5, "--out", tmp_path / "data")
     assert answer.code == 0
     assert (tmp_path / "data/groundTruth/a.txt").read_text().split() == VIDEO.to_frames()
 
