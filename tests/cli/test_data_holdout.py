@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pytest
 
 from fact_clip.unseen.holdout import Holdout
 
@@ -114,6 +115,14 @@ def test_a_file_under_the_root_of_the_data(shared, fact_clip, tmp_path):
     assert ["object", "ham"] in ham["lost_factors"]
 
 
+@pytest.mark.parametrize(
+    ("options", "place"),
+    [
+        (["--unseen", "no action"], "holdout.unseen"),
+        (["--unseen", "grasp nut", "--count", 2], "data holdout"),
+        (["--count", 40], "holdout"),
+    ],
+)
 def test_what_cannot_be_held_out(options, place, workbench, fact_clip):
     answer = fact_clip("data", "holdout", workbench, "data.name=workbench", *options)
     refused_line(answer, place)
