@@ -27,7 +27,6 @@ READABLE: dict[str, tuple[str, ...]] = {
     "via": (*OF_LABELS, "tier"),
     "label-studio": (*OF_LABELS, "tier", "source_fps"),
     "nwb": (*OF_LABELS, "tier"),
-    "textgrid": (*OF_LABELS, "tier"),
     "csv": (*OF_LABELS, "unit", "source_fps", "decimal"),
     "vtt": OF_LABELS,
     "srt": OF_LABELS,

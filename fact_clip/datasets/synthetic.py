@@ -49,9 +49,9 @@ FACTORS = _factors()
 _WORLD = 20240607
 
 # Strength of each effect, against white noise of deviation 1 in every column.
-_FACTOR = 3.6
+_FACTOR = 3.2
 _STYLE = 0.28
-_SLOW_NOISE = 0.5
+_SLOW_NOISE = 0.35
 _IDLE = 0.45  # probability of idling after a part
 _BORDER_SECONDS = 0.35
 

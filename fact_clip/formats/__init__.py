@@ -123,7 +123,7 @@ _FORMATS: dict[str, Format] = {
         write_tracks=elan.write_tracks,
         module="pympi",
     ),
-    "textgrid": Format(".TextGrid", textgrid.write, annotations=textgrid.read_annotations),
+    "textgrid": Format(".TextGrid", textgrid.write),
     "nwb": Format(".nwb", nwb.write, annotations=nwb.read_annotations, module="pynwb"),
     "boris": Format(
         ".boris",

@@ -49,13 +49,6 @@ def test_the_command_reads_the_files_of_a_plugin(fact_clip, tmp_path, monkeypatc
     assert fact_clip(*command, "--dtype", "float16").code == 2
 
 
-def test_a_file_of_praat(fact_clip, tmp_path):
-    path = save(VIDEO, tmp_path / "a.TextGrid")
-    answer = fact_clip("data", "convert", "--from", "textgrid", path, "--fps", 5, "--out", tmp_path / "data")
-    assert answer.code == 0
-    assert (tmp_path / "data/groundTruth/a.txt").read_text().split() == VIDEO.to_frames()
-
-
 def test_csv_becomes_the_common_layout(fact_clip, rows, tmp_path):
     root = tmp_path / "data"
     command = ("data", "convert", "--from", "csv", rows, "--unit", "seconds", "--fps", 5, "--out", root)

@@ -41,7 +41,6 @@ def spans(path: Path, kind: str, **options: Any) -> dict[str, list[tuple[float, 
         ("boris", ".boris", "take 1"),
         ("via", ".via.json", "take 1"),
         ("label-studio", ".label-studio.json", "take 1"),
-        ("textgrid", ".TextGrid", "x"),
         ("nwb", ".nwb", "x"),
         ("csv", ".csv", "x"),
     ],
@@ -66,7 +65,7 @@ def test_subtitles_of_ten_hours_come_back(tmp_path):
 
 def test_every_kind_is_tested_here():
     assert set(READERS) == {
-        *("eaf", "boris", "via", "label-studio", "csv", "epic", "vtt", "srt", "textgrid", "nwb"),
+        *("eaf", "boris", "via", "label-studio", "csv", "epic", "vtt", "srt", "nwb"),
     }
 
 
@@ -340,71 +339,3 @@ def test_names_of_videos():
 
 
 EPIC = "video_id,start_timestamp,stop_timestamp,verb_class,noun_class\n"
-
-
-# --- Praat ----------------------------------------------------------------------------------------------------
-
-SHORT = '''File type = "ooTextFile"
-Object class = "TextGrid"
-
-0
-2.5
-<exists>
-2
-"IntervalTier"
-"phones"
-0
-2.5
-3
-0
-1
-""
-1
-2.25
-"say ""hi"""
-2.25
-2.5
-""
-"TextTier"
-"clicks"
-0
-2.5
-1
-0.5
-"click"
-'''
-
-
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-def test_the_short_form_of_praat(encoding, tmp_path, caplog):
-    path = tmp_path / "a.TextGrid"
-    path.write_text(SHORT, encoding=encoding)
-    assert spans(path, "textgrid") == {"a": [(1.0, 2.25, 'say "hi"')]}
-    assert "points" in caplog.records[0].getMessage()
-    (annotation,) = READERS["textgrid"](path, Options())
-    assert annotation.end == 2.5
-
-
-@pytest.mark.parametrize("form", ["long_textgrid", "short_textgrid"])
-def test_files_of_praatio(form, tmp_path):
-    textgrid = pytest.importorskip("praatio.textgrid")
-    grid = textgrid.Textgrid()
-    for tier in ("hands", "action"):
-        grid.addTier(textgrid.IntervalTier(tier, [(0.5, 1.25, f"stir {tier}"), (1.25, 2, "pour")], 0, 3))
-    grid.save(str(tmp_path / "a.TextGrid"), form, includeBlankSpaces=True)
-    assert spans(tmp_path / "a.TextGrid", "textgrid") == {"a": [(0.5, 1.25, "stir action"), (1.25, 2.0, "pour")]}
-    hands = spans(tmp_path / "a.TextGrid", "textgrid", tier="hands")
-    assert hands == {"a": [(0.5, 1.25, "stir hands"), (1.25, 2.0, "pour")]}
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "place"),
-    [("TextGrid", "Pitch", "a.TextGrid"), ("<exists>\n2\n", "<exists>\n3\n", "a.TextGrid:28"),
-     ('"IntervalTier"', '"Tier"', "a.TextGrid:9"), ("2.25\n\"say", "x\n\"say", "a.TextGrid:18"),
-     ('"click"\n', "7\n", "a.TextGrid:28")],
-)  # fmt: skip
-def test_bad_files_of_praat(old, new, place, tmp_path):
-    path = tmp_path / "a.TextGrid"
-    path.write_text(SHORT.replace(old, new))
-    with refused(place):
-        READERS["textgrid"](path, Options())

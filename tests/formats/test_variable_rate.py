@@ -23,7 +23,6 @@ from ..films import numbered, write_video
 EDGES = (0, 7, 23, 24, 61, 90, 118, 119, 140, 160)
 NAMES = (BACKGROUND, "groom", "eat", BACKGROUND, "rear", "groom", BACKGROUND, "eat", "groom")
 LABELS = [name for (start, stop), name in zip(pairwise(EDGES), NAMES, strict=True) for _ in range(start, stop)]
-WRITTEN_ONLY = ("rttm", "audacity", "otio")
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +77,11 @@ def audacity_spans(path):
     return [(float(start), float(stop), label) for start, stop, label in rows]
 
 
+def textgrid_spans(path):
+    rows = re.findall(r'xmin = (\S+)\s+xmax = (\S+)\s+text = "(.+)"', path.read_text())
+    return [(float(start), float(stop), label) for start, stop, label in rows]
+
+
 def rttm_spans(path):
     rows = [line.split() for line in path.read_text().splitlines()]
     return [(float(row[3]), float(row[3]) + float(row[4]), row[7]) for row in rows]
@@ -93,7 +97,7 @@ def otio_spans(path):
     return spans
 
 
-SPANS = {"audacity": audacity_spans, "rttm": rttm_spans, "otio": otio_spans}
+SPANS = {"audacity": audacity_spans, "textgrid": textgrid_spans, "rttm": rttm_spans, "otio": otio_spans}
 
 
 @pytest.mark.parametrize("name", FORMATS)
