@@ -88,9 +88,7 @@ def convert(
             max=1e5,
         ),
     ] = None,
-    time: Annotated[
-        str | None, option("table: the column that says when a row is, by name or number.")
-    ] = None,
+    time: Annotated[str | None, option("table: the column that says when a row is.")] = None,
     columns: Annotated[
         str, option('table: the columns that are features, "a, b"; unset: all but the time.')
     ] = "",

@@ -279,16 +279,8 @@ class Dataset(VideoReader):
     def _warn_about_settings(self) -> None:
         config = self.config
         warn = partial(warnings.warn, stacklevel=3)
-        longest = max(self.length(name) for name in self.train)
-        window = max(config.context, default=0)
         if config.validation > 0 and not self.validation:
             warn(f"only {len(self.train)} training video: no validation, so the last epoch is kept")
-        if 1 < config.stride >= longest:
-            rate = f"data.stride={config.stride} leaves one row of each video"
-            warn(f"{rate}; the longest has {longest} frames")
-        if window > longest:
-            context = f"data.context has a window of {window} frames"
-            warn(f"{context}; the longest video has {longest}")
 
         unused = [name for name in config.unlabelled if name not in self.folder.class_names]
         labels = map(self.label_reader.indices, self.videos)

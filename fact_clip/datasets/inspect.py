@@ -45,7 +45,6 @@ NOTES = (
     "names",
     "clicks",
     "cut",
-    "sidecars",
     "copies",
 )
 
@@ -169,8 +168,8 @@ class Inspection:
         path = self.root / FACTORS_FILE
         if os.path.lexists(path):
             *_, faults = parse_factors(path, (*self.class_names, *unlabelled(self.config)))
-            self._add("factors", *faults)
             if faults:
+                self._add("factors", *faults)
                 return
         factors = None
         with self._noted("factors"):
@@ -296,13 +295,6 @@ class Inspection:
         fps = self.folder.benchmark.fps if self.config.fps is None else self.config.fps
         paths = self.folder.feature_files(stored)
         self._add("features", *features.sidecar_faults(paths, fps, orientation))
-        alone = [path for path in paths if not path.with_suffix(".json").is_file()]
-        if 0 < len(alone) < len(paths):
-            problem = (
-                f"{len(alone)} of {len(paths)} have no JSON file: {join_names(map(str, alone))}"
-            )
-            fix = "check that all were made in one way"
-            self._report("sidecars", self.folder.features_location, problem, fix)
         if orientation is None:
             return
 

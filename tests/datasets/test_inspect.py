@@ -156,7 +156,6 @@ PLANTED: dict[str, tuple[Callable[[Path], object], list[tuple[str, str]]]] = {
         ],
         [("copies", "features/d.npy")],
     ),
-    "JSON beside some": (lambda root: write(root, "features/a.json", '{"fps": 15}'), [("sidecars", "features")]),
     "lists of two forms": (
         lambda root: [write(root, "2.train", "a\n"), write(root, "splits/test.split2.bundle", "b\n")],
         [("split", "2.test")],
