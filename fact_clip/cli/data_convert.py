@@ -39,9 +39,6 @@ READABLE: dict[str, tuple[str, ...]] = {
 OF_PLUGINS = (*OF_LABELS, "tier", "unit", "source_fps", "decimal")
 """The options that the readers of plug-ins get."""
 
-UNITS = {"csv": ("seconds", "frames"), "table": ("seconds", "milliseconds")}
-"""Kind -> the units of its times."""
-
 
 def convert(
     context: typer.Context,
@@ -175,12 +172,10 @@ def _check_options(kind: str, context: typer.Context, unit: str | None) -> None:
         fix = f"use one of {', '.join(dict.fromkeys([*READABLE, *READERS]))}"
         raise InputError("--from", f"there is no kind {kind!r}", fix)
     for name in sorted(typed - {*READABLE.get(kind, OF_PLUGINS)}):
-        kinds = ", ".join(other for other, readable in READABLE.items() if name in readable)
         where = f"--{name.replace('_', '-')}"
-        raise InputError(where, f"--from {kind} does not read it, but {kinds}", "leave it out")
-    units = UNITS.get(kind, UNITS["csv"])
-    if unit is not None and unit not in units:
-        raise InputError("--unit", f"{unit} with --from {kind}", f"use {' or '.join(units)}")
+        raise InputError(where, f"--from {kind} does not read it", "leave it out")
+    if unit == ("frames" if kind == "table" else "milliseconds"):
+        raise InputError("--unit", f"{unit} with --from {kind}", "use seconds")
     name, needed = ("unit", "time") if kind == "table" else ("layout", "features")
     if name in typed and needed not in typed:
         raise InputError(f"--{name}", f"it needs --{needed}", f"give --{needed} too")

@@ -43,8 +43,6 @@ NOTES = (
     "constant",
     "unlabelled",
     "names",
-    "clicks",
-    "cut",
     "copies",
 )
 
@@ -268,10 +266,6 @@ class Inspection:
             for path in layout.label_files(self.root):
                 if path.stem not in videos:
                     self._report("coverage", path, f"video {path.stem!r} is in no split")
-                clicks_path = self.root / clicks.FOLDER / f"{path.stem}.csv"
-                if path != clicks_path and clicks_path.is_file():
-                    problem = f"not read, since there is {path.name} in {path.parent.name}"
-                    self._report("clicks", clicks_path, problem, "remove one")
         for name, parts in self.splits.items():
             tested = self._classes_of(parts["test"]) - self._classes_of(parts["train"])
             if tested:
@@ -320,17 +314,10 @@ class Inspection:
                 features.check_width(location, self._features[video], self.columns, "most files")
 
     def _inspect_lengths(self, videos: Iterable[str]) -> None:
-        lengths = {video: (len(self._features[video]), self.lengths[video]) for video in videos}
-        uncut = {video: pair for video, pair in lengths.items() if pair[0] != pair[1]}
-        location = self.folder.features_location
+        lengths = [(len(self._features[video]), self.lengths[video]) for video in videos]
+        uncut = [pair for pair in lengths if pair[0] != pair[1]]
         with self._noted("length"):
-            features.check_one_rate(location, uncut.values())
-            for video, (n_rows, n_labels) in list(uncut.items())[:1]:
-                problem = (
-                    f"{len(uncut)} videos have features and labels of other lengths, "
-                    f"{video!r} {n_rows} rows for {n_labels} labels"
-                )
-                self._report("cut", location, problem, "both are cut to the shorter")
+            features.check_one_rate(self.folder.features_location, uncut)
 
     def _guess_layout(self, stored: dict[str, Array]) -> Layout | None:
         """Return the layout that fits the labels of most videos, or None, which is an error."""

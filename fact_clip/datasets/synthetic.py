@@ -6,13 +6,14 @@ noise and soft borders make single frames hard to recognise. Films have features
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
-from fact_clip.core import Factors, Floats, Image, Integers, Json, runs
+from fact_clip.core import Factors, Floats, Image, Integers, Json
 from fact_clip.core.io import read_mapping
 from fact_clip.core.paths import whole_file, write_lines
 from fact_clip.datasets.benchmarks import NO_ACTION
@@ -206,11 +207,10 @@ def draw_actions(labels: Sequence[str], fps: float, seed: int = 0) -> Iterator[I
     rng = np.random.default_rng(seed)
     table = _table(rng)
     hand = np.array(_REST)
-    order = list(dict.fromkeys(labels))
-    for start, stop, number in runs(np.array([order.index(name) for name in labels])):
-        verb, part, tool = FACTORS[order[number]]
+    for name, frames in groupby(labels):
+        verb, part, tool = FACTORS[name]
         phase = rng.uniform(0, 2 * np.pi)
-        for frame in range(stop - start):
+        for frame, _ in enumerate(frames):
             image = table.copy()
             target = np.array(_REST)
             if verb is not None and part is not None:

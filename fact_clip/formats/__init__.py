@@ -101,9 +101,7 @@ _FORMATS: dict[str, Format] = {
     "csv": Format(
         ".csv", csv_file.write, csv_file.read, csv_file.read_annotations, keeps_instants=True
     ),
-    "frames.csv": Format(
-        ".frames.csv", csv_file.write_pictures, csv_file.read_pictures, every_frame=True
-    ),
+    "frames.csv": Format(".frames.csv", csv_file.write_pictures, every_frame=True),
     "json": Format(
         ".json",
         json_file.write,

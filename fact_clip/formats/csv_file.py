@@ -4,8 +4,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from fact_clip.core import (
     FileLocation,
     InputError,
@@ -126,37 +124,6 @@ def _picture_rows(segmentation: Segmentation) -> Iterator[Sequence[object]]:
             seconds = segmentation.seconds(frame) if rate is None else frame / rate
             yield frame, seconds, segment.label, segment.confidence
         first = last
-
-
-def read_pictures(path: Path, gaps: Gaps) -> Segmentation:
-    """Read a file of `write_pictures`; rows of one label and one confidence are a segment.
-
-    Without a rate that gives the seconds, these are the times of the frames. The last one lasts as
-    long as most, since the file does not say when it ends.
-    """
-    segments: list[Segment] = []
-    times = []
-    for number, (where, row) in enumerate(read_table(path, PICTURES)):
-        if row["frame"] != str(number):
-            problem = f"frame {row['frame']!r}, not {number}"
-            raise InputError(where, problem, "give a row for each frame, from 0")
-        if row["seconds"]:
-            times.append((number, parse_seconds(where, row["seconds"], "seconds")))
-        confidence = _confidence(where, row["confidence"])
-        with located(where):
-            segment = Segment(number, number + 1, without_mark(row["label"]), confidence)
-        kind = (segment.label, confidence)
-        if segments and kind == (segments[-1].label, segments[-1].confidence):
-            segment = replace(segments.pop(), stop=segment.stop)
-        segments.append(segment)
-    rate = rate_of(times)
-    n_frames = segments[-1].stop if segments else 0
-    is_timed = len(times) == n_frames > 1 and gaps.n_frames in (None, n_frames)
-    if rate is not None or not is_timed:
-        return gapless(path, segments, rate, gaps)
-    starts = [seconds for _, seconds in times]
-    end = starts[-1] + float(np.median(np.diff(starts)))
-    return gapless(path, segments, None, gaps, times=(*starts, end))
 
 
 def read_annotations(path: Path, options: Options) -> list[Annotation]:

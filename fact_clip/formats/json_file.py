@@ -109,7 +109,7 @@ def from_dict(path: Path, tree: Mapping[str, Any]) -> Segmentation:
 
 def from_rows(path: Path, rows: Iterable[Mapping[str, Any]], fps: float | None) -> Segmentation:
     """Return the segmentation of rows with the keys of `COLUMNS`; missing values may be None."""
-    keys = (*COLUMNS, COMMENT, "action")  # the last one is the label of earlier versions
+    keys = (*COLUMNS, COMMENT)
     segments = []
     for row in rows:
         segments.append({key: row[key] for key in keys if row.get(key) is not None})
