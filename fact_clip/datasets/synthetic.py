@@ -175,8 +175,12 @@ def write_workbench(
         splits.append(Split(train, test, ()))
     write_splits(root, splits, overwrite=True)
     first = splits[0]
-    groups = WORKBENCH["unseen"], WORKBENCH["validation_unseen"]
-    holdout = Holdout(*groups, "mask", first.train, first.test)
+    holdout = Holdout(
+        WORKBENCH["unseen"],
+        WORKBENCH["validation_unseen"],
+        train_videos=first.train,
+        test_videos=first.test,
+    )
     holdout.save_json(root / "zero_shot" / "A.json")
     return root
 
