@@ -11,7 +11,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fact_clip.core import InputError, Names, library_errors, parse_mapping
+from fact_clip.core import InputError, Names, library_errors
 from fact_clip.core.messages import describe_invalid_name, is_name, suggest
 
 if TYPE_CHECKING:
@@ -73,10 +73,11 @@ def read_actions(actions: str | None, file: Path | None) -> list[str] | None:
         fix = "give action names, one a line, or a mapping file"
         raise InputError(file, "no list of names", fix)
     if all(re.match(r"\d+\s+\S", line) for line in lines):
-        names, faults = parse_mapping(file)
-        for fault in faults:
-            raise fault
-        return list(names)
+        cells = [line.split(maxsplit=1) for line in lines]
+        if {int(number) for number, _ in cells} != {*range(len(lines))}:
+            problem = "numbers before all names, but not those of a mapping"
+            raise InputError(file, problem, "number the lines 0, 1, ... before what is the name")
+        lines = [name for _, name in cells]
     check_names(lines, file)
     return lines
 

@@ -127,7 +127,7 @@ def _durations(plan: list[str], pace: float, fps: float, rng: np.random.Generato
         medians.append(_IDLE_SECONDS if verb is None else WORKBENCH["verbs"][verb]["seconds"])
     seconds = np.array(medians) * pace * rng.lognormal(0.0, _SPREAD, len(plan))
     seconds = np.clip(seconds, _SHORTEST, _LONGEST)
-    return np.maximum(np.rint(seconds * fps), 1).astype(np.int64)
+    return np.rint(seconds * fps).astype(np.int64)
 
 
 def write_workbench(
