@@ -176,48 +176,12 @@ def _hub_errors(where: str) -> Iterator[None]:
         raise InputError(where, " ".join(str(error).split())) from None
 
 
-def upload(
-    repository: str, folder: str | Path, patterns: Collection[str], *, private: bool, message: str
-) -> str:
-    """Upload a folder in one commit, to a repository that is made if there is none.
-
-    Args:
-        repository: OWNER/NAME.
-        folder: the folder.
-        patterns: of files that are removed from the repository unless they are uploaded.
-        private: whether a new repository is private.
-        message: of the commit.
-
-    Returns:
-        The address of the repository on the web.
-
-    Raises:
-        InputError: nobody is logged in, or the hub refuses.
-    """
-    where = f"hf://{repository}"
-    with _hub_errors(where):
-        import huggingface_hub
-
-        if huggingface_hub.get_token() is None:
-            raise InputError(where, "not logged in", _LOGIN)
-        api = huggingface_hub.HfApi()
-        address = api.create_repo(repository, private=private, exist_ok=True)
-        api.upload_folder(
-            repo_id=repository,
-            folder_path=folder,
-            commit_message=message,
-            delete_patterns=[*patterns],
-        )
-    return str(address)
-
-
 @validated()
 def share(
     run_dir: str | Path,
     repository: str,
     *,
     private: bool = False,
-    message: str | None = None,
     license: str = "mit",
 ) -> str:
     """Upload a run and a model card to the Hugging Face hub.
@@ -228,7 +192,6 @@ def share(
         run_dir: the run folder.
         repository: OWNER/NAME, which is made if there is none.
         private: whether a new repository is private.
-        message: of the commit.
         license: as the hub writes it: mit, apache-2.0, cc-by-4.0, ...
 
     Returns:
@@ -239,11 +202,23 @@ def share(
     """
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
         raise InputError(repository, "not the name of a repository", "write OWNER/NAME")
+    where = f"hf://{repository}"
     with TemporaryDirectory(prefix="fact-clip-") as folder:
-        save_pretrained(run_dir, folder, license=license, address=f"hf://{repository}")
-        message = message or "Upload a run of FACT-CLIP"
-        patterns = (*PATTERNS, _EVALUATION)
-        return upload(repository, folder, patterns, private=private, message=message)
+        save_pretrained(run_dir, folder, license=license, address=where)
+        with _hub_errors(where):
+            import huggingface_hub
+
+            if huggingface_hub.get_token() is None:
+                raise InputError(where, "not logged in", _LOGIN)
+            api = huggingface_hub.HfApi()
+            address = api.create_repo(repository, private=private, exist_ok=True)
+            api.upload_folder(
+                repo_id=repository,
+                folder_path=folder,
+                commit_message="Upload a run of FACT-CLIP",
+                delete_patterns=[*PATTERNS, _EVALUATION],  # unless they are uploaded
+            )
+    return str(address)
 
 
 @validated()

@@ -11,16 +11,12 @@ from fact_clip.core.plugins import PluginTable, Table, package_of
 
 T = TypeVar("T")
 
-KINDS = ("data source", "decoder", "encoder", "format", "head", "logger", "loss", "metric")
+KINDS = ("decoder", "encoder", "format", "head", "logger", "loss", "metric")
 
 
 def tables(kind: str) -> list[Table[Any]]:
     """Return the tables of a kind of parts, which are of one group. Their rooms are imported."""
     match kind:
-        case "data source":
-            from fact_clip.datasets.memory import DATA_SOURCES
-
-            return [DATA_SOURCES]
         case "decoder":
             from fact_clip.inference.decoder import DECODERS
 
@@ -56,7 +52,7 @@ def register(kind: str, name: str) -> Callable[[T], T]:
     """Return a decorator that adds a part of this program.
 
     Args:
-        kind: data source, decoder, encoder, format, head, logger, loss or metric.
+        kind: decoder, encoder, format, head, logger, loss or metric.
         name: by which settings, commands and functions of this process refer to it. Registering the
             name again replaces the part.
 

@@ -5,7 +5,6 @@ raises an AssertionError for a broken law, or an InputError for vectors of anoth
 """
 
 import tempfile
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,11 +24,9 @@ from fact_clip.encoders import (
 )
 from fact_clip.encoders.vectors import check_vectors
 from fact_clip.formats import FORMATS, Format, load, save
-from fact_clip.metrics.frame import Labels
-from fact_clip.metrics.report import METRICS, Metric
 from fact_clip.models.heads import HEADS, Candidates, Classes, Head
 
-__all__ = ["check_encoder", "check_format", "check_head", "check_metric", "check_text_encoder"]
+__all__ = ["check_encoder", "check_format", "check_head", "check_text_encoder"]
 
 TEXTS = ("stir the pot", "pour milk", "Crack an egg!", "混ぜる eggs", "x")
 ORDER = [3, 0, 4, 1, 2]  # of five texts or classes
@@ -188,26 +185,3 @@ def check_format(part: str | Format) -> None:
             content = path.read_bytes()
             save(copy, path)
             assert path.read_bytes() == content, f"{label!r}: written again it is another file"
-
-
-def check_metric(part: str | Metric) -> None:
-    """Check that a metric is finite and independent of the order of videos and numbers of classes.
-
-    Args:
-        part: its name, or the function.
-    """
-    function = METRICS.find(part, "metric") if isinstance(part, str) else part
-    rng = np.random.default_rng(1)
-    labels = [np.repeat(rng.integers(0, 5, 12), rng.integers(1, 9, 12)) for _ in range(4)]
-
-    def figures(truth: list[Labels]) -> list[float]:
-        value = function(truth, [np.roll(row, 5) for row in truth])
-        return list(value.values()) if isinstance(value, Mapping) else [value]
-
-    expected = figures(labels)
-    assert np.isfinite(expected).all(), "figures are not finite"
-    law = "figures depend on the order of videos"
-    _assert_close(figures(labels[::-1]), expected, law)
-    number = np.argsort(ORDER)
-    law = "figures depend on the numbers of classes, or labellings are changed"
-    _assert_close(figures([number[row] for row in labels]), expected, law)

@@ -155,7 +155,7 @@ def test_a_revision_is_the_run_of_that_time(hub, run):
     fact_clip.share(run, "lab/kitchen")
     first = hub.sha("lab/kitchen", 1)
     (run / "confidence.json").unlink()
-    fact_clip.share(run, "lab/kitchen", message="Without confidences")
+    fact_clip.share(run, "lab/kitchen")
     assert Run.open(run_folder(f"{ADDRESS}@{first}")).confidence is not None
     assert Run.open(run_folder(ADDRESS)).confidence is None
     with refused(f"{ADDRESS}@nothing"):

@@ -24,7 +24,6 @@ from fact_clip.training.trainer import Trainer, numerics
 
 REPEATS = 3  # of what is measured
 VIDEOS = 3  # training videos that are measured, from the shortest to the longest
-MINUTES = 1.5  # that a training takes on one core; `data init --minutes` has the same default
 
 # After so many steps a model gains little: further time goes into further models.
 USEFUL_STEPS = 1800

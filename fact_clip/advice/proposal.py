@@ -172,8 +172,7 @@ def propose(config: DataConfig) -> Proposal:
 
     measures = Measures.of(dataset)
     validation, notes = _validation(config, dataset, measures)
-    naming, naming_notes = _naming(dataset.encoder)
-    notes += naming_notes
+    naming = _naming(dataset.encoder)
     rate_reason = "as given" if config.fps else "of the JSON files"
     if dataset.fps is None:
         rate_reason = "unknown; feature rows per second, for times in seconds"
@@ -242,26 +241,19 @@ def _self_training(dataset: Dataset) -> list[Setting]:
     return [Setting("train.self_training", True, reason)]
 
 
-def _naming(encoder: str | None) -> tuple[list[Setting], list[str]]:
-    """Return the head for features that lie in one space with texts, or a note why it is not used.
+def _naming(encoder: str | None) -> list[Setting]:
+    """Return the head for features that lie in one space with texts, if the texts can be encoded.
 
     Such features name classes that were never trained (experiments/joint_space.md).
     """
     texts = text_side(encoder) if encoder else None
-    if texts is None:
-        return [], []
+    if texts is None or "@" in texts:  # a digest of local weights, which cannot be opened
+        return []
     space = f"the features lie in one space with the texts of {encoder}"
-    if "@" in texts:  # a digest of local weights, which cannot be opened
-        note = (
-            f"{space}, whose weights are a file: set model.head=similarity and text.encoder to "
-            "that file, and unseen classes are named by their cosines"
-        )
-        return [], [note]
-    settings = [
+    return [
         Setting("model.head", "similarity", space),
         Setting("text.encoder", texts, "by the JSON files of the features"),
     ]
-    return settings, []
 
 
 def _validation(

@@ -73,10 +73,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "fact_clip.cli.data_convert:convert",
         "Convert annotations and features to the common layout.",
     ),
-    "data forecast": (
-        "fact_clip.cli.data_forecast:forecast",
-        "Say what more labelled videos would bring, or clicks instead of borders.",
-    ),
     "data holdout": (
         "fact_clip.cli.data_holdout:holdout",
         "Choose classes to hold out, or look at a choice.",

@@ -27,22 +27,17 @@ READABLE: dict[str, tuple[str, ...]] = {
     "via": (*OF_LABELS, "tier"),
     "label-studio": (*OF_LABELS, "tier", "source_fps"),
     "nwb": (*OF_LABELS, "tier"),
-    "textgrid": (*OF_LABELS, "tier"),
-    "csv": (*OF_LABELS, "unit", "source_fps", "decimal", "skip_bad"),
+    "csv": (*OF_LABELS, "unit", "source_fps", "decimal"),
     "vtt": OF_LABELS,
     "srt": OF_LABELS,
-    "ass": OF_LABELS,
     "epic": (*OF_LABELS, "verbs", "nouns"),
     "lmdb": ("dtype",),
     "table": ("fps", "unit", "source_fps", "time", "columns", "decimal", "dtype"),
 }
 """Kind -> the options that it reads. Others are errors, because a user expects an effect."""
 
-OF_PLUGINS = (*OF_LABELS, "tier", "unit", "source_fps", "decimal", "skip_bad")
+OF_PLUGINS = (*OF_LABELS, "tier", "unit", "source_fps", "decimal")
 """The options that the readers of plug-ins get."""
-
-UNITS = {"csv": ("seconds", "frames"), "table": ("seconds", "milliseconds")}
-"""Kind -> the units of its times."""
 
 
 def convert(
@@ -90,17 +85,11 @@ def convert(
             max=1e5,
         ),
     ] = None,
-    time: Annotated[
-        str | None, option("table: the column that says when a row is, by name or number.")
-    ] = None,
+    time: Annotated[str | None, option("table: the column that says when a row is.")] = None,
     columns: Annotated[
         str, option('table: the columns that are features, "a, b"; unset: all but the time.')
     ] = "",
     decimal: Annotated[Literal[".", ","], option("csv, table: the decimal mark of numbers.")] = ".",
-    skip_bad: Annotated[
-        bool,
-        option("csv: leave out rows that cannot be read, with a warning each.", "--skip-bad"),
-    ] = False,
     verbs: Annotated[Path | None, option("epic: file of the verb classes.")] = None,
     nouns: Annotated[Path | None, option("epic: file of the noun classes.")] = None,
     dtype: Annotated[
@@ -159,7 +148,6 @@ def convert(
             verbs=verbs,
             nouns=nouns,
             decimal=decimal,
-            skip_bad=skip_bad,
         )
         target = Target(
             fps=fps,
@@ -184,12 +172,10 @@ def _check_options(kind: str, context: typer.Context, unit: str | None) -> None:
         fix = f"use one of {', '.join(dict.fromkeys([*READABLE, *READERS]))}"
         raise InputError("--from", f"there is no kind {kind!r}", fix)
     for name in sorted(typed - {*READABLE.get(kind, OF_PLUGINS)}):
-        kinds = ", ".join(other for other, readable in READABLE.items() if name in readable)
         where = f"--{name.replace('_', '-')}"
-        raise InputError(where, f"--from {kind} does not read it, but {kinds}", "leave it out")
-    units = UNITS.get(kind, UNITS["csv"])
-    if unit is not None and unit not in units:
-        raise InputError("--unit", f"{unit} with --from {kind}", f"use {' or '.join(units)}")
+        raise InputError(where, f"--from {kind} does not read it", "leave it out")
+    if unit == ("frames" if kind == "table" else "milliseconds"):
+        raise InputError("--unit", f"{unit} with --from {kind}", "use seconds")
     name, needed = ("unit", "time") if kind == "table" else ("layout", "features")
     if name in typed and needed not in typed:
         raise InputError(f"--{name}", f"it needs --{needed}", f"give --{needed} too")

@@ -2,9 +2,8 @@
 
 import os
 import warnings
-from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fact_clip.cli.arguments import data_config, read_names
 from fact_clip.cli.console import note, print_result
@@ -43,13 +42,6 @@ def holdout(
         ),
     ] = 1,
     seed: Annotated[int, option("Breaks ties of the ranking and of --count.")] = 0,
-    mode: Annotated[
-        Literal["mask", "drop"] | None,
-        option(
-            "In training, mask frames of these classes or drop their videos. Default: mask, or "
-            "that of --file."
-        ),
-    ] = None,
     out: Annotated[Path | None, option("JSON to write, for data.holdout=FILE.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -58,7 +50,7 @@ def holdout(
     Without a choice, ranks the classes by the number of other classes that have their rarest
     factor, well-filled ones first (ten training frames in three segments). With a choice, reports
     which of its factors no seen class has, which ones rest on a single seen class, and what remains
-    for training with each mode. A folder of your own is read by its recipe.yaml; without one the
+    for training. A folder of your own is read by its recipe.yaml; without one the
     grammar is guessed as by init.
 
     \b
@@ -94,22 +86,13 @@ def holdout(
     dataset, guesses = open_with_guesses(data_config(data, overrides))
     if unseen is not None:
         validation_names = read_names(validation_unseen, "--validation-unseen")
-        choice = Holdout(read_names(unseen, "--unseen"), validation_names, mode or "mask")
+        choice = Holdout(read_names(unseen, "--unseen"), validation_names)
     elif file is not None:
         choice = read_holdout(str(file), dataset.root)
-        if mode is not None:
-            choice = replace(choice, mode=mode)
     elif only_in is not None:
-        choice = of_videos(dataset, only_in, mode or "mask")
+        choice = of_videos(dataset, only_in)
     elif count is not None:
-        choice = choose(
-            dataset,
-            count,
-            validation_count,
-            min_support=min_support,
-            seed=seed,
-            mode=mode or "mask",
-        )
+        choice = choose(dataset, count, validation_count, min_support=min_support, seed=seed)
     else:
         note(*guesses)
         rows, lines = ranking(dataset, seed)

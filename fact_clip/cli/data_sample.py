@@ -38,12 +38,12 @@ def sample(
 
     check_new(folder)
     write_workbench(folder, videos=videos, fps=FPS)
-    n_drawn = 0
+    content = f"{videos} videos as"
     if importlib.util.find_spec("av") is not None:
-        n_drawn = write_videos(folder)
+        write_videos(folder)
+        content = f"{videos} videos in {folder}/videos, with"
     else:
         note(f"no videos are written: the package av is missing; {install_command('video')}")
-    content = f"{n_drawn} videos in {folder}/videos, with" if n_drawn else f"{videos} videos as"
     quoted = shlex.quote(str(folder))
     print(
         f"{folder}: SYNTHETIC data, {content} features at {FPS:g} rows per second, "
@@ -55,8 +55,8 @@ def sample(
     )
 
 
-def write_videos(folder: Path) -> int:
-    """Draw the videos of the labels of a synthetic data set, and return their number."""
+def write_videos(folder: Path) -> None:
+    """Draw the videos of the labels of a synthetic data set."""
     from fact_clip.datasets.synthetic import draw_actions
     from fact_clip.video.write import write_video
 
@@ -66,4 +66,3 @@ def write_videos(folder: Path) -> int:
             actions = path.read_text(encoding="utf-8").splitlines()
             video = folder / "videos" / f"{path.stem}.mp4"
             write_video(video, draw_actions(actions, FPS, number), FPS)
-    return len(labels)

@@ -12,8 +12,8 @@ MAX_TRANSITIONS = 15
 def summary(data: DataSet, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Count what a data set holds.
 
-    Videos, frames, segments, durations, how balanced the classes are, and what follows what. Reads
-    the labels of all splits.
+    Videos, frames, segments, durations, shares of the classes, and what follows what. Reads the
+    labels of all splits.
 
     \b
     Example:
@@ -40,26 +40,16 @@ def _as_text(summary: Json) -> str:
     lengths = [
         {"": "frames of a video", **summary["video_frames"]},
         {"": "frames of a segment", **summary["segment_frames"]},
-        {"": "segments of a video", **summary["transcript_length"]},
     ]
-    transitions = []
-    for row in summary["transitions"][:MAX_TRANSITIONS]:
-        share = 100 * row["share"]
-        cells = {"from": row["from"], "to": row["to"], "times": row["count"], "share, %": share}
-        transitions.append(cells)
-    balance = summary["balance"]
     lines = [
         f"{summary['root']}: {counts}, {len(summary['splits'])} splits",
         frames,
         table(lengths),
-        f"evenness of the classes {balance['evenness']:.2f} of 1; "
-        "most frequent over least frequent, in frames: "
-        f"{balance['most_over_least']:.0f}; without frames: {balance['classes_without_frames']}",
         f"background: {', '.join(summary['background']) or 'none known'}",
         "",
         _class_table(summary["per_class"]),
         "",
-        table(transitions),
+        table(summary["transitions"][:MAX_TRANSITIONS]),
         "(--json has all transitions)",
     ]
     return "\n".join(lines)
@@ -74,7 +64,6 @@ def _class_table(classes: list[Json]) -> str:
             "frames": counts["frames"],
             "share, %": 100 * counts["share"],
             "segments": counts["segments"],
-            "per video": counts["segments_per_video"],
         }
         for key, value in counts["segment_frames"].items():
             row[f"{key} frames"] = value

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from fact_clip.cli.console import table
 from fact_clip.config import DataConfig
@@ -39,7 +39,7 @@ def choose(dataset: Dataset, number: int, n_validation: int, **rules: Any) -> Ho
     )
 
 
-def of_videos(dataset: Dataset, pattern: str, mode: Literal["mask", "drop"]) -> Holdout:
+def of_videos(dataset: Dataset, pattern: str) -> Holdout:
     """Hold out the actions that occur only in matching videos, which become the test.
 
     Matching videos are not trained on. They would train their background alone, and everything that
@@ -48,7 +48,6 @@ def of_videos(dataset: Dataset, pattern: str, mode: Literal["mask", "drop"]) -> 
     Args:
         dataset: the data set.
         pattern: a regular expression for names of videos.
-        mode: mask the frames of unseen classes in training, or drop their videos.
     """
     where = "--only-in"
     videos = (*dataset.learning, *dataset.test)
@@ -64,7 +63,7 @@ def of_videos(dataset: Dataset, pattern: str, mode: Literal["mask", "drop"]) -> 
     if not unseen or not test or not train:
         counts_text = f"{len(unseen)} actions occur only in the {len(matching)} videos that match"
         raise InputError(where, f"{counts_text}, {len(test)} of the test", "give another pattern")
-    return Holdout(unseen, mode=mode, train_videos=train, test_videos=test)
+    return Holdout(unseen, train_videos=train, test_videos=test)
 
 
 def open_whole(config: DataConfig, folder: DataFolder | None = None) -> Dataset:
@@ -148,7 +147,13 @@ def description(dataset: Dataset, holdout: Holdout) -> tuple[Json, str]:
     trained = dataset.class_counts(learning)
     new_factors = lost_factors(vocabulary, holdout.hidden, trained)
     resting = resting_on_one(vocabulary, holdout.hidden, trained, segments)
-    remains = dataset.remaining(holdout)
+    seen = [label for label in range(len(vocabulary)) if label not in hidden]
+    remains = {
+        "videos": len(learning),
+        "frames": int(trained[seen].sum()),
+        "segments": int(segments[seen].sum()),
+        "classes": int((trained[seen] > 0).sum()),
+    }
 
     classes = []
     rows = []
@@ -178,7 +183,7 @@ def description(dataset: Dataset, holdout: Holdout) -> tuple[Json, str]:
         texts.append(f"parts of the held-out names that occur in no trained class: {names}")
     else:
         texts.append("all parts of the held-out names occur in trained classes")
-    texts.append(table([{"remains for training": way, **row} for way, row in remains.items()]))
+    texts.append(table([{"remains for training": holdout.mode, **remains}]))
     result = {
         "holdout": holdout.to_dict(),
         "compositional": not lost,

@@ -12,7 +12,6 @@ def share(
         str, argument("OWNER/NAME", "Repository, which is made if there is none.")
     ],
     private: Annotated[bool, option("Make it private, if it is new.", "--private")] = False,
-    message: Annotated[str | None, option("Message of the commit.")] = None,
     license: Annotated[
         str,
         option("License of the model, as the hub writes it: mit, apache-2.0, cc-by-4.0, ..."),
@@ -31,4 +30,4 @@ def share(
     """
     from fact_clip.hub import share as upload
 
-    print(upload(run, repository, private=private, message=message, license=license))
+    print(upload(run, repository, private=private, license=license))

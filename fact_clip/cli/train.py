@@ -108,7 +108,7 @@ def train(
         print(figures_table("run", swept.rows(), [key for key in FIGURES if key in swept.metrics]))
         return
     command = shlex.join(["fact-clip", "evaluate", str(out)])
-    print(summary_of(result, shows_score=True))
+    print(summary_of(result))
     if result.members_left:
         print(f"member {member} is trained; not yet: {join_names(result.members_left)}")
         return
@@ -137,15 +137,9 @@ def training_bar(out: Path, words: Sequence[str]) -> Iterator[Progress | None]:
         raise InterruptedCommandError(hint) from None
 
 
-def summary_of(result: "Training", shows_score: bool = False) -> str:
-    """Return the result of `training.train` as a line.
-
-    Args:
-        result: the result.
-        shows_score: add the best validation score.
-    """
-    line = f"{result.epoch} epochs in {result.seconds:.0f} s"
-    line += f", {result.parameters:,} parameters"
-    if shows_score and result.best is not None:
+def summary_of(result: "Training") -> str:
+    """Return the result of `training.train` as a line."""
+    line = f"{result.epoch} epochs in {result.seconds:.0f} s, {result.parameters:,} parameters"
+    if result.best is not None:
         line += f", best validation score {result.best:.1f}"
     return line

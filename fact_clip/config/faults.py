@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import reprlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -16,21 +15,6 @@ Model = TypeVar("Model", bound=BaseModel)
 
 # Groups of the published YAML files.
 _PUBLISHED = ("dataset", "aux", "FACT", "Bi", "Bu", "BU", "Loss", "TM", "CLIP")
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A value that is not valid.
-
-    Attributes:
-        key: with dots; "" for the whole.
-        problem: what is wrong.
-        fix: what to do.
-    """
-
-    key: str
-    problem: str
-    fix: str = ""
 
 
 def validate_tree(model: type[Model], tree: Any, where: Location) -> Model:
@@ -51,18 +35,18 @@ def validate_tree(model: type[Model], tree: Any, where: Location) -> Model:
         return model.model_validate(tree)
     except ValidationError as error:
         fault = first_fault(model, error, tree)
-        problem = f"{fault.key}: {fault.problem}" if fault.key else fault.problem
+        problem = f"{fault.where}: {fault.problem}" if fault.where else fault.problem
         raise InputError(where, problem, fault.fix) from None
 
 
-def first_fault(model: type[BaseModel], error: ValidationError, tree: Any) -> Fault:
-    """Return the first value that is not valid."""
+def first_fault(model: type[BaseModel], error: ValidationError, tree: Any) -> InputError:
+    """Return the error of the first value that is not valid, located by its key with dots."""
     details = error.errors()[0]
     key = _key_of(details["loc"], tree)
     if details["type"] == "extra_forbidden":
-        return Fault(key, "unknown key", _suggest_key(model, key))
+        return InputError(key, "unknown key", _suggest_key(model, key))
     message = details["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    return Fault(key, f"{reprlib.repr(details['input'])} is not {message}")
+    return InputError(key, f"{reprlib.repr(details['input'])} is not {message}")
 
 
 def _key_of(location: tuple[int | str, ...], tree: Any) -> str:

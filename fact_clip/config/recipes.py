@@ -156,23 +156,16 @@ def _used_blocks(model: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(BLOCK_OF_LETTER.get(letter, "input") for letter in letters))
 
 
-def pass_on_sizes(model: Json, previous: Json, changes: Mapping[str, Any]) -> None:
-    """Give changed sizes of a block, in place, to the next block if it had the same before.
+def drop_inherited(model: Json) -> None:
+    """Remove, in place, the sizes of each block that are those of the block before it.
 
     Args:
-        model: the complete group "model" after the changes.
-        previous: the group before them.
-        changes: the changed settings by keys with dots.
+        model: the complete group "model".
     """
-    for block, following in pairwise(_used_blocks(model)):
-        sizes = model[following]
-        if not isinstance(sizes, dict):  # reported later
-            continue
-        for key, value in _given_sizes(model[block]).items():
-            was_equal = previous[block].get(key) == previous[following].get(key)
-            is_set = f"model.{following}.{key}" in changes
-            if was_equal and not is_set and key not in NOT_INHERITED:
-                sizes[key] = value
+    for block, following in reversed([*pairwise(_used_blocks(model))]):
+        for key, value in model[block].items():
+            if key not in NOT_INHERITED and model[following][key] == value:
+                del model[following][key]
 
 
 def _is_block(value: Any) -> bool:

@@ -24,15 +24,14 @@ from pydantic import (
 from fact_clip.config.faults import first_fault, validate_tree
 from fact_clip.config.recipes import (
     NOT_INHERITED,
-    flattened,
+    drop_inherited,
     inherit_blocks,
-    pass_on_sizes,
     read_recipe,
     set_key,
     split_base,
     with_overrides,
 )
-from fact_clip.core import LEAST_FPS, MAX_FRAMES, MOST_FPS, InputError, Json, Names
+from fact_clip.core import LEAST_FPS, MAX_FRAMES, MOST_FPS, Json, Names
 from fact_clip.core.arguments import validated
 from fact_clip.core.messages import printable
 from fact_clip.core.paths import expanded
@@ -502,8 +501,7 @@ class Config(_Frozen):
             return cls.model_validate(overridden)
         except ValidationError as error:
             cls.from_tree(tree, where)  # an error of the mapping itself comes first
-            fault = first_fault(cls, error, overridden)
-            raise InputError(fault.key, fault.problem, fault.fix) from None
+            raise first_fault(cls, error, overridden) from None
 
     @classmethod
     def from_tree(cls, tree: Mapping[str, Any], where: str) -> Config:
@@ -542,9 +540,7 @@ def with_values(config: Config, values: Mapping[str, Any], where: str = "") -> C
     if not values:
         return config
     tree = config.model_dump(mode="json")
+    drop_inherited(tree["model"])
     for key, value in values.items():
         set_key(tree, key.split("."), value, key)
-    if isinstance(tree["model"], dict):
-        previous = config.model.model_dump(mode="json")
-        pass_on_sizes(tree["model"], previous, flattened(values))
     return Config.from_tree(tree, where or ", ".join(values))

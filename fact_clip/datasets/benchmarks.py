@@ -116,14 +116,10 @@ def find_root(config: DataConfig) -> Path:
 
 
 def _folders_of(folder: Path) -> str:
-    """Return the advice for a folder that is not a data set: the data sets or folders in it."""
-    folders = sorted(path for path in folder.glob("*/") if not path.name.startswith("."))
-    datasets = [path.name for path in folders if (path / "groundTruth").is_dir()]
-    if datasets:
-        return f"name one of the data sets in it: {join_names(datasets)}"
-    if folders:
-        names = join_names(path.name for path in folders)
-        return f"name the folder of the data set; this one has {names}"
+    """Return the advice for a folder that is not a data set: the folders in it."""
+    names = sorted(path.name for path in folder.glob("[!.]*/"))
+    if names:
+        return f"name the folder of the data set; this one has {join_names(names)}"
     return "name the folder of the data set"
 
 

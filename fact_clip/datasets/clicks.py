@@ -6,9 +6,9 @@ training moves the borders between neighbouring clicks to where the scores of it
 """
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -78,25 +78,6 @@ def read_clicks(path: Path, times: Floats | None, n_frames: int) -> list[Click]:
         if first.frame == second.frame:
             problem = f"two clicks in frame {first.frame}: {first.label!r}, {second.label!r}"
             raise InputError(path, problem, "remove one")
-    return clicks
-
-
-def random_clicks(videos: Mapping[str, Sequence[str]], seed: int) -> dict[str, list[Click]]:
-    """Return a click in a uniformly random frame of each segment of videos.
-
-    Args:
-        videos: labels of the T frames of each.
-        seed: of the frames.
-    """
-    rng = np.random.default_rng(seed)
-    clicks: dict[str, list[Click]] = {}
-    for name, labels in videos.items():
-        clicks[name] = []
-        start = 0
-        for label, segment in groupby(labels):
-            stop = start + len(list(segment))
-            clicks[name].append(Click(int(rng.integers(start, stop)), label))
-            start = stop
     return clicks
 
 

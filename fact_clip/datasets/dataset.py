@@ -283,16 +283,8 @@ class Dataset(VideoReader):
     def _warn_about_settings(self) -> None:
         config = self.config
         warn = partial(warnings.warn, stacklevel=3)
-        longest = max(self.length(name) for name in self.train)
-        window = max(config.context, default=0)
         if config.validation > 0 and not self.validation:
             warn(f"only {len(self.train)} training video: no validation, so the last epoch is kept")
-        if 1 < config.stride >= longest:
-            rate = f"data.stride={config.stride} leaves one row of each video"
-            warn(f"{rate}; the longest has {longest} frames")
-        if window > longest:
-            context = f"data.context has a window of {window} frames"
-            warn(f"{context}; the longest video has {longest}")
 
         unused = [name for name in config.unlabelled if name not in self.folder.class_names]
         labels = map(self.label_reader.indices, self.videos)
@@ -333,16 +325,3 @@ class Dataset(VideoReader):
     def segment_counts(self, names: Iterable[str]) -> Integers:
         """Count the segments of each class, (C,), in some videos."""
         return statistics.segment_counts(map(self.labels, names), len(self.vocabulary))
-
-    def remaining(self, holdout: Holdout) -> dict[str, dict[str, int]]:
-        """Count the training material that a holdout leaves in each mode.
-
-        Args:
-            holdout: the held-out classes. The data set itself is open without a holdout.
-
-        Returns:
-            "all", "mask" and "drop" -> "videos", "frames", "segments" and "classes".
-        """
-        hidden = self.vocabulary.encode(holdout.check(self.vocabulary).hidden)
-        labels = map(self.labels, self.videos_of(holdout).learning)
-        return statistics.remaining(labels, hidden)

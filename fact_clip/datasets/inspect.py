@@ -43,9 +43,6 @@ NOTES = (
     "constant",
     "unlabelled",
     "names",
-    "clicks",
-    "cut",
-    "sidecars",
     "copies",
 )
 
@@ -169,8 +166,8 @@ class Inspection:
         path = self.root / FACTORS_FILE
         if os.path.lexists(path):
             *_, faults = parse_factors(path, (*self.class_names, *unlabelled(self.config)))
-            self._add("factors", *faults)
             if faults:
+                self._add("factors", *faults)
                 return
         factors = None
         with self._noted("factors"):
@@ -269,10 +266,6 @@ class Inspection:
             for path in layout.label_files(self.root):
                 if path.stem not in videos:
                     self._report("coverage", path, f"video {path.stem!r} is in no split")
-                clicks_path = self.root / clicks.FOLDER / f"{path.stem}.csv"
-                if path != clicks_path and clicks_path.is_file():
-                    problem = f"not read, since there is {path.name} in {path.parent.name}"
-                    self._report("clicks", clicks_path, problem, "remove one")
         for name, parts in self.splits.items():
             tested = self._classes_of(parts["test"]) - self._classes_of(parts["train"])
             if tested:
@@ -296,13 +289,6 @@ class Inspection:
         fps = self.folder.benchmark.fps if self.config.fps is None else self.config.fps
         paths = self.folder.feature_files(stored)
         self._add("features", *features.sidecar_faults(paths, fps, orientation))
-        alone = [path for path in paths if not path.with_suffix(".json").is_file()]
-        if 0 < len(alone) < len(paths):
-            problem = (
-                f"{len(alone)} of {len(paths)} have no JSON file: {join_names(map(str, alone))}"
-            )
-            fix = "check that all were made in one way"
-            self._report("sidecars", self.folder.features_location, problem, fix)
         if orientation is None:
             return
 
@@ -328,17 +314,10 @@ class Inspection:
                 features.check_width(location, self._features[video], self.columns, "most files")
 
     def _inspect_lengths(self, videos: Iterable[str]) -> None:
-        lengths = {video: (len(self._features[video]), self.lengths[video]) for video in videos}
-        uncut = {video: pair for video, pair in lengths.items() if pair[0] != pair[1]}
-        location = self.folder.features_location
+        lengths = [(len(self._features[video]), self.lengths[video]) for video in videos]
+        uncut = [pair for pair in lengths if pair[0] != pair[1]]
         with self._noted("length"):
-            features.check_one_rate(location, uncut.values())
-            for video, (n_rows, n_labels) in list(uncut.items())[:1]:
-                problem = (
-                    f"{len(uncut)} videos have features and labels of other lengths, "
-                    f"{video!r} {n_rows} rows for {n_labels} labels"
-                )
-                self._report("cut", location, problem, "both are cut to the shorter")
+            features.check_one_rate(self.folder.features_location, uncut)
 
     def _guess_layout(self, stored: dict[str, Array]) -> Layout | None:
         """Return the layout that fits the labels of most videos, or None, which is an error."""

@@ -201,7 +201,6 @@ class DataFolder(DataStore):
         self.mapping_location = self.root / self.benchmark.mapping
         self.features_location = self.root / self.benchmark.features
         self._lists: dict[tuple[str, str], Videos] = {}
-        self._simulated: dict[str, list[Click]] = {}
 
     def label_location(self, video: str, line: int | None = None) -> FileLocation:
         """Return the label file of a video, and the line; or its file of clicks."""
@@ -217,7 +216,7 @@ class DataFolder(DataStore):
 
     def is_clicked(self, video: str) -> bool:
         """Return whether a video has clicks instead of labels."""
-        return video in self._simulated or self.label_location(video).path.suffix == ".csv"
+        return self.label_location(video).path.suffix == ".csv"
 
     def label_lines(self, video: str) -> list[str]:
         """Return the label of each frame of a video; between clicks it is that of the nearer."""
@@ -231,8 +230,6 @@ class DataFolder(DataStore):
 
     def clicks(self, video: str) -> list[Click]:
         """Return the clicks of a video that has some instead of labels."""
-        if video in self._simulated:
-            return self._simulated[video]
         if not self.is_clicked(video):
             return []
         path = self.label_location(video).path
@@ -246,11 +243,6 @@ class DataFolder(DataStore):
             step = float(np.median(np.diff(starts))) if n_rows > 1 else np.inf
             times = np.append(starts, starts[-1] + step)[: n_rows + 1]
         return clicks.read_clicks(path, times, n_rows)
-
-    def simulate_clicks(self, videos: Iterable[str], seed: int = 0) -> None:
-        """Replace the labels of videos by a click in a random frame of each segment."""
-        labels = {video: self.label_lines(video)[: self._n_rows(video)] for video in videos}
-        self._simulated = clicks.random_clicks(labels, seed)
 
     def _n_rows(self, video: str) -> int:
         """Return the rows of a feature file, for a video without a label for each."""

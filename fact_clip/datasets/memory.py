@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,7 +12,6 @@ from fact_clip.config import Config, with_values
 from fact_clip.core import Array, InputError, Names, Vocabulary
 from fact_clip.core.arguments import array_of, names_of
 from fact_clip.core.paths import inside, is_file_name, whole_file, write_lines
-from fact_clip.core.plugins import Table
 from fact_clip.datasets.benchmarks import IN_MEMORY, Layout, find_benchmark
 from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.datasets.layout import DataStore, Videos, split_names
@@ -45,18 +44,6 @@ class DataSource(Protocol):
 
     def labels(self, name: str) -> Sequence[str]:
         """Return the class name of each frame, (T,), "?" where it is unknown."""
-
-
-def _adopt(name: str, part: Any) -> DataSource:
-    """Return a data source, or what a class or function without arguments makes."""
-    source = part() if callable(part) else part
-    if not callable(getattr(source, "features", None)):
-        raise ValueError("not a DataSource, nor a class or function that makes one")
-    return cast(DataSource, source)
-
-
-DATA_SOURCES: Table[DataSource] = Table("fact_clip.data_sources", {}, _adopt)
-"""Data sets of this program, for ``train(config, data=NAME)``."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,7 @@
 
 import statistics
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -105,44 +105,3 @@ def transitions(
     """
     pairs = count_transitions(remembered(runs(labels), background, n_classes) for labels in videos)
     return tuple((first, second, times) for (first, second), times in sorted(pairs.items()))
-
-
-def remaining(videos: Iterable[Labels], hidden: Collection[int]) -> dict[str, dict[str, int]]:
-    """Count the training material without a holdout ("all"), and in the modes "mask" and "drop".
-
-    Args:
-        videos: the labels (T,) of the training videos, with no class hidden.
-        hidden: the held-out classes.
-
-    Returns:
-        For each of the three, the "videos" with a frame to learn from, the "frames", "segments"
-        and "classes".
-    """
-    all_videos = [labelled_segments(labels) for labels in videos]
-    masked = []
-    unchanged = []
-    for segments in all_videos:
-        visible = [run for run in segments if run[2] not in hidden]
-        masked.append(visible)
-        if len(visible) == len(segments):
-            unchanged.append(segments)
-    return {
-        "all": _amounts(all_videos),
-        "mask": _amounts(masked),
-        "drop": _amounts(unchanged),
-    }
-
-
-def _amounts(videos: Sequence[Sequence[Run]]) -> dict[str, int]:
-    frames = 0
-    classes = set()
-    for video in videos:
-        for start, stop, label in video:
-            frames += stop - start
-            classes.add(label)
-    return {
-        "videos": sum(1 for video in videos if video),
-        "frames": frames,
-        "segments": sum(len(video) for video in videos),
-        "classes": len(classes),
-    }

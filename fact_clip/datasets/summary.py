@@ -1,7 +1,6 @@
 """Counts of a data set, for `fact-clip data summary`."""
 
 import logging
-import math
 from collections import Counter
 from collections.abc import Sequence
 from itertools import chain
@@ -13,12 +12,7 @@ from fact_clip.core import InputError, Json, Progress, Vocabulary, runs
 from fact_clip.core.progress import paced
 from fact_clip.datasets.labels import Labels
 from fact_clip.datasets.layout import DataFolder, split_names
-from fact_clip.datasets.statistics import (
-    Run,
-    count_transitions,
-    labelled_segments,
-    segment_lengths,
-)
+from fact_clip.datasets.statistics import count_transitions, segment_lengths
 
 logger = logging.getLogger(__name__)
 
@@ -51,10 +45,12 @@ def summarize(config: DataConfig, progress: Progress | None = None) -> Json:
     if not any(lengths_of):
         raise InputError(folder.labels_path, "no frame has a label", "write a class name per frame")
 
-    transcript_lengths = [len(labelled_segments(video)) for video in labels]
     video_lengths = [len(video) for video in labels]
     all_lengths = list(chain.from_iterable(lengths_of))
-    per_class = _per_class(vocabulary, labels, lengths_of)
+    transitions = []
+    for (first, following), count in count_transitions(map(runs, labels)).most_common():
+        pair = {"from": vocabulary.names[first], "to": vocabulary.names[following]}
+        transitions.append({**pair, "count": count})
     return {
         "root": str(folder.root),
         "splits": split_names(folder.root),
@@ -65,13 +61,11 @@ def summarize(config: DataConfig, progress: Progress | None = None) -> Json:
         "background": list(vocabulary.background),
         "frames": sum(video_lengths),
         "unlabelled_frames": sum(video_lengths) - sum(all_lengths),
-        "segments": sum(transcript_lengths),
+        "segments": len(all_lengths),
         "video_frames": _spread(video_lengths),
         "segment_frames": _spread(all_lengths),
-        "transcript_length": _spread(transcript_lengths),
-        "per_class": per_class,
-        "balance": _balance([row["frames"] for row in per_class]),
-        "transitions": _transitions(vocabulary, [runs(video) for video in labels]),
+        "per_class": _per_class(vocabulary, labels, lengths_of),
+        "transitions": transitions,
     }
 
 
@@ -96,46 +90,14 @@ def _per_class(
     rows = []
     for index, name in enumerate(vocabulary):
         lengths = lengths_of[index]
-        n_videos = n_videos_of[index]
         row = {
-            "class": index,
             "name": name,
             "background": name in vocabulary.background,
-            "videos": n_videos,
+            "videos": n_videos_of[index],
             "frames": sum(lengths),
             "share": sum(lengths) / total,
             "segments": len(lengths),
-            "segments_per_video": len(lengths) / max(n_videos, 1),
             "segment_frames": _spread(lengths),
-        }
-        rows.append(row)
-    return rows
-
-
-def _balance(frames: Sequence[int]) -> Json:
-    """Return the entropy of the classes over that of equal classes, and the largest ratio."""
-    counts = np.array([count for count in frames if count], dtype=np.float64)
-    shares = counts / counts.sum()
-    even = math.log(len(frames)) if len(frames) > 1 else 1.0
-    return {
-        "evenness": float(-(shares * np.log(shares)).sum() / even),
-        "most_over_least": float(counts.max() / counts.min()),
-        "classes_without_frames": len(frames) - len(counts),
-    }
-
-
-def _transitions(vocabulary: Vocabulary, videos: Sequence[Sequence[Run]]) -> list[Json]:
-    pairs = count_transitions(videos)
-    leaving = Counter[int]()
-    for (first, _), count in pairs.items():
-        leaving[first] += count
-    rows = []
-    for (first, following), count in sorted(pairs.items(), key=lambda item: (-item[1], item[0])):
-        row = {
-            "from": vocabulary.names[first],
-            "to": vocabulary.names[following],
-            "count": count,
-            "share": count / leaving[first],
         }
         rows.append(row)
     return rows

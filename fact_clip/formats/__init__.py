@@ -101,9 +101,7 @@ _FORMATS: dict[str, Format] = {
     "csv": Format(
         ".csv", csv_file.write, csv_file.read, csv_file.read_annotations, keeps_instants=True
     ),
-    "frames.csv": Format(
-        ".frames.csv", csv_file.write_pictures, csv_file.read_pictures, every_frame=True
-    ),
+    "frames.csv": Format(".frames.csv", csv_file.write_pictures, every_frame=True),
     "json": Format(
         ".json",
         json_file.write,
@@ -116,7 +114,6 @@ _FORMATS: dict[str, Format] = {
     "txt": Format(".txt", players.write_frames, players.read_frames, every_frame=True),
     "vtt": Format(".vtt", players.write_vtt, annotations=players.read_subtitles, needs_media=False),
     "srt": Format(".srt", players.write_srt, annotations=players.read_subtitles),
-    "ass": Format(".ass", players.write_ass, annotations=players.read_ass),
     "eaf": Format(
         ".eaf",
         elan.write,
@@ -124,7 +121,7 @@ _FORMATS: dict[str, Format] = {
         write_tracks=elan.write_tracks,
         module="pympi",
     ),
-    "textgrid": Format(".TextGrid", textgrid.write, annotations=textgrid.read_annotations),
+    "textgrid": Format(".TextGrid", textgrid.write),
     "nwb": Format(".nwb", nwb.write, annotations=nwb.read_annotations, module="pynwb"),
     "boris": Format(
         ".boris",
@@ -133,7 +130,6 @@ _FORMATS: dict[str, Format] = {
         has_instants=True,
         write_ethogram=boris.write_project,
     ),
-    "boris.tsv": Format(".boris.tsv", boris.write_events, has_instants=True),
     "label-studio": Format(
         ".label-studio.json", label_studio.write, annotations=label_studio.read_annotations
     ),
@@ -306,11 +302,10 @@ def load(
         check_name(background, "background", legacy=True)
     read = FORMATS[name].read
     if read is None:
-        kind = name.removesuffix(".tsv")
         readable = [name for name, form in FORMATS.items() if form.read is not None]
         fix = f"use one of {', '.join(readable)}"
-        if kind in READERS:
-            fix = f"read it with fact-clip data convert --from {kind}"
+        if name in READERS:
+            fix = f"read it with fact-clip data convert --from {name}"
         raise InputError(path, "this format does not keep the frames", fix)
     if n_frames is not None and not 1 <= n_frames <= MAX_FRAMES:
         raise InputError("n_frames", f"{n_frames} is not between 1 and {MAX_FRAMES:,}")

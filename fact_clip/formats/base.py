@@ -44,7 +44,6 @@ class Options:
     verbs: Path | None = None  # the class files of Epic-Kitchens, both or neither
     nouns: Path | None = None
     decimal: Literal[".", ","] = "."  # in the times (CSV)
-    skip_bad: bool = False  # omit rows that cannot be read (CSV)
     instants: bool = False  # read point events, as empty spans (BORIS)
 
 
@@ -82,7 +81,7 @@ class Annotation:
 
     def __post_init__(self) -> None:
         if not self.name:
-            # the video of "take.1.boris.tsv" is "take.1"
+            # the video of "take.1.via.json" is "take.1"
             name = re.sub(r"\.(boris|via|label-studio)$", "", self.path.stem)
             object.__setattr__(self, "name", name)
         if self.fps is not None and not LEAST_FPS <= self.fps <= MOST_FPS:
@@ -161,11 +160,6 @@ def check_line(label: str) -> None:
     if not is_name(label):
         problem = f"label {label!r} is not a name of one line, without tabs"
         raise InputError("label", problem, "write .csv or .json")
-
-
-def joined(content: str) -> str:
-    """Join the lines of a label that a player shows on several; tabs separate as line ends do."""
-    return re.sub(r"\s*[\n\t]\s*", " ", content.strip())
 
 
 _MEDIA = re.compile(

@@ -1,6 +1,5 @@
 """BORIS: a project (.boris) to open and correct, and the table of events that BORIS exports."""
 
-import csv
 import logging
 import re
 from collections.abc import Mapping, Sequence
@@ -25,7 +24,7 @@ from fact_clip.formats.base import (
     video_name,
     write_json,
 )
-from fact_clip.formats.table import no_formula, read_table, without_mark
+from fact_clip.formats.table import read_table, without_mark
 from fact_clip.formats.times import (
     Number,
     parse_seconds,
@@ -37,26 +36,6 @@ from fact_clip.formats.times import (
 
 logger = logging.getLogger(__name__)
 
-COLUMNS = (
-    "Observation id",
-    "Observation date",
-    "Description",
-    "Observation duration",
-    "Observation type",
-    "Source",
-    "Time offset (s)",
-    "Media duration (s)",
-    "FPS",
-    "Subject",
-    "Behavior",
-    "Behavioral category",
-    "Behavior type",
-    "Time",
-    "Media file name",
-    "Image index",
-    "Image file path",
-    "Comment",
-)
 # the beginning of a comment of our writers
 _CONFIDENCE = re.compile(
     r"\Afact-clip confidence (unknown|[01]|[01]\.[0-9]+|[0-9.]+e-[0-9]+)(; |\Z)"
@@ -180,42 +159,6 @@ def _modifier_sets(variants: Sequence[Behaviour]) -> Json | str:
                 values[value] = None
         sets[str(position)] = {"name": "", "description": "", "type": 0, "values": list(values)}
     return sets or ""
-
-
-def write_events(segmentation: Segmentation, path: Path) -> None:
-    """Write the table that BORIS 8 exports as tabular events.
-
-    A segment has a row START and a row STOP.
-    """
-    video = segmentation.media or "video"
-    end = f"{second_of(segmentation, segmentation.n_frames):.3f}"
-    row = dict.fromkeys(COLUMNS, "")
-    row |= {
-        "Observation id": Path(video).stem,
-        "Observation date": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}",
-        "Description": remark(segmentation),
-        "Observation duration": end,
-        "Observation type": "Media file(s)",
-        "Source": f"player #1:{video}",
-        "Time offset (s)": "0.0",
-        "Media duration (s)": end,
-        "FPS": f"{picture_rate(segmentation):.3f}",
-        "Media file name": video,
-        "Image file path": "NA",
-    }
-    events = _events(segmentation, path, {})
-    with path.open("w", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(file, COLUMNS, delimiter="\t", lineterminator="\n")
-        table.writeheader()
-        for event in events:
-            row |= {
-                "Behavior": no_formula(event.code),
-                "Behavior type": event.kind,
-                "Time": f"{event.time:.3f}",
-                "Image index": str(event.picture),
-                "Comment": no_formula(event.comment),
-            }
-            table.writerow(row)
 
 
 @dataclass(frozen=True)
@@ -472,9 +415,8 @@ def _read_table(path: Path) -> list[_Video]:
             problem = f"a second observation, {observation!r}, of the video {name!r}"
             raise InputError(where, problem, "give a table of each observation")
         length = _first(row, "Media duration (s)", "Total length")
-        if re.fullmatch(
-            r"[0-9.]+", length
-        ):  # it is not a number for several files, or without a file
+        # it is not a number for several files, or without a file
+        if re.fullmatch(r"[0-9.]+", length):
             video.lengths.add(parse_seconds(where, length, "the length of the video"))
         start = numbers.get("Start (s)", numbers.get("Time"))
         if start is None:

@@ -1,11 +1,8 @@
 """CSV: a segment per row, for spreadsheets; segment lists of other programs; Epic-Kitchens."""
 
-import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
 
 from fact_clip.core import (
     FileLocation,
@@ -21,8 +18,6 @@ from fact_clip.formats.base import COMMENT, Annotation, Options, Span, Unit, vid
 from fact_clip.formats.gaps import Gaps, gapless
 from fact_clip.formats.table import COLUMNS, Row, cells, read_table, without_mark, write_table
 from fact_clip.formats.times import parse_seconds, picture, picture_grid, rate_of
-
-logger = logging.getLogger(__name__)
 
 _MARK = "is_background"
 _YES = "yes"
@@ -131,54 +126,20 @@ def _picture_rows(segmentation: Segmentation) -> Iterator[Sequence[object]]:
         first = last
 
 
-def read_pictures(path: Path, gaps: Gaps) -> Segmentation:
-    """Read a file of `write_pictures`; rows of one label and one confidence are a segment.
-
-    Without a rate that gives the seconds, these are the times of the frames. The last one lasts as
-    long as most, since the file does not say when it ends.
-    """
-    segments: list[Segment] = []
-    times = []
-    for number, (where, row) in enumerate(read_table(path, PICTURES)):
-        if row["frame"] != str(number):
-            problem = f"frame {row['frame']!r}, not {number}"
-            raise InputError(where, problem, "give a row for each frame, from 0")
-        if row["seconds"]:
-            times.append((number, parse_seconds(where, row["seconds"], "seconds")))
-        confidence = _confidence(where, row["confidence"])
-        with located(where):
-            segment = Segment(number, number + 1, without_mark(row["label"]), confidence)
-        kind = (segment.label, confidence)
-        if segments and kind == (segments[-1].label, segments[-1].confidence):
-            segment = replace(segments.pop(), stop=segment.stop)
-        segments.append(segment)
-    rate = rate_of(times)
-    n_frames = segments[-1].stop if segments else 0
-    is_timed = len(times) == n_frames > 1 and gaps.n_frames in (None, n_frames)
-    if rate is not None or not is_timed:
-        return gapless(path, segments, rate, gaps)
-    starts = [seconds for _, seconds in times]
-    end = starts[-1] + float(np.median(np.diff(starts)))
-    return gapless(path, segments, None, gaps, times=(*starts, end))
-
-
 def read_annotations(path: Path, options: Options) -> list[Annotation]:
     """Read rows of start, stop and label (or action), separated by commas, semicolons or tabs.
 
     The columns are `start_seconds` and `stop_seconds`, or `start_frame` and `stop_frame`, or
-    `start` and `stop` in `options.unit`. All bad rows are named in one InputError, or omitted with
-    a warning each (`options.skip_bad`).
+    `start` and `stop` in `options.unit`.
     """
-    faults: list[InputError] = []
     rows = []
-    for where, row in read_table(path, faults=faults):
+    for where, row in read_table(path):
         lowered = {name.lower(): cell for name, cell in row.items()}
         if len(lowered) < len(row):
             raise InputError(path, "two columns whose names differ only in case", "rename one")
         rows.append((where, lowered))
     fix = "the columns are start, stop, label"
     if not rows:
-        _report(faults, options.skip_bad)
         raise InputError(path, "no rows", fix)
     header = rows[0][1]
     label_column = "label" if "label" in header else "action"
@@ -192,31 +153,26 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
 
     has_videos = any(row.get("video", "").strip() for _, row in rows)
     # by the video as it is written: a/x.mp4 and b/x.mp4 are two
-    spans: dict[str, list[Span]] = {}
     rows_of: dict[str, list[Row]] = {}
     for where, row in rows:
         video = row.get("video", "")
-        try:
-            if has_videos and not video.strip():
-                raise InputError(where, "video is empty, but other rows name theirs")
+        if has_videos and not video.strip():
+            raise InputError(where, "video is empty, but other rows name theirs")
+        rows_of.setdefault(video, []).append((where, row))
+
+    annotations = []
+    for video, video_rows in rows_of.items():
+        spans = []
+        for where, row in video_rows:
             if unit == "frames" and ":" in row[start_column] + row[stop_column]:
                 advice = "write frame numbers, or set --unit seconds"
                 raise InputError(where, "a time, but the unit is frames", advice)
             start = _time(where, row, start_column, options)
             stop = _time(where, row, stop_column, options)
             label = without_mark(row[label_column])
-            span = Span(start, stop, label, where, comment=_comment(row))
-        except InputError as error:
-            faults.append(error)
-        else:
-            spans.setdefault(video, []).append(span)
-            rows_of.setdefault(video, []).append((where, row))
-    _report(faults, options.skip_bad)
-
-    annotations = []
-    for video, video_spans in spans.items():
-        annotation = Annotation(path, video_spans, video_name(video), unit, options.fps)
-        annotations.append(_with_background(annotation, rows_of[video]))
+            spans.append(Span(start, stop, label, where, comment=_comment(row)))
+        annotation = Annotation(path, spans, video_name(video), unit, options.fps)
+        annotations.append(_with_background(annotation, video_rows))
     return annotations
 
 
@@ -264,21 +220,6 @@ def _time(where: FileLocation, row: Mapping[str, str], column: str, options: Opt
     if options.decimal == ",":
         cell = cell.replace(",", ".")
     return parse_seconds(where, cell, column)
-
-
-def _report(faults: Sequence[InputError], skip: bool) -> None:
-    """Raise the first fault of the rows, with the lines of all; if `skip`, warn of each instead."""
-    if skip:
-        for fault in faults:
-            logger.warning("left out: %s", fault)
-    elif faults:
-        first = faults[0]
-        lines = [str(fault.where.line) for fault in faults if isinstance(fault.where, FileLocation)]
-        problem = first.problem
-        if len(lines) > 1:
-            problem += f"; {len(lines)} bad rows, lines {', '.join(lines)}"
-        fix = f"{first.fix or 'correct it'}, or leave bad rows out with --skip-bad"
-        raise InputError(first.where, problem, fix)
 
 
 def _find_columns(path: Path, rows: Sequence[Row], unit: Unit | None) -> tuple[str, str, Unit]:

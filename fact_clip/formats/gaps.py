@@ -1,7 +1,6 @@
 """Segments with gaps and overlaps, converted to one label per frame or to a segmentation."""
 
-from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -88,29 +87,23 @@ def with_framed_instants(segmentation: Segmentation) -> Segmentation:
         frame = min(instant.frame, segmentation.n_frames - 1)
         instants.setdefault(frame, instant)
     segments: list[Segment] = []
-    frames = sorted(instants)
     framed = []
+    frames = sorted(instants)
     for segment in segmentation:
-        if segment.label in segmentation.background:
-            inside = slice(bisect_left(frames, segment.start), bisect_left(frames, segment.stop))
-            segments += _cut_at(segment, {frame: instants[frame] for frame in frames[inside]})
-            framed += [instants[frame] for frame in frames[inside]]
-        else:
-            segments.append(segment)
+        start = segment.start
+        is_background = segment.label in segmentation.background
+        for frame in frames:
+            if is_background and start <= frame < segment.stop:
+                if start < frame:
+                    segments.append(replace(segment, start=start, stop=frame))
+                start = frame + 1
+                instant = instants[frame]
+                segments.append(Segment(frame, start, instant.label, comment=instant.comment))
+                framed.append(instant)
+        if start < segment.stop:
+            segments.append(replace(segment, start=start))
     unframed = tuple(instant for instant in segmentation.instants if instant not in framed)
     return replace(segmentation, segments=tuple(segments), instants=unframed)
-
-
-def _cut_at(segment: Segment, instants: Mapping[int, Instant]) -> Iterator[Segment]:
-    """Yield the parts of a segment around the instants in it, and the instants."""
-    start = segment.start
-    for frame, instant in instants.items():
-        if start < frame:
-            yield replace(segment, start=start, stop=frame)
-        start = frame + 1
-        yield Segment(frame, start, instant.label, comment=instant.comment)
-    if start < segment.stop:
-        yield replace(segment, start=start)
 
 
 @dataclass(frozen=True)

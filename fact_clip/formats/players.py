@@ -6,13 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from fact_clip.core import FileLocation, InputError, Segmentation
-from fact_clip.core.colours import palette
 from fact_clip.core.io import read_text
 from fact_clip.formats.base import (
     Annotation,
     Options,
     Span,
-    joined,
     library,
     video_name,
     write_text,
@@ -79,87 +77,13 @@ def read_subtitles(path: Path, options: Options) -> list[Annotation]:
         where = FileLocation(path, content.count("\n", 0, cue.start()) + 1)
         start = parse_seconds(where, cue[1].strip().replace(",", "."), "a time")
         stop = parse_seconds(where, cue[2].strip().replace(",", "."), "a time")
-        label = joined(cue[3])
+        label = re.sub(r"\s*[\n\t]\s*", " ", cue[3].strip())  # a player shows lines
         if path.suffix.lower() == ".vtt":
             label = html.unescape(re.sub(r"<[^>]*>", "", label))
         label = re.sub(r"^\{\\an[1-9]\}", "", label)  # the place of a subtitle
         spans.append(Span(start, stop, label, where))
     if not spans:
         raise InputError(path, "no cue with times", "give a WebVTT or SubRip file")
-    return [Annotation(path, spans)]
-
-
-# A backslash before n, N, h or a brace would be a command. The word joiner, which is in no name,
-# separates them.
-_JOINER = "\u2060"
-_ASS_HEAD = """[Script Info]
-Title: {title}
-ScriptType: v4.00+
-WrapStyle: 0
-
-[V4+ Styles]
-Format: Name, Fontname, Fontsize, PrimaryColour, SecondaryColour, OutlineColour, BackColour, Bold, \
-Italic, Underline, StrikeOut, ScaleX, ScaleY, Spacing, Angle, BorderStyle, Outline, Shadow, \
-Alignment, MarginL, MarginR, MarginV, Encoding
-Style: Default,Arial,20,&H00FFFFFF,&H00FFFFFF,&H00000000,&H00000000,0,0,0,0,100,100,0,0,1,2,0,2,\
-10,10,10,1
-
-[Events]
-Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
-"""
-
-
-def write_ass(segmentation: Segmentation, path: Path) -> None:
-    """Write SubStation subtitles to the hundredth second, in the colour of each action.
-
-    The confidence is the name of the speaker.
-    """
-    actions = list(dict.fromkeys(segment.label for segment in segmentation.foreground))
-    colour_of = dict(zip(actions, palette(len(actions)), strict=True))
-    lines = [_ASS_HEAD.format(title=" ".join((segmentation.media or "").split()))]
-    for start, stop, segment in timed(segmentation):
-        first = _hundredths(start)
-        last = _hundredths(stop)
-        if first == last:
-            problem = f"segment {segment.label!r} at {start:g} s is shorter than 10 ms"
-            raise InputError(path, problem)
-        colour = colour_of[segment.label]  # "#rrggbb", and &Hbbggrr& in the file
-        command = f"{{\\c&H{colour[5:7]}{colour[3:5]}{colour[1:3]}&}}"
-        label = segment.label.replace("\\", f"\\{_JOINER}")
-        label = re.sub(r"[{}]", r"\\\g<0>", label)
-        name = "" if segment.confidence is None else repr(segment.confidence)
-        lines.append(f"Dialogue: 0,{first},{last},Default,{name},0,0,0,,{command}{label}\n")
-    write_text(path, lines)
-
-
-def _hundredths(seconds: float) -> str:
-    """Return seconds as 0:00:00.00."""
-    return _clock(10 * round(100 * seconds), ".")[:-1].removeprefix("0")
-
-
-def read_ass(path: Path, options: Options) -> list[Annotation]:
-    """Read a SubStation file (.ass, .ssa): a segment per dialogue, named by its plain text."""
-    columns: list[str] = []
-    spans = []
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
-        key, _, value = line.partition(":")
-        if key == "Format":  # that of the events comes last
-            columns = [name.strip() for name in value.split(",")]
-        if key != "Dialogue":
-            continue
-        where = FileLocation(path, number)
-        cells = dict(zip(columns, value.strip().split(",", max(len(columns) - 1, 0)), strict=False))
-        if not {"Start", "End", "Text"} <= cells.keys():
-            problem = "a dialogue without times or text"
-            raise InputError(where, problem, "write Start, End and Text as Format says")
-        start = parse_seconds(where, cells["Start"], "Start")
-        stop = parse_seconds(where, cells["End"], "End")
-        label = re.sub(r"(?<!\\)\{[^}]*\}", "", cells["Text"])
-        label = re.sub(rf"\\([{{}}{_JOINER}])|\\[Nnh]", lambda sign: sign[1] or "\n", label)
-        label = label.replace(_JOINER, "\\")
-        spans.append(Span(start, stop, joined(label), where))
-    if not spans:
-        raise InputError(path, "no dialogue", "give a SubStation file, .ass or .ssa")
     return [Annotation(path, spans)]
 
 

@@ -109,15 +109,12 @@ def read_lines(
     return table
 
 
-def read_table(
-    path: Path, columns: Sequence[str] = (), faults: list[InputError] | None = None
-) -> Iterator[Row]:
+def read_table(path: Path, columns: Sequence[str] = ()) -> Iterator[Row]:
     """Yield the rows of a table with a header.
 
     Args:
         path: the file.
         columns: columns that the header has; it is the first line that has all of them.
-        faults: where rows with more or fewer cells are reported and omitted; None: they raise.
 
     Yields:
         The location of each row, and its cells by column.
@@ -143,13 +140,9 @@ def read_table(
     try:
         for row in filter(any, rows):
             where = FileLocation(path, number + rows.line_num)
-            if len(row) == len(names):
-                yield where, dict(zip(names, row, strict=True))
-                continue
-            fault = InputError(where, f"{len(row)} cells, but {len(names)} in the header")
-            if faults is None:
-                raise fault
-            faults.append(fault)
+            if len(row) != len(names):
+                raise InputError(where, f"{len(row)} cells, but {len(names)} in the header")
+            yield where, dict(zip(names, row, strict=True))
     except csv.Error as error:
         where = FileLocation(path, number + rows.line_num)
         raise InputError(where, f"not a row of a table ({error})") from None

@@ -30,7 +30,7 @@ from fact_clip.core.paths import check_place, inside, write_lines
 from fact_clip.core.progress import paced
 from fact_clip.core.version import __version__
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.memory import DATA_SOURCES, DataSource, MemoryStore, with_data
+from fact_clip.datasets.memory import DataSource, MemoryStore, with_data
 from fact_clip.decoding import (
     decode_scores,
     reliability,
@@ -99,7 +99,7 @@ def evaluate(
     device: str = "auto",
     trust_encoder: bool = False,
     precision: Precision = "auto",
-    data: DataSource | str | None = None,
+    data: DataSource | None = None,
 ) -> Evaluation:
     """Score a run and write ``RUN/evaluation.json``, or ``RUN/evaluation_SPLIT.json``.
 
@@ -129,8 +129,7 @@ def evaluate(
         InputError: the run or the data cannot be read or do not fit each other, or a setting of the
             model or its training is overridden.
     """
-    source = DATA_SOURCES.find(data, "data") if isinstance(data, str) else data
-    scorer, dataset = open_run(run_dir, overrides, device, precision, source)
+    scorer, dataset = open_run(run_dir, overrides, device, precision, data)
     _set_trust(scorer, overrides, actions, trust_encoder)
     trained = Run.read(scorer.run.path)
     cautions = check_seen(trained, dataset, split)

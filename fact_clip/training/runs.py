@@ -27,7 +27,7 @@ from fact_clip.core.arguments import validated
 from fact_clip.core.distributed import Processes, place_in_launch
 from fact_clip.core.messages import printable
 from fact_clip.core.paths import locked
-from fact_clip.datasets.memory import DATA_SOURCES, DataSource, MemoryStore, with_data
+from fact_clip.datasets.memory import DataSource, MemoryStore, with_data
 from fact_clip.datasets.statistics import median_frames
 from fact_clip.losses.criterion import LOSSES, Loss
 from fact_clip.metrics.report import METRICS, Metric
@@ -66,7 +66,7 @@ def train(
     out: str | Path,
     *,
     overrides: Sequence[str] = (),
-    data: DataSource | str | None = None,
+    data: DataSource | None = None,
     losses: Sequence[Loss | str] = (),
     metrics: Mapping[str, Metric] | None = None,
     callbacks: Sequence[Callback] = (),
@@ -85,8 +85,8 @@ def train(
         out: the run folder; it must be new, unless ``resume``.
         overrides: settings on top of the configuration, as "train.epochs=20"; none with a plan.
         data: data in memory (`datasets.from_arrays`, or a `datasets.DataSource`) instead of
-            ``data.root``, or the name of a registered source. They are not written anywhere, so an
-            ensemble is an InputError, and `evaluate` takes them again.
+            ``data.root``. They are not written anywhere, so an ensemble is an InputError, and
+            `evaluate` takes them again.
         losses: further terms of the loss, functions of output and truth (`losses.Loss`) or names.
             Functions are registered by their names, which ``loss.terms`` lists.
         metrics: metrics of this process by name, see `register`; validations have them, too.
@@ -115,8 +115,7 @@ def train(
     if losses:
         names = [LOSSES.name_of(term) for term in losses]
         overrides = [*overrides, f"loss.terms={json.dumps(names)}"]
-    source = DATA_SOURCES.find(data, "data") if isinstance(data, str) else data
-    plan = _planned(config, overrides, source)
+    plan = _planned(config, overrides, data)
     if is_main:
         for note in plan.notes:
             logger.log(note.level, "%s", note.message)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 
 import pytest
 
 from fact_clip.advice.estimate import (
-    MINUTES,
     Estimate,
     estimate,
     for_unseen_classes,
@@ -17,7 +15,6 @@ from fact_clip.advice.estimate import (
     with_time,
 )
 from fact_clip.advice.proposal import Setting, propose
-from fact_clip.cli.data_init import init
 from fact_clip.config import Config, DataConfig
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.training import train
@@ -68,10 +65,6 @@ def test_three_videos_stand_for_all(tiny, monkeypatch):
     validated = sum(frames[name] for name in dataset.validation) / frames[seen["validation"][0]]
     assert found.validation == pytest.approx(2 * 0.5 * validated)
     assert found.videos == 3
-
-
-def test_the_command_and_the_recipe_take_the_same_time():
-    assert inspect.signature(init).parameters["minutes"].default == MINUTES
 
 
 @pytest.mark.parametrize(("videos", "epochs"), [(3, 300), (14, 129), (46, 40), (2000, 20)])

@@ -331,7 +331,7 @@ def test_every_format_can_be_downloaded_and_read_back(user, rows, tmp_path, name
         assert main(user.ask("POST", f"/api/videos/{video}/labels", json=body)) == [(10, 25, "peel apple")]
 
 
-@pytest.mark.parametrize("name", ["csv", "json", "eaf", "textgrid", "nwb", "boris"])
+@pytest.mark.parametrize("name", ["csv", "json", "eaf", "nwb", "boris"])
 def test_comments_are_downloaded_and_loaded(user, rows, tmp_path, name):
     video = user.add(rows)
     shown = user.ask("GET", f"/api/videos/{video}")

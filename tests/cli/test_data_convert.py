@@ -49,15 +49,6 @@ def test_the_command_reads_the_files_of_a_plugin(fact_clip, tmp_path, monkeypatc
     assert fact_clip(*command, "--dtype", "float16").code == 2
 
 
-@pytest.mark.parametrize(("kind", "ending"), [("textgrid", ".TextGrid"), ("ass", ".ass")])
-def test_a_file_of_praat_and_one_of_substation(kind, ending, fact_clip, tmp_path):
-    save(VIDEO, tmp_path / f"a{ending}")
-    path = tmp_path / f"a{ending}"
-    answer = fact_clip("data", "convert", "--from", kind, path, "--fps", 5, "--out", tmp_path / "data")
-    assert answer.code == 0
-    assert (tmp_path / "data/groundTruth/a.txt").read_text().split() == VIDEO.to_frames()
-
-
 def test_csv_becomes_the_common_layout(fact_clip, rows, tmp_path):
     root = tmp_path / "data"
     command = ("data", "convert", "--from", "csv", rows, "--unit", "seconds", "--fps", 5, "--out", root)
@@ -83,17 +74,17 @@ def test_csv_becomes_the_common_layout(fact_clip, rows, tmp_path):
     assert tree["total"] == {"frames": 13, "segments": 4, "gaps": 2, "contested": 1, "lost": 0}
 
 
-def test_bad_rows_are_all_named_and_can_be_left_out(fact_clip, tmp_path):
-    """Headers in any case, a decimal comma; lines 3, 4 and 5 are bad."""
+def test_a_bad_row_is_named_and_nothing_is_written(fact_clip, tmp_path):
+    """Headers in any case, a decimal comma."""
     path, root = tmp_path / "x.csv", tmp_path / "data"
-    path.write_text("Start;STOP;Label\n0,0;0,4;pour\n0,4;x;stir\n0,8;0,6;stir\n1;2\n0,8;1,2;stir\n")
     command = ("data", "convert", "--from", "csv", path, "--unit", "seconds", "--fps", 5, "--decimal", ",")
-    line = refused_line(fact_clip(*command, "--out", root))
-    assert all(text in line for text in ("3 bad rows", "3", "4", "5", "--skip-bad"))
-    assert not root.exists()
-    answer = fact_clip(*command, "--skip-bad", "--out", root)
-    assert answer.code == 0
-    assert sum(f"x.csv:{number}" in answer.err for number in (3, 4, 5)) == 3
+    good = ("Start;STOP;Label", "0,0;0,4;pour", "0,8;1,2;stir")
+    for bad in ("0,4;x;stir", "0,8;0,6;stir", "1;2"):
+        path.write_text("\n".join((*good[:2], bad, good[2])))
+        refused_line(fact_clip(*command, "--out", root), "x.csv:3")
+        assert not root.exists()
+    path.write_text("\n".join(good))
+    assert fact_clip(*command, "--out", root).code == 0
     assert (root / "groundTruth/x.txt").read_text().split() == ["pour"] * 2 + ["background"] * 2 + ["stir"] * 2
 
 

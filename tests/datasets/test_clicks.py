@@ -181,20 +181,6 @@ def test_clicks_after_the_last_row_are_refused(clicked):
             Dataset.open(clicked).clicks(["a"])
 
 
-def test_clicks_are_simulated_in_each_segment(clicked):
-    folder = DataFolder(clicked)
-    write(folder.root / "groundTruth/a.txt", "idle\n" * 3 + "stir\n" * 9)
-    folder.simulate_clicks(["a"], seed=1)
-    first, second = folder.clicks("a")
-    assert (first.label, second.label) == ("idle", "stir")
-    assert 0 <= first.frame < 3 <= second.frame < 12
-    border = (first.frame + second.frame + 1) // 2
-    assert folder.label_lines("a") == ["idle"] * border + ["stir"] * (12 - border)
-    again = DataFolder(clicked)
-    again.simulate_clicks(["a"], seed=1)
-    assert again.clicks("a") == [first, second]
-
-
 def test_a_click_of_no_class_is_named_by_its_file(clicked):
     folder = Dataset.open(clicked).folder
     write(folder.root / "clicks/a.csv", "frame,label\n1,idle\n9,stri\n")

@@ -141,11 +141,6 @@ PLANTED: dict[str, tuple[Callable[[Path], object], list[tuple[str, str]]]] = {
         lambda root: write(root, "factors.csv", "class,verb\nidle,wait\npour milk,do\nstir,Do\n"),
         [("names", "mapping.txt")],
     ),
-    "clicks beside labels": (
-        lambda root: [(root / "clicks").mkdir(), write(root, "clicks/a.csv", "frame,label\n1,stir\n")],
-        [("clicks", "clicks/a.csv")],
-    ),
-    "features cut to the labels": (lambda root: features(root, "a", lambda array: array[:-2]), [("cut", "features")]),
     "features at another rate": (
         lambda root: [at_two_rates(root, number) for number in range(3)],
         [("length", "features")],
@@ -156,7 +151,6 @@ PLANTED: dict[str, tuple[Callable[[Path], object], list[tuple[str, str]]]] = {
         ],
         [("copies", "features/d.npy")],
     ),
-    "JSON beside some": (lambda root: write(root, "features/a.json", '{"fps": 15}'), [("sidecars", "features")]),
     "lists of two forms": (
         lambda root: [write(root, "2.train", "a\n"), write(root, "splits/test.split2.bundle", "b\n")],
         [("split", "2.test")],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 
 import numpy as np
@@ -32,22 +31,17 @@ def test_counts_by_hand(counted):
     assert (counted["fps"], counted["background"], counted["splits"]) == (2.0, ["idle"], ["1"])
     assert counted["video_frames"] == {"mean": 10, "median": 10, "least": 8, "most": 12}
     assert counted["segment_frames"] == {"mean": 5, "median": 5, "least": 2, "most": 8}
-    assert counted["transcript_length"] == {"mean": 2, "median": 2, "least": 1, "most": 3}
 
     idle, milk, stir = counted["per_class"]
     assert (idle["name"], idle["background"], idle["videos"], idle["frames"]) == ("idle", True, 1, 6)
-    assert (idle["share"], idle["segments"], idle["segments_per_video"]) == (0.3, 2, 2)
+    assert (idle["share"], idle["segments"]) == (0.3, 2)
     assert idle["segment_frames"] == {"mean": 3, "median": 3, "least": 2, "most": 4}
     assert (stir["videos"], stir["frames"], stir["segments"]) == (2, 14, 2)
     assert (milk["videos"], milk["frames"], milk["segment_frames"]["most"]) == (0, 0, 0)
 
-    entropy = -(0.3 * math.log(0.3) + 0.7 * math.log(0.7))
-    assert counted["balance"]["evenness"] == pytest.approx(entropy / math.log(3))
-    assert counted["balance"]["most_over_least"] == pytest.approx(14 / 6)
-    assert counted["balance"]["classes_without_frames"] == 1
     assert counted["transitions"] == [
-        {"from": "idle", "to": "stir", "count": 1, "share": 1.0},
-        {"from": "stir", "to": "idle", "count": 1, "share": 1.0},
+        {"from": "idle", "to": "stir", "count": 1},
+        {"from": "stir", "to": "idle", "count": 1},
     ]
 
 
@@ -92,6 +86,5 @@ def test_breakfast_counts_are_those_published(breakfast, shared):
     assert (counted["videos"], counted["classes"], counted["segments"]) == (1712, 48, 11656)
     runs = json.loads((shared / "labels/breakfast/segments_rle.json").read_text()).values()
     assert counted["frames"] == sum(frames for video in runs for _, frames in video)
-    assert counted["transcript_length"]["most"] == max(map(len, runs)) == 25
     assert round(counted["video_frames"]["mean"], -2) == 2100
     assert counted["background"] == ["SIL"]

@@ -57,16 +57,16 @@ def test_names_and_factors():
     vocabulary = Vocabulary.from_names(FACTORS, benchmark.background, benchmark.factors, benchmark.slots)
     assert vocabulary.slots == ("verb", "object", "tool")
     assert "screw hex screw with hex screwdriver" in vocabulary
-    both = (*WORKBENCH.unseen, *WORKBENCH.validation_unseen)
-    assert len(WORKBENCH.unseen) == 3
+    both = (*WORKBENCH["unseen"], *WORKBENCH["validation_unseen"])
+    assert len(WORKBENCH["unseen"]) == 3
     assert len(set(both)) == 5
     assert lost_factors(vocabulary, both) == dict.fromkeys(both, ())
 
 
 def test_hold_out_file(dataset):
     setting = json.loads((dataset.root / "zero_shot" / "A.json").read_text())
-    assert tuple(setting["unseen"]) == WORKBENCH.unseen
-    assert tuple(setting["validation_unseen"]) == WORKBENCH.validation_unseen
+    assert setting["unseen"] == WORKBENCH["unseen"]
+    assert setting["validation_unseen"] == WORKBENCH["validation_unseen"]
     assert (tuple(setting["train_videos"]), tuple(setting["test_videos"])) == (dataset.train, dataset.test)
 
 

@@ -13,7 +13,6 @@ from fact_clip.core import Segment, Segmentation
 from fact_clip.core.clock import Clock
 from fact_clip.formats import READERS, save
 from fact_clip.formats.base import Options, video_name
-from fact_clip.formats.csv_file import usual_unit
 from fact_clip.formats.gaps import to_frames
 
 from ..refusals import refused
@@ -40,12 +39,9 @@ def spans(path: Path, kind: str, **options: Any) -> dict[str, list[tuple[float, 
     [
         ("eaf", ".eaf", "x"),  # named by the file, as a document may link several media
         ("boris", ".boris", "take 1"),
-        ("boris", ".boris.tsv", "take 1"),
         ("via", ".via.json", "take 1"),
         ("label-studio", ".label-studio.json", "take 1"),
-        ("textgrid", ".TextGrid", "x"),
         ("nwb", ".nwb", "x"),
-        ("ass", ".ass", "x"),
         ("csv", ".csv", "x"),
     ],
 )
@@ -62,14 +58,14 @@ def test_what_was_exported_comes_back_frame_by_frame(kind, ending, name, tmp_pat
 
 def test_subtitles_of_ten_hours_come_back(tmp_path):
     long = Segmentation((Segment(0, 35_999, "walk"), Segment(35_999, 36_001, "a"), Segment(36_001, 400_000, "b")), 1.0)
-    for kind in ("ass", "vtt", "srt"):
+    for kind in ("vtt", "srt"):
         times = [(span[0], span[1]) for span in spans(save(long, tmp_path / f"x.{kind}"), kind)["x"]]
         assert times == [(0, 35_999), (35_999, 36_001), (36_001, 400_000)]
 
 
 def test_every_kind_is_tested_here():
     assert set(READERS) == {
-        *("eaf", "boris", "via", "label-studio", "csv", "epic", "vtt", "srt", "ass", "textgrid", "nwb"),
+        *("eaf", "boris", "via", "label-studio", "csv", "epic", "vtt", "srt", "nwb"),
     }
 
 
@@ -343,124 +339,3 @@ def test_names_of_videos():
 
 
 EPIC = "video_id,start_timestamp,stop_timestamp,verb_class,noun_class\n"
-
-
-# --- Praat and SubStation -------------------------------------------------------------------------------------
-
-SHORT = '''File type = "ooTextFile"
-Object class = "TextGrid"
-
-0
-2.5
-<exists>
-2
-"IntervalTier"
-"phones"
-0
-2.5
-3
-0
-1
-""
-1
-2.25
-"say ""hi"""
-2.25
-2.5
-""
-"TextTier"
-"clicks"
-0
-2.5
-1
-0.5
-"click"
-'''
-
-
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-def test_the_short_form_of_praat(encoding, tmp_path, caplog):
-    path = tmp_path / "a.TextGrid"
-    path.write_text(SHORT, encoding=encoding)
-    assert spans(path, "textgrid") == {"a": [(1.0, 2.25, 'say "hi"')]}
-    assert "points" in caplog.records[0].getMessage()
-    (annotation,) = READERS["textgrid"](path, Options())
-    assert annotation.end == 2.5
-
-
-@pytest.mark.parametrize("form", ["long_textgrid", "short_textgrid"])
-def test_files_of_praatio(form, tmp_path):
-    textgrid = pytest.importorskip("praatio.textgrid")
-    grid = textgrid.Textgrid()
-    for tier in ("hands", "action"):
-        grid.addTier(textgrid.IntervalTier(tier, [(0.5, 1.25, f"stir {tier}"), (1.25, 2, "pour")], 0, 3))
-    grid.save(str(tmp_path / "a.TextGrid"), form, includeBlankSpaces=True)
-    assert spans(tmp_path / "a.TextGrid", "textgrid") == {"a": [(0.5, 1.25, "stir action"), (1.25, 2.0, "pour")]}
-    hands = spans(tmp_path / "a.TextGrid", "textgrid", tier="hands")
-    assert hands == {"a": [(0.5, 1.25, "stir hands"), (1.25, 2.0, "pour")]}
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "place"),
-    [("TextGrid", "Pitch", "a.TextGrid"), ("<exists>\n2\n", "<exists>\n3\n", "a.TextGrid:28"),
-     ('"IntervalTier"', '"Tier"', "a.TextGrid:9"), ("2.25\n\"say", "x\n\"say", "a.TextGrid:18"),
-     ('"click"\n', "7\n", "a.TextGrid:28")],
-)  # fmt: skip
-def test_bad_files_of_praat(old, new, place, tmp_path):
-    path = tmp_path / "a.TextGrid"
-    path.write_text(SHORT.replace(old, new))
-    with refused(place):
-        READERS["textgrid"](path, Options())
-
-
-def test_subtitles_of_other_programs(tmp_path):
-    path = tmp_path / "a.ass"
-    path.write_text(
-        "[Events]\nFormat: Start, End, Text\nComment: 0:00:00.00,0:00:09.00,no\n"
-        "Dialogue: 0:00:01.50,0:01:02.00,{\\i1}stir, then{\\i0}\\Npour \\{it\\}\n"
-    )
-    assert spans(path, "ass") == {"a": [(1.5, 62.0, "stir, then pour {it}")]}
-    for bad, place in (("Dialogue: soon,2,x\n", "a.ass:3"), ("Comment: x\n", "a.ass")):
-        path.write_text(f"[Events]\nFormat: Start, End, Text\n{bad}")
-        with refused(place):
-            READERS["ass"](path, Options())
-
-
-def test_nwb_as_pynwb_reads_it(tmp_path):
-    pynwb = pytest.importorskip("pynwb")
-    path = save(VIDEO, tmp_path / "x.nwb")
-    with pynwb.NWBHDF5IO(path, "r") as file:
-        table = file.read().intervals["action"].to_dataframe()
-    assert list(table["label"]) == list(VIDEO.transcript)
-    assert table["start_time"].tolist() == [VIDEO.seconds(segment.start) for segment in VIDEO]
-    assert table["confidence"].tolist()[::2] == [0.5, 1 / 3]
-    assert table["confidence"].isna().tolist() == [False, True, False, True]
-
-
-def test_our_csv_without_a_rate_is_in_frames(tmp_path):
-    path = save(Segmentation((Segment(0, 300, "a"),)), tmp_path / "x.csv")
-    assert usual_unit(path) is None
-    assert spans(path, "csv", unit=usual_unit(path)) == {"x": [(0, 300, "a")]}
-    assert READERS["csv"](path, Options())[0].unit == "frames"
-    with refused("--unit"):
-        spans(path, "csv", unit="seconds")
-    path.write_text("sep=;\nStart_Frame;Stop_Frame;Label\n0;3;a\n")
-    assert usual_unit(path) is None
-    path.write_text("start,stop,label\n0,3,a\n")
-    assert usual_unit(path) == "seconds"
-
-
-@pytest.mark.parametrize(
-    ("content", "place", "unit"),
-    [
-        ("start,stop,label\n0,3,a,\n3,4,b,\n", "x.csv:2", "seconds"),  # rows that all have a comma too many
-        ("start,stop,Start,label\n0,3,7,a\n", "x.csv", "seconds"),
-        ("start,stop,label\n0,1:30:00,a\n", "x.csv:2", "frames"),
-    ],
-)
-def test_tables_that_would_be_read_wrong(content, place, unit, tmp_path):
-    path = tmp_path / "x.csv"
-    path.write_text(content)
-    with refused(place) as refusal:
-        spans(path, "csv", unit=unit)
-    assert "no rows" not in refusal.message

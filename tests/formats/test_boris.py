@@ -78,7 +78,7 @@ def test_a_project_has_keys_colours_modifiers_and_point_events(tmp_path):
     ]
 
 
-@pytest.mark.parametrize(("ending", "ethogram"), [(".boris", ETHOGRAM), (".boris", None), (".boris.tsv", None)])
+@pytest.mark.parametrize(("ending", "ethogram"), [(".boris", ETHOGRAM), (".boris", None)])
 def test_moments_and_comments_come_back(ending, ethogram, tmp_path):
     path = save(VIDEO, tmp_path / f"a{ending}", ethogram=ethogram)
     (annotation,) = READERS["boris"](path, Options(instants=True))
@@ -94,20 +94,18 @@ def test_moments_and_comments_come_back(ending, ethogram, tmp_path):
     ]
 
 
-@pytest.mark.parametrize("ending", [".boris", ".boris.tsv"])
-def test_moments_inside_segments(ending, tmp_path):
+def test_moments_inside_segments(tmp_path):
     """Events are in the order of time, and a state that runs is not started by a moment of it."""
     moments = (Instant(12, "lick"), Instant(15, "groom"), Instant(25, "groom"))
-    path = save(replace(VIDEO, instants=moments), tmp_path / f"a{ending}")
+    path = save(replace(VIDEO, instants=moments), tmp_path / "a.boris")
     (annotation,) = READERS["boris"](path, Options(instants=True))
     found = sorted((span.start, span.stop, span.label) for span in annotation.spans)
     assert found[:3] == [(1, 2, "groom"), (1.2, 1.2, "lick"), (2, 3, "pour milk")]
     assert (2.5, 2.5, "groom") in found
     assert len(found) == 5
-    if ending == ".boris":
-        (observation,) = tree(path)["observations"].values()
-        times = [event[0] for event in observation["events"]]
-        assert times == sorted(times)
+    (observation,) = tree(path)["observations"].values()
+    times = [event[0] for event in observation["events"]]
+    assert times == sorted(times)
 
 
 def test_the_ethogram_comes_back(tmp_path):
@@ -140,10 +138,9 @@ def test_the_ethogram_of_another_project(tmp_path):
     }
 
 
-@pytest.mark.parametrize("ending", ["boris", "boris.tsv"])
-def test_point_events_inside_segments_of_their_class_are_counted(ending, tmp_path, caplog):
+def test_point_events_inside_segments_of_their_class_are_counted(tmp_path, caplog):
     video = replace(VIDEO, instants=(Instant(15, "groom"), Instant(16, "lick"), Instant(25, "pour milk")))
-    save(video, tmp_path / f"a.{ending}")
+    save(video, tmp_path / "a.boris")
     assert [message for message in caplog.messages if "2 point events lie inside" in message]
 
 

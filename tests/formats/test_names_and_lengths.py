@@ -121,7 +121,7 @@ def test_two_observations_of_one_video_are_refused(tmp_path):
         READERS["boris"](path, Options())
 
 
-@pytest.mark.parametrize("kind", sorted({"boris", "eaf", "label-studio", "nwb", "textgrid", "via"} & {*FORMATS}))
+@pytest.mark.parametrize("kind", sorted({"boris", "eaf", "label-studio", "nwb", "via"} & {*FORMATS}))
 def test_background_between_unlabelled_frames_is_written(kind, tmp_path):
     form = FORMATS[kind]
     if not form.is_installed:

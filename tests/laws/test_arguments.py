@@ -13,7 +13,6 @@ import fact_clip_compat
 from fact_clip import Config, Segment, Segmentation, Vocabulary, load, metrics, training
 from fact_clip.config import BlockConfig, LossConfig
 from fact_clip.datasets.splits import divide
-from fact_clip.datasets.synthetic import write_workbench
 from fact_clip.decoding import Confidence, DecodeSettings
 from fact_clip.losses import Criterion
 from fact_clip.models import FACT, Classes
@@ -101,7 +100,6 @@ CALLS: dict[str, list[tuple[Callable[[], object], str]]] = {
         (lambda: Holdout(("d",)).check(ABC), "holdout.unseen"),
         (lambda: Holdout(("b", "c")).check(ABC), "holdout"),
         (lambda: select(ABC, 1, candidates="ab"), "candidates"),
-        (lambda: write_workbench("nowhere", fps=NAN), "workbench, fps"),
     ],
     "front doors": [
         (lambda: load("nowhere"), "nowhere"),

@@ -26,6 +26,7 @@ from ..refusals import refused, short
 
 TAKE = Segmentation((Segment(0, 3, "stir"), Segment(3, 5, "pour")), 5.0)
 OPTIONS = Options(fps=5.0)
+BORIS_TABLE = "Behavior\tBehavior type\tTime\nstir\tSTART\t0.0\nstir\tSTOP\t0.6\n"
 
 
 def saved(ending: str) -> Callable[[Path], object]:
@@ -41,7 +42,7 @@ FILE_READERS: dict[str, tuple[str, Content, Callable[[Path], object]]] = {
     "a.txt": ("text", saved(".txt"), Segmentation.load),
     "a.eaf": ("text", saved(".eaf"), lambda path: READERS["eaf"](path, OPTIONS)),
     "a.boris": ("json", saved(".boris"), lambda path: READERS["boris"](path, OPTIONS)),
-    "a.tsv": ("text", saved(".boris.tsv"), lambda path: READERS["boris"](path, OPTIONS)),
+    "a.tsv": ("text", BORIS_TABLE, lambda path: READERS["boris"](path, OPTIONS)),
     "a.via.json": ("json", saved(".via.json"), lambda path: READERS["via"](path, OPTIONS)),
     "a.ls.json": ("json", saved(".label-studio.json"), lambda path: READERS["label-studio"](path, OPTIONS)),
     "epic.csv": ("text", "video_id,start_timestamp\n", lambda path: READERS["epic"](path, OPTIONS)),

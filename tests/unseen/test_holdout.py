@@ -339,17 +339,6 @@ def test_candidates_and_counts_limit_the_choice():
     assert holdout.unseen == ("cut ham",)
 
 
-def test_remaining_of_kscgr(shared):
-    root = shared / "data" / "kscgr"
-    dataset = Dataset.open(DataConfig(name="kscgr", root=str(root), split=5))
-    found = dataset.remaining(Holdout.read(root / "zero_shot" / "A.json"))
-    # counted apart, line by line; no video of A is without an unseen frame
-    assert found["all"] == {"videos": 21, "frames": 25408, "segments": 1214, "classes": 63}
-    assert found["mask"] == {"videos": 21, "frames": 21593, "segments": 1105, "classes": 54}
-    assert found["drop"] == {"videos": 0, "frames": 0, "segments": 0, "classes": 0}
-    assert dataset.remaining(Holdout.read(root / "zero_shot" / "B.json"))["drop"]["videos"] == 1
-
-
 class TestChooseValidationUnseen:
     """Unseen is "cut ham"; which other classes are held out to choose settings by."""
 

@@ -31,8 +31,8 @@ class Sampling:
     """Which columns of a table are features, and when its rows are.
 
     Attributes:
-        columns: the features, by name or by number from 1. Empty: all but the time.
-        time: the column of times, by name or number.
+        columns: names of the features. Empty: all but the time.
+        time: name of the column of times.
         milliseconds: unit of the times, else seconds.
         rate: rows per second, where there is no such column. None: `fps`.
         fps: rows per second of the features. None: as the rows are.
@@ -112,13 +112,11 @@ class CellTable:
     lines: list[tuple[int, list[str]]]  # number and cells of each line
 
     def column(self, name: str, option: str) -> int:
-        """Return the number of a column, from 0, by its name, or by its number from 1."""
-        if name in self.names:
-            return self.names.index(name)
-        if name.isascii() and name.isdecimal() and 1 <= int(name) <= len(self.names):
-            return int(name) - 1
-        fix = f"the columns are {', '.join(self.names)}"
-        raise InputError(option, f"no column {name!r} in {self.path}", fix)
+        """Return the number of a column, from 0."""
+        if name not in self.names:
+            fix = f"the columns are {', '.join(self.names)}"
+            raise InputError(option, f"no column {name!r} in {self.path}", fix)
+        return self.names.index(name)
 
 
 def read_numbers(path: Path, sampling: Sampling) -> NumberTable:
