@@ -43,6 +43,12 @@ def decode(
     durations: Annotated[
         float, option("Weight of how long each action lasts in the labels; 0 ignores it.", min=0)
     ] = 1.0,
+    always: Annotated[
+        bool, option("Put in each action that nearly every labelled video has.", "--always")
+    ] = False,
+    returns: Annotated[
+        bool, option("Keep actions that hardly ever come back to one visit.", "--returns")
+    ] = False,
     with_background: Annotated[
         bool, option("Keep background in files that leave it out.", "--with-background")
     ] = False,
@@ -108,6 +114,8 @@ def decode(
         switch_penalty=switch_penalty,
         order=order,
         durations=durations,
+        always=always,
+        returns=returns,
     )
     targets = {}
     for name in videos:

@@ -21,10 +21,11 @@ from fact_clip.core import (
 )
 from fact_clip.core.arguments import array_of, names_of, number_of, validated
 from fact_clip.datasets.labels import UNLABELLED
-from fact_clip.datasets.statistics import IGNORED, segment_lengths, transitions
+from fact_clip.datasets.statistics import IGNORED, segment_lengths, transitions, visit_shares
 from fact_clip.decoding.durations import Durations
 from fact_clip.decoding.scores import SegmentCosts, mean_probabilities
 from fact_clip.decoding.switching import SHORT, StateCosts, short_segment_penalty
+from fact_clip.decoding.visits import VisitRules
 
 Kind = Literal["probabilities", "logits", "log-probabilities"]
 
@@ -46,6 +47,8 @@ def decode(
     switch_penalty: float | None = None,
     order: float = 4.0,
     durations: float = 1.0,
+    always: bool = False,
+    returns: bool = False,
 ) -> Segmentation:
     """Cut a video into actions by the frame scores of any model.
 
@@ -63,6 +66,8 @@ def decode(
         order: dependence of the cost of a change on how often it occurs in the training.
         durations: weight of the log-normal lengths that segments of each class have in the
             training; 0 ignores them.
+        always: each action that nearly every training video has occurs.
+        returns: an action that hardly ever comes back in the training comes once.
 
     Returns:
         The segmentation of all T rows, with the mean score of each segment as its confidence.
@@ -78,6 +83,8 @@ def decode(
         switch_penalty=switch_penalty,
         order=order,
         durations=durations,
+        always=always,
+        returns=returns,
     )
     models = [scores]
     if isinstance(scores, list | tuple) and scores:
@@ -121,6 +128,8 @@ class ScoreDecoder:
         switch_penalty: float | None = None,
         order: float = 4.0,
         durations: float = 1.0,
+        always: bool = False,
+        returns: bool = False,
     ) -> ScoreDecoder:
         """Learn costs of changes, lengths, and the switching penalty; see `decode`."""
         if fps is not None:
@@ -163,7 +172,12 @@ class ScoreDecoder:
         law = None
         if durations and any(lengths):
             law = Durations.learned(lengths, durations)
-        return cls(vocabulary, SegmentCosts(changes, law), switch_penalty, fps)
+        rules = None
+        if videos:
+            is_background = np.isin(np.arange(n_classes), background_labels)
+            visits = visit_shares(videos, n_classes)
+            rules = VisitRules.learned(visits, is_background, always=always, returns=returns)
+        return cls(vocabulary, SegmentCosts(changes, law, rules), switch_penalty, fps)
 
     def segmentation(
         self, tables: Sequence[Floats], allowed: Sequence[bool] | None = None

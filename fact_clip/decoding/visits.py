@@ -29,17 +29,34 @@ class VisitRules:
     once: Flags
 
     @classmethod
-    def learned(cls, visits: Sequence[tuple[float, float] | None], background: Flags) -> VisitRules:
+    def learned(
+        cls,
+        visits: Sequence[tuple[float, float] | None],
+        background: Flags,
+        *,
+        always: bool = True,
+        returns: bool = True,
+    ) -> VisitRules | None:
         """Return the rules that follow from a training.
 
         Args:
             visits: of each class the share of the training videos that have it, and the share of
                 these in which it comes back; None for a class that was not trained.
             background: (C,) classes that no rule holds for.
+            always: use the first rule.
+            returns: use the second one.
+
+        Returns:
+            The rules, or None if none is used.
         """
-        always = [pair is not None and pair[0] > NEARLY_ALWAYS for pair in visits]
+        if not always and not returns:
+            return None
+        occurs = [pair is not None and pair[0] > NEARLY_ALWAYS for pair in visits]
         once = [pair is not None and pair[0] > 0 and pair[1] < HARDLY_EVER for pair in visits]
-        return cls(np.array(always) & ~background, np.array(once) & ~background)
+        return cls(
+            always=np.array(occurs) & ~background & always,
+            once=np.array(once) & ~background & returns,
+        )
 
     def decode(self, rows: Floats, decode: Callable[[Floats], Integers]) -> Integers:
         """Decode a video with both rules.

@@ -191,11 +191,8 @@ class CandidateReader:
         visits_of = dict(zip(self.vocabulary.names, self.run.visits, strict=True))
         is_background = np.array([name in vocabulary.background for name in vocabulary])
         visits = [visits_of.get(name) for name in vocabulary]
-        rules = VisitRules.learned(visits, is_background)
-        nobody = np.zeros(len(visits), bool)
-        return VisitRules(
-            always=rules.always if decode.always else nobody,
-            once=rules.once if decode.returns else nobody,
+        return VisitRules.learned(
+            visits, is_background, always=decode.always, returns=decode.returns
         )
 
     def _as_spelled_in_training(self, actions: Sequence[str]) -> Names:

@@ -140,6 +140,22 @@ def test_background_is_that_of_the_training_unless_it_is_named():
     assert fact_clip.decode(table, NAMES, training_segments=TRAINING).background == ()
 
 
+def test_two_rules_put_in_what_is_always_there_and_keep_one_visit():
+    labels = ["peel"] * 10 + ["mix"] * 20 + ["peel"] * 6
+    scores = np.full((36, 4), 0.01)
+    scores[np.arange(36), [NAMES.index(name) for name in labels]] = 0.97
+    scores[8:12, 1] = 0.4  # "cut", which each training video has
+    scores /= scores.sum(axis=1, keepdims=True)
+    how = {"names": NAMES, "training_segments": TRAINING, "background": ["idle"], "order": 0, "durations": 0}
+    plain = fact_clip.decode(scores, **how, switch_penalty=0.5)
+    assert [segment.label for segment in plain] == ["peel", "mix", "peel"]
+    always = fact_clip.decode(scores, **how, switch_penalty=0.5, always=True)
+    assert [segment.label for segment in always] == ["peel", "cut", "mix", "peel"]
+    once = fact_clip.decode(scores, **how, switch_penalty=0.5, returns=True)
+    assert [segment.label for segment in once][:2] == ["peel", "mix"]
+    assert [segment.label for segment in once].count("peel") == 1
+
+
 def test_several_models_are_averaged():
     second = softmax(RNG.normal(size=(30, 4)), axis=1)
     found = fact_clip.decode([PROBABILITIES, np.log(second)], NAMES, switch_penalty=0.0)
