@@ -14,7 +14,7 @@ from fact_clip.core.paths import output_path, write_lines
 from fact_clip.core.version import __version__
 from fact_clip.decoding import DecodeSettings
 from fact_clip.decoding.similarity import TEMPERATURE, TransportSettings
-from fact_clip.formats import format_called, save
+from fact_clip.formats import FORMATS, format_called, save
 from fact_clip.formats.json_file import as_dict, from_dict
 from fact_clip.inference.scorer import Scorer
 from fact_clip.inference.segmenter import Segmenter
@@ -189,6 +189,8 @@ class SegmentTask(Task):
         # An interruption must not leave files of another result beside this record.
         for suffix in suffixes:
             self._file(item, suffix).unlink(missing_ok=True)
+        endings = {form.ending for form in FORMATS.values()}  # earlier versions had others, too
+        suffixes = [suffix for suffix in suffixes if suffix in endings]
         record = {
             "id": item.id,
             "request": {**self.request, "input": identity},

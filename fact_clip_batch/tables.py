@@ -163,14 +163,14 @@ def _results(folder: Folder, batch: Batch, failures: Mapping[str, Failure]) -> I
             origin = dict(batch.request)
             origin.pop("keep_going", None)  # of earlier versions; features do not record it
             is_of_batch = origin.items() <= facts.items() and root.file(f"{item_id}.npy").is_file()
-        if not is_of_batch:
-            continue
+        if not is_of_batch and not is_of_segments:
+            continue  # perhaps it describes no features
         failure = failures.get(item_id)
         has_failed = failure is not None and 0 < file.stat().st_mtime < failure.at
-        if has_failed or hash_of(item_id) not in hashes:
+        if has_failed or not is_of_batch or hash_of(item_id) not in hashes:
             n_others += 1
         else:
             yield _Result(item_id, file, facts)
     if n_others:
-        message = "%s: results of other inputs, or of failed ones, are left out: %d"
+        message = "%s: results of other inputs or settings, or of failed inputs, are left out: %d"
         logger.warning(message, root, n_others)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import warnings
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
@@ -163,14 +164,17 @@ def _warn(config: Config) -> None:
 
 
 def _link_best(run: Path) -> None:
-    """Make ``RUN/ckpts/best.net`` a link to the weights."""
+    """Make ``RUN/ckpts/best.net`` a link to the weights, or a copy where links are impossible."""
     weights = run / "model.safetensors"
     if not weights.is_file():
         return
     best = inside(run, BEST.parent.name) / BEST.name  # usually a link already
     best.parent.mkdir(exist_ok=True)
     best.unlink(missing_ok=True)
-    best.symlink_to(Path("..", weights.name))
+    try:
+        best.symlink_to(Path("..", weights.name))
+    except OSError:
+        shutil.copyfile(weights, best)
 
 
 def _score(arguments: Namespace) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -98,6 +99,7 @@ def holdout(
         rows, lines = ranking(dataset, seed)
         print_result({"ranking": rows}, lines, as_json)
         return
+    choice = replace(choice, mode=dataset.config.holdout_mode or choice.mode)
     result, summary = description(dataset, choice)
     if min_support == 0 and not result["compositional"]:
         lost = ", ".join(map(" ".join, result["lost_factors"]))

@@ -1,6 +1,7 @@
 """fact-clip data split."""
 
 import json
+import re
 import shlex
 from pathlib import Path
 from typing import Annotated
@@ -51,6 +52,9 @@ def split(
 
     if sum(way is not None for way in (leave_out, folds, test)) != 1:
         raise InputError("data split", "give exactly one of --leave-out, --folds and --test")
+    if leave_out is not None and re.search(r"[()\\\[\]+*]", leave_out):
+        fix = "name it with a word, such as subject, and give the pattern with --pattern"
+        raise InputError("--leave-out", f"{leave_out!r} is a pattern", fix)
     root, labelled, videos = _find_videos(folder)
     guess = guess_groups(videos)
     if leave_out is not None and pattern is None:

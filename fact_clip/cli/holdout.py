@@ -149,7 +149,7 @@ def description(dataset: Dataset, holdout: Holdout) -> tuple[Json, str]:
     resting = resting_on_one(vocabulary, holdout.hidden, trained, segments)
     seen = [label for label in range(len(vocabulary)) if label not in hidden]
     remains = {
-        "videos": len(learning),
+        "videos": sum(bool(dataset.class_counts([name])[seen].any()) for name in learning),
         "frames": int(trained[seen].sum()),
         "segments": int(segments[seen].sum()),
         "classes": int((trained[seen] > 0).sum()),

@@ -284,7 +284,7 @@ class Dataset(VideoReader):
         config = self.config
         warn = partial(warnings.warn, stacklevel=3)
         if config.validation > 0 and not self.validation:
-            warn(f"only {len(self.train)} training video: no validation, so the last epoch is kept")
+            warn("only one labelled training video: no validation, so the last epoch is kept")
 
         unused = [name for name in config.unlabelled if name not in self.folder.class_names]
         labels = map(self.label_reader.indices, self.videos)

@@ -236,7 +236,7 @@ class Inspection:
                 if "" in labels.unknown:
                     self._add("labels", labels.unknown_error("", ()))
                 if not labels.counts.keys() - ignored:
-                    fix = "take the video out of the splits"
+                    fix = "take the video out of the splits, or set train.self_training"
                     self._report("unlabelled", labels.location, "no frame has a label", fix)
                 n_frames.update(labels.counts)
                 n_videos.update(labels.counts.keys())

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.special import log_softmax
 
 from fact_clip.config import Config, flattened, with_values
-from fact_clip.core import InputError, Names
+from fact_clip.core import InputError, Json, Names
 from fact_clip.core.io import read_text
 from fact_clip.core.paths import inside, write_lines
 from fact_clip.core.progress import paced
@@ -103,8 +103,11 @@ def teacher_config(plan: Plan) -> Config:
     else:
         # as many steps as if all videos had labels
         n_labelled = max(len(plan.dataset.labelled(plan.dataset.train)), 1)
-        epochs = round(config.train.epochs * len(plan.dataset.train) / n_labelled)
-        return with_values(config, {"train.self_training": False, "train.epochs": epochs})
+        values: Json = {"train.self_training": False}
+        for key in ("epochs", "lr_decay"):
+            epochs = getattr(config.train, key) * len(plan.dataset.train) / n_labelled
+            values[f"train.{key}"] = round(epochs)
+        return with_values(config, values)
     if config.data.holdout is None and new_names:
         data["data.holdout"] = new_names
     return with_values(teacher, {**data, **shared})

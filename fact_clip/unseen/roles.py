@@ -103,10 +103,11 @@ class VideoRoles:
             counts = frames or count_frames(split.learning)
             labelled = tuple(name for name in labelled if counts[name].keys() - {IGNORED})
         groups = learning_groups(config, labelled)
+        group_of = read_groups(split.learning, config.groups)
         names_videos = holdout is not None and (holdout.train_videos or holdout.test_videos)
         if names_videos and config.groups is not None:
             for group in read_groups(split.test, config.groups).values():
-                if group in groups.values():
+                if group in group_of.values():
                     problem = f"videos of {group!r} are trained on and tested"
                     raise InputError("data.groups", problem, "give each group to one list")
         validation_parts = count_validation_parts(config, groups)
@@ -123,8 +124,9 @@ class VideoRoles:
             seen=set(classes.seen),
             validation_unseen=set(classes.validation_unseen),
         )
-        validation_set = set(validation)
-        train = tuple(name for name in split.learning if name not in validation_set)
+        # A video without a label shows its group, too.
+        validating = {groups[name] for name in validation}
+        train = tuple(name for name in split.learning if group_of[name] not in validating)
         if holdout is not None and holdout.mode == "drop":
             hidden = set(classes.hidden)
             train = tuple(name for name in train if not hidden & frames[name].keys())

@@ -498,7 +498,7 @@ class _VideoSource:
         if self.declared is not None:
             duration = f"of {self.declared:.1f} s declared"
         problem = f"{fault}, {decoded:.1f} s decoded {duration}"
-        return DamagedVideoError(self.location, problem, "ffmpeg -i IN OUT.mkv keeps what decodes")
+        return DamagedVideoError(self.location, problem, "convert it: ffmpeg -i IN OUT.mkv")
 
 
 _COLLECTION = threading.Lock()

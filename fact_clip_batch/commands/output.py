@@ -61,9 +61,9 @@ class Output:
         from fact_clip_batch.stores import is_remote
 
         media = self.media
-        if media is not None and (
-            not is_name(media) or ("{name}" not in media and len(inputs) > 1)
-        ):
+        address = (media or "").replace("{name}", "")
+        is_shared = address == media and len(inputs) > 1
+        if media is not None and (is_shared or "{" in address or not is_name(media)):
             fix = "write an address with {name} where the name of the file goes"
             raise InputError("--media", f"{media!r} for {len(inputs)} videos", fix)
         where = "--out"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fact_clip.advice import proposal
 from fact_clip.advice.proposal import Measures, propose
 from fact_clip.config import DataConfig
 from fact_clip.datasets.dataset import Dataset
@@ -98,6 +99,17 @@ def test_videos_without_a_label_are_named_by_a_first_model(tmp_path):
     (setting,) = [setting for setting in found.settings if setting.key == "train.self_training"]
     assert (setting.value, setting.reason) == (True, "2 of 5 videos have no label: a first model names them")
     assert (found.measures.videos, found.measures.frames) == (3, 600)
+
+
+def test_only_persons_with_labels_can_validate(tmp_path, monkeypatch):
+    root = made_up(tmp_path / "data", videos=6, segments=20, frames=10)
+    monkeypatch.setattr(proposal, "FEWEST_VIDEOS", 1)
+    monkeypatch.setattr(proposal, "FEWEST_GROUPS", 2)
+    config = DataConfig(root=str(root), fps=10.0, layout="TD", groups=r"(v\d)", validation=0.0)
+    assert "data.validation" in {setting.key for setting in propose(config).settings}
+    for number in range(1, 5):
+        (root / "groundTruth" / f"v{number}.txt").write_text("?\n" * 200)
+    assert "data.validation" not in {setting.key for setting in propose(config).settings}
 
 
 def test_names_without_examples_are_learned_from_unlabelled_frames(tmp_path):

@@ -13,6 +13,7 @@ import fact_clip
 from fact_clip.core.identity import identity_of, is_same
 from fact_clip.video.pictures import SUFFIXES
 from fact_clip_batch import BatchOptions, Inputs, SegmentSettings, batch_status, gather, segment_batch
+from fact_clip_batch.commands.output import Output
 from fact_clip_batch.segmentation import SegmentTask
 
 from ..refusals import refused, refused_line
@@ -233,6 +234,35 @@ def test_media_names_the_video_of_features(segmenter, rows, tmp_path):
     assert outcome.segmentation.media == "https://host/take.mp4"
 
 
+def test_other_words_in_braces_are_no_address(rows, tmp_path):
+    inputs = Inputs([save(tmp_path / "x.npy", rows)], [".npy"])
+    with refused("--media"):
+        Output(media="https://host/{id}.mp4").check(str(tmp_path / "out"), inputs, [".csv"])
+
+
 def test_the_id_of_a_manifest_may_be_zero(tmp_path):
     (tmp_path / "m.csv").write_text("id,uri\n0,a.npy\n")
     assert [item.id for item in Inputs([tmp_path / "m.csv"])] == ["0"]
+
+
+def test_results_of_earlier_versions(segmenter, rows, tmp_path, caplog):
+    """Formats that are gone are removed, and NAME-2 is left out with a word."""
+    path, out = save(tmp_path / "x.npy", rows), tmp_path / "out"
+    segment_files(segmenter, [path], out)
+    record = out / ".results/x.json"
+    facts, result = record.read_text().splitlines()
+    record.write_text(f"{json.dumps(json.loads(facts) | {'suffixes': ['.csv', '.ass']})}\n{result}\n")
+    (out / "x.ass").write_text("of an earlier result")
+    (again,) = segment_files(segmenter, [path], out, overwrite=True)
+    assert (again.state, again.error, (out / "x.ass").exists()) == ("computed", None, False)
+    record.rename(out / ".results/x-2.json")
+    assert ends(out, tmp_path / "t.jsonl") == {}
+    assert "left out: 1" in caplog.messages[-1]
+    segment_files(segmenter, [path], out, overwrite=True)
+    (out / ".results/x-2.json").unlink()
+    batch = json.loads((out / ".batch").read_text())
+    batch["request"]["actions"] = ["another"]
+    (out / ".batch").write_text(json.dumps(batch))
+    caplog.clear()
+    assert ends(out, tmp_path / "t.jsonl") == {}
+    assert "left out: 1" in caplog.messages[-1]

@@ -37,6 +37,9 @@ def test_a_choice_is_written_and_can_be_trained_with(workbench, fact_clip, tmp_p
     again = json.loads(fact_clip(*command[:4], "--file", out, "--json").out)
     assert again["holdout"] == holdout.to_dict()
     assert again["compositional"] is True
+    dropped = json.loads(fact_clip(*command[:4], "data.holdout_mode=drop", "--file", out, "--json").out)
+    assert dropped["holdout"]["mode"] == "drop"
+    assert dropped["remains"]["videos"] < again["remains"]["videos"]
     refused_line(fact_clip(*command, "--seed", 1), "mine.json")
     assert Holdout.read(out) == holdout
 

@@ -84,6 +84,7 @@ def test_folds_and_a_share(fact_clip, data):
         (["--folds", 2, "--test", 0.5], "data split"),
         (["--folds", 9], "--folds"),
         (["--leave-out", "day", "--pattern", r"day(\d)"], "--pattern"),
+        (["--leave-out", r"subj(\d+)"], "--leave-out"),
     ],
 )
 def test_what_cannot_be_divided(arguments, place, fact_clip, data):

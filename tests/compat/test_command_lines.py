@@ -27,6 +27,7 @@ from fact_clip.hub import run_folder
 from fact_clip.run import Run, read_weights
 from fact_clip.unseen.choice import lost_factors
 from fact_clip.unseen.holdout import HOLDOUTS, Holdout
+from fact_clip_compat.scripts import _link_best
 from fact_clip_compat.settings import read_changes, read_settings
 
 from ..refusals import refused, refused_line
@@ -426,6 +427,16 @@ def test_a_hold_out_can_be_changed(tmp_path):
         assert read_settings([str(path)], ["holdout_classes", "[]"]).data.holdout is None
     with refused("holdout_classes"):
         read_settings(["breakfast"], ["holdout_classes", "[1, 2]"])
+
+
+def test_weights_are_copied_where_links_are_impossible(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError
+
+    monkeypatch.setattr(Path, "symlink_to", refuse)
+    (tmp_path / "model.safetensors").write_text("weights")
+    _link_best(tmp_path)
+    assert (tmp_path / "ckpts/best.net").read_text() == "weights"
 
 
 def test_the_gpu_that_is_asked_for(monkeypatch):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable
 
 import pytest
 
+from fact_clip.config import DataConfig
+from fact_clip.core import Vocabulary
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.layout import split_names
+from fact_clip.datasets.layout import SplitVideos, split_names
 from fact_clip.datasets.splits import (
     carve_validation,
     divide,
@@ -18,6 +21,8 @@ from fact_clip.datasets.splits import (
     together,
     write_splits,
 )
+from fact_clip.unseen.holdout import Holdout
+from fact_clip.unseen.roles import VideoRoles
 
 from ..refusals import refused
 
@@ -203,3 +208,20 @@ def test_lists_of_either_place_are_replaced(tmp_path):
     write_splits(tmp_path, splits, overwrite=True)
     assert split_names(tmp_path) == ["1"]
     assert [path.name for path in tmp_path.iterdir()] == ["splits"]
+
+
+def test_videos_without_a_label_show_the_group_that_validates():
+    names = ("p1_a", "p1_b", "p2_a", "p2_b", "p3_a")
+    frames = {name: Counter({-1: 9} if name in ("p1_b", "p2_b", "p3_a") else {0: 9}) for name in names}
+
+    def roles(test=(), **holdout):
+        split = SplitVideos(names, test)
+        config = DataConfig(validation=0.5, groups=r"(p\d)")
+        chosen = Holdout(("b",), **holdout) if holdout else None
+        return VideoRoles.decide(config, Vocabulary.from_names(["a", "b"]), split, chosen, lambda _: frames)
+
+    (validating,) = roles().validation
+    group = validating[:2]
+    assert roles().train == tuple(name for name in names if not name.startswith(group))
+    with refused("data.groups"):
+        roles(test=("p3_b",), test_videos=("p3_b",))

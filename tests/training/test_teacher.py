@@ -192,7 +192,8 @@ def test_videos_without_a_label_are_learned_from_a_first_model(workbench, tmp_pa
     names = sorted({name for file in labelled for name in file.read_text().splitlines()})
     (root / "mapping.txt").write_text("".join(f"{index} {name}\n" for index, name in enumerate(names)))
     tree = merged(tree, {"data": {"validation": 0.0}, "model": {"tokens": 200}})
-    assert teacher_config(resolve(Config.from_tree(tree, "tests"))).train.epochs == 3  # 4 videos, 3 with labels
+    teacher = teacher_config(resolve(Config.from_tree(tree, "tests"))).train
+    assert (teacher.epochs, teacher.lr_decay) == (3, 107)  # 4 videos, 3 with labels; 2 and 80 for the student
     plan = resolve(Config.from_tree(merged(tree, {"data": {"validation": 0.3}}), "tests"))
     dataset = plan.dataset
     assert {*dataset.learning} == {*every}
