@@ -105,8 +105,9 @@ class VideoRoles:
         groups = learning_groups(config, labelled)
         names_videos = holdout is not None and (holdout.train_videos or holdout.test_videos)
         if names_videos and config.groups is not None:
+            learned = read_groups(split.learning, config.groups).values()
             for group in read_groups(split.test, config.groups).values():
-                if group in groups.values():
+                if group in learned:
                     problem = f"videos of {group!r} are trained on and tested"
                     raise InputError("data.groups", problem, "give each group to one list")
         validation_parts = count_validation_parts(config, groups)
