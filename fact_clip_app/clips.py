@@ -15,7 +15,12 @@ MOST = 12
 
 Order = Literal["longest", "shortest", "surest", "least sure"]
 
-_BY_CONFIDENCE = ("surest", "least sure")
+_ORDERS = {
+    "longest": ("seconds", True),
+    "shortest": ("seconds", False),
+    "surest": ("confidence", True),
+    "least sure": ("confidence", False),
+}
 
 
 def clips(page: Page, label: str, order: Order, viewer: str) -> list[Any]:
@@ -27,7 +32,6 @@ def clips(page: Page, label: str, order: Order, viewer: str) -> list[Any]:
         order: by duration or, of drafts alone, by confidence.
         viewer: whose eyes see the tracks.
     """
-    by_confidence = order in _BY_CONFIDENCE
     rows: list[Any] = []
     for video in page.project.full_videos():
         for track in page.project.labelled_tracks(video.id, viewer=viewer):
@@ -35,18 +39,12 @@ def clips(page: Page, label: str, order: Order, viewer: str) -> list[Any]:
             with suppress(InputError):  # the page shows it at the video
                 parts = page.timeline(video, viewer, track.id)
             for part in parts:
-                confidence = part.confidence if isinstance(part, Draft) else None
-                is_point = part.start == part.stop
-                if part.label != label or is_point or (by_confidence and confidence is None):
+                if part.label != label or part.start == part.stop:
                     continue
                 time = float(video.times[part.start])
                 seconds = float(video.times[part.stop]) - time
                 clip = {"video": video.id, "name": video.name, "track": track.id}
                 rows.append({**clip, "time": time, "seconds": seconds, **asdict(part)})
-    return sorted(rows, key=lambda row: _rank(row, order))[:MOST]
-
-
-def _rank(row: Any, order: Order) -> float:
-    """Return a number by which clips are sorted, the first one lowest."""
-    value = row["confidence"] if order in _BY_CONFIDENCE else row["seconds"]
-    return -value if order in ("longest", "surest") else value
+    key, is_falling = _ORDERS[order]
+    ranked = [row for row in rows if row.get(key) is not None]
+    return sorted(ranked, key=lambda row: row[key], reverse=is_falling)[:MOST]

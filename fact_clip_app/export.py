@@ -214,7 +214,7 @@ def write_set(
     model: Segmenter | None,
     unlabelled: Answer,
     job: Job,
-    others: Iterable[VideoEntry] = (),
+    helpers: Iterable[VideoEntry] = (),
 ) -> list[LabelledVideo]:
     """Write labelled videos as a data set, encoding those without features.
 
@@ -225,7 +225,7 @@ def write_set(
         model: the model that learns from it, whose training videos are added, or None.
         unlabelled: what the unlabelled frames are of each video that is not complete.
         job: receives the progress.
-        others: videos without labels that are added to the training videos.
+        helpers: videos without labels that are added to the training videos.
 
     Returns:
         The test videos.
@@ -263,7 +263,7 @@ def write_set(
         is_test[name] = roles[video.id]
         if is_test[name]:
             test_videos.append(labelled)
-    for video in others:
+    for video in helpers:
         features = page.engine.encode(video, model or page.engine.model(), job)
         array, _ = open_features(features, model, layout_of(page, video))
         is_labelled = features_digest(array) in files

@@ -235,7 +235,7 @@ class Training(Signed):
     minutes: Annotated[float, Field(gt=0, le=24 * 60)] = 5.0
     track: Name = "main"
     teach: bool = False
-    others: bool = False
+    helpers: bool = False
     unlabelled: dict[str, Unlabelled] = {}
 
 

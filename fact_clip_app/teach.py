@@ -109,7 +109,7 @@ def learn(page: Page, training: Training) -> None:
         page: the page.
         training: what to train. A model that is taught learns new names from the run in use.
     """
-    if training.teach and training.others:
+    if training.teach and training.helpers:
         problem = "videos without labels help a new model alone"
         raise InputError("train", problem, "train a new model, or leave them out")
     examples = training_videos(page, training.track, training.unlabelled.get, training.annotator)
@@ -122,7 +122,7 @@ def learn(page: Page, training: Training) -> None:
         raise InputError("train", problem, "continue the training of that run")
     if training.teach and run_of(start) is None:
         raise InputError("train", "there is no run to teach", "train a new model")
-    others = unlabelled_videos(page) if training.others else []
+    helpers = unlabelled_videos(page) if training.helpers else []
     if start is not None:
         check_trust(start.run, start.run.config.text.encoder, page.options.trust_encoder)
 
@@ -132,13 +132,13 @@ def learn(page: Page, training: Training) -> None:
         data = folder / "data"
         recipe = folder / "recipe.yaml"
         out = folder / folder.name
-        test_videos = write_set(page, examples, data, start, training.unlabelled.get, job, others)
+        test_videos = write_set(page, examples, data, start, training.unlabelled.get, job, helpers)
 
         classes = Vocabulary.from_mapping(data / "mapping.txt")
         background = [name for name in page.project.background if name in classes]
         command = ["fact-clip", "data", "init", str(data), "--out", str(recipe)]
         # with videos to name, a first model takes as long as the one that learns the names
-        command += ["--minutes", f"{training.minutes / (2 if others else 1):g}"]
+        command += ["--minutes", f"{training.minutes / (1 + bool(helpers)):g}"]
         if background:
             command += ["--background", typed_names(background)]
         run_command(command, job, note="measuring how fast this computer trains")
@@ -147,10 +147,10 @@ def learn(page: Page, training: Training) -> None:
             marked = f"data.background={json.dumps(background)}"  # in place of a guess
             command = ["fact-clip", "train", str(recipe), "model.head=text", marked]
             # what is left of a video that is labelled in part may show any action
-            command += [f"train.self_training={bool(others)}".lower(), "--out", str(out)]
+            command += [f"train.self_training={bool(helpers)}".lower(), "--out", str(out)]
         else:
             command = adapt_command(start.run, data, out, epochs)
-        first = "a first model learns, and names the videos without labels" if others else ""
+        first = "a first model learns, and names the videos without labels" if helpers else ""
         run_command(command, job, out, epochs, first)
 
         model = page.engine.open(out)

@@ -220,13 +220,14 @@ def _self_training(dataset: Dataset) -> list[Setting]:
     if dataset.hidden or dataset.clicks(dataset.learning):
         return []
     names = names_without_examples(dataset)
-    n_labelled = len(dataset.labelled(dataset.learning))
+    labelled = dataset.labelled(dataset.learning)
+    n_labelled = len(labelled)
     n_videos = len(dataset.learning)
     if not names and 0 < n_labelled < n_videos:
         n_open = n_videos - n_labelled
         reason = f"{n_open} of {n_videos} videos have no label: a first model names them"
         return [Setting("train.self_training", True, reason)]
-    is_open = np.concatenate([dataset.labels(name) for name in dataset.learning]) == IGNORED
+    is_open = np.concatenate([dataset.labels(name) for name in labelled]) == IGNORED
     if not names or not is_open.any():
         return []
     subject = (

@@ -35,13 +35,13 @@ function Train() {
 	const [chosenName, setTrackName] = useState(currentTrack().name);
 	const names = [...new Set(video.tracks.map(({name}) => name))];
 	const trackName = names.includes(chosenName) ? chosenName : names[0]; // somebody may rename it
-	const [usesOthers, setUsesOthers] = useState(false);
+	const [usesHelpers, setUsesHelpers] = useState(false);
 	const count = project.videos.filter(({progress}) => progress === "unlabelled").length;
 	const train = (teach) => tried(async () => {
 		const unlabelled = await askUnlabelled(trackName, true);
 		if (!unlabelled) return;
-		const others = usesOthers && count > 0 && !teach;
-		await ask("/api/train", "POST", {minutes, track: trackName, teach, others, unlabelled, annotator: state.annotator});
+		const helpers = usesHelpers && count > 0 && !teach;
+		await ask("/api/train", "POST", {minutes, track: trackName, teach, helpers, unlabelled, annotator: state.annotator});
 		await refresh();
 	});
 	const save = () => tried(async () => {
@@ -60,8 +60,8 @@ function Train() {
 			<${NumberField} label="Minutes" id="minutes" min="0.1" max="1440" step="any" value=${minutes} onInput=${setMinutes} />
 			<${Select} label="Labels of track" id="train-track" value=${trackName} options=${asPairs(names)} onChange=${setTrackName} />
 			${count > 0 && html`<span title="A first model names them, and a new model learns from your labels and these names">
-				<${Check} id="others" label=${`${count} unlabelled video${count === 1 ? " helps" : "s help"} a new model`} checked=${usesOthers}
-					onChange=${setUsesOthers} /></span>`}
+				<${Check} id="helpers" label=${`${count} unlabelled video${count === 1 ? " helps" : "s help"} a new model`} checked=${usesHelpers}
+					onChange=${setUsesHelpers} /></span>`}
 		</div>
 		<div class="bar" hidden=${!isBusy(job)}>
 			<span>Training</span> <progress id="training" aria-label="Training" max=${Math.max(job?.total ?? 1, 1)} value=${job?.done ?? 0}></progress>

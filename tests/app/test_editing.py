@@ -284,7 +284,8 @@ def test_drafts_are_for_the_track_that_the_model_was_trained_on(user, rows, text
     assert user.ask("GET", "/api/uncertain")["segments"] == []
 
 
-def test_clips_of_a_class_come_by_duration_or_confidence(user, rows, workbench):
+def test_clips_of_a_class_come_by_duration(opened, rows, workbench):
+    user = opened(run=None)()
     videos = [user.add(rows), user.add(workbench / "features" / "person2_video1.npy")]
     user.act("stir", "grasp shaft")
     user.label(videos[0], (0, 4, "stir"), (6, 7, "stir"), (9, 9, "stir"))
@@ -297,11 +298,17 @@ def test_clips_of_a_class_come_by_duration_or_confidence(user, rows, workbench):
     everything = [(videos[1], 0, 9), (videos[0], 0, 4), (videos[0], 6, 7)]
     assert clips(label="stir") == everything
     assert clips(label="stir", order="shortest") == everything[::-1]
+    assert clips(label="stir", order="surest") == []
+
+
+def test_clips_of_a_class_come_by_confidence(user, rows):
+    video = user.add(rows)
+    user.act("stir", "grasp shaft")
     drafts = user.ask("GET", "/api/clips", params={"label": "grasp shaft", "order": "least sure"})["segments"]
     confidences = [draft["confidence"] for draft in drafts]
     assert confidences == sorted(confidences)
     assert confidences
-    user.label(videos[0], (drafts[0]["start"], drafts[0]["stop"], "stir"))
+    user.label(video, (drafts[0]["start"], drafts[0]["stop"], "stir"))
     assert drafts[0] not in user.ask("GET", "/api/clips", params={"label": "grasp shaft"})["segments"]
 
 

@@ -212,11 +212,11 @@ def test_videos_of_point_events_are_trained_on_as_clicks(opened, rows, workbench
 
 def test_videos_without_labels_are_training_videos_that_a_first_model_names(opened, rows, workbench, tmp_path):
     user = opened(run=None)()
-    others = [user.add(workbench / f"features/person3_video{number}.npy") for number in (1, 2)]
+    helpers = [user.add(workbench / f"features/person3_video{number}.npy") for number in (1, 2)]
     for path in (rows, workbench / "features" / "person2_video1.npy"):
         user.label(user.add(path), (0, 5, "stir"), (5, 12, "pour"))
     page = user.page
-    assert [video.id for video in unlabelled_videos(page)] == others
+    assert [video.id for video in unlabelled_videos(page)] == helpers
     examples = training_videos(page, "main", lambda video: "background")
     write_set(page, examples, tmp_path / "set", None, lambda video: "background", Job("test"), unlabelled_videos(page))
     lists = {part: (tmp_path / f"set/splits/{part}.split1.bundle").read_text().split() for part in ("train", "test")}
@@ -224,7 +224,7 @@ def test_videos_without_labels_are_training_videos_that_a_first_model_names(open
     assert len(lists["train"]) == 3
     assert {*(tmp_path / "set/groundTruth/person3_video1.txt").read_text().split()} == {"?"}
     assert page.project.setting(ROLES, {}).keys() == {example.video.id for example in examples}
-    error = user.ask("POST", "/api/train", 400, json={"teach": True, "others": True})["error"]
+    error = user.ask("POST", "/api/train", 400, json={"teach": True, "helpers": True})["error"]
     assert error.startswith("train: videos without labels help a new model alone")
 
 
@@ -285,7 +285,7 @@ def test_a_new_model_learns_from_videos_that_nobody_labelled(opened, tmp_path):
         if number < 3:
             user.label(video, *edges_of(plan))
     unlabelled = {video["id"]: "background" for video in user.ask("GET", "/api/state")["videos"]}
-    user.ask("POST", "/api/train", json={"minutes": 0.1, "others": True, "unlabelled": unlabelled})
+    user.ask("POST", "/api/train", json={"minutes": 0.1, "helpers": True, "unlabelled": unlabelled})
     state = user.settle()
     assert state["training"]["state"] == "done", state["training"]
     (folder, _) = user.page.project.runs()["model-1"]

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from fact_clip.cli import main
 from fact_clip.config import DataConfig
@@ -126,10 +125,3 @@ def test_two_writers_of_one_file_do_not_share_a_name(tmp_path):
         second.write_text("second")
         assert first != second
     assert (tmp_path / "a.txt").read_text() == "first"  # the outer one ends last
-
-
-@pytest.mark.parametrize("labels", [["?"] * 10])
-def test_nothing_named_is_nothing_to_train_on(tmp_path, labels):
-    with pytest.raises(ValueError, match="video"):
-        add(tmp_path, 1, labels=labels)
-    assert not (tmp_path / "groundTruth").exists()

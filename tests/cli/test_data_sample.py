@@ -15,7 +15,8 @@ def test_a_sample_is_a_data_set_with_its_videos(fact_clip, tmp_path):
     av = pytest.importorskip("av")
     root = tmp_path / "sample"
     answer = fact_clip("data", "sample", root, "--videos", 6)
-    assert (answer.code, answer.err) == (0, "")
+    lines = [line for line in answer.err.splitlines() if not line.startswith("drawing: ")]  # on a slow machine
+    assert (answer.code, lines) == (0, [])
     assert answer.out.splitlines()[0] == (
         f"{root}: SYNTHETIC data, 6 videos in {root}/videos, with features at 15 rows per second, labels and 3 splits"
     )
