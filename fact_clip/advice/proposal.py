@@ -264,7 +264,8 @@ def _validation(
     pattern = config.groups or guess_groups(dataset.learning)
     persons = 0
     if pattern:
-        persons = len(set(read_groups(dataset.learning, pattern).values()))
+        labelled = dataset.labelled(dataset.learning)
+        persons = len(set(read_groups(labelled, pattern).values()))
     if measures.videos < FEWEST_VIDEOS:
         problem = f"{measures.videos} training videos are too few"
     elif persons < FEWEST_GROUPS:
