@@ -85,9 +85,17 @@ def labelled_videos(page: Page, track: str, viewer: str | None = None) -> list[E
 
 
 def unlabelled_videos(page: Page) -> list[VideoEntry]:
-    """Return the videos without a label on any track, which a first model may name."""
-    facts = page.project.label_facts()
-    return [video for video in page.project.full_videos() if not facts[video.id].is_labelled]
+    """Return the videos without a label on any track, which a first model may name.
+
+    In a complete one there is nothing to label.
+    """
+    videos = []
+    facts_of = page.project.label_facts()
+    for video in page.project.full_videos():
+        facts = facts_of[video.id]
+        if not facts.is_labelled and not facts.is_complete:
+            videos.append(video)
+    return videos
 
 
 def training_videos(
@@ -214,7 +222,7 @@ def write_set(
     model: Segmenter | None,
     unlabelled: Answer,
     job: Job,
-    helpers: Iterable[VideoEntry] = (),
+    helpers: Sequence[VideoEntry] = (),
 ) -> list[LabelledVideo]:
     """Write labelled videos as a data set, encoding those without features.
 
@@ -253,6 +261,8 @@ def write_set(
     if run is not None:
         is_test |= dict.fromkeys(_add_first_videos(training_set, run, files), False)
     test_videos = []
+    trained: set[str] = set()
+    tested: set[str] = set()
     for example, features in zip(examples, files.values(), strict=True):
         video = example.video
         is_background = example.complete or unlabelled(video.id) == "background"
@@ -263,6 +273,15 @@ def write_set(
         is_test[name] = roles[video.id]
         if is_test[name]:
             test_videos.append(labelled)
+            tested |= {*labelled.labels}
+        else:
+            trained |= {*labelled.labels}
+    untaught = tested - trained - {BACKGROUND, UNLABELLED}
+    if helpers and untaught:
+        # else it would be the only name for what is left of videos that are labelled in part
+        problem = f"a first model cannot learn {min(untaught)!r}, which test videos alone show"
+        fix = "label it in another video, or leave the videos without labels out"
+        raise InputError("train", problem, fix)
     for video in helpers:
         features = page.engine.encode(video, model or page.engine.model(), job)
         array, _ = open_features(features, model, layout_of(page, video))

@@ -263,6 +263,8 @@ def test_a_size_reaches_the_blocks_after_it():
         assert [swept.input.hidden, swept.update.hidden, swept.pooled.hidden].count(48) == count
     swept = with_values(own, {"model": {"input": {"hidden": 48}, "update": {"hidden": 32}}}).model
     assert (swept.update.hidden, swept.pooled.hidden) == (32, 32)
+    longer = {"model.blocks": "iuU", "model.input.hidden": 48}
+    assert with_values(own, longer) == Config.load("own", [f"{key}={value}" for key, value in longer.items()])
     different = with_values(own, {"model.pooled.hidden": 16})
     assert with_values(different, {"model.input.hidden": 48}).model.pooled.hidden == 16
     layers = with_values(own, {"model.input.frame_layers": 3}).model

@@ -160,9 +160,10 @@ def drop_inherited(model: Json) -> None:
     """Remove, in place, the sizes of each block that are those of the block before it.
 
     Args:
-        model: the complete group "model".
+        model: the complete group "model", in which blocks that do not occur are like the last one.
     """
-    for block, following in reversed([*pairwise(_used_blocks(model))]):
+    blocks = dict.fromkeys([*_used_blocks(model), "update", "pooled"])
+    for block, following in reversed([*pairwise(blocks)]):
         for key, value in model[block].items():
             if key not in NOT_INHERITED and model[following][key] == value:
                 del model[following][key]

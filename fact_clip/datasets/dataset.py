@@ -108,7 +108,7 @@ class Dataset(VideoReader):
             folder: the data set, if it is open already. It is not read again.
 
         Returns:
-            The data set. Features are read when they are used, and so are labels without a holdout.
+            The data set. Features are read when they are used.
 
         Raises:
             InputError: a fault of the mapping, the lists or the holdout.

@@ -408,7 +408,7 @@ def check_seen(run: Run, dataset: Dataset, split: str) -> list[str]:
         cautions.append(f"of a run that it started from, {NO_RECORD}")
     if run.is_unfinished():
         cautions.append("the training has not come to its end")
-    if seen.named and dataset.holdout is not None:
+    if dataset.holdout is not None and (seen.named or run.config.data.drafts is not None):
         cautions.append("not zero-shot alone: the training knew the names and unlabelled frames")
     names = split_names(dataset, split)
     if dataset.holdout is not None and dataset.holdout.mode == "oracle":

@@ -222,7 +222,7 @@ def _new_run(plan: Plan, out: Path, world: int) -> Run:
         spec = _object_spec(plan, plan.objects, transform)
     if spec is not None:
         classes = replace(classes, evidence_slot=spec.slot, evidence_width=spec.width)
-    train_labels = [dataset.training_labels(name) for name in dataset.train]
+    train_labels = [dataset.training_labels(name) for name in dataset.labelled(dataset.train)]
     return Run(
         path=out,
         config=config,

@@ -165,8 +165,9 @@ def write_drafts(teacher: Path, plan: Plan, folder: Path) -> None:
 
 
 def names_without_examples(dataset: Dataset) -> Names:
-    """Return the actions that no frame of the training videos is labelled with."""
-    counts = dataset.training_counts
+    """Return the actions that no label shows, of the training and validation videos."""
+    counts = dataset.class_counts(dataset.learning)
+    counts[[*dataset.hidden]] = 0
     background = dataset.vocabulary.background_indices
     return dataset.names_of(
         index for index in np.flatnonzero(counts == 0).tolist() if index not in background

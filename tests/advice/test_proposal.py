@@ -165,6 +165,22 @@ def test_persons_that_names_show_are_kept_apart(tmp_path):
     assert (settings["data.groups"], "data.validation" in settings) == (r"person(\d+)", False)
 
 
+def test_persons_of_videos_without_a_label_do_not_count(tmp_path, monkeypatch):
+    root = made_up(tmp_path / "data", videos=6, segments=4, frames=10)
+    for path in [*root.glob("*/v?.*")]:
+        path.rename(path.with_stem(f"person{max(int(path.stem[1]) - 2, 1)}_{path.stem}"))
+    videos = sorted(path.stem for path in (root / "features").iterdir())
+    (root / "splits/train.split1.bundle").write_text("\n".join(videos))
+    (root / "splits/test.split1.bundle").write_text("")
+    monkeypatch.setattr("fact_clip.advice.proposal.FEWEST_VIDEOS", 4)
+    monkeypatch.setattr("fact_clip.advice.proposal.FEWEST_GROUPS", 2)
+    monkeypatch.setattr("fact_clip.advice.proposal.SEPARABLE", 2)
+    assert settings_of(root)["data.validation"]
+    for path in (root / "groundTruth").glob("person[23]*"):
+        path.write_text("?\n" * 40)
+    assert "data.validation" not in settings_of(root)
+
+
 def test_a_split_may_be_named_by_a_number_with_zeros(root):
     for part in ("train", "test"):
         (root / f"splits/{part}.split1.bundle").rename(root / f"splits/{part}.split01.bundle")

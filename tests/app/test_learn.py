@@ -216,6 +216,9 @@ def test_videos_without_labels_are_training_videos_that_a_first_model_names(open
     for path in (rows, workbench / "features" / "person2_video1.npy"):
         user.label(user.add(path), (0, 5, "stir"), (5, 12, "pour"))
     page = user.page
+    empty = user.add(workbench / "features" / "person1_video2.npy")
+    track = user.ask("GET", f"/api/videos/{empty}")["tracks"][0]["id"]
+    user.ask("PATCH", f"/api/videos/{empty}/tracks/{track}", json={"complete": True})  # in which nobody does anything
     assert [video.id for video in unlabelled_videos(page)] == helpers
     examples = training_videos(page, "main", lambda video: "background")
     write_set(page, examples, tmp_path / "set", None, lambda video: "background", Job("test"), unlabelled_videos(page))
@@ -224,6 +227,11 @@ def test_videos_without_labels_are_training_videos_that_a_first_model_names(open
     assert len(lists["train"]) == 3
     assert {*(tmp_path / "set/groundTruth/person3_video1.txt").read_text().split()} == {"?"}
     assert page.project.setting(ROLES, {}).keys() == {example.video.id for example in examples}
+    user.label(examples[1].video.id, (0, 5, "stir"), (5, 12, "taste"))
+    examples = training_videos(page, "main", lambda video: "ignore")
+    with refused("train") as refusal:
+        write_set(page, examples, tmp_path / "b", None, lambda video: "ignore", Job("test"), unlabelled_videos(page))
+    assert "'taste'" in refusal.message
     error = user.ask("POST", "/api/train", 400, json={"teach": True, "helpers": True})["error"]
     assert error.startswith("train: videos without labels help a new model alone")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import numpy as np
@@ -11,6 +12,7 @@ import yaml
 from fact_clip.config import Config, merged
 from fact_clip.core import InputError
 from fact_clip.datasets.dataset import Dataset
+from fact_clip.datasets.statistics import labelled_segments
 from fact_clip.inference.scored_videos import ScoredVideos
 from fact_clip.inference.scorer import Scorer
 from fact_clip.run import Run
@@ -91,6 +93,11 @@ def test_evaluation_does_not_read_drafts(trained, tmp_path):
     config = (run / "config.yaml").read_text().replace(str(trained), str(tmp_path / "gone"))
     (run / "config.yaml").write_text(config)
     assert evaluate(run).metrics == evaluate(trained).metrics
+    facts = json.loads((run / "run.json").read_text())
+    assert facts["seen"].pop("named")  # as early records
+    (run / "run.json").write_text(json.dumps(facts))
+    details = evaluate(run).details
+    assert (details["zero_shot"]["known"], len(details["cautions"])) == ("names and unlabelled frames", 1)
 
 
 def test_a_run_folder_is_a_teacher_and_gives_the_same_student(trained, workbench, recipe, tmp_path):
@@ -199,7 +206,16 @@ def test_videos_without_a_label_are_learned_from_a_first_model(workbench, tmp_pa
     assert {*dataset.learning} == {*every}
     assert len(dataset.validation) == 1
     assert {*dataset.labelled(dataset.learning)} == {*every[:-1]}  # validation has labels
+    shown = root / "groundTruth" / f"{dataset.validation[0]}.txt"
+    shown.write_text("\n".join(["taste soup", *shown.read_text().splitlines()[1:]]) + "\n")
+    (root / "mapping.txt").write_text((root / "mapping.txt").read_text() + f"{len(names)} taste soup\n")
+    plan = resolve(plan.config)
+    assert plan.dataset.training_counts.tolist().index(0) == len(names)
+    assert teacher_config(plan).data.holdout is None  # a name that validation alone shows is no new one
     train(plan.config, tmp_path / "run")
+    labels = [plan.dataset.labels(name) for name in dataset.labelled(dataset.train)]
+    n_segments = np.mean([len(labelled_segments(rows)) for rows in labels])
+    assert Run.read(tmp_path / "run/teacher").mean_transcript_length == n_segments
     dataset = Dataset.open(Run.read(tmp_path / "run").config.data)
     assert dataset.labelled(dataset.train) == dataset.train
     drafts = (tmp_path / "run/drafts" / f"{every[-1]}.txt").read_text().splitlines()

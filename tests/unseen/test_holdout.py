@@ -161,6 +161,16 @@ class TestHeldOutClasses:
             kitchen().videos_of(Holdout(("cut ham",), **videos))
 
 
+def test_an_unlabelled_video_of_a_tested_person_is_not_trained_on(tmp_path):
+    labels = {name: ["rest", "cut ham", "cut egg"] for name in ("p1", "p2", "p3a", "p3b")}
+    labels["p3a"] = ["?"] * 3
+    features = {name: np.eye(3, dtype=np.float32) for name in labels}
+    write_dataset(tmp_path, NAMES, labels, features, train=["p1", "p2", "p3a"], test=["p3b"])
+    config = DataConfig(root=str(tmp_path), layout="TD", groups=r"p(\d)", validation=0.3)
+    with refused("data.groups"):
+        held_out(Dataset.open(config), Holdout(("cut ham",), test_videos=("p3b",)))
+
+
 @pytest.mark.parametrize("setting", ["A", "B", "new_word_ham", "new_word_baked_egg"])
 def test_kscgr_settings_are_sound(shared, setting):
     root = shared / "data" / "kscgr"
