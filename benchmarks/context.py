@@ -79,15 +79,22 @@ def main() -> int:
                 command = [sys.executable, __file__, "--against", ".", "--measure", str(run)]
                 command += ["--rows", str(args.rows)]
                 environment = os.environ | {"PYTHONPATH": str(path.resolve())}
-                answer = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
+                answer = subprocess.run(
+                    command, env=environment, stdout=subprocess.PIPE, check=True
+                )
                 sides[side].append(json.loads(answer.stdout))
     print("| | GB above the input | s of the processor |\n|---|---|---|")
     for side, results in sides.items():
-        gigabytes, seconds = (statistics.median(r[key] for r in results) for key in ("gigabytes", "seconds"))
+        gigabytes, seconds = (
+            statistics.median(r[key] for r in results) for key in ("gigabytes", "seconds")
+        )
         print(f"| {side} | {gigabytes:.2f} | {seconds:.1f} |")
     ours, against = sides["ours"][0]["segments"], sides["against"][0]["segments"]
     assert [row[:2] for row in ours] == [row[:2] for row in against]
-    print("largest difference of a confidence", max(abs(a[2] - b[2]) for a, b in zip(ours, against, strict=True)))
+    print(
+        "largest difference of a confidence",
+        max(abs(a[2] - b[2]) for a, b in zip(ours, against, strict=True)),
+    )
     return int(max(result["gigabytes"] for result in sides["ours"]) > MOST_GIGABYTES)
 
 
