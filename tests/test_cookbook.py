@@ -1,4 +1,4 @@
-"""The programs of docs/cookbook.md and docs/libraries.md are short, run, and pass the type checkers at their strictest."""
+"""The programs of docs/cookbook.md and docs/libraries.md are short, run, and pass the strictest type checkers."""
 
 from __future__ import annotations
 
