@@ -71,7 +71,7 @@ mutants: $(READY)
 
 # Builds the documentation site into site/. Any warning is an error. Nothing is downloaded.
 docs: $(READY)
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # Measures speed on this machine and writes benchmarks/results.md. AGAINST=PATH adds a comparison with another checkout. ARGS="--quick": options.
 bench: $(READY)

@@ -182,7 +182,7 @@ def share(
     repository: str,
     *,
     private: bool = False,
-    license: str = "mit",
+    license: str | None = None,
 ) -> str:
     """Upload a run and a model card to the Hugging Face hub.
 
@@ -192,7 +192,7 @@ def share(
         run_dir: the run folder.
         repository: OWNER/NAME, which is made if there is none.
         private: whether a new repository is private.
-        license: as the hub writes it: mit, apache-2.0, cc-by-4.0, ...
+        license: as the hub writes it: mit, apache-2.0, cc-by-4.0, ... None: the card names none.
 
     Returns:
         The address of the repository on the web.
@@ -223,14 +223,18 @@ def share(
 
 @validated()
 def save_pretrained(
-    run_dir: str | Path, folder: str | Path, *, license: str = "mit", address: str | None = None
+    run_dir: str | Path,
+    folder: str | Path,
+    *,
+    license: str | None = None,
+    address: str | None = None,
 ) -> Path:
     """Write the files of a run that determine its results, and a model card, into a folder.
 
     Args:
         run_dir: the run folder.
         folder: the folder to write.
-        license: as the hub writes it.
+        license: as the hub writes it. None: the card names none.
         address: where the model will be found. None: the folder.
 
     Returns:
@@ -240,7 +244,7 @@ def save_pretrained(
         InputError: the run cannot be read, or the license is not written as the hub does.
     """
     loaded = Run.open(run_dir)
-    if not re.fullmatch(r"[a-z0-9.-]+", license):
+    if license is not None and not re.fullmatch(r"[a-z0-9.-]+", license):
         problem = f"{license!r} is not a license as the hub writes it"
         raise InputError("license", problem, "write mit, apache-2.0, ...")
     address = address or Path(folder).name
@@ -294,7 +298,9 @@ def _portable(value: Any) -> Any:
     return value if match is None else f"{match[1]}./{match[2]}"
 
 
-def _card(loaded: LoadedRun, address: str, license: str, evaluation: Mapping[str, Any]) -> str:
+def _card(
+    loaded: LoadedRun, address: str, license: str | None, evaluation: Mapping[str, Any]
+) -> str:
     """Return the model card of a run, in Markdown, with its figures as a model-index."""
     require(address, "huggingface_hub", "hub")
     from huggingface_hub import EvalResult, ModelCard, ModelCardData

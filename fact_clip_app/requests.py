@@ -359,7 +359,7 @@ def files_of_video(uploads: Iterable[Upload]) -> tuple[str, Path | None, Path | 
     return names.get(FEATURES) or names["video"], media, features
 
 
-async def receive_file(request: Request, path: Path, name: str, limit: int, limits: Limits) -> None:
+async def receive_file(request: Request, path: Path, name: str, limit: int, limits: Limits) -> str:
     """Write the body of a request to a file.
 
     Args:
@@ -369,11 +369,15 @@ async def receive_file(request: Request, path: Path, name: str, limit: int, limi
         limit: bytes that it may have.
         limits: of the page, for the time that it may take.
 
+    Returns:
+        The name of the file in a form, "" if there is none.
+
     Raises:
         HTTPException: if the body is too large, or comes too slowly.
     """
     size = 0
-    content_of = form_reader(request.headers.get("content-type", ""))
+    part_names: list[str] = []
+    content_of = form_reader(request.headers.get("content-type", ""), part_names)
     parts = request.stream()
     start = time.monotonic()
     async with await anyio.open_file(path, "wb") as file:
@@ -383,7 +387,7 @@ async def receive_file(request: Request, path: Path, name: str, limit: int, limi
             if timeout.cancelled_caught:
                 raise HTTPException(408, f"{name}: nothing came for {limits.patience:g} s")
             if part is None:
-                return
+                return "".join(part_names)
             size += len(part)
             seconds = time.monotonic() - start
             is_slow = seconds > limits.patience and size < seconds * limits.upload_rate
@@ -394,16 +398,18 @@ async def receive_file(request: Request, path: Path, name: str, limit: int, limi
             await file.write(content_of(part))
 
 
-def form_reader(content_type: str) -> Callable[[bytes], bytes]:
+def form_reader(content_type: str, names: list[str]) -> Callable[[bytes], bytes]:
     """Return what takes the content of the one file out of the parts of a body.
 
     Args:
         content_type: that of the body: multipart/form-data, or any other for the file itself.
+        names: the name of the file in the form is added.
     """
     kind, options = parse_options_header(content_type)
     if kind != b"multipart/form-data":
         return lambda part: part
     content: list[bytes] = []
+    header: list[bytes] = []
     files = count()
 
     def begin() -> None:
@@ -413,6 +419,14 @@ def form_reader(content_type: str) -> Callable[[bytes], bytes]:
     def add(data: bytes, start: int, end: int) -> None:
         content.append(data[start:end])
 
+    def add_header(data: bytes, start: int, end: int) -> None:
+        header.append(data[start:end])
+
+    def end_header() -> None:
+        options = parse_options_header(b"".join(header))[1]
+        header.clear()
+        names.append(options.get(b"filename", b"").decode("utf-8", "replace"))
+
     def read(part: bytes) -> bytes:
         content.clear()
         try:
@@ -421,7 +435,12 @@ def form_reader(content_type: str) -> Callable[[bytes], bytes]:
             raise HTTPException(400, f"not a form ({error})") from None
         return b"".join(content)
 
-    callbacks: Any = {"on_part_begin": begin, "on_part_data": add}
+    callbacks: Any = {
+        "on_part_begin": begin,
+        "on_part_data": add,
+        "on_header_value": add_header,
+        "on_header_end": end_header,
+    }
     parser = MultipartParser(options.get(b"boundary", b"-"), callbacks)
     return read
 

@@ -273,7 +273,7 @@ def step_actions(page: Served, word: requests.Word, body: requests.Signed) -> an
 
 
 @router.post("/files", **UPLOAD)
-async def upload(page: Served, request: Request, name: str) -> answers.File:
+async def upload(page: Served, request: Request, name: str = "") -> answers.File:
     """Store a file: the body of the request, or its part in a form."""
     upload = await _receive(page, request, name)
     key = upload.path.name
@@ -284,11 +284,12 @@ async def upload(page: Served, request: Request, name: str) -> answers.File:
 async def _receive(page: Page, request: Request, name: str) -> Upload:
     """Store the file of a request."""
     page.incoming.mkdir(parents=True, exist_ok=True)
-    name = base_name(name)
-    ending = ending_of(name)  # no other part of the path comes from a user
+    is_form = request.headers.get("content-type", "").startswith("multipart/form-data")
+    if name or not is_form:
+        name = base_name(name)
     limits = page.limits
     limit = limits.file_bytes
-    if ending in LABELS:
+    if name and ending_of(name) in LABELS:
         limit = min(limit, limits.label_bytes)
     if int(request.headers.get("content-length", 0)) > limit:
         raise too_large(name, limit)
@@ -297,10 +298,16 @@ async def _receive(page: Page, request: Request, name: str) -> Upload:
     excess = max(uploads.total() - limits.uploads, uploads[client] - limits.uploads_each)
     if excess >= 0:
         raise BusyError(excess + 1)
-    path = page.incoming / f"{secrets.token_hex(12)}{ending}"
+    path = page.incoming / secrets.token_hex(12)
     uploads[client] += 1
     try:
-        await receive_file(request, path, name, limit, limits)
+        part_name = await receive_file(request, path, name, limit, limits)
+        if not name:
+            name = base_name(part_name)
+            if ending_of(name) in LABELS and path.stat().st_size > limits.label_bytes:
+                raise too_large(name, limits.label_bytes)
+        # no other part of the path comes from a user
+        path = path.rename(path.with_suffix(ending_of(name)))
     except BaseException as error:
         path.unlink(missing_ok=True)
         if isinstance(error, OSError):  # a full disk

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 import torch
 
 import fact_clip
-from fact_clip import Segment, Segmentation, metrics
+from fact_clip import Segment, Segmentation, metrics, training
 from fact_clip.core import Instant
+from fact_clip.encoders import frame_encoder
 
 from .refusals import refused
 
@@ -68,6 +70,8 @@ def test_a_search_over_settings():
     assert best.score(X, [[*labels, labels[-1]] for labels in Y]) == pytest.approx(right.mean())
     best.segmenter_.run.config.data.__dict__["unlabelled"] = ("idle",)
     assert best.score(X, Y) == pytest.approx(right[np.array(Y) != "idle"].mean())
+    with refused(best.segmenter_.run.path):  # its run was in a temporary folder
+        pickle.dumps(best)
     for labels in ([Y[0][:1]], [["?"] * 45], Y):
         with pytest.raises(fact_clip.InputError):
             best.score(X[:1], labels)
@@ -179,6 +183,34 @@ def test_an_annotation_goes_there_and_back(caplog):
     assert "1 point events" in caplog.messages[-1]
 
 
+# --- what is passed by mistake ---------------------------------------------------------------------------------
+
+
+class Half:
+    def encode_images(self, images):
+        return images
+
+
+def test_a_wrong_object_is_one_line(tiny_run):
+    segmenter = fact_clip.load(tiny_run, "cpu")
+    with refused("settings"):
+        segmenter.segment(np.zeros((30, 8), np.float32), settings={"gamma": 1.0})
+    with refused("plan"):
+        training.build(fact_clip.Config())
+    with refused("array"):
+        fact_clip.Scores(np.zeros((3, 2), np.float32), ("a",))
+    for encoder in (torch.nn.Linear(3, 3), Half()):
+        with refused("encoder"):
+            frame_encoder(encoder)
+
+
+def test_results_are_printed_in_a_line(tiny_run):
+    segmenter = fact_clip.load(tiny_run, "cpu")
+    rows = np.random.default_rng(0).normal(size=(300, 8)).astype(np.float32)
+    for result in (segmenter.segment(rows), segmenter.scores(rows), training.evaluate(tiny_run)):
+        assert len(repr(result)) < 400
+
+
 # --- the segmenter ----------------------------------------------------------------------------------------------
 
 
@@ -197,6 +229,9 @@ def test_a_saved_run_is_loaded_by_its_folder(tiny_run, tmp_path):
     rows = np.zeros((30, 8), np.float32)
     assert fact_clip.load(folder, device="cpu")(rows) == segmenter(rows)
     assert "license: cc-by-4.0" in (folder / "README.md").read_text()
+    card = segmenter.save(tmp_path / "unlicensed") / "README.md"
+    assert "license:" not in card.read_text()
+    assert "Not stated" in card.read_text()
     with refused("license"):
         segmenter.save(tmp_path / "x", license="My own")
     with refused(segmenter.run.path):

@@ -350,7 +350,9 @@ def public_functions() -> dict[str, Any]:
     functions = {}
     for name in modules:
         module = importlib.import_module(name)
-        for public in getattr(module, "__all__", []):
+        content = Path(str(module.__file__)).read_text(encoding="utf-8")
+        exported = re.findall(r"\b(\w+) as \1\b", content)
+        for public in (*getattr(module, "__all__", []), *exported):
             value = getattr(module, public)
             if inspect.isfunction(value):
                 functions[f"{value.__module__}.{value.__qualname__}"] = value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,18 @@ ROOMS = sorted(path.parent.name for path in (ROOT / "fact_clip").glob("*/__init_
 @pytest.mark.parametrize("name", fact_clip.__all__)
 def test_the_page_has_every_name(name):
     assert f"`{name}`" in PAGE
+
+
+def test_there_are_few_and_the_page_has_them():
+    """The root and its rooms; a row of the page for each room."""
+    rooms = [name for name in fact_clip.__all__ if inspect.ismodule(getattr(fact_clip, name))]
+    count = len(fact_clip.__all__)
+    for room in rooms:
+        names = getattr(fact_clip, room).__all__
+        assert f"| `{room}` | {', '.join(f'`{name}`' for name in names)} |" in PAGE
+        count += len(names)
+    assert len(rooms) == 8
+    assert count <= 45
 
 
 @pytest.mark.parametrize("room", ROOMS)

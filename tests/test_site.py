@@ -31,6 +31,7 @@ def site():
         ("tutorials/own_data.md", "[keys](../configuration.md)", "[keys](../configuration.md)"),
         ("tutorials/own_data.md", "[changes](../../CHANGELOG.md)", "[changes](../changelog.md)"),
         ("benchmarks/results.md", "[method](../docs/method.md#speed)", "[method](../method.md#speed)"),
+        ("contributing.md", "[tour\nof it](fact_clip/README.md)", "tour\nof it (`fact_clip/README.md`)"),
         ("changelog.md", "[method](docs/method.md)", "[method](method.md)"),
         ("method.md", "[paper](https://example.org/a.md) ![x](y.png) [here](#top)",
          "[paper](https://example.org/a.md) ![x](y.png) [here](#top)"),
@@ -39,6 +40,18 @@ def site():
 def test_links_that_leave_docs(site, page, given, expected):
     address = SimpleNamespace(file=SimpleNamespace(src_uri=page))
     assert site.on_page_markdown(given, address, None, None) == expected
+
+
+def test_warnings_of_the_site_count_and_schemas_are_in_it():
+    """With --quiet, --strict does not see them."""
+    (command,) = (line for line in (ROOT / "Makefile").read_text().splitlines() if "mkdocs build" in line)
+    assert "--strict" in command
+    assert "--quiet" not in command
+    excluded = yaml.safe_load((ROOT / "mkdocs.yml").read_text().partition("plugins:")[0])["exclude_docs"].split()
+    linked = set(re.findall(r"\]\((schema/\w+\.json)\)", (ROOT / "docs/json.md").read_text()))
+    assert len(linked) == 3
+    assert "*.json" not in excluded
+    assert all((ROOT / "docs" / path).is_file() for path in linked)
 
 
 def test_pages_from_elsewhere_exist(site):

@@ -13,9 +13,9 @@ def share(
     ],
     private: Annotated[bool, option("Make it private, if it is new.", "--private")] = False,
     license: Annotated[
-        str,
+        str | None,
         option("License of the model, as the hub writes it: mit, apache-2.0, cc-by-4.0, ..."),
-    ] = "mit",
+    ] = None,
 ) -> None:
     """Upload a run to the Hugging Face hub, with a model card.
 

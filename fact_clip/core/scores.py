@@ -9,6 +9,7 @@ import numpy as np
 
 from fact_clip.core.arguments import whole_of
 from fact_clip.core.arrays import Floats, Singles
+from fact_clip.core.errors import InputError
 from fact_clip.core.extras import data_frame
 from fact_clip.core.segments import Alternative
 from fact_clip.core.types import Names
@@ -30,6 +31,11 @@ class Scores:
     array: Singles
     names: Names
     times: Floats | None = None
+
+    def __post_init__(self) -> None:
+        if self.array.ndim != 2 or self.array.shape[1] != len(self.names):
+            problem = f"shape {self.array.shape}, but {len(self.names)} names"
+            raise InputError("array", problem)
 
     def __repr__(self) -> str:
         return f"Scores({len(self.array)} × {len(self.names)})"

@@ -32,7 +32,7 @@ EXTRACT_AGAIN = "extract the features of this video again"
 _ONE_RATE = "extract features and labels at one frame rate"
 
 _ROWS = 2048  # frames checked together, to bound the memory of a pass over a mapped file
-_COLUMNS = 256  # columns widened to float64 together, for the same reason
+_ROWS_WIDENED = 256  # frames widened to float64 together, at least, which fit a cache
 _ROUNDING = 1e-10  # a windowed variance below this share of the largest square is rounding
 
 # Between a stated rate and that of frame times; one row more or less is 1.1 of `_FEW_ROWS`.
@@ -189,38 +189,39 @@ def _with_context(features: Array, context: Sequence[int]) -> Singles:
     Frame t has the mean and deviation of the existing frames in
     [t - window // 2, t - window // 2 + window).
     """
-    n_frames, dim = features.shape
-    out = np.empty((n_frames, dim * (1 + 2 * len(context))), dtype=np.float32)
-    for first in range(0, dim, _COLUMNS):
-        last = min(first + _COLUMNS, dim)
-        columns = np.asarray(features[:, first:last], dtype=np.float64)
-        out[:, first:last] = columns
-        if not context:
-            continue
-
-        centre = columns.mean(axis=0)
-        shifted = columns - centre  # keeps the difference of squares below from cancelling
-        total = _cumulative(shifted)
-        squares = _cumulative(shifted**2)
-        largest = (shifted**2).max(axis=0)
-        for number, window in enumerate(context):
-            start = np.arange(n_frames) - window // 2
-            stop = np.minimum(start + window, n_frames)
-            start = np.maximum(start, 0)
-            count = (stop - start)[:, None]
-            mean = (total[stop] - total[start]) / count
-            variance = (squares[stop] - squares[start]) / count - mean**2
-            variance[variance < _ROUNDING * largest] = 0.0
-            offset = dim * (1 + 2 * number)
-            out[:, offset + first : offset + last] = mean + centre
-            out[:, offset + dim + first : offset + dim + last] = np.sqrt(variance)
-    return out
+    if not context:
+        return features.astype(np.float32)
+    columns = features.astype(np.float64)
+    centre = columns.mean(axis=0)
+    shifted = columns - centre  # keeps the difference of squares below from cancelling
+    total = _cumulative(shifted)
+    squares = _cumulative(shifted**2)
+    smallest = _ROUNDING * (shifted**2).max(axis=0)
+    parts = [columns]
+    frames = np.arange(len(features))
+    for window in context:
+        start = frames - window // 2
+        stop = np.minimum(start + window, len(features))
+        start = np.maximum(start, 0)
+        share = 1 / (stop - start)[:, None]
+        mean = total[stop]
+        mean -= total[start]
+        mean *= share
+        variance = squares[stop]
+        variance -= squares[start]
+        variance *= share
+        variance -= mean**2
+        variance[variance < smallest] = 0.0
+        mean += centre
+        parts += [mean, np.sqrt(variance, out=variance)]
+    return np.concatenate(parts, axis=1, dtype=np.float32)
 
 
 def _cumulative(rows: Array) -> Array:
     """Return the sums of the first 0, 1, ..., T rows of (T, D), (T + 1, D)."""
-    zero = np.zeros((1, rows.shape[1]))
-    return np.concatenate([zero, np.cumsum(rows, axis=0)])
+    sums = np.zeros((len(rows) + 1, rows.shape[1]))
+    np.cumsum(rows, axis=0, out=sums[1:])
+    return sums
 
 
 # A column that hardly changes in training may lie hundreds of deviations off in another video (885
@@ -285,15 +286,16 @@ class FeatureTransform:
         spread = np.zeros(1)
         for video in features:
             transform = transform or cls(tuple(context), None, None, video.shape[1])
-            # merging video by video (Chan et al. 1979) avoids large sums of squares that cancel
-            columns = transform(video).astype(np.float64)
-            video_mean = columns.mean(axis=0)
-            video_spread = ((columns - video_mean) ** 2).sum(axis=0)
-            total = count + len(columns)
-            change = video_mean - mean
-            spread = spread + video_spread + change**2 * (count * len(columns) / total)
-            mean = mean + change * (len(columns) / total)
-            count = total
+            # merging block by block (Chan et al. 1979) avoids large sums of squares that cancel
+            for rows in transform.blocks(video):
+                columns = rows.astype(np.float64)
+                block_mean = columns.mean(axis=0)
+                block_spread = ((columns - block_mean) ** 2).sum(axis=0)
+                total = count + len(columns)
+                change = block_mean - mean
+                spread = spread + block_spread + change**2 * (count * len(columns) / total)
+                mean = mean + change * (len(columns) / total)
+                count = total
         if transform is None:
             problem = "none to fit the feature transform on"
             raise InputError("training videos", problem, "give at least one")
@@ -307,15 +309,36 @@ class FeatureTransform:
 
     def __call__(self, features: Array) -> Singles:
         """Map features (T, D) to a new float32 array (T, width)."""
+        out = np.empty((len(features), self.width), dtype=np.float32)
+        start = 0
+        for rows in self.blocks(features):
+            out[start : start + len(rows)] = rows
+            start += len(rows)
+        return out
+
+    def blocks(
+        self, features: Array, start: int = 0, stop: int | None = None, step: int = 1
+    ) -> Iterator[Singles]:
+        """Yield the rows of `features[start:stop:step]`, (T', width), in blocks.
+
+        Windows of context reach beyond `start` and `stop`.
+        """
         if features.ndim != 2 or features.shape[1] != self.input_dim:
             fix = f"give (T, {self.input_dim}), as in training"
             raise InputError("features", f"shape {features.shape}", fix)
-        out = _with_context(features, self.context)
-        if self.mean is not None and self.std is not None:
-            out -= self.mean
-            out /= self.std
-            np.clip(out, -LIMIT, LIMIT, out=out)
-        return out
+        margin = max(self.context, default=0)
+        size = step * -(-max(_ROWS_WIDENED, 2 * margin) // step)
+        end = len(features) if stop is None else stop
+        for first in range(start, end, size):
+            n_before = min(first, margin)
+            last = min(first + size, end)
+            rows = _with_context(features[first - n_before : last + margin], self.context)
+            rows = rows[n_before : n_before + last - first : step]
+            if self.mean is not None and self.std is not None:
+                rows -= self.mean
+                rows /= self.std
+                np.clip(rows, -LIMIT, LIMIT, out=rows)
+            yield rows
 
     def to_arrays(self) -> dict[str, Array]:
         """Return plain arrays for a checkpoint, mean and std only if there are any."""

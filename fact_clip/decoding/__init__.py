@@ -3,40 +3,37 @@
 import warnings
 
 from fact_clip.core.decode_settings import DecodeSettings
-from fact_clip.decoding.calibration import Calibration
-from fact_clip.decoding.confidence import Confidence, reliability
+from fact_clip.decoding.calibration import Calibration as Calibration
+from fact_clip.decoding.confidence import Confidence as Confidence
+from fact_clip.decoding.confidence import reliability as reliability
 from fact_clip.decoding.exported import decode_exported
-from fact_clip.decoding.fusion import Voters, best_classes, frame_scores, voters
+from fact_clip.decoding.fusion import Voters as Voters
+from fact_clip.decoding.fusion import best_classes as best_classes
+from fact_clip.decoding.fusion import frame_scores as frame_scores
+from fact_clip.decoding.fusion import voters as voters
 from fact_clip.decoding.scores import (
-    CandidateSet,
-    ModelScores,
-    class_scores,
-    decode_gammas,
-    decode_scores,
-    voter_labels,
+    CandidateSet as CandidateSet,
 )
-from fact_clip.decoding.switching import decode_switching
+from fact_clip.decoding.scores import (
+    ModelScores as ModelScores,
+)
+from fact_clip.decoding.scores import (
+    class_scores as class_scores,
+)
+from fact_clip.decoding.scores import (
+    decode_gammas as decode_gammas,
+)
+from fact_clip.decoding.scores import (
+    decode_scores as decode_scores,
+)
+from fact_clip.decoding.scores import (
+    voter_labels as voter_labels,
+)
+from fact_clip.decoding.switching import decode_switching as decode_switching
 
 _RENAMED = {"Scores": "ModelScores", "decode": "best_classes"}
 
-__all__ = [
-    "Calibration",
-    "CandidateSet",
-    "Confidence",
-    "DecodeSettings",
-    "ModelScores",
-    "Voters",
-    "best_classes",
-    "class_scores",
-    "decode_exported",
-    "decode_gammas",
-    "decode_scores",
-    "decode_switching",
-    "frame_scores",
-    "reliability",
-    "voter_labels",
-    "voters",
-]
+__all__ = ["DecodeSettings", "decode_exported"]
 
 
 def __getattr__(name: str) -> object:

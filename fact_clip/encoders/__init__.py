@@ -177,7 +177,15 @@ def frame_encoder(
         The encoder.
     """
     if callable(getattr(name, "encode_images", None)):
+        for attribute in ("name", "size", "context", "load", "prepare"):
+            if not hasattr(name, attribute):
+                problem = f"{type(name).__name__} has no {attribute!r}"
+                raise InputError("encoder", problem, "give all of fact_clip.encoders.FrameEncoder")
         return cast(FrameEncoder, name)
+    if hasattr(name, "state_dict"):
+        problem = f"{type(name).__name__} is a network, which reads tensors"
+        fix = "give a function of pictures (N, H, W, 3) that calls it"
+        raise InputError("encoder", problem, fix)
     if callable(name):
         return FunctionEncoder(name)
     if not isinstance(name, str):

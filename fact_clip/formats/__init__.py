@@ -32,22 +32,13 @@ from fact_clip.formats import (
     via,
 )
 from fact_clip.formats.base import OURS, Reader, check_line
-from fact_clip.formats.boris import Behaviour, Ethogram
+from fact_clip.formats.boris import Behaviour as Behaviour
+from fact_clip.formats.boris import Ethogram
 from fact_clip.formats.gaps import Gaps, with_framed_instants
 
 logger = logging.getLogger(__name__)
 
-__all__ = [
-    "FORMATS",
-    "READERS",
-    "Behaviour",
-    "Format",
-    "format_called",
-    "format_of",
-    "load",
-    "save",
-    "save_tracks",
-]
+__all__ = ["Format", "load", "save"]
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,6 @@ from fact_clip.core import (
     InputError,
     Location,
     Reals,
-    Singles,
     Vocabulary,
 )
 from fact_clip.core.arguments import array_of
@@ -435,9 +434,9 @@ class Scorer(FrameScorer):
         # (model, video, window) -> one element for each interleaved start
         starts: defaultdict[tuple[int, int, Window], list[Voters]] = defaultdict(list)
         for group in grouped(self._passes(videos, windows), max(budget, batch_frames)):
-            rows_of_group = [part.rows for part in group]
             for number, model in enumerate(self.models):
-                results = self._read(model, rows_of_group, candidates, order)
+                inputs = [part.inputs[number] for part in group]
+                results = self._read(model, inputs, candidates, order)
                 for part, result in zip(group, results, strict=True):
                     starts[number, part.video, part.window].append(result)
 
@@ -468,20 +467,31 @@ class Scorer(FrameScorer):
     def _passes(
         self, videos: Sequence[Reals], windows: Sequence[Sequence[Window]]
     ) -> Iterator[Pass]:
-        """Yield the rows of each start of each window."""
+        """Yield the passes of each start of each window."""
         data = self._data
-        margin = max(self.run.transform.context, default=0)
         for video, features in enumerate(videos):
             for window in windows[video]:
-                # Context columns reach beyond the ends of a window, as in one pass.
                 start = window.start * data.stride
                 stop = min(window.stop * data.stride, len(features))
-                n_left = min(start, margin)
-                with_margin = self.run.transform(features[start - n_left : stop + margin])
-                frames = with_margin[n_left : n_left + stop - start]
-                n_starts = min(data.stride, len(frames)) if data.interleave else 1
-                for first in range(n_starts):
-                    yield Pass(video, window, frames[first :: data.stride])
+                if not data.interleave:
+                    yield Pass(video, window, self._inputs(features, start, stop, data.stride))
+                    continue
+                inputs = self._inputs(features, start, stop, 1)
+                for first in range(min(data.stride, stop - start)):
+                    yield Pass(video, window, [rows[first :: data.stride] for rows in inputs])
+
+    def _inputs(self, features: Reals, start: int, stop: int, step: int) -> list[Tensor]:
+        """Return what each model reads of features (T, D), made in blocks to save memory."""
+        blocks: list[list[Tensor]] = [[] for _ in self.models]
+        for rows in self.run.transform.blocks(features, start, stop, step):
+            values = torch.from_numpy(rows).to(self.device).unsqueeze(0)
+            for model, embedded in zip(self.models, blocks, strict=True):
+                with self._autocast():
+                    embedded.append(model.embed(values)[0])
+        return [torch.cat(embedded) for embedded in blocks]
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16)
 
     def _windows(self, n_frames: int) -> list[Window]:
         """Return the windows in rows of the model, which stand for ``data.stride`` frames each."""
@@ -494,23 +504,23 @@ class Scorer(FrameScorer):
         return min(2 * self._reach, window // 2)
 
     def _read(
-        self, model: FACT, passes: Sequence[Singles], candidates: CandidateSet, order: Tensor | None
+        self, model: FACT, inputs: list[Tensor], candidates: CandidateSet, order: Tensor | None
     ) -> list[Voters]:
-        """Return the voters of a model for passes (T', D'), which are padded to the longest."""
-        lengths = torch.tensor([len(rows) for rows in passes])
-        tensors = [torch.from_numpy(rows) for rows in passes]
-        values = torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True)  # (B, T', D')
+        """Return the voters of a model for inputs (T', F), which are padded to the longest."""
+        lengths = torch.tensor(list(map(len, inputs)))
+        values = torch.nn.utils.rnn.pad_sequence(inputs, batch_first=True)  # (B, T', F)
         mask = None
         if lengths.min() < values.shape[1]:
             mask = torch.arange(values.shape[1]) < lengths.unsqueeze(1)  # (B, T')
             mask = mask.to(self.device)
-        transcript = None if order is None else order.expand(len(passes), -1)  # (B, M)
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
+        transcript = None if order is None else order.expand(len(inputs), -1)  # (B, M)
+        with self._autocast():
             output = model(
-                values.to(self.device),
+                values,
                 mask=mask,
                 text=candidates.scoring.text_embeddings,
                 transcript=transcript,
+                is_embedded=True,
             )
         batch = voters(output, self._decode.blocks)
         return [batch.unpadded(index, length) for index, length in enumerate(lengths.tolist())]

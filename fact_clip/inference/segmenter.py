@@ -67,6 +67,9 @@ class Segmenter:
         """Pickle how the segmenter is opened, not its weights."""
         if self.reopen is None:
             raise TypeError("only a segmenter of fact_clip.load can be pickled")
+        run = self.scorer.run
+        if run is not None and not run.path.exists():
+            raise InputError(run.path, "the run is gone", "give FactSegmenter `out` to pickle it")
         return self.reopen, (self.options,)
 
     def __repr__(self) -> str:
@@ -78,12 +81,12 @@ class Segmenter:
         """Return `segment` of a source."""
         return self.segment(source, *args, **options)
 
-    def save(self, folder: str | Path, *, license: str = "mit") -> Path:
+    def save(self, folder: str | Path, *, license: str | None = None) -> Path:
         """Write the run and a model card into a folder, for `load` and the hub.
 
         Args:
             folder: the folder.
-            license: as the hub writes it.
+            license: as the hub writes it. None: the card names none.
 
         Returns:
             The folder.
@@ -115,6 +118,9 @@ class Segmenter:
             InputError: the names or the settings do not fit the model.
         """
         settings = settings or DecodeSettings()
+        if not isinstance(settings, DecodeSettings):
+            fix = "give fact_clip.decoding.DecodeSettings"
+            raise InputError("settings", f"a {type(settings).__name__}", fix)
         for name, value in settings:
             if value is not None and name not in self.scorer.adjustable:
                 fix = f"leave it out; this model has {', '.join(self.scorer.adjustable)}"

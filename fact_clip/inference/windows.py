@@ -1,10 +1,10 @@
 """Windows in which a model reads a long video."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from fact_clip.core import Singles
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,15 @@ class Window:
 
 @dataclass(frozen=True)
 class Pass:
-    """The rows (T', D') of one pass over a window of a video."""
+    """One pass over a window of a video."""
 
     video: int
     window: Window
-    rows: Singles
+    inputs: Sequence[Tensor]  # (T', F) of each model, from `FACT.embed`
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.inputs[0])
 
 
 def cut_windows(n_rows: int, window: int, overlap: int) -> list[Window]:
@@ -57,7 +61,7 @@ def grouped(passes: Iterable[Pass], budget: int) -> Iterator[list[Pass]]:
     """
     group: list[Pass] = []
     for part in passes:
-        longest = max(len(other.rows) for other in [*group, part])
+        longest = max(map(len, [*group, part]))
         if group and longest * (len(group) + 1) > budget:
             yield group
             group = []

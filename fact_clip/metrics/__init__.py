@@ -1,42 +1,41 @@
 """Metrics of any predictions against any labels: integer arrays in, plain numbers out."""
 
 from fact_clip.metrics.diagnostics import (
-    auroc,
-    compositional_gap,
-    confusions,
-    frequent_classes,
-    seen_unseen_auroc,
+    auroc as auroc,
 )
-from fact_clip.metrics.frame import FrameCounts, cohen_kappa, frame_accuracy
-from fact_clip.metrics.report import PROFILES, evaluate, figure_keys, figure_name, per_class
-from fact_clip.metrics.segmental import OVERLAPS, boundary_scores, edit, f1
+from fact_clip.metrics.diagnostics import (
+    compositional_gap as compositional_gap,
+)
+from fact_clip.metrics.diagnostics import (
+    confusions as confusions,
+)
+from fact_clip.metrics.diagnostics import (
+    frequent_classes as frequent_classes,
+)
+from fact_clip.metrics.diagnostics import (
+    seen_unseen_auroc as seen_unseen_auroc,
+)
+from fact_clip.metrics.frame import FrameCounts as FrameCounts
+from fact_clip.metrics.frame import cohen_kappa as cohen_kappa
+from fact_clip.metrics.frame import frame_accuracy
+from fact_clip.metrics.report import PROFILES as PROFILES
+from fact_clip.metrics.report import evaluate, per_class
+from fact_clip.metrics.report import figure_keys as figure_keys
+from fact_clip.metrics.report import figure_name as figure_name
+from fact_clip.metrics.segmental import OVERLAPS as OVERLAPS
+from fact_clip.metrics.segmental import boundary_scores as boundary_scores
+from fact_clip.metrics.segmental import edit, f1
 from fact_clip.metrics.zero_shot import (
-    SeenUnseenCurve,
-    class_means,
-    curve_of_counts,
-    harmonic_mean,
+    SeenUnseenCurve as SeenUnseenCurve,
+)
+from fact_clip.metrics.zero_shot import (
+    class_means as class_means,
+)
+from fact_clip.metrics.zero_shot import (
+    curve_of_counts as curve_of_counts,
+)
+from fact_clip.metrics.zero_shot import (
+    harmonic_mean as harmonic_mean,
 )
 
-__all__ = [
-    "OVERLAPS",
-    "PROFILES",
-    "FrameCounts",
-    "SeenUnseenCurve",
-    "auroc",
-    "boundary_scores",
-    "class_means",
-    "cohen_kappa",
-    "compositional_gap",
-    "confusions",
-    "curve_of_counts",
-    "edit",
-    "evaluate",
-    "f1",
-    "figure_keys",
-    "figure_name",
-    "frame_accuracy",
-    "frequent_classes",
-    "harmonic_mean",
-    "per_class",
-    "seen_unseen_auroc",
-]
+__all__ = ["edit", "evaluate", "f1", "frame_accuracy", "per_class"]

@@ -99,7 +99,7 @@ def evaluate(
     profile: str = "fact",
     stride: int = 1,
     count_background: bool = False,
-) -> Json:
+) -> dict[str, float]:
     """Score predictions against labels.
 
     Args:
@@ -116,7 +116,7 @@ def evaluate(
             benchmarks have it.
 
     Returns:
-        "profile", then figures in percent: frame_accuracy, frame_accuracy_foreground (not in the
+        Figures in percent: frame_accuracy, frame_accuracy_foreground (not in the
         mstcn profiles), edit, f1@10, f1@25, f1@50. With `unseen` also seen_ and unseen_
         frame_accuracy, class_mean_accuracy and f1@k (pooled and exact in every profile), and
         harmonic_mean. With nothing to count a figure is 0, never NaN. Metrics of plug-ins follow
@@ -137,7 +137,7 @@ def evaluate(
         guessed_segments = segments(guess, removed, rules.last_ends_early)
         segment_pairs.append((true_segments, guessed_segments))
 
-    result: Json = {"profile": profile, "frame_accuracy": frames.accuracy()}
+    result = {"frame_accuracy": frames.accuracy()}
     if rules.foreground:
         result["frame_accuracy_foreground"] = frames.without(groups.background).accuracy()
     edits = [edit_of(*pair) for pair, has in zip(segment_pairs, has_labels, strict=True) if has]

@@ -111,7 +111,7 @@ class InputBlock(_Block):
             self._build_segments(config.hidden, config.hidden, 2, head)
 
     def forward(self, x: Tensor, scene: Scene) -> BlockOutput:
-        """Return the output of this block for features (B, T, D)."""
+        """Return the output of this block for features (B, T, F) of `FACT.embed`."""
         frames = self.frame_branch(x, scene.padding)  # (B, T, H)
         frames, scores = self.frame_head(frames, scene.candidates, scene.evidence)
 

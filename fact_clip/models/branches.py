@@ -224,7 +224,10 @@ class _DilatedLayer(nn.Module):
 
 
 class MSTCN(nn.Module):
-    """Temporal convolutions of MS-TCN, with dilation 2^l in layer l."""
+    """Temporal convolutions of MS-TCN, with dilation 2^l in layer l.
+
+    Of a branch with `input_dim`, `embed` is called before it.
+    """
 
     def __init__(self, config: BlockConfig, input_dim: int | None) -> None:
         super().__init__()
@@ -234,11 +237,13 @@ class MSTCN(nn.Module):
         )
         self.conv_out = FrameConv(config.frame_dim, config.hidden)
 
+    def embed(self, x: Tensor) -> Tensor:
+        """Return the input (B, T, F) of the layers for features (B, T, in)."""
+        return cast(FrameConv, self.conv_1x1)(x)
+
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """Return (B, T, H) for (B, T, in). ``mask`` is (B, T)."""
+        """Return (B, T, H) for (B, T, F). ``mask`` is (B, T)."""
         frame_mask = None if mask is None else mask.unsqueeze(-1).to(x.dtype)  # (B, T, 1)
-        if self.conv_1x1 is not None:
-            x = self.conv_1x1(x)  # (B, T, F)
         for layer in self.layers:
             x = layer(x, frame_mask)
         return self.conv_out(x)
@@ -249,7 +254,8 @@ class MSTCNPlusPlus(CachesWeights):
 
     A layer joins two convolutions by a 1x1 with nothing between, so it is one convolution of at
     most five taps: 5 F^2 products a frame instead of 8 F^2. Folding its weights takes 6 F^3
-    products. They are cached in inference. In training that pays off over more than 2F frames.
+    products. They are cached in inference. In training that pays off over more than 2F frames. Of a
+    branch with `input_dim`, `embed` is called before it.
     """
 
     def __init__(self, config: BlockConfig, input_dim: int | None) -> None:
@@ -264,11 +270,13 @@ class MSTCNPlusPlus(CachesWeights):
         self.conv_out = FrameConv(width, config.hidden)
         self.dropout = Dropout(config.dropout)
 
+    def embed(self, x: Tensor) -> Tensor:
+        """Return the input (B, T, F) of the layers for features (B, T, in)."""
+        return cast(FrameConv, self.conv_1x1_in)(x)
+
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """Return (B, T, H) for (B, T, in). ``mask`` is (B, T)."""
+        """Return (B, T, H) for (B, T, F). ``mask`` is (B, T)."""
         frame_mask = None if mask is None else mask.unsqueeze(-1).to(x.dtype)  # (B, T, 1)
-        if self.conv_1x1_in is not None:
-            x = self.conv_1x1_in(x)  # (B, T, F)
         n_layers = len(self.conv_fusion)
         for layer_index in range(n_layers):
             if frame_mask is not None:

@@ -1,13 +1,15 @@
 """The model: frame-action cross-attention (Lu and Elhamifar, CVPR 2024)."""
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
 from fact_clip.config import ModelConfig
 from fact_clip.core.arguments import number_of, whole_of
 from fact_clip.core.errors import InputError
-from fact_clip.models.blocks import BLOCKS, Scene, block_configs
-from fact_clip.models.branches import sinusoidal_positions
+from fact_clip.models.blocks import BLOCKS, InputBlock, Scene, block_configs
+from fact_clip.models.branches import MSTCN, sinusoidal_positions
 from fact_clip.models.heads import HEADS, Candidates, Classes, FrameProjection, is_open, reads_text
 from fact_clip.models.kernels.base import keep_freed_memory
 from fact_clip.models.objects import ObjectEvidence, ObjectSpec
@@ -124,6 +126,8 @@ class FACT(nn.Module):
         mask: Tensor | None = None,
         text: Tensor | None = None,
         transcript: Tensor | None = None,
+        *,
+        is_embedded: bool = False,
     ) -> Output:
         """Run all blocks. No label is read, and nothing is stored on modules.
 
@@ -132,6 +136,7 @@ class FACT(nn.Module):
             mask: (B, T) true at real frames, which come first. None: all are, which is faster.
             text: (C', E) or (C', slots, E) class texts instead of the training vocabulary's.
             transcript: (B, M) classes in order, -1 at padding, if ``model.transcript`` is on.
+            is_embedded: whether the features are those of `embed`.
 
         Returns:
             The output of each block.
@@ -139,7 +144,9 @@ class FACT(nn.Module):
         Raises:
             InputError: an argument has another type or shape.
         """
-        self._check_features(features, mask)
+        if not is_embedded:
+            self._check_features(features, mask)
+            features = self.embed(features)
         padding = mask
         if mask is None:
             mask = torch.ones(features.shape[:2], dtype=torch.bool, device=features.device)
@@ -151,6 +158,8 @@ class FACT(nn.Module):
         candidates = self._candidates(class_text)
         if self.similarity is not None and candidates is not None:
             evidence = self.similarity(features, padding, candidates.embeddings)  # (B, T, E, C)
+        if self._reads_features:
+            features = self._embedded(features)
 
         frame_position = None
         if self.config.frame_positions:
@@ -194,6 +203,22 @@ class FACT(nn.Module):
             frame_embeddings=embeddings,
             alignment_logits=alignment_logits,
         )
+
+    @property
+    def _reads_features(self) -> bool:
+        """Return whether more than the first block reads features."""
+        return self.objects is not None or self.similarity is not None
+
+    def embed(self, features: Tensor) -> Tensor:
+        """Return all that is read of features (B, T, D), frame by frame.
+
+        It is (B, T, F), or the features where evidence of objects or texts is read from them.
+        """
+        return features if self._reads_features else self._embedded(features)
+
+    def _embedded(self, features: Tensor) -> Tensor:
+        first = cast(InputBlock, self.block_list[0])
+        return cast(MSTCN, first.frame_branch).embed(features)
 
     def _check_features(self, features: Tensor, mask: Tensor | None) -> None:
         fits = features.dim() == 3 and features.shape[-1] == self.input_dim and features.numel()

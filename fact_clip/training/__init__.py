@@ -1,25 +1,16 @@
 """Training and scoring."""
 
-from fact_clip.training.callbacks import Callback, EpochState, StopTraining
-from fact_clip.training.evaluation import evaluate
-from fact_clip.training.plan import Plan, resolve
-from fact_clip.training.results import Evaluation, Sweep, Training
-from fact_clip.training.runs import train
-from fact_clip.training.state import Parts, build
+from fact_clip.training.callbacks import Callback, StopTraining
+from fact_clip.training.callbacks import EpochState as EpochState
+from fact_clip.training.evaluation import evaluate as evaluate
+from fact_clip.training.plan import Plan as Plan
+from fact_clip.training.plan import resolve
+from fact_clip.training.results import Evaluation as Evaluation
+from fact_clip.training.results import Sweep as Sweep
+from fact_clip.training.results import Training as Training
+from fact_clip.training.runs import train as train
+from fact_clip.training.state import Parts as Parts
+from fact_clip.training.state import build
 from fact_clip.training.sweep import sweep
 
-__all__ = [
-    "Callback",
-    "EpochState",
-    "Evaluation",
-    "Parts",
-    "Plan",
-    "StopTraining",
-    "Sweep",
-    "Training",
-    "build",
-    "evaluate",
-    "resolve",
-    "sweep",
-    "train",
-]
+__all__ = ["Callback", "StopTraining", "build", "resolve", "sweep"]

@@ -248,7 +248,11 @@ class Tracker(Callback):
 
     def on_exception(self, state: EpochState, error: BaseException) -> None:
         """Close the run of the tracker, if it was started."""
-        if self.is_open:
+        if self.is_open and self.name == "mlflow":
+            from mlflow import end_run
+
+            end_run("FAILED")
+        elif self.is_open:
             self.tracker.finish()
 
 

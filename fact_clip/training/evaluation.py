@@ -502,8 +502,9 @@ def score(
     for name, row in zip(vocabulary.names, per_class, strict=True):
         row["name"] = name
     background = vocabulary.background_indices
+    figures = metrics.evaluate(truth, prediction, background=background, **config.rules)
     return {
-        "metrics": metrics.evaluate(truth, prediction, background=background, **config.rules),
+        "metrics": {"profile": config.profile} | figures,
         "per_class": per_class,
         "background_counted": config.count_background,
     }
@@ -534,9 +535,8 @@ def validate(scorer: Scorer, dataset: Dataset, video_names: Sequence[str]) -> di
     prediction = Processes(scorer.device).map(predict, video_names)
     background = vocabulary.background_indices
     figures = metrics.evaluate(truth, prediction, background=background, **config.evaluation.rules)
-    numbers = metrics_only(figures)
-    numbers["score"] = (numbers["frame_accuracy"] + numbers["edit"] + numbers["f1@10"]) / 3
-    return numbers
+    figures["score"] = (figures["frame_accuracy"] + figures["edit"] + figures["f1@10"]) / 3
+    return figures
 
 
 def metrics_only(figures: Mapping[str, Any]) -> dict[str, float]:

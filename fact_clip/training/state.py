@@ -203,6 +203,8 @@ def build(plan: Plan) -> Parts:
     Raises:
         InputError: sizes do not fit together.
     """
+    if not isinstance(plan, Plan):
+        raise InputError("plan", f"a {type(plan).__name__}", "give fact_clip.training.resolve")
     if plan.dataset.hidden and is_open(plan.config.model.head):
         problem = "a loop of one's own would train the held-out classes as wrong answers"
         raise InputError("data.holdout", problem, "use fact_clip.train")

@@ -107,6 +107,12 @@ def test_what_cannot_be_segmented(user, opened, features, tmp_path):
     assert user.client.post("/api/files", params={"name": "a.npy"}, **form).status_code == 400
     parts = [("file", ("a.npy", b"1")), ("file", ("b.npy", b"2"))]
     assert user.client.post("/api/files", params={"name": "a.npy"}, files=parts).status_code == 400
+    named = user.client.post("/api/files", files={"file": ("ä.npy", features.read_bytes())})
+    assert (named.status_code, named.json()["name"]) == (200, "ä.npy")
+    assert named.json()["file"].endswith(".npy")
+    assert user.client.post("/api/files", files={"file": ("a.exe", b"1")}).status_code == 400
+    assert user.client.post("/api/files", content=b"1").status_code == 400
+    (user.page.incoming / named.json()["file"]).unlink()
     small = opened(limits=Limits(file_bytes=100), project=tmp_path / "small")()
     answer = small.client.post("/api/files", params={"name": "a.npy"}, files={"file": ("a", bytes(200))})
     assert answer.status_code == 413

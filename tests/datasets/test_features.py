@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,18 @@ def test_context_is_the_slow_loop(features, context):
     assert out.shape == (len(features), transform.width)
     # a windowed variance is a difference of sums: below 1e-5 of the scale a deviation counts as none
     np.testing.assert_allclose(out, slow_context(features.astype(np.float64), context), atol=2e-4, rtol=1e-5)
+
+
+@pytest.mark.parametrize("step", [1, 3, 7])
+def test_blocks_are_the_rows_of_the_whole(step):
+    features = np.random.default_rng(1).normal(5, 2, (1500, 4)).astype(np.float32)
+    transform = FeatureTransform.fit([features], (5, 200))
+    blocks = list(transform.blocks(features, 100, 1401, step))
+    assert max(map(len, blocks)) <= 402
+    plain = replace(transform, mean=None, std=None)
+    out = (plain(features) - transform.mean) / transform.std
+    np.testing.assert_allclose(np.concatenate(blocks), out[100:1401:step].clip(-LIMIT, LIMIT), atol=1e-5)
+    np.testing.assert_allclose(plain(features), slow_context(features.astype(np.float64), (5, 200)), atol=1e-5)
 
 
 def test_context_by_hand():

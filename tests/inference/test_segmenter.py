@@ -64,7 +64,10 @@ class Fixed(torch.nn.Module):
         super().__init__()
         self.logits = logits
 
-    def forward(self, features, mask=None, text=None, transcript=None):
+    def embed(self, features):
+        return features
+
+    def forward(self, features, mask=None, text=None, transcript=None, is_embedded=False):
         n_frames = features.shape[1]
         logits = self.logits.expand(1, n_frames, -1)
         tokens = torch.zeros(1, 1, self.logits.shape[-1] + 1)

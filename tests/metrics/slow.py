@@ -71,7 +71,7 @@ def evaluate(
     if profile == "ltcontext":
         videos = [[(t, p) for t, p in video if t not in background] for video in videos]
     frames = [pair for video in videos for pair in video]
-    result: dict[str, object] = {"profile": profile, "frame_accuracy": share(frames)}
+    result: dict[str, object] = {"frame_accuracy": share(frames)}
     if not profile.startswith("mstcn"):
         result["frame_accuracy_foreground"] = share([pair for pair in frames if pair[0] not in background])
     cut = [

@@ -51,20 +51,20 @@ def test_a_folded_layer_is_the_layer(depth: int) -> None:
     for frames in (12, 40):
         x = torch.randn(1, frames, 4)
         folds = frames > 2 * 6
-        found = branch(x, None)
-        y = branch.conv_1x1_in(x)
+        y = branch.embed(x)
+        found = branch(y, None)
         for one, two, fuse in zip(branch.conv_dilated_1, branch.conv_dilated_2, branch.conv_fusion, strict=True):
             y = y + torch.relu(fuse(torch.cat([one(y), two(y)], dim=-1)))
         expected = branch.conv_out(y)
         assert folds == (frames == 40)
         same(found, expected, list(branch.parameters()))
         with torch.no_grad():
-            torch.testing.assert_close(branch(x, None), expected, rtol=1e-5, atol=1e-6)
+            torch.testing.assert_close(branch(branch.embed(x), None), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_what_is_kept_of_weights_follows_them() -> None:
     """After a step of a fused optimiser, which leaves no trace, and a call of eval; and after a loaded state."""
-    branch, x = MSTCNPlusPlus(BlockConfig(frame_dim=6, hidden=5, frame_layers=3), 4), torch.randn(1, 30, 4)
+    branch, x = MSTCNPlusPlus(BlockConfig(frame_dim=6, hidden=5, frame_layers=3), None), torch.randn(1, 30, 6)
 
     def without_gradients() -> Tensor:
         with torch.no_grad():

@@ -137,3 +137,12 @@ def test_real_trackers(name, tiny, tmp_path, monkeypatch):
     assert run.data.params["train.epochs"] == "1"
     assert run.info.status == "FINISHED"
     assert mlflow.active_run() is None
+
+    pruned = Diary(RuntimeError("pruned"))
+    with mlflow.start_run(run_name="of the caller") as outer, pytest.raises(RuntimeError):
+        train(tiny(train={"epochs": 1, "loggers": [name]}), tmp_path / "pruned", callbacks=[pruned])
+    statuses = {
+        run.data.tags["mlflow.runName"]: run.info.status for run in client.search_runs([experiment.experiment_id])
+    }
+    assert statuses["pruned"] == "FAILED"
+    assert client.get_run(outer.info.run_id).info.status == "FINISHED"

@@ -26,12 +26,12 @@ from ..small import write_dataset
 def events(monkeypatch) -> list[object]:
     """Names of videos whose values are looked through, "transformed" a pass over one, and ("step", names)."""
     seen: list[object] = []
-    check, transform, step = features.check_finite, FeatureTransform.__call__, trainer.Trainer._step
+    check, blocks, step = features.check_finite, FeatureTransform.blocks, trainer.Trainer._step
     monkeypatch.setattr(
         features, "check_finite", lambda path, rows: (seen.append(Path(str(path)).stem), check(path, rows))[1]
     )
     monkeypatch.setattr(
-        FeatureTransform, "__call__", lambda self, rows: (seen.append("transformed"), transform(self, rows))[1]
+        FeatureTransform, "blocks", lambda self, rows, *at: (seen.append("transformed"), blocks(self, rows, *at))[1]
     )
     monkeypatch.setattr(
         trainer.Trainer,
