@@ -103,10 +103,10 @@ def by_hash(names: Iterable[str]) -> list[str]:
 class ValidationCost:
     """Order in which groups of videos are taken for validation: the smallest comes first."""
 
-    missing_unseen: int  # groups that add more validation-unseen classes come first
+    minus_new_unseen: int  # minus the number of validation-unseen classes that the group adds
     last_seen: int  # seen classes that would lose their last group for training
-    missing_unseen_frames: int  # groups with more frames of validation-unseen classes come first
-    order: int  # of the hashes of their names
+    minus_unseen_frames: int  # minus the group's frames of validation-unseen classes
+    order: int  # position of the group in the order by hash
 
 
 def carve_validation(
@@ -164,9 +164,9 @@ def _select_part(
         classes = counts[available[order]]
         last = [index for index in classes.keys() & seen if training_groups[index] == 1]
         return ValidationCost(
-            missing_unseen=-len(uncovered & classes.keys()),
+            minus_new_unseen=-len(uncovered & classes.keys()),
             last_seen=len(last),
-            missing_unseen_frames=-sum(classes[index] for index in validation_unseen),
+            minus_unseen_frames=-sum(classes[index] for index in validation_unseen),
             order=order,
         )
 

@@ -64,11 +64,11 @@ function signed(value) {
 	return sign + Math.abs(value).toFixed(1);
 }
 
-const isNew = (one) => one.group === "unseen" || one.group === "validation-unseen";
+const isUnseen = (one) => one.group === "unseen" || one.group === "validation-unseen";
 const classNameOf = (classIndex) => classIndex < 0 ? "no label" : classes[classIndex].name;
 
 function swatch(one) {
-	const node = make("b", {className: isNew(one) ? "swatch unseen" : "swatch"});
+	const node = make("b", {className: isUnseen(one) ? "swatch unseen" : "swatch"});
 	if (one.colour) {
 		Object.assign(node.style, {background: one.colour, color: Timeline.inkOn(Timeline.rgb(one.colour))});
 	}
@@ -79,7 +79,7 @@ function swatch(one) {
 function classBadge(classIndex) {
 	const one = classes[classIndex];
 	if (!one) return make("span", {}, "no label");
-	return make("span", {}, swatch(one), one.name, isNew(one) ? ` (${one.group})` : "");
+	return make("span", {}, swatch(one), one.name, isUnseen(one) ? ` (${one.group})` : "");
 }
 
 /** Make a table whose columns are [heading, cell of a row, "number" or "name", value to sort by]. */
@@ -170,7 +170,7 @@ function segmentsOf(labelRuns, clock, hasConfidence) {
 			start: clock(frame),
 			stop: clock(frame + frames),
 			label: one?.name ?? "no label",
-			unseen: !!one && isNew(one),
+			unseen: !!one && isUnseen(one),
 			confidence: hasConfidence ? percent / 100 : null,
 		});
 		frame += frames;
@@ -285,13 +285,13 @@ function numbers() {
 	if (Object.values(notes).some(Boolean)) Object.assign(figures.style, {flex: "1 1 36rem"});
 	const factTable = table([["", ([name]) => name], ...factColumns], facts);
 	const node = section("numbers", "Numbers", make("div", {className: "pair"}, figures, factTable));
-	node.append(...perRun(ways).filter(Boolean), ...sweeps.map(sweepTable));
+	node.append(...perRun(correctionTable).filter(Boolean), ...sweeps.map(sweepTable));
 	if (several) node.append(note(`change: ${runs.at(-1).title} minus ${runs[0].title}, in points of percent.`));
 }
 
 const difference = (last, first) => last == null || first == null ? null : last - first;
 
-function ways(run) {
+function correctionTable(run) {
 	const zero = run.result.zero_shot;
 	if (!zero) return null;
 	const keys = Object.keys(Object.values(zero.ways)[0]).filter((key) => !key.includes("classes"));
@@ -484,7 +484,7 @@ function mean(video, figureOf) {
 
 const accuraciesOf = (video) => video.runs.map((run) => run?.figures).map((figures) => figures && accuracyOf(figures));
 
-function change(video) {
+function accuracyChange(video) {
 	const accuracies = accuraciesOf(video);
 	const points = difference(accuracies.at(-1), accuracies[0]);
 	return points == null ? -1 : Math.abs(points);
@@ -506,10 +506,10 @@ const ORDERS = {
 	"F1@50, lowest first": byFigure(f1Of, 1),
 	name: (a, b) => a.name.localeCompare(b.name),
 };
-if (several) ORDERS["change of accuracy, largest first"] = (a, b) => change(b) - change(a);
+if (several) ORDERS["change of accuracy, largest first"] = (a, b) => accuracyChange(b) - accuracyChange(a);
 
 /** Return the indices of the videos that the search finds, in order. */
-function listed() {
+function matchingVideos() {
 	const asked = search.value.trim().toLowerCase();
 	return [...videos.keys()]
 		.filter((videoIndex) => !asked || wordsOf(videoIndex).includes(asked))
@@ -517,7 +517,7 @@ function listed() {
 }
 
 function arrange() {
-	const videoIndices = listed();
+	const videoIndices = matchingVideos();
 	list.replaceChildren(...videoIndices.map(articleOf));
 	if (!videoIndices.length) {
 		list.append(make("p", {}, videos.length ? "No video has such a name or action." : "There are no videos."));
@@ -527,7 +527,7 @@ function arrange() {
 
 /** Bring a predicted segment of a video into view. */
 function show(videoIndex, runIndex, segmentIndex) {
-	if (!listed().includes(videoIndex)) search.value = "";
+	if (!matchingVideos().includes(videoIndex)) search.value = "";
 	arrange();
 	const timeline = timelineOf(videoIndex);
 	articles.get(videoIndex).scrollIntoView({block: "center"});
@@ -839,7 +839,7 @@ main.append(make("h1", {}, document.title), nav);
 for (const build of SECTIONS) build();
 
 window.addEventListener("beforeprint", () => {
-	for (const videoIndex of listed()) timelineOf(videoIndex).draw(true);
+	for (const videoIndex of matchingVideos()) timelineOf(videoIndex).draw(true);
 	for (const details of document.querySelectorAll("details")) details.open = true;
 });
 globalThis.reportIsReady = true;

@@ -1,4 +1,10 @@
-"""Decoding settings by evidence: the switching penalty and the weight of the order."""
+"""What a run learns from its validation videos after training.
+
+learn_calibration
+    calibrate: for held-out classes, again if the choice changes the decoding.
+    choose_decoding: the switching penalty and the weight of the order.
+    learn_confidence: the confidences.
+"""
 
 from __future__ import annotations
 
@@ -85,7 +91,7 @@ def choose_decoding(
     orders = sorted({0.0, decode.order})
     for scale, order in product(SCALES, orders):
         penalty = decode.switch_penalty
-        if scale != 1:
+        if scale != 1:  # not rounded at 1, so that the settings of the recipe compare equal
             penalty = round(penalty * scale, 2)
         figures = [
             _figures(scored, penalty, order, run.config.evaluation) for scored in scored_by_model

@@ -1,7 +1,7 @@
 """`train`: from a recipe, a configuration or a plan to the run folder of one or more models.
 
     train
-        _taught: trains a teacher first, for train.self_training.
+        _plan_with_drafts: for train.self_training; trains the teacher if needed.
         _train_ensemble: all models in this launch. It locks the run, then calibrates it.
         _train_as_job: one model in this job. The last job calibrates the run.
 
@@ -120,7 +120,8 @@ def train(
         for note in plan.notes:
             logger.log(note.level, "%s", note.message)
     if plan.config.train.self_training:
-        plan = _taught(plan, out, resume, member, progress)
+        plan = _plan_with_drafts(plan, out, resume, member, progress)
+        # If the teacher was interrupted, there is no student to resume yet.
         resume = resume and (out / "run.json").is_file()
     ensemble = Ensemble(plan, out, resume)
     watch = Watch(callbacks, progress)
@@ -191,17 +192,17 @@ def train_calibrated(
         return train_model(plan, folder, watch, resume=resume)
 
 
-def _taught(
+def _plan_with_drafts(
     plan: Plan, out: Path, resume: bool, member: int | None, progress: Progress | None
 ) -> Plan:
-    """Let a teacher name the frames without a label; return the plan of a training with them."""
-    named_folder = teacher_folder(plan)
-    folder = named_folder or out / TEACHER
+    """Return the plan with a teacher's drafts. Train the teacher first if needed."""
+    configured_teacher = teacher_folder(plan)
+    folder = configured_teacher or out / TEACHER
     drafts = out / DRAFTS
-    is_named = has_drafts(plan, folder, drafts)
+    drafts_exist = has_drafts(plan, folder, drafts)
     processes = Processes(plan.device)
     processes.wait()  # before one of them trains or writes
-    if named_folder is None and not is_named:
+    if configured_teacher is None and not drafts_exist:
         if member is not None:
             problem = "members as jobs need a trained teacher"
             raise InputError("member", problem, "set train.self_training to a run folder")
@@ -209,7 +210,7 @@ def _taught(
         data = store.data if isinstance(store, MemoryStore) else None
         resume = resume and (folder / "run.json").is_file()
         train(teacher_config(plan), folder, data=data, resume=resume, progress=progress)
-    if processes.is_main and not is_named:
+    if processes.is_main and not drafts_exist:
         write_drafts(folder, plan, drafts)
     processes.wait()
     return student_plan(plan, drafts)

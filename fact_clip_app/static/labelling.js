@@ -1,4 +1,11 @@
-/* What keys, buttons and the timeline do with segments. */
+/* What keys, buttons and the timeline do with segments.
+
+label  a stored segment of a track; its own `label` is the name of its class
+draft  a predicted segment that nobody has accepted
+part   what a track shows: a label, or the piece of a draft between labels; its `kind` tells which
+point  a label with start === stop
+
+Times are frames, except in `drawn` and `moved`, which get seconds from the timeline. */
 
 import {confirm} from "./dialogs.js";
 import {edit} from "./edits.js";
@@ -35,10 +42,11 @@ async function mayCover({start, stop, label}, outcome) {
 		player.redraw();
 		return false;
 	}
-	const isThere = state.video?.id === video.id && state.video.tracks.some((track) => track.id === id);
-	if (isThere) update({trackId: id});
+	// while the question was open, another video may have been opened, or the track removed
+	const isTrackShown = state.video?.id === video.id && state.video.tracks.some((track) => track.id === id);
+	if (isTrackShown) update({trackId: id});
 	else fault(`"${label}" was not stored: its track is not shown any more.`);
-	return isThere;
+	return isTrackShown;
 }
 
 const pointFault = (label) => fault(`A point event cannot lie within "${label}". Use another track for point events.`);
