@@ -89,8 +89,8 @@ def lines(block: Block) -> int:
     return len([line for line in block.code.splitlines() if line.strip()])
 
 
-def test_there_are_seventeen_in_few_lines():
-    assert len(SCRIPTS) == 17
+def test_there_are_sixteen_in_few_lines():
+    assert len(SCRIPTS) == 16
     assert sum(map(lines, SCRIPTS)) <= MOST_LINES_TOGETHER
 
 
@@ -117,7 +117,7 @@ def test_a_script_runs(block, folder, monkeypatch, request, capfd):
     if "torch.distributed" not in code:
         exec(compile(code, slug(block), "exec"), {"__name__": slug(block)})
         return
-    script = folder / f"{slug(block)}.py"
+    script = folder / f"job_{slug(block)}.py"
     script.write_text(code, "utf-8")
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", script]
     subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
@@ -143,7 +143,7 @@ def test_the_scripts_pass_mypy_at_its_strictest(tmp_path):
     (tmp_path / "mypy.ini").write_text(settings, "utf-8")
     paths = []
     for block in SCRIPTS:
-        paths.append(tmp_path / f"{slug(block)}.py")
+        paths.append(tmp_path / f"job_{slug(block)}.py")  # no name of a library
         paths[-1].write_text(block.code + "\n", "utf-8")
     command = [sys.executable, "-m", "mypy", "--config-file", tmp_path / "mypy.ini", "--cache-dir", tmp_path / "cache"]
     answer = subprocess.run([*command, *paths], capture_output=True, text=True, cwd=ROOT, check=False)
