@@ -217,7 +217,8 @@ def test_evaluate_validate_and_segment_read_the_same_windows(tiny, workbench, tm
         truth.append(dataset.labels(name))
         found.append(dataset.vocabulary.encode(labels))
     background = dataset.vocabulary.background_indices
-    assert result["metrics"] == metrics.evaluate(truth, found, background=background, count_background=True)
+    figures = metrics.evaluate(truth, found, background=background, count_background=True)
+    assert result["metrics"] == {"profile": "fact", **figures}
     validated = validate(segmenter.scorer, dataset, dataset.test)
     assert validated["frame_accuracy"] == result["metrics"]["frame_accuracy"]
     assert validated["edit"] == result["metrics"]["edit"]

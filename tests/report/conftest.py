@@ -55,7 +55,7 @@ def evaluated(tiny_run: Path) -> Callable[..., Evaluated]:
             "run": title,
             "split": "test",
             "videos": [video.name for video in videos],
-            "metrics": metrics.evaluate(truth, prediction),
+            "metrics": {"profile": "fact", **metrics.evaluate(truth, prediction)},
             "per_class": [{**row, "name": name} for row, name in zip(per_class, names, strict=True)],
             "background_counted": True,
             "reliability": {"before": RELIABILITY, "after": None},

@@ -39,7 +39,7 @@ def test_figures_are_those_of_the_written_predictions(split, file, run):
     assert told == [(index, len(names), name) for index, name in enumerate(names)]
     truth, prediction = [dataset.labels(name) for name in names], written(run, split, names)
     counted = {"background": dataset.vocabulary.background_indices, "count_background": True}
-    assert result["metrics"] == metrics.evaluate(truth, prediction, **counted)
+    assert result["metrics"] == {"profile": "fact", **metrics.evaluate(truth, prediction, **counted)}
     hits = sum(int((a == b).sum()) for a, b in zip(truth, prediction, strict=True))
     frames = sum(len(labels) for labels in truth)
     assert result["metrics"]["frame_accuracy"] == pytest.approx(100 * hits / frames)
@@ -57,7 +57,8 @@ def test_background_and_decoding_may_be_overridden(run):
     record = (run / "evaluation.npz").read_bytes()
     without = evaluate(run, overrides=["evaluation.count_background=false"]).details
     background = dataset.vocabulary.background_indices
-    assert without["metrics"] == metrics.evaluate(truth, prediction, background=background)
+    figures = metrics.evaluate(truth, prediction, background=background)
+    assert without["metrics"] == {"profile": "fact", **figures}
     assert without["background_counted"] is False
     changed = evaluate(
         run, overrides=["decode.switch_penalty=1000", f"data.root={Run.read(run).config.data.root}"]
