@@ -107,6 +107,10 @@ def test_no_request_of_the_schema_is_a_fault_of_the_server(opened, rows):
             case.headers = {**(case.headers or {}), "host": "127.0.0.1:8000"}
             how = case.as_transport_kwargs(base_url="http://127.0.0.1:8000")
             how.pop("cookies", None)
+            try:
+                user.client.build_request(**how).read()
+            except AttributeError:  # a number as the content of a file, which no client can send
+                return
             answer = user.client.request(**how)
             assert answer.status_code < 500, (case.method, case.path, how, answer.text[:300])
 
