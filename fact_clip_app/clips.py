@@ -1,14 +1,12 @@
 """The sheet of clips: segments of one class over all videos, to look through and relabel."""
 
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Any, Literal
 
 from fact_clip.core import InputError
-from fact_clip_app.drafts import Draft
+from fact_clip_app.drafts import Draft, overlaid
 from fact_clip_app.page import Page
-from fact_clip_app.project import Label
 
 MOST = 12
 """Clips of a sheet."""
@@ -34,10 +32,13 @@ def clips(page: Page, label: str, order: Order, viewer: str) -> list[Any]:
     """
     rows: list[Any] = []
     for video in page.project.full_videos():
-        for track in page.project.labelled_tracks(video.id, viewer=viewer):
-            parts: Sequence[Draft | Label] = track.segments
-            with suppress(InputError):  # the page shows it at the video
-                parts = page.timeline(video, viewer, track.id)
+        tracks = page.project.labelled_tracks(video.id, viewer=viewer)
+        drafted = page.draft_track(tracks)
+        drafts: list[Draft] = []
+        with suppress(InputError):  # the page shows it at the video
+            drafts = page.drafts(video, tracks, viewer)
+        for track in tracks:
+            parts = overlaid(drafts if track is drafted else [], track.segments)
             for part in parts:
                 if part.label != label or part.start == part.stop:
                     continue

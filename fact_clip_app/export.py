@@ -18,7 +18,7 @@ from fact_clip_app.drafts import Draft, click_labels, row_labels
 from fact_clip_app.engine import open_features, rows_of, run_of
 from fact_clip_app.jobs import Job
 from fact_clip_app.page import Page
-from fact_clip_app.project import ROLES, Label, Unlabelled, VideoEntry
+from fact_clip_app.project import ROLES, Label, LabelFacts, Unlabelled, VideoEntry
 from fact_clip_app.training_set import TrainingSet
 
 logger = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ def unlabelled_videos(page: Page) -> list[VideoEntry]:
     videos = []
     facts_of = page.project.label_facts()
     for video in page.project.full_videos():
-        facts = facts_of[video.id]
+        facts = facts_of.get(video.id, LabelFacts())
         if not facts.is_labelled and not facts.is_complete:
             videos.append(video)
     return videos

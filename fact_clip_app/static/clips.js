@@ -2,11 +2,11 @@
 
 import {html, useEffect, useRef, useState} from "./vendor/preact-htm.js";
 import {asPairs, Select} from "./controls.js";
-import {reloadLater} from "./edits.js";
+import {bodyOf, reloadLater} from "./edits.js";
 import {ask, tried, videoPath} from "./requests.js";
 import {change, clock, plain} from "./segments.js";
 import {refresh} from "./session.js";
-import {BROWSER, state, update} from "./state.js";
+import {state, update} from "./state.js";
 import {show} from "./videos.js";
 
 const ORDERS = ["longest", "shortest", "surest", "least sure"];
@@ -86,11 +86,7 @@ function Film({clip}) {
 /** Give a clip another class. */
 async function relabel(clip, label) {
 	const part = "confidence" in clip ? {...clip, kind: "draft"} : {...plain(clip), kind: "label"};
-	const {removed, added} = change(part, {label});
-	await ask(videoPath(clip.video, "/edits"), "POST", {
-		removed, added: added.map((segment) => ({...segment, annotator: state.annotator})), track: clip.track,
-		annotator: state.annotator, browser: BROWSER, edit: crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`,
-	});
+	await ask(videoPath(clip.video, "/edits"), "POST", bodyOf(clip.track, change(part, {label})));
 	if (state.video?.id === clip.video) reloadLater();
 	await refresh();
 }

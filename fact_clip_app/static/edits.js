@@ -17,13 +17,17 @@ export function edit(change, frame = null) {
 	if (!change.removed.length && !change.added.length) return;
 	const {video} = state;
 	const track = currentTrack();
-	const added = change.added.map((label) => ({...label, annotator: state.annotator})); // as the server does
-	const signed = {removed: change.removed, added};
-	const body = {...signed, track: track.id, annotator: state.annotator, browser: BROWSER, edit: newId()};
-	showChange(video, track.id, signed);
-	const isPoint = added.some(({start, stop}) => start === frame && stop === frame);
+	const body = bodyOf(track.id, change);
+	showChange(video, track.id, body);
+	const isPoint = body.added.some(({start, stop}) => start === frame && stop === frame);
 	update({frame: frame ?? state.frame, isPoint});
 	add({video: video.id, body, run: () => send(video.id, body)});
+}
+
+/** Return the request that stores a change of a track, with its labels signed as the server does. */
+export function bodyOf(track, {removed, added}) {
+	const {annotator} = state;
+	return {removed, added: added.map((label) => ({...label, annotator})), track, annotator, browser: BROWSER, edit: newId()};
 }
 
 const newId = () => crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
