@@ -1,7 +1,7 @@
 /* The sheet of clips: segments of a class over all videos, to look through and give another class. */
 
-import {html, useEffect, useRef, useState} from "./vendor/preact-htm.js";
-import {asPairs, Select} from "./controls.js";
+import {html, useEffect, useRef} from "./vendor/preact-htm.js";
+import {asPairs, Select, useAnswer} from "./controls.js";
 import {bodyOf, reloadLater} from "./edits.js";
 import {ask, tried, videoPath} from "./requests.js";
 import {change, clock, plain} from "./segments.js";
@@ -11,14 +11,13 @@ import {show} from "./videos.js";
 
 const ORDERS = ["longest", "shortest", "surest", "least sure"];
 
-export function Clips() {
-	const {clips} = state;
+export const Clips = () => state.clips && html`<${Sheet} clips=${state.clips} />`;
+
+function Sheet({clips}) {
 	const dialog = useRef(null);
-	const rows = useClips(clips);
-	useEffect(() => {
-		if (clips && !dialog.current.open) dialog.current.showModal();
-	}, [clips]);
-	if (!clips) return null;
+	const [answer, problem] = useAnswer(`/api/clips?${new URLSearchParams({...clips, annotator: state.annotator})}`);
+	const rows = answer?.segments;
+	useEffect(() => dialog.current.showModal(), []);
 	const close = () => update({clips: null});
 	const choose = (values) => update({clips: {...clips, ...values}});
 	const names = asPairs(state.project.actions.map(({name}) => name));
@@ -30,26 +29,11 @@ export function Clips() {
 			<${Select} label="first the" id="clips-order" value=${clips.order} options=${asPairs(ORDERS)} onChange=${(order) => choose({order})} />
 			<button type="button" class="main" onClick=${close}>Close</button>
 		</div>
+		<p class="fault" role="alert">${problem}</p>
 		<p class="hint" role="status">${rows?.length === 0 ? `No ${isDraftsOnly ? "draft" : "segment"} of this class.` : ""}</p>
 		<ul id="sheet">${rows?.map((clip) => html`<${Tile} key=${`${clip.video} ${clip.track} ${clip.start} ${clip.label}`}
 			clip=${clip} names=${names} onOpen=${close} />`)}</ul>
 	</dialog>`;
-}
-
-/** Return the clips of a sheet, which are fetched again whenever the project changes; null before the first answer. */
-function useClips(clips) {
-	const [rows, setRows] = useState(null);
-	useEffect(() => {
-		let isCurrent = true;
-		if (clips) tried(async () => {
-			const {segments} = await ask(`/api/clips?${new URLSearchParams({...clips, annotator: state.annotator})}`);
-			if (isCurrent) setRows(segments);
-		});
-		return () => {
-			isCurrent = false;
-		};
-	}, [clips, state.project.stamp]);
-	return rows;
 }
 
 function Tile({clip, names, onOpen}) {

@@ -1,7 +1,8 @@
 /* Controls that several panels use. */
 
-import {html, useState} from "./vendor/preact-htm.js";
-import {tried} from "./requests.js";
+import {html, useEffect, useState} from "./vendor/preact-htm.js";
+import {ask, tried} from "./requests.js";
+import {state} from "./state.js";
 
 /** A list to choose from; `options` are [value, title] pairs. */
 export function Select({label, options, onChange, ...more}) {
@@ -68,3 +69,21 @@ export function Scroll({label, isTall = false, children}) {
 }
 
 export const asPairs = (names) => names.map((name) => [name, name]);
+
+/** Return an answer of the server that is fetched again whenever the project changes. */
+export function useAnswer(path) {
+	const [answer, setAnswer] = useState(null);
+	const [problem, setProblem] = useState("");
+	useEffect(() => {
+		let isCurrent = true;
+		ask(path).then((tree) => {
+			if (!isCurrent) return;
+			setAnswer(tree);
+			setProblem("");
+		}, (error) => isCurrent && setProblem(error.message));
+		return () => {
+			isCurrent = false;
+		};
+	}, [path, state.project.stamp]);
+	return [answer, problem];
+}

@@ -2,7 +2,7 @@
 
 import {html, useEffect, useState} from "./vendor/preact-htm.js";
 import {Compare} from "./compare.js";
-import {asPairs, Check, FileButton, Scroll, Select} from "./controls.js";
+import {asPairs, Check, FileButton, Scroll, Select, useAnswer} from "./controls.js";
 import {loadLabels} from "./files.js";
 import {ask, download, tried, upload, videoPath, viewQuery} from "./requests.js";
 import {refresh} from "./session.js";
@@ -109,24 +109,6 @@ function sorted(rows, {key, way}) {
 	const compare = ([one, other]) => typeof one === "string" ? one.localeCompare(other) : one - other;
 	const isEmpty = (row) => row[key] === null || row[key] === undefined;
 	return rows.toSorted((one, other) => isEmpty(one) - isEmpty(other) || sign * compare([one[key], other[key]]));
-}
-
-/** Return an answer of the server that is fetched again whenever the project changes. */
-function useAnswer(path) {
-	const [answer, setAnswer] = useState(null);
-	const [problem, setProblem] = useState("");
-	useEffect(() => {
-		let isCurrent = true;
-		ask(path).then((tree) => {
-			if (!isCurrent) return;
-			setAnswer(tree);
-			setProblem("");
-		}, (error) => isCurrent && setProblem(error.message));
-		return () => {
-			isCurrent = false;
-		};
-	}, [path, state.project.stamp]);
-	return [answer, problem];
 }
 
 function Budget({filter: people}) {
