@@ -15,7 +15,7 @@ from fact_clip.core import InputError
 if TYPE_CHECKING:
     from fact_clip.core import Vocabulary
 
-MAX_NAMES = 3
+MAX_NAMES = 2
 """Names whose parts are printed."""
 
 

@@ -35,7 +35,7 @@ def sabotaged(url, *rest, **how):
     while "hang" in name:
         time.sleep(1)
     if "greedy" in name:
-        hoard = [bytearray(1 << 28)]
+        hoard = []
         while True:
             hoard.append(bytes(1 << 28))
     return real(url, *rest, **how)

@@ -203,7 +203,7 @@ def test_init_says_how_it_reads_names(fact_clip, copy, tmp_path):
     rows = [" ".join(line.split()) for line in answer.out.splitlines()]
     assert "name verb object tool" in rows
     assert "tap shaft with mallet tap shaft mallet" in rows
-    assert "\nand 19 more names\n" in answer.out
+    assert "\nand 20 more names\n" in answer.out
     data = Config.load(tmp_path / "a.yaml").data
     assert (data.grammar, data.unlabelled) == ("{verb} {object} [with {tool}]", ())
     command = ("data", "init", copy, "--out", tmp_path / "b.yaml")
