@@ -138,11 +138,13 @@ def tiny(workbench: Path) -> Callable[..., Config]:
 
 
 @pytest.fixture(scope="session")
-def tiny_run(tiny: Callable[..., Config], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_run(tiny: Callable[..., Config], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A trained run folder; tests only read it."""
     folder = tmp_path_factory.mktemp("tiny") / "run"
     fact_clip.training.train(tiny(data={"standardize": True, "context": [5]}), folder)
-    return folder
+    before = sorted(folder.rglob("*"))
+    yield folder
+    assert sorted(folder.rglob("*")) == before, "a test wrote into the run that all tests share"
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import pickle
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -204,10 +205,11 @@ def test_a_wrong_object_is_one_line(tiny_run):
             frame_encoder(encoder)
 
 
-def test_results_are_printed_in_a_line(tiny_run):
+def test_results_are_printed_in_a_line(tiny_run, tmp_path):
+    run = shutil.copytree(tiny_run, tmp_path / "run")
     segmenter = fact_clip.load(tiny_run, "cpu")
     rows = np.random.default_rng(0).normal(size=(300, 8)).astype(np.float32)
-    for result in (segmenter.segment(rows), segmenter.scores(rows), training.evaluate(tiny_run)):
+    for result in (segmenter.segment(rows), segmenter.scores(rows), training.evaluate(run)):
         assert len(repr(result)) < 400
 
 

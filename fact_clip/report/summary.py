@@ -36,6 +36,7 @@ from fact_clip.run import Run
 FOLDER = Path(__file__).parent
 TIMELINE = ("timeline_tools.js", "timeline_painter.js", "timeline.js")
 """The scripts of the timeline in the order in which they are loaded."""
+_PAGE = ("page_parts.js", "page_charts.js", "page_timelines.js", "page.js")
 
 _FIGURES = ("frame_accuracy", "edit", "f1@50")  # of each video
 _TOP = 3  # wrong names of an unseen class that the page lists
@@ -154,7 +155,7 @@ def page(data: Json, title: str) -> str:
         style=read_assets("timeline.css", "page.css"),
         # "<" is escaped, so that no name ends the script element or opens a comment in it
         data=content.replace("<", "\\u003c"),
-        script=read_assets(*TIMELINE, "page.js"),
+        script=read_assets(*TIMELINE, *_PAGE),
     )
 
 
