@@ -1,7 +1,6 @@
 """fact-clip data split."""
 
 import json
-import re
 import shlex
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +16,7 @@ def split(
     leave_out: Annotated[
         str | None,
         option(
-            "A split for each group, which is its test; the word says what a group is.",
+            "A split for each group, which is its test; --pattern finds the groups.",
             metavar="WORD",
         ),
     ] = None,
@@ -52,16 +51,13 @@ def split(
 
     if sum(way is not None for way in (leave_out, folds, test)) != 1:
         raise InputError("data split", "give exactly one of --leave-out, --folds and --test")
-    if leave_out is not None and re.search(r"[()\\\[\]+*]", leave_out):
-        fix = "name it with a word, such as subject, and give the pattern with --pattern"
-        raise InputError("--leave-out", f"{leave_out!r} is a pattern", fix)
     root, labelled, videos = _find_videos(folder)
     guess = guess_groups(videos)
     if leave_out is not None and pattern is None:
-        pattern = guess
-        if pattern is None:
-            problem = f"the names of the videos do not show a {leave_out} ({videos[0]!r}, ...)"
-            raise InputError("--pattern", problem, r"give a regular expression such as 'subj(\d+)'")
+        example = guess or r"subj(\d+)"
+        problem = f"it is not said which part of a name is the {leave_out} ({videos[0]!r}, ...)"
+        fix = f"give a regular expression, as {example!r} for persons"
+        raise InputError("--pattern", problem, fix)
     groups = read_groups(videos, pattern, "--pattern")
     if folds is not None:
         splits = divide(groups, "folds", folds)

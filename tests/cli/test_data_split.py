@@ -49,8 +49,15 @@ def test_a_split_for_each_subject(fact_clip, data):
     assert len(dataset.validation) == 2
 
 
-def test_the_pattern_is_found_where_names_show_people(fact_clip, data):
-    answer = fact_clip("data", "split", data, "--leave-out", "subject", "--json")
+def test_a_word_does_not_find_groups(fact_clip, data):
+    """`--leave-out day` of names that show subjects would leave out subjects."""
+    answer = fact_clip("data", "split", data, "--leave-out", "day")
+    assert r"as 'subj(\\d+)' for persons" in refused_line(answer, "--pattern")
+    assert not (data / "splits").exists()
+
+
+def test_splits_as_json(fact_clip, data):
+    answer = fact_clip("data", "split", data, "--leave-out", "subject", "--pattern", r"subj(\d+)", "--json")
     result = json.loads(answer.out)
     assert result["groups"] == r"subj(\d+)"
     assert result["splits"]["2"] == {
@@ -84,7 +91,6 @@ def test_folds_and_a_share(fact_clip, data):
         (["--folds", 2, "--test", 0.5], "data split"),
         (["--folds", 9], "--folds"),
         (["--leave-out", "day", "--pattern", r"day(\d)"], "--pattern"),
-        (["--leave-out", r"subj(\d+)"], "--leave-out"),
     ],
 )
 def test_what_cannot_be_divided(arguments, place, fact_clip, data):
