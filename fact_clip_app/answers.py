@@ -141,6 +141,7 @@ class VideoState(VideoFacts):
     """A video in the list of videos."""
 
     labels: int
+    share: float  # of the frames of the tracks with labels that are labelled
     annotators: list[str]
     predicted: bool
     tests: bool  # whether it is kept aside to test models

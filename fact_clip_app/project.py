@@ -165,6 +165,7 @@ class LabelFacts(NamedTuple):
     n_segments: int = 0  # without background
     is_labelled: bool = False
     is_complete: bool = False  # all tracks are
+    share: float = 0.0  # of the frames of the tracks with labels that are labelled; 1 if complete
     annotators: Sequence[str] = ()
 
 
@@ -481,16 +482,19 @@ class Project(Database):
                            count(label) FILTER (
                                WHERE label NOT IN (SELECT value FROM json_each(?2))),
                            count(label), min(track.complete),
+                           coalesce(sum(stop - start), 0) * 8.0 / (length(times) - 8)
+                               / max(count(DISTINCT segment.track), 1),
                            json_group_array(DISTINCT
                                coalesce(nullif(segment.annotator, ''), track.annotator))
                                FILTER (WHERE label IS NOT NULL)
-                    FROM track LEFT JOIN segment ON segment.track = track.id
+                    FROM track JOIN video ON video.id = track.video
+                    LEFT JOIN segment ON segment.track = track.id
                     WHERE {SEEN} GROUP BY track.video"""
         facts = {}
         rows = self.rows(query, self.eyes(viewer), json.dumps(self.background))
-        for video, n_segments, total, complete, annotators in rows:
+        for video, n_segments, total, complete, share, annotators in rows:
             names = sorted(filter(None, json.loads(annotators)))
-            facts[video] = LabelFacts(n_segments, total > 0, bool(complete), names)
+            facts[video] = LabelFacts(n_segments, total > 0, bool(complete), max(share, complete), names)
         return facts
 
     def runs(self) -> dict[str, tuple[Path, Json]]:

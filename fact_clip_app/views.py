@@ -71,6 +71,7 @@ def state(page: Page, viewer: str) -> answers.State:
         row: answers.VideoState = {
             **_facts(page, video, is_labelled=facts.is_labelled, is_complete=facts.is_complete),
             "labels": facts.n_segments,
+            "share": facts.share,
             "annotators": list(facts.annotators),
             "predicted": engine.work(video.id).prediction is not None,
             "tests": is_owner and roles.get(video.id, False),

@@ -3,13 +3,14 @@
 const tl = new Timeline(element, {duration, rows, colours, video, times, label, unit, onSelect, onEdit, onDraw});
 
 duration  seconds, as all times here: of real frames.
-rows      [{name, editable, segments, raw}]. raw: segments before decoding, a strip below.
+rows      [{name, editable, segments, raw, curve}]. raw: segments before decoding, a strip below. curve: a line at their confidence.
 segments  [{start, stop, label, kind, confidence, unseen, corrected}], in order of time, apart from each other; an instant
           has start == stop. kind: "label", "accepted" (a draft that became a label) or "draft"; without it a prediction:
           the lower its confidence, 0..1 or null, the lighter, and a line below if it was corrected. unseen: dashes above.
 colours   {label: {colour: "#rrggbb", null for background; number: a number or sign shown beside it, or null}}
 video     clicks seek it, it moves the cursor.  times: of frames, where edges may lie; else 0.04 s apart.
 rowHeight pixels (26).  overview: true for a strip of the first row above, with the visible part as a frame to drag.
+headWidth pixels beside the rows for heads of the page, which then draws no names (0).
 keys      false: only arrows, + - 0, Home and End are handled here; the page calls methods for the rest.
 
 onSelect({row, index, segment}): after a click or key; index -1 after a click beside all segments. onEdit({row, index, start,
@@ -52,9 +53,9 @@ class Timeline {
 	#observers = [];
 
 	constructor(element, {duration, rows = [], video, ...options}) {
-		const {label = "Timeline", unit = "s", rowHeight = 26, overview = false, keys = true} = options;
+		const {label = "Timeline", unit = "s", rowHeight = 26, headWidth = 0, overview = false, keys = true} = options;
 		this.#element = element;
-		this.#options = {...options, label, unit, rowHeight, overview, keys};
+		this.#options = {...options, label, unit, rowHeight, headWidth, overview, keys};
 		this.#scale = new TimelineTools.Scale(Math.max(duration, 0.04));
 		this.#video = video;
 		this.#build();
@@ -202,11 +203,11 @@ class Timeline {
 	}
 
 	#layout() {
-		const {rowHeight, overview} = this.#options;
+		const {rowHeight, headWidth, overview} = this.#options;
 		const scale = this.#scale;
 		scale.width = this.#element.clientWidth || 600;
 		const letters = Math.max(0, ...this.#rows.map(({name}) => name.length));
-		scale.left = scale.width < 480 ? 0 : Math.min(7 * letters + 8, scale.width / 5);
+		scale.left = scale.width < 480 ? 0 : headWidth || Math.min(7 * letters + 8, scale.width / 5);
 		let top = overview ? TimelinePainter.STRIP + 8 : 2;
 		const first = top;
 		for (const row of this.#rows) {

@@ -11,11 +11,12 @@ class TimelinePainter {
 	static STRIP = 18; // pixels: height of the overview
 	static GRIP = 6; // pixels inside a segment: the width of the handle of an edge
 
-	constructor(canvas, scale, {colours, rowHeight, unit}) {
+	constructor(canvas, scale, {colours, rowHeight, headWidth, unit}) {
 		this.canvas = canvas;
 		this.scale = scale;
 		this.colours = colours;
 		this.rowHeight = rowHeight;
+		this.headWidth = headWidth;
 		this.unit = unit;
 		this.strip = null; // the overview, until the rows change
 		this.hatches = new Map();
@@ -105,9 +106,25 @@ class TimelinePainter {
 		const {pen, scale} = this;
 		const middle = scale.left ? row.top + this.rowHeight / 2 : row.top - 7;
 		pen.fillStyle = TimelineTools.css(this.ink);
-		pen.fillText(this.fit(row.name, scale.left || scale.width), 3, middle);
+		if (!scale.left || !this.headWidth) pen.fillText(this.fit(row.name, scale.left || scale.width), 3, middle);
 		this.#drawSegments(row.segments, row.top, this.rowHeight);
+		if (row.curve) this.#drawCurve(row.segments, row.top);
 		if (row.raw) this.#drawSegments(row.raw, row.top + this.rowHeight + 1, 7);
+	}
+
+	#drawCurve(segments, top) { // the confidence of segments, 1 at the top
+		const {pen, scale} = this;
+		pen.strokeStyle = TimelineTools.css(this.ink);
+		pen.lineWidth = 1.5;
+		pen.beginPath();
+		for (const one of segments.slice(Math.max(TimelineTools.lastStart(segments, scale.from), 0))) {
+			if (one.start > scale.to) break;
+			const {left, right} = this.boxOf(one, top, this.rowHeight);
+			const level = top + 1 + (this.rowHeight - 2) * (1 - one.confidence);
+			pen.lineTo(left, level);
+			pen.lineTo(right, level);
+		}
+		pen.stroke();
 	}
 
 	#drawSegments(segments, top, tall) {

@@ -50,6 +50,15 @@ export function FileButton({id, title, onFiles}) {
 		<input type="file" id=${id} class="unseen" multiple onChange=${change} />`;
 }
 
+/** A button that is a sign; its title says what it does. */
+export function IconButton({icon, title, ...more}) {
+	return html`<button type="button" class="icon" title=${title} aria-label=${title} ...${more}><${Icon} name=${icon} /></button>`;
+}
+
+export function Icon({name}) {
+	return html`<span class="symbol" aria-hidden="true" style=${{maskImage: `url(/static/vendor/icons/${name}.svg)`}}></span>`;
+}
+
 export function waitingLine(job) {
 	return job.place ? `Waiting (number ${job.place} in line)` : "Waiting";
 }

@@ -2,7 +2,7 @@
 
 import {ask, pause, Refused, tried, videoPath, viewQuery} from "./requests.js";
 import {applied, fits, put} from "./segments.js";
-import {BROWSER, currentTrack, fault, state, update} from "./state.js";
+import {BROWSER, currentTrack, fault, isLocked, state, update} from "./state.js";
 
 const PATIENCE = 2000; // milliseconds before a server that does not answer is asked again
 const RESENT = [0, 401, 408, 502, 503, 504, 507]; // the server is away, slow or busy, has another token, or its disk is full
@@ -17,6 +17,7 @@ export function edit(change, frame = null) {
 	if (!change.removed.length && !change.added.length) return;
 	const {video} = state;
 	const track = currentTrack();
+	if (isLocked(track)) return fault(`The track "${track.name}" is locked or hidden. Its signs are beside its row.`);
 	const body = bodyOf(track.id, change);
 	showChange(video, track.id, body);
 	const isPoint = body.added.some(({start, stop}) => start === frame && stop === frame);

@@ -103,7 +103,7 @@ function TrackBar({video}) {
 	const remove = () => tried(() => changeVideo(`/tracks/${track.id}`, "DELETE"));
 	const isRemovable = video.tracks.length > 1 && !track.segments.length;
 	return html`<div class="bar" id="tracks">
-		<${Select} label="Track" id="track" value=${track.id} options=${video.tracks.map(titled)}
+		<${Select} aria-label="Track" id="track" value=${track.id} options=${video.tracks.map(titled)}
 			onChange=${(id) => update({trackId: Number(id), frame: null})} />
 		<span title="Unlabelled parts of this track are background"><${Check} key=${track.id} id="complete" label="Fully labelled"
 			checked=${track.complete} onChange=${(complete) => change({complete})} /></span>

@@ -5,10 +5,11 @@ import {Chip} from "./clocks.js";
 import {JobLine} from "./controls.js";
 import {videoPath} from "./requests.js";
 import {covers, frameAt} from "./segments.js";
-import {chosenIndex, chosenPart, currentTrack, partsOf, state, update} from "./state.js";
+import {chosenIndex, chosenPart, currentTrack, isLocked, partsOf, state, update} from "./state.js";
+import {HEAD_WIDTH, TrackHeads} from "./track_heads.js";
 
 const {Timeline} = globalThis;
-const ROW_HEIGHT = 34; // pixels
+const ROW_HEIGHT = 34; // pixels, as in style.css
 
 let media = null; // the video element
 export let timeline = null; // of the open video
@@ -150,12 +151,12 @@ function rowsOf(video) {
 	});
 	const rows = video.tracks.map((track) => ({
 		name: track.name,
-		editable: true,
-		segments: partsOf(video, track).map(inSeconds),
+		editable: !isLocked(track),
+		segments: state.hidden.includes(track.id) ? [] : partsOf(video, track).map(inSeconds),
 	}));
 	if (video.drafts.length) {
 		const segments = video.drafts.map((draft) => inSeconds({...draft, kind: "draft"}));
-		rows.push({name: "prediction", editable: false, segments});
+		rows.push({name: "prediction", editable: false, segments, curve: true});
 	}
 	return rows;
 }
@@ -194,6 +195,7 @@ export function TimelineView({video, onEdit, onDraw}) {
 			label: `Segments of ${video.name}`,
 			video: media ?? undefined,
 			rowHeight: ROW_HEIGHT,
+			headWidth: HEAD_WIDTH,
 			overview: true,
 			keys: false,
 			onSelect: selected,
@@ -215,7 +217,7 @@ export function TimelineView({video, onEdit, onDraw}) {
 	useLayoutEffect(() => {
 		showColours(colours.current, state.video);
 		timeline.setRows(rowsOf(state.video));
-	}, [video.tracks, video.drafts, video.unseen, JSON.stringify(state.project.colours)]);
+	}, [video.tracks, video.drafts, video.unseen, state.hidden, state.locked, JSON.stringify(state.project.colours)]);
 	useLayoutEffect(() => { // only another segment, so that the view stays where a person has panned to
 		const row = state.video.tracks.indexOf(currentTrack());
 		const parts = partsOf(state.video, currentTrack());
@@ -226,7 +228,10 @@ export function TimelineView({video, onEdit, onDraw}) {
 		selection.current = key;
 	});
 	useLayoutEffect(() => timeline.record(recordingOf(state.video)));
-	return html`<div id="timeline" ref=${box}></div>`;
+	return html`<div id="timeline-box">
+		<div id="timeline" ref=${box}></div>
+		<${TrackHeads} video=${video} />
+	</div>`;
 }
 
 /** Return what the timeline shows of the segment that has begun, or null. */

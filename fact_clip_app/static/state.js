@@ -29,6 +29,8 @@ export const state = {
 	files: [], // label files to compare: {key, name}
 	isHelpOpen: false,
 	clips: null, // of the sheet that is open: {label, order}
+	hidden: [], // ids of tracks whose segments are not drawn
+	locked: [], // ids of tracks that no edit of this page changes
 	folded: JSON.parse(stored("folded", () => '{"left": false, "right": false}')), // the columns beside the film
 };
 
@@ -88,6 +90,9 @@ export function currentTrack() {
 	const tracks = state.video?.tracks ?? [];
 	return tracks.find(({id}) => id === state.trackId) ?? tracks[0];
 }
+
+/** Return whether no edit of this page may change a track: it is locked, or not seen. */
+export const isLocked = ({id}) => state.locked.includes(id) || state.hidden.includes(id);
 
 /** Return the action of a name, or undefined. */
 export const actionCalled = (name) => state.project.actions.find((action) => action.name === name);

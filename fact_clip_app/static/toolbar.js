@@ -2,6 +2,7 @@
 
 import {html, useLayoutEffect, useRef} from "./vendor/preact-htm.js";
 import {COMMANDS} from "./commands.js";
+import {IconButton} from "./controls.js";
 import {undo, redo} from "./edits.js";
 import {keyOf, nameOf} from "./keys.js";
 import * as labelling from "./labelling.js";
@@ -88,10 +89,3 @@ function CommandButton({id, icon, ...more}) {
 	return html`<${IconButton} id=${id} icon=${icon} title=${`${title} (${nameOf(keyOf(id))})`} ...${more} onClick=${() => run()} />`;
 }
 
-function IconButton({icon, title, ...more}) {
-	return html`<button type="button" class="icon" title=${title} aria-label=${title} ...${more}><${Icon} name=${icon} /></button>`;
-}
-
-export function Icon({name}) {
-	return html`<span class="symbol" aria-hidden="true" style=${{maskImage: `url(/static/vendor/icons/${name}.svg)`}}></span>`;
-}

@@ -48,12 +48,19 @@ function VideoRow({video}) {
 		<button type="button" class="link" aria-current=${String(isOpen)} onClick=${() => tried(() => open(video.id))}>
 			<span class="name">${video.name}</span>
 			<small class=${`progress-${video.progress}`}>${PROGRESS[video.progress]}${count}${video.tests ? " · kept aside" : ""}</small>
+			<small class="length">${lengthOf(video)}</small>
+			<span class="share" title=${`${Math.round(100 * video.share)} % labelled`}><span style=${{width: `${100 * video.share}%`}}></span></span>
 		</button>
 		<button type="button" class="quiet" title="Remove" aria-label=${`Remove ${video.name}`}
 			onClick=${() => tried(() => forget(video))}>×</button>
 		<${JobLine} job=${video.job} title="Encoding" name=${video.name} />
 		<${JobLine} job=${video.conversion} title="Converting" name=${video.name} />
 	</li>`;
+}
+
+function lengthOf({duration}) {
+	const words = globalThis.Timeline.clock(duration, 0);
+	return words.includes(":") ? words : `${words} s`;
 }
 
 function RemovedRow({video}) {

@@ -39,6 +39,7 @@ TRAINED = ("no action", "grasp shaft", "tap shaft with mallet", "screw nut with 
 LARGE_CLASSES = ("groom", "eat", "rear", "run", "sniff object", "dig")
 HOURS, RATE, SEGMENTS = 2, 30, 1500
 ROW = 34  # pixels of a row of the timeline, and 6 between
+HEAD = 150  # pixels of the heads of the rows
 STRIP = 26  # pixels above the first row
 
 
@@ -180,11 +181,11 @@ def message(page, start: str = "") -> str:
     return page.locator("#toast-text").text_content()
 
 
-def place(page, seconds: float, row: int = 0, longest: str = "prediction", duration: float | None = None):
-    """Where a time lies on the timeline: names take 7 pixels a letter and 8 more."""
+def place(page, seconds: float, row: int = 0, duration: float | None = None):
+    """Where a time lies on the timeline, behind the heads of its rows."""
     page.locator("#timeline canvas").scroll_into_view_if_needed()
     box = page.locator("#timeline canvas").bounding_box()
-    left = min(7 * len(longest) + 8, box["width"] / 5)
+    left = HEAD
     duration = duration or sum(length for length, _ in SHOWN)
     return box["x"] + left + seconds / duration * (box["width"] - left - 8), box["y"] + STRIP + (ROW + 6) * row + 17
 

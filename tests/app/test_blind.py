@@ -643,7 +643,7 @@ def test_two_people_rate_blind_until_the_owner_opens_the_project(address, browse
         by_keys(anna, ("1", 30, 90))
         entered(bernd, address)
         named(bernd, "Bernd")
-        assert "1 segment" in bernd.locator("#videos small").text_content()
+        assert "1 segment" in bernd.locator("#videos small:first-of-type").text_content()
         anna.click("#blind")
         text = anna.locator("#ask-text").text_content()
         assert "only you can open the project again" in text
@@ -657,7 +657,7 @@ def test_two_people_rate_blind_until_the_owner_opens_the_project(address, browse
         until(bernd, "document.querySelector('#track')?.selectedOptions[0].textContent === 'Bernd'")
         settled(bernd)
         assert bernd.locator("#track option").all_text_contents() == ["Bernd"]
-        assert bernd.locator("#videos small").text_content() == "unlabelled"
+        assert bernd.locator("#videos small:first-of-type").text_content() == "unlabelled"
         assert bernd.locator("#class-list .count").all_text_contents() == ["0", "0"]
         by_keys(bernd, ("2", 45, 105))
         until(bernd, "document.querySelector('#videos small').textContent.includes('1 segment')")

@@ -141,7 +141,6 @@ def test_from_an_upload_to_an_adapted_model(bench, browser, tmp_path):
         settled(page)
         at(page, 8.0)
         until(page, "document.querySelector('video').readyState === 4")
-        picture(page, "app-light")
 
         # added and adapted
         to_panel(page, "teach")
@@ -260,13 +259,12 @@ def test_labels_from_nothing_survive_a_kill_and_another_browser(bench, browser, 
         settled(page)
         page.locator("#timeline canvas").focus()
         page.keyboard.press("3")
-        dragged(page, place(page, 2.0, 1, "left hand"), place(page, 5.0, 1, "left hand"))
+        dragged(page, place(page, 2.0, 1), place(page, 5.0, 1))
         (held,) = shown(page)["tracks"][1]["segments"]
         assert abs(held["start"] - 30) <= 1
         assert abs(held["stop"] - 75) <= 1
         assert (held["label"], held["origin"]) == ("hold", "drawn")
         at(page, 5.0)
-        picture(page, "app-two-tracks")
 
         # removal asks, and can be undone
         page.click("[aria-label='Remove v0']")
@@ -312,7 +310,6 @@ def test_how_it_looks(bench, browser, tmp_path):
             settled(page)
             until(page, "document.querySelector('video').readyState === 4")
             assert page.evaluate(FITS)
-            picture(page, "app-dark")
             for panel in ("label", "teach", "results"):
                 to_panel(page, panel)
                 unnamed = page.evaluate(

@@ -154,7 +154,7 @@ def test_drawing_over_a_label_cuts_it_and_undo_restores_it(address, browser, cli
         by_keys(page, ("1", 30, 120))
         page.keyboard.press("Escape")
         page.keyboard.press("2")
-        dragged(page, place(page, 4.0, longest="main"), place(page, 6.0, longest="main"))
+        dragged(page, place(page, 4.0), place(page, 6.0))
         (first, middle, last) = labels(page)
         assert (first[0], first[2], last[1], last[2]) == (30, "groom", 120, "groom")
         assert first[1] == middle[0]
@@ -172,7 +172,7 @@ def test_a_split_is_undone_by_merge_and_another_class_is_not_eaten(address, brow
         upload(page, clip)
         add_classes(page, "groom", "eat")
         by_keys(page, ("1", 30, 90), ("2", 90, 150))
-        page.mouse.click(*place(page, 3.0, longest="main"))
+        page.mouse.click(*place(page, 3.0))
         at(page, 4.0)
         page.keyboard.press("s")
         settled(page)
@@ -233,7 +233,7 @@ def test_what_follows_an_undo_at_once_acts_on_what_it_restored(address, browser,
         upload(page, clip)
         add_classes(page, "groom")
         by_keys(page, ("1", 30, 90), ("1", 120, 150))
-        page.mouse.click(*place(page, 9.0, longest="main"))
+        page.mouse.click(*place(page, 9.0))
         page.keyboard.press("Delete")
         page.keyboard.press("Control+z")
         page.keyboard.press(".")
@@ -255,9 +255,9 @@ def test_a_conflict_names_the_person_and_the_edit_can_be_applied_again(address, 
         until(bernd, "document.querySelector('video').readyState > 0")  # then the timeline stays in its place
         # Anna is offline while Bernd renames her segment.
         anna.context.set_offline(True)
-        anna.mouse.click(*place(anna, 3.0, longest="main"))
+        anna.mouse.click(*place(anna, 3.0))
         anna.fill("#comment", "half a com")
-        bernd.mouse.click(*place(bernd, 3.0, longest="main"))
+        bernd.mouse.click(*place(bernd, 3.0))
         bernd.keyboard.press("2")
         settled(bernd)
         assert labels(bernd) == [(30, 90, "eat")]
@@ -281,7 +281,7 @@ def test_edits_of_two_people_meet_without_a_word(address, browser, clip):
         entered(bernd, address)
         by_keys(anna, ("1", 0, 30), ("1", 60, 90))
         by_keys(bernd, ("2", 120, 150))
-        anna.mouse.click(*place(anna, 5.0, longest="main"))
+        anna.mouse.click(*place(anna, 5.0))
         anna.fill("#comment", "half a comm")
         by_keys(bernd, ("2", 180, 210))
         until(anna, "document.querySelector('#videos small').textContent.includes('4 segments')")
@@ -356,9 +356,9 @@ def test_the_page_shows_what_is_stored_however_late_answers_come(address, browse
 
 def drawn(page, start: float, stop: float, *, settle: bool = True) -> None:
     """Draw a segment on the first track, in seconds."""
-    page.mouse.move(*place(page, start, longest="main"))
+    page.mouse.move(*place(page, start))
     page.mouse.down()
-    page.mouse.move(*place(page, stop, longest="main"), steps=3)
+    page.mouse.move(*place(page, stop), steps=3)
     page.mouse.up()
     if settle:
         until(page, "!/^Storing/.test(document.querySelector('#note').textContent)")
@@ -374,7 +374,7 @@ def test_a_refused_edit_is_kept_while_the_server_is_away_and_discarded_alone(add
         video = shown(page)
         edited_elsewhere(address, video, removed=video["tracks"][0]["segments"])
         page.route(re.compile(VIDEO), lambda route: route.abort())
-        page.mouse.click(*place(page, 3.0, longest="main"))
+        page.mouse.click(*place(page, 3.0))
         page.keyboard.press(".")
         until(page, "document.querySelector('#note').textContent.startsWith('1 change was refused')")
         assert "Bernd changed" in message(page)
@@ -565,7 +565,7 @@ def test_keys_work_on_german_french_and_chinese_keyboards(address, browser, clip
         press(page, "Process", "KeyO")  # Chinese: an input method takes the letters
         settled(page)
         assert labels(page) == [(30, 60, "groom")]
-        page.mouse.click(*place(page, 3.0, longest="main"))
+        page.mouse.click(*place(page, 3.0))
         press(page, "z", "KeyY")  # German: Z is printed where Y was
         settled(page)
         assert labels(page) == [(30, 60, "eat")]
@@ -680,9 +680,9 @@ def test_a_comment_outlives_a_drag_of_its_segment_and_no_other_one(address, brow
         upload(page, clip)
         add_classes(page, "groom", "eat")
         by_keys(page, ("1", 30, 60), ("2", 75, 120))
-        page.mouse.click(*place(page, 3.0, longest="main"))
+        page.mouse.click(*place(page, 3.0))
         page.locator("#comment").press_sequentially("left ")
-        dragged(page, place(page, 2.02, longest="main"), place(page, 1.0, longest="main"))
+        dragged(page, place(page, 2.02), place(page, 1.0))
         page.press("#comment", "End")
         page.locator("#comment").press_sequentially("paw")
         page.press("#comment", "Enter")
@@ -691,7 +691,7 @@ def test_a_comment_outlives_a_drag_of_its_segment_and_no_other_one(address, brow
         assert first["start"] == pytest.approx(15, abs=1)
         assert first["comment"] == "left paw"
         page.fill("#comment", "half a comm")
-        page.mouse.click(*place(page, 6.0, longest="main"))
+        page.mouse.click(*place(page, 6.0))
         settled(page)
         assert page.input_value("#comment") == ""
         comments = [one["comment"] for one in shown(page)["tracks"][0]["segments"]]

@@ -37,7 +37,7 @@ def test_two_hundred_videos_and_two_hours(browser, tmp_path):
 
         # a change of the long video: one of 1500 segments is split, and the split is undone
         duration = HOURS * 3600
-        page.mouse.click(*place(page, duration / 2 + 2, longest="main", duration=duration))
+        page.mouse.click(*place(page, duration / 2 + 2, duration=duration))
         settled(page)
         page.keyboard.press("s")
         settled(page)
@@ -59,7 +59,7 @@ def test_two_hundred_videos_and_two_hours(browser, tmp_path):
         page.select_option("#video-filter", "")
         page.click("#videos li:nth-child(3) button.link")
         settled(page)
-        page.mouse.click(*place(page, 8.0, longest="main"))
+        page.mouse.click(*place(page, 8.0))
         settled(page)
         until(page, "document.querySelector('video').readyState === 4")
         page.mouse.move(5, 5)

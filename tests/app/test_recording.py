@@ -217,7 +217,7 @@ def test_a_picked_segment_is_renamed_while_the_cursor_is_inside(page):
 
 def spot(page, seconds: float, row: int = 0) -> tuple[float, float]:
     """Where a time lies on the timeline of the film of 20 s."""
-    return place(page, seconds, row, longest="main", duration=20)
+    return place(page, seconds, row, duration=20)
 
 
 def test_a_click_on_a_class_is_for_what_is_drawn_next(page):

@@ -71,9 +71,9 @@ def films(tmp_path_factory) -> list[Film]:
     return made
 
 
-def spot(page, shown_film: Film, seconds: float, longest: str) -> tuple[float, float]:
-    """Where a time of a film lies on the first row of the timeline; `longest` is the longest name of a row."""
-    return place(page, seconds, longest=longest, duration=shown_film.truth[-1][2] / FPS)
+def spot(page, shown_film: Film, seconds: float) -> tuple[float, float]:
+    """Where a time of a film lies on the first row of the timeline."""
+    return place(page, seconds, duration=shown_film.truth[-1][2] / FPS)
 
 
 def label(page, *segments: tuple[str, int, int]) -> None:
@@ -115,14 +115,14 @@ def test_the_tutorial_of_the_page(films, browser, tmp_path):
                 settled(page)
         opened(page, 3)
         page.click(f'#class-list li[data-name="{ACTIONS[2]}"] .give')
-        dragged(page, spot(page, films[3], 5.0, "main"), spot(page, films[3], 8.0, "main"))
+        dragged(page, spot(page, films[3], 5.0), spot(page, films[3], 8.0))
         ((_, _, name),) = labels(page, 3)
         assert name == ACTIONS[2]
         page.keyboard.press("Control+z")
         settled(page)
         assert labels(page, 3) == []
         opened(page, 0)
-        page.mouse.click(*spot(page, films[0], 12.0, "main"))
+        page.mouse.click(*spot(page, films[0], 12.0))
         settled(page)
         until(page, "document.querySelector('video').readyState === 4")
         page.mouse.move(5, 5)  # no tooltip
@@ -143,7 +143,7 @@ def test_the_tutorial_of_the_page(films, browser, tmp_path):
         assert {one["label"] for one in drafts} <= {"background", *ACTIONS}
         first = next(index for index, one in enumerate(drafts) if one["label"] in keys)
         middle = (drafts[first]["start"] + drafts[first]["stop"]) / 2
-        page.mouse.click(*spot(page, films[3], middle / FPS, "prediction"))
+        page.mouse.click(*spot(page, films[3], middle / FPS))
         page.keyboard.press("Enter")
         settled(page)
         assert asked(page, "/api/state")["videos"][3]["labels"] == 1

@@ -1,0 +1,101 @@
+"""Take the pictures of the labelling page with a real film, by hand:
+
+    FACT_CLIP_SCREENSHOTS=docs/images PYTHONPATH=. python docs/pictures.py FILM
+
+FILM is `Sports2D/Demo/demo.mp4` of the package sports2d (BSD 3-Clause), which shows two people; it is not
+part of this repository. `pip download --no-deps sports2d` fetches the package, a zip.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.app.browsing import (
+    asked,
+    at,
+    entered,
+    replace_classes,
+    served,
+    settled,
+    to_panel,
+    until,
+    upload,
+)
+from tests.browser import shoot, started
+
+CLASSES = ("stand", "wave arms", "turn", "jump", "get up", "walk")
+RATE = 30
+HIS = (
+    (0.0, 0.2, "stand"),
+    (0.2, 2.4, "wave arms"),
+    (2.4, 3.0, "stand"),
+    (3.0, 4.6, "turn"),
+    (4.6, 6.3, "jump"),
+    (6.3, 7.5, "get up"),
+)
+HERS = ((1.2, 6.5, "walk"),)
+
+
+def post(page, path: str, body: dict) -> None:
+    """Send a change as the page does."""
+    how = {
+        "method": "POST",
+        "body": json.dumps(body),
+        "headers": {"content-type": "application/json"},
+    }
+    status = page.evaluate(f"fetch('{path}', {json.dumps(how)}).then((one) => one.status)")
+    assert status == 200, (path, status)
+
+
+def put(page, track: int, segments) -> None:
+    """Label a track of the only video."""
+    video = asked(page, "/api/state")["videos"][0]["id"]
+    number = asked(page, f"/api/videos/{video}")["tracks"][track]["id"]
+    added = [
+        {"start": round(RATE * start), "stop": round(RATE * stop), "label": label}
+        for start, stop, label in segments
+    ]
+    post(
+        page,
+        f"/api/videos/{video}/edits",
+        {"track": number, "removed": [], "added": added, "annotator": "Anna"},
+    )
+
+
+def main(film: Path) -> None:
+    """Label the film, and take pictures of each panel in both themes."""
+    with tempfile.TemporaryDirectory() as folder, started() as browser:
+        for scheme in ("light", "dark"):
+            with (
+                served(Path(folder) / scheme) as address,
+                browser.page(1280, 720, scheme=scheme) as page,
+            ):
+                entered(page, address)
+                page.fill("#annotator", "Anna")
+                page.press("#annotator", "Tab")
+                upload(page, film)
+                replace_classes(page, *CLASSES)
+                video = asked(page, "/api/state")["videos"][0]["id"]
+                post(page, f"/api/videos/{video}/tracks", {"name": "woman", "annotator": "Anna"})
+                put(page, 0, HIS)
+                put(page, 1, HERS)
+                page.reload()
+                page.locator("#to-label").wait_for()
+                settled(page)
+                page.click("#videos li:nth-child(1) button.link")
+                settled(page)
+                at(page, 1.9)
+                until(page, "document.querySelector('video').readyState === 4")
+                page.wait_for_timeout(500)
+                shoot(page, f"page-label-{scheme}")
+                for panel in ("teach", "results"):
+                    to_panel(page, panel)
+                    page.wait_for_timeout(1500)
+                    shoot(page, f"page-{panel}-{scheme}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
