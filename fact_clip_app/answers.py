@@ -321,7 +321,8 @@ class Overview(TypedDict):
     videos: int
     complete: int  # videos of which all tracks are
     people: list[str]
-    kappa: float | None  # mean of the pairs of people who labelled the same videos
+    kappa: float | None  # of two people who labelled the same videos
+    alpha: float | None  # Krippendorff's, of three people or more
     sentence: str  # for the methods section of a paper
 
 

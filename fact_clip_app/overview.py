@@ -1,15 +1,18 @@
 """How far a project is: videos, people, their agreement, and a sentence for a paper."""
 
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
-from itertools import combinations
+
+import numpy as np
 
 from fact_clip.core import InputError
 from fact_clip.core.messages import join_names
 from fact_clip.core.version import __version__
+from fact_clip.datasets.labels import UNLABELLED
 from fact_clip_app import answers
 from fact_clip_app.page import Page
-from fact_clip_app.views import agreement_of_all
+from fact_clip_app.views import agreement_of_all, labelling, side
 
 
 def overview(page: Page, viewer: str) -> answers.Overview:
@@ -35,14 +38,12 @@ def overview(page: Page, viewer: str) -> answers.Overview:
                     classes.add(label.label)
                 people.add(track.author(label))
     names = sorted(people - {""})
-    kappas = []
-    for first, second in combinations(names, 2):
+    kappa = None
+    if len(names) == 2:
+        first, second = [f"annotator {name}" for name in names]
         with suppress(InputError):  # no video has labels of both
-            pair = agreement_of_all(page, f"annotator {first}", f"annotator {second}", viewer)
-            value = pair["figures"]["kappa"]
-            if value is not None:
-                kappas.append(value)
-    kappa = sum(kappas) / len(kappas) if kappas else None
+            kappa = agreement_of_all(page, first, second, viewer)["figures"]["kappa"]
+    alpha = _alpha(page, names, viewer)
 
     sentences = [
         f"{n_labelled} of {n_videos} videos ({seconds / 60:.1f} minutes, {n_complete} of them"
@@ -51,10 +52,10 @@ def overview(page: Page, viewer: str) -> answers.Overview:
     ]
     if names:
         sentences[0] += f", by {join_names(names)}"
-    if kappa is not None and len(kappas) == 1:
+    if kappa is not None:
         sentences.append(f"Cohen's kappa over time was {kappa:.2f}")
-    elif kappa is not None:
-        sentences.append(f"The mean of Cohen's kappa over {len(kappas)} pairs was {kappa:.2f}")
+    if alpha is not None:
+        sentences.append(f"Krippendorff's alpha over time was {alpha:.2f}")
     n_drafted = origins["predicted"] + origins["corrected"]
     if n_drafted:
         sentences.append(
@@ -66,5 +67,38 @@ def overview(page: Page, viewer: str) -> answers.Overview:
         "complete": n_complete,
         "people": names,
         "kappa": kappa,
+        "alpha": alpha,
         "sentence": f"{'. '.join(sentences)}.",
     }
+
+
+def _alpha(page: Page, names: Sequence[str], viewer: str) -> float | None:
+    """Return Krippendorff's alpha of three people or more, over the frames that two have labelled.
+
+    Videos in which people share a track are left out.
+    """
+    import krippendorff
+
+    if len(names) < 3:
+        return None
+    tables = [np.zeros((len(names), 0), dtype=str)]  # (people, frames) of each video
+    for video in page.project.full_videos():
+        tracks = page.project.labelled_tracks(video.id, viewer=viewer)
+        try:
+            sides = [side(tracks, f"annotator {name}") for name in names]
+        except InputError:
+            continue
+        unknown = [UNLABELLED] * video.n_frames
+        rows = []
+        for labels in sides:
+            known = unknown if labels is None else labelling(page, video, labels).to_frames()
+            rows.append(known)
+        tables.append(np.array(rows))
+    table = np.concatenate(tables, axis=1)
+    for name in page.project.background:
+        table[table == name] = page.project.background[0]
+    values, codes = np.unique(table, return_inverse=True)
+    codes = np.where(table == UNLABELLED, np.nan, codes.reshape(table.shape))
+    if len({*values} - {UNLABELLED}) < 2:  # without another class there is no chance to agree by
+        return None
+    return float(krippendorff.alpha(codes, level_of_measurement="nominal"))

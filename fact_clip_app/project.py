@@ -494,7 +494,9 @@ class Project(Database):
         rows = self.rows(query, self.eyes(viewer), json.dumps(self.background))
         for video, n_segments, total, complete, share, annotators in rows:
             names = sorted(filter(None, json.loads(annotators)))
-            facts[video] = LabelFacts(n_segments, total > 0, bool(complete), max(share, complete), names)
+            facts[video] = LabelFacts(
+                n_segments, total > 0, bool(complete), max(share, complete), names
+            )
         return facts
 
     def runs(self) -> dict[str, tuple[Path, Json]]:

@@ -35,10 +35,11 @@ export function ResultsPanel() {
 function Head() {
 	const [answer] = useAnswer(`/api/overview${viewQuery()}`);
 	if (!answer) return html`<h2 id="results-head">Results</h2>`;
-	const {complete, videos, people, kappa} = answer;
+	const {complete, videos, people, kappa, alpha} = answer;
 	const facts = [`${complete} of ${videos} video${videos === 1 ? "" : "s"} complete`];
 	if (people.length) facts.push(people.length === 1 ? "1 person" : `${people.length} people`);
 	if (kappa !== null) facts.push(`kappa ${kappa.toFixed(2)}`);
+	if (alpha !== null) facts.push(`alpha ${alpha.toFixed(2)}`);
 	const copy = () => navigator.clipboard.writeText(answer.sentence).then(
 		() => say("Copied."), () => fault("The browser does not let this page copy. Select the sentence instead."),
 	);

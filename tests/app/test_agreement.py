@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -323,6 +324,46 @@ def test_a_video_marked_complete_without_segments_is_labelled(opened, rows):
     sentence = user.ask("GET", "/api/overview")["sentence"]
     assert sentence.startswith("1 of 1 videos (")
     assert "(0.0 minutes, 1 of them" not in sentence
+
+
+def alpha_by_hand(rows):
+    """Krippendorff's alpha of nominal values: 1 - observed / expected disagreement; None is unlabelled."""
+    units = [[value for value in unit if value is not None] for unit in zip(*rows, strict=True)]
+    units = [unit for unit in units if len(unit) > 1]
+    pooled = [value for unit in units for value in unit]
+    observed = 0.0
+    for unit in units:
+        observed += sum(a != b for a, b in permutations(unit, 2)) / (len(unit) - 1)
+    expected = sum(a != b for a, b in permutations(pooled, 2)) / (len(pooled) - 1)
+    return 1 - observed / expected
+
+
+def test_three_people_have_an_alpha(opened, rows, workbench):
+    """Over two videos, of which Cem has labelled one; parts without a label are background."""
+    user = opened(run=None)()
+    videos = [user.add(rows), user.add(workbench / "features" / "person2_video1.npy")]
+    labelled = {"Ann": [(0, 9), (3, 12)], "Bob": [(0, 6), (3, 12)], "Cem": [(2, 9)]}
+    tables = []
+    for number, video in enumerate(videos):
+        n_frames = len(user.ask("GET", f"/api/videos/{video}")["times"]) - 1
+        people = []
+        for name, spans in labelled.items():
+            if number >= len(spans):
+                people.append([None] * n_frames)
+                continue
+            start, stop = spans[number]
+            shown = user.ask("POST", f"/api/videos/{video}/tracks", json={"name": name, "annotator": name})
+            track = next(track for track in shown["tracks"] if track["name"] == name)
+            added = [{"start": start, "stop": stop, "label": "stir"}]
+            body = {"track": track["id"], "annotator": name, "removed": [], "added": added}
+            user.ask("POST", f"/api/videos/{video}/edits", json=body)
+            people.append(["stir" if start <= frame < stop else "" for frame in range(n_frames)])
+        tables.append(people)
+    answer = user.ask("GET", "/api/overview")
+    pooled = [[*first, *second] for first, second in zip(*tables, strict=True)]
+    assert answer["alpha"] == pytest.approx(alpha_by_hand(pooled))
+    assert answer["kappa"] is None
+    assert f"Krippendorff's alpha over time was {answer['alpha']:.2f}." in answer["sentence"]
 
 
 def test_the_overview_counts_what_is_there(opened, rows, workbench):
