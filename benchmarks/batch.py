@@ -57,13 +57,17 @@ def write_features(root: Path, count: int) -> Path:
 
 
 def copy_records(out: Path, source: Path) -> None:
-    """Give every input the record and the table of the first one."""
-    record = (out / ".results" / "0000" / "000.json").read_bytes()
+    """Give every input the record, with its id and path, and the table of the first one."""
+    first, _, segmentation = (out / ".results" / "0000" / "000.json").read_text().partition("\n")
+    record = json.loads(first)
     table = (out / "0000" / "000.csv").read_bytes()
     for path in source.rglob("*.npy"):
         name = path.relative_to(source).with_suffix("")
+        record["id"] = str(name)
+        record["request"]["input"]["path"] = str(path)
+        content = f"{json.dumps(record)}\n{segmentation}".encode()
         for target, raw in (
-            (out / ".results" / f"{name}.json", record),
+            (out / ".results" / f"{name}.json", content),
             (out / f"{name}.csv", table),
         ):
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +19,8 @@ from fact_clip_batch.records import ATTEMPTS, Failures, describe_batch
 from fact_clip_batch.stores import Folder, RemoteFile
 
 logger = logging.getLogger("fact_clip.batch")  # below the logger that programs set
+
+_BLOCK = 32  # consecutive inputs that a task may compute together
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,6 @@ class Outcome:
         segmentation: the result of `segment`, where it was just computed.
         written: files that were written.
         error: why there is no result, or why a file is missing.
-        attempts: failed attempts so far.
     """
 
     item: Item
@@ -39,7 +41,6 @@ class Outcome:
     segmentation: Segmentation | None = None
     written: tuple[Path | RemoteFile, ...] = ()
     error: InputError | None = None
-    attempts: int = 0
 
 
 @dataclass(frozen=True)
@@ -74,9 +75,11 @@ class Task(ABC):
     Attributes:
         command: "extract" or "segment".
         folder: of the outputs.
+        block: consecutive inputs, done or not, so that a batch that resumes has the same blocks.
     """
 
     command: str
+    block: Sequence[Item] = ()
 
     def __init__(self, out: str | Path, request: Json, options: BatchOptions) -> None:
         self.folder = Folder(out)
@@ -115,6 +118,12 @@ class Task(ABC):
             describe_batch(self.folder, self.command, self._undescribed, self.request)
             self._undescribed = None
 
+    def in_blocks(self, items: Iterator[Item]) -> Iterator[Item]:
+        """Yield inputs for `run`, and set `block` before the first of each block."""
+        for block in iter(lambda: list(islice(items, _BLOCK)), []):
+            self.block = block
+            yield from block
+
     def run(self, item: Item, within: Progress | None = None) -> Outcome:
         """Compute the result of an input, unless it is done.
 
@@ -141,21 +150,18 @@ class Task(ABC):
 
     def _attempt(self, item: Item, within: Progress | None) -> Outcome:
         """Compute the result of an input, unless it has failed too often."""
-        attempts = 0
         if self._failures is not None and not self.options.retry_failed:
-            attempts = self._failures.attempts(item)
-        if attempts >= ATTEMPTS:
-            return Outcome(item, "set aside", attempts=attempts)
+            if self._failures.attempts(item) >= ATTEMPTS:
+                return Outcome(item, "set aside")
         self.load(item)
         began = time.monotonic()
         try:
             return self.compute(item, within)
         except InputError as error:
-            attempts = 1
             if self._failures is not None:
                 logger.info("%s: failed", item.location)
-                attempts = self._failures.add(item, error, time.monotonic() - began)
-            return Outcome(item, "failed", error=error, attempts=attempts)
+                self._failures.add(item, error, time.monotonic() - began)
+            return Outcome(item, "failed", error=error)
 
 
 def run_batch(
@@ -180,7 +186,7 @@ def run_batch(
     pace = Pace()
     task.begin(inputs)
     try:
-        for number, item in enumerate(shard.items(inputs)):
+        for number, item in enumerate(task.in_blocks(shard.items(inputs))):
             if progress is not None:
                 progress(number, max(total, number + 1), item.path.name)
             left = pace.left(number, total)

@@ -84,7 +84,7 @@ class _Actor:
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[bytes]]:
         """Return the outcomes of some inputs, without segmentations and names of files."""
         outcomes = []
-        for item in map(pickle.loads, batch["item"]):
+        for item in self._task.in_blocks(map(pickle.loads, batch["item"])):
             outcome = replace(self._task.run(item), segmentation=None, written=())
             outcomes.append(pickle.dumps(outcome))
         return {"outcome": outcomes}

@@ -132,16 +132,13 @@ class Failures:
             return failure.attempts
         return 0
 
-    def add(self, item: Item, error: InputError, seconds: float) -> int:
+    def add(self, item: Item, error: InputError, seconds: float) -> None:
         """Append a failure.
 
         Args:
             item: the input.
             error: the reason.
             seconds: that the attempt took.
-
-        Returns:
-            The failed attempts so far.
         """
         failure = Failure(
             id=item.id,
@@ -156,7 +153,6 @@ class Failures:
         )
         self._last[item.id] = failure
         self._append(json.dumps(asdict(failure)))
-        return failure.attempts
 
     def clear(self, item: Item) -> None:
         """Append that the failure of an input is over: its result holds for the input as it is."""

@@ -16,6 +16,7 @@ from fact_clip.decoding import DecodeSettings
 from fact_clip.decoding.similarity import TEMPERATURE, TransportSettings
 from fact_clip.formats import FORMATS, format_called, save
 from fact_clip.formats.json_file import as_dict, from_dict
+from fact_clip.inference.decoder import SegmentDecoder
 from fact_clip.inference.scorer import Scorer
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.inference.sources import FEATURES
@@ -29,6 +30,9 @@ from fact_clip_batch.records import RECORDS, read_record
 from fact_clip_batch.stores import RemoteFile
 
 _FIX = "name another out=, or set overwrite=True"
+
+SHORT = 1 << 23
+"""Bytes of a feature file that is segmented together with others of its block, at most."""
 
 SEGMENT_SUFFIXES = (FEATURES, *SUFFIXES)
 """Endings of the files of a folder that are segmented."""
@@ -114,7 +118,8 @@ class SegmentTask(Task):
         settings: SegmentSettings,
         options: BatchOptions,
     ) -> None:
-        segmenter.choose(settings.actions, settings.decode)  # wrong names are no fault of an input
+        # Wrong names are no fault of an input.
+        candidates = segmenter.choose(settings.actions, settings.decode)
         request = {
             **_model_request(segmenter, settings.decode),
             **_extraction_request(segmenter),
@@ -125,6 +130,8 @@ class SegmentTask(Task):
         super().__init__(out, json.loads(json.dumps(request)), options)  # as it is read
         self.segmenter = segmenter
         self._settings = settings
+        self._segment_decoder = SegmentDecoder(segmenter.scorer, candidates, settings.decode)
+        self._ready: dict[str, tuple[Json, Segmentation]] = {}  # what `block` has given, by id
         self._suffixes = [format_called(name, "formats").ending for name in settings.formats]
 
     def load(self, item: Item) -> None:
@@ -180,10 +187,11 @@ class SegmentTask(Task):
 
     def compute(self, item: Item, within: Progress | None) -> Outcome:
         """Segment an input, and write its record and files."""
-        identity = item.span.facts
-        with suppress(OSError):  # it is raised again where the input is read
-            identity |= {"path": item.location, **_description(item), **identity_of(item.source)}
-        segmentation = self._segment(item, within)
+        if self.block and _is_short(item):
+            self._ready = self._segment_together()
+        ready = self._ready.pop(item.id, None)
+        identity, segmentation = ready or (_identity(item), self._segment(item, within))
+        segmentation = self._with_media(item, segmentation)
         former = read_record(self._record(item)).get("suffixes", [])
         suffixes = list(dict.fromkeys([*self._suffixes, *former]))
         # An interruption must not leave files of another result beside this record.
@@ -206,15 +214,41 @@ class SegmentTask(Task):
         self.segmenter.sources.decoder = self.decoder
         try:
             with item.opened() as path:
-                segmentation = self.segmenter.segment(
-                    path,
-                    self._settings.actions,
-                    settings=self._settings.decode,
-                    progress=within,
-                    span=item.span,
-                )
+                read = self.segmenter.sources.read(path, within, item.span)
         finally:
             self.segmenter.sources.decoder = None
+        scores = self._segment_decoder.score(read.features, read.where, read.clock)
+        return self._segment_decoder.segmentation(scores)
+
+    def _segment_together(self) -> dict[str, tuple[Json, Segmentation]]:
+        """Return identities and results of the short feature files of a block, without faulty ones.
+
+        Last digits of probabilities depend on which files share a pass, so all do, done or not.
+        """
+        decoder = self._segment_decoder
+        identities = {}
+        videos = []
+        clocks = []
+        for item in filter(_is_short, self.block):
+            identity = _identity(item)
+            with suppress(InputError):  # it is raised again by the input whose fault it is
+                read = self.segmenter.sources.read(item.path, span=item.span)
+                videos.append(decoder.scorer.checked(read.features, read.where))
+                clocks.append(read.clock)
+                identities[item.id] = identity
+        self.block = ()
+        if not videos:
+            return {}
+        with suppress(InputError):
+            scores = decoder.scorer.score_together(
+                videos, decoder.candidates, clocks, rivals=decoder.settings.reject is not None
+            )
+            results = zip(identities.values(), map(decoder.segmentation, scores), strict=True)
+            return dict(zip(identities, results, strict=True))
+        return {}
+
+    def _with_media(self, item: Item, segmentation: Segmentation) -> Segmentation:
+        """Return a segmentation with the address of its video."""
         if item.address is not None and item.path.suffix.lower() in SUFFIXES:
             segmentation = replace(segmentation, media=item.address)
         media = self._settings.media
@@ -226,10 +260,11 @@ class SegmentTask(Task):
     def complete(self, item: Item) -> Outcome:
         """Write the files of a done result that are missing."""
         outcome = Outcome(item, "done")
-        if all(self._file(item, suffix).is_file() for suffix in self._suffixes):
+        record = read_record(self._record(item))
+        files = record.get("files", self._suffixes)  # earlier versions have not recorded them
+        if all(suffix in files and self._file(item, suffix).is_file() for suffix in self._suffixes):
             return outcome
         try:
-            record = read_record(self._record(item))
             record["suffixes"] = sorted({*self._suffixes, *record["suffixes"]})
             return self._write_files(outcome, record, self.read(item), self._suffixes)
         except InputError as error:
@@ -248,21 +283,23 @@ class SegmentTask(Task):
         """
         item = outcome.item
         self._write_record(item, record, segmentation)
+        files = record.setdefault("files", {})
         written = []
         first_error = None
         for suffix in suffixes:
             file = self._file(item, suffix)
-            if file.is_file():
-                continue
             name = f"{item.id}{suffix}"
             try:
-                with self.folder.staged(name) as folder:
-                    # The kind is named because a file called x.boris has another ending.
-                    background = self._settings.with_background
-                    path = output_path(folder, name, "")
-                    save(segmentation, path, with_background=background, kind=suffix)
-                written.append(file)
-                record.setdefault("files", {})[suffix] = _hash(file)
+                is_missing = not file.is_file()
+                if is_missing:
+                    with self.folder.staged(name) as folder:
+                        # The kind is named because a file called x.boris has another ending.
+                        background = self._settings.with_background
+                        path = output_path(folder, name, "")
+                        save(segmentation, path, with_background=background, kind=suffix)
+                    written.append(file)
+                if is_missing or suffix not in files:
+                    files[suffix] = _hash(file)
             except InputError as error:
                 first_error = first_error or error
         self._write_record(item, record, segmentation)
@@ -274,6 +311,22 @@ class SegmentTask(Task):
         with self.folder.staged(record_name) as folder:
             lines = map(json.dumps, (record, as_dict(segmentation)))
             write_lines(output_path(folder, record_name, ""), lines)
+
+
+def _is_short(item: Item) -> bool:
+    """Return whether an input is a feature file that is read with others."""
+    is_local = item.address is None and item.path.suffix.lower() == FEATURES
+    with suppress(OSError, ValueError):  # a path with NUL
+        return is_local and item.path.stat().st_size <= SHORT
+    return False
+
+
+def _identity(item: Item) -> Json:
+    """Return the path, the content and the description of an input, as records hold them."""
+    identity = item.span.facts
+    with suppress(OSError):  # it is raised again where the input is read
+        identity |= {"path": item.location, **_description(item), **identity_of(item.source)}
+    return identity
 
 
 def _description(item: Item) -> Json:

@@ -186,7 +186,6 @@ class FrameScorer(ABC):
         transcript: Sequence[str] | None = None,
         *,
         rivals: bool = False,
-        batch_frames: int = 0,
     ) -> list[ModelScores]:
         """Score several videos for some candidates of `choose`, the short ones in one pass.
 
@@ -196,7 +195,6 @@ class FrameScorer(ABC):
             clocks: times of the frames of each.
             transcript: the actions in order of a single video, for a model that aligns one.
             rivals: score all classes of the run beside the candidates, too.
-            batch_frames: rows of a pass, at most; 0: as many as are fast.
 
         Returns:
             The scores of each video, which equal those of the video alone up to rounding.
@@ -361,17 +359,14 @@ class Scorer(FrameScorer):
         transcript: Sequence[str] | None = None,
         *,
         rivals: bool = False,
-        batch_frames: int = 0,
     ) -> list[ModelScores]:
         """Score several videos; see `FrameScorer.score_together`."""
         order = self._order(transcript, max(map(len, videos)))
-        voters_of = self._voters(videos, candidates, order, batch_frames)
+        voters_of = self._voters(videos, candidates, order)
         rival_scores: Sequence[ModelScores | None] = [None] * len(videos)
         everything = self.with_run_classes(candidates) if rivals else candidates
         if everything.vocabulary.names != candidates.vocabulary.names:
-            rival_scores = self.score_together(
-                videos, everything, clocks, batch_frames=batch_frames
-            )
+            rival_scores = self.score_together(videos, everything, clocks)
         results = []
         for features, clock, parts, rival in zip(
             videos, clocks, voters_of, rival_scores, strict=True
@@ -420,11 +415,7 @@ class Scorer(FrameScorer):
         return torch.from_numpy(self.vocabulary.encode(transcript)).to(self.device)
 
     def _voters(
-        self,
-        videos: Sequence[Reals],
-        candidates: CandidateSet,
-        order: Tensor | None,
-        batch_frames: int,
+        self, videos: Sequence[Reals], candidates: CandidateSet, order: Tensor | None
     ) -> list[list[Voters]]:
         """Return the voters of each model for the raw features (T, D) of each video."""
         windows = [self._windows(len(features)) for features in videos]
@@ -433,7 +424,7 @@ class Scorer(FrameScorer):
         budget = ROWS_AT_ONCE if self.device.type == "cpu" else ROWS_AT_ONCE_GPU
         # (model, video, window) -> one element for each interleaved start
         starts: defaultdict[tuple[int, int, Window], list[Voters]] = defaultdict(list)
-        for group in grouped(self._passes(videos, windows), max(budget, batch_frames)):
+        for group in grouped(self._passes(videos, windows), budget):
             for number, model in enumerate(self.models):
                 inputs = [part.inputs[number] for part in group]
                 results = self._read(model, inputs, candidates, order)

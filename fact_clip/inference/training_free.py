@@ -104,7 +104,6 @@ class SimilarityScorer(FrameScorer):
         transcript: Sequence[str] | None = None,
         *,
         rivals: bool = False,
-        batch_frames: int = 0,
     ) -> list[ModelScores]:
         """Return the probabilities (T, K) of each video; see `FrameScorer.score_together`."""
         if transcript is not None:

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 class BatchChoice:
     """The options that say how a batch goes through its inputs."""
 
-    shard: Annotated[
-        str | None, option("Only part I of N of the inputs, for job arrays: 0/4 to 3/4.")
-    ] = None
+    shard: Annotated[str, option("Only part I of N of the inputs, for job arrays: 0/4 to 3/4.")] = (
+        "0/1"
+    )
     timeout: Annotated[float, option("Minutes that the decoding of a video may take.")] = 30.0
     memory: Annotated[float, option("Gigabytes that the decoding of a video may take.")] = 8.0
     retry_failed: Annotated[
@@ -57,7 +57,7 @@ class BatchChoice:
             fix = "start a job with --shard I/N for each"
             raise InputError("torchrun", "its processes do not share a batch", fix)
         return BatchOptions(
-            shard=Shard() if self.shard is None else Shard.parse(self.shard),
+            shard=Shard.parse(self.shard),
             limits=Limits(60 * self.timeout, self.memory),
             retry_failed=self.retry_failed,
             overwrite=self.overwrite,

@@ -57,7 +57,5 @@ def extract(
     tally = run_task(make_task(), make_task, inputs)
     counts = tally.counts
     line = f"{counts['computed']} extracted, {counts['done']} current, {counts['failed']} failed"
-    if counts["set aside"]:
-        line += f", {counts['set aside']} set aside"
     print(f"{counts['inputs']} videos: {line}; {out}")
     tally.report(out)

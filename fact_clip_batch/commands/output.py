@@ -66,17 +66,18 @@ class Output:
         if media is not None and (is_shared or "{" in address or not is_name(media)):
             fix = "write an address with {name} where the name of the file goes"
             raise InputError("--media", f"{media!r} for {len(inputs)} videos", fix)
-        where = "--out"
         if is_remote(out):
             if self.as_json:
                 problem = "--json reads results from a local --out"
-                raise InputError(where, problem, "leave it out, and use fact-clip batch gather")
+                raise InputError("--out", problem, "leave it out, and use fact-clip batch gather")
             return
         folder = Path(out)
         check_place(folder / f"{next(iter(inputs)).id}{suffixes[0]}")
         features = (folder / f"{item.id}.npy" for item in inputs)
         if ".json" in suffixes and any(path.is_file() for path in features):
             problem = f"NAME.json describes the features in {folder}"
-            raise InputError(where, problem, "name another folder")
+            raise InputError("--out", problem, "name another folder")
         if folder.name == "groundTruth" and (folder.parent / "mapping.txt").is_file():
-            raise InputError(where, f"{folder} has the labels of a data set", "name another folder")
+            raise InputError(
+                "--out", f"{folder} has the labels of a data set", "name another folder"
+            )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fact_clip.cli.arguments import read_formats, read_names
@@ -110,7 +110,10 @@ def segment(
     """
     choice.check("segment")
     if live:
-        _segment_live(inputs, choice, output, how, delay)
+        if how != BatchChoice() or replace(output, as_json=False) != Output():
+            fix = "leave out --out, --format, --media, --with-background, --overwrite, --shard, ..."
+            raise InputError("--live", "it writes nothing", fix)
+        _segment_live(inputs, choice, output.as_json, delay)
         return
     if delay is not None:
         raise InputError("--delay", "only --live reads it", "leave it out")
@@ -118,30 +121,17 @@ def segment(
 
 
 def _segment_live(
-    inputs: Sequence[str],
-    choice: SegmentChoice,
-    output: Output,
-    how: BatchChoice,
-    delay: float | None,
+    inputs: Sequence[str], choice: SegmentChoice, as_json: bool, delay: float | None
 ) -> None:
-    """Segment one input as it comes. Reject options that do not go with --live."""
+    """Segment one input as it comes."""
     from fact_clip_batch.commands.live import segment_live
 
-    unread = {
-        "--out": output.out,
-        "--format": output.formats,
-        "--media": output.media,
-        "--shard": how.shard,
-    }
-    for name, value in unread.items():
-        if value is not None:
-            raise InputError(name, "it does not go with --live", "leave it out")
     if len(inputs) != 1:
         raise InputError("--live", f"{len(inputs)} inputs", "give one")
     model, candidates = choice.load()
     seconds = 5.0 if delay is None else delay
     stream = model.stream(seconds, candidates, choice.settings(), fps=choice.fps)
-    segment_live(inputs[0], model, stream, output.as_json)
+    segment_live(inputs[0], model, stream, as_json)
 
 
 def _segment_files(

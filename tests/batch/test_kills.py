@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import fact_clip
@@ -40,13 +41,13 @@ LIMITS = ("--timeout", "0.1", "--memory", "1")
 
 @dataclass(frozen=True)
 class Command:
-    """A command over a folder of videos; `suffix`: of its results."""
+    """A command over a folder of inputs; `suffix`: of its results."""
 
     words: tuple[str, ...]
     suffix: str
-    pictures: int
-    disturbances: int
-    pause: float
+    pictures: int = 0
+    disturbances: int = 3
+    pause: float = 0.3
 
 
 def start(command: Command, films: Path, out: Path, shards: int = SHARDS) -> list[ForkServerProcess]:
@@ -106,7 +107,7 @@ def command(request, tiny, tmp_path) -> Command:
     data = {"name": "folder", "root": str(root), "fps": 5.0, "layout": "TD", "stride": 1}
     fact_clip.training.train(tiny(data=data, train={"epochs": 1}), root / "run")
     words = ("segment", "--run", str(root / "run"), "--encoder", "grid", "--device", "cpu", "--format", "csv")
-    return Command(words, suffix=".csv", pictures=30, disturbances=3, pause=0.3)
+    return Command(words, suffix=".csv", pictures=30)
 
 
 @pytest.mark.parametrize("command", ["extract", "segment"], indirect=True)
@@ -158,3 +159,38 @@ def test_shards_that_are_killed_at_random(command, sabotage, tmp_path):
     kinds = {(Path(failure.id).name, failure.kind) for failure in read_failures(Folder(out))}
     assert kinds >= set(BAD.items())
     assert all(last[name].attempts == 3 for name in BAD)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_short_feature_files_that_are_killed_at_random(seed, tiny_run, tmp_path):
+    """Files that go through the model together get the same bytes in each order of kills."""
+    rng = random.Random(seed)
+    values = np.random.default_rng(seed)
+    width = fact_clip.load(tiny_run, "cpu").scorer.width
+    files = tmp_path / "files"
+    files.mkdir()
+    for number in range(400):
+        rows = values.normal(size=(rng.randint(300, 800), width)).astype(np.float32)
+        np.save(files / f"clip{number:03}.npy", rows)
+    words = ("segment", "--run", str(tiny_run), "--device", "cpu")
+    command = Command(words, suffix=".csv")
+    undisturbed, out = tmp_path / "undisturbed", tmp_path / "out"
+    assert codes_of(start(command, files, undisturbed)) == [0] * SHARDS
+    expected = below(undisturbed)
+
+    def count() -> int:
+        return sum(1 for path in out.rglob("*.csv") if path.name[0] != ".")
+
+    counts = []
+    for number in range(6):
+        jobs = start(command, files, out)
+        disturb(("driver", "job")[number % 2], jobs, count, rng.uniform(0, 0.1))
+        [job.kill() for job in jobs]
+        codes_of(jobs)
+        counts.append(count())
+        for name, content in below(out).items():
+            if name.endswith(".csv"):
+                assert content == expected[name], name
+    assert 0 < counts[0] < counts[1] < 400
+    assert codes_of(start(command, files, out)) == [0] * SHARDS
+    assert below(out) == expected

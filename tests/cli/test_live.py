@@ -66,8 +66,10 @@ def test_options_that_do_not_go_together(fact_clip, tiny_run, features):
     refused_line(fact_clip("segment", features, *how, "--delay", 4), "--delay")
     refused_line(fact_clip("segment", features, features, *how, "--live"), "--live")
     refused_line(fact_clip("segment", features, *how, "--live", "--delay", 0), "delay")
-    refused_line(fact_clip("segment", features, *how, "--live", "--shard", "0/2"), "--shard")
-    refused_line(fact_clip("segment", features, *how, "--live", "--out", "s3://bucket/x"), "--out")
+    refused_line(fact_clip("segment", features, *how, "--live", "--shard", "0/2"), "--live")
+    refused_line(fact_clip("segment", features, *how, "--live", "--out", "s3://bucket/x"), "--live")
+    refused_line(fact_clip("segment", features, *how, "--live", "--overwrite"), "--live")
+    refused_line(fact_clip("segment", features, *how, "--live", "--with-background"), "--live")
     refused_line(fact_clip("segment", "camera:0", *how, "--live"), "camera:0")  # a run that names no encoder
 
 

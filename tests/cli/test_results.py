@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fact_clip.formats import load
-from fact_clip.inference.segmenter import Segmenter
+from fact_clip_batch.segmentation import SegmentTask
 
 from ..refusals import refused_line
 
@@ -31,13 +31,13 @@ def features(workbench, tmp_path) -> Path:
 @pytest.fixture
 def segmented(monkeypatch) -> list[str]:
     """The names of the inputs that a model segments from now on."""
-    seen, real = list[str](), Segmenter.segment
+    seen, real = list[str](), SegmentTask.compute
 
-    def segment(self, source, *rest, **how):
-        seen.append(Path(source).stem)
-        return real(self, source, *rest, **how)
+    def compute(self, item, within):
+        seen.append(item.id)
+        return real(self, item, within)
 
-    monkeypatch.setattr(Segmenter, "segment", segment)
+    monkeypatch.setattr(SegmentTask, "compute", compute)
     return seen
 
 
@@ -59,16 +59,16 @@ def test_bad_inputs_are_told_at_the_end(features, tiny_run, fact_clip, tmp_path)
 
 
 def test_an_interrupted_batch_goes_on(features, tiny_run, fact_clip, tmp_path, monkeypatch):
-    out, real, seen = tmp_path / "out", Segmenter.segment, list[str]()
+    out, real, seen = tmp_path / "out", SegmentTask.compute, list[str]()
     how = ("segment", "--run", tiny_run, features, "--json", "--out")
 
-    def segment(self, source, *rest, **more):
-        seen.append(Path(source).stem)
+    def compute(self, item, within):
+        seen.append(item.id)
         if len(seen) == 3:
             raise KeyboardInterrupt
-        return real(self, source, *rest, **more)
+        return real(self, item, within)
 
-    monkeypatch.setattr(Segmenter, "segment", segment)
+    monkeypatch.setattr(SegmentTask, "compute", compute)
     answer = fact_clip(*how, out)
     assert (answer.code, answer.out) == (130, "")
     assert answer.err.splitlines()[-1] == "fact-clip: interrupted; the same command goes on with what is left"

@@ -47,7 +47,7 @@ class Direct(FrameScorer):
     def frame_encoder(self, video, precision):
         raise NotImplementedError
 
-    def score_together(self, videos, candidates, clocks, transcript=None, *, rivals=False, batch_frames=0):
+    def score_together(self, videos, candidates, clocks, transcript=None, *, rivals=False):
         return [self.score_one(rows, clock) for rows, clock in zip(videos, clocks, strict=True)]
 
     def score_one(self, features, clock) -> ModelScores:

@@ -122,7 +122,7 @@ def test_array_file_and_batch_give_the_same_segments(segmenter, n_frames, seed):
         from_files = [segmenter.segment(path) for path in paths]
     candidates = segmenter.choose()
     clocks = [fact_clip.core.Clock(fps=segmenter.scorer.fps)] * len(arrays)
-    together = segmenter.scorer.score_together(arrays, candidates, clocks, batch_frames=200)
+    together = segmenter.scorer.score_together(arrays, candidates, clocks)
     for alone, of_file, scores, rows in zip(single, from_files, together, arrays, strict=True):
         assert of_file.segments == alone.segments
         own = segmenter.scorer.score(rows, candidates)
