@@ -137,13 +137,11 @@ class Task(ABC):
         try:
             is_done = not self.options.overwrite and self.is_done(item)
         except InputError as error:
+            self._note(item, error)
             return Outcome(item, "failed", error=error)
-        if not is_done:
-            outcome = self._attempt(item, within)
-        else:
-            outcome = self.complete(item)
-            if self._failures is not None and outcome.error is None:
-                self._failures.clear(item)
+        outcome = self.complete(item) if is_done else self._attempt(item, within)
+        if self._failures is not None and outcome.state in ("computed", "done"):
+            self._failures.clear(item)
         if self._failures is not None or outcome.error is None:
             self.describe()
         return outcome
@@ -158,10 +156,14 @@ class Task(ABC):
         try:
             return self.compute(item, within)
         except InputError as error:
-            if self._failures is not None:
-                logger.info("%s: failed", item.location)
-                self._failures.add(item, error, time.monotonic() - began)
+            self._note(item, error, time.monotonic() - began)
             return Outcome(item, "failed", error=error)
+
+    def _note(self, item: Item, error: InputError, seconds: float = 0.0) -> None:
+        """Add a failure to those of the batch."""
+        if self._failures is not None:
+            logger.info("%s: failed", item.location)
+            self._failures.add(item, error, seconds)
 
 
 def run_batch(

@@ -83,13 +83,9 @@ class Shard:
                 return cls(index, count)
         raise InputError("--shard", f"{value!r}", "write I/N: 0/4, 1/4, 2/4 and 3/4 for four jobs")
 
-    def has(self, item_id: str) -> bool:
-        """Return whether an input belongs to this part."""
-        return self.count == 1 or hash_of(item_id) % self.count == self.index
-
     def items(self, inputs: Iterable[Item]) -> Iterator[Item]:
         """Yield the inputs of this part."""
-        return (item for item in inputs if self.has(item.id))
+        return (item for item in inputs if hash_of(item.id) % self.count == self.index)
 
 
 def hash_of(item_id: str) -> int:
@@ -118,10 +114,10 @@ class Inputs:
 
     def __init__(
         self,
-        sources: Sequence[str | Path | Sequence[str | Path]],
+        sources: str | Path | Sequence[str | Path | Sequence[str | Path]],
         suffixes: Sequence[str] = SUFFIXES,
     ) -> None:
-        self._sources = sources
+        self._sources = [sources] if isinstance(sources, str | Path) else sources
         self._suffixes = tuple(suffixes)
         self.hashes = np.fromiter((hash_of(item.id) for item in self), np.uint64)  # 8 bytes each
         self.hashes.sort()

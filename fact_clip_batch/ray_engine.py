@@ -13,7 +13,6 @@ from fact_clip_batch.engine import Outcome, Task
 from fact_clip_batch.inputs import Inputs
 
 _ITEMS_AT_ONCE = 8  # inputs that an actor gets together
-_BLOCKS_A_WORKER = 8
 _MAX_BLOCK = 64  # inputs of a block, which an actor gets as a whole
 
 
@@ -54,7 +53,7 @@ def on_ray(make_task: Callable[[], Task], inputs: Inputs) -> Iterator[Outcome]:
         rows = [{"item": pickle.dumps(item)} for item in options.shard.items(inputs)]
         if not rows:  # a shard may be empty
             return
-        n_blocks = max(n_actors * _BLOCKS_A_WORKER, len(rows) // _MAX_BLOCK)
+        n_blocks = max(n_actors * 8, len(rows) // _MAX_BLOCK)  # a free actor finds one
         gpus = 0.0 if options.device == "cpu" else min(ray.cluster_resources().get("GPU", 0.0), 1.0)
         blocks = ray.data.from_items(rows, override_num_blocks=min(n_blocks, len(rows)))
         results = blocks.map_batches(

@@ -18,10 +18,9 @@ from operator import attrgetter
 from pathlib import Path
 
 from fact_clip.core import InputError, Json, library_errors
-from fact_clip.core.identity import File
+from fact_clip.core.identity import File, hash_blocks
 from fact_clip.core.io import parse_json, parse_value, write_value
 from fact_clip.core.paths import write_lines
-from fact_clip.core.version import __version__
 from fact_clip_batch.inputs import Inputs, Item
 from fact_clip_batch.stores import Folder, RemoteFile, list_remote
 
@@ -52,22 +51,17 @@ class Batch:
     Attributes:
         command: "extract" or "segment".
         request: what the results depend on, apart from the inputs.
-        version: of this package.
         hashes: of the ids of the inputs of all shards.
     """
 
     command: str
     request: Json
-    version: str
     hashes: list[int]
 
 
 def describe_batch(folder: Folder, command: str, inputs: Inputs, request: Json) -> None:
-    """Write what a batch is, unless the file says so already."""
-    batch = Batch(command, request, __version__, inputs.hashes.tolist())
-    with suppress(InputError):
-        if read_batch(folder) == batch:
-            return
+    """Write what a batch is."""
+    batch = Batch(command, request, inputs.hashes.tolist())
     with folder.staged(DESCRIPTION) as local:
         write_value(local / DESCRIPTION, batch)
 
@@ -95,7 +89,8 @@ class Failure:
         seconds: that it took.
         host: the name of the machine.
         at: seconds since 1970 at which it failed.
-        input: size and time of the input, so that a changed input is tried again.
+        input: size and time of the input, and of the NAME.json beside it, so that a changed input
+            is tried again.
         request: a hash of the weights and settings, with which others are tried again.
     """
 
@@ -128,7 +123,7 @@ class Failures:
     def attempts(self, item: Item) -> int:
         """Return the failed attempts at an input since it has changed."""
         failure = self._last.get(item.id)
-        if failure is not None and failure.input == _stamp(item.source):
+        if failure is not None and failure.input == _stamp(item):
             return failure.attempts
         return 0
 
@@ -148,7 +143,7 @@ class Failures:
             seconds=round(seconds, 3),
             host=socket.gethostname(),
             at=round(time.time(), 3),
-            input=_stamp(item.source),
+            input=_stamp(item),
             request=self._request,
         )
         self._last[item.id] = failure
@@ -158,8 +153,7 @@ class Failures:
         """Append that the failure of an input is over: its result holds for the input as it is."""
         failure = self._last.pop(item.id, None)
         if failure is not None:
-            at = round(time.time(), 3)
-            over = replace(failure, kind="over", message="", attempts=0, seconds=0.0, at=at)
+            over = replace(failure, kind="over", attempts=0, at=round(time.time(), 3))
             self._append(json.dumps(asdict(over)))
 
     def _append(self, line: str) -> None:
@@ -210,8 +204,24 @@ def read_failures(folder: Folder) -> Iterator[Failure]:
                     yield Failure(**json.loads(line))
 
 
-def _stamp(file: File) -> list[int] | None:
-    with suppress(OSError, ValueError):  # a path with NUL
-        status = file.stat()
-        return [status.st_size, status.st_mtime_ns]
-    return None
+def _stamp(item: Item) -> list[int]:
+    stamp = []
+    for file in (item.source, item.source.with_suffix(".json")):
+        with suppress(OSError, ValueError):  # a path with NUL
+            status = file.stat()
+            stamp += [status.st_size, status.st_mtime_ns]
+    return stamp
+
+
+def hash_of_file(file: File) -> str:
+    """Return a hash of a written file, as records hold it."""
+    with file.open("rb") as content:
+        return hash_blocks(content, 0, is_whole=True)
+
+
+def edited_files(folder: Folder, item_id: str, record: Json) -> Iterator[Path | RemoteFile]:
+    """Yield the files of a result that differ from what was written."""
+    for suffix, digest in record.get("files", {}).items():
+        file = folder.file(f"{item_id}{suffix}")
+        if file.is_file() and hash_of_file(file) != digest:
+            yield file

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fact_clip.core import Json, Progress, Segmentation
 from fact_clip.core.errors import InputError
-from fact_clip.core.identity import File, hash_blocks, identity_of, is_same
+from fact_clip.core.identity import identity_of, is_same
 from fact_clip.core.paths import output_path, write_lines
 from fact_clip.core.version import __version__
 from fact_clip.decoding import DecodeSettings
@@ -22,11 +22,10 @@ from fact_clip.inference.segmenter import Segmenter
 from fact_clip.inference.sources import FEATURES
 from fact_clip.inference.training_free import SimilarityScorer
 from fact_clip.run import FILES
-from fact_clip.video.extract import Settings
 from fact_clip.video.pictures import SUFFIXES, Span
 from fact_clip_batch.engine import BatchOptions, Outcome, Task, run_batch
 from fact_clip_batch.inputs import Inputs, Item
-from fact_clip_batch.records import RECORDS, read_record
+from fact_clip_batch.records import RECORDS, edited_files, hash_of_file, read_record
 from fact_clip_batch.stores import RemoteFile
 
 _FIX = "name another out=, or set overwrite=True"
@@ -119,11 +118,12 @@ class SegmentTask(Task):
         options: BatchOptions,
     ) -> None:
         # Wrong names are no fault of an input.
-        candidates = segmenter.choose(settings.actions, settings.decode)
+        actions = segmenter.options.actions if settings.actions is None else settings.actions
+        candidates = segmenter.choose(actions, settings.decode)
         request = {
             **_model_request(segmenter, settings.decode),
             **_extraction_request(segmenter),
-            "actions": settings.actions,
+            "actions": actions,
             "media": settings.media,
             "with_background": settings.with_background,
         }
@@ -168,10 +168,8 @@ class SegmentTask(Task):
         if is_moved:
             problem = f"{item.id} in {self.folder} is of {path}"
             raise InputError(item.path, problem, f"{_FIX}, or name the folder above both")
-        for suffix in suffixes:
-            file = self._file(item, suffix)
-            if file.is_file() and record.get("files", {}).get(suffix) != _hash(file):
-                raise InputError(str(file), "edited, and its input has changed since", _FIX)
+        for file in edited_files(self.folder, item.id, record):
+            raise InputError(str(file), "edited, and its input has changed since", _FIX)
         return False
 
     def _file(self, item: Item, suffix: str) -> Path | RemoteFile:
@@ -264,6 +262,9 @@ class SegmentTask(Task):
         files = record.get("files", self._suffixes)  # earlier versions have not recorded them
         if all(suffix in files and self._file(item, suffix).is_file() for suffix in self._suffixes):
             return outcome
+        for file in edited_files(self.folder, item.id, record):
+            problem = "edited, so further formats would differ from it"
+            return replace(outcome, state="failed", error=InputError(str(file), problem, _FIX))
         try:
             record["suffixes"] = sorted({*self._suffixes, *record["suffixes"]})
             return self._write_files(outcome, record, self.read(item), self._suffixes)
@@ -299,7 +300,7 @@ class SegmentTask(Task):
                         save(segmentation, path, with_background=background, kind=suffix)
                     written.append(file)
                 if is_missing or suffix not in files:
-                    files[suffix] = _hash(file)
+                    files[suffix] = hash_of_file(file)
             except InputError as error:
                 first_error = first_error or error
         self._write_record(item, record, segmentation)
@@ -335,13 +336,8 @@ def _description(item: Item) -> Json:
     if item.path.suffix.lower() != FEATURES or not sidecar.is_file():
         return {"description": None}
     start = read_record(sidecar).get("start")
-    origin = start if isinstance(start, float) else 0.0
+    origin = float(start) if isinstance(start, int | float) else 0.0
     return {"description": identity_of(sidecar)["hash"], "origin": origin}
-
-
-def _hash(file: File) -> str:
-    with file.open("rb") as content:
-        return hash_blocks(content, 0, is_whole=True)
 
 
 def _model_request(segmenter: Segmenter, settings: DecodeSettings) -> Json:
@@ -370,16 +366,11 @@ def _model_request(segmenter: Segmenter, settings: DecodeSettings) -> Json:
 def _extraction_request(segmenter: Segmenter) -> Json:
     """Return how features are made from videos, as far as the run does not say it."""
     run = segmenter.scorer.run
-    usual_encoder = None
-    usual_fps = Settings().fps
-    if run is not None:
-        usual_encoder = run.encoder
-        usual_fps = run.fps or usual_fps
     encoder = segmenter.sources.encoder_name
-    fps = segmenter.sources.extraction.fps
+    fps = segmenter.options.fps
     request = {
-        "encoder": None if encoder == usual_encoder else encoder,
-        "fps": None if fps == usual_fps else fps,
+        "encoder": None if run is not None and encoder == run.encoder else encoder,
+        "fps": None if run is not None and fps == run.fps else fps,
         "keep_going": False,  # as records of earlier versions have it
     }
     if segmenter.options.precision != "auto":

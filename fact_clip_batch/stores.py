@@ -48,12 +48,12 @@ class RemoteFile:
     def stat(self) -> SimpleNamespace:
         """Return the size and a number that changes with the content, named as by `os.stat`.
 
-        The time in seconds is 0: stores disagree about it. OSError: there is no file.
+        OSError: there is no file.
         """
         size = self._store.info(self._path)["size"]
         state = str(self._store.ukey(self._path)).encode()
         number = int.from_bytes(hashlib.blake2b(state, digest_size=7).digest(), "big")
-        return SimpleNamespace(st_size=size, st_mtime=0.0, st_mtime_ns=number)
+        return SimpleNamespace(st_size=size, st_mtime_ns=number)
 
     def is_file(self) -> bool:
         """Return whether the file is there."""
@@ -122,9 +122,14 @@ def list_remote(address: str) -> Iterator[tuple[str, str]]:
 
 
 def visible_files(root: Path) -> Iterator[Path]:
-    """Yield the files below a folder, without those that are hidden or being written."""
-    for folder, names, files in os.walk(root):
-        names[:] = sorted(name for name in names if name[0] != ".")
+    """Yield the files below a folder, without those that are hidden or being written.
+
+    Linked folders are gone through, but for those that lead back to a folder above.
+    """
+    for folder, names, files in os.walk(root, followlinks=True):
+        place = Path(folder).resolve()
+        visible = [name for name in sorted(names) if name[0] != "."]
+        names[:] = [name for name in visible if not place.is_relative_to((place / name).resolve())]
         for name in sorted(files):
             if name[0] != ".":
                 yield Path(folder, name)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import csv
-import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from fact_clip_batch.records import (
     ATTEMPTS,
     RECORDS,
     Batch,
-    Failure,
+    edited_files,
     last_failures,
     read_batch,
     read_record,
@@ -50,15 +49,6 @@ class BatchStatus:
     set_aside: int
 
 
-@dataclass(frozen=True)
-class _Result:
-    """The result of an input, the file that records it, and its first line."""
-
-    id: str
-    file: Path | RemoteFile
-    facts: Json
-
-
 def batch_status(out: str | Path) -> BatchStatus:
     """Count what is done, missing and failed in the folder of a batch.
 
@@ -76,10 +66,7 @@ def batch_status(out: str | Path) -> BatchStatus:
     failures = last_failures(folder, batch.request)
     hashes = set(batch.hashes)
     failed = {item_id for item_id in failures if hash_of(item_id) in hashes}
-    n_done = 0
-    for result in _results(folder, batch, failures):
-        n_done += 1
-        failed.discard(result.id)
+    n_done = sum(1 for _ in _results(folder, batch, failures))
     n_set_aside = sum(failures[item_id].attempts >= ATTEMPTS for item_id in failed)
     return BatchStatus(
         command=batch.command,
@@ -96,8 +83,8 @@ def gather(out: str | Path, table: str | Path) -> int:
 
     Args:
         out: the folder of the batch.
-        table: the file to write, .csv or .jsonl. Its columns are video (the id), start and stop
-            (seconds of the video; frames where there is no rate), label and confidence.
+        table: the CSV file to write. Its columns are video (the id), start and stop (seconds of
+            the video; frames where there is no rate), label and confidence.
 
     Returns:
         The number of segments.
@@ -106,9 +93,8 @@ def gather(out: str | Path, table: str | Path) -> int:
         InputError: the folder holds no batch of `segment`, or the ending is another one.
     """
     path = Path(table)
-    suffix = path.suffix.lower()
-    if suffix not in (".csv", ".jsonl"):
-        raise InputError(path, f"the ending {suffix!r}", "name a .csv or .jsonl file")
+    if path.suffix.lower() != ".csv":
+        raise InputError(path, f"the ending {path.suffix!r}", "name a .csv file")
     folder = Folder(out)
     batch = read_batch(folder)
     if batch.command != "segment":
@@ -117,38 +103,41 @@ def gather(out: str | Path, table: str | Path) -> int:
     n_rows = 0
     with whole_file(path) as unfinished, unfinished.open("w", encoding="utf-8", newline="") as file:
         lines = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        if suffix == ".csv":
-            lines.writeheader()
+        lines.writeheader()
         for result in _results(folder, batch, last_failures(folder, batch.request)):
-            for row in _rows(result):
+            for row in _rows(*result):
                 n_rows += 1
-                if suffix == ".csv":
-                    lines.writerow(row)
-                else:
-                    file.write(json.dumps(row, ensure_ascii=False) + "\n")
+                lines.writerow(row)
     return n_rows
 
 
-def _rows(result: _Result) -> Iterator[Json]:
+def _rows(item_id: str, file: Path | RemoteFile, facts: Json) -> Iterator[Json]:
     """Yield the segments of a result, at the seconds of the whole video."""
-    segmentation = from_dict(Path(str(result.file)), read_record(result.file, 1))
-    part = result.facts["request"]["input"]
+    segmentation = from_dict(Path(str(file)), read_record(file, 1))
+    part = facts["request"]["input"]
     origin = part.get("start", 0.0) + part.get("origin", 0.0)
     for segment in segmentation:
         times = []
         for frame in (segment.start, segment.stop):
             seconds = segmentation.seconds(frame)
             times.append(float(frame) if seconds is None else round(origin + seconds, 6))
-        cells = (result.id, *times, segment.label, segment.confidence)
+        cells = (item_id, *times, segment.label, segment.confidence)
         yield dict(zip(COLUMNS, cells, strict=True))
 
 
-def _results(folder: Folder, batch: Batch, failures: Mapping[str, Failure]) -> Iterator[_Result]:
-    """Yield the results of a batch by name, without those of inputs that have failed since."""
+def _results(
+    folder: Folder, batch: Batch, failures: Collection[str]
+) -> Iterator[tuple[str, Path | RemoteFile, Json]]:
+    """Yield the id of each result, its record and the first line of that, by name.
+
+    Results of inputs that have failed since are left out. Edited files are counted in a warning:
+    the results are as they were computed.
+    """
     hashes = set(batch.hashes)
     is_of_segments = batch.command == "segment"
     root = Folder(folder.address(RECORDS)) if is_of_segments else folder
     n_others = 0
+    n_edited = 0
     for name in root.names():
         if not name.endswith(".json"):
             continue
@@ -165,12 +154,13 @@ def _results(folder: Folder, batch: Batch, failures: Mapping[str, Failure]) -> I
             is_of_batch = origin.items() <= facts.items() and root.file(f"{item_id}.npy").is_file()
         if not is_of_batch and not is_of_segments:
             continue  # perhaps it describes no features
-        failure = failures.get(item_id)
-        has_failed = failure is not None and 0 < file.stat().st_mtime < failure.at
-        if has_failed or not is_of_batch or hash_of(item_id) not in hashes:
+        if item_id in failures or not is_of_batch or hash_of(item_id) not in hashes:
             n_others += 1
         else:
-            yield _Result(item_id, file, facts)
+            n_edited += any(edited_files(folder, item_id, facts))
+            yield item_id, file, facts
+    if n_edited:
+        logger.warning("%s: %d results have files that were edited since", folder, n_edited)
     if n_others:
         message = "%s: results of other inputs or settings, or of failed inputs, are left out: %d"
         logger.warning(message, root, n_others)

@@ -27,7 +27,7 @@ def status(out: Out, *, as_json: AsJson = False) -> None:
 
 def gather(
     out: Out,
-    table: Annotated[Path, argument("TABLE", "The file to write, .csv or .jsonl.")],
+    table: Annotated[Path, argument("TABLE", "The CSV file to write.")],
 ) -> None:
     """Write the segments of an --out folder into one table.
 

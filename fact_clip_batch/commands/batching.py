@@ -87,9 +87,7 @@ class Tally:
         lines = [f"fact-clip: {with_options(str(error))}" for error in self.errors]
         surplus = self.counts["failed"] - len(self.errors)
         if surplus:
-            lines.append(
-                f"fact-clip: and {surplus:,} more (faults of inputs: {out}/failures.jsonl)"
-            )
+            lines.append(f"fact-clip: and {surplus:,} more ({out}/failures.jsonl)")
         set_aside = self.counts["set aside"]
         if set_aside:
             lines.append(

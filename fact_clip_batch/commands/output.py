@@ -77,7 +77,3 @@ class Output:
         if ".json" in suffixes and any(path.is_file() for path in features):
             problem = f"NAME.json describes the features in {folder}"
             raise InputError("--out", problem, "name another folder")
-        if folder.name == "groundTruth" and (folder.parent / "mapping.txt").is_file():
-            raise InputError(
-                "--out", f"{folder} has the labels of a data set", "name another folder"
-            )

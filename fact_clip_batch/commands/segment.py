@@ -167,25 +167,22 @@ def _segment_files(
     elif len(inputs) == 1 and not is_remote(out):
         _print_segments(_results(task, inputs))
     else:
-        line = f"{counts['computed']} segmented, {counts['done']} already there"
-        failed = f"{counts['failed']} failed"
-        print(f"{counts['inputs']} inputs: {line}, {failed}; {printable(out)}")
+        line = f"{counts['done']} already there, {counts['failed']} failed; {printable(out)}"
+        print(f"{counts['inputs']} inputs: {counts['computed']} segmented, {line}")
     if tally.written:
         note(printable(f"written: {join_names(tally.written, counts['written'])}"))
     if counts["done"]:
-        there = f"already there: {counts['done']} of {counts['inputs']} in {out}"
-        note(printable(f"{there}; --overwrite does them anew"))
+        there = f"already there: {counts['done']} of {counts['inputs']}"
+        note(f"{there}; --overwrite does them anew")
     tally.report(out)
 
 
 def _results(task: SegmentTask, inputs: Inputs) -> Iterator[tuple[Item, Segmentation]]:
     """Yield each input that is done, and the segmentation of its record."""
     for item in task.options.shard.items(inputs):
-        is_done = False
         with suppress(InputError):  # another result has its name
-            is_done = task.is_done(item)
-        if is_done:
-            yield item, task.read(item)
+            if task.is_done(item):
+                yield item, task.read(item)
 
 
 def _print_json(results: Iterator[tuple[Item, Segmentation]]) -> None:
@@ -202,6 +199,5 @@ def _print_json(results: Iterator[tuple[Item, Segmentation]]) -> None:
 
 def _print_segments(results: Iterator[tuple[Item, Segmentation]]) -> None:
     for item, segmentation in results:
-        rate = "" if segmentation.fps is None else f" at {segmentation.fps:g} frames a second"
-        print(f"{printable(str(item.path))}: {segmentation.n_frames} frames{rate}")
+        print(f"{printable(str(item.path))}: {segmentation.n_frames} frames")
         print(segment_table(segmentation))

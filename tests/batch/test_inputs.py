@@ -81,10 +81,24 @@ def test_an_id_leads_out_of_no_folder(tmp_path):
 
 def test_shards_are_disjoint_and_cover_all():
     names = [f"folder/{number}" for number in range(2000)]
-    counts = Counter(index for index in range(4) for name in names if Shard(index, 4).has(name))
+    counts = Counter(
+        index for index in range(4) for _ in Shard(index, 4).items(Item(name, Path(name)) for name in names)
+    )
     assert sum(counts.values()) == 2000
     assert all(400 < counts[index] < 600 for index in range(4))
     assert Shard.parse("3/4") == Shard(3, 4)
     for value in ("4/4", "1", "a/b", "-1/4", "0/0"):
         with refused("--shard"):
             Shard.parse(value)
+
+
+def test_linked_folders_are_listed_once(tmp_path):
+    """As a glob lists them; a link to a folder above has no end."""
+    for name in ("films/a.mp4", "disk/b.mp4"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    (tmp_path / "films/day2").symlink_to(tmp_path / "disk")
+    (tmp_path / "films/loop").symlink_to(tmp_path / "films")
+    for source in (str(tmp_path / "films"), [tmp_path / "films"]):
+        assert [item.id for item in Inputs(source, SUFFIXES)] == ["a", "day2/b"]

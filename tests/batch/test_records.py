@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -45,8 +47,8 @@ def save(path: Path, rows, fps: float | None = None) -> Path:
 def ends(out: Path, table: Path) -> dict[str, float]:
     """Video -> the end of its last segment in the table of all results."""
     gather(out, table)
-    lines = [json.loads(line) for line in table.read_text().splitlines()]
-    return {line["video"]: round(line["stop"], 2) for line in lines}
+    with table.open() as file:
+        return {row["video"]: round(float(row["stop"]), 2) for row in csv.DictReader(file)}
 
 
 def test_parts_of_features_are_refused(segmenter, rows, tmp_path):
@@ -64,7 +66,7 @@ def test_a_changed_description_or_row_is_a_changed_input(segmenter, rows, tmp_pa
     path.with_suffix(".json").write_text(json.dumps({"fps": 15.0, "times": times}))
     (again,) = segment_files(segmenter, [path], out)
     assert (again.item.id, again.state) == ("x", "computed")
-    assert ends(out, tmp_path / "t.jsonl") == {"x": 8.5}
+    assert ends(out, tmp_path / "t.csv") == {"x": 8.5}
     path.with_suffix(".json").write_text(json.dumps({"fps": 99.0}))
     with refused("x.json"):
         raise segment_files(segmenter, [path], out)[0].error
@@ -100,7 +102,7 @@ def test_every_byte_of_features_counts(tmp_path):
 
 
 def test_the_table_has_the_newest_results_of_the_last_inputs(segmenter, rows, tmp_path, caplog):
-    paths, out, table = [save(tmp_path / f"{name}.npy", rows) for name in "xy"], tmp_path / "out", tmp_path / "t.jsonl"
+    paths, out, table = [save(tmp_path / f"{name}.npy", rows) for name in "xy"], tmp_path / "out", tmp_path / "t.csv"
     segment_files(segmenter, paths, out)
     (out / "x.csv").write_text("edited")
     save(paths[0], rows[:60])
@@ -122,12 +124,12 @@ def test_a_restored_input_has_its_result_again(segmenter, rows, tmp_path):
     content, status = paths[0].read_bytes(), paths[0].stat()
     paths[0].write_bytes(b"damaged")
     assert segment_files(segmenter, paths, out)[0].state == "failed"
-    assert ends(out, tmp_path / "t.jsonl") == {"y": 8.0}
+    assert ends(out, tmp_path / "t.csv") == {"y": 8.0}
     paths[0].write_bytes(content)
     os.utime(paths[0], ns=(status.st_atime_ns, status.st_mtime_ns))
     for _ in range(2):
         assert segment_files(segmenter, paths, out)[0].state == "done"
-    assert ends(out, tmp_path / "t.jsonl") == {"x": 8.0, "y": 8.0}
+    assert ends(out, tmp_path / "t.csv") == {"x": 8.0, "y": 8.0}
     assert (batch_status(out).done, batch_status(out).failed) == (2, 0)
     assert len((out / "failures.jsonl").read_text().splitlines()) == 2
 
@@ -202,7 +204,7 @@ def test_the_command_replaces_features_of_another_video_only_if_told(library, fa
 
 
 def test_a_result_of_an_input_that_has_changed_and_failed_is_left_out(segmenter, rows, tmp_path, caplog):
-    paths, out, table = [save(tmp_path / f"{name}.npy", rows) for name in "xy"], tmp_path / "out", tmp_path / "t.jsonl"
+    paths, out, table = [save(tmp_path / f"{name}.npy", rows) for name in "xy"], tmp_path / "out", tmp_path / "t.csv"
     segment_files(segmenter, paths, out)
     save(paths[0], rows[:60] * np.nan)
     assert [outcome.state for outcome in segment_files(segmenter, paths, out)] == ["failed", "done"]
@@ -221,7 +223,7 @@ def test_features_of_a_part_keep_their_place_in_the_table(segmenter, rows, tmp_p
     path.with_suffix(".json").write_text(json.dumps({**facts, "start": 6.0, "stop": 14.0}))
     for state in ("computed", "done"):
         assert [outcome.state for outcome in segment_files(segmenter, [path], out)] == [state]
-    assert ends(out, tmp_path / "t.jsonl") == {"late": 14.0}
+    assert ends(out, tmp_path / "t.csv") == {"late": 14.0}
 
 
 def test_media_names_the_video_of_features(segmenter, rows, tmp_path):
@@ -256,7 +258,7 @@ def test_results_of_earlier_versions(segmenter, rows, tmp_path, caplog):
     (again,) = segment_files(segmenter, [path], out, overwrite=True)
     assert (again.state, again.error, (out / "x.ass").exists()) == ("computed", None, False)
     record.rename(out / ".results/x-2.json")
-    assert ends(out, tmp_path / "t.jsonl") == {}
+    assert ends(out, tmp_path / "t.csv") == {}
     assert "left out: 1" in caplog.messages[-1]
     segment_files(segmenter, [path], out, overwrite=True)
     (out / ".results/x-2.json").unlink()
@@ -264,5 +266,60 @@ def test_results_of_earlier_versions(segmenter, rows, tmp_path, caplog):
     batch["request"]["actions"] = ["another"]
     (out / ".batch").write_text(json.dumps(batch))
     caplog.clear()
-    assert ends(out, tmp_path / "t.jsonl") == {}
+    assert ends(out, tmp_path / "t.csv") == {}
     assert "left out: 1" in caplog.messages[-1]
+
+
+def test_a_refused_input_is_a_failure(segmenter, rows, tmp_path):
+    """The result of another file with its name is not given as its own."""
+    paths = [save(tmp_path / folder / "take.npy", rows[: 60 + 30 * number]) for number, folder in enumerate("ab")]
+    paths.append(save(tmp_path / "b" / "other.npy", rows))
+    out, table = tmp_path / "out", tmp_path / "t.csv"
+    segment_files(segmenter, paths[:1], out)
+    outcomes = segment_files(segmenter, [tmp_path / "b"], out)
+    assert [outcome.state for outcome in outcomes] == ["computed", "failed"]
+    assert (batch_status(out).done, batch_status(out).failed) == (1, 1)
+    assert list(ends(out, table)) == ["other"]
+
+
+def test_a_copy_of_a_folder_has_the_same_results(segmenter, rows, tmp_path):
+    """Which input has failed since does not depend on the times of files."""
+    paths, out = [save(tmp_path / f"{name}.npy", rows) for name in "xy"], tmp_path / "out"
+    segment_files(segmenter, paths, out)
+    save(paths[0], rows[:60] * np.nan)
+    segment_files(segmenter, paths, out)
+    copy = shutil.copytree(out, tmp_path / "copy", copy_function=shutil.copyfile)
+    for folder in (out, copy):
+        assert (batch_status(folder).done, batch_status(folder).failed) == (1, 1)
+        assert list(ends(folder, tmp_path / "t.csv")) == ["y"]
+    save(paths[0], rows[:60])
+    segment_files(segmenter, paths, out)
+    assert sorted(ends(out, tmp_path / "t.csv")) == ["x", "y"]
+
+
+def test_actions_of_the_segmenter_are_part_of_the_request(tiny_run, rows, tmp_path):
+    path, out = save(tmp_path / "x.npy", rows), tmp_path / "out"
+    names = fact_clip.load(tiny_run, "cpu").vocabulary.names
+    for actions, state in ((names[:3], "computed"), (names[:3], "done"), (names[3:6], "failed")):
+        (outcome,) = segment_files(fact_clip.load(tiny_run, "cpu", actions=actions), [path], out)
+        assert outcome.state == state
+
+
+def test_edited_files_are_not_completed_in_silence(segmenter, rows, tmp_path, caplog):
+    path, out = save(tmp_path / "x.npy", rows), tmp_path / "out"
+    segment_files(segmenter, [path], out, formats=["csv"])
+    (out / "x.csv").write_text((out / "x.csv").read_text().replace("\n0,", "\n1,", 1) + "\n")
+    (outcome,) = segment_files(segmenter, [path], out, formats=["csv", "json"])
+    assert (outcome.state, (out / "x.json").exists()) == ("failed", False)
+    segment_files(segmenter, [path], out, formats=["csv"])
+    ends(out, tmp_path / "t.csv")
+    assert "1 results have files that were edited since" in caplog.text
+
+
+def test_an_input_whose_description_is_corrected_is_tried_again(segmenter, rows, tmp_path):
+    paths = [save(tmp_path / f"{name}.npy", rows) for name in "xy"]
+    paths[0].with_suffix(".json").write_text('{"fps": -1}')
+    for state in ("failed", "failed", "failed", "set aside"):
+        assert segment_files(segmenter, paths, tmp_path / "out")[0].state == state
+    paths[0].with_suffix(".json").write_text('{"fps": 15}')
+    assert segment_files(segmenter, paths, tmp_path / "out")[0].state == "computed"

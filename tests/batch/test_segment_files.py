@@ -80,7 +80,7 @@ class Joint(GridEncoder):
         return np.eye(len(texts), self.dim, dtype=np.float32)
 
 
-@pytest.mark.parametrize(("name", "fps", "kept"), [("one", 5.0, None), ("other", 5.0, None), ("other", 10.0, 10.0)])
+@pytest.mark.parametrize(("name", "fps", "kept"), [("one", 5.0, 5.0), ("other", None, None), ("other", 10.0, 10.0)])
 def test_results_of_other_encoders_and_rates_are_other_results(name, fps, kept, tmp_path):
     scorer = SimilarityScorer(Joint(name), ["stir", "pour"])
     segmenter = Segmenter(scorer, scorer.encoder, ModelOptions(fps=fps))

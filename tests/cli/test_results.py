@@ -89,10 +89,13 @@ def test_what_is_there_is_kept_and_other_formats_are_added(features, tiny_run, f
     video, out = features / f"{NAMES[0]}.npy", tmp_path / "out"
     how = ("segment", "--run", tiny_run, video, "--out", out, "--json", "--format")
     first = fact_clip(*how, "csv")
+    made = (out / f"{NAMES[0]}.csv").read_bytes()
     (out / f"{NAMES[0]}.csv").write_text("corrected")
+    refused_line(fact_clip(*how, "csv,json"), f"{NAMES[0]}.csv")  # the JSON would not have the corrections
+    assert (out / f"{NAMES[0]}.csv").read_text() == "corrected"
+    (out / f"{NAMES[0]}.csv").write_bytes(made)
     second = fact_clip(*how, "csv,json")
     assert (second.code, second.out, segmented) == (0, first.out, [NAMES[0]])
-    assert (out / f"{NAMES[0]}.csv").read_text() == "corrected"
     assert f"written: {out / NAMES[0]}.json" in second.err.splitlines()
     tree = json.loads(first.out)[0]
     assert [each.label for each in load(out / f"{NAMES[0]}.json")] == [each["label"] for each in tree["segments"]]
