@@ -67,9 +67,6 @@ class Output:
             fix = "write an address with {name} where the name of the file goes"
             raise InputError("--media", f"{media!r} for {len(inputs)} videos", fix)
         if is_remote(out):
-            if self.as_json:
-                problem = "--json reads results from a local --out"
-                raise InputError("--out", problem, "leave it out, and use fact-clip batch gather")
             return
         folder = Path(out)
         check_place(folder / f"{next(iter(inputs)).id}{suffixes[0]}")

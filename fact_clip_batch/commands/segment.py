@@ -140,7 +140,6 @@ def _segment_files(
     """Segment files, and print and report the results."""
     from fact_clip_batch.inputs import Inputs
     from fact_clip_batch.segmentation import SEGMENT_SUFFIXES, SegmentSettings, SegmentTask
-    from fact_clip_batch.stores import is_remote
 
     formats = read_formats(output.formats or "csv,json")
     options = how.options(choice.device)
@@ -164,7 +163,7 @@ def _segment_files(
     counts = tally.counts
     if output.as_json:
         _print_json(_results(task, inputs))
-    elif len(inputs) == 1 and not is_remote(out):
+    elif len(inputs) == 1:
         _print_segments(_results(task, inputs))
     else:
         line = f"{counts['done']} already there, {counts['failed']} failed; {printable(out)}"
