@@ -1,5 +1,6 @@
 """Plots of the labels and trainings of a project. Importing this imports matplotlib."""
 
+import gc
 from collections.abc import Collection
 from pathlib import Path
 
@@ -30,6 +31,7 @@ def draw(
     Raises:
         HTTPException: 404 if there is nothing to plot.
     """
+    gc.collect(1)  # figures are cycles of many objects, which would pile up
     if kind != "learning":
         figure = _labels(page, kind, annotators, viewer)
     else:

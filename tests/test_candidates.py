@@ -18,6 +18,7 @@ from fact_clip.encoders.sentence import HashEncoder
 from fact_clip.inference.scored_videos import ClassMap
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.training import evaluate, train
+from fact_clip.unseen import new_words
 
 from .refusals import refused
 from .small import ZERO_SHOT, segmenter_of
@@ -190,6 +191,27 @@ def test_words_that_no_trained_class_has_are_flagged(segmenter, video):
     assert [(each.nearest, each.far) for each in choice.new_words] == [("grasp", False), ("bolt", True)]
     assert segmenter.segment(video, names).new_words == choice.new_words
     assert segmenter.segment(video).new_words == ()
+
+
+def test_new_words_are_encoded_in_batches(segmenter, monkeypatch):
+    sizes = []
+    minilm = text_encoder("minilm")
+
+    class Counted:
+        def encode_texts(self, texts):
+            sizes.append(len(texts))
+            return minilm.encode_texts(texts)
+
+    monkeypatch.setattr(new_words, "text_encoder", lambda *_: Counted())
+    new_words._sentence_vectors.cache_clear()
+    names = [f"tap thing{number}" for number in range(300)]
+    words = segmenter.choose(names).new_words
+    new_words._sentence_vectors.cache_clear()
+    assert [word.action for word in words] == names
+    assert len(sizes) == 1  # all objects
+    one = segmenter.choose(names[7:8]).new_words[0]
+    assert (one.nearest, one.far) == (words[7].nearest, words[7].far)
+    assert one.similarity == pytest.approx(words[7].similarity, abs=2e-3)
 
 
 def test_a_word_of_held_out_classes_alone_is_new(segmenter):

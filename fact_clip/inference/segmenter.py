@@ -36,7 +36,6 @@ from fact_clip.inference.scorer import FrameScorer, Scorer
 from fact_clip.inference.sources import ModelOptions, SourceReader
 from fact_clip.inference.stream import Stream
 from fact_clip.run import Run
-from fact_clip.video.pictures import Span
 
 Input = TypeVar("Input")
 
@@ -144,7 +143,6 @@ class Segmenter:
         settings: DecodeSettings | None = None,
         decoder: Decode | str | None = None,
         progress: Progress | None = None,
-        span: Span | None = None,
     ) -> Segmentation:
         """Cut one video into actions.
 
@@ -159,7 +157,6 @@ class Segmenter:
             decoder: a function of `fact_clip.Scores` to class indices (T,), or the name of one
                 that is registered. It replaces the decoding; of the settings `gamma` alone counts.
             progress: called with (rows done, rows in all, name) while a video is encoded.
-            span: the part of a video that is read; None: all of it.
 
         Returns:
             A segmentation of all T frames. The confidence of a segment is the mean score of its
@@ -171,7 +168,7 @@ class Segmenter:
         settings = settings or DecodeSettings()
         candidates = self.choose(actions, settings)
         segment_decoder = SegmentDecoder(self.scorer, candidates, settings)
-        read = self.sources.read(source, progress, span)
+        read = self.sources.read(source, progress)
         scores = segment_decoder.score(read.features, read.where, read.clock, transcript)
         if decoder is None:
             return segment_decoder.segmentation(scores)
@@ -185,7 +182,6 @@ class Segmenter:
         transcript: Sequence[str] | None = None,
         *,
         progress: Progress | None = None,
-        span: Span | None = None,
     ) -> Scores:
         """Score each frame of one video for the candidates, without decoding.
 
@@ -194,7 +190,6 @@ class Segmenter:
             actions: as for `segment`.
             transcript: as for `segment`.
             progress: as for `segment`.
-            span: as for `segment`.
 
         Returns:
             The probabilities of the candidates in each frame.
@@ -203,7 +198,7 @@ class Segmenter:
             InputError: the source or the names do not fit the model.
         """
         segment_decoder = SegmentDecoder(self.scorer, self.choose(actions))
-        read = self.sources.read(source, progress, span)
+        read = self.sources.read(source, progress)
         scores = segment_decoder.score(read.features, read.where, read.clock, transcript)
         return segment_decoder.frame_scores(scores)
 

@@ -467,9 +467,9 @@ class RunFiles:
                 if name.startswith(prefix)
             }
             load_strictly(model, weights, path)
-        if "epoch" not in facts:
-            raise InputError(path, "no facts about the training", _TRAIN_AGAIN)
         state = parse_value(TrainingState, facts, path, _TRAIN_AGAIN)
+        if "epoch" not in facts or (state.step and "total" not in state.terms):
+            raise InputError(path, "no facts about the training", _TRAIN_AGAIN)
         moments: dict[int, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
             match = re.fullmatch(r"optimizer\.([0-9]+)\.(\w+)", name)

@@ -5,7 +5,7 @@ trained word that a sentence encoder finds most similar. MiniLM judges for every
 model's own encoder may have no meanings (hashed words) or put all texts close together (CLIP).
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -75,7 +75,7 @@ def new_words(
     trained_words[PHRASE] = [name for name in trained if name not in trained.background]
 
     names_have_parts = candidates.slots != WHOLE_NAME
-    results = []
+    found = []
     for name, factors in zip(candidates.names, candidates.factors, strict=True):
         if name in trained or name in candidates.background:
             continue
@@ -85,11 +85,14 @@ def new_words(
         for slot, word in words:
             if word is None or word in trained_words[slot]:
                 continue
-            new_word = NewWord(action=name, slot=slot, word=word)
-            compared = _compared(new_word, trained_words[slot], device)
-            if compared.far or names_have_parts:
-                results.append(compared)
-    return tuple(results)
+            found.append(NewWord(action=name, slot=slot, word=word))
+    compared = {word: word for word in found}
+    for slot, trained_of_slot in trained_words.items():
+        of_slot = [word for word in found if word.slot == slot]
+        if trained_of_slot and of_slot:
+            nearest = _compared(of_slot, trained_of_slot, device)
+            compared.update(zip(of_slot, nearest, strict=True))
+    return tuple(word for word in compared.values() if word.far or names_have_parts)
 
 
 @lru_cache(maxsize=1)
@@ -98,17 +101,19 @@ def _sentence_vectors(device: str) -> VectorCache:
     return VectorCache(text_encoder(JUDGE, device).encode_texts)
 
 
-def _compared(word: NewWord, trained_words: Sequence[str], device: str) -> NewWord:
-    """Return a word with the most similar trained word of its slot."""
-    if not trained_words:
-        return word
-    template = ACTION_TEMPLATE if word.slot in ("verb", PHRASE) else OBJECT_TEMPLATE
-    prompts = [template.format(tidy(name)) for name in (word.word, *trained_words)]
-    vector, *rows = _sentence_vectors(device)(prompts)
-    cosines = np.stack(rows) @ vector  # (N,)
-    best = int(cosines.argmax())
-    similarity = round(min(float(cosines[best]), 1.0), 3)
-    return replace(word, nearest=trained_words[best], similarity=similarity, far=similarity < FAR)
+def _compared(
+    words: Sequence[NewWord], trained_words: Sequence[str], device: str
+) -> Iterator[NewWord]:
+    """Yield words of one slot, each with the most similar trained word."""
+    template = ACTION_TEMPLATE if words[0].slot in ("verb", PHRASE) else OBJECT_TEMPLATE
+    names = [*trained_words, *(word.word for word in words)]
+    vectors = np.stack(_sentence_vectors(device)([template.format(tidy(name)) for name in names]))
+    trained, new = np.split(vectors, [len(trained_words)])
+    for word, cosines in zip(words, new @ trained.T, strict=True):
+        best = int(cosines.argmax())
+        similarity = round(min(float(cosines[best]), 1.0), 3)
+        far = similarity < FAR
+        yield replace(word, nearest=trained_words[best], similarity=similarity, far=far)
 
 
 def describe_new_word(word: NewWord) -> str:

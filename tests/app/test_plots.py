@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from fact_clip_app.budget import Extent
@@ -174,3 +176,11 @@ def test_the_server_starts_without_matplotlib():
     code = "import sys, fact_clip_app.server; print('matplotlib' in sys.modules)"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "False"
+
+
+def test_at_most_one_earlier_plot_stays_in_memory(user):
+    gc.collect()
+    for _ in range(8):
+        words(user, "ethogram")
+    figures = [each for each in gc.get_objects() if isinstance(each, Figure)]
+    assert len(figures) <= 1

@@ -171,6 +171,7 @@ def test_a_state_of_another_training_is_refused(tiny, tiny_run, tmp_path):
     renamed = {name.replace("exp_avg_sq", "second"): tensor for name, tensor in tensors.items()}
     for state, stored, place in (
         (tensors, {}, "last.safetensors"),
+        (tensors, facts | {"step": 7}, "last.safetensors"),
         (renamed, facts, "last.safetensors, optimizer.0"),
         (unknown, facts, "last.safetensors, optimizer.9999"),
     ):
