@@ -21,7 +21,12 @@ FOLDER = "clicks"
 
 _ROUNDING = 1e-6  # seconds
 _UPDATES = 30
-_SURE = 1000.0  # nats
+_CERTAIN = 1000.0  # nats
+
+FRAMES_ALIKE = 4.0
+SURE = 0.95
+"""Probability with which a frame lies on its side of a border, so that it is labelled. Both were
+chosen in experiments/clicks.md."""
 
 _CONTENT = "time or frame, and label, one click a line"
 
@@ -93,32 +98,44 @@ def label_frames(labels: Sequence[str], borders: Sequence[int], n_frames: int) -
     return lines
 
 
-def sure_labels(
-    labels: Sequence[int],
-    frames: Sequence[int],
-    borders: Sequence[int],
-    n_frames: int,
-    share: float,
-) -> Labels:
-    """Return the labels of the frames near clicks; the others are ignored.
+Gap = tuple[int, int]
+"""Where the label of one click ends, and where that of the next one begins, in frames."""
+
+
+def first_gaps(frames: Sequence[int], n_frames: int, share: float) -> list[Gap]:
+    """Return what has no label at first: around N clicks, all but the nearest frames.
+
+    Args:
+        frames: of the clicks.
+        n_frames: of the video.
+        share: of the way from a click to the borders of its segment that is labelled.
+
+    Returns:
+        N + 1 gaps, those before the first and after the last click included.
+    """
+    borders = [0, *middle_borders(frames), n_frames]
+    starts = [0]
+    stops = []
+    for frame, (start, stop) in zip(frames, pairwise(borders), strict=True):
+        stops.append(frame - int(share * (frame - start)))
+        starts.append(frame + int(share * (stop - 1 - frame)) + 1)
+    return list(zip(starts, [*stops, n_frames], strict=True))
+
+
+def gap_labels(labels: Sequence[int], gaps: Sequence[Gap], n_frames: int) -> Labels:
+    """Return the labels of the frames beside gaps; those in gaps are ignored.
 
     Args:
         labels: class indices of the N clicks.
-        frames: of the clicks.
-        borders: between the clicks, N - 1.
+        gaps: before, between and after the clicks, N + 1.
         n_frames: T, of the video.
-        share: of the way from a click to the borders of its segment that is labelled.
 
     Returns:
         (T,) class indices, -1 where frames are ignored.
     """
     sure = np.full(n_frames, IGNORED)
-    for label, frame, (start, stop) in zip(
-        labels, frames, pairwise([0, *borders, n_frames]), strict=True
-    ):
-        first = frame - int(share * (frame - start))
-        last = frame + int(share * (stop - 1 - frame))
-        sure[first : last + 1] = label
+    for label, ((_, start), (stop, _)) in zip(labels, pairwise(gaps), strict=True):
+        sure[start:stop] = label
     return sure
 
 
@@ -166,34 +183,42 @@ def border_gains(log_scores: Reals, frames: Sequence[int], labels: Integers) -> 
     pairs = zip(pairwise(frames), pairwise(labels), strict=True)
     for (start, stop), (first, second) in pairs:
         if IGNORED in (first, second):
-            gains.append(np.linspace(_SURE, -_SURE, stop - start - 1))
+            gains.append(np.linspace(_CERTAIN, -_CERTAIN, stop - start - 1))
             continue
         between = log_scores[start + 1 : stop]
         gains.append(between[:, first] - between[:, second])
     return gains
 
 
-def scored_borders(
+def border_gaps(
     gains: Sequence[Reals],
     frames: Sequence[int],
     labels: Integers,
     offsets: Floats,
-) -> list[int]:
-    """Return the borders that maximise the sum of the log scores of the labels of all frames.
+    n_frames: int,
+) -> list[Gap]:
+    """Return the frames between clicks whose label is not sure.
+
+    A border is as likely as the product of the scores of the labels of all frames. Neighbouring
+    frames say nearly the same, so that `FRAMES_ALIKE` of them count as one.
 
     Args:
         gains: of `border_gains`.
         frames: of the N clicks.
         labels: class indices of the clicks.
         offsets: (C + 1,) added to the log scores of each class.
+        n_frames: of the video.
 
     Returns:
-        N - 1 borders, each after the first and not after the second of two neighbours.
+        N + 1 gaps. The first and the last one are empty.
     """
-    borders = []
+    gaps = [(0, 0)]
     steps = -np.diff(offsets[labels])
-    for start, between, step in zip(frames, gains, steps, strict=False):
-        # value of a border after 0, 1, ... of the frames between the clicks
-        values = np.concatenate([[0.0], np.cumsum(between + step)])
-        borders.append(start + 1 + int(values.argmax()))
-    return borders
+    for frame, between, step in zip(frames, gains, steps, strict=False):
+        # of a border after 0, 1, ... of the frames between the clicks
+        values = np.concatenate([[0.0], np.cumsum(between + step)]) / FRAMES_ALIKE
+        likelihood = np.exp(values - values.max())
+        passed = np.cumsum(likelihood) / likelihood.sum()
+        start, stop = (frame + 1 + np.searchsorted(passed, (1 - SURE, SURE))).tolist()
+        gaps.append((start, stop))
+    return [*gaps, (n_frames, n_frames)]

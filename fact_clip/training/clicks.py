@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from fact_clip.core.io import parse_value, read_mapping, write_value
 from fact_clip.core.paths import inside
 from fact_clip.datasets.clicks import (
+    Gap,
     border_gains,
+    border_gaps,
     expected_lengths,
-    middle_borders,
-    scored_borders,
-    sure_labels,
+    first_gaps,
+    gap_labels,
 )
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.decoding import class_scores
@@ -25,7 +26,7 @@ FIRST_SHARE = 0.1
 """Share of the way from a click to the middle between two that is labelled at first."""
 
 MOVES = (0.2, 0.35, 0.5, 0.65, 0.8)
-"""Shares of the epochs after which borders are moved, and all frames are labelled.
+"""Shares of the epochs after which borders are moved, and all sure frames are labelled.
 
 Both were chosen in experiments/clicks.md.
 """
@@ -38,14 +39,15 @@ PRIOR_SEGMENTS = 7
 
 _FILE = "clicks.json"
 
-Borders = dict[str, list[int]]
+Gaps = dict[str, list[Gap]]
+"""Video -> its frames without a label."""
 
 
 class ClickBorders:
     """The borders between the clicks of the training videos.
 
-    They are kept in ``RUN/clicks.json`` by epoch, so that a resumed training has those of its
-    epoch.
+    Frames near a border that is not sure have no label. These gaps are kept in ``RUN/clicks.json``
+    by epoch, so that a resumed training has those of its epoch.
 
     Args:
         folder: of the run that is trained.
@@ -62,20 +64,22 @@ class ClickBorders:
             name: dataset.stored_labels(name)[frames] for name, frames in self.clicks.items()
         }
         self.moves = {math.ceil(share * epochs) for share in MOVES}
-        self._history: dict[int, Borders] = {}
+        self._history: dict[int, Gaps] = {}
         if epoch and self.path.is_file():
             history = parse_value(
-                dict[int, Borders],
+                dict[int, Gaps],
                 read_mapping(self.path, "borders by epoch"),
                 self.path,
                 "train the run again",
             )
-            self._history = {moved: borders for moved, borders in history.items() if moved <= epoch}
+            self._history = {moved: gaps for moved, gaps in history.items() if moved <= epoch}
         if self._history:
             self._apply(self._history[max(self._history)])
         else:
-            middles = {name: middle_borders(frames) for name, frames in self.clicks.items()}
-            self._apply(middles, FIRST_SHARE)
+            first = {}
+            for name, frames in self.clicks.items():
+                first[name] = first_gaps(frames, dataset.length(name), FIRST_SHARE)
+            self._apply(first)
 
     def is_due(self, epoch: int) -> bool:
         """Return whether the borders are moved after an epoch."""
@@ -96,15 +100,15 @@ class ClickBorders:
             probabilities = class_scores(scores, candidates).cpu().numpy()[scores.row_of_frame]
             logs = np.log(np.maximum(probabilities, np.finfo(np.float32).tiny))
             gains[name] = border_gains(logs, frames, self.labels[name])
-        borders = self._matched(gains)
-        self._apply(borders)
-        self._history[epoch] = borders
+        gaps = self._matched(gains)
+        self._apply(gaps)
+        self._history[epoch] = gaps
         if is_main:
             by_epoch = {str(number): value for number, value in self._history.items()}
             write_value(self.path, by_epoch)
 
-    def _matched(self, gains: dict[str, list[NDArray[np.floating]]]) -> Borders:
-        """Return the best borders after offsets that bring classes near their expected lengths."""
+    def _matched(self, gains: dict[str, list[NDArray[np.floating]]]) -> Gaps:
+        """Return the gaps after offsets that bring classes near their expected lengths."""
         labels = np.concatenate([*self.labels.values()])
         lengths = expected_lengths(
             [*self.clicks.values()], [*self.labels.values()], len(self.dataset.vocabulary)
@@ -114,24 +118,20 @@ class ClickBorders:
         prior = PRIOR_SEGMENTS * expected.sum() / len(labels)
 
         offsets = np.zeros_like(lengths)
-        borders: Borders = {}
+        gaps: Gaps = {}
         for _ in range(MATCHES):
             n_frames = np.zeros_like(lengths)
             for name, frames in self.clicks.items():
-                borders[name] = scored_borders(gains[name], frames, self.labels[name], offsets)
-                edges = [0, *borders[name], self.dataset.length(name)]
-                np.add.at(n_frames, self.labels[name], np.diff(edges))
+                labels = self.labels[name]
+                length = self.dataset.length(name)
+                gaps[name] = border_gaps(gains[name], frames, labels, offsets, length)
+                middles = np.mean(gaps[name], axis=1)
+                np.add.at(n_frames, labels, np.diff(middles))
             offsets += np.log((expected + prior) / (n_frames + prior)) / 2
-        return borders
+        return gaps
 
-    def _apply(self, borders: Borders, share: float = 1.0) -> None:
-        """Set the labels of the frames near clicks; see `sure_labels`."""
-        for name, frames in self.clicks.items():
-            labels = sure_labels(
-                labels=self.labels[name].tolist(),
-                frames=frames,
-                borders=borders[name],
-                n_frames=self.dataset.length(name),
-                share=share,
-            )
-            self.dataset.set_labels(name, labels)
+    def _apply(self, gaps: Gaps) -> None:
+        """Set the labels of the frames beside gaps."""
+        for name, labels in self.labels.items():
+            sure = gap_labels(labels.tolist(), gaps[name], self.dataset.length(name))
+            self.dataset.set_labels(name, sure)

@@ -12,14 +12,17 @@ import pytest
 from fact_clip.config import DataConfig
 from fact_clip.datasets.benchmarks import BENCHMARKS
 from fact_clip.datasets.clicks import (
+    FRAMES_ALIKE,
+    SURE,
     Click,
     border_gains,
+    border_gaps,
     expected_lengths,
+    first_gaps,
+    gap_labels,
     label_frames,
     middle_borders,
     read_clicks,
-    scored_borders,
-    sure_labels,
 )
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.inspect import Inspection
@@ -74,30 +77,41 @@ def test_no_click_is_moved(tmp_path):
 def test_first_labels_by_hand():
     assert middle_borders([2, 7, 8]) == [5, 8]
     assert label_frames(["a", "b"], [3], 5) == ["a", "a", "a", "b", "b"]
-    labels = sure_labels([4, 5], [2, 9], [6], 14, share=0.5)
-    assert labels.tolist() == [-1, 4, 4, 4, -1, -1, -1, -1, 5, 5, 5, 5, -1, -1]
-    assert sure_labels([4, 5], [2, 9], [6], 14, share=1.0).tolist() == [4] * 6 + [5] * 8
-    assert (sure_labels([4, 5], [2, 9], [6], 14, share=0.0) >= 0).sum() == 2
+    gaps = first_gaps([2, 9], 14, share=0.5)
+    assert gaps == [(0, 1), (4, 8), (12, 14)]
+    assert gap_labels([4, 5], gaps, 14).tolist() == [-1, 4, 4, 4, -1, -1, -1, -1, 5, 5, 5, 5, -1, -1]
+    assert gap_labels([4, 5], first_gaps([2, 9], 14, share=1.0), 14).tolist() == [4] * 6 + [5] * 8
+    assert (gap_labels([4, 5], first_gaps([2, 9], 14, share=0.0), 14) >= 0).sum() == 2
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_borders_are_the_best_of_all(seed):
+def test_frames_beside_gaps_are_sure(seed):
+    """The probability that a frame has the label of the click before it, over all places of the borders."""
     rng = np.random.default_rng(seed)
-    scores = rng.normal(size=(9, 3))
-    frames, labels = [1, 4, 8], [0, 2, 1]
+    scores = 9 * rng.normal(size=(20, 3))
+    frames, labels, offsets = [1, 9, 18], np.array([0, 2, 1]), rng.normal(size=4)
+    gaps = border_gaps(border_gains(scores, frames, labels), frames, labels, offsets, 20)
+    assert (gaps[0], gaps[-1]) == ((0, 0), (20, 20))
+    for pair, (first, second) in enumerate(itertools.pairwise(frames)):
+        weights = {}
+        for border in range(first + 1, second + 1):
+            classes = np.where(np.arange(first + 1, second) < border, labels[pair], labels[pair + 1])
+            value = (scores[np.arange(first + 1, second), classes] + offsets[classes]).sum()
+            weights[border] = np.exp(value / FRAMES_ALIKE)
+        start, stop = gaps[pair + 1]
+        for frame in range(first + 1, second):
+            before = sum(weight for border, weight in weights.items() if border > frame) / sum(weights.values())
+            side = "first" if frame < start else "second" if frame >= stop else "unsure"
+            assert side == ("first" if before >= SURE else "second" if 1 - before >= SURE else "unsure")
 
-    def value(borders):
-        classes = np.repeat(labels, np.diff([0, *borders, 9]))
-        return scores[np.arange(9), classes].sum()
 
-    def found(labels, offsets):
-        gains = border_gains(scores, frames, np.array(labels))
-        return scored_borders(gains, frames, np.array(labels), np.array(offsets))
-
-    best = max(itertools.product(range(2, 5), range(5, 9)), key=value)
-    assert value(found(labels, [0.0] * 4)) == pytest.approx(value(best))
-    assert found([0, -1, 1], [0.0] * 4) == middle_borders(frames)
-    assert found(labels, [0.0, 0.0, 99.0, 0.0]) == [2, 8]  # all between for class 2
+def test_a_gap_beside_no_label_is_in_the_middle():
+    labels, frames = np.array([0, -1, 1]), [1, 4, 8]
+    gains = border_gains(np.zeros((9, 3)), frames, labels)
+    assert border_gaps(gains, frames, labels, np.zeros(4), 9)[1:-1] == [
+        (3, 3),
+        (6, 7),
+    ]  # the frame between is as likely on both sides
 
 
 def test_lengths_follow_from_gaps_between_clicks():

@@ -54,11 +54,11 @@ def test_borders_move_between_their_clicks(run):
     dataset = Dataset.open(Run.read(run).config.data)
     clicks = dataset.clicks(dataset.train)
     assert clicks.keys() == {*dataset.train}
-    for borders in history.values():
+    for gaps in history.values():
         for name, frames in clicks.items():
-            assert len(borders[name]) == len(frames) - 1
-            for border, first, second in zip(borders[name], frames, frames[1:], strict=False):
-                assert first < border <= second
+            assert len(gaps[name]) == len(frames) + 1
+            for (start, stop), first, second in zip(gaps[name][1:], frames, frames[1:], strict=False):
+                assert first < start <= stop <= second
     assert history["1"] != history["4"]
     assert evaluate(run).metrics["frame_accuracy"] >= 0  # the test videos have labels
 
