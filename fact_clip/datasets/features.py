@@ -131,7 +131,7 @@ def read_layout(location: Location, shape: tuple[int, ...], n_labels: int) -> La
 def unclear_layout(location: Location) -> OrientationError:
     """Return the error for feature files in which either side could be time."""
     problem = "which side of the features is time is not clear"
-    return OrientationError(location, problem, "set data.layout to TD or DT")
+    return OrientationError(location, problem, "set the layout to TD or DT")
 
 
 def check_length(location: Location, features: Array, layout: Layout, n_labels: int) -> None:
@@ -413,19 +413,17 @@ def read_clock(
     Args:
         path: the feature file.
         fps: the rate where the JSON file has none.
-        layout: the layout of the file. None needs a JSON file.
+        layout: the layout of the file. None: (T, D), as the JSON file must confirm.
         sidecar: the JSON file, if it has been read.
 
     Returns:
         The clock of the video.
     """
     sidecar = sidecar or read_sidecar(path)
-    features = load_features(path, layout or "TD")
     json_path = path.with_suffix(".json")
-    if layout is None and not json_path.is_file():
-        problem = f"there is no {json_path.name} beside it, and no layout"
-        raise InputError(path, problem, "set --layout to TD or DT")
-
+    if sidecar.n_frames or sidecar.dim or sidecar.times:  # what follows checks it
+        layout = layout or "TD"
+    features = load_features(path, layout)
     n_frames, columns = features.shape
     for name, stated, length in (
         ("n_frames", sidecar.n_frames, n_frames),
