@@ -97,6 +97,15 @@ def test_the_length_that_the_file_tells_counts():
 
 
 @pytest.mark.parametrize(
+    ("end", "fps", "is_told"), [(60.0, 15.0, False), (60.6, 15.0, False), (60.0, 5.0, True), (60.0, 45.0, True)]
+)
+def test_features_of_another_length_than_the_file_tells_are_said(end, fps, is_told, caplog):
+    """At a wrong rate all labels lie elsewhere."""
+    frames = to_frames(annotated((1, 2, "a"), end=end), Clock(900, fps=fps))
+    assert (len(frames.labels), len(caplog.records)) == (900, is_told)
+
+
+@pytest.mark.parametrize(
     ("annotation", "clock"),
     [
         (annotated((0, 1, "a")), Clock()),
