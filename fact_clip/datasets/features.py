@@ -508,6 +508,7 @@ class Sidecar(BaseModel):
     times: tuple[Annotated[float, Field(ge=0, le=1e9)], ...] | None = None  # seconds
     n_frames: int | None = None
     dim: int | None = None
+    start: object = None  # a float: the second of the video at which a part of it starts
 
     @field_validator("times")
     @classmethod
@@ -528,3 +529,11 @@ def read_sidecar(path: Path) -> Sidecar:
         if key not in Sidecar.model_fields and lower in Sidecar.model_fields:
             raise InputError(json_path, f"unknown key {key!r}", f"write {lower!r}")
     return parse_value(Sidecar, values, json_path, EXTRACT_AGAIN)
+
+
+def check_whole(path: Path) -> None:
+    """Check that features are not those of a later part of a video, whose times differ."""
+    start = read_sidecar(path).start
+    if isinstance(start, float) and start > 0:
+        problem = f"features of a part of the video, from {start:g} s on"
+        raise InputError(path, problem, "extract the whole video")
