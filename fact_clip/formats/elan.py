@@ -118,6 +118,7 @@ def _link(path: Path, media: str) -> tuple[str, str, str]:
 def read_annotations(path: Path, options: Options) -> list[Annotation]:
     """Read the aligned annotations of one tier, in seconds; the video is named after the file.
 
+    A tier without annotations is read only if the options name it.
     Comments come from a tier below, whose name or type is "comment" or ends so.
     """
     root = _document(path)
@@ -126,7 +127,11 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     aligned = {
         name: tier.findall("ANNOTATION/ALIGNABLE_ANNOTATION") for name, tier in tiers.items()
     }
-    names = [name for name in aligned if aligned[name]]
+    names = []
+    for name, tier in tiers.items():
+        may_be_empty = options.tier is not None and tier.get("PARENT_REF") is None
+        if aligned[name] or may_be_empty:
+            names.append(name)
     if not names and OURS in aligned:  # ours is empty if a video is nothing but background
         names = [OURS]
     choice = choose(path, "tier", names, options.tier)

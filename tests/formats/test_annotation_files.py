@@ -77,6 +77,8 @@ def test_eaf_of_pympi(tmp_path):
     to_eaf(tmp_path / "P1.eaf", eaf)
     assert spans(tmp_path / "P1.eaf", "eaf") == {"P1": [(1.2, 3.4, "grasp"), (0.5, 0.9, "move <ü>")]}
     eaf.add_tier("right hand")
+    to_eaf(tmp_path / "P1.eaf", eaf)
+    assert spans(tmp_path / "P1.eaf", "eaf", tier="right hand") == {"P1": []}
     eaf.add_annotation("right hand", 0, 100, "hold")
     to_eaf(tmp_path / "P2.eaf", eaf)
     assert spans(tmp_path / "P2.eaf", "eaf", tier="right hand") == {"P2": [(0.0, 0.1, "hold")]}
