@@ -159,7 +159,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     for element in root.iterfind("HEADER/PROPERTY"):
         properties[element.get("NAME")] = element.text
     background = properties.get(f"{_BACKGROUND} {choice}", properties.get(_BACKGROUND))
-    return [Annotation(path, spans, background=background)]
+    return [Annotation(path, spans, background=background, tier=choice)]
 
 
 def _time_value(slots: Mapping[str, ElementTree.Element], key: str) -> str:

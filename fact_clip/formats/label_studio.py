@@ -181,7 +181,8 @@ def _annotation(
     spans: list[Span] = []
     for region in regions:
         spans += _spans(where, region)
-    return Annotation(where.path, spans, name, unit, fps, background=data.background)
+    background = data.background
+    return Annotation(where.path, spans, name, unit, fps, background=background, tier=control)
 
 
 def _spans(task: FileLocation, region: _Region) -> list[Span]:

@@ -119,7 +119,9 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     for file, facts in project.file.items():
         if file in spans or is_ours:
             name = video_name(facts.fname)
-            annotations.append(Annotation(path, spans.get(file, []), name, background=background))
+            found = spans.get(file, [])
+            annotation = Annotation(path, found, name, background=background, tier=attribute.aname)
+            annotations.append(annotation)
     return annotations
 
 

@@ -77,6 +77,10 @@ def convert_annotations(
     all_files = ", ".join(map(str, files))
     if not annotations:
         raise InputError(all_files, "no annotated videos")
+    tiers = {annotation.tier for annotation in annotations.values()} - {""}
+    if len(tiers) > 1:
+        message = "%s: the labels are those of several tiers, %s; --tier chooses one for all"
+        logger.warning(message, root, join_names(map(repr, sorted(tiers))))
     videos = {
         name: to_frames(annotation, target.clock(name), target.background)
         for name, annotation in annotations.items()
