@@ -172,11 +172,9 @@ _MEDIA = re.compile(
 
 def video_name(media: str) -> str:
     """Return the name of a video file without folder (of any system), address and ending."""
-    address, _, query = media.partition("?")
-    if address == "/data/local-files/":  # of Label Studio
-        address = unquote(query.removeprefix("d="))
-    elif "://" in address:
-        address = unquote(address)
+    _, is_local_file, address = media.rpartition("/data/local-files/?d=")  # of Label Studio
+    if is_local_file or "://" in media:
+        address = unquote(address.partition("?")[0])
     return _MEDIA.sub("", PureWindowsPath(address).name)
 
 

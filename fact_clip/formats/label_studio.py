@@ -133,9 +133,10 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     tasks = read_value(list[_Task], path, "export from Label Studio as JSON")
     for number, task in enumerate(tasks):
         where = FileLocation(path, part=f"task {number if task.id is None else task.id}")
-        media = task.file_upload or task.data.video or ""
+        # the file that was uploaded may be a table of tasks
+        media = task.data.video or task.file_upload or ""
         name = video_name(media)
-        if task.file_upload or media.startswith("/data/upload/"):
+        if media == task.file_upload or media.startswith("/data/upload/"):
             name = re.sub(r"^[0-9a-f]{8}-", "", name)  # digits that mark an upload
         if not name:
             raise InputError(where, "no video", "name it in data.video")

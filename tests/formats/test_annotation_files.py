@@ -260,13 +260,17 @@ def test_label_studio_takes_the_last_answer(tmp_path):
 
 def test_label_studio_names_of_uploads_and_regions_of_other_kinds(tmp_path):
     box = {"from_name": "box", "value": {"x": 1, "labels": ["cup"]}}
-    task = {"id": 12, "file_upload": "0a1b2c3d-up.mp4", "data": {"video": "a.mp4", "fps": 10}, "annotations": [
+    task = {"id": 12, "file_upload": "0a1b2c3d-t.json", "data": {"video": "up.mp4", "fps": 10}, "annotations": [
         {"result": [box, region(3, 4, "cut")]}]}  # fmt: skip
     path = tmp_path / "ls.json"
     path.write_text(json.dumps([task]))
     (annotation,) = READERS["label-studio"](path, Options())
     assert (annotation.name, annotation.fps, annotation.background) == ("up", 10, None)
     assert [(span.start, span.stop, span.label) for span in annotation.spans] == [(2, 4, "cut")]
+    for video in (None, "/data/upload/1/0a1b2c3d-up.mp4"):
+        data = {"video": video, "fps": 10}
+        path.write_text(json.dumps([{**task, "file_upload": "0a1b2c3d-up.mp4", "data": data}]))
+        assert READERS["label-studio"](path, Options())[0].name == "up"
     broken = {"id": "r7", "from_name": "tl", "value": {"ranges": [{"start": 3}], "timelinelabels": ["x"]}}
     path.write_text(json.dumps([{**task, "annotations": [{"result": [broken]}]}]))
     with refused("ls.json, 0.annotations.0.result.0.value.ranges.0.end"):
@@ -336,8 +340,8 @@ def test_epic_validation_segments_overlap(shared):
 
 
 def test_names_of_videos():
-    given = ("a/b.c.mp4", "C:\\x\\d.avi", "https://h/p/e.mp4?x=/y", "plain", ".hidden")
-    assert [video_name(text) for text in given] == ["b.c", "d", "e", "plain", ".hidden"]
+    given = ("a/b.c.mp4", "C:\\x\\d.avi", "https://h/p/e.mp4?x=/y", "plain", ".hidden", "a/who? me.mp4")
+    assert [video_name(text) for text in given] == ["b.c", "d", "e", "plain", ".hidden", "who? me"]
 
 
 EPIC = "video_id,start_timestamp,stop_timestamp,verb_class,noun_class\n"
