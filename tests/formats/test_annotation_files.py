@@ -267,10 +267,6 @@ def test_label_studio_names_of_uploads_and_regions_of_other_kinds(tmp_path):
     (annotation,) = READERS["label-studio"](path, Options())
     assert (annotation.name, annotation.fps, annotation.background) == ("up", 10, None)
     assert [(span.start, span.stop, span.label) for span in annotation.spans] == [(2, 4, "cut")]
-    for video in (None, "/data/upload/1/0a1b2c3d-up.mp4"):
-        data = {"video": video, "fps": 10}
-        path.write_text(json.dumps([{**task, "file_upload": "0a1b2c3d-up.mp4", "data": data}]))
-        assert READERS["label-studio"](path, Options())[0].name == "up"
     broken = {"id": "r7", "from_name": "tl", "value": {"ranges": [{"start": 3}], "timelinelabels": ["x"]}}
     path.write_text(json.dumps([{**task, "annotations": [{"result": [broken]}]}]))
     with refused("ls.json, 0.annotations.0.result.0.value.ranges.0.end"):

@@ -40,8 +40,13 @@ def test_label_studio_marks_uploads_alone(tmp_path):
     path = save(replace(TAKE, media="20240501-subj1.mp4"), tmp_path / "x.label-studio.json")
     assert READERS["label-studio"](path, Options())[0].name == "20240501-subj1"
     (task,) = json.loads(path.read_text())
-    path.write_text(json.dumps([{**task, "file_upload": "0a1b2c3d-up.mp4"}]))
-    assert READERS["label-studio"](path, Options())[0].name == "up"
+    for file, video, name in (
+        ("0a1b2c3d-x.json", task["data"]["video"], "20240501-subj1"),
+        ("0a1b2c3d-up.mp4", "/data/upload/1/0a1b2c3d-up.mp4", "up"),
+        ("0a1b2c3d-up.mp4", None, "up"),
+    ):
+        path.write_text(json.dumps([{**task, "file_upload": file, "data": {**task["data"], "video": video}}]))
+        assert READERS["label-studio"](path, Options())[0].name == name
 
 
 def test_rttm_keeps_a_name_with_a_point(tmp_path):
