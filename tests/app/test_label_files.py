@@ -65,7 +65,9 @@ def test_a_table_is_read_by_its_seconds_and_frames_must_be_those_of_the_video(tm
         with refused(path):
             read(path, content)
     else:
-        assert read(path, content) == ({"main": expected}, [])
+        tracks, lines = read(path, content)
+        assert tracks == {"main": expected}
+        assert len(lines) == ("0,75,0,7," in content)  # frames and seconds that disagree
 
 
 def test_rows_are_the_frames_of_a_video_that_has_features_alone(tmp_path):

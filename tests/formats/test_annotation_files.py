@@ -301,12 +301,16 @@ def test_csv(text, options, expected, tmp_path):
     ("unit", "times"), [(None, ("seconds", 1, 2)), ("seconds", ("seconds", 1, 2)), ("frames", ("frames", 10, 20))]
 )
 def test_csv_with_several_kinds_of_times(unit, times, tmp_path):
-    """Seconds come first unless frames are asked for; rates are those of the options."""
+    """Seconds come first unless frames are asked for, which alone have a rate."""
     path = tmp_path / "x.csv"
     path.write_text("start_seconds,stop_seconds,start_frame,stop_frame,start,stop,label\n1,2,10,20,5,6,a\n")
-    (annotation,) = READERS["csv"](path, Options(unit=unit, fps=12.5))
+    fps = 12.5 if unit == "frames" else None
+    (annotation,) = READERS["csv"](path, Options(unit=unit, fps=fps))
     found = (annotation.unit, annotation.spans[0].start, annotation.spans[0].stop)
-    assert (found, annotation.fps, annotation.path, annotation.name) == (times, 12.5, path, "x")
+    assert (found, annotation.fps, annotation.path, annotation.name) == (times, fps, path, "x")
+    if fps is None:
+        with refused("--source-fps"):
+            READERS["csv"](path, Options(unit=unit, fps=12.5))
 
 
 def test_csv_of_seconds_beside_frame_numbers(tmp_path):

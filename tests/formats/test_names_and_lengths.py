@@ -85,6 +85,14 @@ def test_uneven_times_give_no_rate(ending, tmp_path):
         assert READERS["csv"](path, Options())[0].end is None
 
 
+def test_rows_of_a_film_that_ends_within_the_last_one_are_all_counted(tmp_path):
+    times = np.arange(9) / 2
+    times[-1] -= 0.1
+    path = save(Clock(8, 2.0, times).apply_to(TAKE), tmp_path / "x.csv")
+    (annotation,) = READERS["csv"](path, Options())
+    assert to_frames(annotation, Clock(fps=2.0)).labels == TAKE.to_frames()
+
+
 @pytest.mark.parametrize(
     ("kind", "ending"), [("boris", "boris"), ("eaf", "eaf"), ("via", "via.json"), ("label-studio", "label-studio.json")]
 )
