@@ -436,7 +436,7 @@ def read_clock(
     clock = Clock(
         n_frames=n_frames,
         fps=sidecar.fps or fps,
-        media=sidecar.video,
+        media=None if sidecar.is_part else sidecar.video,
         video_fps=sidecar.video_fps,
     )
     if sidecar.times is None:
@@ -508,7 +508,12 @@ class Sidecar(BaseModel):
     times: tuple[Annotated[float, Field(ge=0, le=1e9)], ...] | None = None  # seconds
     n_frames: int | None = None
     dim: int | None = None
-    start: object = None  # a float: the second of the video at which a part of it starts
+    start: Any = None  # a number: the second of the video at which a part of it starts
+
+    @property
+    def is_part(self) -> bool:
+        """Return whether the times are not those of the video, but of a later part of it."""
+        return isinstance(self.start, int | float) and self.start > 0
 
     @field_validator("times")
     @classmethod
@@ -523,17 +528,14 @@ def read_sidecar(path: Path) -> Sidecar:
     json_path = path.with_suffix(".json")
     if not os.path.lexists(json_path):
         return Sidecar()
-    values = read_mapping(json_path, "fps and times of the features")
-    for key in values:
-        lower = str(key).lower()
-        if key not in Sidecar.model_fields and lower in Sidecar.model_fields:
-            raise InputError(json_path, f"unknown key {key!r}", f"write {lower!r}")
+    tree = read_mapping(json_path, "fps and times of the features")
+    values = {str(key).lower(): value for key, value in tree.items()}
     return parse_value(Sidecar, values, json_path, EXTRACT_AGAIN)
 
 
 def check_whole(path: Path) -> None:
     """Check that features are not those of a later part of a video, whose times differ."""
-    start = read_sidecar(path).start
-    if isinstance(start, float) and start > 0:
-        problem = f"features of a part of the video, from {start:g} s on"
+    sidecar = read_sidecar(path)
+    if sidecar.is_part:
+        problem = f"features of a part of the video, from {sidecar.start:g} s on"
         raise InputError(path, problem, "extract the whole video")

@@ -150,6 +150,12 @@ def test_the_clock_of_a_feature_file(tmp_path):
     assert (clock.n_frames, clock.fps, clock.times) == (3, 4.0, None)
 
 
+@pytest.mark.parametrize(("start", "media"), [(None, "take.mp4"), (0.0, "take.mp4"), (10, None)])
+def test_a_part_does_not_name_the_video_whose_times_differ(start, media, tmp_path):
+    path = features(tmp_path, (3, 7), {"fps": 5, "n_frames": 3, "video": "take.mp4", "start": start})
+    assert read_clock(path).media == media
+
+
 @pytest.mark.parametrize("times", [[0, 0.5, 0.75], [0, 0.5, 0.75, 1.125]])
 def test_frame_times_beside_the_features(times, tmp_path):
     clock = read_clock(features(tmp_path, (3, 7), {"times": times}))
