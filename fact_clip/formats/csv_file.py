@@ -75,7 +75,8 @@ def read(path: Path, gaps: Gaps) -> Segmentation:
         stop = parse_seconds(where, row["stop"], "stop")
         if not (start.is_integer() and stop.is_integer()):
             raise InputError(where, f"{row['start']} and {row['stop']} are not whole frame numbers")
-        confidence = _confidence(where, row["confidence"])
+        cell = row["confidence"]
+        confidence = parse_seconds(where, cell, "confidence") if cell else None
         with located(where):
             label = without_mark(row["label"])
             if start == stop:
@@ -113,10 +114,6 @@ def _rate(path: Path, rows: Sequence[Row], n_frames: float = 0) -> float | None:
 
 def _comment(row: Mapping[str, str]) -> str:
     return without_mark(row.get(COMMENT, ""))
-
-
-def _confidence(where: FileLocation, cell: str) -> float | None:
-    return parse_seconds(where, cell, "confidence") if cell else None
 
 
 PICTURES = ("frame", "seconds", "label", "confidence")

@@ -127,11 +127,12 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     aligned = {
         name: tier.findall("ANNOTATION/ALIGNABLE_ANNOTATION") for name, tier in tiers.items()
     }
-    names = []
-    for name, tier in tiers.items():
-        may_be_empty = options.tier is not None and tier.get("PARENT_REF") is None
-        if aligned[name] or may_be_empty:
-            names.append(name)
+    may_be_empty = options.tier is not None
+    names = [
+        name
+        for name, tier in tiers.items()
+        if aligned[name] or (may_be_empty and "PARENT_REF" not in tier.attrib)
+    ]
     if not names and OURS in aligned:  # ours is empty if a video is nothing but background
         names = [OURS]
     choice = choose(path, "tier", names, options.tier)

@@ -36,10 +36,10 @@ def write(segmentation: Segmentation, path: Path) -> None:
     evenly spaced frames only.
     """
     data: Json = {"video": segmentation.media or "video"}
+    rate = picture_rate(segmentation)
     grid = picture_grid(segmentation)
-    is_uneven = segmentation.times is not None and grid is None
-    rate = MILLISECONDS if is_uneven else picture_rate(segmentation)
-    if is_uneven:
+    if segmentation.times is not None and grid is None:
+        rate = MILLISECONDS
         grid = MILLISECONDS
     if rate is not None:
         data["fps"] = rate

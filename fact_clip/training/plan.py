@@ -202,7 +202,7 @@ class _Planner:
             return
         values = {"data.validation_unseen": names}
         if names:
-            counts = self.dataset.validation_counts.tolist()
+            counts = self.dataset.class_counts(self.dataset.validation).tolist()
             frames_of = dict(zip(self.dataset.vocabulary.names, counts, strict=True))
             classes = ", ".join(f"{name!r} ({frames_of[name]} frames there)" for name in names)
             message = (
