@@ -78,7 +78,7 @@ class Annotation:
     end: float | None = None  # length of the video in `unit`, if the file has it
     background: str | None = None  # label of what lies between the spans, if the file has it
     further_background: Names = ()  # labels of spans that are background, too
-    tier: str = ""  # that was read; "": the format has none, or one for each subject
+    tier: str = ""  # that was read; "": the format has none
 
     def __post_init__(self) -> None:
         if not self.name:

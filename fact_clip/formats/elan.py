@@ -127,14 +127,13 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     aligned = {
         name: tier.findall("ANNOTATION/ALIGNABLE_ANNOTATION") for name, tier in tiers.items()
     }
-    may_be_empty = options.tier is not None
+    # ours is empty if a video is nothing but background, and so may be one that is named
+    may_be_empty = {OURS} if options.tier is None else {*tiers}
     names = [
         name
         for name, tier in tiers.items()
-        if aligned[name] or (may_be_empty and "PARENT_REF" not in tier.attrib)
+        if aligned[name] or (name in may_be_empty and "PARENT_REF" not in tier.attrib)
     ]
-    if not names and OURS in aligned:  # ours is empty if a video is nothing but background
-        names = [OURS]
     choice = choose(path, "tier", names, options.tier)
 
     comments = {}

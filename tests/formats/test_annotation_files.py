@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,16 @@ def test_eaf_of_pympi(tmp_path):
         spans(tmp_path / "P2.eaf", "eaf")
     with refused("P2.eaf"):
         spans(tmp_path / "P2.eaf", "eaf", tier="both")
+
+
+def test_an_empty_tier_of_ours_is_not_replaced_by_remarks(tmp_path, caplog):
+    background = replace(Segmentation.from_frames(["idle"] * 9, 5.0), background=("idle",))
+    eaf = Eaf(str(save(background, tmp_path / "a.eaf")))
+    eaf.add_tier("remarks")
+    eaf.add_annotation("remarks", 0, 400, "camera moved")
+    to_eaf(tmp_path / "a.eaf", eaf)
+    assert spans(tmp_path / "a.eaf", "eaf") == {"a": []}
+    assert "'remarks' are left out" in caplog.text
 
 
 def project(events: list[list[Any]], **observation: Any) -> str:
@@ -271,6 +282,14 @@ def test_label_studio_names_of_uploads_and_regions_of_other_kinds(tmp_path):
     path.write_text(json.dumps([{**task, "annotations": [{"result": [broken]}]}]))
     with refused("ls.json, 0.annotations.0.result.0.value.ranges.0.end"):
         spans(path, "label-studio")
+
+
+def test_an_empty_answer_of_label_studio_has_no_segments(tmp_path):
+    path = tmp_path / "ls.json"
+    tasks = [{"data": {"video": name, "fps": 5}, "annotations": [{"result": result}]} for name, result in
+             (("a.mp4", []), ("b.mp4", [region(3, 4, "cut")]))]  # fmt: skip
+    path.write_text(json.dumps(tasks))
+    assert spans(path, "label-studio") == {"a": [], "b": [(2, 4, "cut")]}
 
 
 def test_label_studio_labels_on_the_sound(tmp_path):
