@@ -59,9 +59,7 @@ def read_clicks(path: Path, times: Floats | None, n_frames: int) -> list[Click]:
             frame = int(np.searchsorted(times, number + _ROUNDING, side="right")) - 1
         is_moved = number < 0 or (column == "frame" and number != frame)
         if is_moved or not 0 <= frame < n_frames:
-            problem = f"a click in frame {frame}, but the video has {n_frames}"
-            if is_moved:
-                problem = f"a click at {column} {row[column]}"
+            problem = f"a click at {column} {row[column]} of a video of {n_frames} frames"
             raise InputError(location, problem, "give frames from 0 on, or seconds")
         clicks.append(Click(frame, row["label"].strip()))
     if not clicks:
