@@ -119,9 +119,11 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     for file, facts in project.file.items():
         if file in spans or is_ours:
             name = video_name(facts.fname)
-            found = spans.get(file, [])
-            annotation = Annotation(path, found, name, background=background, tier=attribute.aname)
-            annotations.append(annotation)
+            video_spans = spans.get(file, [])
+            tier = attribute.aname
+            annotations.append(
+                Annotation(path, video_spans, name, background=background, tier=tier)
+            )
     return annotations
 
 
