@@ -15,7 +15,7 @@ from fact_clip.core import Clock, Floats, InputError, Names, Progress, Segmentat
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.core.paths import file_name
 from fact_clip.datasets.benchmarks import Layout
-from fact_clip.datasets.features import load_features, read_clock
+from fact_clip.datasets.features import check_whole, load_features, read_clock
 from fact_clip.decoding import ModelScores
 from fact_clip.encoders import FrameEncoder, Runtime, frame_encoder
 from fact_clip.inference.decoder import SegmentDecoder
@@ -357,6 +357,7 @@ def open_features(
 
 def _check_beside(features: Path, clock: Clock, n_rows: int, times: Floats) -> None:
     """Raise an InputError if features cannot be those of a video whose frames have these times."""
+    check_whole(features)
     starts = row_starts(clock, n_rows)
     slack = max(MAX_MISSING, 2 * float(starts[-1] - starts[-2]))
     if abs(starts[-1] - times[-1]) > slack:

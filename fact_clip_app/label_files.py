@@ -244,7 +244,8 @@ def read_tracks(
         video_name: the name of the video. A file that names another one is read with a warning.
 
     Returns:
-        Track -> its labels, in frames of the video. Tiers of ELAN and subjects of BORIS are tracks.
+        Track -> its labels, in frames of the video. Tiers of ELAN and subjects of BORIS are tracks,
+        those without labels only if all are.
         Of overlapping segments, the later one goes to a further track. What is marked as
         unlabelled has the label UNLABELLED.
     """
@@ -287,7 +288,7 @@ def read_tracks(
         tracks[tier] += marks
         for part in overlaps:
             tracks[free_name(tier, tracks)] = part
-    return tracks
+    return {tier: labels for tier, labels in tracks.items() if labels} or tracks
 
 
 def _known(

@@ -255,6 +255,7 @@ _FACTS = (
     "format",
     "encoder",
     "precision",
+    "start",
     "fps",
     "times",
     "video_fps",

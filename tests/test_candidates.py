@@ -168,6 +168,14 @@ def test_another_spelling_of_a_trained_word_is_that_word(segmenter, caplog):
     ]  # and no new word
 
 
+def test_names_that_read_as_one_are_said(segmenter, caplog):
+    """The text encoder drops the mark, as a grammar may drop a word."""
+    embeddings = segmenter.choose(["place gear", "place gear!", "grasp nut"]).scoring.text_embeddings
+    assert torch.equal(embeddings[0], embeddings[1])
+    (message,) = [record.message for record in caplog.records if "either may be found" in record.message]
+    assert message.endswith(": 'place gear', 'place gear!'")
+
+
 def test_a_closed_set_knows_its_names_in_any_spelling(tiny_run):
     closed = fact_clip.load(tiny_run)
     np.testing.assert_array_equal(closed.choose(["GRASP_NUT"]).offset, closed.choose(["grasp nut"]).offset)

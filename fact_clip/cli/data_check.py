@@ -43,8 +43,8 @@ def check(
     split = str(config.split) if names_split and config.split != "all" else None
     with progress("reading features") as report:
         inspection = Inspection(config, split, report)
-        findings = sorted(inspection, key=lambda finding: finding.is_note)
-    n_notes = sum(finding.is_note for finding in findings)
+        findings = sorted(inspection, key=lambda finding: finding.severity)
+    n_notes = sum(finding.severity == "note" for finding in findings)
     n_errors = len(findings) - n_notes
     if as_json:
         tree = {
@@ -57,7 +57,7 @@ def check(
             "notes": n_notes,
             "findings": [
                 {
-                    "severity": _severity(finding),
+                    "severity": finding.severity,
                     "kind": finding.kind,
                     "where": str(finding.error.where),
                     "found": finding.error.problem,
@@ -81,15 +81,11 @@ def check(
         raise typer.Exit(1)
 
 
-def _severity(finding: Finding) -> str:
-    return "note" if finding.is_note else "error"
-
-
 def _print_findings(findings: Sequence[Finding]) -> None:
     """Print the first findings of each kind, and the number of the others."""
     counts = Counter[tuple[str, str]]()
     for finding in findings:
-        severity = _severity(finding)
+        severity = finding.severity
         counts[severity, finding.kind] += 1
         if counts[severity, finding.kind] <= MAX_PRINTED[severity]:
             print(f"{severity}: {finding.kind}: {finding.error}")

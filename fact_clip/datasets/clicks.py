@@ -5,7 +5,6 @@ training moves the borders between neighbouring clicks to where the scores of it
 (experiments/clicks.md). Until then they lie in the middle.
 """
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -13,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from fact_clip.core import FileLocation, Floats, InputError, Integers, Reals
-from fact_clip.core.io import read_text
+from fact_clip.core import Floats, InputError, Integers, Reals
 from fact_clip.datasets.labels import IGNORED, Labels
+from fact_clip.formats.table import read_table
+from fact_clip.formats.times import parse_seconds
 
 FOLDER = "clicks"
 
@@ -50,32 +50,23 @@ def read_clicks(path: Path, times: Floats | None, n_frames: int) -> list[Click]:
     Raises:
         InputError: columns are missing, a click lies outside the video, or two in one frame.
     """
-    rows = csv.DictReader(read_text(path, _CONTENT).splitlines())
-    columns = rows.fieldnames or []
-    if "label" not in columns or ("frame" in columns) == ("time" in columns):
-        raise InputError(path, f"the columns {', '.join(columns)}", f"write {_CONTENT}")
-    column = "frame" if "frame" in columns else "time"
     clicks = []
-    for row in rows:
-        location = FileLocation(path, rows.line_num)
+    for location, row in read_table(path, ("label",)):
+        if ("frame" in row) == ("time" in row):
+            raise InputError(path, f"the columns {', '.join(row)}", f"write {_CONTENT}")
+        column = "frame" if "frame" in row else "time"
         if column == "time" and times is None:
             fix = "set data.fps, or give frames"
             raise InputError(location, "a time, but the rate of the features is unknown", fix)
-        try:
-            number = float(row[column] or "")
-            frame = int(number)
-            if column == "time" and times is not None:
-                frame = int(np.searchsorted(times, number + _ROUNDING, side="right")) - 1
-        except (ValueError, OverflowError):
-            fix = f"write {_CONTENT}"
-            raise InputError(location, f"{row[column]!r} is no {column}", fix) from None
+        number = parse_seconds(location, row[column], column)
+        frame = int(number)
+        if column == "time" and times is not None:
+            frame = int(np.searchsorted(times, number + _ROUNDING, side="right")) - 1
         is_moved = number < 0 or (column == "frame" and number != frame)
         if is_moved or not 0 <= frame < n_frames:
-            problem = f"a click in frame {frame}, but the video has {n_frames}"
-            if is_moved:
-                problem = f"a click at {column} {row[column]}"
+            problem = f"a click at {column} {row[column]} of a video of {n_frames} frames"
             raise InputError(location, problem, "give frames from 0 on, or seconds")
-        clicks.append(Click(frame, (row["label"] or "").strip()))
+        clicks.append(Click(frame, row["label"].strip()))
     if not clicks:
         raise InputError(path, "no clicks", f"write {_CONTENT}")
     clicks.sort()

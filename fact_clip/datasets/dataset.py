@@ -317,11 +317,6 @@ class Dataset(VideoReader):
         """Return the frames of each class, (C,), in the training videos, drafts included."""
         return self._counted(map(self.training_labels, self.train))
 
-    @property
-    def validation_counts(self) -> Integers:
-        """Return the frames of each class, (C,), in the validation videos."""
-        return self.class_counts(self.validation)
-
     def segment_counts(self, names: Iterable[str]) -> Integers:
         """Count the segments of each class, (C,), in some videos."""
         return statistics.segment_counts(map(self.labels, names), len(self.vocabulary))

@@ -131,7 +131,7 @@ def read_layout(location: Location, shape: tuple[int, ...], n_labels: int) -> La
 def unclear_layout(location: Location) -> OrientationError:
     """Return the error for feature files in which either side could be time."""
     problem = "which side of the features is time is not clear"
-    return OrientationError(location, problem, "set data.layout to TD or DT")
+    return OrientationError(location, problem, "set the layout to TD or DT")
 
 
 def check_length(location: Location, features: Array, layout: Layout, n_labels: int) -> None:
@@ -413,19 +413,17 @@ def read_clock(
     Args:
         path: the feature file.
         fps: the rate where the JSON file has none.
-        layout: the layout of the file. None needs a JSON file.
+        layout: the layout of the file. None: (T, D), as the JSON file must confirm.
         sidecar: the JSON file, if it has been read.
 
     Returns:
         The clock of the video.
     """
     sidecar = sidecar or read_sidecar(path)
-    features = load_features(path, layout or "TD")
     json_path = path.with_suffix(".json")
-    if layout is None and not json_path.is_file():
-        problem = f"there is no {json_path.name} beside it, and no layout"
-        raise InputError(path, problem, "set --layout to TD or DT")
-
+    if sidecar.n_frames or sidecar.dim or sidecar.times:  # what follows checks it
+        layout = layout or "TD"
+    features = load_features(path, layout)
     n_frames, columns = features.shape
     for name, stated, length in (
         ("n_frames", sidecar.n_frames, n_frames),
@@ -438,7 +436,7 @@ def read_clock(
     clock = Clock(
         n_frames=n_frames,
         fps=sidecar.fps or fps,
-        media=sidecar.video,
+        media=None if sidecar.is_part else sidecar.video,
         video_fps=sidecar.video_fps,
     )
     if sidecar.times is None:
@@ -510,6 +508,12 @@ class Sidecar(BaseModel):
     times: tuple[Annotated[float, Field(ge=0, le=1e9)], ...] | None = None  # seconds
     n_frames: int | None = None
     dim: int | None = None
+    start: Any = None  # a number: the second of the video at which a part of it starts
+
+    @property
+    def is_part(self) -> bool:
+        """Return whether the times are not those of the video, but of a later part of it."""
+        return isinstance(self.start, int | float) and self.start > 0
 
     @field_validator("times")
     @classmethod
@@ -524,9 +528,14 @@ def read_sidecar(path: Path) -> Sidecar:
     json_path = path.with_suffix(".json")
     if not os.path.lexists(json_path):
         return Sidecar()
-    values = read_mapping(json_path, "fps and times of the features")
-    for key in values:
-        lower = str(key).lower()
-        if key not in Sidecar.model_fields and lower in Sidecar.model_fields:
-            raise InputError(json_path, f"unknown key {key!r}", f"write {lower!r}")
+    tree = read_mapping(json_path, "fps and times of the features")
+    values = {str(key).lower(): value for key, value in tree.items()}
     return parse_value(Sidecar, values, json_path, EXTRACT_AGAIN)
+
+
+def check_whole(path: Path) -> None:
+    """Check that features are not those of a later part of a video, whose times differ."""
+    sidecar = read_sidecar(path)
+    if sidecar.is_part:
+        problem = f"features of a part of the video, from {sidecar.start:g} s on"
+        raise InputError(path, problem, "extract the whole video")

@@ -29,7 +29,7 @@ from fact_clip.datasets.benchmarks import FACTORS_FILE, Layout, class_factors, p
 from fact_clip.datasets.labels import VideoLabels, unlabelled
 from fact_clip.datasets.naming import names_alike
 from fact_clip.datasets.objects import ObjectColumns
-from fact_clip.datasets.splits import guess_groups, read_groups
+from fact_clip.datasets.splits import guess_groups, learning_groups, read_groups
 from fact_clip.unseen.holdout import find_holdout
 
 logger = logging.getLogger(__name__)
@@ -55,9 +55,9 @@ class Finding:
     error: InputError
 
     @property
-    def is_note(self) -> bool:
-        """Return whether training and scoring still work."""
-        return self.kind in NOTES
+    def severity(self) -> str:
+        """Return "note" if training and scoring still work, else "error"."""
+        return "note" if self.kind in NOTES else "error"
 
 
 class Inspection:
@@ -216,11 +216,8 @@ class Inspection:
                     self._report(
                         "shared groups", path, problem, "fact-clip data split divides them"
                     )
-                has_validation = self.config.groups is not None and self.config.validation > 0
-                if len(train) == 1 and has_validation:
-                    problem = f"split {name} trains on one group, {train.pop()!r}"
-                    fix = "set data.groups=null, or data.validation=0"
-                    self._report("groups", path, problem, fix)
+                with self._noted("groups"):
+                    learning_groups(self.config, [*parts["train"]])
 
     def _inspect_labels(self) -> None:
         reader = self.folder.labels(self.config, self.class_names)
@@ -305,19 +302,16 @@ class Inspection:
                 widths[video] = rows.shape[1]
         if not widths:
             return
-        self._inspect_lengths(widths)
+        lengths = [(len(self._features[video]), self.lengths[video]) for video in widths]
+        uncut = [pair for pair in lengths if pair[0] != pair[1]]
+        with self._noted("length"):
+            features.check_one_rate(self.folder.features_location, uncut)
         # of equally frequent widths the first
         self.columns = Counter(widths.values()).most_common(1)[0][0]
         for video in widths:
             with self._noted("width"):
                 location = self.folder.feature_location(video)
                 features.check_width(location, self._features[video], self.columns, "most files")
-
-    def _inspect_lengths(self, videos: Iterable[str]) -> None:
-        lengths = [(len(self._features[video]), self.lengths[video]) for video in videos]
-        uncut = [pair for pair in lengths if pair[0] != pair[1]]
-        with self._noted("length"):
-            features.check_one_rate(self.folder.features_location, uncut)
 
     def _guess_layout(self, stored: dict[str, Array]) -> Layout | None:
         """Return the layout that fits the labels of most videos, or None, which is an error."""
@@ -337,8 +331,8 @@ class Inspection:
         if votes:
             return votes.most_common(1)[0][0]
         for fault in errors[:1]:
-            kind = "orientation" if isinstance(fault, OrientationError) else "length"
-            self._add(kind, fault)
+            with self._noted("length"):
+                raise fault
         return None
 
     def _inspect_values(self) -> None:

@@ -8,11 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from fact_clip.config import DataConfig
 from fact_clip.core import (
     Array,
+    Clock,
     FileLocation,
     InputError,
     Location,
@@ -32,7 +31,7 @@ from fact_clip.datasets.benchmarks import (
     find_root,
 )
 from fact_clip.datasets.clicks import Click
-from fact_clip.datasets.features import load_features, read_sidecar
+from fact_clip.datasets.features import load_features, read_clock, read_sidecar
 from fact_clip.datasets.labels import LabelReader, unlabelled
 
 # The lists of a split, by part ("train", "test") and name of the split.
@@ -224,7 +223,7 @@ class DataFolder(DataStore):
         if marks:
             names = [click.label for click in marks]
             borders = clicks.middle_borders([click.frame for click in marks])
-            return clicks.label_frames(names, borders, self._n_rows(video))
+            return clicks.label_frames(names, borders, self._clock(video).n_frames or 0)
         path = self.label_location(video).path
         return read_lines(path, "a label file, one class name per line")
 
@@ -233,42 +232,24 @@ class DataFolder(DataStore):
         if not self.is_clicked(video):
             return []
         path = self.label_location(video).path
-        n_rows = self._n_rows(video)
-        sidecar = read_sidecar(self.feature_location(video))
-        fps = self.rate(self.config, [video])
-        times = None if fps is None else np.arange(n_rows + 1) / fps
-        if sidecar.times is not None:
-            # where the end of the last row is missing, it lasts as long as the others
-            starts = sidecar.times
-            step = float(np.median(np.diff(starts))) if n_rows > 1 else np.inf
-            times = np.append(starts, starts[-1] + step)[: n_rows + 1]
-        return clicks.read_clicks(path, times, n_rows)
+        clock = self._clock(video)
+        n_rows = clock.n_frames or 0
+        return clicks.read_clicks(path, clock.starts(n_rows + 1), n_rows)
 
-    def _n_rows(self, video: str) -> int:
-        """Return the rows of a feature file, for a video without a label for each."""
+    def _clock(self, video: str) -> Clock:
+        """Return the clock of a feature file, for a video without a label for each row."""
         layout = self.config.layout or self.benchmark.layout
-        if layout is not None:
-            return len(self.features(video, layout))
-        path = self.feature_location(video)
-        n_frames = read_sidecar(path).n_frames
-        if n_frames is None:
-            fix = "set data.layout to TD (time first) or DT"
-            raise InputError(path, "clicks do not say its length", fix)
-        return n_frames
+        return read_clock(self.feature_location(video), self.rate(self.config, [video]), layout)
 
     def features(self, video: str, layout: Layout) -> Array:
         """Return the features (T, D) of a video, memory-mapped."""
         path = self.feature_location(video)
-        if not os.path.lexists(path) and self._stored_files:
-            problem = f"not found; the folder has {join_names(self._stored_files)}"
+        if not os.path.lexists(path):
+            stored = sorted(file.name for file in self.features_location.glob("*"))
+            problem = f"not found; the folder has {join_names(stored) or 'nothing'}"
             fix = "save the features of each video there as NAME.npy, with numpy.save"
             raise InputError(path, problem, fix)
         return load_features(path, layout)
-
-    @cached_property
-    def _stored_files(self) -> list[str]:
-        """Return the names in the feature folder, for an error."""
-        return sorted(path.name for path in self.features_location.glob("*"))
 
     def feature_files(self, videos: Iterable[str]) -> list[Path]:
         """Return the feature files of videos, which may have JSON files beside them."""

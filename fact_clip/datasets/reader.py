@@ -149,12 +149,7 @@ class VideoReader:
         for path in self.folder.feature_files([name]):
             clock = features.read_clock(path, self.fps, self.layout)
 
-        n_edges = self.length(name) + 1
-        if clock.times is not None:
-            return clock.times[:n_edges]
-        if clock.fps is None:
-            return None
-        return np.arange(n_edges) / clock.fps
+        return clock.starts(self.length(name) + 1)
 
     def check_sidecars(self, names: Sequence[str]) -> None:
         """Raise the first fault of the JSON files beside the features, or of two rates."""

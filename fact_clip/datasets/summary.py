@@ -30,14 +30,11 @@ def summarize(config: DataConfig, progress: Progress | None = None) -> Json:
     """
     folder = DataFolder(config)
     vocabulary = folder.vocabulary(config)
-    names = folder.all_videos()
+    videos = folder.all_videos()
+    names = [name for name in videos if not folder.is_clicked(name)]
     if not names:
-        raise InputError(folder.labels_path, "no label files", "write one per video")
-    clicked = [name for name in names if folder.is_clicked(name)]
-    names = [name for name in names if name not in clicked]
-    if not names:
-        problem = "all videos have clicks, which show no borders"
-        raise InputError(folder.root, problem, "label some of them in each frame")
+        problem = f"no label files, and {len(videos)} of clicks, which show no borders"
+        raise InputError(folder.labels_path, problem, "write one per video")
 
     reader = folder.labels(config, vocabulary.names)
     labels = [reader.indices(name) for name in paced(names, "counting", logger, progress)]
@@ -56,7 +53,7 @@ def summarize(config: DataConfig, progress: Progress | None = None) -> Json:
         "splits": split_names(folder.root),
         "fps": folder.rate(config, names),
         "videos": len(labels),
-        "clicked_videos": len(clicked),
+        "clicked_videos": len(videos) - len(names),
         "classes": len(vocabulary),
         "background": list(vocabulary.background),
         "frames": sum(video_lengths),

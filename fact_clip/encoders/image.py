@@ -141,7 +141,6 @@ class OpenClip(PictureModel, TextModel):
     """A model of open_clip: MODEL/TAG, MODEL/FILE, local-dir:FOLDER or hf-hub:OWNER/NAME."""
 
     def __init__(self, prefix: str, reference: str, where: str, runtime: Runtime) -> None:
-        self._prefix = prefix
         self._weights: str | None = None  # a tag or a file; None for a folder or a hub
         schema, _, path = reference.partition(":")
         if schema == "local-dir":
@@ -176,7 +175,7 @@ class OpenClip(PictureModel, TextModel):
             settings = open_clip.get_pretrained_cfg(self._model_name, self._weights)
         if self._weights and not self._is_local and not settings:
             problem = f"no model {self._model_name} with weights {self._weights}"
-            fix = f"use one of open_clip.list_pretrained(), or {self._prefix}:MODEL/FILE"
+            fix = "use one of open_clip.list_pretrained()"
             raise InputError(self._where, problem, fix)
         return open_clip.create_model(
             self._model_name,

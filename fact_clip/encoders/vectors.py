@@ -99,15 +99,18 @@ def class_vectors(config: TextConfig, vocabulary: Vocabulary, device: str = "aut
     return embed_as(config, names, device).classes
 
 
-def twins(names: Sequence[str], vectors: Singles, least: float) -> list[list[str]]:
-    """Return groups of names whose vectors (N, S, E) have a cosine above `least` with the first.
+ALIKE = 0.99  # cosine of the vectors of two classes, above which they are reported
+
+
+def twins(names: Sequence[str], vectors: Singles) -> list[list[str]]:
+    """Return groups of names whose vectors (N, S, E) have a cosine above `ALIKE` with the first.
 
     Names without a vector are in no group.
     """
     rows = vectors.reshape(len(vectors), -1)
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     rows = rows / np.maximum(lengths, 1e-12)
-    is_alike = rows @ rows.T > least
+    is_alike = rows @ rows.T > ALIKE
     groups: dict[int, list[str]] = {}  # by their first name
     for number, name in enumerate(names):
         alike = [first for first in groups if is_alike[number, first]]

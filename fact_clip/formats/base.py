@@ -78,6 +78,7 @@ class Annotation:
     end: float | None = None  # length of the video in `unit`, if the file has it
     background: str | None = None  # label of what lies between the spans, if the file has it
     further_background: Names = ()  # labels of spans that are background, too
+    tier: str = ""  # that was read; "": the format has none
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -171,11 +172,9 @@ _MEDIA = re.compile(
 
 def video_name(media: str) -> str:
     """Return the name of a video file without folder (of any system), address and ending."""
-    address, _, query = media.partition("?")
-    if address == "/data/local-files/":  # of Label Studio
-        address = unquote(query.removeprefix("d="))
-    elif "://" in address:
-        address = unquote(address)
+    _, is_local_file, address = media.rpartition("/data/local-files/?d=")  # of Label Studio
+    if is_local_file or "://" in media:
+        address = unquote(address.partition("?")[0])
     return _MEDIA.sub("", PureWindowsPath(address).name)
 
 

@@ -330,8 +330,9 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
             background = read_remark(video.description)
             if spans or background is not None:  # else it is not coded yet
                 end = next(iter(video.lengths)) if len(video.lengths) == 1 else None
+                name = video.name
                 annotations.append(
-                    Annotation(path, spans, video.name, end=end, background=background)
+                    Annotation(path, spans, name, end=end, background=background, tier=subject)
                 )
     if n_points and not annotations:
         problem = "only point events, which have no length"

@@ -1,6 +1,7 @@
 """CSV: a segment per row, for spreadsheets; segment lists of other programs; Epic-Kitchens."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from fact_clip.formats.base import COMMENT, Annotation, Options, Span, Unit, vid
 from fact_clip.formats.gaps import Gaps, gapless
 from fact_clip.formats.table import COLUMNS, Row, cells, read_table, without_mark, write_table
 from fact_clip.formats.times import parse_seconds, picture, picture_grid, rate_of
+
+logger = logging.getLogger(__name__)
 
 _MARK = "is_background"
 _YES = "yes"
@@ -72,7 +75,8 @@ def read(path: Path, gaps: Gaps) -> Segmentation:
         stop = parse_seconds(where, row["stop"], "stop")
         if not (start.is_integer() and stop.is_integer()):
             raise InputError(where, f"{row['start']} and {row['stop']} are not whole frame numbers")
-        confidence = _confidence(where, row["confidence"])
+        cell = row["confidence"]
+        confidence = parse_seconds(where, cell, "confidence") if cell else None
         with located(where):
             label = without_mark(row["label"])
             if start == stop:
@@ -81,29 +85,35 @@ def read(path: Path, gaps: Gaps) -> Segmentation:
             segment = Segment(int(start), int(stop), label, confidence, comment=_comment(row))
             segments.append(segment)
     names = tuple(background)
-    return gapless(path, segments, _rate(rows), gaps, background=names, instants=instants)
+    return gapless(path, segments, _rate(path, rows), gaps, background=names, instants=instants)
 
 
-def _rate(rows: Iterable[Row]) -> float | None:
-    """Return the rate behind the frames and seconds of rows of `write`."""
+def _rate(path: Path, rows: Sequence[Row], n_frames: float = 0) -> float | None:
+    """Return the rate behind the frames and seconds of rows of `write`.
+
+    Args:
+        path: the file, for a warning if frames and seconds disagree.
+        rows: the rows.
+        n_frames: the length of the video, if the rate of times counts that are uneven there alone.
+    """
     times = []
     for where, row in rows:
-        if row.get(_TIMES) == _UNEVEN:
-            return None
         for end in ("start", "stop"):
             column = f"{end}_seconds"
-            if row.get(end) and row.get(column):
+            if {*COLUMNS} <= {*row} and row[end] and row[column]:
                 frame = int(parse_seconds(where, row[end], end))
                 times.append((frame, parse_seconds(where, row[column], column)))
+    if any(row.get(_TIMES) == _UNEVEN for _, row in rows):
+        return rate_of(pair for pair in times if pair[0] < n_frames)
+    last_frame, last_time = max(times, default=(0, 0.0))
+    if any(abs(frame * last_time - last_frame * time) > last_time / 2 for frame, time in times):
+        message = "%s: frames and seconds disagree: load takes frames, the page and convert seconds"
+        logger.warning(message, path)
     return rate_of(times)
 
 
 def _comment(row: Mapping[str, str]) -> str:
     return without_mark(row.get(COMMENT, ""))
-
-
-def _confidence(where: FileLocation, cell: str) -> float | None:
-    return parse_seconds(where, cell, "confidence") if cell else None
 
 
 PICTURES = ("frame", "seconds", "label", "confidence")
@@ -146,10 +156,9 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     if label_column not in header:
         raise InputError(path, f"no column 'label' among {join_names(map(repr, header))}", fix)
     start_column, stop_column, unit = _find_columns(path, rows, options.unit)
-    has_seconds = unit == "seconds" and "start_frame" not in header
-    if has_seconds and options.fps is not None:
-        option = "--source-fps"
-        raise InputError(option, f"the times of {path} are seconds", "leave it out")
+    if unit == "seconds" and options.fps is not None:
+        fix = "leave it out, or set --unit frames"
+        raise InputError("--source-fps", f"the times of {path} are seconds", fix)
 
     has_videos = any(row.get("video", "").strip() for _, row in rows)
     # by the video as it is written: a/x.mp4 and b/x.mp4 are two
@@ -180,20 +189,18 @@ def _with_background(annotation: Annotation, rows: Sequence[Row]) -> Annotation:
     """Return the annotation with the background and the length in the rows of `write`."""
     # somebody may have added rows without these cells
     complete = [pair for pair in rows if pair[1].get("background") and pair[1].get("n_frames")]
+    where, row = [*complete, *rows][0]
+    n_frames = 0.0
+    if complete:
+        n_frames = parse_seconds(where, row["n_frames"], "n_frames")
+    rate = 1.0 if annotation.unit == "frames" else _rate(annotation.path, rows, n_frames)
     if not complete:
         return annotation
-    where, row = complete[0]
-    background = without_mark(row["background"])
-    n_frames = parse_seconds(where, row["n_frames"], "n_frames")
-    end: float | None = n_frames
-    if annotation.unit == "seconds":
-        rate = _rate(rows)
-        end = None if rate is None else n_frames / rate
     marked = {without_mark(row["label"]) for _, row in rows if row.get(_MARK) == _YES}
     return replace(
         annotation,
-        end=end,
-        background=background,
+        end=None if rate is None else n_frames / rate,
+        background=without_mark(row["background"]),
         further_background=tuple(sorted(marked)),
     )
 

@@ -118,6 +118,7 @@ def _link(path: Path, media: str) -> tuple[str, str, str]:
 def read_annotations(path: Path, options: Options) -> list[Annotation]:
     """Read the aligned annotations of one tier, in seconds; the video is named after the file.
 
+    A tier without annotations is read only if the options name it.
     Comments come from a tier below, whose name or type is "comment" or ends so.
     """
     root = _document(path)
@@ -126,9 +127,13 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     aligned = {
         name: tier.findall("ANNOTATION/ALIGNABLE_ANNOTATION") for name, tier in tiers.items()
     }
-    names = [name for name in aligned if aligned[name]]
-    if not names and OURS in aligned:  # ours is empty if a video is nothing but background
-        names = [OURS]
+    # ours is empty if a video is nothing but background, and so may be one that is named
+    may_be_empty = {OURS} if options.tier is None else {*tiers}
+    names = [
+        name
+        for name, tier in tiers.items()
+        if aligned[name] or (name in may_be_empty and "PARENT_REF" not in tier.attrib)
+    ]
     choice = choose(path, "tier", names, options.tier)
 
     comments = {}
@@ -154,7 +159,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     for element in root.iterfind("HEADER/PROPERTY"):
         properties[element.get("NAME")] = element.text
     background = properties.get(f"{_BACKGROUND} {choice}", properties.get(_BACKGROUND))
-    return [Annotation(path, spans, background=background)]
+    return [Annotation(path, spans, background=background, tier=choice)]
 
 
 def _time_value(slots: Mapping[str, ElementTree.Element], key: str) -> str:

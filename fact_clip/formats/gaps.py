@@ -1,5 +1,6 @@
 """Segments with gaps and overlaps, converted to one label per frame or to a segmentation."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,8 @@ from fact_clip.core import (
     Segmentation,
 )
 from fact_clip.formats.base import Annotation
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -138,8 +141,9 @@ def to_frames(annotation: Annotation, clock: Clock, background: str | None = Non
     stops = _boundaries(annotation, [span.stop for span in spans], clock)
     reach = int(stops.max(initial=0))
     n_frames = clock.n_frames
+    end = int(_boundaries(annotation, [annotation.end or 0], clock)[0])
     if n_frames is None:
-        n_frames = int(_boundaries(annotation, [annotation.end or 0], clock)[0])
+        n_frames = end
         # a stop may be a moment after the end in the file, but one far from it is a mistake
         if n_frames == 0 or reach <= last_frame(n_frames):
             n_frames = max(reach, n_frames)
@@ -154,6 +158,9 @@ def to_frames(annotation: Annotation, clock: Clock, background: str | None = Non
             problem += ", as frames of the features"
             fix = "give --source-fps, the frames a second of the file"
         raise InputError(annotation.path, problem, fix)
+    if annotation.end and max(end, n_frames) > last_frame(min(end, n_frames)):
+        message = "%s: labels of a video of %d frames for %d rows of features; check --fps"
+        logger.warning(message, annotation.path, end, n_frames)
 
     owner = np.full(n_frames, -1, dtype=np.int64)  # index of the span of each frame
     contested = np.zeros(n_frames, dtype=bool)

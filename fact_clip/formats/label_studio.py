@@ -36,10 +36,10 @@ def write(segmentation: Segmentation, path: Path) -> None:
     evenly spaced frames only.
     """
     data: Json = {"video": segmentation.media or "video"}
+    rate = picture_rate(segmentation)
     grid = picture_grid(segmentation)
-    is_uneven = segmentation.times is not None and grid is None
-    rate = MILLISECONDS if is_uneven else picture_rate(segmentation)
-    if is_uneven:
+    if segmentation.times is not None and grid is None:
+        rate = MILLISECONDS
         grid = MILLISECONDS
     if rate is not None:
         data["fps"] = rate
@@ -133,9 +133,10 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     tasks = read_value(list[_Task], path, "export from Label Studio as JSON")
     for number, task in enumerate(tasks):
         where = FileLocation(path, part=f"task {number if task.id is None else task.id}")
-        media = task.file_upload or task.data.video or ""
+        # the file that was uploaded may be a table of tasks
+        media = task.data.video or task.file_upload or ""
         name = video_name(media)
-        if task.file_upload or media.startswith("/data/upload/"):
+        if media == task.file_upload or media.startswith("/data/upload/"):
             name = re.sub(r"^[0-9a-f]{8}-", "", name)  # digits that mark an upload
         if not name:
             raise InputError(where, "no video", "name it in data.video")
@@ -165,7 +166,7 @@ def _annotation(
     regions = [region for region in answer.result or [] if region.is_timed]
     controls = [str(region.from_name) for region in regions]
     is_ours = is_predicted and answer.version == "fact-clip"
-    if is_ours and not controls and data.background:  # nothing but background
+    if not controls:  # nothing but background
         return Annotation(where.path, [], name, "frames", background=data.background)
     control = choose(where, "control", controls, options.tier)
     regions = [region for region in regions if str(region.from_name) == control]
@@ -181,7 +182,8 @@ def _annotation(
     spans: list[Span] = []
     for region in regions:
         spans += _spans(where, region)
-    return Annotation(where.path, spans, name, unit, fps, background=data.background)
+    background = data.background
+    return Annotation(where.path, spans, name, unit, fps, background=background, tier=control)
 
 
 def _spans(task: FileLocation, region: _Region) -> list[Span]:

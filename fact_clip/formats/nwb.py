@@ -8,6 +8,7 @@ from fact_clip.core import FileLocation, InputError, Segmentation, library_error
 from fact_clip.core.io import check_file
 from fact_clip.formats.base import (
     COMMENT,
+    OURS,
     Annotation,
     Options,
     Span,
@@ -18,7 +19,6 @@ from fact_clip.formats.base import (
 )
 from fact_clip.formats.times import timed
 
-TABLE = "action"
 # the format requires the time of the recording, which nobody knows
 _START = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -35,7 +35,7 @@ def write(segmentation: Segmentation, path: Path) -> None:
     pynwb = library(path, "pynwb", "nwb")
     epoch = library(path, "pynwb.epoch", "nwb")
     description = remark(segmentation) or "actions by fact-clip"
-    table = epoch.TimeIntervals(name=TABLE, description=description)
+    table = epoch.TimeIntervals(name=OURS, description=description)
     table.add_column(name="label", description="name of the action")
     share = "expected share of the interval that is of the action; NaN if unknown"
     table.add_column(name="confidence", description=share)
@@ -82,4 +82,4 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         span = Span(float(start), float(stop), str(label), where, comment=str(comment))
         spans.append(span)
     background = read_remark(descriptions[tier])
-    return [Annotation(path, spans, background=background)]
+    return [Annotation(path, spans, background=background, tier=tier)]

@@ -119,7 +119,11 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     for file, facts in project.file.items():
         if file in spans or is_ours:
             name = video_name(facts.fname)
-            annotations.append(Annotation(path, spans.get(file, []), name, background=background))
+            video_spans = spans.get(file, [])
+            tier = attribute.aname
+            annotations.append(
+                Annotation(path, video_spans, name, background=background, tier=tier)
+            )
     return annotations
 
 

@@ -22,7 +22,7 @@ from fact_clip.decoding.scores import Scoring, SegmentCosts
 from fact_clip.decoding.switching import StateCosts
 from fact_clip.decoding.visits import VisitRules
 from fact_clip.encoders import TextEncoder, is_local, text_encoder
-from fact_clip.encoders.vectors import class_texts
+from fact_clip.encoders.vectors import class_texts, twins
 from fact_clip.models import FACT
 from fact_clip.models.heads import is_open
 from fact_clip.run import LoadedRun, Run
@@ -87,7 +87,13 @@ class CandidateReader:
             return self._closed_set(names)
 
         candidates, phrases = self._open_set(names)
-        self._warn_of_unmatched_objects(candidates)
+        embeddings = candidates.scoring.text_embeddings
+        assert embeddings is not None
+        for alike in twins(candidates.vocabulary.names, embeddings.numpy(force=True)):
+            if not set(alike) <= set(self.vocabulary):  # the training has reported its own
+                message = "the model reads these names as (nearly) one, so either may be found: %s"
+                logger.warning(message, join_names(map(repr, alike)))
+        self._warn_of_unmatched_objects(candidates.vocabulary, embeddings)
         trained = self.vocabulary.subset(self._loaded.trained_classes())
         words = new_words(candidates.vocabulary, trained, phrases, str(self.device))
         if words:
@@ -231,13 +237,10 @@ class CandidateReader:
             raise InputError(self.run.path, problem, "use the text settings of the training")
         return rows
 
-    def _warn_of_unmatched_objects(self, candidates: CandidateSet) -> None:
+    def _warn_of_unmatched_objects(self, vocabulary: Vocabulary, embeddings: Tensor) -> None:
         """Warn of new names whose object matches no object column of the features."""
         if self.model.objects is None:
             return
-        embeddings = candidates.scoring.text_embeddings
-        assert embeddings is not None
-        vocabulary = candidates.vocabulary
         slot = vocabulary.slots.index(OBJECT_SLOT)
         unmatched = self.model.objects.unmatched(embeddings)  # (C,)
         words = []

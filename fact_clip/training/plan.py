@@ -29,8 +29,6 @@ from fact_clip.training.callbacks import check_loggers
 from fact_clip.training.start import read_start
 from fact_clip.unseen.calibration import check_posterior
 
-ALIKE = 0.99  # cosine of the vectors of two classes, above which they are reported
-
 
 @dataclass(frozen=True)
 class Note:
@@ -204,7 +202,7 @@ class _Planner:
             return
         values = {"data.validation_unseen": names}
         if names:
-            counts = self.dataset.validation_counts.tolist()
+            counts = self.dataset.class_counts(self.dataset.validation).tolist()
             frames_of = dict(zip(self.dataset.vocabulary.names, counts, strict=True))
             classes = ", ".join(f"{name!r} ({frames_of[name]} frames there)" for name in names)
             message = (
@@ -277,7 +275,7 @@ class _Planner:
             problem = f"{list(config.parts)}, by which background classes are all alike"
             raise InputError("text.parts", problem, "add sentence, or give them one name")
         vectors = class_texts(config, vocabulary, device)
-        groups = twins(vocabulary.names, vectors, ALIKE)
+        groups = twins(vocabulary.names, vectors)
         if groups:
             names_alike = "; for ".join(", ".join(map(repr, group)) for group in groups)
             message = (

@@ -221,13 +221,13 @@ class VideoRows:
         return np.concatenate(self._rows)
 
     def clock(self) -> Clock:
-        """Return the times of all rows, with those of files."""
+        """Return the times of all rows. A later part does not name the video: its times differ."""
         times = row_times(np.concatenate(self._times), self._settings.fps, self._seconds)
         return Clock(
             n_frames=self.count,
             fps=self._settings.fps,
             times=times.round(6),
-            media=str(self._video.absolute()),
+            media=None if self._settings.span.start else str(self._video.absolute()),
             video_fps=self._info.fps,
         )
 
@@ -306,7 +306,7 @@ class Extraction(VideoRows):
             "dim": rows.shape[1],
             "n_frames": self.count,
             "damage": None,
-            "video": address or clock.media,
+            "video": address or str(self._video.absolute()),
             "video_fps": clock.video_fps,
             "times": clock.times.tolist(),
         }

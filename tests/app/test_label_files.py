@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -34,6 +35,9 @@ def test_all_tiers_are_tracks_whatever_their_names(tmp_path):
     assert set(read_tracks(tmp_path / "x.eaf", TIMES)) == {"action", "left hand", "gaze"}
     save_tracks({"left hand": whole}, tmp_path / "y.eaf")
     assert set(read_tracks(tmp_path / "y.eaf", TIMES)) == {"main"}
+    empty = replace(Segmentation.from_frames([BACKGROUND] * 30, 15.0), background=(BACKGROUND,))
+    save_tracks({"main": empty, "rater2": whole}, tmp_path / "e.eaf")
+    assert set(read_tracks(tmp_path / "e.eaf", TIMES)) == {"rater2"}  # not main, which another labelled
     save_tracks({f"tier {number}": whole for number in range(MAX_TIERS + 1)}, tmp_path / "z.eaf")
     with refused(tmp_path / "z.eaf"):
         read_tracks(tmp_path / "z.eaf", TIMES)
@@ -61,7 +65,9 @@ def test_a_table_is_read_by_its_seconds_and_frames_must_be_those_of_the_video(tm
         with refused(path):
             read(path, content)
     else:
-        assert read(path, content) == ({"main": expected}, [])
+        tracks, lines = read(path, content)
+        assert tracks == {"main": expected}
+        assert len(lines) == ("0,75,0,7," in content)  # frames and seconds that disagree
 
 
 def test_rows_are_the_frames_of_a_video_that_has_features_alone(tmp_path):

@@ -47,7 +47,15 @@ def write_rows(path, n_rows, **facts):
 
 
 @pytest.mark.parametrize(
-    ("n_rows", "facts", "is_taken"), [(20, {}, 0), (20, {"fps": 5}, 1), (40, {"fps": 5}, 0), (22, {"fps": 5}, 1)]
+    ("n_rows", "facts", "is_taken"),
+    [
+        (20, {}, 0),
+        (20, {"fps": 5}, 1),
+        (40, {"fps": 5}, 0),
+        (22, {"fps": 5}, 1),
+        (20, {"fps": 5, "start": 0.0}, 1),
+        (20, {"fps": 5, "start": 1.5}, 0),  # of a part
+    ],
 )
 def test_features_beside_a_video_must_last_as_long(opened, tmp_path, n_rows, facts, is_taken):
     user = opened(run=None)()

@@ -12,8 +12,8 @@ from fact_clip.config import Config
 from fact_clip.core import FileLocation, Segment, Segmentation
 from fact_clip.datasets.convert import Target, convert_annotations
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.formats import FORMATS, READERS, save
-from fact_clip.formats.base import Annotation, Span
+from fact_clip.formats import FORMATS, READERS, save, save_tracks
+from fact_clip.formats.base import Annotation, Options, Span
 
 from ..refusals import refused, refused_line
 
@@ -146,6 +146,25 @@ def test_variable_rate_stays_in_sync_there_and_back(tmp_path):
         kind = ending.split(".")[1]
         convert_annotations([file], kind, tmp_path / kind, Target(features=tmp_path))
         assert (tmp_path / kind / "groundTruth/a.txt").read_text().split() == video.to_frames()
+
+
+def test_files_that_have_several_tiers_are_said(tmp_path, caplog):
+    """The only tier with segments is that of each file alone."""
+    for tier in ("behaviour", "remarks"):
+        save_tracks({tier: VIDEO}, tmp_path / f"{tier}.eaf")
+    files = sorted(tmp_path.glob("*.eaf"))
+    for chosen in (files, files[:1]):
+        convert_annotations(chosen, "eaf", tmp_path / "data", Target(fps=5.0))
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert "'behaviour', 'remarks'" in warning
+
+
+def test_labels_of_a_whole_film_are_not_those_of_a_part(rows, tmp_path):
+    for name in ("a", "b"):
+        np.save(tmp_path / f"{name}.npy", np.ones((20, 2)))
+        (tmp_path / f"{name}.json").write_text('{"fps": 5, "n_frames": 20, "start": 10.0}')
+    with refused("a.npy"):
+        convert_annotations([rows], "csv", tmp_path / "data", Target(features=tmp_path), Options(unit="seconds"))
 
 
 @pytest.mark.parametrize(

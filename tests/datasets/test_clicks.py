@@ -151,7 +151,7 @@ def test_a_data_set_takes_clicks_in_place_of_labels(clicked):
     assert dataset.labels("a").tolist() == [0] * 4 + [-1] * 8
     assert dataset.with_videos(("a",), ()).labels("a").tolist() == [0] * 4 + [-1] * 8
     assert same_folder.labels("a").tolist() == [0] * 5 + [1] * 7
-    assert not [finding for finding in Inspection(clicked) if not finding.is_note]
+    assert not [finding for finding in Inspection(clicked) if finding.severity == "error"]
 
 
 @pytest.mark.parametrize("has_end", [False, True])
@@ -179,7 +179,7 @@ def test_a_summary_counts_videos_with_clicks_apart(clicked):
 def test_a_summary_of_clicks_alone_is_refused(clicked):
     root = Path(clicked.root)
     (root / "groundTruth" / "b.txt").unlink()
-    with refused(root):
+    with refused(root / "groundTruth"):
         summarize(clicked)
 
 

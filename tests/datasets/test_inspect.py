@@ -176,7 +176,7 @@ def test_opening_and_checking_raise_the_first(name, root):
     PLANTED[name][0](root)
     config = DataConfig(root=str(root), validation=0.0)
     try:
-        errors = [finding.error for finding in Inspection(config, "1") if not finding.is_note]
+        errors = [finding.error for finding in Inspection(config, "1") if finding.severity == "error"]
     except InputError as error:
         errors = [error]
     with refused(errors[0].where, type(errors[0])) if errors else nullcontext():
@@ -200,7 +200,7 @@ def test_one_unknown_label_is_one_line_with_its_frames(look, root):
 
 def test_background_and_layout_that_do_not_fit(look, root):
     (finding,) = look(background=["idel"], layout="TD")
-    assert (finding.kind, finding.is_note) == ("background", False)
+    assert (finding.kind, finding.severity) == ("background", "error")
     assert "'idle'" in finding.error.fix
     assert {finding.kind for finding in look(layout="DT")} == {"orientation"}
 
@@ -214,7 +214,7 @@ def test_groups_that_do_not_fit_or_are_shared(look, root):
             (root / folder / f"{video}.{ending}").rename(root / folder / f"{video}d.{ending}")
     write(root, TRAIN, "ad\nbd\nc\n")
     (finding,) = look(groups="(.)$")
-    assert (finding.kind, finding.is_note) == ("shared groups", True)
+    assert (finding.kind, finding.severity) == ("shared groups", "note")
     write(root, TRAIN, "ad\nbd\n")
     assert "groups" in {finding.kind for finding in look(groups="(.)$")}
     assert "groups" not in {finding.kind for finding in look(groups="(.)$", validation=0)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,8 @@ def test_eaf_of_pympi(tmp_path):
     to_eaf(tmp_path / "P1.eaf", eaf)
     assert spans(tmp_path / "P1.eaf", "eaf") == {"P1": [(1.2, 3.4, "grasp"), (0.5, 0.9, "move <ü>")]}
     eaf.add_tier("right hand")
+    to_eaf(tmp_path / "P1.eaf", eaf)
+    assert spans(tmp_path / "P1.eaf", "eaf", tier="right hand") == {"P1": []}
     eaf.add_annotation("right hand", 0, 100, "hold")
     to_eaf(tmp_path / "P2.eaf", eaf)
     assert spans(tmp_path / "P2.eaf", "eaf", tier="right hand") == {"P2": [(0.0, 0.1, "hold")]}
@@ -84,6 +87,16 @@ def test_eaf_of_pympi(tmp_path):
         spans(tmp_path / "P2.eaf", "eaf")
     with refused("P2.eaf"):
         spans(tmp_path / "P2.eaf", "eaf", tier="both")
+
+
+def test_an_empty_tier_of_ours_is_not_replaced_by_remarks(tmp_path, caplog):
+    background = replace(Segmentation.from_frames(["idle"] * 9, 5.0), background=("idle",))
+    eaf = Eaf(str(save(background, tmp_path / "a.eaf")))
+    eaf.add_tier("remarks")
+    eaf.add_annotation("remarks", 0, 400, "camera moved")
+    to_eaf(tmp_path / "a.eaf", eaf)
+    assert spans(tmp_path / "a.eaf", "eaf") == {"a": []}
+    assert "'remarks' are left out" in caplog.text
 
 
 def project(events: list[list[Any]], **observation: Any) -> str:
@@ -258,7 +271,7 @@ def test_label_studio_takes_the_last_answer(tmp_path):
 
 def test_label_studio_names_of_uploads_and_regions_of_other_kinds(tmp_path):
     box = {"from_name": "box", "value": {"x": 1, "labels": ["cup"]}}
-    task = {"id": 12, "file_upload": "0a1b2c3d-up.mp4", "data": {"video": "a.mp4", "fps": 10}, "annotations": [
+    task = {"id": 12, "file_upload": "0a1b2c3d-t.json", "data": {"video": "up.mp4", "fps": 10}, "annotations": [
         {"result": [box, region(3, 4, "cut")]}]}  # fmt: skip
     path = tmp_path / "ls.json"
     path.write_text(json.dumps([task]))
@@ -269,6 +282,14 @@ def test_label_studio_names_of_uploads_and_regions_of_other_kinds(tmp_path):
     path.write_text(json.dumps([{**task, "annotations": [{"result": [broken]}]}]))
     with refused("ls.json, 0.annotations.0.result.0.value.ranges.0.end"):
         spans(path, "label-studio")
+
+
+def test_an_empty_answer_of_label_studio_has_no_segments(tmp_path):
+    path = tmp_path / "ls.json"
+    tasks = [{"data": {"video": name, "fps": 5}, "annotations": [{"result": result}]} for name, result in
+             (("a.mp4", []), ("b.mp4", [region(3, 4, "cut")]))]  # fmt: skip
+    path.write_text(json.dumps(tasks))
+    assert spans(path, "label-studio") == {"a": [], "b": [(2, 4, "cut")]}
 
 
 def test_label_studio_labels_on_the_sound(tmp_path):
@@ -299,12 +320,16 @@ def test_csv(text, options, expected, tmp_path):
     ("unit", "times"), [(None, ("seconds", 1, 2)), ("seconds", ("seconds", 1, 2)), ("frames", ("frames", 10, 20))]
 )
 def test_csv_with_several_kinds_of_times(unit, times, tmp_path):
-    """Seconds come first unless frames are asked for; rates are those of the options."""
+    """Seconds come first unless frames are asked for, which alone have a rate."""
     path = tmp_path / "x.csv"
     path.write_text("start_seconds,stop_seconds,start_frame,stop_frame,start,stop,label\n1,2,10,20,5,6,a\n")
-    (annotation,) = READERS["csv"](path, Options(unit=unit, fps=12.5))
+    fps = 12.5 if unit == "frames" else None
+    (annotation,) = READERS["csv"](path, Options(unit=unit, fps=fps))
     found = (annotation.unit, annotation.spans[0].start, annotation.spans[0].stop)
-    assert (found, annotation.fps, annotation.path, annotation.name) == (times, 12.5, path, "x")
+    assert (found, annotation.fps, annotation.path, annotation.name) == (times, fps, path, "x")
+    if fps is None:
+        with refused("--source-fps"):
+            READERS["csv"](path, Options(unit=unit, fps=12.5))
 
 
 def test_csv_of_seconds_beside_frame_numbers(tmp_path):
@@ -334,8 +359,8 @@ def test_epic_validation_segments_overlap(shared):
 
 
 def test_names_of_videos():
-    given = ("a/b.c.mp4", "C:\\x\\d.avi", "https://h/p/e.mp4?x=/y", "plain", ".hidden")
-    assert [video_name(text) for text in given] == ["b.c", "d", "e", "plain", ".hidden"]
+    given = ("a/b.c.mp4", "C:\\x\\d.avi", "https://h/p/e.mp4?x=/y", "plain", ".hidden", "a/who? me.mp4")
+    assert [video_name(text) for text in given] == ["b.c", "d", "e", "plain", ".hidden", "who? me"]
 
 
 EPIC = "video_id,start_timestamp,stop_timestamp,verb_class,noun_class\n"

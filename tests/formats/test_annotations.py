@@ -97,6 +97,15 @@ def test_the_length_that_the_file_tells_counts():
 
 
 @pytest.mark.parametrize(
+    ("end", "fps", "is_told"), [(60.0, 15.0, False), (60.6, 15.0, False), (60.0, 5.0, True), (60.0, 45.0, True)]
+)
+def test_features_of_another_length_than_the_file_tells_are_said(end, fps, is_told, caplog):
+    """At a wrong rate all labels lie elsewhere."""
+    frames = to_frames(annotated((1, 2, "a"), end=end), Clock(900, fps=fps))
+    assert (len(frames.labels), len(caplog.records)) == (900, is_told)
+
+
+@pytest.mark.parametrize(
     ("annotation", "clock"),
     [
         (annotated((0, 1, "a")), Clock()),
@@ -135,8 +144,16 @@ def test_the_clock_of_a_feature_file(tmp_path):
     assert read_clock(path, 5.0, "DT").n_frames == 7
     with refused("v.npy"):
         read_clock(path, 5.0)
-    clock = read_clock(features(tmp_path, (3, 7), {"fps": 4.0}), 5.0)
+    with refused("v.npy"):  # either side may be time
+        read_clock(features(tmp_path, (3, 7), {"fps": 4.0}))
+    clock = read_clock(features(tmp_path, (3, 7), {"fps": 4.0, "n_frames": 3}), 5.0)
     assert (clock.n_frames, clock.fps, clock.times) == (3, 4.0, None)
+
+
+@pytest.mark.parametrize(("start", "media"), [(None, "take.mp4"), (0.0, "take.mp4"), (10, None)])
+def test_a_part_does_not_name_the_video_whose_times_differ(start, media, tmp_path):
+    path = features(tmp_path, (3, 7), {"fps": 5, "n_frames": 3, "video": "take.mp4", "start": start})
+    assert read_clock(path).media == media
 
 
 @pytest.mark.parametrize("times", [[0, 0.5, 0.75], [0, 0.5, 0.75, 1.125]])

@@ -128,9 +128,16 @@ def test_formats_without_frames_are_only_written(ending, tmp_path):
         load(save(POUR, tmp_path / f"a{ending}"))
 
 
-def test_seconds_by_hand_leave_the_rate_open(tmp_path):
+def test_seconds_by_hand_leave_the_rate_open(tmp_path, caplog):
     (tmp_path / "a.csv").write_text(HEADER + "0,3,0,1,a,\n3,6,1,5,b,\n")
     assert load(tmp_path / "a.csv").fps is None
+    assert "frames and seconds disagree" in caplog.text
+
+
+def test_seconds_that_a_spreadsheet_rounds_are_those_of_the_frames(tmp_path, caplog):
+    (tmp_path / "a.csv").write_text(HEADER + "0,31,0,1.0333,a,\n31,64,1.0333,2.1333,b,\n64,64,2.13,2.13,c,\n")
+    load(tmp_path / "a.csv")
+    assert caplog.text == ""
 
 
 def test_a_label_of_two_lines_has_no_place_in_txt(tmp_path):

@@ -40,8 +40,13 @@ def test_label_studio_marks_uploads_alone(tmp_path):
     path = save(replace(TAKE, media="20240501-subj1.mp4"), tmp_path / "x.label-studio.json")
     assert READERS["label-studio"](path, Options())[0].name == "20240501-subj1"
     (task,) = json.loads(path.read_text())
-    path.write_text(json.dumps([{**task, "file_upload": "0a1b2c3d-up.mp4"}]))
-    assert READERS["label-studio"](path, Options())[0].name == "up"
+    for file, video, name in (
+        ("0a1b2c3d-x.json", task["data"]["video"], "20240501-subj1"),
+        ("0a1b2c3d-up.mp4", "/data/upload/1/0a1b2c3d-up.mp4", "up"),
+        ("0a1b2c3d-up.mp4", None, "up"),
+    ):
+        path.write_text(json.dumps([{**task, "file_upload": file, "data": {**task["data"], "video": video}}]))
+        assert READERS["label-studio"](path, Options())[0].name == name
 
 
 def test_rttm_keeps_a_name_with_a_point(tmp_path):
@@ -78,6 +83,14 @@ def test_uneven_times_give_no_rate(ending, tmp_path):
     assert load(path).fps is None
     if ending == ".csv":
         assert READERS["csv"](path, Options())[0].end is None
+
+
+def test_rows_of_a_film_that_ends_within_the_last_one_are_all_counted(tmp_path):
+    times = np.arange(9) / 2
+    times[-1] -= 0.1
+    path = save(Clock(8, 2.0, times).apply_to(TAKE), tmp_path / "x.csv")
+    (annotation,) = READERS["csv"](path, Options())
+    assert to_frames(annotation, Clock(fps=2.0)).labels == TAKE.to_frames()
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import pytest
 from fact_clip.core import InputError
 from fact_clip.core.identity import identity_of
 from fact_clip.encoders import frame_encoder
-from fact_clip.video.extract import RowEncoder, Settings, extract, is_current
-from fact_clip.video.pictures import DamagedVideoError, frames
+from fact_clip.video.extract import RowEncoder, Settings, encode, extract, is_current
+from fact_clip.video.pictures import DamagedVideoError, Span, frames
 from fact_clip_batch import Inputs, extract_batch
 
 from ..films import described
@@ -92,6 +92,15 @@ def test_features_that_a_kill_left_without_their_description_are_made_again(vide
     np.testing.assert_array_equal(np.load(found), np.load(whole))
     assert described(found) == described(whole)
     assert sorted(each.name for each in tmp_path.iterdir()) == ["a.json", "a.npy", "whole"]
+
+
+@pytest.mark.parametrize(("span", "is_named"), [(Span(), True), (Span(0.0, 1.0), True), (Span(0.5), False)])
+def test_results_of_a_later_part_do_not_name_the_video(video, tmp_path, span, is_named):
+    path = video("a.mp4")
+    settings = Settings(fps=5, span=span)
+    _, clock = encode(path, GRID, settings)
+    assert (clock.media == str(path)) == is_named
+    assert described(extract(path, GRID, tmp_path, settings))["video"] == str(path)
 
 
 def test_a_part_of_something_else_is_begun_again(video, tmp_path):

@@ -10,7 +10,7 @@ from fact_clip.core.arguments import check_name, validated
 from fact_clip.core.messages import join_names, normalize
 from fact_clip.core.paths import check_place, file_name, inside, write_lines
 from fact_clip.datasets.benchmarks import Layout
-from fact_clip.datasets.features import read_clock
+from fact_clip.datasets.features import check_whole, read_clock
 from fact_clip.datasets.naming import names_alike
 from fact_clip.formats import READERS, save
 from fact_clip.formats.base import Annotation, Options
@@ -44,6 +44,7 @@ class Target:
             return Clock(fps=self.fps)
         path = self.features / f"{name}.npy"
         clock = read_clock(path, self.fps, self.layout)
+        check_whole(path)
         if self.fps is not None and clock.fps != self.fps:
             problem = f"fps is {clock.fps:g}, not {self.fps:g}"
             raise InputError(path.with_suffix(".json"), problem, "leave --fps out")
@@ -76,6 +77,10 @@ def convert_annotations(
     all_files = ", ".join(map(str, files))
     if not annotations:
         raise InputError(all_files, "no annotated videos")
+    tiers = {annotation.tier for annotation in annotations.values()} - {""}
+    if len(tiers) > 1:
+        message = "%s: the labels are those of several tiers, %s; --tier chooses one for all"
+        logger.warning(message, root, join_names(map(repr, sorted(tiers))))
     videos = {
         name: to_frames(annotation, target.clock(name), target.background)
         for name, annotation in annotations.items()

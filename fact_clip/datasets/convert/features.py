@@ -92,7 +92,7 @@ def write_features(
                 raise InputError(video.path, problem, "use --dtype float32, or scale them")
             np.save(all_or_none.enter_context(whole_file(target)), rows)
             if fps is not None:
-                content = json.dumps({"fps": fps}) + "\n"
+                content = json.dumps({"fps": fps, "n_frames": len(rows)}) + "\n"
                 unfinished = all_or_none.enter_context(whole_file(sidecar))
                 unfinished.write_text(content, encoding="utf-8")
     return counts
