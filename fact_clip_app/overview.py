@@ -91,8 +91,8 @@ def _alpha(page: Page, names: Sequence[str], viewer: str) -> float | None:
         unknown = [UNLABELLED] * video.n_frames
         rows = []
         for labels in sides:
-            known = unknown if labels is None else labelling(page, video, labels).to_frames()
-            rows.append(known)
+            frames = unknown if labels is None else labelling(page, video, labels).to_frames()
+            rows.append(frames)
         tables.append(np.array(rows))
     table = np.concatenate(tables, axis=1)
     for name in page.project.background:

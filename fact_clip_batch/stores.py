@@ -127,9 +127,11 @@ def visible_files(root: Path) -> Iterator[Path]:
     Linked folders are gone through, but for those that lead back to a folder above.
     """
     for folder, names, files in os.walk(root, followlinks=True):
-        place = Path(folder).resolve()
+        target = Path(folder).resolve()
         visible = [name for name in sorted(names) if name[0] != "."]
-        names[:] = [name for name in visible if not place.is_relative_to((place / name).resolve())]
+        names[:] = [
+            name for name in visible if not target.is_relative_to((target / name).resolve())
+        ]
         for name in sorted(files):
             if name[0] != ".":
                 yield Path(folder, name)
