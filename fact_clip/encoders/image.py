@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cached_property
@@ -357,6 +358,7 @@ class FunctionEncoder(_Plain):
         return features.astype(np.float32)
 
 
+_INSTALLED = (sys.prefix, sys.base_prefix)
 _CODE = (inspect.ismodule, inspect.isclass, inspect.isroutine)
 
 
@@ -371,7 +373,9 @@ def _function_name(function: Callable[[Image], Any]) -> str:
 
 
 def _sources(function: FunctionType, functions: set[FunctionType]) -> Iterator[object]:
-    """Yield sources of a function and of those of its module that it calls; other values are new.
+    """Yield sources of a function and of those that it calls; other values are new.
+
+    Called functions are those of its module, and others that are not installed.
 
     Args:
         function: the function.
@@ -387,7 +391,8 @@ def _sources(function: FunctionType, functions: set[FunctionType]) -> Iterator[o
         for name in code.co_names:
             value = function.__globals__.get(name, inspect)  # a module is ignored
             is_own = getattr(value, "__module__", None) == function.__module__
-            if is_own and inspect.isfunction(value):
+            file = value.__code__.co_filename if inspect.isfunction(value) else ""
+            if file and (is_own or not file.startswith(_INSTALLED)):
                 if value not in functions:
                     functions.add(value)
                     yield from _sources(value, functions)

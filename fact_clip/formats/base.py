@@ -87,8 +87,6 @@ class Annotation:
             object.__setattr__(self, "name", name)
         if self.fps is not None and not LEAST_FPS <= self.fps <= MOST_FPS:
             raise InputError(self.path, f"{self.fps:g} frames a second", "set --source-fps")
-        if self.end is not None and not 0 <= self.end <= LATEST:
-            raise InputError(self.path, f"the length of {self.name!r} is {self.end:g}")
         if self.background is not None:
             check_name(self.background, self.path)
 

@@ -84,8 +84,9 @@ def read(path: Path, gaps: Gaps) -> Segmentation:
                 continue
             segment = Segment(int(start), int(stop), label, confidence, comment=_comment(row))
             segments.append(segment)
-    names = tuple(background)
-    return gapless(path, segments, _rate(path, rows), gaps, background=names, instants=instants)
+    return gapless(
+        path, segments, _rate(path, rows), gaps, background=tuple(background), instants=instants
+    )
 
 
 def _rate(path: Path, rows: Sequence[Row], n_frames: float = 0) -> float | None:

@@ -236,3 +236,14 @@ def test_a_function_that_is_called_is_part_of_the_name(name, tmp_path, monkeypat
         (tmp_path / f"{name}{number}.py").write_text(SOURCE.format(sign=sign))
         names.append(frame_encoder(getattr(import_module(f"{name}{number}"), name)).name)
     assert names[0] == names[2] != names[1]
+
+
+def test_a_function_of_another_own_module_is_part_of_the_name(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    names = []
+    for number, sign in enumerate("/*/"):
+        (tmp_path / f"helper{number}.py").write_text(SOURCE.format(sign=sign))
+        text = f"from helper{number} import direct\n\ndef encode(images):\n    return direct(images)\n"
+        (tmp_path / f"user{number}.py").write_text(text)
+        names.append(frame_encoder(import_module(f"user{number}").encode).name)
+    assert names[0] == names[2] != names[1]
