@@ -94,23 +94,21 @@ Gap = tuple[int, int]
 
 
 def first_gaps(frames: Sequence[int], n_frames: int, share: float) -> list[Gap]:
-    """Return what has no label at first: around N clicks, all but the nearest frames.
+    """Return what has no label at first: all but the frames nearest to the clicks.
 
     Args:
-        frames: of the clicks.
+        frames: of the N clicks.
         n_frames: of the video.
-        share: of the way from a click to the borders of its segment that is labelled.
+        share: of the way between two clicks that is labelled.
 
     Returns:
         N + 1 gaps, those before the first and after the last click included.
     """
-    borders = [0, *middle_borders(frames), n_frames]
-    starts = [0]
-    stops = []
-    for frame, (start, stop) in zip(frames, pairwise(borders), strict=True):
-        stops.append(frame - int(share * (frame - start)))
-        starts.append(frame + int(share * (stop - 1 - frame)) + 1)
-    return list(zip(starts, [*stops, n_frames], strict=True))
+    gaps = [(0, frames[0])]
+    for first, second in pairwise(frames):
+        reach = int(share * (second - first) / 2)
+        gaps.append((first + 1 + reach, second - reach))
+    return [*gaps, (frames[-1] + 1, n_frames)]
 
 
 def gap_labels(labels: Sequence[int], gaps: Sequence[Gap], n_frames: int) -> Labels:

@@ -23,7 +23,7 @@ from fact_clip.decoding import class_scores
 from fact_clip.inference.scorer import Scorer
 
 FIRST_SHARE = 0.1
-"""Share of the way from a click to the middle between two that is labelled at first."""
+"""Share of the way between two clicks that is labelled at first."""
 
 MOVES = (0.2, 0.35, 0.5, 0.65, 0.8)
 """Shares of the epochs after which borders are moved, and all sure frames are labelled.
@@ -54,6 +54,9 @@ class ClickBorders:
         epochs: of the training.
         dataset: its data set, whose labels of these videos are changed.
         epoch: epochs that are done.
+
+    Attributes:
+        moves: epochs after which borders are moved.
     """
 
     def __init__(self, folder: Path, epochs: int, dataset: Dataset, epoch: int) -> None:
@@ -63,7 +66,7 @@ class ClickBorders:
         self.labels = {
             name: dataset.stored_labels(name)[frames] for name, frames in self.clicks.items()
         }
-        self.moves = {math.ceil(share * epochs) for share in MOVES}
+        self.moves = {math.ceil(share * epochs) for share in MOVES if self.clicks}
         self._history: dict[int, Gaps] = {}
         if epoch and self.path.is_file():
             history = parse_value(
@@ -80,10 +83,6 @@ class ClickBorders:
             for name, frames in self.clicks.items():
                 first[name] = first_gaps(frames, dataset.length(name), FIRST_SHARE)
             self._apply(first)
-
-    def is_due(self, epoch: int) -> bool:
-        """Return whether the borders are moved after an epoch."""
-        return bool(self.clicks) and epoch in self.moves
 
     def move(self, scorer: Scorer, epoch: int, *, is_main: bool) -> None:
         """Move the borders to where the scores of a model place them.

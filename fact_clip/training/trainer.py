@@ -276,7 +276,7 @@ class Trainer:
     def _move_borders(self) -> None:
         """Move the borders between clicks, if the data set has clicks and this is due."""
         epoch = self.state.epoch
-        if self.clicks.is_due(epoch):
+        if epoch in self.clicks.moves:
             scorer = self.files.scorer(self.best_model)
             self.clicks.move(scorer, epoch, is_main=self.processes.is_main)
             # Processes that read ahead have the old labels.

@@ -77,11 +77,11 @@ def test_no_click_is_moved(tmp_path):
 def test_first_labels_by_hand():
     assert middle_borders([2, 7, 8]) == [5, 8]
     assert label_frames(["a", "b"], [3], 5) == ["a", "a", "a", "b", "b"]
-    gaps = first_gaps([2, 9], 14, share=0.5)
-    assert gaps == [(0, 1), (4, 8), (12, 14)]
-    assert gap_labels([4, 5], gaps, 14).tolist() == [-1, 4, 4, 4, -1, -1, -1, -1, 5, 5, 5, 5, -1, -1]
-    assert gap_labels([4, 5], first_gaps([2, 9], 14, share=1.0), 14).tolist() == [4] * 6 + [5] * 8
-    assert (gap_labels([4, 5], first_gaps([2, 9], 14, share=0.0), 14) >= 0).sum() == 2
+    gaps = first_gaps([2, 9], 14, share=0.6)
+    assert gaps == [(0, 2), (5, 7), (10, 14)]  # two frames beside a click are 0.6 of half of the way
+    assert gap_labels([4, 5], gaps, 14).tolist() == [-1, -1, 4, 4, 4, -1, -1, 5, 5, 5, -1, -1, -1, -1]
+    assert gap_labels([4, 5], [(0, 0), (6, 6), (14, 14)], 14).tolist() == [4] * 6 + [5] * 8
+    assert (gap_labels([4, 5], first_gaps([2, 3], 14, share=0.1), 14) >= 0).sum() == 2
 
 
 @pytest.mark.parametrize("seed", range(5))
