@@ -684,12 +684,14 @@ def overview(page: Served, person: Asker) -> answers.Overview:
 def summary(
     page: Served,
     format: Literal["json", "csv", "xlsx"] = "json",
+    table: Literal["time", "transitions", "segments"] = "time",
     by: str = "",
     annotator: Repeated = None,
     viewer: Viewer = "",
 ) -> Response:
     """Return how long, how often and when actions were labelled, as JSON or as a table.
 
+    A spreadsheet has all tables, among them each segment with its origin and its annotator.
     With `by`, the name of a field, the groups of videos that have one value of it come first.
     """
     rows = views.labelled_rows(page, annotator, viewer)
@@ -698,7 +700,7 @@ def summary(
         groups = {name: f"{by}: {fields.get(by, '–')}" for name, fields in rows.fields.items()}
         time_rows = group_budget(rows.stretches, rows.extents, groups, rows.ids) + time_rows
     no_fields = dict.fromkeys(chain.from_iterable(rows.fields.values()), "")
-    for row in time_rows:
+    for row in chain(time_rows, rows.segments):
         row |= no_fields | rows.fields.get(row["video"], {})
     tables = {
         "time": time_rows,
@@ -706,7 +708,10 @@ def summary(
     }
     if format == "json":
         return JSONResponse({**tables, "several": rows.several})
-    return _download(lambda folder: write_tables(folder / f"time.{format}", tables)[0])
+    tables["segments"] = rows.segments
+    if format == "csv":
+        tables = {table: tables[table]}
+    return _download(lambda folder: write_tables(folder / f"{table}.{format}", tables)[0])
 
 
 @router.get("/plots/{plot}.{format}", **DOWNLOAD)

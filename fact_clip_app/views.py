@@ -9,7 +9,7 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-from fact_clip.core import NONE_OF_THESE, Clock, InputError, Names, Segment, Segmentation
+from fact_clip.core import NONE_OF_THESE, Clock, InputError, Json, Names, Segment, Segmentation
 from fact_clip.core.colours import palette
 from fact_clip.core.messages import join_names
 from fact_clip.core.paths import file_name
@@ -407,6 +407,7 @@ class LabelledRows:
     extents: dict[str, Extent]
     fields: dict[str, dict[str, str]]  # of the video of each row
     ids: dict[str, str]  # of the video of each row
+    segments: list[Json]  # each action with its track, its people and where it comes from
     several: list[str]  # names of the videos that have more than one row
 
 
@@ -414,7 +415,7 @@ def labelled_rows(
     page: Page, annotators: Collection[str] | None = None, viewer: str | None = None
 ) -> LabelledRows:
     """Return a row for each labelled track that a person sees, with the labels of some people."""
-    rows = LabelledRows({}, {}, {}, {}, [])
+    rows = LabelledRows({}, {}, {}, {}, [], [])
     fields = page.project.setting(FIELDS, {})
     background = page.project.background
     for video in page.project.full_videos():
@@ -437,6 +438,17 @@ def labelled_rows(
                 labelled_time += stop - start
                 if label.label not in background:
                     rows.stretches[name].append((start, stop, label.label))
+                    segment = {
+                        "video": name,
+                        "track": track.name,
+                        "start": start,
+                        "stop": stop,
+                        "label": label.label,
+                        "origin": label.origin,
+                        "annotator": track.author(label),
+                        "comment": label.comment,
+                    }
+                    rows.segments.append(segment)
             if track.complete:  # what lies between the labels is background
                 labelled_time = video.duration
             rows.extents[name] = Extent(labelled_time, video.duration, times[0])

@@ -122,7 +122,7 @@ function Budget({filter: people}) {
 	const [answer, problem] = useAnswer(`/api/summary?${query}`);
 	const rows = answer?.time ?? [];
 	const several = answer?.several ?? [];
-	const save = (format) => tried(() => download(`/api/summary?${new URLSearchParams({...filter, format})}`));
+	const save = (format, table = "time") => tried(() => download(`/api/summary?${new URLSearchParams({...filter, format, table})}`));
 	const loadFields = ([file]) => tried(async () => {
 		await ask("/api/fields", "POST", {file: await upload(file), annotator: state.annotator});
 		await refresh();
@@ -137,6 +137,8 @@ function Budget({filter: people}) {
 		<div class="bar" hidden=${!rows.length}>
 			<button type="button" id="budget-csv" onClick=${() => save("csv")}>Download as CSV</button>
 			<button type="button" id="budget-xlsx" onClick=${() => save("xlsx")}>Download as XLSX</button>
+			<button type="button" id="segments-csv" title="A row for each segment: times, origin (drawn, accepted draft, ...), person, comment, fields"
+				onClick=${() => save("csv", "segments")}>All segments as CSV</button>
 			<span title="A CSV with the column video, and a column for each field, as treatment, sex or day">
 				<${FileButton} id="fields" title="Load fields of videos …" onFiles=${loadFields} /></span>
 			${fields.length > 0 && html`<${Select} label="Group by" id="group-by" value=${by} options=${[["", "nothing"], ...asPairs(fields)]}

@@ -294,7 +294,9 @@ ROUTES: dict[tuple[str, str], Callable[[Rated, str], list[Request]]] = {
     ("GET", "/api/overview"): plain("/api/overview"),
     ("POST", "/api/fields"): plain("/api/fields", {"json": {"file": "none"}}),
     ("GET", "/api/summary"): lambda rated, name: [
-        each for form in ("json", "csv", "xlsx") for each in people_filter("/api/summary", format=form)
+        each
+        for table, form in [("time", "json"), ("time", "csv"), ("segments", "csv"), ("time", "xlsx")]
+        for each in people_filter("/api/summary", format=form, table=table)
     ],
     ("GET", "/api/plots/{plot}.{format}"): lambda rated, name: [
         each for kind in PLOTS for form in ("svg", "png") for each in people_filter(f"/api/plots/{kind}.{form}")

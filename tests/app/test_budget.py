@@ -125,6 +125,27 @@ def test_a_video_named_all_is_not_all_videos():
     assert [row["video"] for row in rows] == ["a", "a", "all (video)", "all", "all"]
 
 
+def test_a_table_has_each_segment_with_its_origin_and_its_person(opened, rows, tmp_path):
+    user = opened(run=None)()
+    video = user.add(rows)
+    shown = user.ask("POST", f"/api/videos/{video}/tracks", json={"name": "left", "annotator": "Ann"})
+    added = [
+        {"start": 15, "stop": 30, "label": "stir", "origin": "drawn", "comment": "=slow"},
+        {"start": 45, "stop": 60, "label": "pour", "origin": "predicted"},
+    ]
+    body = {"track": shown["tracks"][1]["id"], "annotator": "Bob", "removed": [], "added": added}
+    user.ask("POST", f"/api/videos/{video}/edits", json=body)
+    (tmp_path / "fields.csv").write_text("video,sex\nperson1_video1,f\n")
+    user.ask("POST", "/api/fields", json={"file": user.upload(tmp_path / "fields.csv")})
+    answer = user.client.get("/api/summary", params={"format": "csv", "table": "segments"})
+    assert answer.headers["content-disposition"].endswith('filename="segments.csv"')
+    assert answer.text.splitlines() == [
+        "video,track,start,stop,label,origin,annotator,comment,sex",
+        '"person1_video1, left",left,15.0,30.0,stir,drawn,Bob,\'=slow,f',
+        '"person1_video1, left",left,45.0,60.0,pour,predicted,Bob,,f',
+    ]
+
+
 TWICE = "video,sex\nperson1_video1,f\nperson1_video1,m\n"
 
 
