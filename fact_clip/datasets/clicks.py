@@ -23,10 +23,9 @@ _ROUNDING = 1e-6  # seconds
 _UPDATES = 30
 _CERTAIN = 1000.0  # nats
 
-FRAMES_ALIKE = 4.0
 SURE = 0.95
-"""Probability with which a frame lies on its side of a border, so that it is labelled. Both were
-chosen in experiments/clicks.md."""
+"""Probability with which a frame lies on its side of a border, so that it is labelled
+(experiments/clicks.md)."""
 
 _CONTENT = "time or frame, and label, one click a line"
 
@@ -185,11 +184,11 @@ def border_gaps(
     labels: Integers,
     offsets: Floats,
     n_frames: int,
+    alike: float = 1.0,
 ) -> list[Gap]:
     """Return the frames between clicks whose label is not sure.
 
-    A border is as likely as the product of the scores of the labels of all frames. Neighbouring
-    frames say nearly the same, so that `FRAMES_ALIKE` of them count as one.
+    A border is as likely as the product of the scores of the labels of all frames.
 
     Args:
         gains: of `border_gains`.
@@ -197,6 +196,7 @@ def border_gaps(
         labels: class indices of the clicks.
         offsets: (C + 1,) added to the log scores of each class.
         n_frames: of the video.
+        alike: frames that say nearly the same, and count as one.
 
     Returns:
         N + 1 gaps. The first and the last one are empty.
@@ -205,7 +205,7 @@ def border_gaps(
     steps = -np.diff(offsets[labels])
     for frame, between, step in zip(frames, gains, steps, strict=False):
         # of a border after 0, 1, ... of the frames between the clicks
-        values = np.concatenate([[0.0], np.cumsum(between + step)]) / FRAMES_ALIKE
+        values = np.concatenate([[0.0], np.cumsum(between + step)]) / alike
         likelihood = np.exp(values - values.max())
         passed = np.cumsum(likelihood) / likelihood.sum()
         start, stop = (frame + 1 + np.searchsorted(passed, (1 - SURE, SURE))).tolist()

@@ -34,6 +34,9 @@ Both were chosen in experiments/clicks.md.
 MATCHES = 10
 """How often scores are corrected by how much longer a class is than the clicks let expect."""
 
+SECONDS_ALIKE = 0.8
+"""How long frames say nearly the same."""
+
 PRIOR_SEGMENTS = 7
 """Mean segments that are added to the frames of each class, since rare classes say little."""
 
@@ -66,6 +69,7 @@ class ClickBorders:
         self.labels = {
             name: dataset.stored_labels(name)[frames] for name, frames in self.clicks.items()
         }
+        self.alike = max(SECONDS_ALIKE * (dataset.fps or 1.0), 1.0)
         self.moves = {math.ceil(share * epochs) for share in MOVES if self.clicks}
         self._history: dict[int, Gaps] = {}
         if epoch and self.path.is_file():
@@ -123,7 +127,7 @@ class ClickBorders:
             for name, frames in self.clicks.items():
                 labels = self.labels[name]
                 length = self.dataset.length(name)
-                gaps[name] = border_gaps(gains[name], frames, labels, offsets, length)
+                gaps[name] = border_gaps(gains[name], frames, labels, offsets, length, self.alike)
                 middles = np.mean(gaps[name], axis=1)
                 np.add.at(n_frames, labels, np.diff(middles))
             offsets += np.log((expected + prior) / (n_frames + prior)) / 2

@@ -12,7 +12,6 @@ import pytest
 from fact_clip.config import DataConfig
 from fact_clip.datasets.benchmarks import BENCHMARKS
 from fact_clip.datasets.clicks import (
-    FRAMES_ALIKE,
     SURE,
     Click,
     border_gains,
@@ -90,14 +89,14 @@ def test_frames_beside_gaps_are_sure(seed):
     rng = np.random.default_rng(seed)
     scores = 9 * rng.normal(size=(20, 3))
     frames, labels, offsets = [1, 9, 18], np.array([0, 2, 1]), rng.normal(size=4)
-    gaps = border_gaps(border_gains(scores, frames, labels), frames, labels, offsets, 20)
+    gaps = border_gaps(border_gains(scores, frames, labels), frames, labels, offsets, 20, alike=4.0)
     assert (gaps[0], gaps[-1]) == ((0, 0), (20, 20))
     for pair, (first, second) in enumerate(itertools.pairwise(frames)):
         weights = {}
         for border in range(first + 1, second + 1):
             classes = np.where(np.arange(first + 1, second) < border, labels[pair], labels[pair + 1])
             value = (scores[np.arange(first + 1, second), classes] + offsets[classes]).sum()
-            weights[border] = np.exp(value / FRAMES_ALIKE)
+            weights[border] = np.exp(value / 4)
         start, stop = gaps[pair + 1]
         for frame in range(first + 1, second):
             before = sum(weight for border, weight in weights.items() if border > frame) / sum(weights.values())
