@@ -217,8 +217,7 @@ class SegmentTask(Task):
                 read = self.segmenter.sources.read(path, within, item.span)
         finally:
             self.segmenter.sources.decoder = None
-        scores = self._segment_decoder.score(read.features, read.where, read.clock)
-        return self._segment_decoder.segmentation(scores)
+        return self._segment_decoder.segmentation(self._segment_decoder.score(read))
 
     def _segment_together(self) -> dict[str, tuple[Json, Segmentation]]:
         """Return identities and results of the short feature files of a block, without faulty ones.

@@ -101,11 +101,11 @@ class Inspection:
         """Inspect everything, and yield the findings."""
         self._inspect_classes()
         self._inspect_lists()
-        self._inspect_groups()
         has_clicks = (self.root / clicks.FOLDER).is_dir()
         if has_clicks or self._has_folder(self.folder.labels_path):
             self._inspect_labels()
             self._inspect_coverage()
+        self._inspect_groups()
         if self._has_folder(self.folder.features_location):
             self._inspect_features()
             self._inspect_values()
@@ -217,8 +217,11 @@ class Inspection:
                         "shared groups", path, problem, "fact-clip data split divides them"
                     )
                 has_validation = self.config.groups is not None and self.config.validation > 0
-                if len(train) == 1 and has_validation:
-                    problem = f"split {name} trains on one group, {train.pop()!r}"
+                labelled = {
+                    groups[video] for video in parts["train"] if self.classes.get(video, True)
+                }
+                if len(labelled) == 1 and has_validation:
+                    problem = f"split {name} trains on labels of one group, {labelled.pop()!r}"
                     fix = "set data.groups=null, or data.validation=0"
                     self._report("groups", path, problem, fix)
 
