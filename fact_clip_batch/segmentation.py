@@ -34,6 +34,8 @@ _FIX = "name another out=, or set overwrite=True"
 SHORT = 1 << 23
 """Bytes of a feature file that is segmented together with others of its block, at most."""
 
+_MOST_ROWS = 2048  # of such a file, since the scores of all files of a block are in memory
+
 SEGMENT_SUFFIXES = (FEATURES, *SUFFIXES)
 """Endings of the files of a folder that are segmented."""
 
@@ -232,9 +234,10 @@ class SegmentTask(Task):
             identity = _identity(item)
             with suppress(InputError):  # it is raised again by the input whose fault it is
                 read = self.segmenter.sources.read(item.path, span=item.span)
-                videos.append(decoder.scorer.checked(read.features, read.where))
-                clocks.append(read.clock)
-                identities[item.id] = identity
+                if len(read.features) <= _MOST_ROWS:
+                    videos.append(decoder.scorer.checked(read.features, read.where))
+                    clocks.append(read.clock)
+                    identities[item.id] = identity
         self.block = ()
         if not videos:
             return {}
