@@ -20,6 +20,7 @@ from fact_clip.decoding import ModelScores
 from fact_clip.encoders import FrameEncoder, Runtime, frame_encoder
 from fact_clip.inference.decoder import SegmentDecoder
 from fact_clip.inference.segmenter import Segmenter
+from fact_clip.inference.sources import Source
 from fact_clip.models.heads import is_open
 from fact_clip.run import Run
 from fact_clip.video.extract import Settings, extract
@@ -301,7 +302,7 @@ class Engine:
             cached_key = key
             rows, clock = decoder.scorer.needs.open(features)
             clock = replace(clock, media=None)  # it could be the path of any file
-            scores = decoder.score(rows, features, clock)
+            scores = decoder.score(Source(rows, features, clock))
         self._scores[video] = (cached_key, scores)
         total = sum(cached.nbytes for _, cached in self._scores.values())
         for oldest in list(self._scores)[:-1]:

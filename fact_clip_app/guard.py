@@ -170,7 +170,7 @@ def error_response(error: Exception, named: Callable[[InputError], InputError]) 
         case sqlite3.OperationalError(sqlite_errorcode=code) if code & 0xFF in _LOCKED:
             return error_line(503, f"not stored ({error}); try again", _RETRY)
         case sqlite3.OperationalError():  # a full disk, or a folder that is gone
-            return error_line(507, f"not stored ({error}); free space on the disk and try again")
+            return error_line(507, f"not stored ({error}); is the disk full or read-only?")
         case OSError(errno=errno.ENOSPC | errno.EDQUOT):
             return error_line(507, f"not stored ({error.strerror}); free space on the disk")
     return error_line(500, "an internal error; the log of the server has it")

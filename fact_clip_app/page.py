@@ -1,12 +1,13 @@
 """The page without its answers: the project, the models, files that came in, and work to do."""
 
+import ctypes
 import hashlib
 import secrets
 import shutil
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,8 @@ from fact_clip_app.project import Label, Track, VideoEntry
 from fact_clip_app.requests import Upload, files_of_video
 from fact_clip_app.training_set import TrainingSet
 from fact_clip_batch.stores import RemoteFile
+
+_MAX_HEAPS = -8  # M_ARENA_MAX of <malloc.h>
 
 TRAINING = "training"
 """The setting of a project that says that a training is under way."""
@@ -72,6 +75,10 @@ class Page:
         Raises:
             InputError: if another page of the project is open, or its database is damaged.
         """
+        with suppress(
+            AttributeError
+        ):  # glibc alone has it; memory of more heaps is seldom returned
+            ctypes.CDLL(None).mallopt(_MAX_HEAPS, 2)
         holder = "another page of this project"
         self._lock_of_server.enter_context(locked(self.project.folder, holder))
         self.project.back_up()

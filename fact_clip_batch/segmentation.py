@@ -33,6 +33,8 @@ _FIX = "name another out=, or set overwrite=True"
 SHORT = 1 << 23
 """Bytes of a feature file that is segmented together with others of its block, at most."""
 
+_MOST_ROWS = 2048  # of such a file, since the scores of all files of a block are in memory
+
 SEGMENT_SUFFIXES = (FEATURES, *SUFFIXES)
 """Endings of the files of a folder that are segmented."""
 
@@ -215,8 +217,7 @@ class SegmentTask(Task):
                 read = self.segmenter.sources.read(path, within, item.span)
         finally:
             self.segmenter.sources.decoder = None
-        scores = self._segment_decoder.score(read.features, read.where, read.clock)
-        return self._segment_decoder.segmentation(scores)
+        return self._segment_decoder.segmentation(self._segment_decoder.score(read))
 
     def _segment_together(self) -> dict[str, tuple[Json, Segmentation]]:
         """Return identities and results of the short feature files of a block, without faulty ones.
@@ -231,9 +232,10 @@ class SegmentTask(Task):
             identity = _identity(item)
             with suppress(InputError):  # it is raised again by the input whose fault it is
                 read = self.segmenter.sources.read(item.path, span=item.span)
-                videos.append(decoder.scorer.checked(read.features, read.where))
-                clocks.append(read.clock)
-                identities[item.id] = identity
+                if len(read.features) <= _MOST_ROWS:
+                    videos.append(decoder.scorer.checked(read.features, read.where))
+                    clocks.append(read.clock)
+                    identities[item.id] = identity
         self.block = ()
         if not videos:
             return {}

@@ -164,6 +164,21 @@ def test_overrides_that_are_wrong(override, place):
         Config.load("kscgr", [override])
 
 
+@pytest.mark.parametrize(
+    ("groups", "place", "problem"),
+    [
+        ({"train": {"lr": "x"}}, "train.lr", "'x' is not a valid number"),
+        ({"train": {"lrr": 1}}, "train.lrr", "unknown key"),
+        ({"self": 1}, "self", "unknown key"),
+        ({"data": 3}, "data", "3 is not a valid dictionary"),
+    ],
+)
+def test_values_that_are_wrong_in_python(groups, place, problem):
+    with refused(place) as refusal:
+        Config(**groups)
+    assert problem in refusal.message
+
+
 # --- keys -------------------------------------------------------------------------------------------
 
 

@@ -139,3 +139,34 @@ def test_the_tour_names_what_is_there():
         lines = path.read_text(encoding="utf-8").splitlines()
         definition = re.compile(rf"\s*(?:def {name}\(|class {name}\b|{name}\b.*=)")
         assert any(definition.match(line) for line in lines), (file, name)
+
+
+def slugs(page: Path) -> set[str]:
+    """The anchors of a page: its headings as GitHub writes them, and those that it sets."""
+    content = page.read_text(encoding="utf-8")
+    headings = re.findall(r"^#+ +(.+?) *$", re.sub(r"```.*?```", "", content, flags=re.DOTALL), re.MULTILINE)
+    plain = [re.sub(r"[^\w\- ]", "", re.sub(r"\]\([^)]*\)", "", heading)).lower() for heading in headings]
+    return {heading.replace(" ", "-") for heading in plain} | set(re.findall(r'(?:id|name)="([^"]+)"', content))
+
+
+FOLDERS = ("", "fact_clip*/**/", "tests/", "benchmarks/", "experiments/", "container/", "examples/**/")
+OUTSIDE = sorted(path for folder in FOLDERS for path in ROOT.glob(f"{folder}*.md"))
+
+
+@pytest.mark.parametrize("page", OUTSIDE, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_and_pictures_outside_of_the_site_exist(page):
+    """`mkdocs --strict` checks those of docs/ (`validation` of mkdocs.yml)."""
+    content = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    links = re.findall(r"\]\(([^)\s]+)\)", content) + re.findall(r'(?:href|src)="([^"]+)"', content)
+    dead = []
+    for link in links:
+        if ":" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path) if path else page
+        is_there = target.exists()
+        if is_there and anchor and target.suffix == ".md":
+            is_there = anchor in slugs(target)
+        if not is_there:
+            dead.append(link)
+    assert dead == []

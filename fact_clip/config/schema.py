@@ -464,6 +464,15 @@ class Config(_Frozen):
     train: TrainConfig = TrainConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
 
+    def __init__(self, /, **groups: Any) -> None:
+        """Make a configuration; a wrong value is an InputError that names its key."""
+        try:
+            super().__init__(**groups)
+        except ValidationError as error:
+            raise first_fault(Config, error, groups) from None
+
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # not in model_validate
+
     @classmethod
     @validated()
     def load(cls, recipe: str | Path, overrides: Sequence[str] = ()) -> Config:

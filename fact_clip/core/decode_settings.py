@@ -55,7 +55,8 @@ class DecodeSettings(BaseModel):
         except ValidationError as error:
             fault = error.errors()[0]
             problem = f"{fault['input']!r}: {pydantic_problem(fault['msg'])}"
-            raise InputError(str(fault["loc"][0]), problem) from None
+            keys = [*fault["loc"], "settings"]  # a key that is no text has no location
+            raise InputError(str(keys[0]), problem) from None
 
     def over(self, other: DecodeSettings) -> DecodeSettings:
         """Return these settings, with values of `other` where they are None."""

@@ -251,7 +251,8 @@ class Segmentation:
         edges, unit = self._edges()
         names = " ".join(map(repr, self.transcript[:_MOST_SHOWN]))
         dots = " …" if len(self) > _MOST_SHOWN else ""
-        return f"Segmentation({len(self)} segments, {edges[-1]:.6g} {unit}, {names}{dots})"
+        size = f"{len(self)} segment{'s' * (len(self) > 1)}"
+        return f"Segmentation({size}, {edges[-1]:.6g} {unit}, {names}{dots})"
 
     def __len__(self) -> int:
         return len(self.segments)

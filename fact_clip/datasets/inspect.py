@@ -101,11 +101,11 @@ class Inspection:
         """Inspect everything, and yield the findings."""
         self._inspect_classes()
         self._inspect_lists()
-        self._inspect_groups()
         has_clicks = (self.root / clicks.FOLDER).is_dir()
         if has_clicks or self._has_folder(self.folder.labels_path):
             self._inspect_labels()
             self._inspect_coverage()
+        self._inspect_groups()
         if self._has_folder(self.folder.features_location):
             self._inspect_features()
             self._inspect_values()
@@ -216,8 +216,9 @@ class Inspection:
                     self._report(
                         "shared groups", path, problem, "fact-clip data split divides them"
                     )
+                labelled = [video for video in parts["train"] if self.classes.get(video, True)]
                 with self._noted("groups"):
-                    learning_groups(self.config, [*parts["train"]])
+                    learning_groups(self.config, labelled)
 
     def _inspect_labels(self) -> None:
         reader = self.folder.labels(self.config, self.class_names)

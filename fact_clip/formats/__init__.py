@@ -48,7 +48,7 @@ class Format:
     Args:
         ending: the suffix of its files, as ".frames.csv".
         write: writes a file.
-        read: reads a file of `write`; None if the format does not keep the frames.
+        read: reads a file of `write`; None if `load` does not read the format.
         annotations: reads the files of the tool, which may have gaps and overlaps.
         needs_media: whether the file must name a video.
         every_frame: whether background is always written.
@@ -277,7 +277,7 @@ def _complete(
 def load(
     path: str | Path, *, background: str | None = None, n_frames: int | None = None
 ) -> Segmentation:
-    """Read a segmentation that `save` wrote, in a format that keeps the frames.
+    """Read a segmentation that `save` wrote as csv, json, jsonl or txt.
 
     Args:
         path: the file.
@@ -297,7 +297,7 @@ def load(
         fix = f"use one of {', '.join(readable)}"
         if name in READERS:
             fix = f"read it with fact-clip data convert --from {name}"
-        raise InputError(path, "this format does not keep the frames", fix)
+        raise InputError(path, "load does not read this format", fix)
     if n_frames is not None and not 1 <= n_frames <= MAX_FRAMES:
         raise InputError("n_frames", f"{n_frames} is not between 1 and {MAX_FRAMES:,}")
 

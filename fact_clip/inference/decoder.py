@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import compress
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,7 +18,6 @@ from fact_clip.core import (
     Floats,
     InputError,
     Integers,
-    Location,
     Segment,
     Segmentation,
     Singles,
@@ -36,6 +34,7 @@ from fact_clip.decoding import (
     decode_scores,
 )
 from fact_clip.inference.scorer import FrameScorer
+from fact_clip.inference.sources import Source
 
 MOST_ALTERNATIVES = 5  # of a segment
 
@@ -94,24 +93,16 @@ class SegmentDecoder:
     def __post_init__(self) -> None:
         object.__setattr__(self, "settings", self.settings.over(self.scorer.settings))
 
-    def score(
-        self,
-        features: Any,
-        where: Location,
-        clock: Clock,
-        transcript: Sequence[str] | None = None,
-    ) -> ModelScores:
-        """Check features and score them for the candidates.
+    def score(self, source: Source, transcript: Sequence[str] | None = None) -> ModelScores:
+        """Check the features of a source and score them for the candidates.
 
         Args:
-            features: raw features (T, D).
-            where: location of an error about them.
-            clock: times of the frames.
+            source: the features.
             transcript: the actions in order, for a model that aligns transcripts.
         """
-        rows = self.scorer.checked(features, where)
+        rows = self.scorer.checked(source.features, source.where)
         rivals = self.settings.reject is not None
-        return self.scorer.score(rows, self.candidates, clock, transcript, rivals=rivals)
+        return self.scorer.score(rows, self.candidates, source.clock, transcript, rivals=rivals)
 
     def segmentation(self, scores: ModelScores) -> Segmentation:
         """Return the segmentation of a scored video."""

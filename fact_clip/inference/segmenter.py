@@ -165,11 +165,9 @@ class Segmenter:
         Raises:
             InputError: the source, the names or the settings do not fit the model.
         """
-        settings = settings or DecodeSettings()
         candidates = self.choose(actions, settings)
-        segment_decoder = SegmentDecoder(self.scorer, candidates, settings)
-        read = self.sources.read(source, progress)
-        scores = segment_decoder.score(read.features, read.where, read.clock, transcript)
+        segment_decoder = SegmentDecoder(self.scorer, candidates, settings or DecodeSettings())
+        scores = segment_decoder.score(self.sources.read(source, progress), transcript)
         if decoder is None:
             return segment_decoder.segmentation(scores)
         decode = DECODERS.find(decoder, "decoder") if isinstance(decoder, str) else decoder
@@ -198,8 +196,7 @@ class Segmenter:
             InputError: the source or the names do not fit the model.
         """
         segment_decoder = SegmentDecoder(self.scorer, self.choose(actions))
-        read = self.sources.read(source, progress)
-        scores = segment_decoder.score(read.features, read.where, read.clock, transcript)
+        scores = segment_decoder.score(self.sources.read(source, progress), transcript)
         return segment_decoder.frame_scores(scores)
 
     def segment_all(

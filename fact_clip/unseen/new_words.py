@@ -75,7 +75,7 @@ def new_words(
     trained_words[PHRASE] = [name for name in trained if name not in trained.background]
 
     names_have_parts = candidates.slots != WHOLE_NAME
-    new_words = []
+    untrained = []
     for name, factors in zip(candidates.names, candidates.factors, strict=True):
         if name in trained or name in candidates.background:
             continue
@@ -85,10 +85,10 @@ def new_words(
         for slot, word in words:
             if word is None or word in trained_words[slot]:
                 continue
-            new_words.append(NewWord(action=name, slot=slot, word=word))
-    compared = {word: word for word in new_words}
+            untrained.append(NewWord(action=name, slot=slot, word=word))
+    compared = {word: word for word in untrained}
     for slot, trained_of_slot in trained_words.items():
-        of_slot = [word for word in new_words if word.slot == slot]
+        of_slot = [word for word in untrained if word.slot == slot]
         if trained_of_slot and of_slot:
             nearest = _compared(of_slot, trained_of_slot, device)
             compared.update(zip(of_slot, nearest, strict=True))

@@ -6,9 +6,11 @@ import logging
 import os
 import signal
 import socket
+import sqlite3
 import sys
 import webbrowser
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -94,7 +96,8 @@ def app(
         base, growing_set = _open_parts(model, training_set)
     listener = _listen(host, port)
     store = Project(folder)
-    with locked(store.folder, "another page of this project"):
+    disk_errors = partial(library_errors, store.folder, "cannot be written", sqlite3.DatabaseError)
+    with locked(store.folder, "another page of this project"), disk_errors():
         if new_token:
             store.renew_token()
         if max_minutes is not None:
@@ -132,7 +135,8 @@ def app(
         trust_encoder=model.trust_encoder,
     )
     served = make_app(engine, page_options)  # an error if another page has the project
-    _add_actions(store, model.names, model.run, base)
+    with disk_errors():
+        _add_actions(store, model.names, model.run, base)
     config = uvicorn.Config(
         served,
         host,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import socket
+import sqlite3
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlsplit
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from fact_clip.cli import main
+from fact_clip_app.project import Project
 
 from ..refusals import refused_line
 
@@ -94,3 +96,19 @@ def test_the_longest_duration_is_a_setting_of_the_project(capsys, monkeypatch, t
         assert main(["app", str(tmp_path / "p"), "--port", "0", "--no-browser", *options]) == 0
     assert limits == [120, 720, 720]
     assert capsys.readouterr().out.count("open http://127.0.0.1:") == 3
+
+
+@pytest.mark.parametrize("option", ["--new-token", "--run"])
+def test_a_full_disk_at_the_start_is_one_line(capsys, monkeypatch, tiny_run, tmp_path, option):
+    folder = tmp_path / "p"
+    Project(folder).close()
+
+    def fail(*_):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(Project, "renew_token", fail)
+    monkeypatch.setattr(Project, "add_actions", fail)
+    options = [option, tiny_run] if option == "--run" else [option]
+    code = main(["app", str(folder), "--port", "0", "--no-browser", *map(str, options)])
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert (code, line) == (2, f"fact-clip: {folder}: cannot be written (database or disk is full)")

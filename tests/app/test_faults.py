@@ -84,9 +84,14 @@ def test_a_file_is_used_once(user, rows):
         assert sorted(pool.map(add, range(2))) == [200, 400]
 
 
-@pytest.mark.parametrize("adjust", [{"\ud800": 1}, {"self": 1}, {"threshold": "\ud800"}, []])
-def test_odd_keys_of_settings_are_refused(user, adjust):
-    user.ask("POST", "/api/settings", 400, content=json.dumps({"adjust": adjust}))
+@pytest.mark.parametrize(
+    ("adjust", "place"),
+    [({"\ud800": 1}, "settings"), ({"self": 1}, "self"), ({"threshold": "\ud800"}, "threshold"), ([], "adjust")],
+)
+def test_odd_keys_of_settings_are_refused(user, adjust, place):
+    content = json.dumps({"adjust": adjust})
+    answer = user.ask("POST", "/api/settings", 400, content=content, headers={"content-type": "application/json"})
+    assert answer["error"].startswith(f"{place}: ")
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,14 @@ def test_short_files_together_give_the_results_of_one_at_a_time(segmenter, short
         assert one == other
 
 
+def test_long_files_go_through_the_model_alone(segmenter, short_files, passes, tmp_path, monkeypatch):
+    monkeypatch.setattr(segmentation, "_MOST_ROWS", 100)
+    outcomes = segment_files(segmenter, [short_files], tmp_path / "out")
+    assert [outcome.state for outcome in outcomes] == ["computed"] * 40
+    assert passes.count(1) == sum(len(np.load(path)) > 100 for path in short_files.iterdir())
+    assert sum(passes) == 40
+
+
 def test_a_faulty_file_costs_no_other_of_its_pass(segmenter, short_files, tmp_path):
     rows = np.load(short_files / "clip00.npy")
     np.save(short_files / "clip02b.npy", rows[:, :3])

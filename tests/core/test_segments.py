@@ -210,5 +210,6 @@ def test_reprs_are_short():
     whole = Segmentation(tuple(segments), fps=10.0)
     assert repr(whole) == "Segmentation(30 segments, 3 s, 'class 0' 'class 1' 'class 2' 'class 3' …)"
     assert repr(replace(whole, segments=whole.segments[:2])) == "Segmentation(2 segments, 0.2 s, 'class 0' 'class 1')"
+    assert repr(replace(whole, segments=whole.segments[:1])) == "Segmentation(1 segment, 0.1 s, 'class 0')"
     assert "alternatives" not in repr(segments[0])
     assert repr(Scores(np.zeros((9, 2), np.float32), ("a", "b"))) == "Scores(9 × 2)"

@@ -220,6 +220,13 @@ def test_groups_that_do_not_fit_or_are_shared(look, root):
     assert "groups" not in {finding.kind for finding in look(groups="(.)$", validation=0)}
 
 
+def test_labelled_videos_of_one_group_are_reported(look, root):
+    for video in "ab":
+        labels(root, video, lambda lines: ["?"] * len(lines))
+    (finding,) = [finding for finding in look(groups="(.)") if finding.kind == "groups"]
+    assert finding.error.problem == "all training videos are of one group"
+
+
 def test_what_a_benchmark_says_is_held_against_the_files(look, root):
     """Its background and its names."""
     mapping = f"{root}/mapping.txt"
