@@ -117,7 +117,7 @@ def test_the_demo_names_what_it_never_saw(folder):
     printed = (folder / "demo.txt").read_text(encoding="utf-8")
     assert all(text in printed for text in ("SYNTHETIC", "frame accuracy", "confidence"))
     written = {path.name for path in (folder / "demo-out").iterdir()}
-    assert {"data", "run", "timeline.png", "timeline.svg"} <= written
+    assert {"data", "run", "timeline.png"} <= written
     result, closed = (
         json.loads((folder / f"demo-out/{run}/evaluation.json").read_text(encoding="utf-8"))
         for run in ("run", "closed")

@@ -132,12 +132,11 @@ def _segment_first(out: Path, dataset: Dataset) -> None:
     print(segment_table(prediction))
     labels = dataset.vocabulary.decode(dataset.labels(name))
     truth = Segmentation.from_frames(labels, dataset.fps)
-    files = [prediction.save(out / f"{name}{suffix}") for suffix in (".csv", ".json")]
+    table = prediction.save(out / f"{name}.csv")
     figure = timeline(
         {"truth": truth, "prediction": prediction},
         background=dataset.vocabulary.background,
         title=f"{name} (synthetic)",
     )
-    for suffix in (".png", ".svg"):
-        files.append(save_figure(figure, out / f"timeline{suffix}"))
-    print("7. Written: " + ", ".join(map(str, files)))
+    picture = save_figure(figure, out / "timeline.png")
+    print(f"7. Written: {table}, {picture}")

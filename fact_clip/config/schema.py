@@ -431,7 +431,7 @@ class TrainConfig(_Frozen):
     validate_from: Part = Field(0.0, description="share of the epochs before the first validation")
     loggers: Names = Field(
         (),
-        description="tensorboard, wandb, mlflow, comet_ml, clearml, ...; CSV and JSONL are always "
+        description="tensorboard, wandb, mlflow, comet_ml; CSV and JSONL are always "
         "written",
     )
 

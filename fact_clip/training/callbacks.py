@@ -168,21 +168,9 @@ class FileLog(Callback):
 
 
 # Trackers of accelerate, by the names of their packages.
-_TRACKERS = (
-    "aim",
-    "clearml",
-    "comet_ml",
-    "dvclive",
-    "mlflow",
-    "swanlab",
-    "tensorboard",
-    "trackio",
-    "wandb",
-)
+_TRACKERS = ("comet_ml", "mlflow", "tensorboard", "wandb")
 # How a tracker continues a run: the argument that names it, and the attribute that holds the name.
 _RESUMED = {
-    "aim": ("run_hash", "hash"),
-    "clearml": ("continue_last_task", "id"),
     "comet_ml": ("experiment_key", "id"),
     "mlflow": ("run_id", "info.run_id"),
     "wandb": ("id", "id"),
@@ -210,7 +198,6 @@ class Tracker(Callback):
         if self.ids_path.is_file():
             self.ids = read_value(dict[str, str], self.ids_path)
         options: dict[str, Json] = {
-            "clearml": {"task_name": out.name},
             "mlflow": {"run_name": out.name, "nested_run": True},
             "tensorboard": {"logging_dir": str(out)},
             "wandb": {"name": out.name, "dir": str(out), "resume": "allow"},
