@@ -2,7 +2,7 @@
 
 import {html, useEffect, useRef} from "./vendor/preact-htm.js";
 import {asPairs, Select, useAnswer} from "./controls.js";
-import {bodyOf, reloadLater} from "./edits.js";
+import {bodyOf, mayEdit, reloadLater} from "./edits.js";
 import {ask, tried, videoPath} from "./requests.js";
 import {change, clock, plain} from "./segments.js";
 import {refresh} from "./session.js";
@@ -69,6 +69,7 @@ function Film({clip}) {
 
 /** Give a clip another class. */
 async function relabel(clip, label) {
+	if (!mayEdit({id: clip.track})) return;
 	const part = "confidence" in clip ? {...clip, kind: "draft"} : {...plain(clip), kind: "label"};
 	await ask(videoPath(clip.video, "/edits"), "POST", bodyOf(clip.track, change(part, {label})));
 	if (state.video?.id === clip.video) reloadLater();

@@ -17,12 +17,19 @@ export function edit(change, frame = null) {
 	if (!change.removed.length && !change.added.length) return;
 	const {video} = state;
 	const track = currentTrack();
-	if (isLocked(track)) return fault(`The track "${track.name}" is locked or hidden. Its signs are beside its row.`);
+	if (!mayEdit(track)) return;
 	const body = bodyOf(track.id, change);
 	showChange(video, track.id, body);
 	const isPoint = body.added.some(({start, stop}) => start === frame && stop === frame);
 	update({frame: frame ?? state.frame, isPoint});
 	add({video: video.id, body, run: () => send(video.id, body)});
+}
+
+/** Return whether this page may change a track; say why not. */
+export function mayEdit(track) {
+	if (!isLocked(track)) return true;
+	fault(`The track ${track.name ? `"${track.name}" ` : ""}is locked or hidden. Its signs are beside its row.`);
+	return false;
 }
 
 /** Return the request that stores a change of a track, with its labels signed as the server does. */

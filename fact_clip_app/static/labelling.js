@@ -8,7 +8,7 @@ point  a label with start === stop
 Times are frames, except in `drawn` and `moved`, which get seconds from the timeline. */
 
 import {confirm} from "./dialogs.js";
-import {edit} from "./edits.js";
+import {edit, mayEdit} from "./edits.js";
 import * as player from "./player.js";
 import {begin, finish, next} from "./recording.js";
 import * as segments from "./segments.js";
@@ -201,10 +201,11 @@ export function accept() {
 
 /** Accept the drafts of the current track that are at least so sure, a share. */
 export function acceptAbove(share) {
+	if (!mayEdit(currentTrack())) return;
 	const drafts = partsOf(state.video, currentTrack()).filter((part) => {
 		const isSure = part.kind === "draft" && part.confidence >= share;
 		return isSure && !state.project.background.includes(part.label);
 	});
 	edit(segments.accept(drafts), state.frame);
-	return drafts.length;
+	say(`${drafts.length} draft${drafts.length === 1 ? "" : "s"} accepted.`);
 }

@@ -2,6 +2,7 @@
 
 import {html} from "./vendor/preact-htm.js";
 import {question} from "./dialogs.js";
+import {mayEdit} from "./edits.js";
 import {put} from "./labelling.js";
 import * as player from "./player.js";
 import {clock} from "./segments.js";
@@ -16,6 +17,7 @@ const CORRECTION = 2000; // milliseconds within which I, after the key of a clas
 /** Begin a segment at a frame of the current track. */
 export function begin(start, label, keyTime) {
 	if (!state.pen) return fault("Add a class first.");
+	if (!mayEdit(currentTrack())) return;
 	const {pen} = state;
 	const recording = {start, label, pen, trackId: currentTrack().id, keyTime, isStill: player.isPaused()};
 	update({recording, frame: null});

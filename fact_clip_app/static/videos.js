@@ -8,7 +8,7 @@ import {acceptAbove} from "./labelling.js";
 import {showFrame, focusTimeline} from "./player.js";
 import {ask, tried, videoPath, viewQuery} from "./requests.js";
 import {close, listUncertain, open, refresh, stay} from "./session.js";
-import {say, state, update} from "./state.js";
+import {state, update} from "./state.js";
 
 const PROGRESS = {unlabelled: "unlabelled", started: "in progress", complete: "complete"};
 
@@ -111,10 +111,6 @@ export function WhatNext() {
 	const {uncertain} = state;
 	const [percent, setPercent] = useState(90);
 	if (!state.project.model.exists) return null;
-	const acceptAll = () => {
-		const count = acceptAbove(percent / 100);
-		say(`${count} draft${count === 1 ? "" : "s"} accepted.`);
-	};
 	return html`<section id="next" aria-labelledby="uncertain-title">
 		<h2 id="uncertain-title">What next</h2>
 		<p class="hint">The least certain drafts of all videos. Enter accepts a draft and shows the next one.</p>
@@ -124,7 +120,7 @@ export function WhatNext() {
 				<small>${segment.name} at ${globalThis.Timeline.clock(segment.time, 1)} s</small></button></li>`)}</ol>
 		<p class="hint" hidden=${uncertain.length}>Nothing is uncertain.</p>
 		<div class="bar" hidden=${!state.video}>
-			<button type="button" id="accept-all" onClick=${acceptAll}>Accept drafts above</button>
+			<button type="button" id="accept-all" onClick=${() => acceptAbove(percent / 100)}>Accept drafts above</button>
 			<label><input type="number" id="accept-percent" min="0" max="100" value=${percent} aria-label="Confidence in percent"
 				onInput=${(event) => setPercent(Number(event.target.value))} /> %</label>
 		</div>

@@ -166,6 +166,29 @@ def test_drawing_over_a_label_cuts_it_and_undo_restores_it(address, browser, cli
         assert labels(page) == [(30, 120, "groom")]
 
 
+def test_a_locked_or_hidden_track_is_not_edited(address, browser, clip):
+    """Its signs stand beside its row; the keys, the mouse and a recording leave it as it is."""
+    with browser.page(1300, 900) as page:
+        entered(page, address)
+        upload(page, clip)
+        add_classes(page, "groom", "eat")
+        by_keys(page, ("1", 30, 90))
+        for sign in ("Lock main", "Hide main"):
+            page.click(f"[aria-label='{sign}']")
+            dragged(page, place(page, 4.0), place(page, 8.0))
+            page.locator("#timeline canvas").focus()
+            at(page, 8.0)
+            page.keyboard.press("2")
+            assert message(page, "The track").startswith('The track "main" is locked or hidden')
+            assert page.locator("#chip").count() == 0  # nothing is recorded
+            page.click("#dismiss")
+            settled(page)
+            assert labels(page) == [(30, 90, "groom")]
+            page.click(f"[aria-label='{sign.replace('Lock', 'Unlock').replace('Hide', 'Show')}']")
+        by_keys(page, ("2", 105, 135))
+        assert labels(page) == [(30, 90, "groom"), (105, 135, "eat")]
+
+
 def test_a_split_is_undone_by_merge_and_another_class_is_not_eaten(address, browser, clip):
     with browser.page(1300, 900) as page:
         entered(page, address)
