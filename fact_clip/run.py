@@ -153,6 +153,7 @@ class RunFacts:
         videos_a_step: of the training, over all its processes.
         videos: of a run before `seen` was recorded, `seen.names_digest` of its learning videos.
         seen: the videos and classes of the training; None in a run without a record.
+        teachers: what the teacher of the drafts has seen, as far as is known.
         finished: whether the training came to its end.
         n_frames: median length of a training video.
     """
@@ -169,6 +170,7 @@ class RunFacts:
     videos_a_step: Annotated[int, Field(ge=1)] | None = None
     videos: Annotated[str, Field(pattern="^[0-9a-f]{16}$")] | None = None
     seen: Seen | None = None
+    teachers: tuple[Seen | None, ...] = ()
     finished: bool | None = None
     n_frames: Annotated[int, Field(ge=1)] | None = None
 
@@ -404,10 +406,10 @@ class Run(RunFacts):
         return any(member.finished is False for member in self.members())
 
     def seen_by_all(self) -> Seen | None:
-        """Return what the run and the members in its folder have seen, if all record it."""
+        """Return what the run, its teacher and its members have seen; None without a record."""
         if self.seen is None:
             return None
-        return self.seen.joined(*(member.seen for member in self.members()[1:]))
+        return self.seen.joined(*self.teachers, *(member.seen for member in self.members()[1:]))
 
     def digest(self) -> str:
         """Hash the files that determine the results of the run, those of its members included."""

@@ -50,7 +50,7 @@ from fact_clip.seen import Seen, names_digest
 from fact_clip.training.callbacks import LOGGERS, Callback, FileLog
 from fact_clip.training.plan import Plan
 from fact_clip.training.start import grown_channels
-from fact_clip.training.teacher import DRAFTS, TEACHER
+from fact_clip.training.teacher import DRAFTS, TEACHER, teachers_seen
 
 _TRAIN_AGAIN = "train the run again"
 
@@ -243,6 +243,7 @@ def _new_run(plan: Plan, out: Path, world: int) -> Run:
         encoder=dataset.encoder,
         videos_a_step=config.train.batch_size * world,
         seen=_seen(plan),
+        teachers=teachers_seen(config),
         finished=False,
         n_frames=round(median_frames(train_labels)),
     )

@@ -119,6 +119,16 @@ def student_plan(plan: Plan, drafts: Path) -> Plan:
     return resolve(config, plan.dataset.folder, is_checked=True)
 
 
+def teachers_seen(config: Config) -> tuple[Seen | None, ...]:
+    """Return what the teacher of the drafts has seen: None if unknown, nothing without drafts."""
+    if config.data.drafts is None:
+        return ()
+    folder = Path(str(config.train.self_training))
+    if not (folder / "run.json").is_file():
+        folder = Path(config.data.drafts).with_name(TEACHER)
+    return (Run.read(folder).seen_by_all() if (folder / "run.json").is_file() else None,)
+
+
 def has_drafts(plan: Plan, teacher: Path, folder: Path) -> bool:
     """Return whether a folder has the drafts of this teacher for the labels of a plan."""
     digest = folder / _DIGEST

@@ -16,6 +16,7 @@ from fact_clip.datasets.statistics import labelled_segments
 from fact_clip.inference.scored_videos import ScoredVideos
 from fact_clip.inference.scorer import Scorer
 from fact_clip.run import Run
+from fact_clip.seen import NO_RECORD
 from fact_clip.training import evaluate, train
 from fact_clip.training.plan import resolve
 from fact_clip.training.teacher import teacher_config
@@ -221,3 +222,31 @@ def test_videos_without_a_label_are_learned_from_a_first_model(workbench, tmp_pa
     drafts = (tmp_path / "run/drafts" / f"{every[-1]}.txt").read_text().splitlines()
     assert {*drafts} <= {*dataset.vocabulary.names}
     assert {*(tmp_path / "run/drafts" / f"{every[0]}.txt").read_text().splitlines()} == {"?"}
+
+
+def test_what_a_teacher_has_seen_is_not_tested(workbench, tmp_path):
+    root = shutil.copytree(workbench, tmp_path / "data")
+    config = Config.from_tree(merged(TINY, {"data": {"root": str(root)}, "train": {"epochs": 1}}), "tests")
+    train(config, tmp_path / "teacher")
+    first, *others = Dataset.open(config.data).train
+    (root / "splits/train.split1.bundle").write_text("".join(f"{name}\n" for name in others))
+    path = root / "groundTruth" / f"{others[0]}.txt"
+    path.write_text("\n".join(["?"] * 20 + path.read_text().splitlines()[20:]) + "\n")
+    config = Config.from_tree(merged(config.model_dump(), {"data": {"validation": 0}}), "tests")
+    train(config, tmp_path / "run", overrides=[f"train.self_training={tmp_path / 'teacher'}"])
+    assert evaluate(tmp_path / "run").details["cautions"] == []
+
+    test_list = root / "splits/test.split1.bundle"
+    test_list.write_text(f"{first}\n{test_list.read_text()}")
+    for build in (
+        lambda: evaluate(tmp_path / "run"),
+        lambda: train(config, tmp_path / "next", overrides=[f"train.init={tmp_path / 'run'}"]),
+    ):
+        with pytest.raises(InputError, match=f"trained on the video '{first}'"):
+            build()
+
+
+def test_drafts_of_an_unknown_teacher_are_told(trained, workbench, recipe, tmp_path):
+    drafts = shutil.copytree(trained / "drafts", tmp_path / "drafts")
+    train(student(workbench, recipe, data={"drafts": str(drafts)}, train={"self_training": False}), tmp_path / "run")
+    assert any(NO_RECORD in caution for caution in evaluate(tmp_path / "run").details["cautions"])
