@@ -44,9 +44,9 @@ from fact_clip.training.teacher import (
     DRAFTS,
     TEACHER,
     has_drafts,
-    student_plan,
     teacher_config,
     teacher_folder,
+    with_drafts,
     write_drafts,
 )
 from fact_clip.training.trainer import Watch
@@ -196,6 +196,8 @@ def _plan_with_drafts(
     plan: Plan, out: Path, resume: bool, member: int | None, progress: Progress | None
 ) -> Plan:
     """Return the plan with a teacher's drafts. Train the teacher first if needed."""
+    if plan.config.data.drafts is not None:
+        plan = with_drafts(plan, None)  # the settings are those of a student
     configured_teacher = teacher_folder(plan)
     folder = configured_teacher or out / TEACHER
     drafts = out / DRAFTS
@@ -213,7 +215,7 @@ def _plan_with_drafts(
     if processes.is_main and not drafts_exist:
         write_drafts(folder, plan, drafts)
     processes.wait()
-    return student_plan(plan, drafts)
+    return with_drafts(plan, str(drafts.resolve()))
 
 
 def _train_ensemble(ensemble: Ensemble, watch: Watch) -> Training:

@@ -113,9 +113,9 @@ def teacher_config(plan: Plan) -> Config:
     return with_values(teacher, {**data, **shared})
 
 
-def student_plan(plan: Plan, drafts: Path) -> Plan:
-    """Return the plan of the training that learns the names in a folder of drafts."""
-    config = with_values(plan.config, {"data.drafts": str(drafts.resolve())})
+def with_drafts(plan: Plan, drafts: str | None) -> Plan:
+    """Return the plan of a training that learns the names in a folder of drafts, or none."""
+    config = with_values(plan.config, {"data.drafts": drafts})
     return resolve(config, plan.dataset.folder, is_checked=True)
 
 

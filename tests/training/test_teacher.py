@@ -21,7 +21,7 @@ from fact_clip.training import evaluate, train
 from fact_clip.training.plan import resolve
 from fact_clip.training.teacher import teacher_config
 
-from ..small import TINY, ZERO_SHOT
+from ..small import TINY, ZERO_SHOT, write_dataset
 
 
 @pytest.fixture(scope="module")
@@ -244,6 +244,21 @@ def test_what_a_teacher_has_seen_is_not_tested(workbench, tmp_path):
     ):
         with pytest.raises(InputError, match=f"trained on the video '{first}'"):
             build()
+
+
+def test_a_teacher_learns_no_drafts_of_another_run(tmp_path):
+    names = ("background", "stir")
+    labels = {video: ["background"] * 20 + ["stir"] * 20 for video in ("a", "b", "d")} | {"c": ["?"] * 40}
+    features = {video: np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32) for video in labels}
+    root = write_dataset(tmp_path / "data", names, labels, features, train=("a", "b", "c"), test=("d",))
+    tree = merged(TINY, {"data": {"name": "folder", "root": str(root), "stride": 1, "validation": 0}})
+    config = Config.from_tree(merged(tree, {"train": {"self_training": True}}), "tests")
+    train(config, tmp_path / "run")
+    for source, out in ((config, "same"), (tmp_path / "run/config.yaml", "again")):
+        train(source, tmp_path / out, overrides=["train.seed=1"])
+    assert Run.read(tmp_path / "again/teacher").config.data.drafts is None
+    teachers = [(tmp_path / out / "teacher/model.safetensors").read_bytes() for out in ("same", "again")]
+    assert teachers[0] == teachers[1]
 
 
 def test_drafts_of_an_unknown_teacher_are_told(trained, workbench, recipe, tmp_path):
