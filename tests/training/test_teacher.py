@@ -249,7 +249,8 @@ def test_what_a_teacher_has_seen_is_not_tested(workbench, tmp_path):
 def test_a_teacher_learns_no_drafts_of_another_run(tmp_path):
     names = ("background", "stir")
     labels = {video: ["background"] * 20 + ["stir"] * 20 for video in ("a", "b", "d")} | {"c": ["?"] * 40}
-    features = {video: np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32) for video in labels}
+    rng = np.random.default_rng(0)
+    features = {video: rng.normal(size=(40, 4)).astype(np.float32) for video in labels}
     root = write_dataset(tmp_path / "data", names, labels, features, train=("a", "b", "c"), test=("d",))
     tree = merged(TINY, {"data": {"name": "folder", "root": str(root), "stride": 1, "validation": 0}})
     config = Config.from_tree(merged(tree, {"train": {"self_training": True}}), "tests")
