@@ -214,13 +214,13 @@ class Run(RunFacts):
             if group not in tree:
                 raise InputError(path / "config.yaml", f"no group {group}", _COPY)
         stored = parse_value(RunFacts, facts, path / "run.json", _COPY)
-        where = str(path / "config.yaml")
-        config = Config.overridden(tree, overrides, where)
+        recorded = Config.from_tree(tree, str(path / "config.yaml"))
+        config = recorded.overridden(overrides)
         choice = None
         choice_path = path / "decoding.json"
         if config.decode.choose and os.path.lexists(choice_path):
             choice = read_value(DecodingChoice, choice_path, "train the run again")
-            config = Config.overridden(tree, [*choice.overrides, *overrides], where)
+            config = recorded.overridden([*choice.overrides, *overrides])
         run = cls(
             path=path,
             config=config,

@@ -485,23 +485,26 @@ class Config(_Frozen):
             InputError: a file cannot be read, or a key or a value is not valid.
         """
         base, settings = split_base(overrides)
-        return cls.overridden(read_recipe(recipe, base=base), settings, str(recipe))
+        return cls.from_tree(read_recipe(recipe, base=base), str(recipe)).overridden(settings)
 
-    @classmethod
-    def overridden(cls, tree: Json, overrides: Sequence[str], where: str) -> Config:
-        """Return a configuration from a nested mapping with ``key=value`` overrides on top.
+    def overridden(self, overrides: Sequence[str]) -> Config:
+        """Return the configuration with ``key=value`` overrides; an error names the key.
 
-        Args:
-            tree: settings by group.
-            overrides: ``key=value`` settings.
-            where: location of an error of the tree. An error of an override names its key.
+        A size of a model block reaches the next block if both had the same before.
         """
-        overridden = inherit_groups(with_overrides(tree, overrides))
+        if not overrides:
+            return self
+        tree = inherit_groups(with_overrides(self._tree(), overrides))
         try:
-            return cls.model_validate(overridden)
+            return Config.model_validate(tree)
         except ValidationError as error:
-            cls.from_tree(tree, where)  # an error of the mapping itself comes first
-            raise first_fault(cls, error, overridden) from None
+            raise first_fault(Config, error, tree) from None
+
+    def _tree(self) -> Json:
+        """Return the settings without sizes of a model block that are those of the one before."""
+        tree = self.model_dump(mode="json")
+        drop_inherited(tree["model"])
+        return tree
 
     @classmethod
     def from_tree(cls, tree: Mapping[str, Any], where: str) -> Config:
@@ -524,10 +527,8 @@ def inherit_groups(tree: Mapping[str, Any]) -> Json:
 def with_values(config: Config, values: Mapping[str, Any], where: str = "") -> Config:
     """Return the configuration with some keys set to other values.
 
-    A size of a model block reaches the next block, as in a recipe, if both had the same before.
-
     Args:
-        config: the configuration.
+        config: the configuration; see `Config.overridden`.
         values: by key with dots.
         where: location of an error; by default the keys.
 
@@ -539,8 +540,7 @@ def with_values(config: Config, values: Mapping[str, Any], where: str = "") -> C
     """
     if not values:
         return config
-    tree = config.model_dump(mode="json")
-    drop_inherited(tree["model"])
+    tree = config._tree()
     for key, value in values.items():
         set_key(tree, key.split("."), value, key)
     return Config.from_tree(tree, where or ", ".join(values))

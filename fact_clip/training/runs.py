@@ -301,11 +301,9 @@ def _planned(
             raise InputError("config", problem, "give a Config or a recipe")
         return config
     if isinstance(config, Config):
-        if overrides:
-            config = Config.overridden(config.model_dump(mode="json"), overrides, "config")
+        config = config.overridden(overrides)
     else:
         config = Config.load(config, overrides)
-
     folder = None
     if data is not None:
         if config.train.members > 1:
