@@ -433,13 +433,12 @@ def _video(
 
 def video_figures(video: Video, evaluated: Evaluated) -> Json:
     """Return the figures of one video, by the rules of the evaluation."""
-    is_counted = evaluated.result["background_counted"]
-    background = () if is_counted else evaluated.record.vocabulary.background_indices
     return metrics.evaluate(
         [video.labels["truth"]],
         [video.labels["prediction"]],
-        background=background,
+        background=evaluated.record.vocabulary.background_indices,
         profile=evaluated.result["metrics"]["profile"],
+        count_background=evaluated.result["background_counted"],
     )
 
 
