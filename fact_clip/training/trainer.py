@@ -110,7 +110,8 @@ class Trainer:
     ) -> None:
         self.settings = run.config.train
         self.files = RunFiles(run)
-        self.dataset = dataset
+        # Borders between clicks are moved in a copy: the data set of the plan keeps its labels.
+        self.dataset = dataset = dataset.with_videos(dataset.train, dataset.validation)
         self.swap = run.config.augment.swap[0]
         self.watch = watch
         self.device = pick_device(self.settings.device, "train.device")
