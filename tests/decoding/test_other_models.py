@@ -172,6 +172,7 @@ def test_several_models_are_averaged():
         ({"training_segments": ()}, "training_segments"),
         ({"training_segments": [segments_of(("juggle", 3))]}, "training_segments"),
         ({"training_segments": ["cut"]}, "training_segments"),
+        ({"training_segments": [segments_of((UNLABELLED, 1), ("cut", 1), (UNLABELLED, 1))]}, "training_segments"),
         ({"fps": 0.0}, "fps"),
         ({"order": -1.0}, "order"),
         ({"switch_penalty": -1.0}, "switch_penalty"),
