@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 
-from fact_clip.config import Config
+from fact_clip.config import Config, with_values
 from fact_clip.core import InputError, Progress
 from fact_clip.core.arguments import validated
 from fact_clip.core.distributed import Processes, place_in_launch
@@ -285,6 +285,9 @@ def _calibrated_afterwards(plan: Plan, folder: Path, resume: bool) -> Iterator[N
 def _calibrate(plan: Plan, folder: Path) -> None:
     """Learn what corrects the scores of a trained run; then the training has come to its end."""
     run = Run.read(folder).without_choice()
+    # Jobs may have added members to a run that was whole.
+    config = with_values(run.config, {"train.members": plan.config.train.members})
+    run = replace(run, config=config)
     learn_calibration(run, plan.dataset, plan.device)
     replace(run, finished=True).write()
 
