@@ -23,6 +23,7 @@ from fact_clip.datasets.labels import IGNORED, UNLABELLED, Labels
 from fact_clip.decoding.switching import decode_switching
 from fact_clip.inference.scored_videos import ScoredVideos
 from fact_clip.inference.scorer import Scorer
+from fact_clip.models.heads import is_open
 from fact_clip.run import Run, check_classes
 from fact_clip.seen import Seen
 from fact_clip.training.plan import Plan, resolve
@@ -165,9 +166,18 @@ def write_drafts(teacher: Path, plan: Plan, folder: Path) -> None:
     run.check_rate(dataset.fps, _KEY)
     run.check_encoder(dataset.encoder, _KEY)
     check_start_seen(run, dataset, _KEY)
-    scorer = Scorer(Run.open(teacher), plan.device)
-    new_classes = dataset.vocabulary.encode(names_without_examples(dataset))
+    loaded = Run.open(teacher)
+    scorer = Scorer(loaded, plan.device)
+    new_names = names_without_examples(dataset)
+    new_classes = dataset.vocabulary.encode(new_names)
+    unknown = {*new_names} - {*loaded.trained_classes()}
+    if is_open(run.config.model.head):
+        unknown = set()
     for name in paced(dataset.learning, "naming frames without a label", logger):
+        is_labelled = dataset.labels(name) != IGNORED
+        if unknown and is_labelled.any() and not is_labelled.all():
+            problem = f"{teacher} has never learned {min(unknown)!r}, which no frame shows"
+            raise InputError(_KEY, problem, "choose a teacher with model.head=text")
         labels = _named(ScoredVideos(scorer, dataset, [name]), new_classes)
         names = np.array([*dataset.vocabulary.names, UNLABELLED])[labels]
         write_lines(inside(folder, f"{name}.txt"), names.tolist())

@@ -21,6 +21,7 @@ from fact_clip.training import evaluate, train
 from fact_clip.training.plan import resolve
 from fact_clip.training.teacher import teacher_config
 
+from ..refusals import refused
 from ..small import TINY, ZERO_SHOT, write_dataset
 
 
@@ -260,6 +261,19 @@ def test_a_teacher_learns_no_drafts_of_another_run(tmp_path):
     assert Run.read(tmp_path / "again/teacher").config.data.drafts is None
     teachers = [(tmp_path / out / "teacher/model.safetensors").read_bytes() for out in ("same", "again")]
     assert teachers[0] == teachers[1]
+
+
+def test_a_closed_teacher_gives_no_name_that_it_never_learned(workbench, tmp_path):
+    root = shutil.copytree(workbench, tmp_path / "data")
+    config = Config.from_tree(merged(TINY, {"data": {"root": str(root)}, "train": {"epochs": 1}}), "tests")
+    dataset = Dataset.open(config.data)
+    name = dataset.vocabulary.names[dataset.labels(dataset.train[0]).max()]
+    for video in dataset.learning:
+        path = root / "groundTruth" / f"{video}.txt"
+        path.write_text("\n".join("?" if line == name else line for line in path.read_text().splitlines()) + "\n")
+    train(config, tmp_path / "teacher")
+    with refused("train.self_training"):
+        train(config, tmp_path / "run", overrides=[f"train.self_training={tmp_path / 'teacher'}"])
 
 
 def test_drafts_of_an_unknown_teacher_are_told(trained, workbench, recipe, tmp_path):
