@@ -121,8 +121,9 @@ def train(
             logger.log(note.level, "%s", note.message)
     if plan.config.train.self_training:
         plan = _plan_with_drafts(plan, out, resume, member, progress)
-        # If the teacher was interrupted, there is no student to resume yet.
-        resume = resume and (out / "run.json").is_file()
+        if member is None:
+            # If the teacher was interrupted, there is no student to resume yet.
+            resume = resume and (out / "run.json").is_file()
     ensemble = Ensemble(plan, out, resume)
     watch = Watch(callbacks, progress)
     if member is None:
