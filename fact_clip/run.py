@@ -216,6 +216,8 @@ class Run(RunFacts):
         stored = parse_value(RunFacts, facts, path / "run.json", _COPY)
         recorded = Config.from_tree(tree, str(path / "config.yaml"))
         config = recorded.overridden(overrides)
+        if config.decode.choose and not recorded.decode.choose:
+            raise InputError("decode.choose", "training chooses settings", "train a run with it")
         choice = None
         choice_path = path / "decoding.json"
         if config.decode.choose and os.path.lexists(choice_path):

@@ -186,7 +186,7 @@ class ScoreDecoder:
 
         Args:
             tables: (T, C) of `probabilities`, one of each model.
-            allowed: (C,) whether frames may have a class; None: any.
+            allowed: (C,) whether frames may have a class; None: any but "?".
         """
         n_rows = {len(table) for table in tables}
         if len(n_rows) > 1:
@@ -195,7 +195,7 @@ class ScoreDecoder:
         tensors = [torch.from_numpy(table) for table in tables]
         share = self.smoothing if len(tables) > 1 else 0.0
         mean = mean_probabilities(tensors, share)
-        flags = np.array(allowed or [True] * len(self.vocabulary))
+        flags = np.array(allowed or [name != UNLABELLED for name in self.vocabulary])
         labels = self.costs.decode(mean.clone(), flags, self.penalty)
         confidence = mean.numpy()[np.arange(len(labels)), labels].clip(0, 1)
         names = [self.vocabulary.names[label] for label in labels]
