@@ -151,7 +151,6 @@ class RunFacts:
         visits: of each class the share of the training videos that have it, and the share of these
             in which it comes back.
         videos_a_step: of the training, over all its processes.
-        videos: of a run before `seen` was recorded, `seen.names_digest` of its learning videos.
         seen: the videos and classes of the training; None in a run without a record.
         teachers: what the teacher of the drafts has seen, as far as is known.
         finished: whether the training came to its end.
@@ -168,7 +167,6 @@ class RunFacts:
     lengths: tuple[tuple[_LogFrames, _LogFrames], ...] = ()
     visits: tuple[tuple[_Share, _Share], ...] = ()
     videos_a_step: Annotated[int, Field(ge=1)] | None = None
-    videos: Annotated[str, Field(pattern="^[0-9a-f]{16}$")] | None = None
     seen: Seen | None = None
     teachers: tuple[Seen | None, ...] = ()
     finished: bool | None = None
@@ -446,8 +444,6 @@ class LoadedRun:
         trained = vocabulary.names
         if record is not None:
             trained = (*record.classes, *record.named)
-        elif self.calibration is not None:
-            trained = self.calibration.seen
         trained = (*trained, *vocabulary.background)
         return tuple(name for name in vocabulary if name in trained)
 

@@ -16,12 +16,11 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
     ValidationInfo,
     field_validator,
 )
 
-from fact_clip.config.faults import first_fault, validate_tree
+from fact_clip.config.faults import validate_tree
 from fact_clip.config.recipes import (
     NOT_INHERITED,
     drop_inherited,
@@ -494,11 +493,7 @@ class Config(_Frozen):
         """
         if not overrides:
             return self
-        tree = inherit_groups(with_overrides(self._tree(), overrides))
-        try:
-            return Config.model_validate(tree)
-        except ValidationError as error:
-            raise first_fault(Config, error, tree) from None
+        return Config.from_tree(with_overrides(self._tree(), overrides), "")
 
     def _tree(self) -> Json:
         """Return the settings without sizes of a model block that are those of the one before."""
@@ -538,9 +533,7 @@ def with_values(config: Config, values: Mapping[str, Any], where: str = "") -> C
     Raises:
         InputError: a value is not valid.
     """
-    if not values:
-        return config
     tree = config._tree()
     for key, value in values.items():
         set_key(tree, key.split("."), value, key)
-    return Config.from_tree(tree, where or ", ".join(values))
+    return Config.from_tree(tree, where)

@@ -116,11 +116,11 @@ class SourceReader:
     @cached_property
     def _seen(self) -> Seen | None:
         run = self._scorer.run
-        return run and run.seen_by_all()
+        return None if run is None else run.seen_by_all()
 
     def _note_seen(self, path: Path, features: Array) -> None:
         """Log that the run has learned a video, so that its labels are better than others."""
-        video = self._seen and self._seen.find(features)
+        video = None if self._seen is None else self._seen.find(features)
         if video is not None:
             logger.info("%s: the run was %s on this video", path, video.role)
 

@@ -124,10 +124,11 @@ def teachers_seen(config: Config) -> tuple[Seen | None, ...]:
     """Return what the teacher of the drafts has seen: None if unknown, nothing without drafts."""
     if config.data.drafts is None:
         return ()
-    folder = Path(str(config.train.self_training))
-    if not (folder / "run.json").is_file():
-        folder = Path(config.data.drafts).with_name(TEACHER)
-    return (Run.read(folder).seen_by_all() if (folder / "run.json").is_file() else None,)
+    own_teacher = Path(config.data.drafts).with_name(TEACHER)
+    for folder in (Path(str(config.train.self_training)), own_teacher):
+        if (folder / "run.json").is_file():
+            return (Run.read(folder).seen_by_all(),)
+    return (None,)
 
 
 def has_drafts(plan: Plan, teacher: Path, folder: Path) -> bool:
