@@ -265,8 +265,7 @@ def save_pretrained(
     card = _card(loaded, address, license, evaluation)
     for pattern in (*PATTERNS, _EVALUATION):  # of a run that was saved there before
         for path in list(target.glob(pattern)):
-            if path.name == _EVALUATION or not (source / path.relative_to(target)).is_file():
-                path.unlink()
+            path.unlink()
     for pattern in PATTERNS:
         for path in source.glob(pattern):
             copy = inside(target, *path.relative_to(source).parts)

@@ -151,8 +151,8 @@ class RunFacts:
         visits: of each class the share of the training videos that have it, and the share of these
             in which it comes back.
         videos_a_step: of the training, over all its processes.
-        videos: of a run before `seen` was recorded, `seen.names_digest` of its learning videos.
         seen: the videos and classes of the training; None in a run without a record.
+        teachers: what the teacher of the drafts has seen, as far as is known.
         finished: whether the training came to its end.
         n_frames: median length of a training video.
     """
@@ -167,8 +167,8 @@ class RunFacts:
     lengths: tuple[tuple[_LogFrames, _LogFrames], ...] = ()
     visits: tuple[tuple[_Share, _Share], ...] = ()
     videos_a_step: Annotated[int, Field(ge=1)] | None = None
-    videos: Annotated[str, Field(pattern="^[0-9a-f]{16}$")] | None = None
     seen: Seen | None = None
+    teachers: tuple[Seen | None, ...] = ()
     finished: bool | None = None
     n_frames: Annotated[int, Field(ge=1)] | None = None
 
@@ -212,13 +212,15 @@ class Run(RunFacts):
             if group not in tree:
                 raise InputError(path / "config.yaml", f"no group {group}", _COPY)
         stored = parse_value(RunFacts, facts, path / "run.json", _COPY)
-        where = str(path / "config.yaml")
-        config = Config.overridden(tree, overrides, where)
+        recorded = Config.from_tree(tree, str(path / "config.yaml"))
+        config = recorded.overridden(overrides)
+        if config.decode.choose and not recorded.decode.choose:
+            raise InputError("decode.choose", "training chooses settings", "train a run with it")
         choice = None
         choice_path = path / "decoding.json"
         if config.decode.choose and os.path.lexists(choice_path):
             choice = read_value(DecodingChoice, choice_path, "train the run again")
-            config = Config.overridden(tree, [*choice.overrides, *overrides], where)
+            config = recorded.overridden([*choice.overrides, *overrides])
         run = cls(
             path=path,
             config=config,
@@ -404,10 +406,10 @@ class Run(RunFacts):
         return any(member.finished is False for member in self.members())
 
     def seen_by_all(self) -> Seen | None:
-        """Return what the run and the members in its folder have seen, if all record it."""
+        """Return what the run, its teacher and its members have seen; None without a record."""
         if self.seen is None:
             return None
-        return self.seen.joined(*(member.seen for member in self.members()[1:]))
+        return self.seen.joined(*self.teachers, *(member.seen for member in self.members()[1:]))
 
     def digest(self) -> str:
         """Hash the files that determine the results of the run, those of its members included."""
@@ -442,8 +444,6 @@ class LoadedRun:
         trained = vocabulary.names
         if record is not None:
             trained = (*record.classes, *record.named)
-        elif self.calibration is not None:
-            trained = self.calibration.seen
         trained = (*trained, *vocabulary.background)
         return tuple(name for name in vocabulary if name in trained)
 

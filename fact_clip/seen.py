@@ -184,12 +184,6 @@ def _alike(names: Sequence[str], other_names: Sequence[str]) -> Names:
     return tuple(name for name in names if spelling_key(name) in keys)
 
 
-def names_digest(dataset: Dataset) -> str:
-    """Hash the names of the training and the validation videos, as runs before 1.0 keep them."""
-    names = "\n".join([*dataset.train, "", *dataset.validation])
-    return hashlib.sha256(names.encode()).hexdigest()[:16]
-
-
 def unseen_error(name: str, where: Location) -> InputError:
     """Return the error for an unseen class that a run has learned."""
     problem = f"{name!r} cannot be unseen: the run was trained on it"

@@ -289,6 +289,22 @@ def test_a_size_reaches_the_blocks_after_it():
             with_values(own, {"model": value}, "model")
 
 
+def test_a_setting_means_the_same_in_a_recipe_in_a_configuration_and_in_a_sweep(tmp_path):
+    """Also where a block states the value that it would inherit."""
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("base: own\nmodel: {blocks: iuU, update: {frame_dim: 64, dropout: 0.3}, pooled: {hidden: 48}}\n")
+    whole = tmp_path / "whole.yaml"
+    whole.write_text(Config.load(recipe).to_yaml())
+    values = {"model.input.frame_dim": 32, "model.input.dropout": 0.5, "model.input.hidden": 16}
+    overrides = [f"{key}={value}" for key, value in values.items()]
+    config = Config.load(recipe, overrides)
+    assert (config.model.update.frame_dim, config.model.pooled.dropout) == (32, 0.5)
+    assert (config.model.update.hidden, config.model.pooled.hidden) == (16, 48)
+    assert Config.load(recipe).overridden(overrides) == config
+    assert Config.load(whole, overrides) == config
+    assert with_values(Config.load(recipe), values) == config
+
+
 def test_a_recipe_with_a_head_of_ones_own_loads_no_torch():
     """What a head reads is asked of `models.heads`, by rooms above the configuration."""
     code = (

@@ -23,7 +23,7 @@ def validate_tree(model: type[Model], tree: Any, where: Location) -> Model:
     Args:
         model: class of the model.
         tree: nested mappings and lists.
-        where: location of an error.
+        where: location of an error; "": its key.
 
     Returns:
         The model.
@@ -35,6 +35,8 @@ def validate_tree(model: type[Model], tree: Any, where: Location) -> Model:
         return model.model_validate(tree)
     except ValidationError as error:
         fault = first_fault(model, error, tree)
+        if not where:
+            raise fault from None
         problem = f"{fault.where}: {fault.problem}" if fault.where else fault.problem
         raise InputError(where, problem, fault.fix) from None
 

@@ -16,12 +16,11 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
     ValidationInfo,
     field_validator,
 )
 
-from fact_clip.config.faults import first_fault, validate_tree
+from fact_clip.config.faults import validate_tree
 from fact_clip.config.recipes import (
     NOT_INHERITED,
     drop_inherited,
@@ -494,23 +493,22 @@ class Config(_Frozen):
             InputError: a file cannot be read, or a key or a value is not valid.
         """
         base, settings = split_base(overrides)
-        return cls.overridden(read_recipe(recipe, base=base), settings, str(recipe))
+        return cls.from_tree(read_recipe(recipe, base=base), str(recipe)).overridden(settings)
 
-    @classmethod
-    def overridden(cls, tree: Json, overrides: Sequence[str], where: str) -> Config:
-        """Return a configuration from a nested mapping with ``key=value`` overrides on top.
+    def overridden(self, overrides: Sequence[str]) -> Config:
+        """Return the configuration with ``key=value`` overrides; an error names the key.
 
-        Args:
-            tree: settings by group.
-            overrides: ``key=value`` settings.
-            where: location of an error of the tree. An error of an override names its key.
+        A size of a model block reaches the next block if both had the same before.
         """
-        overridden = inherit_groups(with_overrides(tree, overrides))
-        try:
-            return cls.model_validate(overridden)
-        except ValidationError as error:
-            cls.from_tree(tree, where)  # an error of the mapping itself comes first
-            raise first_fault(cls, error, overridden) from None
+        if not overrides:
+            return self
+        return Config.from_tree(with_overrides(self._tree(), overrides), "")
+
+    def _tree(self) -> Json:
+        """Return the settings without sizes of a model block that are those of the one before."""
+        tree = self.model_dump(mode="json")
+        drop_inherited(tree["model"])
+        return tree
 
     @classmethod
     def from_tree(cls, tree: Mapping[str, Any], where: str) -> Config:
@@ -533,10 +531,8 @@ def inherit_groups(tree: Mapping[str, Any]) -> Json:
 def with_values(config: Config, values: Mapping[str, Any], where: str = "") -> Config:
     """Return the configuration with some keys set to other values.
 
-    A size of a model block reaches the next block, as in a recipe, if both had the same before.
-
     Args:
-        config: the configuration.
+        config: the configuration; see `Config.overridden`.
         values: by key with dots.
         where: location of an error; by default the keys.
 
@@ -546,10 +542,7 @@ def with_values(config: Config, values: Mapping[str, Any], where: str = "") -> C
     Raises:
         InputError: a value is not valid.
     """
-    if not values:
-        return config
-    tree = config.model_dump(mode="json")
-    drop_inherited(tree["model"])
+    tree = config._tree()
     for key, value in values.items():
         set_key(tree, key.split("."), value, key)
-    return Config.from_tree(tree, where or ", ".join(values))
+    return Config.from_tree(tree, where)

@@ -15,15 +15,24 @@ Run = tuple[int, int, int]  # start, stop and class of a segment
 
 def labelled_segments(labels: Labels) -> list[Run]:
     """Return the segments of a video, (T,) class indices, without those that are ignored."""
-    return [run for run in runs(labels) if run[2] != IGNORED]
+    return [run for run in runs(labels) if run[2] >= 0]
 
 
-def segment_lengths(videos: Iterable[Labels], n_classes: int) -> list[list[int]]:
-    """Return the frames of the segments of each class, without ignored ones."""
+def segment_lengths(
+    videos: Iterable[Labels], n_classes: int, whole: bool = False
+) -> list[list[int]]:
+    """Return the frames of the segments of each class, without ignored ones.
+
+    Args:
+        videos: labels (T,) of each.
+        n_classes: C.
+        whole: leave out segments beside a frame with label -1, where they may go on.
+    """
     lengths: list[list[int]] = [[] for _ in range(n_classes)]
     for labels in videos:
         for start, stop, label in labelled_segments(labels):
-            lengths[label].append(stop - start)
+            if not (whole and IGNORED in labels[max(start - 1, 0) : stop + 1]):
+                lengths[label].append(stop - start)
     return lengths
 
 

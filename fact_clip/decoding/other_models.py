@@ -158,7 +158,7 @@ class ScoreDecoder:
             frames = np.repeat(labels, [segment.duration for segment in video])  # (T,)
             # rows of the scores for each frame of the labels
             scale = fps / video.fps if fps and video.fps else 1.0
-            for label, frames_of_segments in enumerate(segment_lengths([frames], n_classes)):
+            for label, frames_of_segments in enumerate(segment_lengths([frames], n_classes, True)):
                 lengths[label] += [n_frames * scale for n_frames in frames_of_segments]
             videos.append(frames)
         if switch_penalty is None:
@@ -186,7 +186,7 @@ class ScoreDecoder:
 
         Args:
             tables: (T, C) of `probabilities`, one of each model.
-            allowed: (C,) whether frames may have a class; None: any.
+            allowed: (C,) whether frames may have a class; None: any but "?".
         """
         n_rows = {len(table) for table in tables}
         if len(n_rows) > 1:
@@ -195,7 +195,7 @@ class ScoreDecoder:
         tensors = [torch.from_numpy(table) for table in tables]
         share = self.smoothing if len(tables) > 1 else 0.0
         mean = mean_probabilities(tensors, share)
-        flags = np.array(allowed or [True] * len(self.vocabulary))
+        flags = np.array(allowed or [name != UNLABELLED for name in self.vocabulary])
         labels = self.costs.decode(mean.clone(), flags, self.penalty)
         confidence = mean.numpy()[np.arange(len(labels)), labels].clip(0, 1)
         names = [self.vocabulary.names[label] for label in labels]
@@ -211,7 +211,7 @@ def _learned_penalty(lengths: Sequence[Sequence[float]], vocabulary: Vocabulary)
             of_actions += class_lengths
     if not of_actions:
         fix = "give labelled videos of the training, or the switching penalty"
-        raise InputError("training_segments", "no actions", fix)
+        raise InputError("training_segments", "no action with a label before and after it", fix)
     return short_segment_penalty(float(np.quantile(of_actions, SHORT)))
 
 

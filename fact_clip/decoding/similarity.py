@@ -85,7 +85,7 @@ class TransportSettings:
     step: float = 4.0
 
 
-def transport(similarity: ArrayLike, settings: TransportSettings | None = None) -> Singles:
+def transport(similarity: ArrayLike, settings: TransportSettings = TransportSettings()) -> Singles:
     """Compute the transport plan of a video between frames and actions.
 
     Mirror descent from the uniform plan: a multiplicative step, then a scaling of the rows. It
@@ -96,12 +96,11 @@ def transport(similarity: ArrayLike, settings: TransportSettings | None = None) 
     Args:
         similarity: (N, K), such as probabilities or cosines. It is compared with ``epsilon``, so
             stretch cosines that differ by hundredths first.
-        settings: objective and optimiser; None: the defaults.
+        settings: objective and optimiser.
 
     Returns:
         (N, K) float32; a row, with sum 1/N, is the soft assignment of a frame.
     """
-    settings = settings or TransportSettings()
     # (K, N): sums over actions and filters over time run along rows
     linear = 1 - np.asarray(similarity).T.astype(np.float32, order="C")
     linear *= 0.5 * np.float32(1 - settings.alpha)

@@ -178,25 +178,26 @@ class CandidateReader:
         config = self.run.config
         if not config.decode.durations:
             return None
-        if not self.run.lengths:
-            problem = "the run has no lengths of segments"
-            raise InputError("decode.durations", problem, "train it again, or set 0")
-        facts_of = dict(zip(self.vocabulary.names, self.run.lengths, strict=True))
-        facts = [facts_of.get(name) for name in vocabulary]
+        facts = self._facts(self.run.lengths, vocabulary, "decode.durations")
         stride = 1 if config.data.interleave else config.data.stride
         return Durations.of_classes(facts, self.run.lengths, stride, config.decode.durations)
+
+    def _facts(
+        self, facts: Sequence[tuple[float, float]], vocabulary: Vocabulary, key: str
+    ) -> list[tuple[float, float] | None]:
+        """Return the facts about candidates of those about the classes of the run."""
+        if not facts:
+            raise InputError(key, "the run has no record of it", "train it again, or leave it out")
+        facts_of = dict(zip(self.vocabulary.names, facts, strict=True))
+        return [facts_of.get(name) for name in vocabulary]
 
     def _visit_rules(self, vocabulary: Vocabulary) -> VisitRules | None:
         """Return the rules about whole videos for candidates, or None if they are not used."""
         decode = self.run.config.decode
         if not decode.always and not decode.returns:
             return None
-        if not self.run.visits:
-            problem = "the run does not record how often actions occur and come back"
-            raise InputError("decode.always", problem, "train it again, or leave the rules out")
-        visits_of = dict(zip(self.vocabulary.names, self.run.visits, strict=True))
+        visits = self._facts(self.run.visits, vocabulary, "decode.always")
         is_background = np.array([name in vocabulary.background for name in vocabulary])
-        visits = [visits_of.get(name) for name in vocabulary]
         return VisitRules.learned(
             visits, is_background, always=decode.always, returns=decode.returns
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -74,10 +74,6 @@ class ClassMap:
         """Return the labels of frames that are named by candidates."""
         return self.of_candidate[candidate_indices]
 
-    def allowed_among(self, labels: Collection[int]) -> Flags:
-        """Return the candidates, (C,), that may be predicted and have one of these labels."""
-        return np.isin(self.of_candidate, [*labels]) & self.is_allowed
-
     def log_scores(self, rows: Floats) -> Floats:
         """Return log scores (T, C) of candidates by label; -inf for one that is not predicted."""
         table = np.full((len(rows), len(self.vocabulary)), -np.inf)
@@ -137,10 +133,6 @@ class ScoredVideos:
             labels.append(self.classes.labels(indices))
         return labels
 
-    def decode_calibrated(self, calibration: Calibration) -> VideoLabels:
-        """Decode each video with a calibration."""
-        return self.decode(self.candidates.calibrated(calibration))
-
     def decode_each_gamma(
         self, calibration: Calibration, gammas: Sequence[float]
     ) -> Iterator[Integers]:
@@ -157,7 +149,7 @@ class ScoredVideos:
 
     def decode_among(self, classes: Sequence[int]) -> VideoLabels | None:
         """Decode each video with these classes alone; None if none of them is a candidate."""
-        allowed = self.classes.allowed_among(classes)
+        allowed = np.isin(self.classes.of_candidate, classes) & self.classes.is_allowed
         if not allowed.any():
             return None
         return self.decode(replace(self.candidates.uncorrected(), allowed=allowed))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from fact_clip.core.distributed import Precision
 from fact_clip.core.io import check_file
 from fact_clip.encoders import EncodeImages, FrameEncoder
 from fact_clip.inference.scorer import FrameScorer
+from fact_clip.seen import Seen
 from fact_clip.video.extract import Settings, encode
 from fact_clip.video.pictures import SUFFIXES, Decoder, Span
 
@@ -111,10 +113,14 @@ class SourceReader:
         if source.suffix.lower() in SUFFIXES:
             self.encoder_for(source).load()
 
+    @cached_property
+    def _seen(self) -> Seen | None:
+        run = self._scorer.run
+        return None if run is None else run.seen_by_all()
+
     def _note_seen(self, path: Path, features: Array) -> None:
         """Log that the run has learned a video, so that its labels are better than others."""
-        run = self._scorer.run
-        video = run.seen.find(features) if run is not None and run.seen is not None else None
+        video = None if self._seen is None else self._seen.find(features)
         if video is not None:
             logger.info("%s: the run was %s on this video", path, video.role)
 

@@ -203,15 +203,13 @@ def curve(zero_shot: Json) -> Figure:
     points = zero_shot["curve"]
     in_use = zero_shot["ways"]["in use"]
     axes.plot(points["unseen"], points["seen"], label=f"AUSUC {zero_shot['ausuc']:.1f}")
-    axes.plot(
-        [in_use["U"]],
-        [in_use["S"]],
-        "o",
-        color="black",
-        label="gamma in use",
+    axes.plot([in_use["U"]], [in_use["S"]], "o", color="black", label="gamma in use")
+    axes.set(
+        xlim=(0, 100),
+        ylim=(0, 100),
+        xlabel="unseen class-mean accuracy, U (%)",
+        ylabel="seen class-mean accuracy, S (%)",
     )
-    axes.set(xlim=(0, 100), ylim=(0, 100), xlabel="unseen class-mean accuracy, U (%)")
-    axes.set_ylabel("seen class-mean accuracy, S (%)")
     axes.legend(loc="upper right")
     return figure
 
@@ -249,12 +247,8 @@ def chosen_videos(evaluated: Evaluated) -> list[Video]:
 
     Videos without a labelled frame have no accuracy, and are left out.
     """
-
-    def accuracy(video: Video) -> float:
-        return float(video_figures(video, evaluated)["frame_accuracy"])
-
     labelled = [video for video in evaluated.record.videos if video.is_labelled]
-    ranked = sorted(labelled, key=accuracy)
+    ranked = sorted(labelled, key=lambda video: video_figures(video, evaluated)["frame_accuracy"])
     count = min(len(ranked), MOST_TIMELINES)
     ranks = np.linspace(0, len(ranked) - 1, count).round()
     return [ranked[int(rank)] for rank in ranks]

@@ -275,9 +275,11 @@ def _run(evaluated: Evaluated, index_of: Integers, video_index: Mapping[str, int
         true = int(index_of[cell.true])
         predicted = int(index_of[cell.predicted])
         confusion.append([true, predicted, cell.frames, cell.total])
-    uncertain = [
-        _uncertain(row, videos, index_of, video_index) for row in analysis.least_certain(videos)
-    ]
+    uncertain = analysis.least_certain(videos)
+    for row in uncertain:
+        for key in ("label", "true"):
+            row[key] = int(index_of[row[key]])
+        row["video"] = video_index[videos[row["video"]].name]
     classes = []
     groups = _groups(evaluated)
     for row in result["per_class"]:
@@ -305,19 +307,6 @@ def _run(evaluated: Evaluated, index_of: Integers, video_index: Mapping[str, int
         "uncertain": uncertain,
         "unseen": unseen_errors(result, vocabulary, cells),
     }
-
-
-def _uncertain(
-    row: Json,
-    videos: Sequence[Video],
-    index_of: Integers,
-    video_index: Mapping[str, int],
-) -> Json:
-    """Convert a row of `least_certain` to the indices of the page."""
-    for key in ("label", "true"):
-        row[key] = int(index_of[row[key]])
-    row["video"] = video_index[videos[row["video"]].name]
-    return row
 
 
 def _versions(evaluated: Evaluated) -> dict[str, str]:
@@ -433,13 +422,12 @@ def _video(
 
 def video_figures(video: Video, evaluated: Evaluated) -> Json:
     """Return the figures of one video, by the rules of the evaluation."""
-    is_counted = evaluated.result["background_counted"]
-    background = () if is_counted else evaluated.record.vocabulary.background_indices
     return metrics.evaluate(
         [video.labels["truth"]],
         [video.labels["prediction"]],
-        background=background,
+        background=evaluated.record.vocabulary.background_indices,
         profile=evaluated.result["metrics"]["profile"],
+        count_background=evaluated.result["background_counted"],
     )
 
 

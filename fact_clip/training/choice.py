@@ -77,15 +77,15 @@ def choose_decoding(
     n_videos = 0
     for scored in scored_by_model:
         n_videos += sum(bool((truth >= 0).any()) for truth in scored.truth)
+    reason = ""
     if dataset.clicks(dataset.validation):
-        reason = "clicks say nothing of what lies between them, so the recipe's formula decides"
-        return replace(unchanged, reason=reason)
-    if n_videos < FEWEST_VIDEOS:
-        reason = f"{n_videos} validation videos say too little, so the recipe's formula decides"
-        return replace(unchanged, reason=reason)
-    if separability(dataset) >= SEPARABLE:
-        reason = "the features seem to have seen the labels, so the recipe's formula decides"
-        return replace(unchanged, reason=reason)
+        reason = "clicks say nothing of what lies between them"
+    elif n_videos < FEWEST_VIDEOS:
+        reason = f"{n_videos} validation videos say too little"
+    elif separability(dataset) >= SEPARABLE:
+        reason = "the features seem to have seen the labels"
+    if reason:
+        return replace(unchanged, reason=f"{reason}, so the recipe's formula decides")
 
     trials = []
     orders = sorted({0.0, decode.order})
@@ -186,7 +186,7 @@ def learn_calibration(run: Run, dataset: Dataset, device: torch.device) -> None:
     calibration = None
     is_zero_shot = dataset.config.has_untrained_classes and is_open(run.config.model.head)
     if is_zero_shot:
-        calibration = calibrate(validation_videos(run, dataset, device), run.config.decode)
+        calibration = calibrate(validation_videos(run, dataset, device))
     choice = choose_decoding(run, dataset, device, calibration)
     if choice is not None:
         logger.info("%s", choice)
@@ -194,7 +194,7 @@ def learn_calibration(run: Run, dataset: Dataset, device: torch.device) -> None:
         run = run.with_choice(choice)
         if is_zero_shot and choice.settings != choice.recipe:
             # Gamma is learned with the decoding that is in use.
-            calibration = calibrate(validation_videos(run, dataset, device), run.config.decode)
+            calibration = calibrate(validation_videos(run, dataset, device))
     if calibration is not None:
         write_value(inside(run.path, "calibration.json"), calibration)
     confidence = learn_confidence(run, dataset, device, calibration)

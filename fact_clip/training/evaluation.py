@@ -130,13 +130,19 @@ def evaluate(
             model or its training is overridden.
     """
     scorer, dataset = open_run(run_dir, overrides, device, precision, data)
-    _set_trust(scorer, overrides, actions, trust_encoder)
+    names_encoder = any(override.startswith("text.encoder=") for override in overrides)
+    scorer.reader.trust_encoder = trust_encoder or names_encoder
+    if names_encoder and actions is None and is_open(scorer.run.config.model.head):
+        logger.warning(
+            "text.encoder has no effect without new names: "
+            "trained classes keep the vectors of the training"
+        )
     trained = Run.read(scorer.run.path)
     cautions = check_seen(trained, dataset, split)
     changes = [*overrides]
     if precision == "bf16":
         changes.append("precision=bf16")
-    is_changed = bool(_settings(changes))
+    is_changed = any(not change.startswith("data.root=") for change in changes)
     if not is_changed and not is_learned_from(dataset, trained.seen):
         is_changed = True
         cautions.append("not the learning videos or labels of the run, so evaluation.json stays")
@@ -187,19 +193,6 @@ def evaluate(
         per_class=result["per_class"],
         details=result,
     )
-
-
-def _set_trust(
-    scorer: Scorer, overrides: Sequence[str], actions: Sequence[str] | None, trust_encoder: bool
-) -> None:
-    """Trust a text encoder that the caller names; warn where it has no effect."""
-    names_encoder = any(override.startswith("text.encoder=") for override in overrides)
-    scorer.reader.trust_encoder = trust_encoder or names_encoder
-    if names_encoder and actions is None and is_open(scorer.run.config.model.head):
-        logger.warning(
-            "text.encoder has no effect without new names: "
-            "trained classes keep the vectors of the training"
-        )
 
 
 def _score(
@@ -341,18 +334,12 @@ def open_run(
             problem = "no validation videos, by which another decoding is calibrated"
             raise InputError("data.validation", problem, "leave it as in the training")
         if calibration is not None and dataset.holdout is not None:
-            videos = validation_videos(run, dataset, torch_device)
-            calibration = calibrate(videos, run.config.decode)
+            calibration = calibrate(validation_videos(run, dataset, torch_device))
         if confidence is not None:
             confidence = learn_confidence(run, dataset, torch_device, calibration)
     warn_of_unused([run.config], overrides)
     loaded = LoadedRun(run, loaded.models, calibration, confidence)
     return Scorer(loaded, torch_device, precision=precision), dataset
-
-
-def _settings(overrides: Sequence[str]) -> list[str]:
-    """Return the overrides that change more than the place of the data."""
-    return [override for override in overrides if not override.startswith("data.root=")]
 
 
 def _check_overrides(overrides: Sequence[str], has_other_data: bool) -> None:
@@ -361,9 +348,6 @@ def _check_overrides(overrides: Sequence[str], has_other_data: bool) -> None:
     if not has_other_data and not any(word.startswith("data.root=") for word in overrides):
         trained = (*TRAINED, *VALIDATED)
     for override in overrides:
-        if "=" not in override:
-            fix = "write key=value, as data.root=FOLDER"
-            raise InputError(override, "no '=' in the override", fix)
         if not override.startswith(CHANGEABLE) or override.startswith(trained):
             prefixes = ", ".join(CHANGEABLE)
             fix = f"train a run with it; settings that begin with {prefixes} can be changed"

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 
-from fact_clip.config import Config
+from fact_clip.config import Config, with_values
 from fact_clip.core import InputError, Progress
 from fact_clip.core.arguments import validated
 from fact_clip.core.distributed import Processes, place_in_launch
@@ -44,9 +44,9 @@ from fact_clip.training.teacher import (
     DRAFTS,
     TEACHER,
     has_drafts,
-    student_plan,
     teacher_config,
     teacher_folder,
+    with_drafts,
     write_drafts,
 )
 from fact_clip.training.trainer import Watch
@@ -121,8 +121,9 @@ def train(
             logger.log(note.level, "%s", note.message)
     if plan.config.train.self_training:
         plan = _plan_with_drafts(plan, out, resume, member, progress)
-        # If the teacher was interrupted, there is no student to resume yet.
-        resume = resume and (out / "run.json").is_file()
+        if member is None:
+            # If the teacher was interrupted, there is no student to resume yet.
+            resume = resume and (out / "run.json").is_file()
     ensemble = Ensemble(plan, out, resume)
     watch = Watch(callbacks, progress)
     if member is None:
@@ -196,6 +197,8 @@ def _plan_with_drafts(
     plan: Plan, out: Path, resume: bool, member: int | None, progress: Progress | None
 ) -> Plan:
     """Return the plan with a teacher's drafts. Train the teacher first if needed."""
+    if plan.config.data.drafts is not None:
+        plan = with_drafts(plan, None)  # the settings are those of a student
     configured_teacher = teacher_folder(plan)
     folder = configured_teacher or out / TEACHER
     drafts = out / DRAFTS
@@ -213,7 +216,7 @@ def _plan_with_drafts(
     if processes.is_main and not drafts_exist:
         write_drafts(folder, plan, drafts)
     processes.wait()
-    return student_plan(plan, drafts)
+    return with_drafts(plan, str(drafts.resolve()))
 
 
 def _train_ensemble(ensemble: Ensemble, watch: Watch) -> Training:
@@ -283,6 +286,9 @@ def _calibrated_afterwards(plan: Plan, folder: Path, resume: bool) -> Iterator[N
 def _calibrate(plan: Plan, folder: Path) -> None:
     """Learn what corrects the scores of a trained run; then the training has come to its end."""
     run = Run.read(folder).without_choice()
+    # Jobs may have added members to a run that was whole.
+    config = with_values(run.config, {"train.members": plan.config.train.members})
+    run = replace(run, config=config)
     learn_calibration(run, plan.dataset, plan.device)
     replace(run, finished=True).write()
 
@@ -299,11 +305,9 @@ def _planned(
             raise InputError("config", problem, "give a Config or a recipe")
         return config
     if isinstance(config, Config):
-        if overrides:
-            config = Config.overridden(config.model_dump(mode="json"), overrides, "config")
+        config = config.overridden(overrides)
     else:
         config = Config.load(config, overrides)
-
     folder = None
     if data is not None:
         if config.train.members > 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
@@ -22,8 +22,7 @@ from fact_clip.core.io import parse_value, read_text
 from fact_clip.core.paths import inside
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.features import FeatureTransform
-from fact_clip.datasets.labels import Labels
-from fact_clip.datasets.objects import ObjectColumns
+from fact_clip.datasets.labels import IGNORED
 from fact_clip.datasets.statistics import (
     mean_transcript_length,
     median_frames,
@@ -46,11 +45,13 @@ from fact_clip.run import (
     read_weights,
     save_weights,
 )
-from fact_clip.seen import Seen, names_digest
+from fact_clip.seen import Seen
 from fact_clip.training.callbacks import LOGGERS, Callback, FileLog
 from fact_clip.training.plan import Plan
 from fact_clip.training.start import grown_channels
-from fact_clip.training.teacher import DRAFTS, TEACHER
+from fact_clip.training.teacher import DRAFTS, TEACHER, teachers_seen
+
+_HIDDEN = -2  # label of frames of hidden classes
 
 _TRAIN_AGAIN = "train the run again"
 
@@ -151,10 +152,7 @@ def _resumed(plan: Plan, out: Path, world: int) -> Run:
             raise InputError(key, problem, other_settings)
     fix = "use the data that it was trained on"
     check_classes(run, dataset.vocabulary.names, dataset.location, fix)
-    seen = _seen(plan)
-    is_known = run.seen is not None or run.videos is not None
-    is_same = run.seen == seen or run.videos == names_digest(dataset)
-    if is_known and not is_same:
+    if run.seen not in (None, _seen(plan)):
         problem = f"the run {out} began with other learning videos, or other features or labels"
         raise InputError(dataset.location, problem, "train again, into a new folder")
     videos_a_step = run.videos_a_step or run.config.train.batch_size
@@ -220,8 +218,11 @@ def _new_run(plan: Plan, out: Path, world: int) -> Run:
     transform = _feature_transform(plan)
     classes = _classes(plan)
     spec = None if plan.start is None else plan.start.objects
-    if plan.objects is not None:
-        spec = _object_spec(plan, plan.objects, transform)
+    objects = plan.objects
+    if objects is not None:
+        copies = transform.width // transform.input_dim
+        slot = objects.slot + int("sentence" in config.text.parts)
+        spec = ObjectSpec(objects.with_context(copies), objects.fixed, slot)
     if spec is not None:
         classes = replace(classes, evidence_slot=spec.slot, evidence_width=spec.width)
     train_labels = [dataset.training_labels(name) for name in dataset.labelled(dataset.train)]
@@ -237,21 +238,32 @@ def _new_run(plan: Plan, out: Path, world: int) -> Run:
         transitions=transitions(
             train_labels, dataset.vocabulary.background_indices, len(dataset.vocabulary)
         ),
-        lengths=_lengths(train_labels, len(dataset.vocabulary)),
+        lengths=_lengths(plan),
         visits=visit_shares(train_labels, len(dataset.vocabulary)),
         objects=spec,
         encoder=dataset.encoder,
         videos_a_step=config.train.batch_size * world,
         seen=_seen(plan),
+        teachers=teachers_seen(config),
         finished=False,
         n_frames=round(median_frames(train_labels)),
     )
 
 
-def _lengths(train_labels: Sequence[Labels], n_classes: int) -> tuple[tuple[float, float], ...]:
+def _lengths(plan: Plan) -> tuple[tuple[float, float], ...]:
     """Return mean and deviation of the logarithm of the frames of a segment of each class."""
-    lengths = segment_lengths(train_labels, n_classes)
+    dataset = plan.dataset
+    videos = []
+    for name in dataset.labelled(dataset.train):
+        labels = dataset.training_labels(name)
+        # A segment ends where a hidden class begins; beside a frame without a label it may go on.
+        is_hidden = (labels == IGNORED) & (dataset.all_labels(name) != IGNORED)
+        videos.append(np.where(is_hidden, _HIDDEN, labels))
+    lengths = segment_lengths(videos, len(dataset.vocabulary), whole=True)
     if not any(lengths):
+        if plan.config.decode.durations:
+            problem = "unlabelled frames at an edge of each training segment"
+            raise InputError("decode.durations", problem, "set 0, or label whole segments")
         return ()
     durations = Durations.learned(lengths)
     return tuple(zip(durations.mean.tolist(), durations.deviation.tolist(), strict=True))
@@ -293,13 +305,6 @@ def _classes(plan: Plan) -> Classes:
     if plan.start is not None and model.head == "closed":
         classes = replace(classes, channels=grown_channels(plan.start, vocabulary))
     return classes
-
-
-def _object_spec(plan: Plan, objects: ObjectColumns, transform: FeatureTransform) -> ObjectSpec:
-    """Return the object columns of the model's input."""
-    copies = transform.width // transform.input_dim
-    n_sentences = int("sentence" in plan.config.text.parts)
-    return ObjectSpec(objects.with_context(copies), objects.fixed, objects.slot + n_sentences)
 
 
 def _joint_space(run: Run, dataset: Dataset) -> dict[str, Tensor]:

@@ -23,6 +23,7 @@ from fact_clip.datasets.labels import IGNORED, UNLABELLED, Labels
 from fact_clip.decoding.switching import decode_switching
 from fact_clip.inference.scored_videos import ScoredVideos
 from fact_clip.inference.scorer import Scorer
+from fact_clip.models.heads import is_open
 from fact_clip.run import Run, check_classes
 from fact_clip.seen import Seen
 from fact_clip.training.plan import Plan, resolve
@@ -113,10 +114,21 @@ def teacher_config(plan: Plan) -> Config:
     return with_values(teacher, {**data, **shared})
 
 
-def student_plan(plan: Plan, drafts: Path) -> Plan:
-    """Return the plan of the training that learns the names in a folder of drafts."""
-    config = with_values(plan.config, {"data.drafts": str(drafts.resolve())})
+def with_drafts(plan: Plan, drafts: str | None) -> Plan:
+    """Return the plan of a training that learns the names in a folder of drafts, or none."""
+    config = with_values(plan.config, {"data.drafts": drafts})
     return resolve(config, plan.dataset.folder, is_checked=True)
+
+
+def teachers_seen(config: Config) -> tuple[Seen | None, ...]:
+    """Return what the teacher of the drafts has seen: None if unknown, nothing without drafts."""
+    if config.data.drafts is None:
+        return ()
+    own_teacher = Path(config.data.drafts).with_name(TEACHER)
+    for folder in (Path(str(config.train.self_training)), own_teacher):
+        if (folder / "run.json").is_file():
+            return (Run.read(folder).seen_by_all(),)
+    return (None,)
 
 
 def has_drafts(plan: Plan, teacher: Path, folder: Path) -> bool:
@@ -155,9 +167,18 @@ def write_drafts(teacher: Path, plan: Plan, folder: Path) -> None:
     run.check_rate(dataset.fps, _KEY)
     run.check_encoder(dataset.encoder, _KEY)
     check_start_seen(run, dataset, _KEY)
-    scorer = Scorer(Run.open(teacher), plan.device)
-    new_classes = dataset.vocabulary.encode(names_without_examples(dataset))
+    loaded = Run.open(teacher)
+    scorer = Scorer(loaded, plan.device)
+    new_names = names_without_examples(dataset)
+    new_classes = dataset.vocabulary.encode(new_names)
+    unknown = {*new_names} - {*loaded.trained_classes()}
+    if is_open(run.config.model.head):
+        unknown = set()
     for name in paced(dataset.learning, "naming frames without a label", logger):
+        is_labelled = dataset.labels(name) != IGNORED
+        if unknown and is_labelled.any() and not is_labelled.all():
+            problem = f"{teacher} has never learned {min(unknown)!r}, which no frame shows"
+            raise InputError(_KEY, problem, "choose a teacher with model.head=text")
         labels = _named(ScoredVideos(scorer, dataset, [name]), new_classes)
         names = np.array([*dataset.vocabulary.names, UNLABELLED])[labels]
         write_lines(inside(folder, f"{name}.txt"), names.tolist())

@@ -110,7 +110,8 @@ class Trainer:
     ) -> None:
         self.settings = run.config.train
         self.files = RunFiles(run)
-        self.dataset = dataset
+        # Borders between clicks are moved in a copy: the data set of the plan keeps its labels.
+        self.dataset = dataset = dataset.with_videos(dataset.train, dataset.validation)
         self.swap = run.config.augment.swap[0]
         self.watch = watch
         self.device = pick_device(self.settings.device, "train.device")
@@ -327,7 +328,8 @@ class Trainer:
         state = self.state
         self.model.train()
         for batch in self.loader.epoch(state.epoch, state.step):
-            self._check_leak(batch)
+            if self.dataset.hidden and state.epoch == self.first_epoch:
+                self.dataset.check_leak(batch.names, batch.frames.numpy(), batch.labels.numpy())
             self._seed_step()
             self._set_lr(state.epoch + state.step / self.loader.n_batches)
             batch = self._padded(batch.to(self.device))
@@ -346,11 +348,6 @@ class Trainer:
         state.step = 0
         state.terms = {}
         return means
-
-    def _check_leak(self, batch: Batch) -> None:
-        """Raise an InputError if a batch of the first epoch has a label of a hidden class."""
-        if self.dataset.hidden and self.state.epoch == self.first_epoch:
-            self.dataset.check_leak(batch.names, batch.frames.numpy(), batch.labels.numpy())
 
     def _seed_step(self) -> None:
         """Seed dropout by (seed, epoch, step, rank), so resumed steps draw the same numbers."""

@@ -84,7 +84,7 @@ class GammaCounts:
         return metrics.curve_of_counts(counts, unseen, tuple(self.background))
 
 
-def calibrate(scored_by_model: Sequence[ScoredVideos], config: DecodeConfig) -> Calibration:
+def calibrate(scored_by_model: Sequence[ScoredVideos]) -> Calibration:
     """Learn gamma and the prior from validation videos and training labels alone.
 
     All classes without training frames are rivals of the seen ones, and gamma is chosen by S alone,
@@ -93,12 +93,12 @@ def calibrate(scored_by_model: Sequence[ScoredVideos], config: DecodeConfig) -> 
 
     Args:
         scored_by_model: the result of `validation_videos`.
-        config: of the run, for its prior and the cost of gamma.
 
     Raises:
         InputError: the prior needs validation videos and there are none.
     """
     datasets = [scored.dataset for scored in scored_by_model]
+    config = scored_by_model[0].scorer.run.config.decode
     check_posterior(config, datasets[0])
     start = uncalibrated(datasets, config.prior_weight)
     if not datasets[0].validation:

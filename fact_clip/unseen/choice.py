@@ -284,9 +284,8 @@ def select(
         possible = [support for support in ranked if support.name in allowed]
         supported = [support for support in possible if support.classes >= min_support]
         if not supported:
-            has_parts = any(support.classes for support in possible)
             fix = "choose fewer, or lower min_support"
-            if not has_parts:
+            if not any(support.classes for support in possible):
                 fix = "give the names parts (data.grammar)"
             problem = f"only {len(selected)} of {count} classes can be held out together"
             raise InputError("holdout", problem, fix)

@@ -79,7 +79,9 @@ def report(scored: ScoredVideos) -> dict[str, Any]:
         "no prior correction": replace(calibration, prior_weight=0.0),
         "no prior correction, gamma 0": replace(calibration, gamma=0.0, prior_weight=0.0),
     }
-    predictions = {way: scored.decode_calibrated(variant) for way, variant in ways.items()}
+    predictions = {
+        way: scored.decode(scored.candidates.calibrated(variant)) for way, variant in ways.items()
+    }
     evaluation = _Evaluation(
         scored=scored,
         prediction=predictions[IN_USE],

@@ -12,7 +12,7 @@ from fact_clip.config import DataConfig
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.features import FeatureTransform
 from fact_clip.datasets.inspect import Inspection
-from fact_clip.datasets.statistics import mean_transcript_length, transitions
+from fact_clip.datasets.statistics import mean_transcript_length, segment_lengths, transitions
 
 from ..refusals import refused
 
@@ -194,3 +194,9 @@ def test_not_finite(open_set, root, bad):
         assert "frame 17, column 3" in caught.message
     with refused("c.npy"):
         dataset.transformed("c", FeatureTransform((), None, None, 5))
+
+
+def test_whole_segments_have_no_unlabelled_frame_beside_them():
+    labels = [np.array([0, 0, 1, 1, 1, -1, 1, 2, 2, -1, 0]), np.array([-1, 2, 1, 0])]
+    assert segment_lengths(labels, 3) == [[2, 1, 1], [3, 1, 1], [2, 1]]
+    assert segment_lengths(labels, 3, whole=True) == [[2, 1], [1], []]

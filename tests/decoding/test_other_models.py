@@ -124,6 +124,11 @@ def test_the_order_decides_between_names_that_are_alike():
     assert fact_clip.decode(table, NAMES, training_segments=back).transcript == ("peel", "mix")
 
 
+def test_frames_without_a_label_are_no_class():
+    table = np.tile([0.9, 0.1], (8, 1))
+    assert fact_clip.decode(table, [UNLABELLED, "cut"], switch_penalty=1.0).transcript == ("cut",)
+
+
 def test_single_rows_are_no_segments():
     table = np.tile([0.1, 0.7, 0.1, 0.1], (20, 1))
     table[[5, 9, 14]] = [0.1, 0.2, 0.6, 0.1]
@@ -172,6 +177,7 @@ def test_several_models_are_averaged():
         ({"training_segments": ()}, "training_segments"),
         ({"training_segments": [segments_of(("juggle", 3))]}, "training_segments"),
         ({"training_segments": ["cut"]}, "training_segments"),
+        ({"training_segments": [segments_of((UNLABELLED, 1), ("cut", 1), (UNLABELLED, 1))]}, "training_segments"),
         ({"fps": 0.0}, "fps"),
         ({"order": -1.0}, "order"),
         ({"switch_penalty": -1.0}, "switch_penalty"),

@@ -7,7 +7,9 @@ import json
 import numpy as np
 import pytest
 
+from fact_clip import metrics
 from fact_clip.core import Vocabulary
+from fact_clip.metrics.report import PROFILES
 from fact_clip.report.analysis import confusion
 from fact_clip.report.summary import Sweep, evaluations, numbers, page, run_numbers, summary, unseen_errors
 
@@ -37,6 +39,18 @@ def test_figures_of_a_video_are_those_of_the_profile(evaluated):
     """Of four frames three agree, and both segments are found at half overlap."""
     one = summary([evaluated([rows_of([1, 1, 2, 2], [1, 2, 2, 2])])])
     assert one["videos"][0]["runs"][0]["figures"] == [75.0, 100.0, 100.0]
+
+
+@pytest.mark.parametrize("is_counted", [True, False])
+@pytest.mark.parametrize("profile", PROFILES)
+def test_figures_of_the_only_video_are_those_of_the_evaluation(evaluated, profile, is_counted):
+    video = rows_of([0, 0, 1, 0, 2, 2], [0, 1, 1, 2, 2, 0])
+    run = evaluated([video])
+    rules = {"background": (0,), "profile": profile, "count_background": is_counted}
+    figures = metrics.evaluate([video.labels["truth"]], [video.labels["prediction"]], **rules)
+    run.result.update(metrics={"profile": profile, **figures}, background_counted=is_counted)
+    found = summary([run])["videos"][0]["runs"][0]["figures"]
+    assert found == [round(figures[key], 1) for key in ("frame_accuracy", "edit", "f1@50")]
 
 
 def test_runs_are_united_by_the_names_of_classes_and_videos(evaluated):

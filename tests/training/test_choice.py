@@ -14,7 +14,7 @@ from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.synthetic import write_workbench
 from fact_clip.run import DecodingChoice, Run
-from fact_clip.training import choice, train
+from fact_clip.training import choice, evaluate, train
 
 from ..refusals import refused
 
@@ -138,3 +138,8 @@ def test_few_videos_leave_the_formula(tiny, tmp_path):
     stored = json.loads((tmp_path / "run/decoding.json").read_text())
     assert stored["settings"] == stored["recipe"] == RECIPE
     assert "say too little" in stored["reason"]
+
+
+def test_a_run_that_chose_nothing_is_not_asked_to(tiny_run):
+    with refused("decode.choose"):
+        evaluate(tiny_run, overrides=["decode.choose=true"])

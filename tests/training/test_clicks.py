@@ -13,6 +13,7 @@ from fact_clip.core import runs
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.run import Run
 from fact_clip.training import evaluate, train
+from fact_clip.training.plan import resolve
 
 EPOCHS = 5
 
@@ -77,3 +78,11 @@ def test_a_resumed_training_has_the_borders_of_its_epoch(config, run, tmp_path):
     weights = load_file(run / "model.safetensors")
     for name, values in load_file(out / "model.safetensors").items():
         np.testing.assert_array_equal(values, weights[name])
+
+
+def test_a_plan_keeps_the_labels_of_its_data(config, run, tmp_path):
+    plan = resolve(config)
+    for out in ("first", "second"):
+        train(plan, tmp_path / out)
+        for key in ("lengths", "transitions", "visits", "mean_transcript_length"):
+            assert getattr(Run.read(tmp_path / out), key) == getattr(Run.read(run), key)

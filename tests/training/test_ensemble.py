@@ -146,6 +146,15 @@ def test_resume_adds_members(pair, tiny, tmp_path):
     assert len(fact_clip.load(run).scorer.models) == 3
 
 
+def test_jobs_add_members(pair, tiny, tmp_path):
+    run = Path(shutil.copytree(pair, tmp_path / "run"))
+    config = tiny(train={"epochs": 1, "members": 4, "seed": 3})
+    assert train(config, run, member=4, resume=True).members_left == [3]
+    assert len(fact_clip.load(run).scorer.models) == 2
+    assert train(config, run, member=3, resume=True).members_left == []
+    assert len(fact_clip.load(run).scorer.models) == 4
+
+
 def test_a_member_alone_with_more_epochs_leaves_the_others(pair, tiny, tmp_path):
     run = Path(shutil.copytree(pair, tmp_path / "run"))
     config = tiny(train={"epochs": 2, "members": 2, "seed": 3})

@@ -185,7 +185,7 @@ def test_an_ensemble_needs_files(tmp_path):
 
 def test_data_in_memory_are_saved_once(tmp_path):
     root = save(DATA, tmp_path / "data")
-    config = Config.overridden({"data": {"root": str(root), "fps": 5}}, [], "tests").data
+    config = Config.from_tree({"data": {"root": str(root), "fps": 5}}, "tests").data
     dataset = Dataset.open(config)
     assert dataset.test == ("v4",)
     assert dataset.vocabulary.names == NAMES
@@ -199,7 +199,7 @@ def test_a_saving_that_failed_can_be_repeated(tmp_path):
     faulty = from_arrays({**features, "v1": np.zeros(4)}, labels, test=["v4"])
     with refused("data.features('v1')"):
         save(faulty, tmp_path)
-    assert Dataset.splits(Config.overridden({"data": {"root": str(save(DATA, tmp_path))}}, [], "tests").data) == ["1"]
+    assert Dataset.splits(Config.from_tree({"data": {"root": str(save(DATA, tmp_path))}}, "tests").data) == ["1"]
     with refused("data.train") as refusal:
         from_arrays(features, labels, test=list(features))
     assert "no videos" in refusal.message

@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import yaml
 
@@ -17,9 +18,13 @@ import fact_clip
 from fact_clip.config import Config
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.objects import ObjectColumns
+from fact_clip.datasets.statistics import segment_lengths
 from fact_clip.datasets.synthetic import write_workbench
 from fact_clip.training import evaluate, sweep, train
 from fact_clip.training.plan import resolve
+from fact_clip.training.state import begin
+
+from ..refusals import refused
 
 sweep_module = import_module("fact_clip.training.sweep")  # the package has a function of that name
 
@@ -173,3 +178,23 @@ def test_a_training_reads_each_list_and_label_once(folder, tmp_path, monkeypatch
         names = [name for name in counts if name.endswith((".txt", ".bundle"))]
         assert "mapping.txt" in names
         assert {name: counts[name] for name in names} == dict.fromkeys(names, 1)
+
+
+def test_lengths_are_of_whole_segments(folder, tmp_path):
+    """A segment ends where a hidden class begins, but may go on beside frames that nobody labelled."""
+    root = shutil.copytree(folder, tmp_path / "data")
+    config = settings(root, "decode.durations=1")
+    plan = resolve(config)
+    run, _ = begin(plan, tmp_path / "run")
+    dataset = plan.dataset
+    lengths = segment_lengths(map(dataset.all_labels, dataset.train), len(dataset.vocabulary))
+    for label in {*range(len(lengths))} - {*dataset.hidden}:
+        if lengths[label]:
+            assert run.lengths[label][0] == pytest.approx(np.log(lengths[label]).mean())
+
+    for path in (root / "groundTruth").iterdir():
+        names = path.read_text().splitlines()
+        names[1::2] = ["?"] * len(names[1::2])
+        path.write_text("\n".join(names) + "\n")
+    with refused("decode.durations"):
+        begin(resolve(config), tmp_path / "sparse")

@@ -286,6 +286,17 @@ def test_segmenting_a_learned_video_is_noted(tiny_run, workbench, caplog):
         assert ("the run was trained on this video" in caplog.text) is (name in {each.name for each in seen.videos})
 
 
+def test_segmenting_a_video_that_another_member_learned_is_noted(tiny, folder, tmp_path, caplog):
+    import fact_clip
+
+    caplog.set_level("INFO")
+    parts = {"epochs": 1, "members": 2, "member_parts": True}
+    train(settings(tiny, folder, train=parts), tmp_path / "run")
+    (name,) = Dataset.open(Run.read(tmp_path / "run").config.data).validation
+    fact_clip.load(tmp_path / "run").segment(folder / "features" / f"{name}.npy")
+    assert "the run was trained on this video" in caplog.text
+
+
 def test_a_start_may_have_hidden_what_is_trained_now(tiny, folder, tmp_path):
     first, second = json.loads((folder / "zero_shot/A.json").read_text())["unseen"][:2]
     model = {"model": {"head": "text"}, "text": {"encoder": "hash:32", "parts": ["factors"]}}

@@ -16,11 +16,14 @@ from fact_clip.datasets.statistics import labelled_segments
 from fact_clip.inference.scored_videos import ScoredVideos
 from fact_clip.inference.scorer import Scorer
 from fact_clip.run import Run
+from fact_clip.seen import NO_RECORD
 from fact_clip.training import evaluate, train
+from fact_clip.training.callbacks import Callback
 from fact_clip.training.plan import resolve
 from fact_clip.training.teacher import teacher_config
 
-from ..small import TINY, ZERO_SHOT
+from ..refusals import refused
+from ..small import TINY, ZERO_SHOT, write_dataset
 
 
 @pytest.fixture(scope="module")
@@ -221,3 +224,74 @@ def test_videos_without_a_label_are_learned_from_a_first_model(workbench, tmp_pa
     drafts = (tmp_path / "run/drafts" / f"{every[-1]}.txt").read_text().splitlines()
     assert {*drafts} <= {*dataset.vocabulary.names}
     assert {*(tmp_path / "run/drafts" / f"{every[0]}.txt").read_text().splitlines()} == {"?"}
+
+
+def test_what_a_teacher_has_seen_is_not_tested(workbench, tmp_path):
+    root = shutil.copytree(workbench, tmp_path / "data")
+    config = Config.from_tree(merged(TINY, {"data": {"root": str(root)}, "train": {"epochs": 1}}), "tests")
+    train(config, tmp_path / "teacher")
+    first, *others = Dataset.open(config.data).train
+    (root / "splits/train.split1.bundle").write_text("".join(f"{name}\n" for name in others))
+    path = root / "groundTruth" / f"{others[0]}.txt"
+    path.write_text("\n".join(["?"] * 20 + path.read_text().splitlines()[20:]) + "\n")
+    config = Config.from_tree(merged(config.model_dump(), {"data": {"validation": 0}}), "tests")
+    train(config, tmp_path / "run", overrides=[f"train.self_training={tmp_path / 'teacher'}"])
+    assert evaluate(tmp_path / "run").details["cautions"] == []
+
+    test_list = root / "splits/test.split1.bundle"
+    test_list.write_text(f"{first}\n{test_list.read_text()}")
+    for build in (
+        lambda: evaluate(tmp_path / "run"),
+        lambda: train(config, tmp_path / "next", overrides=[f"train.init={tmp_path / 'run'}"]),
+    ):
+        with pytest.raises(InputError, match=f"trained on the video '{first}'"):
+            build()
+
+
+def test_a_teacher_learns_no_drafts_of_another_run(tmp_path):
+    names = ("background", "stir")
+    labels = {video: ["background"] * 20 + ["stir"] * 20 for video in ("a", "b", "d")} | {"c": ["?"] * 40}
+    rng = np.random.default_rng(0)
+    features = {video: rng.normal(size=(40, 4)).astype(np.float32) for video in labels}
+    root = write_dataset(tmp_path / "data", names, labels, features, train=("a", "b", "c"), test=("d",))
+    tree = merged(TINY, {"data": {"name": "folder", "root": str(root), "stride": 1, "validation": 0}})
+    config = Config.from_tree(merged(tree, {"train": {"self_training": True}}), "tests")
+    train(config, tmp_path / "run")
+    for source, out in ((config, "same"), (tmp_path / "run/config.yaml", "again")):
+        train(source, tmp_path / out, overrides=["train.seed=1"])
+    assert Run.read(tmp_path / "again/teacher").config.data.drafts is None
+    teachers = [(tmp_path / out / "teacher/model.safetensors").read_bytes() for out in ("same", "again")]
+    assert teachers[0] == teachers[1]
+
+
+def test_a_closed_teacher_gives_no_name_that_it_never_learned(workbench, tmp_path):
+    root = shutil.copytree(workbench, tmp_path / "data")
+    config = Config.from_tree(merged(TINY, {"data": {"root": str(root)}, "train": {"epochs": 1}}), "tests")
+    dataset = Dataset.open(config.data)
+    name = dataset.vocabulary.names[dataset.labels(dataset.train[0]).max()]
+    for video in dataset.learning:
+        path = root / "groundTruth" / f"{video}.txt"
+        path.write_text("\n".join("?" if line == name else line for line in path.read_text().splitlines()) + "\n")
+    train(config, tmp_path / "teacher")
+    with refused("train.self_training"):
+        train(config, tmp_path / "run", overrides=[f"train.self_training={tmp_path / 'teacher'}"])
+
+
+class _Cut(Callback):
+    def on_epoch(self, state):
+        if state.epoch == 2:
+            raise KeyboardInterrupt
+
+
+def test_a_job_goes_on_before_the_first_member_has_begun(trained, workbench, tmp_path):
+    config = student(workbench, trained / "teacher", train={"members": 2, "epochs": 3})
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "run", member=2, resume=True, callbacks=[_Cut()])
+    assert not (tmp_path / "run/run.json").exists()
+    assert train(config, tmp_path / "run", member=2, resume=True).members_left == [1]
+
+
+def test_drafts_of_an_unknown_teacher_are_told(trained, workbench, recipe, tmp_path):
+    drafts = shutil.copytree(trained / "drafts", tmp_path / "drafts")
+    train(student(workbench, recipe, data={"drafts": str(drafts)}, train={"self_training": False}), tmp_path / "run")
+    assert any(NO_RECORD in caution for caution in evaluate(tmp_path / "run").details["cautions"])

@@ -153,7 +153,7 @@ def test_the_diagnostics_are_those_of_loops_over_frames(segmenter, dataset):
     found = zero_shot.report(ScoredVideos(segmenter, dataset, names))
     scored = ScoredVideos(segmenter, dataset, names)
     tables = scored.log_score_tables(used)
-    guesses = scored.decode_calibrated(used)
+    guesses = scored.decode(scored.candidates.calibrated(used))
     assert [table.argmax(1).tolist() for table in tables] == [guess.tolist() for guess in guesses]  # no switching price
 
     seen, unseen = groups_of(dataset)
@@ -230,7 +230,7 @@ def test_gammas_decoded_together_are_each_alone_label_by_label(segmenter, datase
     scored, used = ScoredVideos(asked, dataset, dataset.train, actions), segmenter.calibration
     together = list(scored.decode_each_gamma(used, GAMMAS))
     for place, gamma in enumerate(GAMMAS):
-        singly = scored.decode_calibrated(dataclasses.replace(used, gamma=gamma))
+        singly = scored.decode(scored.candidates.calibrated(dataclasses.replace(used, gamma=gamma)))
         for found, alone in zip(together, singly, strict=True):
             assert found[place].tolist() == alone.tolist()
 
@@ -309,7 +309,7 @@ def between(gamma):
 
 
 def calibrated(scorer: Scorer, dataset: Dataset):
-    return calibrate([ScoredVideos(scorer, dataset, dataset.validation)], scorer.run.config.decode)
+    return calibrate([ScoredVideos(scorer, dataset, dataset.validation)])
 
 
 def test_gamma_is_read_off_the_validation_videos(segmenter, dataset):
@@ -497,7 +497,7 @@ def test_another_decoding_is_calibrated_again(folder, request, tmp_path):
     overrides = ["decode.prior_weight=0.4", "decode.gamma_cost=0.3"]
     config = Config.load(run / "config.yaml", overrides)
     opened = dataclasses.replace(Run.read(run), config=config)
-    repeated = calibrate(validation_videos(opened, Dataset.open(config.data), "cpu"), opened.config.decode)
+    repeated = calibrate(validation_videos(opened, Dataset.open(config.data), "cpu"))
     figures = evaluate(run, overrides=overrides).details["zero_shot"]
     assert (figures["gamma"], figures["prior_weight"]) == (repeated.gamma, 0.4)
     assert evaluate(run).details["zero_shot"]["gamma"] == stored.gamma
