@@ -16,11 +16,12 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    ValidationError,
     ValidationInfo,
     field_validator,
 )
 
-from fact_clip.config.faults import validate_tree
+from fact_clip.config.faults import first_fault, validate_tree
 from fact_clip.config.recipes import (
     NOT_INHERITED,
     drop_inherited,
@@ -430,8 +431,7 @@ class TrainConfig(_Frozen):
     validate_from: Part = Field(0.0, description="share of the epochs before the first validation")
     loggers: Names = Field(
         (),
-        description="tensorboard, wandb, mlflow, comet_ml; CSV and JSONL are always "
-        "written",
+        description="tensorboard, wandb, mlflow, comet_ml; CSV and JSONL are always written",
     )
 
 
