@@ -24,6 +24,7 @@ _SLACK = 1e-3  # percent of an overlap that rounded times may lack
 
 Rows = Sequence[Mapping[str, Any]]
 
+SEGMENT_COLUMNS = ("track", "start", "stop", "label", "origin", "annotator", "comment")
 COLUMNS = (
     "video",
     "label",

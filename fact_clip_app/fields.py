@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fact_clip.core import InputError
 from fact_clip.formats.table import read_table
-from fact_clip_app.budget import COLUMNS
+from fact_clip_app.budget import COLUMNS, SEGMENT_COLUMNS
 
 Fields = dict[str, str]  # value by name of the field
 
@@ -39,8 +39,8 @@ def read_fields(path: Path, names: Mapping[str, str]) -> dict[str, Fields]:
             field: value.strip() for field, value in row.items() if field and field != "video"
         }
         for field in values:
-            if field in COLUMNS:
-                problem = f"{field!r} is a column of the time budget"
+            if field in (*COLUMNS, *SEGMENT_COLUMNS):
+                problem = f"{field!r} is a column of the time budget or of the segments"
                 raise InputError(where, problem, "give the field another name")
         fields[ids[name]] = values
     return fields

@@ -14,6 +14,9 @@ from fact_clip_app import answers
 from fact_clip_app.page import Page
 from fact_clip_app.views import agreement_of_all, labelling, side
 
+MOMENT = 0.1
+"""Seconds between the moments at which the labels of several people are compared."""
+
 
 def overview(page: Page, viewer: str) -> answers.Overview:
     """Return the overview of what a person sees of a project."""
@@ -73,12 +76,10 @@ def overview(page: Page, viewer: str) -> answers.Overview:
 
 
 def _alpha(page: Page, names: Sequence[str], viewer: str) -> float | None:
-    """Return Krippendorff's alpha of three people or more, over the frames that two have labelled.
+    """Return Krippendorff's alpha of three people or more, over the time that two have labelled.
 
     Videos in which people share a track are left out.
     """
-    import krippendorff
-
     if len(names) < 3:
         return None
     tables = [np.zeros((len(names), 0), dtype=str)]  # (people, frames) of each video
@@ -93,12 +94,17 @@ def _alpha(page: Page, names: Sequence[str], viewer: str) -> float | None:
         for labels in sides:
             frames = unknown if labels is None else labelling(page, video, labels).to_frames()
             rows.append(frames)
-        tables.append(np.array(rows))
+        moments = np.arange(video.times[0], video.times[-1], MOMENT)
+        at = np.searchsorted(video.times, moments, side="right") - 1  # the frame of each moment
+        tables.append(np.array(rows)[:, at])
     table = np.concatenate(tables, axis=1)
     for name in page.project.background:
         table[table == name] = page.project.background[0]
+    table = table[:, (table != UNLABELLED).sum(0) > 1]
     values, codes = np.unique(table, return_inverse=True)
     codes = np.where(table == UNLABELLED, np.nan, codes.reshape(table.shape))
     if len({*values} - {UNLABELLED}) < 2:  # without another class there is no chance to agree by
         return None
+    import krippendorff
+
     return float(krippendorff.alpha(codes, level_of_measurement="nominal"))

@@ -701,7 +701,8 @@ def summary(
         time_rows = group_budget(rows.stretches, rows.extents, groups, rows.ids) + time_rows
     no_fields = dict.fromkeys(chain.from_iterable(rows.fields.values()), "")
     for row in chain(time_rows, rows.segments):
-        row |= no_fields | rows.fields.get(row["video"], {})
+        fields = no_fields | rows.fields.get(row["video"], {})
+        row |= {field: value for field, value in fields.items() if field not in row}
     tables = {
         "time": time_rows,
         "transitions": transitions(rows.stretches.values()),

@@ -83,7 +83,8 @@ class Failure:
 
     Attributes:
         id: of the input.
-        kind: crash, timeout, memory, damaged or input; over: the input has a result after all.
+        kind: crash, timeout, memory, damaged or input; refused: what is there is in the way, which
+            is no attempt; over: the input has a result after all.
         message: of the error.
         attempts: so far, this one included; 0: the failure is over.
         seconds: that it took.
@@ -123,21 +124,23 @@ class Failures:
     def attempts(self, item: Item) -> int:
         """Return the failed attempts at an input since it has changed."""
         failure = self._last.get(item.id)
-        if failure is not None and failure.input == _stamp(item):
+        is_of_input = failure is not None and failure.input == _stamp(item)
+        if failure is not None and is_of_input and failure.kind != "refused":
             return failure.attempts
         return 0
 
-    def add(self, item: Item, error: InputError, seconds: float) -> None:
+    def add(self, item: Item, error: InputError, seconds: float, kind: str) -> None:
         """Append a failure.
 
         Args:
             item: the input.
             error: the reason.
             seconds: that the attempt took.
+            kind: of an error that names none.
         """
         failure = Failure(
             id=item.id,
-            kind=getattr(error, "kind", "input"),
+            kind=getattr(error, "kind", kind),
             message=str(error),
             attempts=self.attempts(item) + 1,
             seconds=round(seconds, 3),

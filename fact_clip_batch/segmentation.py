@@ -248,7 +248,9 @@ class SegmentTask(Task):
         return {}
 
     def _with_media(self, item: Item, segmentation: Segmentation) -> Segmentation:
-        """Return a segmentation with the address of its video."""
+        """Return a segmentation with the address of its video. That of a later part has none."""
+        if item.start or _description(item).get("origin"):
+            return replace(segmentation, media=None)
         if item.address is not None and item.path.suffix.lower() in SUFFIXES:
             segmentation = replace(segmentation, media=item.address)
         media = self._settings.media

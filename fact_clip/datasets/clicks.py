@@ -209,5 +209,5 @@ def border_gaps(
         likelihood = np.exp(values - values.max())
         passed = np.cumsum(likelihood) / likelihood.sum()
         start, stop = (frame + 1 + np.searchsorted(passed, (1 - SURE, SURE))).tolist()
-        gaps.append((start, stop))
+        gaps.append((start, stop if values.any() else start))  # one class on both sides
     return [*gaps, (n_frames, n_frames)]

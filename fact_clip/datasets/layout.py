@@ -31,7 +31,7 @@ from fact_clip.datasets.benchmarks import (
     find_root,
 )
 from fact_clip.datasets.clicks import Click
-from fact_clip.datasets.features import load_features, read_clock, read_sidecar
+from fact_clip.datasets.features import check_whole, load_features, read_clock, read_sidecar
 from fact_clip.datasets.labels import LabelReader, unlabelled
 
 # The lists of a split, by part ("train", "test") and name of the split.
@@ -232,6 +232,7 @@ class DataFolder(DataStore):
         if not self.is_clicked(video):
             return []
         path = self.label_location(video).path
+        check_whole(self.feature_location(video))
         clock = self._clock(video)
         n_rows = clock.n_frames or 0
         return clicks.read_clicks(path, clock.starts(n_rows + 1), n_rows)

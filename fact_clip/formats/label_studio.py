@@ -166,7 +166,7 @@ def _annotation(
     regions = [region for region in answer.result or [] if region.is_timed]
     controls = [str(region.from_name) for region in regions]
     is_ours = is_predicted and answer.version == "fact-clip"
-    if not controls:  # nothing but background
+    if not answer.result:  # nothing but background
         return Annotation(where.path, [], name, "frames", background=data.background)
     control = choose(where, "control", controls, options.tier)
     regions = [region for region in regions if str(region.from_name) == control]

@@ -43,7 +43,7 @@ const newId = () => crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
 /** Undo or redo a step of this browser, after all edits that wait. */
 export function travel(direction) {
 	const {video} = state;
-	if (!video) return;
+	if (!video || !mayEdit(currentTrack())) return;
 	update({isPicked: false}); // what it brings back was not chosen by anybody
 	add({video: video.id, body: null, run: () => step(video.id, direction)});
 }

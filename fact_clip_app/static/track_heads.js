@@ -2,7 +2,7 @@
 
 import {html} from "./vendor/preact-htm.js";
 import {Icon, IconButton} from "./controls.js";
-import {currentTrack, state, update} from "./state.js";
+import {currentTrack, fault, state, update} from "./state.js";
 
 export const HEAD_WIDTH = 150; // pixels, as in style.css
 
@@ -29,6 +29,9 @@ function Head({track}) {
 /** A sign that puts a track on a list of the state, or takes it off. */
 function Sign({of, id, on, off, title}) {
 	const isOn = state[of].includes(id);
-	const turn = () => update({[of]: isOn ? state[of].filter((one) => one !== id) : [...state[of], id]});
+	const turn = () => {
+		if (state.recording?.trackId === id) return fault("A segment is being recorded on this track. O ends it, Esc drops it.");
+		update({[of]: isOn ? state[of].filter((one) => one !== id) : [...state[of], id]});
+	};
 	return html`<${IconButton} icon=${isOn ? on : off} title=${title} aria-pressed=${String(isOn)} onClick=${turn} />`;
 }

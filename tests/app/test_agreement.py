@@ -360,10 +360,29 @@ def test_three_people_have_an_alpha(opened, rows, workbench):
             people.append(["stir" if start <= frame < stop else "" for frame in range(n_frames)])
         tables.append(people)
     answer = user.ask("GET", "/api/overview")
-    pooled = [[*first, *second] for first, second in zip(*tables, strict=True)]
+    # rows of a second, of which each tenth counts
+    pooled = [[value for value in (*first, *second) for _ in range(10)] for first, second in zip(*tables, strict=True)]
     assert answer["alpha"] == pytest.approx(alpha_by_hand(pooled))
     assert answer["kappa"] is None
     assert f"Krippendorff's alpha over time was {answer['alpha']:.2f}." in answer["sentence"]
+
+
+@pytest.mark.parametrize("labelled", ["apart", "alike"])
+def test_without_a_chance_to_agree_there_is_no_alpha(opened, rows, workbench, labelled):
+    """Three people who divide the videos, or of whom two label all alike."""
+    user = opened(run=None)()
+    videos = [user.add(rows), user.add(workbench / "features" / "person2_video1.npy")]
+    plan = {"apart": [("Ann", 0, "stir"), ("Bob", 1, "stir")], "alike": [("Ann", 0, "stir"), ("Bob", 0, "stir")]}
+    for name, number, label in [*plan[labelled], ("Cem", 1, "pour")]:
+        n_frames = len(user.ask("GET", f"/api/videos/{videos[number]}")["times"]) - 1
+        shown = user.ask("POST", f"/api/videos/{videos[number]}/tracks", json={"name": name, "annotator": name})
+        track = next(track for track in shown["tracks"] if track["name"] == name)
+        if labelled == "apart" and number == 1 and name == "Cem":
+            continue
+        added = [{"start": 0, "stop": n_frames, "label": label}]
+        body = {"track": track["id"], "annotator": name, "removed": [], "added": added}
+        user.ask("POST", f"/api/videos/{videos[number]}/edits", json=body)
+    assert user.ask("GET", "/api/overview")["alpha"] is None
 
 
 def test_the_overview_counts_what_is_there(opened, rows, workbench):

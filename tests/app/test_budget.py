@@ -137,6 +137,8 @@ def test_a_table_has_each_segment_with_its_origin_and_its_person(opened, rows, t
     user.ask("POST", f"/api/videos/{video}/edits", json=body)
     (tmp_path / "fields.csv").write_text("video,sex\nperson1_video1,f\n")
     user.ask("POST", "/api/fields", json={"file": user.upload(tmp_path / "fields.csv")})
+    (tmp_path / "wrong.csv").write_text("video,origin\nperson1_video1,Kenya\n")
+    user.ask("POST", "/api/fields", 400, json={"file": user.upload(tmp_path / "wrong.csv")})
     answer = user.client.get("/api/summary", params={"format": "csv", "table": "segments"})
     assert answer.headers["content-disposition"].endswith('filename="segments.csv"')
     assert answer.text.splitlines() == [

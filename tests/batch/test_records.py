@@ -323,3 +323,15 @@ def test_an_input_whose_description_is_corrected_is_tried_again(segmenter, rows,
         assert segment_files(segmenter, paths, tmp_path / "out")[0].state == state
     paths[0].with_suffix(".json").write_text('{"fps": 15}')
     assert segment_files(segmenter, paths, tmp_path / "out")[0].state == "computed"
+
+
+def test_a_refusal_is_no_attempt(segmenter, rows, tmp_path):
+    """What the message of a refusal advises works after any number of them."""
+    paths, out = [save(tmp_path / f"{name}.npy", rows) for name in "xy"], tmp_path / "out"
+    few = segmenter.vocabulary.names[:3]
+    segment_files(segmenter, paths, out)
+    for _ in range(4):
+        assert {outcome.state for outcome in segment_files(segmenter, paths, out, actions=few)} == {"failed"}
+    again = segment_files(segmenter, paths, out, overwrite=True, actions=few)
+    assert {outcome.state for outcome in again} == {"computed"}
+    assert sorted(ends(out, tmp_path / "t.csv")) == ["x", "y"]

@@ -113,6 +113,13 @@ def test_a_gap_beside_no_label_is_in_the_middle():
     ]  # the frame between is as likely on both sides
 
 
+def test_between_clicks_of_one_class_all_frames_are_labelled():
+    labels, frames = np.array([2, 2]), [3, 40]
+    gains = border_gains(np.random.default_rng(0).normal(size=(50, 3)), frames, labels)
+    gaps = border_gaps(gains, frames, labels, np.zeros(4), 50)
+    assert (gap_labels([2, 2], gaps, 50) == 2).all()
+
+
 def test_lengths_follow_from_gaps_between_clicks():
     rng = np.random.default_rng(0)
     frames = []
