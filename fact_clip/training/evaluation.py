@@ -325,7 +325,8 @@ def open_run(
         run = replace(run, config=with_data(run.config, data))
     trained = Run.read(folder) if overrides else run
     metrics.figure_keys(run.config.evaluation.profile)
-    dataset = Dataset.open(run.config.data, None if data is None else MemoryStore(data))
+    store = None if data is None else MemoryStore(data)
+    dataset = Dataset.open(run.config.data, store, run.vocabulary)
     calibration = loaded.calibration
     confidence = loaded.confidence
     _check_data(run, dataset)
