@@ -18,6 +18,15 @@ def labelled_segments(labels: Labels) -> list[Run]:
     return [run for run in runs(labels) if run[2] >= 0]
 
 
+def whole_segments(labels: Labels) -> list[Run]:
+    """Return the labelled segments that are not beside a frame without label."""
+    return [
+        (start, stop, label)
+        for start, stop, label in labelled_segments(labels)
+        if IGNORED not in labels[max(start - 1, 0) : stop + 1]
+    ]
+
+
 def segment_lengths(
     videos: Iterable[Labels], n_classes: int, whole: bool = False
 ) -> list[list[int]]:
@@ -26,13 +35,13 @@ def segment_lengths(
     Args:
         videos: labels (T,) of each.
         n_classes: C.
-        whole: leave out segments beside a frame with label -1, where they may go on.
+        whole: of `whole_segments` alone: others may go on.
     """
     lengths: list[list[int]] = [[] for _ in range(n_classes)]
     for labels in videos:
-        for start, stop, label in labelled_segments(labels):
-            if not (whole and IGNORED in labels[max(start - 1, 0) : stop + 1]):
-                lengths[label].append(stop - start)
+        segments = whole_segments(labels) if whole else labelled_segments(labels)
+        for start, stop, label in segments:
+            lengths[label].append(stop - start)
     return lengths
 
 
