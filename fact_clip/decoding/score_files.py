@@ -1,10 +1,13 @@
 """Frame scores that other programs wrote: .npy, .npz and .csv, one file for each video."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from itertools import compress
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from fact_clip.core import Array, FileLocation, InputError, library_errors
 from fact_clip.core.io import read_npz, read_text
@@ -71,6 +74,32 @@ def read_scores(path: Path, names: Sequence[str]) -> Array:
     if len(arrays) != 1:
         raise InputError(path, f"{len(arrays)} arrays", "write one array, the scores")
     return next(iter(arrays.values()))
+
+
+def turned_files(videos: Mapping[str, Sequence[Path]], names: Sequence[str]) -> set[Path]:
+    """Return the square arrays that are (C, T), as the others in their folders are.
+
+    Args:
+        videos: of `files_of_models`.
+        names: the C classes.
+
+    Raises:
+        InputError: the others of a folder do not decide. A .csv file has a column for each class.
+    """
+    turned: set[Path] = set()
+    n_classes = len(names)
+    for paths in zip(*videos.values(), strict=True):
+        arrays = [path for path in paths if path.suffix != ".csv"]
+        shapes = [np.shape(read_scores(path, names)) for path in arrays]
+        is_square = [shape == (n_classes, n_classes) for shape in shapes]
+        square = [*compress(arrays, is_square)]
+        others = {shape[0] == n_classes for shape in shapes if len({*shape}) > 1}
+        if square and len(others) != 1:
+            problem = f"rows may be frames or classes: there are {n_classes} of each"
+            raise InputError(square[0], problem, "write a .csv file, a column for each class")
+        if True in others:
+            turned.update(square)
+    return turned
 
 
 def _is_number(cell: str) -> bool:

@@ -329,6 +329,23 @@ def test_the_command_replaces_nothing_unless_told(folders, command):
     assert command(folders / "one", "--overwrite")[0] == 0
 
 
+def test_a_square_array_is_read_as_the_others_of_its_folder(folders, command):
+    for folder in ("rows", "columns", "alone"):
+        write_scores(folders / folder, "short", table=LOGITS[:4])
+        write_scores(folders / folder, "long", table=LOGITS)
+    for path in (folders / "columns").iterdir():
+        np.save(path, np.load(path).T)
+    found = []
+    for folder in ("rows", "columns"):
+        code, _, err = command(folders / folder, "--overwrite", "--switch-penalty", 0)
+        assert code == 0, err
+        found.append((folders / "out" / "short.csv").read_text())
+    assert found[0] == found[1]
+    (folders / "alone" / "long.npy").unlink()
+    alone = command(folders / "alone", "--overwrite")
+    assert "rows may be frames or classes" in refused_line(alone, "short.npy")
+
+
 def test_what_the_command_refuses(folders, command):
     refused_line(command(folders / "none"), "none")
     write_scores(folders / "three", "w")
