@@ -156,8 +156,8 @@ def _resumed(plan: Plan, out: Path, world: int) -> Run:
     seen = _seen(plan)
     is_known = run.seen is not None or run.videos is not None
     is_same = run.seen == seen or run.videos == names_digest(dataset)
-    if is_known and not is_same:
-        problem = f"the run {out} began with other learning videos, or other features or labels"
+    if (is_known and not is_same) or run.vocabulary != dataset.vocabulary:
+        problem = f"the run {out} began with other learning videos, features, labels or factors"
         raise InputError(dataset.location, problem, "train again, into a new folder")
     videos_a_step = run.videos_a_step or run.config.train.batch_size
     batch_size = config.train.batch_size
