@@ -20,11 +20,8 @@ def labelled_segments(labels: Labels) -> list[Run]:
 
 def whole_segments(labels: Labels) -> list[Run]:
     """Return the labelled segments that are not beside a frame without label."""
-    return [
-        (start, stop, label)
-        for start, stop, label in labelled_segments(labels)
-        if IGNORED not in labels[max(start - 1, 0) : stop + 1]
-    ]
+    segments = labelled_segments(labels)
+    return [run for run in segments if IGNORED not in labels[max(run[0] - 1, 0) : run[1] + 1]]
 
 
 def segment_lengths(
@@ -37,10 +34,10 @@ def segment_lengths(
         n_classes: C.
         whole: of `whole_segments` alone: others may go on.
     """
+    segments_of = whole_segments if whole else labelled_segments
     lengths: list[list[int]] = [[] for _ in range(n_classes)]
     for labels in videos:
-        segments = whole_segments(labels) if whole else labelled_segments(labels)
-        for start, stop, label in segments:
+        for start, stop, label in segments_of(labels):
             lengths[label].append(stop - start)
     return lengths
 

@@ -3,7 +3,6 @@
 import csv
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -76,30 +75,26 @@ def read_scores(path: Path, names: Sequence[str]) -> Array:
     return next(iter(arrays.values()))
 
 
-def turned_files(videos: Mapping[str, Sequence[Path]], names: Sequence[str]) -> set[Path]:
-    """Return the square arrays that are (C, T), as the others in their folders are.
+def check_square(videos: Mapping[str, Sequence[Path]], names: Sequence[str]) -> None:
+    """Check that no array may be (T, C) or (C, T), since each other one is (T, C).
+
+    A .csv file has a column for each class.
 
     Args:
         videos: of `files_of_models`.
         names: the C classes.
 
     Raises:
-        InputError: the others of a folder do not decide. A .csv file has a column for each class.
+        InputError: an array is (C, C), and the others do not decide.
     """
-    turned: set[Path] = set()
-    n_classes = len(names)
-    for paths in zip(*videos.values(), strict=True):
-        arrays = [path for path in paths if path.suffix != ".csv"]
-        shapes = [np.shape(read_scores(path, names)) for path in arrays]
-        is_square = [shape == (n_classes, n_classes) for shape in shapes]
-        square = [*compress(arrays, is_square)]
-        others = {shape[0] == n_classes for shape in shapes if len({*shape}) > 1}
-        if square and len(others) != 1:
-            problem = f"rows may be frames or classes: there are {n_classes} of each"
-            raise InputError(square[0], problem, "write a .csv file, a column for each class")
-        if True in others:
-            turned.update(square)
-    return turned
+    size = len(names)
+    files = [path for paths in videos.values() for path in paths if path.suffix != ".csv"]
+    shapes = {path: np.shape(read_scores(path, names)) for path in files}
+    square = [path for path in files if shapes[path] == (size, size)]
+    is_decided = len(square) < len(files) and {shape[1:] for shape in shapes.values()} == {(size,)}
+    if square and not is_decided:
+        problem = f"rows may be frames or classes: there are {size} of each"
+        raise InputError(square[0], problem, "write a .csv file, a column for each class")
 
 
 def _is_number(cell: str) -> bool:
