@@ -57,7 +57,7 @@ class ClassMap:
         names = candidates.vocabulary.names
         factors = dict(zip(names, candidates.vocabulary.factors, strict=True))
         new = [name for name in names if name not in dataset]
-        vocabulary = dataset.extended(new, factors=factors) if new else dataset
+        vocabulary = dataset.extended(new, factors=factors)
         return cls(vocabulary, len(dataset), vocabulary.encode(names), candidates.is_allowed)
 
     @property

@@ -136,7 +136,7 @@ def evaluate(
     changes = [*overrides]
     if precision == "bf16":
         changes.append("precision=bf16")
-    is_changed = bool(_settings(changes))
+    is_changed = not all(change.startswith("data.root=") for change in changes)
     if not is_changed and not is_learned_from(dataset, trained.seen):
         is_changed = True
         cautions.append("not the learning videos or labels of the run, so evaluation.json stays")
@@ -327,9 +327,9 @@ def open_run(
     metrics.figure_keys(run.config.evaluation.profile)
     store = None if data is None else MemoryStore(data)
     dataset = Dataset.open(run.config.data, store, run.vocabulary)
+    _check_data(run, dataset)
     calibration = loaded.calibration
     confidence = loaded.confidence
-    _check_data(run, dataset)
 
     is_decoded_alike = (
         run.config.decode == trained.config.decode
@@ -349,11 +349,6 @@ def open_run(
     warn_of_unused([run.config], overrides)
     loaded = LoadedRun(run, loaded.models, calibration, confidence)
     return Scorer(loaded, torch_device, precision=precision), dataset
-
-
-def _settings(overrides: Sequence[str]) -> list[str]:
-    """Return the overrides that change more than the place of the data."""
-    return [override for override in overrides if not override.startswith("data.root=")]
 
 
 def _check_overrides(overrides: Sequence[str], has_other_data: bool) -> None:
