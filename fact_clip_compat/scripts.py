@@ -179,9 +179,10 @@ def _link_best(run: Path) -> None:
 
 def _score(arguments: Namespace) -> None:
     run = _scored_run(arguments)
-    if arguments.needs_holdout and Run.read(run).config.data.holdout is None:
+    config = Run.read(run).config
+    if arguments.needs_holdout and config.data.holdout is None:
         raise InputError(run, "this run holds no classes out", "train one with data.holdout")
-    changes, device = read_changes(arguments.set)
+    changes, device = read_changes(arguments.set, config)
     with progress("evaluating") as report:
         result = training.evaluate(run, arguments.part, changes, progress=report, device=device)
     if arguments.output_dir is not None:

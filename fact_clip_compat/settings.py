@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from fact_clip.config import Config, flattened, merged, read_recipe, set_key, value_of
+from fact_clip.config import Config, flattened, merged, read_recipe, set_key, value_of, with_values
 from fact_clip.core import InputError, Json, Names
 from fact_clip.core.io import read_mapping
 from fact_clip.core.messages import suggest
@@ -181,8 +181,9 @@ def _read_file(name: str) -> Json:
 
 def _separated(content: Json) -> tuple[Json, Json]:
     """Return the reference keys, flat, and our keys. The GPU of the former is one of the latter."""
-    own_keys = {key: value for key, value in content.items() if key in _GROUPS}
-    flat = flatten({key: value for key, value in content.items() if key not in _GROUPS})
+    reference = dict(content)
+    own_keys = {key: reference.pop(key) for key in content if key in _GROUPS}
+    flat = flatten(reference)
     gpu = flat.pop(_GPU, None)
     if gpu is not None:
         own_keys = merged({"train": {"device": _device(gpu)}}, own_keys)
@@ -242,13 +243,19 @@ def _read_pairs(pairs: Sequence[str]) -> Json:
     return content
 
 
-def read_changes(pairs: Sequence[str]) -> tuple[list[str], str]:
-    """Return the changes of ``--set`` that scoring reads, as KEY=VALUE, and the device."""
+def read_changes(pairs: Sequence[str], trained: Config | None = None) -> tuple[list[str], str]:
+    """Return the changes of ``--set`` that scoring reads, as KEY=VALUE, and the device.
+
+    Raises an InputError for others that `trained` has not.
+    """
     flat, own_keys = _separated(_read_pairs(pairs))
     if "holdout_classes" in flat:
         flat.setdefault("holdout_mode", True)
-    tree = merged(translate(flat), own_keys)
-    device = str(tree.get("train", {}).get("device", "auto"))
-    groups = ("data", "decode", "evaluation")
-    changes = flatten({group: tree[group] for group in groups if group in tree})
+    changes = flatten(merged(translate(flat), own_keys))
+    device = str(changes.pop("train.device", "auto"))
+    others = [key for key in changes if not key.startswith(("data.", "decode.", "evaluation."))]
+    of_training = {key: changes.pop(key) for key in others}
+    if trained is not None and with_values(trained, of_training) != trained:
+        problem = f"the training had another {' or '.join(others)}"
+        raise InputError("--set", problem, "train a run with it")
     return [f"{key}={json.dumps(value)}" for key, value in changes.items()], device

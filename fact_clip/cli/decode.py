@@ -75,7 +75,7 @@ def decode(
     from fact_clip.datasets.layout import DataFolder
     from fact_clip.datasets.naming import guess_names
     from fact_clip.decoding.other_models import ScoreDecoder, probabilities
-    from fact_clip.decoding.score_files import files_of_models, read_scores
+    from fact_clip.decoding.score_files import check_square, files_of_models, read_scores
     from fact_clip.formats import save
     from fact_clip.formats.json_file import as_dict
 
@@ -129,6 +129,7 @@ def decode(
 
     results = {}
     names = decoder.vocabulary.names
+    check_square(videos, names)
     for name, paths in videos.items():
         tables = [probabilities(read_scores(path, names), path, len(names), kind) for path in paths]
         results[name] = decoder.segmentation(tables, allowed)

@@ -100,12 +100,18 @@ class Dataset(VideoReader):
 
     @classmethod
     @validated()
-    def open(cls, config: DataConfig, folder: DataStore | None = None) -> "Dataset":
+    def open(
+        cls,
+        config: DataConfig,
+        folder: DataStore | None = None,
+        trained: Vocabulary | None = None,
+    ) -> "Dataset":
         """Open the split of a configuration.
 
         Args:
             config: where the data set is, and how it is read.
             folder: the data set, if it is open already. It is not read again.
+            trained: classes of a run, whose factors count if the data set has the same names.
 
         Returns:
             The data set. Features are read when they are used.
@@ -115,6 +121,8 @@ class Dataset(VideoReader):
         """
         folder = folder or DataFolder(config)
         vocabulary = folder.vocabulary(config)
+        if trained is not None and trained.names == vocabulary.names:
+            vocabulary = replace(trained, background=vocabulary.background)
         holdout = find_holdout(config, folder.root, vocabulary, folder.class_names)
         return cls(config, folder, vocabulary, holdout)
 

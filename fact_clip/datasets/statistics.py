@@ -18,21 +18,27 @@ def labelled_segments(labels: Labels) -> list[Run]:
     return [run for run in runs(labels) if run[2] >= 0]
 
 
+def whole_segments(labels: Labels) -> list[Run]:
+    """Return the labelled segments that are not beside a frame without label."""
+    segments = labelled_segments(labels)
+    return [run for run in segments if IGNORED not in labels[max(run[0] - 1, 0) : run[1] + 1]]
+
+
 def segment_lengths(
-    videos: Iterable[Labels], n_classes: int, whole: bool = False
+    videos: Iterable[Labels], n_classes: int, whole_only: bool = False
 ) -> list[list[int]]:
     """Return the frames of the segments of each class, without ignored ones.
 
     Args:
         videos: labels (T,) of each.
         n_classes: C.
-        whole: leave out segments beside a frame with label -1, where they may go on.
+        whole: of `whole_segments` alone: others may go on.
     """
+    segments_of = whole_segments if whole else labelled_segments
     lengths: list[list[int]] = [[] for _ in range(n_classes)]
     for labels in videos:
-        for start, stop, label in labelled_segments(labels):
-            if not (whole and IGNORED in labels[max(start - 1, 0) : stop + 1]):
-                lengths[label].append(stop - start)
+        for start, stop, label in segments_of(labels):
+            lengths[label].append(stop - start)
     return lengths
 
 

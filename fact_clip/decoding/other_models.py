@@ -21,7 +21,7 @@ from fact_clip.core import (
 )
 from fact_clip.core.arguments import array_of, names_of, number_of, validated
 from fact_clip.datasets.labels import UNLABELLED
-from fact_clip.datasets.statistics import IGNORED, segment_lengths, transitions, visit_shares
+from fact_clip.datasets.statistics import IGNORED, transitions, visit_shares, whole_segments
 from fact_clip.decoding.durations import Durations
 from fact_clip.decoding.scores import SegmentCosts, mean_probabilities
 from fact_clip.decoding.switching import SHORT, StateCosts, short_segment_penalty
@@ -58,7 +58,8 @@ def decode(
         names: the C classes, in the order of the columns.
         training_segments: labelled videos of the training. They give the cost of each change of
             class, and the switching penalty. None of them should be a video that is decoded.
-        fps: rows of the scores a second. With it, training segments may have another rate.
+        fps: rows of the scores a second. With it, training segments need `fps` or `times`, which
+            may be others.
         background: classes that are no actions. Default: those of the training segments.
         kind: probabilities, logits or log-probabilities. Default: recognised by the values.
         switch_penalty: penalty of a usual change, in nats. Default: by the length of short training
@@ -156,10 +157,9 @@ class ScoreDecoder:
                 indices = dict(zip(names_of_video, vocabulary.encode(names_of_video), strict=True))
             labels = [indices.get(label, IGNORED) for label in video.transcript]
             frames = np.repeat(labels, [segment.duration for segment in video])  # (T,)
-            # rows of the scores for each frame of the labels
-            scale = fps / video.fps if fps and video.fps else 1.0
-            for label, frames_of_segments in enumerate(segment_lengths([frames], n_classes, True)):
-                lengths[label] += [n_frames * scale for n_frames in frames_of_segments]
+            edges = _edges(video, fps)
+            for start, stop, label in whole_segments(frames):
+                lengths[label].append(float(edges[stop] - edges[start]))
             videos.append(frames)
         if switch_penalty is None:
             switch_penalty = _learned_penalty(lengths, vocabulary)
@@ -201,6 +201,19 @@ class ScoreDecoder:
         names = [self.vocabulary.names[label] for label in labels]
         result = Segmentation.from_frames(names, self.fps, confidence.tolist())
         return replace(result, background=self.vocabulary.background)
+
+
+def _edges(video: Segmentation, fps: float | None) -> Floats:
+    """Return the edges of frames of a training video, (T + 1,), in rows of the scores."""
+    frames = np.arange(video.n_frames + 1, dtype=np.float64)
+    if fps is None:
+        return frames
+    if video.times is not None:
+        return np.array(video.times) * fps
+    if video.fps is None:
+        fix = "give each its own fps=, or leave fps= out if rows are frames of the labels"
+        raise InputError("training_segments", "their rate is not known, but fps is given", fix)
+    return frames * (fps / video.fps)
 
 
 def _learned_penalty(lengths: Sequence[Sequence[float]], vocabulary: Vocabulary) -> float:

@@ -1,10 +1,12 @@
 """Frame scores that other programs wrote: .npy, .npz and .csv, one file for each video."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from fact_clip.core import Array, FileLocation, InputError, library_errors
 from fact_clip.core.io import read_npz, read_text
@@ -71,6 +73,28 @@ def read_scores(path: Path, names: Sequence[str]) -> Array:
     if len(arrays) != 1:
         raise InputError(path, f"{len(arrays)} arrays", "write one array, the scores")
     return next(iter(arrays.values()))
+
+
+def check_square(videos: Mapping[str, Sequence[Path]], names: Sequence[str]) -> None:
+    """Check that no array may be (T, C) or (C, T), since each other one is (T, C).
+
+    A .csv file has a column for each class.
+
+    Args:
+        videos: of `files_of_models`.
+        names: the C classes.
+
+    Raises:
+        InputError: an array is (C, C), and the others do not decide.
+    """
+    size = len(names)
+    files = [path for paths in videos.values() for path in paths if path.suffix != ".csv"]
+    shapes = {path: np.shape(read_scores(path, names)) for path in files}
+    square = [path for path in files if shapes[path] == (size, size)]
+    is_decided = len(square) < len(files) and {shape[1:] for shape in shapes.values()} == {(size,)}
+    if square and not is_decided:
+        problem = f"rows may be frames or classes: there are {size} of each"
+        raise InputError(square[0], problem, "write a .csv file, a column for each class")
 
 
 def _is_number(cell: str) -> bool:

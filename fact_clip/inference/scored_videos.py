@@ -57,7 +57,7 @@ class ClassMap:
         names = candidates.vocabulary.names
         factors = dict(zip(names, candidates.vocabulary.factors, strict=True))
         new = [name for name in names if name not in dataset]
-        vocabulary = dataset.extended(new, factors=factors) if new else dataset
+        vocabulary = dataset.extended(new, factors=factors)
         return cls(vocabulary, len(dataset), vocabulary.encode(names), candidates.is_allowed)
 
     @property
@@ -209,7 +209,9 @@ def validation_videos(
         data = run.config.data.model_copy(update=update)
         config = run.config.model_copy(update={"data": data})
         loaded = LoadedRun(replace(member, config=config), [member.model()], calibration)
-        of_member = dataset if member is run else Dataset.open(data, dataset.folder)
+        of_member = dataset
+        if member is not run:
+            of_member = Dataset.open(data, dataset.folder, dataset.vocabulary)
         scored_by_model.append(
             ScoredVideos(Scorer(loaded, device), of_member, of_member.validation)
         )

@@ -142,7 +142,7 @@ def evaluate(
     changes = [*overrides]
     if precision == "bf16":
         changes.append("precision=bf16")
-    is_changed = any(not change.startswith("data.root=") for change in changes)
+    is_changed = not all(change.startswith("data.root=") for change in changes)
     if not is_changed and not is_learned_from(dataset, trained.seen):
         is_changed = True
         cautions.append("not the learning videos or labels of the run, so evaluation.json stays")
@@ -318,10 +318,11 @@ def open_run(
         run = replace(run, config=with_data(run.config, data))
     trained = Run.read(folder) if overrides else run
     metrics.figure_keys(run.config.evaluation.profile)
-    dataset = Dataset.open(run.config.data, None if data is None else MemoryStore(data))
+    store = None if data is None else MemoryStore(data)
+    dataset = Dataset.open(run.config.data, store, run.vocabulary)
+    _check_data(run, dataset)
     calibration = loaded.calibration
     confidence = loaded.confidence
-    _check_data(run, dataset)
 
     is_decoded_alike = (
         run.config.decode == trained.config.decode

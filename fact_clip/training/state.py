@@ -152,8 +152,8 @@ def _resumed(plan: Plan, out: Path, world: int) -> Run:
             raise InputError(key, problem, other_settings)
     fix = "use the data that it was trained on"
     check_classes(run, dataset.vocabulary.names, dataset.location, fix)
-    if run.seen not in (None, _seen(plan)):
-        problem = f"the run {out} began with other learning videos, or other features or labels"
+    if run.seen not in (None, _seen(plan)) or run.vocabulary != dataset.vocabulary:
+        problem = f"the run {out} began with other learning videos, features, labels or factors"
         raise InputError(dataset.location, problem, "train again, into a new folder")
     videos_a_step = run.videos_a_step or run.config.train.batch_size
     batch_size = config.train.batch_size
@@ -259,7 +259,7 @@ def _lengths(plan: Plan) -> tuple[tuple[float, float], ...]:
         # A segment ends where a hidden class begins; beside a frame without a label it may go on.
         is_hidden = (labels == IGNORED) & (dataset.all_labels(name) != IGNORED)
         videos.append(np.where(is_hidden, _HIDDEN, labels))
-    lengths = segment_lengths(videos, len(dataset.vocabulary), whole=True)
+    lengths = segment_lengths(videos, len(dataset.vocabulary), whole_only=True)
     if not any(lengths):
         if plan.config.decode.durations:
             problem = "unlabelled frames at an edge of each training segment"

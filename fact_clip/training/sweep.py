@@ -130,12 +130,13 @@ def resolve_all(configs: Mapping[str, Config]) -> dict[str, Plan]:
     Returns:
         Plans by label.
     """
-    folders: dict[tuple[str, str | None], DataFolder] = {}
+    folders: dict[tuple[Any, ...], DataFolder] = {}
     plans = {}
     for label, config in configs.items():
-        key = (config.data.name, config.data.root)
+        data = config.data
+        key = (data.name, data.root, data.fps, data.layout)
         if key not in folders:
-            folders[key] = DataFolder(config.data)
+            folders[key] = DataFolder(data)
         plans[label] = resolve(config, folders[key])
     return plans
 

@@ -234,6 +234,12 @@ def test_run_eval_of_other_data_is_refused(line, closed):
     refused_line(line(f"scripts/run_eval.py --cfg fact_clip/configs/havid_view1_rh_pt.yaml --ckpt {closed}"), "--cfg")
 
 
+def test_scoring_with_settings_of_another_training_is_refused(line, closed):
+    for words in ("Bi.hid_dim 7", "model.tokens 7", "lr 0.5"):
+        refused_line(line(f"scripts/run_eval.py --ckpt {closed} --set {words}"), "--set")
+    assert line(f"scripts/run_eval.py --ckpt {closed} --set aux.gpu -1 {SMALL}")[0] == 0
+
+
 def test_scoring_that_a_file_changes_is_refused(line, clone, closed):
     (clone / "weight.yaml").write_text(yaml.safe_dump({"dataset": "havid_view0_lh_pt", "FACT": {"mwt": 1.0}}))
     refused_line(line(f"scripts/run_eval.py --cfg weight.yaml --ckpt {closed}"), "--cfg")

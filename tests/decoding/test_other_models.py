@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -98,6 +99,21 @@ def test_the_penalty_follows_short_actions_in_rows_of_the_scores():
     assert ScoreDecoder.learned(NAMES, at_rate, order=0).costs.transitions is None
 
 
+def test_lengths_follow_the_times_of_frames():
+    """Frames of 1/15 s, but for one: at 5 rows a second, cut lasts 10 / 3 rows and mix 20 / 3 + 1."""
+    frames = segments_of(("idle", 9), ("peel", 10), ("cut", 10), ("mix", 20)).to_frames()
+    seconds = np.full(len(frames), 1 / 15)
+    seconds[-1] += 0.2
+    timed = Segmentation.from_frames(frames, times=[0, *np.cumsum(seconds)])
+    decoder = ScoreDecoder.learned(NAMES, [timed], fps=5.0, background=["idle"])
+    assert decoder.penalty == round(1.2 * (10 / 3) ** 0.8, 1)
+    evenly = segments_of(("idle", 9), ("peel", 10), ("cut", 10), ("mix", 23), fps=15.0)
+    expected = ScoreDecoder.learned(NAMES, [evenly], fps=5.0, background=["idle"])
+    np.testing.assert_allclose(decoder.costs.durations.mean, expected.costs.durations.mean)
+    with refused("training_segments"):
+        ScoreDecoder.learned(NAMES, [Segmentation.from_frames(frames)], fps=5.0)
+
+
 def test_two_segments_of_one_label_that_touch_are_one():
     whole = segments_of(("peel", 40), ("cut", 20), ("mix", 20))
     by_hand = segments_of(("peel", 20), ("peel", 20), ("cut", 20), ("mix", 10), ("mix", 10))
@@ -116,7 +132,8 @@ def test_an_unlabelled_stretch_parts_its_neighbours():
 def test_the_order_decides_between_names_that_are_alike():
     """After peel, the scores know no difference between cut and mix."""
     table = np.array([[0.02, 0.02, 0.94, 0.02]] * 12 + [[0.02, 0.48, 0.02, 0.48]] * 12)
-    found = fact_clip.decode(table, NAMES, training_segments=TRAINING, fps=2.0)
+    at_rate = [replace(video, fps=2.0) for video in TRAINING]
+    found = fact_clip.decode(table, NAMES, training_segments=at_rate, fps=2.0)
     assert found.transcript == ("peel", "cut")
     assert found.fps == 2.0
     assert found.segments[0].confidence == pytest.approx(0.94)
@@ -310,6 +327,22 @@ def test_the_command_replaces_nothing_unless_told(folders, command):
     assert command(folders / "one")[0] == 0
     refused_line(command(folders / "one"), "v.csv")
     assert command(folders / "one", "--overwrite")[0] == 0
+
+
+def test_a_square_array_is_refused_unless_the_others_decide(folders, command):
+    for folder in ("rows", "columns", "alone"):
+        write_scores(folders / folder, "short", table=LOGITS[:4])
+        write_scores(folders / folder, "long", table=LOGITS)
+    for path in (folders / "columns").iterdir():
+        np.save(path, np.load(path).T)
+    (folders / "alone" / "long.npy").unlink()
+    for folder in ("columns", "alone"):
+        answer = command(folders / folder)
+        assert "rows may be frames or classes" in refused_line(answer, "short.npy")
+    code, _, err = command(folders / "rows", "--switch-penalty", 0, "--durations", 0)
+    assert code == 0, err
+    found = Segmentation.load(folders / "out" / "short.csv").to_frames()
+    assert found == [NAMES[label] for label in LOGITS[:4].argmax(1)]
 
 
 def test_what_the_command_refuses(folders, command):

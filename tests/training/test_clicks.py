@@ -14,6 +14,7 @@ from fact_clip.datasets.dataset import Dataset
 from fact_clip.run import Run
 from fact_clip.training import evaluate, train
 from fact_clip.training.plan import resolve
+from fact_clip.training.sweep import resolve_all
 
 EPOCHS = 5
 
@@ -86,3 +87,15 @@ def test_a_plan_keeps_the_labels_of_its_data(config, run, tmp_path):
         train(plan, tmp_path / out)
         for key in ("lengths", "transitions", "visits", "mean_transcript_length"):
             assert getattr(Run.read(tmp_path / out), key) == getattr(Run.read(run), key)
+
+
+def test_runs_of_a_sweep_have_clicks_at_their_own_rates(tiny, clicked, tmp_path):
+    """A click at 2 s is at frame 30 with 15 frames a second, and at 20 with 10."""
+    root = shutil.copytree(clicked, tmp_path / "data")
+    data = {"root": str(root), "layout": "TD"}
+    name = Dataset.open(tiny(data=data).data).train[0]
+    path = root / "clicks" / f"{name}.csv"
+    label = path.read_text().splitlines()[1].split(",")[1]
+    path.write_text(f"time,label\n2.0,{label}\n")
+    plans = resolve_all({str(rate): tiny(data={**data, "fps": rate}) for rate in (15, 10)})
+    assert [plan.dataset.clicks([name])[name] for plan in plans.values()] == [[30], [20]]

@@ -161,6 +161,26 @@ def test_more_epochs_may_be_asked_for_but_nothing_else(tiny, tmp_path):
     assert (run / "model.safetensors").read_bytes() == before
 
 
+def test_a_run_with_other_factors_is_not_resumed(tiny, workbench, tmp_path):
+    root = Path(shutil.copytree(workbench, tmp_path / "data"))
+    data = {"root": str(root), "name": "folder", "background": ["no action"]}
+    names = [line.split(" ", 1)[1] for line in (root / "mapping.txt").read_text().splitlines()]
+    words = {name: name.split() for name in names if name != "no action"}
+
+    def write_factors() -> None:
+        rows = [f"{name},{verb},{noun}" for name, (verb, noun, *_) in words.items()]
+        (root / "factors.csv").write_text("\n".join(["class,verb,object", *rows]))
+
+    write_factors()
+    train(tiny(data=data, train={"epochs": 1}), tmp_path / "run")
+    train(tiny(data=data, train={"epochs": 2}), tmp_path / "run", resume=True)
+    words[min(words)][0] = "place"
+    write_factors()
+    with refused(root) as refusal:
+        train(tiny(data=data, train={"epochs": 3}), tmp_path / "run", resume=True)
+    assert "or factors" in refusal.message
+
+
 def test_a_state_of_another_training_is_refused(tiny, tiny_run, tmp_path):
     run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
     config = Run.read(run).config

@@ -531,6 +531,27 @@ def test_each_background_class_can_be_predicted(tmp_path):
 GRAMMAR = "data.grammar={verb} {object}"
 
 
+def test_factors_are_those_of_the_run(run, dataset, tmp_path):
+    """Data without factors, in memory, with other decoding: levels, collapse and costs are those of the files."""
+    copied = Path(shutil.copytree(run, tmp_path / "run"))
+    overrides = ["decode.switch_penalty=2", f"data.holdout={dataset.root / 'zero_shot/A.json'}"]
+    of_files = evaluate(copied, overrides=overrides).details["zero_shot"]
+    labels = {name: dataset.vocabulary.decode(dataset.all_labels(name)) for name in dataset.videos}
+    data = fact_clip.datasets.from_arrays(
+        {name: np.asarray(dataset.features(name)) for name in dataset.videos},
+        labels,
+        train=dataset.learning,
+        test=dataset.test,
+        class_names=dataset.vocabulary.names,
+        background=dataset.vocabulary.background,
+        fps=dataset.fps,
+    )
+    in_memory = evaluate(copied, overrides=overrides, data=data).details["zero_shot"]
+    assert list(of_files["by_level"]) != ["new factor"]
+    for key in ("by_level", "by_factor", "diagnostics"):
+        assert in_memory[key] == of_files[key]
+
+
 def test_f1_of_groups_follows_the_profile(segmenter, dataset):
     config = segmenter.run.config
     found = {}
