@@ -32,9 +32,9 @@ def segment_lengths(
     Args:
         videos: labels (T,) of each.
         n_classes: C.
-        whole: of `whole_segments` alone: others may go on.
+        whole_only: of `whole_segments` alone: others may go on.
     """
-    segments_of = whole_segments if whole else labelled_segments
+    segments_of = whole_segments if whole_only else labelled_segments
     lengths: list[list[int]] = [[] for _ in range(n_classes)]
     for labels in videos:
         for start, stop, label in segments_of(labels):

@@ -28,7 +28,6 @@ from fact_clip.formats import (
     label_studio,
     nwb,
     players,
-    textgrid,
     via,
 )
 from fact_clip.formats.base import OURS, Reader, check_line
@@ -112,7 +111,6 @@ _FORMATS: dict[str, Format] = {
         write_tracks=elan.write_tracks,
         module="pympi",
     ),
-    "textgrid": Format(".TextGrid", textgrid.write),
     "nwb": Format(".nwb", nwb.write, annotations=nwb.read_annotations, module="pynwb"),
     "boris": Format(
         ".boris",

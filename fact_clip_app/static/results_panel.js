@@ -55,7 +55,7 @@ function Head() {
 const FORMATS = {
 	csv: "Table of segments (.csv)", "frames.csv": "Table of pictures (.csv)", json: "JSON (.json)", jsonl: "JSON lines (.jsonl)",
 	txt: "A label for each frame (.txt)", vtt: "WebVTT subtitles (.vtt)", srt: "SubRip subtitles (.srt)",
-	eaf: "ELAN (.eaf)", textgrid: "Praat (.TextGrid)", nwb: "Neurodata Without Borders (.nwb)", boris: "BORIS project (.boris)",
+	eaf: "ELAN (.eaf)", nwb: "Neurodata Without Borders (.nwb)", boris: "BORIS project (.boris)",
 	"label-studio": "Label Studio (.json)", via: "VIA (.json)", rttm: "RTTM (.rttm)",
 	audacity: "Audacity labels (.txt)", otio: "OpenTimelineIO (.otio)",
 };

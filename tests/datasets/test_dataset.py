@@ -199,4 +199,4 @@ def test_not_finite(open_set, root, bad):
 def test_whole_segments_have_no_unlabelled_frame_beside_them():
     labels = [np.array([0, 0, 1, 1, 1, -1, 1, 2, 2, -1, 0]), np.array([-1, 2, 1, 0])]
     assert segment_lengths(labels, 3) == [[2, 1, 1], [3, 1, 1], [2, 1]]
-    assert segment_lengths(labels, 3, whole=True) == [[2, 1], [1], []]
+    assert segment_lengths(labels, 3, whole_only=True) == [[2, 1], [1], []]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -84,7 +83,7 @@ def test_files_without_comments_are_as_ever(tmp_path):
     path = save(video(["", ""]), tmp_path / "a.csv")
     header = "start,stop,start_seconds,stop_seconds,label,confidence,background,n_frames"
     assert path.read_text().splitlines()[0] == header
-    for ending in (".json", ".jsonl", ".eaf", ".TextGrid"):
+    for ending in (".json", ".jsonl", ".eaf"):
         assert b"comment" not in save(video([""]), tmp_path / f"a{ending}").read_bytes()
     tree = json.loads(save(video(["", "x"]), tmp_path / "a.json").read_text())
     assert [row.get("comment") for row in tree["segments"]] == [None, None, None, "x"]
@@ -174,12 +173,6 @@ def test_a_tier_of_comments_in_elan(tier, kind, tmp_path):
     eaf.add_ref_annotation(tier, "hands", 1500, "slips; again")
     to_eaf(tmp_path / "a.eaf", eaf)
     assert read(tmp_path / "a.eaf", ".eaf") == ["", "" if kind == "x" else "slips; again"]
-
-
-def test_comments_are_a_tier_of_praat(tmp_path):
-    path = save(video(["only", ""]), tmp_path / "a.TextGrid")
-    assert re.findall(r'name = "(.*)"', path.read_text()) == ["action", "comment"]
-    assert path.read_text().count('text = "only"') == 1
 
 
 def test_nwb_has_a_column(tmp_path):

@@ -84,16 +84,6 @@ def offset(track: opentimelineio.schema.Track) -> float:
     return track[0].source_range.start_time.to_seconds()
 
 
-def praat(path: Path) -> list[Seen]:
-    textgrid = pytest.importorskip("praatio.textgrid")
-    grid = textgrid.openTextgrid(str(path), includeEmptyIntervals=False)
-    actions = grid.getTier("action").entries
-    sure = dict.fromkeys(entry.start for entry in actions)
-    if "confidence" in grid.tierNames:
-        sure |= {entry.start: float(entry.label) for entry in grid.getTier("confidence").entries}
-    return [Seen(entry.start, entry.end, entry.label, sure[entry.start]) for entry in actions]
-
-
 class Reader(NamedTuple):
     read: Callable[[Path], list[Seen]]
     grain: float  # seconds within which times are kept
@@ -104,7 +94,6 @@ READERS = {
     ".vtt": Reader(vtt, 5e-4, True),
     ".srt": Reader(subrip, 5e-4, False),
     ".eaf": Reader(elan, 5e-4, True),
-    ".TextGrid": Reader(praat, 1e-9, True),
     ".otio": Reader(otio, 5e-4, True),
 }
 TIMED = (

@@ -79,11 +79,6 @@ def audacity_spans(path):
     return [(float(start), float(stop), label) for start, stop, label in rows]
 
 
-def textgrid_spans(path):
-    rows = re.findall(r'xmin = (\S+)\s+xmax = (\S+)\s+text = "(.+)"', path.read_text())
-    return [(float(start), float(stop), label) for start, stop, label in rows]
-
-
 def rttm_spans(path):
     rows = [line.split() for line in path.read_text().splitlines()]
     return [(float(row[3]), float(row[3]) + float(row[4]), row[7]) for row in rows]
@@ -99,7 +94,7 @@ def otio_spans(path):
     return spans
 
 
-SPANS = {"audacity": audacity_spans, "textgrid": textgrid_spans, "rttm": rttm_spans, "otio": otio_spans}
+SPANS = {"audacity": audacity_spans, "rttm": rttm_spans, "otio": otio_spans}
 
 
 @pytest.mark.parametrize("name", FORMATS)
