@@ -164,7 +164,6 @@ class Task(ABC):
     ) -> None:
         """Add a failure to those of the batch."""
         if self._failures is not None:
-            logger.info("%s: failed", item.location)
             self._failures.add(item, error, seconds, kind)
 
 

@@ -124,10 +124,9 @@ class Failures:
     def attempts(self, item: Item) -> int:
         """Return the failed attempts at an input since it has changed."""
         failure = self._last.get(item.id)
-        is_of_input = failure is not None and failure.input == _stamp(item)
-        if failure is not None and is_of_input and failure.kind != "refused":
-            return failure.attempts
-        return 0
+        if failure is None or failure.kind == "refused" or failure.input != _stamp(item):
+            return 0
+        return failure.attempts
 
     def add(self, item: Item, error: InputError, seconds: float, kind: str) -> None:
         """Append a failure.

@@ -85,9 +85,8 @@ class Tally:
     def report(self, out: Path | str) -> None:
         """Print failed inputs on stderr, and exit with 1 if there are any."""
         lines = [f"fact-clip: {with_options(str(error))}" for error in self.errors]
-        surplus = self.counts["failed"] - len(self.errors)
-        if surplus:
-            lines.append(f"fact-clip: and {surplus:,} more ({out}/failures.jsonl)")
+        if self.counts["failed"] > len(self.errors):
+            lines.append(f"fact-clip: and more in {out}/failures.jsonl")
         set_aside = self.counts["set aside"]
         if set_aside:
             lines.append(

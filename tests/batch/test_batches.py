@@ -232,4 +232,4 @@ def test_a_command_names_the_first_failures_and_counts_the_others(tmp_path, fact
     assert (answer.code, answer.out) == (1, f"15 videos: 0 extracted, 0 current, 15 failed; {tmp_path / 'out'}\n")
     lines = answer.err.splitlines()
     assert len([line for line in lines if line.startswith("fact-clip: ") and "text" in line]) == 12
-    assert lines[-1] == f"fact-clip: and 3 more (faults of inputs: {tmp_path / 'out'}/failures.jsonl)"
+    assert lines[-1] == f"fact-clip: and more in {tmp_path / 'out'}/failures.jsonl"
