@@ -137,7 +137,7 @@ class Task(ABC):
         try:
             is_done = not self.options.overwrite and self.is_done(item)
         except InputError as error:
-            self._note(item, error, kind="refused")
+            self._note(item, error, 0.0, "refused")
             return Outcome(item, "failed", error=error)
         outcome = self.complete(item) if is_done else self._attempt(item, within)
         if self._failures is not None and outcome.state in ("computed", "done"):
@@ -156,12 +156,10 @@ class Task(ABC):
         try:
             return self.compute(item, within)
         except InputError as error:
-            self._note(item, error, time.monotonic() - began)
+            self._note(item, error, time.monotonic() - began, "input")
             return Outcome(item, "failed", error=error)
 
-    def _note(
-        self, item: Item, error: InputError, seconds: float = 0.0, kind: str = "input"
-    ) -> None:
+    def _note(self, item: Item, error: InputError, seconds: float, kind: str) -> None:
         """Add a failure to those of the batch."""
         if self._failures is not None:
             self._failures.add(item, error, seconds, kind)

@@ -129,8 +129,9 @@ def _segment_live(
     if len(inputs) != 1:
         raise InputError("--live", f"{len(inputs)} inputs", "give one")
     model, candidates = choice.load()
-    seconds = 5.0 if delay is None else delay
-    stream = model.stream(seconds, candidates, choice.settings(), fps=choice.fps)
+    stream = model.stream(
+        5.0 if delay is None else delay, candidates, choice.settings(), fps=choice.fps
+    )
     segment_live(inputs[0], model, stream, as_json)
 
 
@@ -171,8 +172,7 @@ def _segment_files(
     if tally.written:
         note(printable(f"written: {join_names(tally.written, counts['written'])}"))
     if counts["done"]:
-        there = f"already there: {counts['done']} of {counts['inputs']}"
-        note(f"{there}; --overwrite does them anew")
+        note(f"already there: {counts['done']} of {counts['inputs']}; --overwrite does them anew")
     tally.report(out)
 
 
