@@ -128,9 +128,10 @@ def visible_files(root: Path) -> Iterator[Path]:
     """
     for folder, names, files in os.walk(root, followlinks=True):
         target = Path(folder).resolve()
-        visible = [name for name in sorted(names) if name[0] != "."]
         names[:] = [
-            name for name in visible if not target.is_relative_to((target / name).resolve())
+            name
+            for name in sorted(names)
+            if name[0] != "." and not target.is_relative_to((target / name).resolve())
         ]
         for name in sorted(files):
             if name[0] != ".":
