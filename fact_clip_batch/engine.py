@@ -137,7 +137,7 @@ class Task(ABC):
         try:
             is_done = not self.options.overwrite and self.is_done(item)
         except InputError as error:
-            self._note(item, error, 0.0, "refused")
+            self._note(item, error, 0, "refused")
             return Outcome(item, "failed", error=error)
         outcome = self.complete(item) if is_done else self._attempt(item, within)
         if self._failures is not None and outcome.state in ("computed", "done"):
@@ -162,6 +162,7 @@ class Task(ABC):
     def _note(self, item: Item, error: InputError, seconds: float, kind: str) -> None:
         """Add a failure to those of the batch."""
         if self._failures is not None:
+            logger.info("%s: failed", item.location)
             self._failures.add(item, error, seconds, kind)
 
 

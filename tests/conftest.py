@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import signal
 import socket
@@ -145,6 +146,15 @@ def tiny_run(tiny: Callable[..., Config], tmp_path_factory: pytest.TempPathFacto
     before = sorted(folder.rglob("*"))
     yield folder
     assert sorted(folder.rglob("*")) == before, "a test wrote into the run that all tests share"
+
+
+@pytest.fixture(autouse=True)
+def _logged() -> Iterator[None]:
+    """The command of the page, run in this process, quiets the models' logger; other tests read its warnings."""
+    logger = logging.getLogger("fact_clip.inference")
+    level = logger.level
+    yield
+    logger.setLevel(level)
 
 
 @pytest.fixture(autouse=True)

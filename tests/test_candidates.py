@@ -293,4 +293,4 @@ def test_candidates_among_a_vocabulary():
     assert whole.names == ("rest", "cut ham", "hold egg", "slice ham")
     assert place.tolist() == [3, 0, 1]
     assert whole.factors[3] == ("slice ham",)
-    assert ClassMap.of(known, CandidateSet(known.subset(["hold egg", "rest"]))).vocabulary is known
+    assert ClassMap.of(known, CandidateSet(known.subset(["hold egg", "rest"]))).vocabulary == known
