@@ -87,12 +87,8 @@ class Tally:
         lines = [f"fact-clip: {with_options(str(error))}" for error in self.errors]
         if self.counts["failed"] > len(self.errors):
             lines.append(f"fact-clip: and more in {out}/failures.jsonl")
-        set_aside = self.counts["set aside"]
-        if set_aside:
-            lines.append(
-                f"fact-clip: {set_aside} set aside after three attempts "
-                f"({out}/failures.jsonl); --retry-failed tries them again"
-            )
+        if self.counts["set aside"]:
+            lines.append(f"fact-clip: {self.counts['set aside']} set aside; try --retry-failed")
         note(*map(printable, lines))
         if self.errors:
             raise typer.Exit(1)

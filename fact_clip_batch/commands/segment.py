@@ -198,5 +198,5 @@ def _print_json(results: Iterator[tuple[Item, Segmentation]]) -> None:
 
 def _print_segments(results: Iterator[tuple[Item, Segmentation]]) -> None:
     for item, segmentation in results:
-        print(printable(f"{item.path}: {segmentation.n_frames} frames"))
+        print(f"{printable(str(item.path))}: {segmentation.n_frames} frames")
         print(segment_table(segmentation))
