@@ -82,7 +82,7 @@ class Tally:
         if outcome.error is not None and len(self.errors) < MAX_LISTED:
             self.errors.append(outcome.error)
 
-    def report(self, out: Path | str) -> None:
+    def report(self, out: str) -> None:
         """Print failed inputs on stderr, and exit with 1 if there are any."""
         lines = [f"fact-clip: {with_options(str(error))}" for error in self.errors]
         if self.counts["failed"] > len(self.errors):
