@@ -12,9 +12,6 @@ from fact_clip.core.extras import require
 from fact_clip_batch.engine import Outcome, Task
 from fact_clip_batch.inputs import Inputs
 
-_ITEMS_AT_ONCE = 8  # inputs that an actor gets together
-_MAX_BLOCK = 64  # inputs of a block, which an actor gets as a whole
-
 
 def on_ray(make_task: Callable[[], Task], inputs: Inputs) -> Iterator[Outcome]:
     """Run a batch on the cluster of RAY_ADDRESS, or on this machine where it is not set.
@@ -53,13 +50,13 @@ def on_ray(make_task: Callable[[], Task], inputs: Inputs) -> Iterator[Outcome]:
         rows = [{"item": pickle.dumps(item)} for item in options.shard.items(inputs)]
         if not rows:  # a shard may be empty
             return
-        n_blocks = max(n_actors * 8, len(rows) // _MAX_BLOCK)  # a free actor finds one
+        n_blocks = max(n_actors * 8, len(rows) // 64)  # a free actor finds one
         gpus = 0.0 if options.device == "cpu" else min(ray.cluster_resources().get("GPU", 0.0), 1.0)
         blocks = ray.data.from_items(rows, override_num_blocks=min(n_blocks, len(rows)))
         results = blocks.map_batches(
             _Actor,
             fn_constructor_args=[make_task, Path.cwd()],
-            batch_size=_ITEMS_AT_ONCE,
+            batch_size=8,  # inputs that an actor gets together
             concurrency=n_actors,
             num_gpus=gpus,
             num_cpus=0 if gpus else 1,

@@ -162,5 +162,8 @@ def _results(
     if n_edited:
         logger.warning("%s: %d results have files that were edited since", folder, n_edited)
     if n_others:
-        message = "%s: results of other inputs or settings, or of failed inputs, are left out: %d"
-        logger.warning(message, root, n_others)
+        logger.warning(
+            "%s: results of other inputs or settings, or of failed inputs, are left out: %d",
+            root,
+            n_others,
+        )

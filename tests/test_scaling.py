@@ -56,8 +56,8 @@ def run_task(script: str, task: int) -> str:
 
 def test_the_job_array_of_extract(shared):
     script = placed(block("bash", "--shard"), shared)
-    ids = [item.id for item in Inputs([shared / "videos"], SUFFIXES)]
-    tasks = sorted({task for task in range(50) for name in ids if Shard(task, 50).has(name)})
+    inputs = Inputs([shared / "videos"], SUFFIXES)
+    tasks = [task for task in range(50) if [*Shard(task, 50).items(inputs)]]
     lines = [run_task(script, task) for task in tasks]
     assert sum(int(line.partition(" videos: ")[2].split()[0]) for line in lines) == 3
     status = batch_status(shared / "features")

@@ -74,3 +74,5 @@ class Output:
         if ".json" in suffixes and any(path.is_file() for path in features):
             problem = f"NAME.json describes the features in {folder}"
             raise InputError("--out", problem, "name another folder")
+        if folder.name == "groundTruth":
+            raise InputError("--out", "a folder of labels")

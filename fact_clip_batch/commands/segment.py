@@ -185,15 +185,13 @@ def _results(task: SegmentTask, inputs: Inputs) -> Iterator[tuple[Item, Segmenta
 
 
 def _print_json(results: Iterator[tuple[Item, Segmentation]]) -> None:
-    """Print a list of segmentations, without having all of them in memory."""
     from fact_clip.formats.json_file import as_dict
 
-    separator = "[\n"
+    lines = []
     for item, segmentation in results:
         tree = {"id": item.id, "input": str(item.path), **item.span.facts}
-        print(separator + json.dumps(tree | as_dict(segmentation)), end="")
-        separator = ",\n"
-    print("[]" if separator[0] == "[" else "\n]")
+        lines.append(json.dumps(tree | as_dict(segmentation)))
+    print("[" + ",\n".join(lines) + "]")
 
 
 def _print_segments(results: Iterator[tuple[Item, Segmentation]]) -> None:

@@ -125,7 +125,6 @@ def _commands() -> Iterator[Row]:
         ("labels in UTF-16", {LABELS: "no action\n".encode("utf-16")}, f"{VIDEO}.txt"),
         ("a pipe for labels", {LABELS: fifo}, f"{VIDEO}.txt"),
         ("a video that leads out", {SPLIT: appended("\n../../../canary\n")}, "train.split1.bundle"),
-        ("a rate in capitals", {SIDECAR: '{"FPS": 15}'}, f"{VIDEO}.json"),
     ):
         yield Row(f"data check/{what}", "data check data data.name=workbench", place, files, ("data",), 1)
     recipe: dict[str, Content] = {"data/recipe.yaml": "base: folder\ndata: {fps: 5, fps: 7}\n"}

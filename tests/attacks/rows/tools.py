@@ -125,7 +125,7 @@ def _rows() -> Iterator[Row]:
         ("a rate for seconds", f"{convert} --source-fps 30", "--source-fps", {}),
         ("labels that are a link", convert, "groundTruth", {"out/groundTruth": link("../..")}),
         ("labels that are a pipe", convert, "a.txt", {"out/groundTruth/a.txt": fifo}),
-        ("another rate beside the features", f"{convert} --features f", "a.json", {"f/a.npy": array([[0.0]] * 20), "f/a.json": '{"fps": 10}'}),
+        ("another rate beside the features", f"{convert} --features f --layout TD", "a.json", {"f/a.npy": array([[0.0]] * 20), "f/a.json": '{"fps": 10}'}),
     ):  # fmt: skip
         yield Row(f"convert/{what}", command, place, {**csv, **files})
     other = {"a.csv": f"{HEAD}0,9,insert bolt\n", "m.txt": "0 insert bolt\n1 no action\n"}
