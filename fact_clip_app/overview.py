@@ -82,7 +82,7 @@ def _alpha(page: Page, names: Sequence[str], viewer: str) -> float | None:
     """
     if len(names) < 3:
         return None
-    tables = [np.zeros((len(names), 0), dtype=str)]  # (people, frames) of each video
+    tables = [np.zeros((len(names), 0), dtype=object)]  # (people, frames) of each video
     for video in page.project.full_videos():
         tracks = page.project.labelled_tracks(video.id, viewer=viewer)
         try:
@@ -96,7 +96,7 @@ def _alpha(page: Page, names: Sequence[str], viewer: str) -> float | None:
             rows.append(frames)
         moments = np.arange(video.times[0], video.times[-1], MOMENT)
         at = np.searchsorted(video.times, moments, side="right") - 1  # the frame of each moment
-        tables.append(np.array(rows)[:, at])
+        tables.append(np.array(rows, dtype=object)[:, at])
     table = np.concatenate(tables, axis=1)
     for name in page.project.background:
         table[table == name] = page.project.background[0]

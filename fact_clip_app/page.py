@@ -75,9 +75,8 @@ class Page:
         Raises:
             InputError: if another page of the project is open, or its database is damaged.
         """
-        with suppress(
-            AttributeError
-        ):  # glibc alone has it; memory of more heaps is seldom returned
+        # Memory of more heaps is seldom returned. glibc alone has the setting.
+        with suppress(AttributeError, TypeError):
             ctypes.CDLL(None).mallopt(_MAX_HEAPS, 2)
         holder = "another page of this project"
         self._lock_of_server.enter_context(locked(self.project.folder, holder))

@@ -191,7 +191,8 @@ class SegmentTask(Task):
             self._ready = self._segment_together()
         ready = self._ready.pop(item.id, None)
         identity, segmentation = ready or (_identity(item), self._segment(item, within))
-        segmentation = self._with_media(item, segmentation)
+        if not identity.get("start") and not identity.get("origin"):  # a later part has no address
+            segmentation = self._with_media(item, segmentation)
         former = read_record(self._record(item)).get("suffixes", [])
         suffixes = list(dict.fromkeys([*self._suffixes, *former]))
         # An interruption must not leave files of another result beside this record.
@@ -248,9 +249,7 @@ class SegmentTask(Task):
         return {}
 
     def _with_media(self, item: Item, segmentation: Segmentation) -> Segmentation:
-        """Return a segmentation with the address of its video. That of a later part has none."""
-        if item.start or _description(item).get("origin"):
-            return replace(segmentation, media=None)
+        """Return a segmentation with the address of its video."""
         if item.address is not None and item.path.suffix.lower() in SUFFIXES:
             segmentation = replace(segmentation, media=item.address)
         media = self._settings.media

@@ -72,7 +72,7 @@ def batch_status(out: str | Path) -> BatchStatus:
         command=batch.command,
         inputs=len(batch.hashes),
         done=n_done,
-        missing=max(len(batch.hashes) - n_done - len(failed), 0),
+        missing=len(batch.hashes) - n_done - len(failed),
         failed=len(failed) - n_set_aside,
         set_aside=n_set_aside,
     )
@@ -80,6 +80,8 @@ def batch_status(out: str | Path) -> BatchStatus:
 
 def gather(out: str | Path, table: str | Path) -> int:
     """Write the segments of all results of the last batch into one table, in constant memory.
+
+    They are as they were computed. Files that were edited since are counted in a warning.
 
     Args:
         out: the folder of the batch.
@@ -101,13 +103,17 @@ def gather(out: str | Path, table: str | Path) -> int:
         problem = "features, which have no segments"
         raise InputError(str(folder), problem, "name the --out of segment")
     n_rows = 0
+    n_edited = 0
     with whole_file(path) as unfinished, unfinished.open("w", encoding="utf-8", newline="") as file:
         lines = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         lines.writeheader()
-        for result in _results(folder, batch, last_failures(folder, batch.request)):
-            for row in _rows(*result):
+        for item_id, record, facts in _results(folder, batch, last_failures(folder, batch.request)):
+            n_edited += any(edited_files(folder, item_id, facts))
+            for row in _rows(item_id, record, facts):
                 n_rows += 1
                 lines.writerow(row)
+    if n_edited:
+        logger.warning("%s: %d results have files that were edited since", folder, n_edited)
     return n_rows
 
 
@@ -130,14 +136,12 @@ def _results(
 ) -> Iterator[tuple[str, Path | RemoteFile, Json]]:
     """Yield the id of each result, its record and the first line of that, by name.
 
-    Results of inputs that have failed since are left out. Edited files are counted in a warning:
-    the results are as they were computed.
+    Results of inputs that have failed since are left out.
     """
     hashes = set(batch.hashes)
     is_of_segments = batch.command == "segment"
     root = Folder(folder.address(RECORDS)) if is_of_segments else folder
     n_others = 0
-    n_edited = 0
     for name in root.names():
         if not name.endswith(".json"):
             continue
@@ -157,10 +161,7 @@ def _results(
         if item_id in failures or not is_of_batch or hash_of(item_id) not in hashes:
             n_others += 1
         else:
-            n_edited += any(edited_files(folder, item_id, facts))
             yield item_id, file, facts
-    if n_edited:
-        logger.warning("%s: %d results have files that were edited since", folder, n_edited)
     if n_others:
         logger.warning(
             "%s: results of other inputs or settings, or of failed inputs, are left out: %d",

@@ -179,9 +179,11 @@ def _segment_files(
 def _results(task: SegmentTask, inputs: Inputs) -> Iterator[tuple[Item, Segmentation]]:
     """Yield each input that is done, and the segmentation of its record."""
     for item in task.options.shard.items(inputs):
+        is_done = False
         with suppress(InputError):  # another result has its name
-            if task.is_done(item):
-                yield item, task.read(item)
+            is_done = task.is_done(item)
+        if is_done:
+            yield item, task.read(item)
 
 
 def _print_json(results: Iterator[tuple[Item, Segmentation]]) -> None:
