@@ -56,8 +56,7 @@ def split(
     if leave_out is not None and pattern is None:
         example = guess or r"subj(\d+)"
         problem = f"it is not said which part of a name is the {leave_out} ({videos[0]!r}, ...)"
-        fix = f"give a regular expression, as {example!r} for persons"
-        raise InputError("--pattern", problem, fix)
+        raise InputError("--pattern", problem, f"give an expression, as {example!r} for persons")
     groups = read_groups(videos, pattern, "--pattern")
     if folds is not None:
         splits = divide(groups, "folds", folds)

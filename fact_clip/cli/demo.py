@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from fact_clip.cli.console import figures_table, progress, segment_table
-from fact_clip.cli.data_sample import FPS, write_videos
+from fact_clip.cli.data_sample import FPS, logger, write_videos
 from fact_clip.cli.options import option
 from fact_clip.core import InputError
 from fact_clip.core.extras import require
 from fact_clip.core.paths import locked
+from fact_clip.core.progress import paced
 
 if TYPE_CHECKING:
     from fact_clip.config import Config
@@ -89,9 +90,7 @@ def _write_data(folder: Path) -> None:
     with progress("extracting") as report:
         videos = sorted((folder / "videos").iterdir())
         encoder = frame_encoder("grid")
-        for number, video in enumerate(videos):
-            if report is not None:
-                report(number, len(videos), video.name)
+        for video in paced(videos, "extracting", logger, report):
             extract(video, encoder, features, Settings(fps=FPS))
 
 

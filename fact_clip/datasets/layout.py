@@ -246,11 +246,16 @@ class DataFolder(DataStore):
         """Return the features (T, D) of a video, memory-mapped."""
         path = self.feature_location(video)
         if not os.path.lexists(path):
-            stored = sorted(file.name for file in self.features_location.glob("*"))
-            problem = f"not found; the folder has {join_names(stored) or 'nothing'}"
+            problem = f"not found; the folder has {self._stored_files}"
             fix = "save the features of each video there as NAME.npy, with numpy.save"
             raise InputError(path, problem, fix)
         return load_features(path, layout)
+
+    @cached_property
+    def _stored_files(self) -> str:
+        """Return the names in the feature folder, for errors."""
+        names = (file.name for file in self.features_location.glob("*"))
+        return join_names(sorted(names)) or "nothing"
 
     def feature_files(self, videos: Iterable[str]) -> list[Path]:
         """Return the feature files of videos, which may have JSON files beside them."""

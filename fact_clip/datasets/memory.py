@@ -1,6 +1,6 @@
 """Data sets in memory: arrays and lists of names, or an object of a user's own class."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -98,6 +98,9 @@ def from_arrays(
             `test`, or names that are not valid for files or classes. Shapes and lengths are
             checked when the data are read.
     """
+    for argument, names in (("train", train), ("test", test), ("class_names", class_names)):
+        if isinstance(names, Set):
+            raise InputError(argument, "a set, which has no order", "give a list")
     for argument, mapping in (("features", features), ("labels", labels)):
         if not isinstance(mapping, Mapping) or not mapping:
             problem = "not a mapping from videos to arrays or lists"
