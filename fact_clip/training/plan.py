@@ -18,9 +18,12 @@ from fact_clip.core import WHOLE_NAME, InputError, Json, Vocabulary
 from fact_clip.core.distributed import pick_device, place_in_launch
 from fact_clip.datasets.benchmarks import IN_MEMORY
 from fact_clip.datasets.dataset import Dataset
+from fact_clip.datasets.labels import IGNORED
 from fact_clip.datasets.layout import DataFolder, DataStore
 from fact_clip.datasets.naming import guess_names
 from fact_clip.datasets.objects import OBJECT_SLOT, ObjectColumns
+from fact_clip.datasets.statistics import segment_lengths
+from fact_clip.decoding.durations import Durations
 from fact_clip.encoders.sentence import StoredVectors
 from fact_clip.encoders.vectors import class_texts, class_vectors, embed_as, twins
 from fact_clip.models.heads import is_open, reads_text
@@ -28,6 +31,8 @@ from fact_clip.run import Run
 from fact_clip.training.callbacks import check_loggers
 from fact_clip.training.start import read_start
 from fact_clip.unseen.calibration import check_posterior
+
+_HIDDEN = -2  # label of frames of hidden classes
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,7 @@ class Plan:
         objects: the object columns; None: there are none, or those of `start` are used.
         texts: text vectors that the model is made from: "text" (C, S, E), "object_text" (O, E).
         start: the run of ``train.init``, whose weights the training starts from.
+        lengths: of each class the mean and deviation of the log of the frames of its segments.
         notes: what was decided.
     """
 
@@ -58,6 +64,7 @@ class Plan:
     objects: ObjectColumns | None = None
     texts: Mapping[str, Tensor] = field(default_factory=dict)
     start: Run | None = None
+    lengths: tuple[tuple[float, float], ...] = ()
     notes: tuple[Note, ...] = ()
 
 
@@ -102,6 +109,7 @@ class _Planner:
         self._decide_paths()
         self._decide_validation_unseen()
         self._find_objects()
+        lengths = self._learn_lengths()
         texts = self._texts()
         return Plan(
             config=self.config,
@@ -110,6 +118,7 @@ class _Planner:
             objects=self.objects,
             texts=texts,
             start=self.start,
+            lengths=lengths,
             notes=tuple(self.notes),
         )
 
@@ -218,6 +227,24 @@ class _Planner:
                 "classes, and enough frames"
             )
         self._decide(values, f"{reason}; {rule}", logging.WARNING)
+
+    def _learn_lengths(self) -> tuple[tuple[float, float], ...]:
+        """Return the lengths of whole training segments; without any, they are not used."""
+        dataset = self.dataset
+        videos = []
+        for name in dataset.labelled(dataset.train):
+            labels = dataset.training_labels(name)
+            # A segment ends where a hidden class begins; beside an unlabelled frame it may go on.
+            is_hidden = (labels == IGNORED) & (dataset.all_labels(name) != IGNORED)
+            videos.append(np.where(is_hidden, _HIDDEN, labels))
+        lengths = segment_lengths(videos, len(dataset.vocabulary), whole_only=True)
+        if any(lengths):
+            durations = Durations.learned(lengths)
+            return tuple(zip(durations.mean.tolist(), durations.deviation.tolist(), strict=True))
+        if self.config.decode.durations:
+            message = "decode.durations is 0: each training segment is beside unlabelled frames"
+            self._decide({"decode.durations": 0.0}, message, logging.WARNING)
+        return ()
 
     def _find_objects(self) -> None:
         """Read or detect the object columns, and decide ``data.objects.file: auto``."""

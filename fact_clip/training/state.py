@@ -22,15 +22,12 @@ from fact_clip.core.io import parse_value, read_text
 from fact_clip.core.paths import inside
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.features import FeatureTransform
-from fact_clip.datasets.labels import IGNORED
 from fact_clip.datasets.statistics import (
     mean_transcript_length,
     median_frames,
-    segment_lengths,
     transitions,
     visit_shares,
 )
-from fact_clip.decoding.durations import Durations
 from fact_clip.inference.scorer import Scorer
 from fact_clip.losses import Criterion
 from fact_clip.models import FACT, Classes, ObjectSpec
@@ -50,8 +47,6 @@ from fact_clip.training.callbacks import LOGGERS, Callback, FileLog
 from fact_clip.training.plan import Plan
 from fact_clip.training.start import grown_channels
 from fact_clip.training.teacher import DRAFTS, TEACHER, teachers_seen
-
-_HIDDEN = -2  # label of frames of hidden classes
 
 _TRAIN_AGAIN = "train the run again"
 
@@ -238,7 +233,7 @@ def _new_run(plan: Plan, out: Path, world: int) -> Run:
         transitions=transitions(
             train_labels, dataset.vocabulary.background_indices, len(dataset.vocabulary)
         ),
-        lengths=_lengths(plan),
+        lengths=plan.lengths,
         visits=visit_shares(train_labels, len(dataset.vocabulary)),
         objects=spec,
         encoder=dataset.encoder,
@@ -248,25 +243,6 @@ def _new_run(plan: Plan, out: Path, world: int) -> Run:
         finished=False,
         n_frames=round(median_frames(train_labels)),
     )
-
-
-def _lengths(plan: Plan) -> tuple[tuple[float, float], ...]:
-    """Return mean and deviation of the logarithm of the frames of a segment of each class."""
-    dataset = plan.dataset
-    videos = []
-    for name in dataset.labelled(dataset.train):
-        labels = dataset.training_labels(name)
-        # A segment ends where a hidden class begins; beside a frame without a label it may go on.
-        is_hidden = (labels == IGNORED) & (dataset.all_labels(name) != IGNORED)
-        videos.append(np.where(is_hidden, _HIDDEN, labels))
-    lengths = segment_lengths(videos, len(dataset.vocabulary), whole_only=True)
-    if not any(lengths):
-        if plan.config.decode.durations:
-            problem = "unlabelled frames at an edge of each training segment"
-            raise InputError("decode.durations", problem, "set 0, or label whole segments")
-        return ()
-    durations = Durations.learned(lengths)
-    return tuple(zip(durations.mean.tolist(), durations.deviation.tolist(), strict=True))
 
 
 def _feature_transform(plan: Plan) -> FeatureTransform:

@@ -117,7 +117,7 @@ def test_a_day_of_two_people(films, browser, tmp_path):
         add_classes(anna, *CLASSES)
         for number, name in enumerate(names[:3]):
             opened(anna, number)
-            while_playing(anna, *((keys[label], start, stop) for label, start, stop in truth[name]))
+            while_playing(anna, number, *((keys[label], start, stop) for label, start, stop in truth[name]))
             anna.fill("#comment", f"the last of {name}, half hidden")
             anna.press("#comment", "Enter")
             settled(anna)
@@ -135,7 +135,7 @@ def test_a_day_of_two_people(films, browser, tmp_path):
         late = [(label, start + 5, stop + 5) for label, start, stop in truth[names[0]][:-1]]
         _, start, stop = truth[names[0]][-1]
         late.append(("rest hands", start + 5, stop))
-        while_playing(bernd, *((keys[label], start, stop) for label, start, stop in late))
+        while_playing(bernd, 0, *((keys[label], start, stop) for label, start, stop in late), track=1)
         bernd.check("#complete")
         settled(bernd)
         assert are_near(labels(bernd, 0, 1), late)
@@ -163,7 +163,7 @@ def test_a_day_of_two_people(films, browser, tmp_path):
         opened(anna, 3)
         until(anna, "fetch('/api/state').then((one) => one.json()).then((state) => state.videos[3].predicted)", 60)
         settled(anna)
-        while_playing(anna, *((keys[label], start, stop) for label, start, stop in truth[names[3]]))
+        while_playing(anna, 3, *((keys[label], start, stop) for label, start, stop in truth[names[3]]))
         assert are_near(labels(anna, 3), truth[names[3]])
         anna.check("#complete")
         settled(anna)

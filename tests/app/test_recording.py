@@ -45,11 +45,6 @@ PAUSE = 0.3  # seconds of the hand
 LATE = 1.2  # seconds of the hand that a loaded machine may add
 ATTEMPTS = 4
 NOTHING = "no action"
-HEARD = """() => {
-    window.keyTimes = [];
-    const video = document.querySelector('video');
-    addEventListener('keydown', ({key}) => window.keyTimes.push([key, video.currentTime]), true);
-}"""
 
 
 @dataclass
@@ -117,30 +112,23 @@ def played(browser, folder: Path, speeds: list[int]) -> list[int]:
             add_classes(page, *CLASSES)
             hands.append((speed, actions, Hand(page, [press for action in actions for press in action.presses])))
         for speed, _, hand in hands:
-            hand.page.evaluate(HEARD)
             hand.play(speed)
         while sum(hand.act() for _, _, hand in hands):  # each of them acts
             hands[0][2].page.wait_for_timeout(5)
         late = []
         for speed, actions, hand in hands:
             settled(hand.page)
-            heard = hand.page.evaluate("window.keyTimes")
-            moments = [time for key, time in heard if key not in (" ", "Escape")]
-            pressed = [moment for action in actions for moment, _ in action.presses]
-            pairs = zip(moments, moments[1:], pressed, pressed[1:], strict=False)
-            # a page that stalls hears two keys at one picture, which were pressed apart
-            is_stalled = any(after - now < 2 / FPS < later - first for now, after, first, later in pairs)
-            if hand.latest > LATE * speed or is_stalled:
+            if hand.latest > LATE * speed or hand.is_stalled():
                 late.append(speed)
                 continue
-            check(labels(hand.page), actions, heard, speed)
+            check(labels(hand.page), actions, hand.heard(), speed)
         return late
 
 
 def check(segments, actions, heard, speed: int) -> None:
     """There is a segment for each action, from the moment of its first key to that of its last one."""
     assert [name for _, _, name in segments] == [action.name for action in actions]
-    times = [time for key, time in heard if key not in (" ", "Escape")]
+    times = [*heard]
     for (start, stop, _), action in zip(segments, actions, strict=True):
         moments = [times.pop(0) for _ in action.presses]
         begun = moments[1] if action.presses[1][1] == "i" else moments[0]  # I after a class key moves the start
