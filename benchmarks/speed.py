@@ -189,6 +189,41 @@ def counter() -> FlopCounterMode:
     )
 
 
+class Products:
+    """Products of matrices, whose best rate counts as the machine's."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.repeats = 200 if device.type == "cuda" else 5
+        self.factors = {
+            size: (torch.randn(size[:2], device=device), torch.randn(size[1:], device=device))
+            for size in PRODUCTS
+        }
+
+    def run(self, size: tuple[int, int, int]) -> None:
+        """Multiply matrices of a size, several times."""
+        for _ in range(self.repeats):
+            torch.mm(*self.factors[size])
+
+    def rate(self, times: Mapping[Any, Sequence[float]]) -> float:
+        """Operations a second, of the seconds of each size."""
+        flops = 2 * self.repeats
+        return max(flops * np.prod(size) / statistics.median(times[size]) for size in PRODUCTS)
+
+    def share(self, what: str, flops: int, ours: Sequence[float], times: Any, target: Any) -> Row:
+        """The share of their rate that a work of `flops` reaches, which took `ours` seconds."""
+        rate = self.rate(times)
+        shares = sorted(flops / seconds / rate for seconds in ours)
+        speed = flops / statistics.median(ours)
+        return Row(
+            f"share of the matrix-product rate, {what}",
+            f"{flops / 1e9:.0f} GFLOP at {speed / 1e9:.0f} GFLOP/s",
+            f"{rate / 1e9:.0f} GFLOP/s",
+            statistics.median(shares),
+            target,
+            spread=f"{shares[0]:.2f} to {shares[-1]:.2f}",
+        )
+
+
 def inference(
     name: str,
     shape: Shape,
@@ -210,22 +245,13 @@ def inference(
     with torch.no_grad(), counter() as plain_counted:
         plain(features)
     flops, plain_flops = counted.get_total_flops(), plain_counted.get_total_flops()
-    repeats = 200 if device.type == "cuda" else 5
-    factors = {
-        size: (torch.randn(size[:2], device=device), torch.randn(size[1:], device=device))
-        for size in PRODUCTS
-    }
-
-    def product(size: tuple[int, int, int]) -> None:
-        for _ in range(repeats):
-            torch.mm(*factors[size])
-
+    products = Products(device)
     calls: dict[Any, Callable[[], Any]] = {
         "ours": lambda: decoding.best_classes(model(batch)).cpu(),
         "plain": lambda: decode(plain(features), weight).cpu(),
     }
     for size in PRODUCTS:
-        calls[size] = partial(product, size)
+        calls[size] = partial(products.run, size)
     has_bf16 = device.type == "cpu" and cpu_has_bf16()
     if has_bf16:
 
@@ -237,12 +263,7 @@ def inference(
         calls["bf16"] = in_bf16
     with torch.no_grad(), around():
         times = alternate(calls, rounds, waiter(device), clock)
-    rate = max(2 * np.prod(size) * repeats / statistics.median(times[size]) for size in PRODUCTS)
-    shares = sorted(flops / seconds / rate for seconds in times["ours"])
     what = f"inference, {name}, T = {shape.frames:,}"
-    done = (
-        f"{flops / 1e9:.0f} GFLOP at {flops / statistics.median(times['ours']) / 1e9:.0f} GFLOP/s"
-    )
     cut = f", {max(segments)} segments" if segments else ""
     return [
         ratio(what + cut, times["ours"], times["plain"], INFERENCE[name]),
@@ -253,14 +274,7 @@ def inference(
             f"{plain_flops / 1e9:.0f} G",
             plain_flops / flops,
         ),
-        Row(
-            f"share of the matrix-product rate, {name}",
-            done,
-            f"{rate / 1e9:.0f} GFLOP/s",
-            statistics.median(shares),
-            SHARE[name],
-            spread=f"{shares[0]:.2f} to {shares[-1]:.2f}",
-        ),
+        products.share(name, flops, times["ours"], times, SHARE[name]),
     ]
 
 
@@ -274,13 +288,15 @@ def step(
     device: torch.device,
     *overrides: str,
     around: Callable[[], AbstractContextManager[Any]] | None = None,
-) -> Row:
+) -> list[Row]:
     """Forward, loss, backward and optimiser, by the training that everybody uses; plain steps take turns with it.
 
     The videos of a batch are one padded batch for ours, and one after the other for plain. `around` sets the precision
     of plain where `overrides` set that of ours to another one than float32.
     """
-    times: dict[str, list[float]] = {"ours": [], "plain": []}
+    times: dict[Any, list[float]] = {name: [] for name in ("ours", "plain", *PRODUCTS)}
+    flops: list[int] = []
+    products = Products(device)
     wait = waiter(device)
 
     class Timed(trainer.Trainer):
@@ -291,9 +307,17 @@ def step(
         def _step(self, batch: Any, truth: Any) -> Any:
             wait()
             start = clock()
-            answer = super()._step(batch, truth)
+            with nullcontext() if flops else counter() as counted:  # the first step is not timed
+                answer = super()._step(batch, truth)
             wait()
             times["ours"].append(clock() - start)
+            if counted is not None:
+                flops.append(counted.get_total_flops())
+            for size in PRODUCTS:
+                start = clock()
+                products.run(size)
+                wait()
+                times[size].append(clock() - start)
             wait()
             start = clock()
             with (around or nullcontext)():
@@ -315,7 +339,11 @@ def step(
 
     train_by(Timed, shape, rounds + 1, f"train.device={device}", *overrides)
     what = f"training step, {name}, T = {shape.frames:,}, batch of {shape.batch}"
-    return ratio(what, times["ours"][1:], times["plain"][1:], STEP[name])
+    ours = times["ours"][1:]
+    return [
+        ratio(what, ours, times["plain"][1:], STEP[name]),
+        products.share(f"training step, {name}", flops[0], ours, times, None),
+    ]
 
 
 def twin_of(training: trainer.Trainer, shape: Shape) -> PlainTraining:
@@ -325,7 +353,7 @@ def twin_of(training: trainer.Trainer, shape: Shape) -> PlainTraining:
     config = training.files.config
     twin = PlainFACT(config.model, WIDTH, shape.classes).to(training.device)
     twin.load_state_dict(training.model.state_dict())
-    length = training.criterion.mean_transcript_length
+    length = training.parallel.criterion.mean_transcript_length
     loss = PlainLoss(config.loss, shape.classes, config.model.tokens, (0,), length)
     return PlainTraining(twin.train(), loss, config.train)
 
@@ -634,7 +662,7 @@ def measure(
         rounds, rows = {"Breakfast": 2, "HA-ViD": 5, "GTEA": 9}, []
         for name, shape in shapes.items():
             batch = 1 if name == "Breakfast" and (quick or free_memory() < ROOMY) else shape.batch
-            rows.append(step(name, replace(shape, batch=batch), 1 if quick else rounds[name], cpu))
+            rows.extend(step(name, replace(shape, batch=batch), 1 if quick else rounds[name], cpu))
         return rows
     if kind == "memory":
         return [row for name in names if name == "Breakfast" for row in memory(name, shapes[name])]
