@@ -225,7 +225,7 @@ def browser(repeats: int) -> bool:
     ):
         entered(page, address)
         duration = HOURS * 3600
-        page.mouse.click(*place(page, duration / 2 + 2, longest="main", duration=duration))
+        page.mouse.click(*place(page, duration / 2 + 2, duration=duration))
         settled(page)
         is_stored = "document.querySelector('#note').textContent === 'All changes are stored.'"
         for _ in range(repeats):

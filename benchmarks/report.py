@@ -71,14 +71,22 @@ def evaluated(folder: Path, videos: list[Video], classes: int) -> Evaluated:
     result: dict[str, Any] = {
         "split": "test",
         "videos": [video.name for video in videos],
-        "metrics": metrics.evaluate(truth, prediction),
+        "metrics": {"profile": "fact", **metrics.evaluate(truth, prediction)},
         "per_class": [{**row, "name": name} for row, name in zip(per_class, names, strict=True)],
         "background_counted": True,
     }
     (folder / "run.json").write_text(json.dumps({"fact_clip": "made up"}))
     nothing: Any = None
-    facts = classes_of(vocabulary, "closed"), "TD", 15.0, None
-    run = Run(*facts, path=folder, config=Config(), vocabulary=vocabulary, transform=nothing)
+    run = Run(
+        classes=classes_of(vocabulary, "closed"),
+        layout="TD",
+        fps=15.0,
+        mean_transcript_length=None,
+        path=folder,
+        config=Config(),
+        vocabulary=vocabulary,
+        transform=nothing,
+    )
     record = Record(vocabulary, np.full(classes, 1000), {"commit": "made up"}, videos)
     return Evaluated(run, "made up", "", result, record)
 
