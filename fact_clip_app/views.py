@@ -392,11 +392,12 @@ def write_tracks(
         paths = (folder / f"{name}{form.ending}" for name in names)
         path = next(path for path in paths if path not in written)
         written.append(path)
+        looks = ethogram(page)
         if len(tracks_of_file) > 1:
-            save_tracks(tracks_of_file, path, with_background=with_background)
+            save_tracks(tracks_of_file, path, with_background=with_background, ethogram=looks)
         else:
             (track,) = tracks_of_file.values()
-            save(track, path, with_background=with_background, ethogram=ethogram(page))
+            save(track, path, with_background=with_background, ethogram=looks)
 
 
 @dataclass(frozen=True)

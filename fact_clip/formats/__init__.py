@@ -51,12 +51,11 @@ class Format:
         annotations: reads the files of the tool, which may have gaps and overlaps.
         needs_media: whether the file must name a video.
         every_frame: whether background is always written.
-        write_tracks: writes several segmentations of one video, by the names of their tracks; None
-            if each needs a file of its own.
+        write_tracks: writes several segmentations of one video, by the names of their tracks, with
+            keys, colours and modifiers of classes if it holds them; None if each needs a file.
         module: a module of an extra that writing needs, or "".
         has_instants: whether it has point events, which get no segment of one frame then.
         keeps_instants: whether it has a place for instants without such a segment.
-        write_ethogram: writes a file that has keys, colours and modifiers of classes, too.
     """
 
     ending: str
@@ -65,11 +64,10 @@ class Format:
     annotations: Reader | None = None
     needs_media: bool = True
     every_frame: bool = False
-    write_tracks: Callable[[Mapping[str, Segmentation], Path], None] | None = None
+    write_tracks: Callable[[Mapping[str, Segmentation], Path, Ethogram], None] | None = None
     module: str = ""
     has_instants: bool = False
     keeps_instants: bool = False
-    write_ethogram: Callable[[Segmentation, Path, Ethogram], None] | None = None
 
     @property
     def is_installed(self) -> bool:
@@ -116,8 +114,8 @@ _FORMATS: dict[str, Format] = {
         ".boris",
         boris.write_project,
         annotations=boris.read_annotations,
+        write_tracks=boris.write_subjects,
         has_instants=True,
-        write_ethogram=boris.write_project,
     ),
     "label-studio": Format(
         ".label-studio.json", label_studio.write, annotations=label_studio.read_annotations
@@ -187,18 +185,20 @@ def save(
     form = format_of(path) if kind is None else format_called(kind, "kind")
     with whole_file(path) as unfinished, located(path):
         tracks = _for_file({OURS: segmentation}, path, form, with_background)
-        if form.write_tracks is not None and len(tracks) > 1:
-            form.write_tracks(tracks, unfinished)
-        elif ethogram is not None and form.write_ethogram is not None:
-            form.write_ethogram(tracks[OURS], unfinished, ethogram)
-        else:
+        if form.write_tracks is None:
             form.write(tracks[OURS], unfinished)
+        else:
+            form.write_tracks(tracks, unfinished, ethogram or {})
     return path
 
 
 @validated()
 def save_tracks(
-    tracks: Mapping[str, Segmentation], path: str | Path, *, with_background: bool = False
+    tracks: Mapping[str, Segmentation],
+    path: str | Path,
+    *,
+    with_background: bool = False,
+    ethogram: Mapping[str, Behaviour] | None = None,
 ) -> Path:
     """Write segmentations of one video to one file of a format that has tracks.
 
@@ -206,6 +206,7 @@ def save_tracks(
         tracks: name of a track -> its segmentation.
         path: the file, whose ending names the format.
         with_background: whether background is written.
+        ethogram: how classes are coded, for formats that hold this (BORIS).
 
     Returns:
         The path.
@@ -217,7 +218,8 @@ def save_tracks(
         fix = f"use {', '.join(endings)}, or a file for each"
         raise InputError(path, "a format without tracks", fix)
     with whole_file(path) as unfinished, located(path):
-        form.write_tracks(_for_file(tracks, path, form, with_background), unfinished)
+        prepared = _for_file(tracks, path, form, with_background)
+        form.write_tracks(prepared, unfinished, ethogram or {})
     return path
 
 
@@ -230,7 +232,7 @@ def _for_file(
     for name, track in tracks.items():
         complete[name] = _complete(track, path, form, with_background)
         instants = complete[name].instants
-        if instants and form.write_tracks is not None:
+        if instants and form.write_tracks is not None and not form.has_instants:
             points = f"{name} points"
             while points in tracks:
                 points += "'"

@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +14,7 @@ from fact_clip.core import FileLocation, InputError, Instant, Json, Names, Segme
 from fact_clip.core.io import read_mapping, read_value
 from fact_clip.core.messages import is_name
 from fact_clip.formats.base import (
+    OURS,
     Annotation,
     Options,
     Span,
@@ -71,37 +72,42 @@ Ethogram = Mapping[str, Behaviour]
 """Class -> how it is coded."""
 
 
-def write_project(segmentation: Segmentation, path: Path, ethogram: Ethogram | None = None) -> None:
-    """Write a project with one observation.
+def write_project(segmentation: Segmentation, path: Path) -> None:
+    """Write a project with one observation and without subjects."""
+    write_subjects({OURS: segmentation}, path, {})
+
+
+def write_subjects(tracks: Mapping[str, Segmentation], path: Path, ethogram: Ethogram) -> None:
+    """Write a project with one observation, in which each track is a subject.
 
     Args:
-        segmentation: each segment is a start and a stop event, each instant a point event, or a
-            start and a stop at one time if its behaviour has segments, too.
+        tracks: of one video. Each segment is a start and a stop event, each instant a point event,
+            or a start and a stop at one time if its behaviour has segments, too.
         path: the file.
         ethogram: keys, colours and modifiers of classes, also of those without a segment.
     """
-    ethogram = ethogram or {}
-    video = segmentation.media or "video"
+    first = next(iter(tracks.values()))
+    video = first.media or "video"
     name = Path(video).stem
     date = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}"
-    events = _events(segmentation, path, ethogram)
+    events = _events(tracks, path, ethogram)
     # a millisecond more, because BORIS drops a last stop that is, as a decimal, above the binary
     # fraction of the length
-    length = round(round(second_of(segmentation, segmentation.n_frames), 3) + 0.001, 3)
+    length = round(round(second_of(first, first.n_frames), 3) + 0.001, 3)
 
     blank = _blank()
     observation = blank["observation"]
     observation["file"]["1"] = [video]
     observation |= {
         "date": date,
-        "description": remark(segmentation),
+        "description": remark(first),
         "events": [
-            [event.time, "", event.code, event.modifier, event.comment, event.picture]
+            [event.time, event.subject, event.code, event.modifier, event.comment, event.picture]
             for event in events
         ],
         "media_info": {
             "length": {video: length},
-            "fps": {video: picture_rate(segmentation)},
+            "fps": {video: picture_rate(first)},
             "hasVideo": {video: True},
             "hasAudio": {video: False},
             "offset": {"1": 0.0},
@@ -110,10 +116,21 @@ def write_project(segmentation: Segmentation, path: Path, ethogram: Ethogram | N
     project = blank["project"] | {
         "project_date": date,
         "project_name": name,
-        "behaviors_conf": _behaviours(segmentation, events, ethogram),
+        "behaviors_conf": _behaviours(first.background, events, ethogram),
         "observations": {name: observation},
+        "subjects_conf": _subjects(tracks),
     }
     write_json(path, project)
+
+
+def _subjects(tracks: Mapping[str, Segmentation]) -> Json:
+    """Return the subjects of a project: the tracks with a name of their own."""
+    subjects: Json = {}
+    for name, segmentation in tracks.items():
+        if name != OURS:
+            subject = {"key": "", "name": name, "description": remark(segmentation)}
+            subjects[str(len(subjects))] = subject
+    return subjects
 
 
 def _blank() -> Json:
@@ -121,12 +138,12 @@ def _blank() -> Json:
     return read_mapping(Path(__file__).with_suffix(".json"), "parts of a project")
 
 
-def _behaviours(segmentation: Segmentation, events: Sequence["_Event"], ethogram: Ethogram) -> Json:
+def _behaviours(background: Names, events: Sequence["_Event"], ethogram: Ethogram) -> Json:
     """Return the behaviours of a project: first of the ethogram, then of further events."""
     points = {event.code for event in events if event.kind == "POINT"}
     classes: dict[str, list[Behaviour]] = {}  # code -> classes, which differ in their modifiers
     for name, behaviour in ethogram.items():
-        if name not in segmentation.background:
+        if name not in background:
             classes.setdefault(behaviour.code or name, []).append(behaviour)
     for code in sorted({event.code for event in events}):
         classes.setdefault(code, [Behaviour()])
@@ -182,40 +199,45 @@ class _Event:
         return " ".join([self.code, *(part for part in modifiers if part not in _NO_MODIFIER)])
 
 
-def _events(segmentation: Segmentation, path: Path, ethogram: Ethogram) -> list[_Event]:
+def _events(tracks: Mapping[str, Segmentation], path: Path, ethogram: Ethogram) -> list[_Event]:
     """Return the events of all segments and instants in the order of time.
 
     An instant inside a segment of its own class is left out, since a state has no points. They are
     counted in a warning.
     """
-    lasting = {_code_of(segment, ethogram) for segment in segmentation.foreground}
-    grid = picture_grid(segmentation)
-    last_stop: dict[str, int] = {}  # of the segments of a class
-    parts: list[Segment | Instant] = [*segmentation.foreground, *segmentation.instants]
-    parts.sort(key=lambda part: (part.start, part.stop))
+    lasting = set()
+    for segmentation in tracks.values():
+        lasting |= {_code_of(segment, ethogram) for segment in segmentation.foreground}
     events = []
     n_omitted = 0
-    for part in parts:
-        code = _code_of(part, ethogram)
-        check_line(code)
-        if part.start < last_stop.get(part.label, 0):
-            n_omitted += 1
-            continue
-        last_stop[part.label] = part.stop
-        frames = {"START": part.start, "STOP": part.stop}
-        if part.start == part.stop and code not in lasting:
-            frames = {"POINT": part.start}
-        for kind, frame in frames.items():
-            event = _Event(
-                FileLocation(path),
-                time=round(second_of(segmentation, frame), 3),
-                kind=kind,
-                code=code,
-                comment="" if kind == "STOP" else _comment_cell(part),
-                modifier="|".join(ethogram.get(part.label, Behaviour()).modifiers),
-                picture=picture(segmentation, frame, grid),
-            )
-            events.append(event)
+    for name, segmentation in tracks.items():
+        subject = "" if name == OURS else name
+        grid = picture_grid(segmentation)
+        last_stop: dict[str, int] = {}  # of the segments of a class
+        parts: list[Segment | Instant] = [*segmentation.foreground, *segmentation.instants]
+        parts.sort(key=lambda part: (part.start, part.stop))
+        for part in parts:
+            code = _code_of(part, ethogram)
+            check_line(code)
+            if part.start < last_stop.get(part.label, 0):
+                n_omitted += 1
+                continue
+            last_stop[part.label] = part.stop
+            frames = {"START": part.start, "STOP": part.stop}
+            if part.start == part.stop and code not in lasting:
+                frames = {"POINT": part.start}
+            for kind, frame in frames.items():
+                event = _Event(
+                    FileLocation(path),
+                    time=round(second_of(segmentation, frame), 3),
+                    kind=kind,
+                    code=code,
+                    comment="" if kind == "STOP" else _comment_cell(part),
+                    modifier="|".join(ethogram.get(part.label, Behaviour()).modifiers),
+                    picture=picture(segmentation, frame, grid),
+                    subject=subject,
+                )
+                events.append(event)
     if n_omitted:
         message = "%s: %d point events lie inside segments of their own class, and are left out"
         logger.warning(message, path, n_omitted)
@@ -298,8 +320,14 @@ class _Observation(BaseModel):
     offset: Number | None = Field(None, alias="time offset")
 
 
+class _Subject(BaseModel):
+    name: str = ""
+    description: Any = None
+
+
 class _Project(BaseModel):
     behaviors_conf: dict[str, _Behaviour] = {}
+    subjects_conf: dict[str, _Subject] = {}
     observations: dict[str, _Observation]
 
 
@@ -323,11 +351,11 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
             if not options.instants:
                 video.events = [event for event in video.events if event.kind != "POINT"]
             n_points += n_events - len(video.events)
-            subjects += [event.subject for event in video.events]
+            subjects += [*video.backgrounds, *(event.subject for event in video.events)]
         subject = choose(videos[0].where, "subject", subjects, options.tier) if subjects else ""
         for video in videos:
             spans = _spans([event for event in video.events if event.subject == subject])
-            background = read_remark(video.description)
+            background = video.backgrounds.get(subject, read_remark(video.description))
             if spans or background is not None:  # else it is not coded yet
                 end = next(iter(video.lengths)) if len(video.lengths) == 1 else None
                 name = video.name
@@ -352,6 +380,7 @@ class _Video:
     events: list[_Event]
     lengths: set[float]  # of its media files
     description: object
+    backgrounds: Mapping[str, str] = field(default_factory=dict)  # of subjects that name one
 
 
 def _videos(project: _Project, path: Path) -> list[_Video]:
@@ -361,6 +390,11 @@ def _videos(project: _Project, path: Path) -> list[_Video]:
         for behaviour in project.behaviors_conf.values()
         if str(behaviour.type).lower().startswith("point")
     }
+    backgrounds = {}
+    for configured in project.subjects_conf.values():
+        background = read_remark(configured.description)
+        if background is not None:
+            backgrounds[configured.name] = background
     videos = []
     for name, observation in project.observations.items():
         where = FileLocation(path, part=f"observation {name!r}")
@@ -381,7 +415,8 @@ def _videos(project: _Project, path: Path) -> list[_Video]:
         for files in observation.file.values():
             if files and length_of.keys() >= {*files}:
                 lengths.add(sum(length_of[file] for file in files))
-        videos.append(_Video(name, where, events, lengths, observation.description))
+        video = _Video(name, where, events, lengths, observation.description, backgrounds)
+        videos.append(video)
     return videos
 
 

@@ -36,13 +36,13 @@ _MIME = {
 
 def write(segmentation: Segmentation, path: Path) -> None:
     """Write annotations to the millisecond, ELAN's unit, on the tier `action`."""
-    write_tracks({OURS: segmentation}, path)
+    write_tracks({OURS: segmentation}, path, {})
 
 
-def write_tracks(tracks: Mapping[str, Segmentation], path: Path) -> None:
+def write_tracks(tracks: Mapping[str, Segmentation], path: Path, _ethogram: object) -> None:
     """Write segmentations of one video, each on a tier of its own.
 
-    Confidences and comments are on tiers below it.
+    Confidences and comments are on tiers below it. There are no keys or colours.
     """
     pympi = library(path, "pympi.Elan", "annotation")
     eaf = pympi.Eaf(author="fact-clip")

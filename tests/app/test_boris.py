@@ -34,8 +34,11 @@ def looks(user: Any) -> list[tuple[str, ...]]:
 
 
 def labels(shown: Any) -> list[tuple[int, int, str, str]]:
-    found = shown["tracks"][0]["segments"]
-    return [(one["start"], one["stop"], one["label"], one["comment"]) for one in found]
+    return [*map(fields, shown["tracks"][0]["segments"])]
+
+
+def fields(one: Any) -> tuple[int, int, str, str]:
+    return one["start"], one["stop"], one["label"], one["comment"]
 
 
 def exported(user: Any, video: str, path: Path) -> Path:
@@ -77,6 +80,28 @@ def test_a_project_comes_back_from_boris(labelled, opened, rows, tmp_path):
     assert looks(other) == before
     other.ask("POST", f"/api/videos/{again}/undo", json={"browser": "", "annotator": ""})
     assert looks(other) == []
+
+
+def test_tracks_are_subjects(labelled, opened, rows, tmp_path):
+    user, video = labelled
+    for name in ("rat 2", "rat 3"):
+        user.ask("POST", f"/api/videos/{video}/tracks", json={"name": name})
+    second, third = user.ask("GET", f"/api/videos/{video}")["tracks"][1:]
+    parts = [{"start": 3, "stop": 8, "label": "groom"}, {"start": 9, "stop": 9, "label": "groom"}]
+    body = {"track": second["id"], "revision": second["revision"], "segments": parts}
+    user.ask("PUT", f"/api/videos/{video}/segments", json=body)
+    path = exported(user, video, tmp_path / "a.boris")
+    project = json.loads(path.read_text())
+    (observation,) = project["observations"].values()
+    assert {event[1] for event in observation["events"]} == {"main", "rat 2"}
+    assert [one["name"] for one in project["subjects_conf"].values()] == ["main", "rat 2", "rat 3"]
+
+    other = opened(run=None, project=tmp_path / "other")()
+    again = other.add(rows)
+    loaded = other.ask("POST", f"/api/videos/{again}/labels", json={"file": other.upload(path)})
+    tracks = {track["name"]: [*map(fields, track["segments"])] for track in loaded["tracks"]}
+    assert tracks["main"] == labels(user.ask("GET", f"/api/videos/{video}"))
+    assert tracks["rat 2"] == [(3, 8, "groom", ""), (9, 9, "groom", "")]
 
 
 def test_a_key_that_is_taken_stays_with_its_class(labelled, opened, rows, tmp_path):

@@ -209,13 +209,8 @@ def test_a_day_of_two_people(films, browser, tmp_path):
             upload(page, *(folder / f"{name}.mp4" for name in names[:2]))
             for number, name in enumerate(names[:2]):
                 opened(page, number)
-                if kind == "eaf":  # tracks are tiers
-                    loaded(page, export / f"{name}.eaf", {} if number == 0 else None)
-                elif number == 0:  # a file a track
-                    loaded(page, export / f"{name}.main.boris")
-                    loaded(page, export / f"{name}.Bernd.boris", {"#load-name": "Bernd"})
-                else:
-                    loaded(page, export / f"{name}.boris")
+                # tracks are tiers or subjects
+                loaded(page, export / f"{name}.{kind}", {} if number == 0 else None)
                 assert [fields(track) for track in shown(page, number)["tracks"]] == expected[number], (kind, name)
             assert {one["name"] for one in asked(page, "/api/state")["actions"]} >= set(CLASSES)
 
