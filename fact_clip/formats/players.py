@@ -1,4 +1,4 @@
-"""Files of players and editors: frame labels, subtitles, Audacity, RTTM, OpenTimelineIO."""
+"""Files of players and editors: frame labels, subtitles, OpenTimelineIO."""
 
 import html
 import re
@@ -12,11 +12,10 @@ from fact_clip.formats.base import (
     Options,
     Span,
     library,
-    video_name,
     write_text,
 )
 from fact_clip.formats.gaps import Gaps
-from fact_clip.formats.times import milliseconds, parse_seconds, second_of, timed
+from fact_clip.formats.times import milliseconds, parse_seconds, second_of
 
 
 def write_frames(segmentation: Segmentation, path: Path) -> None:
@@ -93,32 +92,6 @@ def _clock(time: int, point: str) -> str:
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours:02d}:{minutes:02d}:{seconds:02d}{point}{fraction:03d}"
-
-
-def write_audacity(segmentation: Segmentation, path: Path) -> None:
-    """Write Audacity's label track to the microsecond; the confidence is lost."""
-    lines = (
-        f"{start:.6f}\t{stop:.6f}\t{segment.label}\n"
-        for start, stop, segment in timed(segmentation)
-    )
-    write_text(path, lines)
-
-
-def write_rttm(segmentation: Segmentation, path: Path) -> None:
-    """Write NIST's RTTM, a SPEAKER line per segment; blanks in names become underscores."""
-    names = {segment.label: "_".join(segment.label.split()) for segment in segmentation.foreground}
-    if len(set(names.values())) < len(names):
-        raise InputError(path, "two labels that differ in blanks only", "write .csv or .json")
-    video = "_".join(video_name(segmentation.media or "").split()) or "video"
-    lines = []
-    for start, stop, segment in timed(segmentation):
-        start = round(start, 6)
-        duration = round(stop, 6) - start
-        confidence = "<NA>" if segment.confidence is None else repr(segment.confidence)
-        name = names[segment.label]
-        times = f"{start:.6f} {duration:.6f}"
-        lines.append(f"SPEAKER {video} 1 {times} <NA> <NA> {name} {confidence} <NA>\n")
-    write_text(path, lines)
 
 
 def write_otio(segmentation: Segmentation, path: Path) -> None:

@@ -109,7 +109,7 @@ def test_json_keeps_frame_times(tmp_path):
 @pytest.mark.parametrize(
     ("name", "ending"),
     [("csv", ".csv"), (".CSV", ".csv"), ("boris", ".boris"), ("via", ".via.json"),
-     ("audacity", ".audacity.txt"), ("label-studio", ".label-studio.json"), ("txt", ".txt")],
+     ("label-studio", ".label-studio.json"), ("txt", ".txt")],
 )  # fmt: skip
 def test_a_format_is_named_by_its_ending_or_its_tool(name, ending):
     assert format_called(name).ending == ending

@@ -49,10 +49,6 @@ def test_label_studio_marks_uploads_alone(tmp_path):
         assert READERS["label-studio"](path, Options())[0].name == name
 
 
-def test_rttm_keeps_a_name_with_a_point(tmp_path):
-    assert save(TAKE, tmp_path / "subj1.v2.rttm").read_text().split()[1] == "subj1.v2"
-
-
 def test_a_csv_has_its_length_and_background_without_features(tmp_path):
     first = save(TAKE, tmp_path / "take.csv").read_text().splitlines()
     rest = replace(Segmentation.from_frames(["cut"] * 2 + ["rest"] * 4, 1.0), background=("rest",))

@@ -101,8 +101,6 @@ TIMED = (
     ".nwb",
     ".boris",
     ".via.json",
-    ".rttm",
-    ".audacity.txt",
 )  # formats that need seconds
 EVEN = Segmentation(
     (
@@ -213,11 +211,6 @@ def test_blanks_in_names_are_kept(name, tmp_path):
     if name in ("srt", "vtt"):  # a player shows lines
         path.write_text(path.read_text().replace("a  b", "a \n b"))
         assert FORMATS[name].annotations(path, Options())[0].spans[0].label == "a b"
-
-
-def test_rttm_refuses_names_that_become_one(tmp_path):
-    with refused("a.rttm"):
-        save(Segmentation((Segment(0, 1, "a b"), Segment(1, 2, "a_b")), 1.0), tmp_path / "a.rttm")
 
 
 @pytest.mark.parametrize("ending", [".vtt", ".srt", ".eaf"])

@@ -74,16 +74,6 @@ def loaded(path: Path, name: str, times: np.ndarray) -> list[str]:
     return labels
 
 
-def audacity_spans(path):
-    rows = [line.split("\t") for line in path.read_text().splitlines()]
-    return [(float(start), float(stop), label) for start, stop, label in rows]
-
-
-def rttm_spans(path):
-    rows = [line.split() for line in path.read_text().splitlines()]
-    return [(float(row[3]), float(row[3]) + float(row[4]), row[7]) for row in rows]
-
-
 def otio_spans(path):
     spans = []
     for clip in json.loads(path.read_text())["tracks"]["children"][0]["children"]:
@@ -94,7 +84,7 @@ def otio_spans(path):
     return spans
 
 
-SPANS = {"audacity": audacity_spans, "rttm": rttm_spans, "otio": otio_spans}
+SPANS = {"otio": otio_spans}
 
 
 @pytest.mark.parametrize("name", FORMATS)

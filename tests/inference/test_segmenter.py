@@ -204,7 +204,7 @@ def test_bad_inputs_are_handed_over_and_the_others_go_on(segmenter, video, tmp_p
 def test_what_is_background_goes_with_the_result(segmenter, video, tmp_path):
     found = segmenter.segment(video)
     assert found.background == segmenter.vocabulary.background == ("no action",)
-    assert "no action" not in found.save(tmp_path / "a.audacity.txt").read_text()
+    assert "no action" not in found.save(tmp_path / "a.csv").read_text()
     assert [each.label for each in found.foreground] == [each for each in found.transcript if each != "no action"]
 
 
