@@ -76,32 +76,43 @@ def resolve(config: Config, folder: DataStore | None = None, is_checked: bool = 
     Raises:
         InputError: files cannot be read, or settings do not fit the data.
     """
-    planner = _Planner(config, folder or DataFolder(config.data))
+    planner = _Planner(config, folder)
+    check_loggers(config.train.loggers)
     return planner.plan(is_checked)
 
 
 class _Planner:
     """The steps of `resolve`, each of which reads what the steps before it have set."""
 
-    def __init__(self, config: Config, folder: DataStore) -> None:
+    def __init__(self, config: Config, folder: DataStore | None) -> None:
         self.config = config
-        self.folder = folder
+        self.folder = folder or DataFolder(config.data)
+        self.reads_text = reads_text(config.model.head)
+        self.takes_any_name = is_open(config.model.head)
+        self.is_zero_shot = self.takes_any_name and config.data.has_untrained_classes
+        self.device = pick_device(config.train.device, "train.device")
         self.notes: list[Note] = []
         self.objects: ObjectColumns | None = None
-        self.takes_any_name = is_open(config.model.head)
 
     def plan(self, is_checked: bool) -> Plan:
         """Return the plan."""
-        self._decide_from_class_names()
+        self._check_settings()
+        self._decide(self._class_names())
+        self._decide(self._paths())
         self.dataset = Dataset.open(self.config.data, self.folder)
-        self.device = pick_device(self.config.train.device, "train.device")
-        self._check()
         if not is_checked and place_in_launch()[0] == 0:
             self.dataset.check()
-        self.start, self.start_texts = read_start(self.config, self.dataset)
-        self._decide_paths()
-        self._decide_validation_unseen()
-        self._find_objects()
+        if self.config.train.init is None:
+            ties_factors = self.config.model.head == "text" and "factors" in self.config.text.parts
+            self.objects = ObjectColumns.of_dataset(self.dataset, ties_factors)
+        self._warn_of_shared_parts()
+        self._decide(self._validation_unseen())
+        if self.is_zero_shot and not self.config.train.member_parts:
+            check_posterior(self.config.decode, self.dataset)
+        self.start, self.start_texts = read_start(
+            self.config, self.dataset, self.reads_text, self.takes_any_name
+        )
+        self._decide(self._start_and_objects())
         texts = self._texts()
         return Plan(
             config=self.config,
@@ -113,13 +124,23 @@ class _Planner:
             notes=tuple(self.notes),
         )
 
-    def _decide(self, values: Json, message: str = "", level: int = logging.INFO) -> None:
-        """Set values, by key with dots, and note what was decided and why."""
+    def _decide(self, values: Json) -> None:
+        """Set values, by key with dots."""
         self.config = with_values(self.config, values)
-        if message:
-            self.notes.append(Note(message, level))
 
-    def _decide_from_class_names(self) -> None:
+    def _check_settings(self) -> None:
+        """Raise what would otherwise fail after minutes, with a run folder half written."""
+        metrics.figure_keys(self.config.evaluation.profile)
+        has_transcript = self.config.model.transcript
+        if self.config.loss.match == "seq" and not has_transcript:
+            problem = "seq matches the tokens of a transcript, and the model has none"
+            fix = "choose o2o or o2m, or set model.transcript=true"
+            raise InputError("loss.match", problem, fix)
+        if self.is_zero_shot and has_transcript:
+            problem = "a transcript, and classes held out of a head that reads text"
+            raise InputError("model.transcript", problem, "set model.head=closed")
+
+    def _class_names(self) -> Json:
         """Decide what class names tell: background, how names are read, vectors of a class."""
         data = self.config.data
         values: Json = {}
@@ -143,64 +164,51 @@ class _Planner:
             else:
                 values["text.parts"] = ("sentence", "factors")
                 messages.append("class names are embedded as a sentence plus their parts")
-        self._decide(values, "; ".join(messages))
+        if messages:
+            self.notes.append(Note("; ".join(messages)))
+        return values
 
-    def _check(self) -> None:
-        """Raise what would otherwise fail after minutes, with a run folder half written."""
+    def _warn_of_shared_parts(self) -> None:
+        """Warn if there are fewer parts of validation videos than members."""
         settings = self.config.train
-        check_loggers(settings.loggers)
-        metrics.figure_keys(self.config.evaluation.profile)
-        if self.config.loss.match == "seq" and not self.config.model.transcript:
-            problem = "seq matches the tokens of a transcript, and the model has none"
-            fix = "choose o2o or o2m, or set model.transcript=true"
-            raise InputError("loss.match", problem, fix)
         parts = self.dataset.validation_parts
         if settings.member_parts and 1 < parts < settings.members:
             message = f"{settings.members} members share {parts} parts of validation videos"
             warnings.warn(message, stacklevel=2)
-        is_zero_shot = self.config.data.has_untrained_classes and self.takes_any_name
-        if is_zero_shot and self.config.model.transcript:
-            problem = "a transcript, and classes held out of a head that reads text"
-            raise InputError("model.transcript", problem, "set model.head=closed")
-        if is_zero_shot and not settings.member_parts:
-            check_posterior(self.config.decode, self.dataset)
 
-    def _decide_paths(self) -> None:
+    def _paths(self) -> Json:
         """Make the paths absolute that a run keeps, so that it can be evaluated from anywhere."""
-        root = self.dataset.root
+        root = self.folder.root
         values: Json = {"data.root": IN_MEMORY if root is None else str(root.resolve())}
         holdout = self.config.data.holdout
         if isinstance(holdout, str) and Path(holdout).is_file():
             if root is None or not (root / holdout).is_file():
                 values["data.holdout"] = str(Path(holdout).resolve())
         encoder = self.config.text.encoder
-        if encoder.startswith("file:") and reads_text(self.config.model.head):
+        if encoder.startswith("file:") and self.reads_text:
             values["text.encoder"] = StoredVectors(encoder.removeprefix("file:")).setting
-        if self.start is not None:
-            values["train.init"] = str(self.start.path.resolve())
         teacher = self.config.train.self_training
         if isinstance(teacher, str):
             path = Path(teacher)
             if path.is_file() or (path / "run.json").is_file():
                 values["train.self_training"] = str(path.resolve())
-        self._decide(values)
+        return values
 
-    def _decide_validation_unseen(self) -> None:
+    def _validation_unseen(self) -> Json:
         """Replace ``auto`` by the validation-unseen classes that the data set selected."""
         data = self.config.data
         setting = data.validation_unseen
         holdout = self.dataset.holdout
         if holdout is None or setting not in (None, "auto"):
-            return
+            return {}
         names = holdout.validation_unseen
         rule = "gamma is chosen by the accuracy of seen classes alone"
         if setting is None:
             if not names and self.takes_any_name:
                 fix = "data.validation_unseen=auto selects some"
                 message = f"data.holdout names no validation-unseen classes, so {rule}; {fix}"
-                self._decide({}, message, logging.WARNING)
-            return
-        values = {"data.validation_unseen": names}
+                self.notes.append(Note(message, logging.WARNING))
+            return {}
         if names:
             counts = self.dataset.class_counts(self.dataset.validation).tolist()
             frames_of = dict(zip(self.dataset.vocabulary.names, counts, strict=True))
@@ -209,22 +217,24 @@ class _Planner:
                 "selected as validation-unseen: not trained, and used on the validation videos to "
                 f"tune settings: {classes}"
             )
-            self._decide(values, message)
-            return
-        reason = "there are no validation videos"
-        if data.validation:
-            reason = (
-                "no class can be validation-unseen: none has all of its factors in other seen "
-                "classes, and enough frames"
-            )
-        self._decide(values, f"{reason}; {rule}", logging.WARNING)
+            self.notes.append(Note(message))
+        else:
+            reason = "there are no validation videos"
+            if data.validation:
+                reason = (
+                    "no class can be validation-unseen: none has all of its factors in other seen "
+                    "classes, and enough frames"
+                )
+            self.notes.append(Note(f"{reason}; {rule}", logging.WARNING))
+        return {"data.validation_unseen": names}
 
-    def _find_objects(self) -> None:
-        """Read or detect the object columns, and decide ``data.objects.file: auto``."""
+    def _start_and_objects(self) -> Json:
+        """Decide the path of ``train.init``, and ``data.objects.file: auto``."""
+        values: Json = {}
         if self.start is not None:
+            values["train.init"] = str(self.start.path.resolve())
             has_objects = self.start.objects is not None
         else:
-            self.objects = self._object_columns()
             has_objects = self.objects is not None
             if self.objects is not None and len(self.objects.fixed) == len(self.objects.names):
                 problem = "all objects keep their identity, so that none is found by its name"
@@ -233,26 +243,16 @@ class _Planner:
             if any(self.config.augment.swap) and not has_objects:
                 fix = "set it to 0, or data.objects"
                 raise InputError("augment.swap", "no object columns to swap", fix)
-        if self.config.data.objects.file != "auto":
-            return
-        if not has_objects:
-            self._decide({"data.objects.file": None})
-            return
-        message = (
-            "the columns hold objects that come and go, and the labels say their names "
-            "(data.objects.file)"
-        )
-        self._decide({"data.objects.file": "find"}, message)
-
-    def _object_columns(self) -> ObjectColumns | None:
-        """Return the columns of a file, or those that are detected, as the configuration says."""
-        data = self.config.data.objects
-        if data.file == "find":
-            return ObjectColumns.find(self.dataset)
-        if data.file != "auto":
-            return ObjectColumns.read(data, self.dataset.root, self.dataset.vocabulary)
-        reads_factors = self.config.model.head == "text" and "factors" in self.config.text.parts
-        return ObjectColumns.find_sure(self.dataset) if reads_factors else None
+        if self.config.data.objects.file == "auto":
+            values["data.objects.file"] = None
+            if has_objects:
+                values["data.objects.file"] = "find"
+                message = (
+                    "the columns hold objects that come and go, and the labels say their names "
+                    "(data.objects.file)"
+                )
+                self.notes.append(Note(message))
+        return values
 
     def _texts(self) -> dict[str, Tensor]:
         """Return the text vectors that the model is made from.

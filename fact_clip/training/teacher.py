@@ -27,7 +27,6 @@ from fact_clip.models.heads import is_open
 from fact_clip.run import Run, check_classes
 from fact_clip.seen import Seen
 from fact_clip.training.plan import Plan, resolve
-from fact_clip.training.start import check_start_seen
 from fact_clip.unseen.calibration import uncalibrated
 
 logger = logging.getLogger(__name__)
@@ -164,9 +163,7 @@ def write_drafts(teacher: Path, plan: Plan, folder: Path) -> None:
     run = Run.read(teacher)
     fix = "train the teacher on these data"
     check_classes(run, dataset.vocabulary.names, dataset.location, fix)
-    run.check_rate(dataset.fps, _KEY)
-    run.check_encoder(dataset.encoder, _KEY)
-    check_start_seen(run, dataset, _KEY)
+    run.check_start(dataset, _KEY)
     loaded = Run.open(teacher)
     scorer = Scorer(loaded, plan.device)
     new_names = names_without_examples(dataset)
