@@ -334,14 +334,14 @@ class Run(RunFacts):
         if run.is_unfinished():
             logger.warning("the training of %s has not come to its end", run.path)
         calibration = Calibration.read(run.path / "calibration.json", run.vocabulary)
-        confidence = None
-        confidence_path = run.path / "confidence.json"
-        if os.path.lexists(confidence_path):
-            confidence = read_value(Confidence, confidence_path, "train the run again")
         is_zero_shot = run.config.data.has_untrained_classes and is_open(run.config.model.head)
         if calibration is None and is_zero_shot:
             message = "no calibration.json in %s, so gamma is 0 and no prior is subtracted"
             logger.warning(message, run.path)
+        confidence = None
+        confidence_path = run.path / "confidence.json"
+        if os.path.lexists(confidence_path):
+            confidence = read_value(Confidence, confidence_path, "train the run again")
         return LoadedRun(run, run.models(), calibration, confidence)
 
     def write(self) -> None:

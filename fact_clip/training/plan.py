@@ -21,8 +21,9 @@ from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.layout import DataFolder, DataStore
 from fact_clip.datasets.naming import guess_names
 from fact_clip.datasets.objects import OBJECT_SLOT, ObjectColumns
+from fact_clip.encoders import text_encoder
 from fact_clip.encoders.sentence import StoredVectors
-from fact_clip.encoders.vectors import class_texts, class_vectors, embed_as, twins
+from fact_clip.encoders.vectors import class_texts, class_vectors, embed, twins
 from fact_clip.models.heads import is_open, reads_text
 from fact_clip.run import Run
 from fact_clip.training.callbacks import check_loggers
@@ -47,7 +48,8 @@ class Plan:
         dataset: its split, with the classes held out.
         device: where it trains.
         objects: the object columns; None: there are none, or those of `start` are used.
-        texts: text vectors that the model is made from: "text" (C, S, E), "object_text" (O, E).
+        texts: text vectors that the model is made from: "text" (C, S, E), "object_text" (O, E);
+            without those of the objects of `start`.
         start: the run of ``train.init``, whose weights the training starts from.
         notes: what was decided.
     """
@@ -102,16 +104,14 @@ class _Planner:
         self.dataset = Dataset.open(self.config.data, self.folder)
         if not is_checked and place_in_launch()[0] == 0:
             self.dataset.check()
+        self._warn_of_shared_parts()
+        self._decide(self._validation_unseen())
         if self.config.train.init is None:
             ties_factors = self.config.model.head == "text" and "factors" in self.config.text.parts
             self.objects = ObjectColumns.of_dataset(self.dataset, ties_factors)
-        self._warn_of_shared_parts()
-        self._decide(self._validation_unseen())
         if self.is_zero_shot and not self.config.train.member_parts:
             check_posterior(self.config.decode, self.dataset)
-        self.start, self.start_texts = read_start(
-            self.config, self.dataset, self.reads_text, self.takes_any_name
-        )
+        self.start = read_start(self.config, self.dataset, self.reads_text, self.takes_any_name)
         self._decide(self._start_and_objects())
         texts = self._texts()
         return Plan(
@@ -254,27 +254,34 @@ class _Planner:
                 self.notes.append(Note(message))
         return values
 
+    def _check_text_parts(self) -> None:
+        """Raise an InputError for parts that the names lack, or that tell no background apart."""
+        parts = self.config.text.parts
+        vocabulary = self.dataset.vocabulary
+        if "factors" in parts and vocabulary.slots == WHOLE_NAME:
+            problem = f"{list(parts)}, but the names have no parts"
+            fix = "choose sentence, or say how names are read: data.grammar, ROOT/factors.csv"
+            raise InputError("text.parts", problem, fix)
+        if len(vocabulary.background) > 1 and "sentence" not in parts:
+            problem = f"{list(parts)}, by which background classes are all alike"
+            raise InputError("text.parts", problem, "add sentence, or give them one name")
+
     def _texts(self) -> dict[str, Tensor]:
         """Return the text vectors that the model is made from.
 
         They are "text" (C, S, E) and, with object columns, "object_text" (O, E), for a head that
         reads text; (C, E) for head "fact-clip"; none for other heads.
         """
-        config = self.config.text
-        device = self.config.train.device
-        vocabulary = self.dataset.vocabulary
-        if self.config.model.head == "fact-clip":
-            return {"text": torch.from_numpy(class_vectors(config, vocabulary, device))}
-        if not self.takes_any_name:
+        if not self.reads_text:
             return {}
-        if "factors" in config.parts and vocabulary.slots == WHOLE_NAME:
-            problem = f"{list(config.parts)}, but the names have no parts"
-            fix = "choose sentence, or say how names are read: data.grammar, ROOT/factors.csv"
-            raise InputError("text.parts", problem, fix)
-        if len(vocabulary.background) > 1 and "sentence" not in config.parts:
-            problem = f"{list(config.parts)}, by which background classes are all alike"
-            raise InputError("text.parts", problem, "add sentence, or give them one name")
-        vectors = class_texts(config, vocabulary, device)
+        config = self.config.text
+        vocabulary = self.dataset.vocabulary
+        if self.takes_any_name:
+            self._check_text_parts()
+        encoder = text_encoder(config.encoder, self.config.train.device)
+        if not self.takes_any_name:
+            return {"text": torch.from_numpy(class_vectors(encoder, vocabulary, config.phrase))}
+        vectors = class_texts(config, vocabulary, encoder)
         groups = twins(vocabulary.names, vectors)
         if groups:
             names_alike = "; for ".join(", ".join(map(repr, group)) for group in groups)
@@ -284,7 +291,7 @@ class _Planner:
                 "a text encoder of their language (docs/names.md)"
             )
             self.notes.append(Note(message, logging.WARNING))
-        texts = {"text": torch.from_numpy(vectors), **self.start_texts}
+        texts = {"text": torch.from_numpy(vectors)}
         if self.objects is not None:
             if "factors" not in config.parts:
                 problem = "object columns are tied to factors"
@@ -293,7 +300,7 @@ class _Planner:
             names = [name for name in self.objects.names if name]
             factors = {name: (name,) for name in names}
             words = Vocabulary.from_names(names, factors=factors, slots=(OBJECT_SLOT,))
-            word_vectors = embed_as(config, words, device).slots[OBJECT_SLOT]
+            word_vectors = embed(encoder, words, phrase=config.phrase).slots[OBJECT_SLOT]
             rows = np.zeros((len(self.objects.names), word_vectors.shape[1]), np.float32)
             rows[[bool(name) for name in self.objects.names]] = word_vectors
             texts["object_text"] = torch.from_numpy(rows)

@@ -7,7 +7,7 @@ import shlex
 
 from torch import Tensor
 
-from fact_clip.config import Config
+from fact_clip.config import Config, ModelConfig
 from fact_clip.core import InputError, Names, Vocabulary
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.hub import run_folder
@@ -21,7 +21,7 @@ _KEY = "train.init"
 
 def read_start(
     config: Config, dataset: Dataset, reads_text: bool, takes_any_name: bool
-) -> tuple[Run | None, dict[str, Tensor]]:
+) -> Run | None:
     """Read the run of ``train.init``.
 
     Args:
@@ -31,15 +31,15 @@ def read_start(
         takes_any_name: whether it takes classes that it was not trained with.
 
     Returns:
-        The run and "object_text" (O, E), the text vectors of its objects, if it has some. None and
-        no texts if the training starts from random weights.
+        The run; None if the training starts from random weights.
 
     Raises:
         InputError: its model, texts, feature transform or classes do not fit the training.
     """
     if config.train.init is None:
-        return None, {}
-    run = Run.read(run_folder(config.train.init))
+        return None
+    folder = run_folder(config.train.init)
+    run = Run.read(folder)
     _check_same_settings(run, config, ("model", "text") if reads_text else ("model",))
     n_columns = run.transform.input_dim
     if n_columns != dataset.input_dim:
@@ -50,7 +50,7 @@ def read_start(
         problem = f"{run.path} was trained with another data.context or data.standardize"
         raise InputError(_KEY, problem)
     if not takes_any_name:
-        _check_classes(run, config, dataset.vocabulary)
+        _check_classes(run, config.model, dataset.vocabulary)
     record = run.check_start(dataset, _KEY)
     if record is not None:
         record.check_unlearned(dataset.names_of(dataset.hidden), _KEY)
@@ -61,10 +61,15 @@ def read_start(
                 )
                 logger.warning(message, _KEY, run.path, name)
                 break
-    if run.objects is None:
-        return run, {}
+    return run
+
+
+def start_texts(run: Run | None) -> dict[str, Tensor]:
+    """Return "object_text" (O, E), the text vectors of the objects of a starting run."""
+    if run is None or run.objects is None:
+        return {}
     weights, _ = read_weights(run.path / "model.safetensors")
-    return run, {"object_text": weights["objects.names"]}
+    return {"object_text": weights["objects.names"]}
 
 
 def _check_same_settings(run: Run, config: Config, groups: Names) -> None:
@@ -79,11 +84,11 @@ def _check_same_settings(run: Run, config: Config, groups: Names) -> None:
                 raise InputError(_KEY, problem, fix)
 
 
-def _check_classes(run: Run, config: Config, vocabulary: Vocabulary) -> None:
+def _check_classes(run: Run, model: ModelConfig, vocabulary: Vocabulary) -> None:
     """Raise an InputError if a starting run cannot be trained on these classes."""
     if run.vocabulary.names == vocabulary.names:
         return
-    if config.model.head != "closed" or config.model.transcript:
+    if model.head != "closed" or model.transcript:
         problem = (
             f"{run.path} can only name its {len(run.vocabulary)} classes; the data set has others"
         )
