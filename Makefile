@@ -52,7 +52,7 @@ lowest-any: $(READY)
 	$(BIN)/uv pip install --quiet --python $(LOW)/bin/python --constraint $(LOW)/lowest.txt --excludes container/excludes.txt --editable ".[$(USERS)]"
 	env OMP_NUM_THREADS=1 $(LOW)/bin/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile -p no:cacheprovider -m "not slow" tests/core tests/formats tests/encoders tests/video tests/batch/test_isolated.py tests/app/test_api.py tests/app/test_editing.py \
 		tests/losses tests/report/test_plots.py tests/test_run.py tests/test_hub.py tests/test_security.py
-USERS := clip,annotation,otio,lmdb,nwb,video,backbones,app,hub
+USERS := clip,annotation,lmdb,nwb,video,backbones,app,hub
 
 slow: $(READY)
 	$(PYTEST) -m slow

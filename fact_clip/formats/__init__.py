@@ -121,7 +121,6 @@ _FORMATS: dict[str, Format] = {
         ".label-studio.json", label_studio.write, annotations=label_studio.read_annotations
     ),
     "via": Format(".via.json", via.write, annotations=via.read_annotations),
-    "otio": Format(".otio", players.write_otio, module="opentimelineio"),
 }
 FORMATS = PluginTable("fact_clip.formats", _FORMATS, _adopt)
 

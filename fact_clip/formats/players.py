@@ -1,8 +1,7 @@
-"""Files of players and editors: frame labels, subtitles, OpenTimelineIO."""
+"""Frame labels, and the subtitles of players."""
 
 import html
 import re
-from dataclasses import replace
 from pathlib import Path
 
 from fact_clip.core import FileLocation, InputError, Segmentation
@@ -11,11 +10,10 @@ from fact_clip.formats.base import (
     Annotation,
     Options,
     Span,
-    library,
     write_text,
 )
 from fact_clip.formats.gaps import Gaps
-from fact_clip.formats.times import milliseconds, parse_seconds, second_of
+from fact_clip.formats.times import milliseconds, parse_seconds
 
 
 def write_frames(segmentation: Segmentation, path: Path) -> None:
@@ -92,38 +90,3 @@ def _clock(time: int, point: str) -> str:
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours:02d}:{minutes:02d}:{seconds:02d}{point}{fraction:03d}"
-
-
-def write_otio(segmentation: Segmentation, path: Path) -> None:
-    """Write an OpenTimelineIO track of frames, or of milliseconds with frame times.
-
-    Background is a gap.
-    """
-    otio = library(path, "opentimelineio", "otio")
-    second_of(segmentation, 0)
-    if segmentation.times is None:
-        rate = segmentation.fps
-        cuts = [(segment.start, segment.stop, segment) for segment in segmentation]
-    else:
-        rate = 1000.0
-        cuts = milliseconds(replace(segmentation, background=()))
-    media = segmentation.media or "video"
-    video = Path(media)
-    address = video.as_uri() if video.is_absolute() else media
-
-    track = otio.schema.Track("action", kind=otio.schema.TrackKind.Video)
-    for start, stop, segment in cuts:
-        duration = otio.opentime.RationalTime(stop - start, rate)
-        if segment.label in segmentation.background:
-            track.append(otio.schema.Gap(duration=duration))
-            continue
-        metadata = {}
-        if segment.confidence is not None:
-            metadata["fact_clip"] = {"confidence": segment.confidence}
-        start_time = otio.opentime.RationalTime(start, rate)
-        source_range = otio.opentime.TimeRange(start_time, duration)
-        reference = otio.schema.ExternalReference(target_url=address)
-        track.append(otio.schema.Clip(segment.label, reference, source_range, metadata))
-    timeline = otio.schema.Timeline(video.stem)
-    timeline.tracks.append(track)
-    path.write_text(timeline.to_json_string(indent=2) + "\n", encoding="utf-8")

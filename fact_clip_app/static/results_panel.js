@@ -56,7 +56,7 @@ const FORMATS = {
 	csv: "Table of segments (.csv)", "frames.csv": "Table of pictures (.csv)", json: "JSON (.json)", jsonl: "JSON lines (.jsonl)",
 	txt: "A label for each frame (.txt)", vtt: "WebVTT subtitles (.vtt)", srt: "SubRip subtitles (.srt)",
 	eaf: "ELAN (.eaf)", nwb: "Neurodata Without Borders (.nwb)", boris: "BORIS project (.boris)",
-	"label-studio": "Label Studio (.json)", via: "VIA (.json)", otio: "OpenTimelineIO (.otio)",
+	"label-studio": "Label Studio (.json)", via: "VIA (.json)",
 };
 
 function Save({filter}) {

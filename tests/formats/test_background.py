@@ -6,7 +6,6 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import opentimelineio
 import pytest
 
 from fact_clip.core import Instant, Segment, Segmentation, Vocabulary
@@ -51,14 +50,6 @@ def test_json_says_what_background_is(tmp_path):
     assert (tree["background"], tree["video_fps"], len(tree["segments"])) == (["idle"], 30.0, 5)
     found = load(tmp_path / "a.json")
     assert (found.background, found.video_fps) == (("idle",), 30.0)
-
-
-def test_a_timeline_has_gaps_where_nothing_happens(tmp_path):
-    timeline = opentimelineio.adapters.read_from_file(str(TAKE.save(tmp_path / "take.otio")))
-    track = timeline.tracks[0]
-    assert [type(item).__name__ for item in track] == ["Gap", "Clip", "Gap", "Clip", "Gap"]
-    assert [track.range_of_child(clip).start_time.value for clip in timeline.find_clips()] == [2, 6]
-    assert track.duration().value == 10
 
 
 def test_csv_gets_its_background_back(tmp_path):

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-import opentimelineio
 import pytest
 import srt
 import webvtt
@@ -67,23 +66,6 @@ def elan(path: Path) -> list[Seen]:
     ]
 
 
-def otio(path: Path) -> list[Seen]:
-    (track,) = opentimelineio.adapters.read_from_file(str(path)).tracks
-    seen = []
-    for clip in track:
-        place = clip.range_in_parent()
-        # played from the start, the timeline shows the video in sync
-        assert place.start_time.to_seconds() == pytest.approx(clip.source_range.start_time.to_seconds() - offset(track))
-        start, stop = clip.source_range.start_time, clip.source_range.end_time_exclusive()
-        sure = clip.metadata.get("fact_clip", {}).get("confidence")
-        seen.append(Seen(start.to_seconds(), stop.to_seconds(), clip.name, sure))
-    return seen
-
-
-def offset(track: opentimelineio.schema.Track) -> float:
-    return track[0].source_range.start_time.to_seconds()
-
-
 class Reader(NamedTuple):
     read: Callable[[Path], list[Seen]]
     grain: float  # seconds within which times are kept
@@ -94,7 +76,6 @@ READERS = {
     ".vtt": Reader(vtt, 5e-4, True),
     ".srt": Reader(subrip, 5e-4, False),
     ".eaf": Reader(elan, 5e-4, True),
-    ".otio": Reader(otio, 5e-4, True),
 }
 TIMED = (
     *READERS,
@@ -161,8 +142,6 @@ def test_a_video_elsewhere_is_linked_by_its_address_and_by_the_way_there(tmp_pat
     assert link["MIME_TYPE"] == "video/mp4"
     project = json.loads(save(video, tmp_path / "out" / "x.boris").read_text())
     assert project["observations"]["a b"]["file"]["1"] == [video.media]
-    timeline = opentimelineio.adapters.read_from_file(str(save(video, tmp_path / "out" / "x.otio")))
-    assert timeline.tracks[0][0].media_reference.target_url == f"file://{tmp_path}/clips/a%20b.mp4"
 
 
 def test_json_names_no_video_where_there_is_none(tmp_path):

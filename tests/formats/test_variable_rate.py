@@ -63,28 +63,7 @@ def loaded(path: Path, name: str, times: np.ndarray) -> list[str]:
     if name in READERS:
         (annotation,) = READERS[name](path, Options(unit="seconds" if name == "csv" else None))
         return to_frames(annotation, clock).labels
-    if FORMATS[name].read is not None:
-        return Segmentation.load(path).to_frames()
-    spans = SPANS[name](path)
-    starts = clock.frames([start for start, _, _ in spans], path)
-    stops = clock.frames([stop for _, stop, _ in spans], path)
-    labels = [BACKGROUND] * 160
-    for start, stop, (_, _, label) in zip(starts, stops, spans, strict=True):
-        labels[start:stop] = [label] * (stop - start)
-    return labels
-
-
-def otio_spans(path):
-    spans = []
-    for clip in json.loads(path.read_text())["tracks"]["children"][0]["children"]:
-        if clip["OTIO_SCHEMA"].startswith("Clip"):
-            ends = clip["source_range"]
-            start = ends["start_time"]["value"] / ends["start_time"]["rate"]
-            spans.append((start, start + ends["duration"]["value"] / ends["duration"]["rate"], clip["name"]))
-    return spans
-
-
-SPANS = {"otio": otio_spans}
+    return Segmentation.load(path).to_frames()
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -23,9 +23,7 @@ VIDEO = Segmentation(
     background=("idle",),
 )
 GOLDEN = Path(__file__).parent / "golden"
-ENDINGS = [
-    known.ending for known in FORMATS.values() if known.ending not in (".eaf", ".otio", ".nwb")
-]  # made by libraries
+ENDINGS = [known.ending for known in FORMATS.values() if known.ending not in (".eaf", ".nwb")]  # made by libraries
 DATES = r'"created": \d+|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d'
 
 
@@ -71,7 +69,7 @@ def test_clocks_of_subtitles_count_minutes_and_hours(tmp_path):
 def test_files_are_in_utf_8_and_names_as_they_are(tmp_path):
     video = Segmentation((Segment(0, 5, "Käse → schneiden"),), 5.0)
     for ending in (".csv", ".json", ".jsonl", ".txt", ".vtt", ".srt", ".boris", ".label-studio.json",
-                   ".via.json", ".otio", ".frames.csv"):  # fmt: skip
+                   ".via.json", ".frames.csv"):  # fmt: skip
         assert "Käse → schneiden".encode() in save(video, tmp_path / f"x{ending}").read_bytes()
 
 

@@ -17,7 +17,7 @@ WRITERS: dict[str, tuple[str, tuple[str, ...], int]] = {  # a command, what is c
     "members": (f"{TRAIN} train.members=2", (), 131_072),
     "resume": ("train run/config.yaml train.epochs=2 --out run --resume", ("run",), 40_000),
     "extract": ("extract {w}/clip.mp4 --encoder grid --out out", (), 0),
-    "segment": (f"{SEGMENT} --format csv,json,eaf,boris,srt,vtt,otio,txt", (), 24576),
+    "segment": (f"{SEGMENT} --format csv,json,eaf,boris,srt,vtt,txt", (), 24576),
     "convert": ("convert {w}/published.net --config {w}/reference.yaml --mapping {w}/data/mapping.txt --out out", (), 20480),
     "evaluate": ("evaluate run", ("run",), 24576),
     "labels": ("data convert --from csv {w}/a.csv --unit seconds --fps 4000 --out out", (), 16384),
