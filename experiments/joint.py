@@ -27,12 +27,14 @@ from fact_clip.config import Config
 from fact_clip.core import Vocabulary
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.synthetic import FACTORS, write_workbench
-from fact_clip.decoding import CandidateSet, DecodeSettings, ModelScores, decode_scores
+from fact_clip.decoding import CandidateSet, ModelScores, decode_scores
+from fact_clip.decoding.fusion import Voters
 from fact_clip.decoding.similarity import similarity_probabilities
 from fact_clip.encoders import text_encoder
 from fact_clip.encoders.vectors import embed
 from fact_clip.inference.scorer import Scorer
 from fact_clip.inference.segmenter import Segmenter
+from fact_clip.inference.training_free import SimilarityScorer
 from fact_clip.run import Run
 from fact_clip.training import evaluate, train
 
@@ -195,8 +197,10 @@ def training_free(dataset: Dataset, encoder: str) -> dict[str, float]:
 
     def decoded(rows: NDArray[Any], candidates: NDArray[np.float32]) -> NDArray[np.int64]:
         table = similarity_probabilities(rows, candidates, round(FPS))
-        scores = ModelScores(len(table), similarity=torch.from_numpy(table), rate=FPS)
-        return decode_scores(scores, CandidateSet(vocabulary), DecodeSettings(shortest=1.0))[0]
+        frames = torch.from_numpy(table).unsqueeze(0)
+        voter = Voters(frames, tokens=None, has_token=torch.ones(1, len(table), dtype=torch.bool))
+        scores = ModelScores(len(table), (voter,), rate=FPS)
+        return decode_scores(scores, CandidateSet(vocabulary), SimilarityScorer.settings)[0]
 
     truth = []
     predictions = []

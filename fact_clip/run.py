@@ -58,6 +58,7 @@ from fact_clip.core.io import (
 from fact_clip.core.paths import inside, whole_file
 from fact_clip.core.version import __version__
 from fact_clip.datasets.benchmarks import Layout
+from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.features import FeatureTransform
 from fact_clip.decoding import Calibration, Confidence
 from fact_clip.models import FACT, Classes, ObjectSpec
@@ -258,6 +259,37 @@ class Run(RunFacts):
             problem = f"features by {encoder}, but {self.path} was trained with {self.encoder}"
             raise InputError(where, problem, "extract them with that encoder")
 
+    def check_start(self, dataset: Dataset, where: Location) -> Seen | None:
+        """Check that a training on a data set may build on this run.
+
+        Args:
+            dataset: of the training.
+            where: location of an error.
+
+        Returns:
+            What the run has seen; None if it has no record, with a warning.
+
+        Raises:
+            InputError: it reads features of another rate or encoder, has seen a test video, or
+                learned a test-unseen class.
+        """
+        self.check_rate(dataset.fps, where)
+        self.check_encoder(dataset.encoder, where)
+        seen = self.seen_by_all()
+        if seen is None:
+            logger.warning("%s: %s does not record what it has seen", where, self.path)
+            return None
+        seen.check_videos(dataset, dataset.test, where)
+        if dataset.hidden:
+            seen.check_unseen_classes(dataset, where)
+        same = seen.same_names(dataset, dataset.test)
+        if same:
+            message = (
+                "%s: the test video %r has the name of one that %s has seen, and other features"
+            )
+            logger.warning(message, where, same[0], self.path)
+        return seen
+
     def check(self) -> None:
         """Raise an InputError if the files of the folder do not belong together."""
         data = self.config.data
@@ -302,14 +334,14 @@ class Run(RunFacts):
         if run.is_unfinished():
             logger.warning("the training of %s has not come to its end", run.path)
         calibration = Calibration.read(run.path / "calibration.json", run.vocabulary)
-        confidence = None
-        confidence_path = run.path / "confidence.json"
-        if os.path.lexists(confidence_path):
-            confidence = read_value(Confidence, confidence_path, "train the run again")
         is_zero_shot = run.config.data.has_untrained_classes and is_open(run.config.model.head)
         if calibration is None and is_zero_shot:
             message = "no calibration.json in %s, so gamma is 0 and no prior is subtracted"
             logger.warning(message, run.path)
+        confidence = None
+        confidence_path = run.path / "confidence.json"
+        if os.path.lexists(confidence_path):
+            confidence = read_value(Confidence, confidence_path, "train the run again")
         return LoadedRun(run, run.models(), calibration, confidence)
 
     def write(self) -> None:

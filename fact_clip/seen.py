@@ -156,10 +156,15 @@ class Seen:
     def check_unseen_classes(self, dataset: Dataset, where: Location) -> None:
         """Raise an InputError for a test-unseen class that was learned or chose settings."""
         unseen = dataset.names_of(dataset.unseen)
-        for name in _alike(unseen, self.classes):
-            raise unseen_error(name, where)
+        self.check_unlearned(unseen, where)
         for name in _alike(unseen, self.tuned):
             problem = f"{name!r} cannot be test-unseen: settings of the run were chosen by it"
+            raise InputError(where, problem, "train a run with this hold-out")
+
+    def check_unlearned(self, names: Sequence[str], where: Location) -> None:
+        """Raise an InputError if one of some unseen classes was learned."""
+        for name in self.learned_classes(names):
+            problem = f"{name!r} cannot be unseen: the run was trained on it"
             raise InputError(where, problem, "train a run with this hold-out")
 
     def learned_classes(self, names: Sequence[str]) -> Names:
@@ -182,12 +187,6 @@ def _alike(names: Sequence[str], other_names: Sequence[str]) -> Names:
     """Return the names that are among other names up to case, underscores and blanks."""
     keys = {spelling_key(name) for name in other_names}
     return tuple(name for name in names if spelling_key(name) in keys)
-
-
-def unseen_error(name: str, where: Location) -> InputError:
-    """Return the error for an unseen class that a run has learned."""
-    problem = f"{name!r} cannot be unseen: the run was trained on it"
-    return InputError(where, problem, "train a run with this hold-out")
 
 
 def is_learned_from(dataset: Dataset, record: Seen | None) -> bool:

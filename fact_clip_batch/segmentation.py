@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fact_clip.core import Json, Progress, Segmentation
@@ -13,7 +13,7 @@ from fact_clip.core.identity import identity_of, is_same
 from fact_clip.core.paths import output_path, write_lines
 from fact_clip.core.version import __version__
 from fact_clip.decoding import DecodeSettings
-from fact_clip.decoding.similarity import TEMPERATURE, TransportSettings
+from fact_clip.decoding.similarity import TEMPERATURE
 from fact_clip.formats import FORMATS, format_called, save
 from fact_clip.formats.json_file import as_dict, from_dict
 from fact_clip.inference.decoder import SegmentDecoder
@@ -353,15 +353,11 @@ def _model_request(segmenter: Segmenter, settings: DecodeSettings) -> Json:
             "adjust": settings.model_dump(),
         }
     assert isinstance(scorer, SimilarityScorer)
-    complete = settings.over(scorer.settings)
     similarity = {
         "templates": scorer.prompts,
         "temperature": TEMPERATURE,
         "smoothing": scorer.smoothing,
-        "threshold": complete.threshold,
-        "shortest": complete.shortest,
-        "background": "background",
-        "transport": asdict(TransportSettings()),
+        "adjust": settings.over(scorer.settings).model_dump(),
     }
     return {"settings": similarity}
 

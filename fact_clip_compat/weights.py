@@ -22,6 +22,7 @@ from fact_clip.datasets.benchmarks import BENCHMARKS, Layout
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.features import FeatureTransform
 from fact_clip.datasets.layout import DataFolder
+from fact_clip.encoders import text_encoder
 from fact_clip.encoders.vectors import class_vectors
 from fact_clip.losses import Criterion
 from fact_clip.models import FACT, Classes
@@ -180,7 +181,8 @@ def convert_for(checkpoint: Path, config: Config, out: Path) -> Path:
     dataset = Dataset(config.data, folder, folder.vocabulary(config.data))
     dataset.check()
     if config.model.head == "fact-clip" and "text_embeddings" not in weights:
-        vectors = class_vectors(config.text, dataset.vocabulary)
+        encoder = text_encoder(config.text.encoder)
+        vectors = class_vectors(encoder, dataset.vocabulary, config.text.phrase)
         weights["text_embeddings"] = torch.from_numpy(vectors)
     location = {"root": str(folder.root.resolve()), "fps": dataset.fps}
     data = config.data.model_copy(update=location)

@@ -31,7 +31,8 @@ class DecodeSettings(BaseModel):
         None,
         ge=0,
         le=1e6,
-        description="Penalty in nats for each change of action. Default: the run's.",
+        description="Penalty in nats for each change of action. Default: the run's, or 4 with "
+        "--training-free.",
     )
     shortest: float | None = Field(
         None,

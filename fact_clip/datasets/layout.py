@@ -86,6 +86,10 @@ class DataStore(ABC):
             fps = fps or read_sidecar(path).fps
         return fps
 
+    def is_clicked(self, video: str) -> bool:
+        """Return whether a video has clicks instead of labels."""
+        return False
+
     def clicks(self, video: str) -> list[Click]:
         """Return the clicks of a video that has some instead of labels."""
         return []

@@ -58,6 +58,24 @@ class ObjectColumns:
     width: int
 
     @classmethod
+    def of_dataset(cls, dataset: Dataset, ties_factors: bool) -> "ObjectColumns | None":
+        """Read or detect the objects of a data set, as ``data.objects`` says.
+
+        Args:
+            dataset: the data set.
+            ties_factors: whether ``auto`` looks for objects, which the model ties to factors.
+
+        Returns:
+            The objects, or None.
+        """
+        config = dataset.config.objects
+        if config.file == "find":
+            return cls.find(dataset)
+        if config.file != "auto":
+            return cls.read(config, dataset.root, dataset.vocabulary)
+        return cls.find_sure(dataset) if ties_factors else None
+
+    @classmethod
     def read(
         cls, config: ObjectData, root: Path | None, vocabulary: Vocabulary
     ) -> "ObjectColumns | None":

@@ -26,7 +26,6 @@ from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.decoding.calibration import Calibration
 from fact_clip.decoding.durations import Durations, decode_durations
 from fact_clip.decoding.fusion import Voters, fuse, fuse_gammas
-from fact_clip.decoding.similarity import transport
 from fact_clip.decoding.switching import (
     IMPOSSIBLE,
     StateCosts,
@@ -225,8 +224,7 @@ class ModelScores:
 
     Attributes:
         n_frames: T.
-        voters: of each trained model, with a row for each `stride` frames.
-        similarity: (T', C) training-free probabilities, where there is no trained model.
+        voters: of each model, with a row for each `stride` frames.
         frame_weight: of the frame branch, see `fuse`.
         stride: frames that a row stands for.
         rate: rows a second, or None if unknown.
@@ -235,8 +233,7 @@ class ModelScores:
     """
 
     n_frames: int
-    voters: tuple[Voters, ...] = ()
-    similarity: Tensor | None = None
+    voters: tuple[Voters, ...]
     frame_weight: float = 1.0
     stride: int = 1
     rate: float | None = None
@@ -251,16 +248,15 @@ class ModelScores:
     @property
     def nbytes(self) -> int:
         """Return the size in main memory, in bytes."""
-        parts: list[object] = [self.similarity, self.rivals]
+        parts: list[object] = [self.rivals]
         for voter in self.voters:
             parts += vars(voter).values()
         return sum(part.nbytes for part in parts if isinstance(part, Tensor | ModelScores))
 
     def to(self, device: torch.device | str) -> ModelScores:
         """Return the scores on another device."""
-        similarity = None if self.similarity is None else self.similarity.to(device)
         voters = tuple(voter.map(lambda table: table.to(device)) for voter in self.voters)
-        return replace(self, voters=voters, similarity=similarity)
+        return replace(self, voters=voters)
 
 
 @torch.inference_mode()
@@ -305,20 +301,14 @@ def decode_scores(
         if not background:
             allowed = np.append(allowed, True)
 
-    if scores.voters:
-        costs = candidates.costs
-        if table.shape[1] > len(candidates.vocabulary):
-            costs = costs.with_class()
-        labels_before = fixed if history is None else np.concatenate([history, fixed])
-        penalty = settings.switch_penalty or 0.0
-        decoded = costs.decode(table[n_final:].clone(), allowed, penalty, labels_before)
-        # The rounding of a mean may end a little above one.
-        shares = table.clamp(0, 1).cpu().numpy()
-    else:
-        shares = transport(class_scores(scores, candidates).numpy()) * np.float32(len(table))
-        if settings.threshold is not None:
-            shares = _without_unlikely(shares, table.numpy(), candidates)
-        decoded = shares[n_final:].argmax(axis=1)
+    costs = candidates.costs
+    if table.shape[1] > len(candidates.vocabulary):
+        costs = costs.with_class()
+    labels_before = fixed if history is None else np.concatenate([history, fixed])
+    penalty = settings.switch_penalty or 0.0
+    decoded = costs.decode(table[n_final:].clone(), allowed, penalty, labels_before)
+    # The rounding of a mean may end a little above one.
+    shares = table.clamp(0, 1).cpu().numpy()
     labels = np.concatenate([fixed, decoded])
 
     if settings.shortest:
@@ -332,24 +322,6 @@ def decode_scores(
     return labels[index], confidence[index]
 
 
-def _without_unlikely(shares: Singles, raised: Singles, candidates: CandidateSet) -> Singles:
-    """Return the shares (T, K) with all of it for the background where a threshold is the largest.
-
-    Transport makes classes equally frequent, so that it must not see the threshold itself.
-
-    Args:
-        shares: of `transport`, (T, C).
-        raised: of `raise_background`, (T, K).
-        candidates: the C classes.
-    """
-    background = [*candidates.vocabulary.background_indices, raised.shape[1] - 1][0]
-    result = np.zeros_like(raised)
-    result[:, : shares.shape[1]] = shares
-    result[raised.argmax(axis=1) == background] = 0
-    result[raised.argmax(axis=1) == background, background] = 1
-    return result
-
-
 @torch.inference_mode()
 def class_scores(scores: ModelScores, candidates: CandidateSet) -> Tensor:
     """Return the class probabilities before decoding, averaged over the models.
@@ -361,9 +333,6 @@ def class_scores(scores: ModelScores, candidates: CandidateSet) -> Tensor:
     Returns:
         (T', C) probabilities.
     """
-    if not scores.voters:
-        assert scores.similarity is not None
-        return scores.similarity
     offset = candidates.offset
     device = scores.voters[0].frames.device
     correction = None if offset is None else torch.from_numpy(offset).float().to(device)

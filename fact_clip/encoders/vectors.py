@@ -8,7 +8,7 @@ import numpy as np
 from fact_clip.config import TextConfig
 from fact_clip.core import InputError, Names, Singles, Vocabulary
 from fact_clip.datasets import havid
-from fact_clip.encoders import TextEncoder, text_encoder
+from fact_clip.encoders import TextEncoder
 from fact_clip.text.prompts import make_prompts, tidy
 
 PHRASES: dict[str, Callable[[str], str]] = {"name": tidy, "havid": havid.phrase}
@@ -52,23 +52,7 @@ def embed(
     return TextMatrix(matrix(prompts.classes), slots)
 
 
-def embed_as(
-    config: TextConfig,
-    vocabulary: Vocabulary,
-    device: str = "auto",
-    encoder: TextEncoder | None = None,
-) -> TextMatrix:
-    """Run `embed` with the settings of a recipe, and its `encoder` if that is loaded already."""
-    encoder = encoder or text_encoder(config.encoder, device)
-    return embed(encoder, vocabulary, phrase=config.phrase)
-
-
-def class_texts(
-    config: TextConfig,
-    vocabulary: Vocabulary,
-    device: str = "auto",
-    encoder: TextEncoder | None = None,
-) -> Singles:
+def class_texts(config: TextConfig, vocabulary: Vocabulary, encoder: TextEncoder) -> Singles:
     """Return the vectors that the text head reads, (C, S, E).
 
     As ``text.parts`` says, they are the vector of the whole name, then one per slot. They are zero
@@ -79,7 +63,7 @@ def class_texts(
         vocabulary = Vocabulary.from_names(vocabulary.names, vocabulary.background)
     background = vocabulary.background[:1]
     actions = vocabulary.subset(name for name in vocabulary.names if name not in background)
-    matrix = embed_as(config, actions, device, encoder)
+    matrix = embed(encoder, actions, phrase=config.phrase)
     columns = []
     if "sentence" in config.parts:
         columns.append(matrix.classes)
@@ -93,10 +77,10 @@ def class_texts(
     return texts
 
 
-def class_vectors(config: TextConfig, vocabulary: Vocabulary, device: str = "auto") -> Singles:
+def class_vectors(encoder: TextEncoder, vocabulary: Vocabulary, phrase: str) -> Singles:
     """Return one vector per class from its whole name, (C, E), also for background classes."""
     names = Vocabulary.from_names(vocabulary.names, vocabulary.background)
-    return embed_as(config, names, device).classes
+    return embed(encoder, names, phrase=phrase).classes
 
 
 ALIKE = 0.99  # cosine of the vectors of two classes, above which they are reported

@@ -228,7 +228,7 @@ class CandidateReader:
         """Return the text vectors of new names, (N, S, E)."""
         factors, _ = new_factors(self.run.config.data, self.vocabulary, names)
         vocabulary = self.vocabulary.extended(names, factors=factors).subset(names)
-        rows = class_texts(self.run.config.text, vocabulary, str(self.device), self._encoder)
+        rows = class_texts(self.run.config.text, vocabulary, self._encoder)
         assert self.model.text is not None
         trained_shape = tuple(self.model.text.shape[1:])
         if rows.shape[1:] != trained_shape:

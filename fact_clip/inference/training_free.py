@@ -10,6 +10,7 @@ from fact_clip.core import Clock, InputError, Location, Reals, Singles, Vocabula
 from fact_clip.core.arguments import names_of, number_of
 from fact_clip.core.distributed import Precision
 from fact_clip.decoding import CandidateSet, DecodeSettings, ModelScores
+from fact_clip.decoding.fusion import Voters
 from fact_clip.decoding.similarity import similarity_probabilities
 from fact_clip.encoders import FrameEncoder, ImageTextEncoder, Runtime, frame_encoder
 from fact_clip.encoders.vectors import embed
@@ -38,8 +39,8 @@ class SimilarityScorer(FrameScorer):
     """
 
     fps: float | None
-    settings = DecodeSettings(shortest=1.0)
-    adjustable = ("threshold", "shortest")
+    settings = DecodeSettings(switch_penalty=4.0, shortest=1.0)  # experiments/joint_space.md
+    adjustable = ("switch_penalty", "threshold", "shortest")
 
     def __init__(
         self,
@@ -113,10 +114,11 @@ class SimilarityScorer(FrameScorer):
         for features, clock in zip(videos, clocks, strict=True):
             rate = clock.fps or self.fps or Settings().fps
             table = similarity_probabilities(features, texts, round(self.smoothing * rate))
-            similarity = torch.from_numpy(table)
-            results.append(
-                ModelScores(n_frames=len(features), similarity=similarity, rate=rate, clock=clock)
+            frames = torch.from_numpy(table).unsqueeze(0)  # (1, T, K)
+            voter = Voters(
+                frames, tokens=None, has_token=torch.ones(1, len(table), dtype=torch.bool)
             )
+            results.append(ModelScores(len(features), (voter,), rate=rate, clock=clock))
         return results
 
     def frame_encoder(self, video: Location, precision: Precision) -> FrameEncoder:

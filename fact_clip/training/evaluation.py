@@ -42,7 +42,7 @@ from fact_clip.inference.scored_videos import ScoredVideos, VideoLabels, validat
 from fact_clip.inference.scorer import Scorer
 from fact_clip.models.heads import is_open
 from fact_clip.run import LoadedRun, Run, check_classes, commit, evaluation_stem
-from fact_clip.seen import NO_RECORD, data_digest, is_learned_from, unseen_error
+from fact_clip.seen import NO_RECORD, data_digest, is_learned_from
 from fact_clip.training.choice import learn_confidence
 from fact_clip.training.results import Evaluation
 from fact_clip.unseen import figures as zero_shot
@@ -404,9 +404,7 @@ def check_seen(run: Run, dataset: Dataset, split: str) -> list[str]:
         seen.check_seen_classes(dataset, "data.holdout")
         seen.check_unseen_classes(dataset, "data.holdout")
         # Members of an ensemble may have learned what another tunes by.
-        tuned = run.seen.learned_classes(dataset.names_of(dataset.validation_unseen))
-        if tuned:
-            raise unseen_error(tuned[0], "data.holdout")
+        run.seen.check_unlearned(dataset.names_of(dataset.validation_unseen), "data.holdout")
     if split == "train":
         cautions.append(f"{len(seen.find_in(dataset, names))} of {len(names)} videos were learned")
     elif split == "validation":

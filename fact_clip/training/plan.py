@@ -24,8 +24,9 @@ from fact_clip.datasets.naming import guess_names
 from fact_clip.datasets.objects import OBJECT_SLOT, ObjectColumns
 from fact_clip.datasets.statistics import segment_lengths
 from fact_clip.decoding.durations import Durations
+from fact_clip.encoders import text_encoder
 from fact_clip.encoders.sentence import StoredVectors
-from fact_clip.encoders.vectors import class_texts, class_vectors, embed_as, twins
+from fact_clip.encoders.vectors import class_texts, class_vectors, embed, twins
 from fact_clip.models.heads import is_open, reads_text
 from fact_clip.run import Run
 from fact_clip.training.callbacks import check_loggers
@@ -52,7 +53,8 @@ class Plan:
         dataset: its split, with the classes held out.
         device: where it trains.
         objects: the object columns; None: there are none, or those of `start` are used.
-        texts: text vectors that the model is made from: "text" (C, S, E), "object_text" (O, E).
+        texts: text vectors that the model is made from: "text" (C, S, E), "object_text" (O, E);
+            without those of the objects of `start`.
         start: the run of ``train.init``, whose weights the training starts from.
         lengths: of each class the mean and deviation of the log of the frames of its segments.
         notes: what was decided.
@@ -83,33 +85,43 @@ def resolve(config: Config, folder: DataStore | None = None, is_checked: bool = 
     Raises:
         InputError: files cannot be read, or settings do not fit the data.
     """
-    planner = _Planner(config, folder or DataFolder(config.data))
+    planner = _Planner(config, folder)
+    check_loggers(config.train.loggers)
     return planner.plan(is_checked)
 
 
 class _Planner:
     """The steps of `resolve`, each of which reads what the steps before it have set."""
 
-    def __init__(self, config: Config, folder: DataStore) -> None:
+    def __init__(self, config: Config, folder: DataStore | None) -> None:
         self.config = config
-        self.folder = folder
+        self.folder = folder or DataFolder(config.data)
+        self.reads_text = reads_text(config.model.head)
+        self.takes_any_name = is_open(config.model.head)
+        self.is_zero_shot = self.takes_any_name and config.data.has_untrained_classes
+        self.device = pick_device(config.train.device, "train.device")
         self.notes: list[Note] = []
         self.objects: ObjectColumns | None = None
-        self.takes_any_name = is_open(config.model.head)
 
     def plan(self, is_checked: bool) -> Plan:
         """Return the plan."""
-        self._decide_from_class_names()
+        self._check_settings()
+        self._decide(self._class_names())
+        self._decide(self._paths())
         self.dataset = Dataset.open(self.config.data, self.folder)
-        self.device = pick_device(self.config.train.device, "train.device")
-        self._check()
         if not is_checked and place_in_launch()[0] == 0:
             self.dataset.check()
-        self.start, self.start_texts = read_start(self.config, self.dataset)
-        self._decide_paths()
-        self._decide_validation_unseen()
-        self._find_objects()
-        lengths = self._learn_lengths()
+        self._warn_of_shared_parts()
+        self._decide(self._validation_unseen())
+        if self.config.train.init is None:
+            ties_factors = self.config.model.head == "text" and "factors" in self.config.text.parts
+            self.objects = ObjectColumns.of_dataset(self.dataset, ties_factors)
+        if self.is_zero_shot and not self.config.train.member_parts:
+            check_posterior(self.config.decode, self.dataset)
+        self.start = read_start(self.config, self.dataset, self.reads_text, self.takes_any_name)
+        self._decide(self._start_and_objects())
+        lengths = self._lengths()
+        self._decide(self._used_durations(lengths))
         texts = self._texts()
         return Plan(
             config=self.config,
@@ -122,13 +134,23 @@ class _Planner:
             notes=tuple(self.notes),
         )
 
-    def _decide(self, values: Json, message: str = "", level: int = logging.INFO) -> None:
-        """Set values, by key with dots, and note what was decided and why."""
+    def _decide(self, values: Json) -> None:
+        """Set values, by key with dots."""
         self.config = with_values(self.config, values)
-        if message:
-            self.notes.append(Note(message, level))
 
-    def _decide_from_class_names(self) -> None:
+    def _check_settings(self) -> None:
+        """Raise what would otherwise fail after minutes, with a run folder half written."""
+        metrics.figure_keys(self.config.evaluation.profile)
+        has_transcript = self.config.model.transcript
+        if self.config.loss.match == "seq" and not has_transcript:
+            problem = "seq matches the tokens of a transcript, and the model has none"
+            fix = "choose o2o or o2m, or set model.transcript=true"
+            raise InputError("loss.match", problem, fix)
+        if self.is_zero_shot and has_transcript:
+            problem = "a transcript, and classes held out of a head that reads text"
+            raise InputError("model.transcript", problem, "set model.head=closed")
+
+    def _class_names(self) -> Json:
         """Decide what class names tell: background, how names are read, vectors of a class."""
         data = self.config.data
         values: Json = {}
@@ -152,64 +174,51 @@ class _Planner:
             else:
                 values["text.parts"] = ("sentence", "factors")
                 messages.append("class names are embedded as a sentence plus their parts")
-        self._decide(values, "; ".join(messages))
+        if messages:
+            self.notes.append(Note("; ".join(messages)))
+        return values
 
-    def _check(self) -> None:
-        """Raise what would otherwise fail after minutes, with a run folder half written."""
+    def _warn_of_shared_parts(self) -> None:
+        """Warn if there are fewer parts of validation videos than members."""
         settings = self.config.train
-        check_loggers(settings.loggers)
-        metrics.figure_keys(self.config.evaluation.profile)
-        if self.config.loss.match == "seq" and not self.config.model.transcript:
-            problem = "seq matches the tokens of a transcript, and the model has none"
-            fix = "choose o2o or o2m, or set model.transcript=true"
-            raise InputError("loss.match", problem, fix)
         parts = self.dataset.validation_parts
         if settings.member_parts and 1 < parts < settings.members:
             message = f"{settings.members} members share {parts} parts of validation videos"
             warnings.warn(message, stacklevel=2)
-        is_zero_shot = self.config.data.has_untrained_classes and self.takes_any_name
-        if is_zero_shot and self.config.model.transcript:
-            problem = "a transcript, and classes held out of a head that reads text"
-            raise InputError("model.transcript", problem, "set model.head=closed")
-        if is_zero_shot and not settings.member_parts:
-            check_posterior(self.config.decode, self.dataset)
 
-    def _decide_paths(self) -> None:
+    def _paths(self) -> Json:
         """Make the paths absolute that a run keeps, so that it can be evaluated from anywhere."""
-        root = self.dataset.root
+        root = self.folder.root
         values: Json = {"data.root": IN_MEMORY if root is None else str(root.resolve())}
         holdout = self.config.data.holdout
         if isinstance(holdout, str) and Path(holdout).is_file():
             if root is None or not (root / holdout).is_file():
                 values["data.holdout"] = str(Path(holdout).resolve())
         encoder = self.config.text.encoder
-        if encoder.startswith("file:") and reads_text(self.config.model.head):
+        if encoder.startswith("file:") and self.reads_text:
             values["text.encoder"] = StoredVectors(encoder.removeprefix("file:")).setting
-        if self.start is not None:
-            values["train.init"] = str(self.start.path.resolve())
         teacher = self.config.train.self_training
         if isinstance(teacher, str):
             path = Path(teacher)
             if path.is_file() or (path / "run.json").is_file():
                 values["train.self_training"] = str(path.resolve())
-        self._decide(values)
+        return values
 
-    def _decide_validation_unseen(self) -> None:
+    def _validation_unseen(self) -> Json:
         """Replace ``auto`` by the validation-unseen classes that the data set selected."""
         data = self.config.data
         setting = data.validation_unseen
         holdout = self.dataset.holdout
         if holdout is None or setting not in (None, "auto"):
-            return
+            return {}
         names = holdout.validation_unseen
         rule = "gamma is chosen by the accuracy of seen classes alone"
         if setting is None:
             if not names and self.takes_any_name:
                 fix = "data.validation_unseen=auto selects some"
                 message = f"data.holdout names no validation-unseen classes, so {rule}; {fix}"
-                self._decide({}, message, logging.WARNING)
-            return
-        values = {"data.validation_unseen": names}
+                self.notes.append(Note(message, logging.WARNING))
+            return {}
         if names:
             counts = self.dataset.class_counts(self.dataset.validation).tolist()
             frames_of = dict(zip(self.dataset.vocabulary.names, counts, strict=True))
@@ -218,18 +227,19 @@ class _Planner:
                 "selected as validation-unseen: not trained, and used on the validation videos to "
                 f"tune settings: {classes}"
             )
-            self._decide(values, message)
-            return
-        reason = "there are no validation videos"
-        if data.validation:
-            reason = (
-                "no class can be validation-unseen: none has all of its factors in other seen "
-                "classes, and enough frames"
-            )
-        self._decide(values, f"{reason}; {rule}", logging.WARNING)
+            self.notes.append(Note(message))
+        else:
+            reason = "there are no validation videos"
+            if data.validation:
+                reason = (
+                    "no class can be validation-unseen: none has all of its factors in other seen "
+                    "classes, and enough frames"
+                )
+            self.notes.append(Note(f"{reason}; {rule}", logging.WARNING))
+        return {"data.validation_unseen": names}
 
-    def _learn_lengths(self) -> tuple[tuple[float, float], ...]:
-        """Return the lengths of whole training segments; without any, they are not used."""
+    def _lengths(self) -> tuple[tuple[float, float], ...]:
+        """Return the lengths of whole training segments."""
         dataset = self.dataset
         videos = []
         for name in dataset.labelled(dataset.train):
@@ -238,20 +248,26 @@ class _Planner:
             is_hidden = (labels == IGNORED) & (dataset.all_labels(name) != IGNORED)
             videos.append(np.where(is_hidden, _HIDDEN, labels))
         lengths = segment_lengths(videos, len(dataset.vocabulary), whole_only=True)
-        if any(lengths):
-            durations = Durations.learned(lengths)
-            return tuple(zip(durations.mean.tolist(), durations.deviation.tolist(), strict=True))
-        if self.config.decode.durations:
-            message = "decode.durations is 0: each training segment is beside unlabelled frames"
-            self._decide({"decode.durations": 0.0}, message, logging.WARNING)
-        return ()
+        if not any(lengths):
+            return ()
+        durations = Durations.learned(lengths)
+        return tuple(zip(durations.mean.tolist(), durations.deviation.tolist(), strict=True))
 
-    def _find_objects(self) -> None:
-        """Read or detect the object columns, and decide ``data.objects.file: auto``."""
+    def _used_durations(self, lengths: tuple[tuple[float, float], ...]) -> Json:
+        """Decide that lengths are not used, if no training segment is whole."""
+        if lengths or not self.config.decode.durations:
+            return {}
+        message = "decode.durations is 0: each training segment is beside unlabelled frames"
+        self.notes.append(Note(message, logging.WARNING))
+        return {"decode.durations": 0.0}
+
+    def _start_and_objects(self) -> Json:
+        """Decide the path of ``train.init``, and ``data.objects.file: auto``."""
+        values: Json = {}
         if self.start is not None:
+            values["train.init"] = str(self.start.path.resolve())
             has_objects = self.start.objects is not None
         else:
-            self.objects = self._object_columns()
             has_objects = self.objects is not None
             if self.objects is not None and len(self.objects.fixed) == len(self.objects.names):
                 problem = "all objects keep their identity, so that none is found by its name"
@@ -260,26 +276,28 @@ class _Planner:
             if any(self.config.augment.swap) and not has_objects:
                 fix = "set it to 0, or data.objects"
                 raise InputError("augment.swap", "no object columns to swap", fix)
-        if self.config.data.objects.file != "auto":
-            return
-        if not has_objects:
-            self._decide({"data.objects.file": None})
-            return
-        message = (
-            "the columns hold objects that come and go, and the labels say their names "
-            "(data.objects.file)"
-        )
-        self._decide({"data.objects.file": "find"}, message)
+        if self.config.data.objects.file == "auto":
+            values["data.objects.file"] = None
+            if has_objects:
+                values["data.objects.file"] = "find"
+                message = (
+                    "the columns hold objects that come and go, and the labels say their names "
+                    "(data.objects.file)"
+                )
+                self.notes.append(Note(message))
+        return values
 
-    def _object_columns(self) -> ObjectColumns | None:
-        """Return the columns of a file, or those that are detected, as the configuration says."""
-        data = self.config.data.objects
-        if data.file == "find":
-            return ObjectColumns.find(self.dataset)
-        if data.file != "auto":
-            return ObjectColumns.read(data, self.dataset.root, self.dataset.vocabulary)
-        reads_factors = self.config.model.head == "text" and "factors" in self.config.text.parts
-        return ObjectColumns.find_sure(self.dataset) if reads_factors else None
+    def _check_text_parts(self) -> None:
+        """Raise an InputError for parts that the names lack, or that tell no background apart."""
+        parts = self.config.text.parts
+        vocabulary = self.dataset.vocabulary
+        if "factors" in parts and vocabulary.slots == WHOLE_NAME:
+            problem = f"{list(parts)}, but the names have no parts"
+            fix = "choose sentence, or say how names are read: data.grammar, ROOT/factors.csv"
+            raise InputError("text.parts", problem, fix)
+        if len(vocabulary.background) > 1 and "sentence" not in parts:
+            problem = f"{list(parts)}, by which background classes are all alike"
+            raise InputError("text.parts", problem, "add sentence, or give them one name")
 
     def _texts(self) -> dict[str, Tensor]:
         """Return the text vectors that the model is made from.
@@ -287,21 +305,16 @@ class _Planner:
         They are "text" (C, S, E) and, with object columns, "object_text" (O, E), for a head that
         reads text; (C, E) for head "fact-clip"; none for other heads.
         """
-        config = self.config.text
-        device = self.config.train.device
-        vocabulary = self.dataset.vocabulary
-        if self.config.model.head == "fact-clip":
-            return {"text": torch.from_numpy(class_vectors(config, vocabulary, device))}
-        if not self.takes_any_name:
+        if not self.reads_text:
             return {}
-        if "factors" in config.parts and vocabulary.slots == WHOLE_NAME:
-            problem = f"{list(config.parts)}, but the names have no parts"
-            fix = "choose sentence, or say how names are read: data.grammar, ROOT/factors.csv"
-            raise InputError("text.parts", problem, fix)
-        if len(vocabulary.background) > 1 and "sentence" not in config.parts:
-            problem = f"{list(config.parts)}, by which background classes are all alike"
-            raise InputError("text.parts", problem, "add sentence, or give them one name")
-        vectors = class_texts(config, vocabulary, device)
+        config = self.config.text
+        vocabulary = self.dataset.vocabulary
+        if self.takes_any_name:
+            self._check_text_parts()
+        encoder = text_encoder(config.encoder, self.config.train.device)
+        if not self.takes_any_name:
+            return {"text": torch.from_numpy(class_vectors(encoder, vocabulary, config.phrase))}
+        vectors = class_texts(config, vocabulary, encoder)
         groups = twins(vocabulary.names, vectors)
         if groups:
             names_alike = "; for ".join(", ".join(map(repr, group)) for group in groups)
@@ -311,7 +324,7 @@ class _Planner:
                 "a text encoder of their language (docs/names.md)"
             )
             self.notes.append(Note(message, logging.WARNING))
-        texts = {"text": torch.from_numpy(vectors), **self.start_texts}
+        texts = {"text": torch.from_numpy(vectors)}
         if self.objects is not None:
             if "factors" not in config.parts:
                 problem = "object columns are tied to factors"
@@ -320,7 +333,7 @@ class _Planner:
             names = [name for name in self.objects.names if name]
             factors = {name: (name,) for name in names}
             words = Vocabulary.from_names(names, factors=factors, slots=(OBJECT_SLOT,))
-            word_vectors = embed_as(config, words, device).slots[OBJECT_SLOT]
+            word_vectors = embed(encoder, words, phrase=config.phrase).slots[OBJECT_SLOT]
             rows = np.zeros((len(self.objects.names), word_vectors.shape[1]), np.float32)
             rows[[bool(name) for name in self.objects.names]] = word_vectors
             texts["object_text"] = torch.from_numpy(rows)

@@ -199,10 +199,10 @@ def _plan_with_drafts(
     """Return the plan with a teacher's drafts. Train the teacher first if needed."""
     if plan.config.data.drafts is not None:
         plan = with_drafts(plan, None)  # the settings are those of a student
-    configured_teacher = teacher_folder(plan)
+    configured_teacher = teacher_folder(plan.dataset, plan.config.train.self_training)
     folder = configured_teacher or out / TEACHER
     drafts = out / DRAFTS
-    drafts_exist = has_drafts(plan, folder, drafts)
+    drafts_exist = has_drafts(plan.dataset, folder, drafts)
     processes = Processes(plan.device)
     processes.wait()  # before one of them trains or writes
     if configured_teacher is None and not drafts_exist:
@@ -214,7 +214,7 @@ def _plan_with_drafts(
         resume = resume and (folder / "run.json").is_file()
         train(teacher_config(plan), folder, data=data, resume=resume, progress=progress)
     if processes.is_main and not drafts_exist:
-        write_drafts(folder, plan, drafts)
+        write_drafts(folder, plan.dataset, plan.device, drafts)
     processes.wait()
     return with_drafts(plan, str(drafts.resolve()))
 

@@ -7,40 +7,40 @@ import shlex
 
 from torch import Tensor
 
-from fact_clip.config import Config
+from fact_clip.config import Config, ModelConfig
 from fact_clip.core import InputError, Names, Vocabulary
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.hub import run_folder
 from fact_clip.models import FACT
-from fact_clip.models.heads import is_open, reads_text
 from fact_clip.run import Run, load_strictly, read_weights
-from fact_clip.seen import Seen, unseen_error
 
 logger = logging.getLogger(__name__)
 
 _KEY = "train.init"
 
 
-def read_start(config: Config, dataset: Dataset) -> tuple[Run | None, dict[str, Tensor]]:
+def read_start(
+    config: Config, dataset: Dataset, reads_text: bool, takes_any_name: bool
+) -> Run | None:
     """Read the run of ``train.init``.
 
     Args:
         config: of the training.
         dataset: of the training.
+        reads_text: whether the head is made from vectors of class names.
+        takes_any_name: whether it takes classes that it was not trained with.
 
     Returns:
-        The run and "object_text" (O, E), the text vectors of its objects, if it has some. None and
-        no texts if the training starts from random weights.
+        The run; None if the training starts from random weights.
 
     Raises:
         InputError: its model, texts, feature transform or classes do not fit the training.
     """
     if config.train.init is None:
-        return None, {}
-    run = Run.read(run_folder(config.train.init))
-    head = config.model.head
-    _check_same_settings(run, config, ("model", "text") if reads_text(head) else ("model",))
-    takes_any_name = is_open(head)
+        return None
+    folder = run_folder(config.train.init)
+    run = Run.read(folder)
+    _check_same_settings(run, config, ("model", "text") if reads_text else ("model",))
     n_columns = run.transform.input_dim
     if n_columns != dataset.input_dim:
         problem = f"features of {dataset.input_dim} columns, but {run.path} reads {n_columns}"
@@ -50,57 +50,26 @@ def read_start(config: Config, dataset: Dataset) -> tuple[Run | None, dict[str, 
         problem = f"{run.path} was trained with another data.context or data.standardize"
         raise InputError(_KEY, problem)
     if not takes_any_name:
-        _check_classes(run, config, dataset.vocabulary)
-    run.check_rate(dataset.fps, _KEY)
-    run.check_encoder(dataset.encoder, _KEY)
-    seen = check_start_seen(run, dataset, _KEY)
-    if seen is not None:
-        _check_validation(run, seen, dataset)
-    if run.objects is None:
-        return run, {}
+        _check_classes(run, config.model, dataset.vocabulary)
+    record = run.check_start(dataset, _KEY)
+    if record is not None:
+        record.check_unlearned(dataset.names_of(dataset.hidden), _KEY)
+        for name, video in record.find_in(dataset, dataset.validation):
+            if video.role == "trained":
+                message = (
+                    "%s: %s was trained on the validation video %r, so that validation is too good"
+                )
+                logger.warning(message, _KEY, run.path, name)
+                break
+    return run
+
+
+def start_texts(run: Run | None) -> dict[str, Tensor]:
+    """Return "object_text" (O, E), the text vectors of the objects of a starting run."""
+    if run is None or run.objects is None:
+        return {}
     weights, _ = read_weights(run.path / "model.safetensors")
-    return run, {"object_text": weights["objects.names"]}
-
-
-def check_start_seen(run: Run, dataset: Dataset, where: str) -> Seen | None:
-    """Check that a run that a training builds on has not learned what is tested.
-
-    Args:
-        run: the run.
-        dataset: of the training.
-        where: location of an error.
-
-    Returns:
-        What the run has seen; None if it has no record, with a warning.
-
-    Raises:
-        InputError: it has seen a test video, or learned a test-unseen class.
-    """
-    seen = run.seen_by_all()
-    if seen is None:
-        logger.warning("%s: %s does not record what it has seen", where, run.path)
-        return None
-    seen.check_videos(dataset, dataset.test, where)
-    if dataset.hidden:
-        seen.check_unseen_classes(dataset, where)
-    same = seen.same_names(dataset, dataset.test)
-    if same:
-        message = "%s: the test video %r has the name of one that %s has seen, and other features"
-        logger.warning(message, where, same[0], run.path)
-    return seen
-
-
-def _check_validation(run: Run, seen: Seen, dataset: Dataset) -> None:
-    """Raise for a hidden class that a starting run has learned; warn of a validation video."""
-    learned = seen.learned_classes(dataset.names_of(dataset.hidden))
-    if learned:
-        raise unseen_error(learned[0], _KEY)
-    validation = [
-        name for name, video in seen.find_in(dataset, dataset.validation) if video.role == "trained"
-    ]
-    if validation:
-        message = "%s: %s was trained on the validation video %r, so that validation is too good"
-        logger.warning(message, _KEY, run.path, validation[0])
+    return {"object_text": weights["objects.names"]}
 
 
 def _check_same_settings(run: Run, config: Config, groups: Names) -> None:
@@ -115,11 +84,11 @@ def _check_same_settings(run: Run, config: Config, groups: Names) -> None:
                 raise InputError(_KEY, problem, fix)
 
 
-def _check_classes(run: Run, config: Config, vocabulary: Vocabulary) -> None:
+def _check_classes(run: Run, model: ModelConfig, vocabulary: Vocabulary) -> None:
     """Raise an InputError if a starting run cannot be trained on these classes."""
     if run.vocabulary.names == vocabulary.names:
         return
-    if config.model.head != "closed" or config.model.transcript:
+    if model.head != "closed" or model.transcript:
         problem = (
             f"{run.path} can only name its {len(run.vocabulary)} classes; the data set has others"
         )

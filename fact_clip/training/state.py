@@ -45,7 +45,7 @@ from fact_clip.run import (
 from fact_clip.seen import Seen
 from fact_clip.training.callbacks import LOGGERS, Callback, FileLog
 from fact_clip.training.plan import Plan
-from fact_clip.training.start import grown_channels
+from fact_clip.training.start import grown_channels, start_texts
 from fact_clip.training.teacher import DRAFTS, TEACHER, teachers_seen
 
 _TRAIN_AGAIN = "train the run again"
@@ -83,7 +83,7 @@ def begin(plan: Plan, out: Path, resume: bool = False) -> tuple[Run, dict[str, T
     if is_new:
         check_free(out)
     run = (_new_run if is_new else _resumed)(plan, out, processes.world)
-    texts = {**plan.texts, **_joint_space(run, plan.dataset)}
+    texts = _model_texts(plan, run)
     if is_new:
         # Sizes that do not fit together are reported here, before anything is written.
         run.new_model(**texts)
@@ -202,7 +202,7 @@ def build(plan: Plan) -> Parts:
         problem = "a loop of one's own would train the held-out classes as wrong answers"
         raise InputError("data.holdout", problem, "use fact_clip.train")
     run = _new_run(plan, Path(), world=1)
-    model = run.new_model(**plan.texts, **_joint_space(run, plan.dataset))
+    model = run.new_model(**_model_texts(plan, run))
     return Parts(model, make_criterion(run, plan.dataset), run.transform)
 
 
@@ -239,7 +239,7 @@ def _new_run(plan: Plan, out: Path, world: int) -> Run:
         encoder=dataset.encoder,
         videos_a_step=config.train.batch_size * world,
         seen=_seen(plan),
-        teachers=teachers_seen(config),
+        teachers=teachers_seen(config.data.drafts, config.train.self_training),
         finished=False,
         n_frames=round(median_frames(train_labels)),
     )
@@ -281,6 +281,11 @@ def _classes(plan: Plan) -> Classes:
     if plan.start is not None and model.head == "closed":
         classes = replace(classes, channels=grown_channels(plan.start, vocabulary))
     return classes
+
+
+def _model_texts(plan: Plan, run: Run) -> dict[str, Tensor]:
+    """Return the text vectors that the model of a new run is made from."""
+    return {**plan.texts, **start_texts(plan.start), **_joint_space(run, plan.dataset)}
 
 
 def _joint_space(run: Run, dataset: Dataset) -> dict[str, Tensor]:

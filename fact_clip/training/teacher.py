@@ -10,6 +10,7 @@ import logging
 from pathlib import Path
 
 import numpy as np
+import torch
 from scipy.special import log_softmax
 
 from fact_clip.config import Config, flattened, with_values
@@ -27,7 +28,6 @@ from fact_clip.models.heads import is_open
 from fact_clip.run import Run, check_classes
 from fact_clip.seen import Seen
 from fact_clip.training.plan import Plan, resolve
-from fact_clip.training.start import check_start_seen
 from fact_clip.unseen.calibration import uncalibrated
 
 logger = logging.getLogger(__name__)
@@ -70,21 +70,19 @@ _MEASURED = (
 """What `fact-clip data init` measures, and a teacher of the recipe `zero_shot` takes over."""
 
 
-def teacher_folder(plan: Plan) -> Path | None:
-    """Return the run folder that a plan names as its teacher, or None if one is to be trained.
+def teacher_folder(dataset: Dataset, self_training: bool | str) -> Path | None:
+    """Return the run folder of ``train.self_training``, or None if a teacher is to be trained.
 
     Raises:
         InputError: there is nothing to name.
     """
-    dataset = plan.dataset
-    clicked = dataset.clicks(dataset.learning)
-    if clicked:
-        where = dataset.folder.label_location(next(iter(clicked)))
+    for name in filter(dataset.folder.is_clicked, dataset.learning):
+        where = dataset.folder.label_location(name)
         raise InputError(where, "clicks, which say what is between them", f"leave {_KEY} out")
     if not any((dataset.labels(name) == IGNORED).any() for name in dataset.learning):
         raise InputError(_KEY, "all frames of the training videos have a label", "leave it out")
-    source = str(plan.config.train.self_training)
-    return Path(source) if (Path(source) / "run.json").is_file() else None
+    folder = Path(str(self_training))
+    return folder if (folder / "run.json").is_file() else None
 
 
 def teacher_config(plan: Plan) -> Config:
@@ -120,32 +118,31 @@ def with_drafts(plan: Plan, drafts: str | None) -> Plan:
     return resolve(config, plan.dataset.folder, is_checked=True)
 
 
-def teachers_seen(config: Config) -> tuple[Seen | None, ...]:
+def teachers_seen(drafts: str | None, self_training: bool | str) -> tuple[Seen | None, ...]:
     """Return what the teacher of the drafts has seen: None if unknown, nothing without drafts."""
-    if config.data.drafts is None:
+    if drafts is None:
         return ()
-    own_teacher = Path(config.data.drafts).with_name(TEACHER)
-    for folder in (Path(str(config.train.self_training)), own_teacher):
+    for folder in (Path(str(self_training)), Path(drafts).with_name(TEACHER)):
         if (folder / "run.json").is_file():
             return (Run.read(folder).seen_by_all(),)
     return (None,)
 
 
-def has_drafts(plan: Plan, teacher: Path, folder: Path) -> bool:
-    """Return whether a folder has the drafts of this teacher for the labels of a plan."""
+def has_drafts(dataset: Dataset, teacher: Path, folder: Path) -> bool:
+    """Return whether a folder has the drafts of this teacher for the labels of a data set."""
     digest = folder / _DIGEST
     if not digest.is_file() or not (teacher / "run.json").is_file():
         return False
-    return read_text(digest, "a digest").strip() == _digest(plan, Run.read(teacher))
+    return read_text(digest, "a digest").strip() == _digest(dataset, Run.read(teacher))
 
 
-def _digest(plan: Plan, teacher: Run) -> str:
+def _digest(dataset: Dataset, teacher: Run) -> str:
     """Hash what drafts follow from: the teacher, the names, and the videos with their labels."""
-    facts = (teacher.digest(), plan.dataset.vocabulary.names, Seen.of(plan.dataset).videos)
+    facts = (teacher.digest(), dataset.vocabulary.names, Seen.of(dataset).videos)
     return hashlib.blake2b(repr(facts).encode(), digest_size=16).hexdigest()
 
 
-def write_drafts(teacher: Path, plan: Plan, folder: Path) -> None:
+def write_drafts(teacher: Path, dataset: Dataset, device: torch.device, folder: Path) -> None:
     """Write the names that a teacher gives to the frames without a label of each learning video.
 
     In a video with labels these are names of the classes without examples: whoever labels some of
@@ -154,26 +151,24 @@ def write_drafts(teacher: Path, plan: Plan, folder: Path) -> None:
 
     Args:
         teacher: its run folder.
-        plan: of the student.
+        dataset: of the student.
+        device: where the teacher computes.
         folder: of NAME.txt, one name a frame, which are replaced.
 
     Raises:
         InputError: the teacher has seen what is hidden or tested, or reads other features.
     """
-    dataset = plan.dataset
-    run = Run.read(teacher)
-    fix = "train the teacher on these data"
-    check_classes(run, dataset.vocabulary.names, dataset.location, fix)
-    run.check_rate(dataset.fps, _KEY)
-    run.check_encoder(dataset.encoder, _KEY)
-    check_start_seen(run, dataset, _KEY)
-    loaded = Run.open(teacher)
-    scorer = Scorer(loaded, plan.device)
     new_names = names_without_examples(dataset)
     new_classes = dataset.vocabulary.encode(new_names)
+    loaded = Run.open(teacher)
+    run = loaded.run
+    fix = "train the teacher on these data"
+    check_classes(run, dataset.vocabulary.names, dataset.location, fix)
+    run.check_start(dataset, _KEY)
     unknown = {*new_names} - {*loaded.trained_classes()}
     if is_open(run.config.model.head):
         unknown = set()
+    scorer = Scorer(loaded, device)
     for name in paced(dataset.learning, "naming frames without a label", logger):
         is_labelled = dataset.labels(name) != IGNORED
         if unknown and is_labelled.any() and not is_labelled.all():
@@ -182,7 +177,7 @@ def write_drafts(teacher: Path, plan: Plan, folder: Path) -> None:
         labels = _named(ScoredVideos(scorer, dataset, [name]), new_classes)
         names = np.array([*dataset.vocabulary.names, UNLABELLED])[labels]
         write_lines(inside(folder, f"{name}.txt"), names.tolist())
-    write_lines(inside(folder, _DIGEST), [_digest(plan, run)])
+    write_lines(inside(folder, _DIGEST), [_digest(dataset, run)])
 
 
 def names_without_examples(dataset: Dataset) -> Names:

@@ -220,7 +220,7 @@ def test_without_training(open_clip_folder, tmp_path):
         user = User(client, app.state.page)
         video = user.add(path)
         state = user.settle()
-        assert (state["actions"], state["adjustable"]) == ([], ["threshold", "shortest"])
+        assert (state["actions"], state["adjustable"]) == ([], ["switch_penalty", "threshold", "shortest"])
         assert user.ask("GET", f"/api/videos/{video}")["drafts"] == []
         names = ["pour milk", "stir, slowly"]
         user.act(*names)

@@ -7,7 +7,6 @@ import zipfile
 import numpy as np
 from safetensors.numpy import save_file
 
-from fact_clip.config import TextConfig
 from fact_clip.core import Vocabulary
 from fact_clip.encoders import sentence, text_encoder
 from fact_clip.encoders.vectors import class_vectors
@@ -24,7 +23,7 @@ def test_class_names_are_found_as_the_mapping_writes_them(tmp_path):
     factors = {"pour_milk": ("pour", "milk")}
     vocabulary = Vocabulary.from_names(["SIL", "pour_milk"], ["SIL"], factors, slots=("verb", "object"))
     for suffix in ("npz", "safetensors"):
-        rows = class_vectors(TextConfig(encoder=f"file:{tmp_path}/v.{suffix}"), vocabulary)
+        rows = class_vectors(text_encoder(f"file:{tmp_path}/v.{suffix}"), vocabulary, "name")
         np.testing.assert_allclose(rows, [[0, 1], [0.6, 0.8]], rtol=1e-6)
         assert rows.dtype == np.float32
     assert text_encoder(f"file:{tmp_path}/v.npz").encode_texts([]).shape == (0, 2)

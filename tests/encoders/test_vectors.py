@@ -5,6 +5,7 @@ import numpy as np
 from fact_clip.config import TextConfig
 from fact_clip.core import Vocabulary
 from fact_clip.datasets.benchmarks import BENCHMARKS, NO_ACTION
+from fact_clip.encoders import text_encoder
 from fact_clip.encoders.sentence import HashEncoder
 from fact_clip.encoders.vectors import class_texts, class_vectors, embed
 
@@ -61,32 +62,32 @@ def test_the_background_has_no_vector():
     """Not even where its name could be read: as a whole phrase, or as an action that a run calls background."""
     config = TextConfig(encoder="hash:16", parts=("factors",))
     phrases = Vocabulary.from_names(["rest", "cut ham"], ["rest"])
-    texts = class_texts(config, phrases)
+    texts = class_texts(config, phrases, HashEncoder(16))
     assert (texts[0] == 0).all()
     np.testing.assert_array_equal(texts[1, 0], HashEncoder(16).encode_texts(["cut ham"])[0])
     read = Vocabulary.from_names(
         ["hold knife", "cut ham"], ["hold knife"], BENCHMARKS["kscgr"].factors, BENCHMARKS["kscgr"].slots
     )
-    assert (class_texts(config, read)[0] == 0).all()
+    assert (class_texts(config, read, HashEncoder(16))[0] == 0).all()
 
 
 def test_texts_are_embedded_on_the_chosen_device(open_clip_folder, monkeypatch):
     import torch
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    config = TextConfig(encoder=f"open_clip:local-dir:{open_clip_folder}")
-    for vectors in (class_texts, class_vectors):
-        assert len(vectors(config, KITCHEN, "cpu")) == 4
-        with refused("device"):
-            vectors(config, KITCHEN, "cuda:0")
+    name = f"open_clip:local-dir:{open_clip_folder}"
+    assert len(class_vectors(text_encoder(name, "cpu"), KITCHEN, "name")) == 4
+    with refused("device"):
+        class_vectors(text_encoder(name, "cuda:0"), KITCHEN, "name")
 
 
 def test_sentences_need_no_vectors_of_the_words(tmp_path):
     """A file with a vector for each class name serves where no part of a name is read."""
     np.savez(tmp_path / "names.npz", **{name: np.eye(len(KITCHEN))[at] for at, name in enumerate(KITCHEN)})
     config = TextConfig(encoder=f"file:{tmp_path / 'names.npz'}", parts=("sentence",))
-    texts = class_texts(config, KITCHEN)
+    encoder = text_encoder(config.encoder)
+    texts = class_texts(config, KITCHEN, encoder)
     action = [name not in KITCHEN.background for name in KITCHEN]
     assert np.array_equal(texts[:, 0], np.eye(len(KITCHEN)) * np.array(action)[:, None])
     with refused("names.npz"):
-        class_texts(config.model_copy(update={"parts": ("sentence", "factors")}), KITCHEN)
+        class_texts(config.model_copy(update={"parts": ("sentence", "factors")}), KITCHEN, encoder)

@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 import fact_clip
 from fact_clip.core import Vocabulary
 from fact_clip.decoding import CandidateSet, DecodeSettings, ModelScores, decode_scores
+from fact_clip.decoding.fusion import Voters
 from fact_clip.decoding.similarity import smoothed
 from fact_clip.encoders import text_encoder
 from fact_clip.encoders.image import OpenClip
 from fact_clip.encoders.vectors import embed
 from fact_clip.inference.loading import load
+from fact_clip.inference.training_free import SimilarityScorer
 
 from ..refusals import refused
 
@@ -25,8 +27,14 @@ WORDS = CandidateSet(Vocabulary.from_names(["a", "b", "c"]))
 
 def decoded(table, **settings):
     """Labels and confidences of probabilities of three actions at 5 rows a second."""
-    scores = ModelScores(len(table), similarity=torch.from_numpy(table), rate=5.0)
-    return decode_scores(scores, WORDS, DecodeSettings(shortest=1.0, **settings))
+    settings = SimilarityScorer.settings.model_copy(update=settings)
+    return decode_scores(scores_of(table, 5.0), WORDS, settings)
+
+
+def scores_of(table, rate):
+    frames = torch.from_numpy(table).unsqueeze(0)
+    voter = Voters(frames, tokens=None, has_token=torch.ones(1, len(table), dtype=torch.bool))
+    return ModelScores(len(table), (voter,), rate=rate)
 
 
 def test_smoothing_by_hand():
@@ -56,8 +64,7 @@ def test_an_unordered_list_of_which_not_all_occur():
     scores, labels = stepped(0.8)
     found, confidence = decoded(scores)
     assert (found == labels).mean() > 0.95
-    assert len(confidence) == 150
-    assert (confidence[found == labels] > 0.5).mean() > 0.95
+    np.testing.assert_array_equal(confidence, scores[np.arange(150), found])
     assert (scores.argmax(1) == labels).mean() < 0.95  # each frame alone is worse
 
 
@@ -69,6 +76,22 @@ def test_the_threshold_makes_background_where_no_action_is_likely():
     assert (found == labels).mean() > 0.93
     assert (found[75:95] == 3).all()
     assert 3 not in decoded(scores)[0]
+
+
+@pytest.mark.parametrize(("best", "threshold"), [(0.40, 0.41), (0.85, 0.5), (0.85, 1.0), (0.40, 0.3)])
+@pytest.mark.parametrize("background", [(), ("rest",)])
+def test_a_threshold_is_compared_with_the_probabilities_themselves(best, threshold, background):
+    names = (*background, "peel", "cut", "stir")
+    rest = (1 - best) / (len(names) - 1)
+    rows = np.full((40, len(names)), rest, np.float32)
+    rows[:20, -2] = best
+    rows[20:, -1] = best
+    candidates = CandidateSet(Vocabulary.from_names(names, background))
+    labels, _ = decode_scores(scores_of(rows, 1.0), candidates, DecodeSettings(threshold=threshold))
+    is_background = labels == (0 if background else len(names))
+    assert is_background.all() == (threshold > best)
+    if not background:
+        assert is_background.any() == (threshold > best)
 
 
 def test_features_go_with_their_encoder_and_text(open_clip_folder, tmp_path):

@@ -25,7 +25,7 @@ from fact_clip.datasets.benchmarks import BENCHMARKS
 from fact_clip.datasets.layout import DataFolder
 from fact_clip.decoding import Voters, decode_switching
 from fact_clip.decoding.fusion import fuse, fuse_gammas, with_factors
-from fact_clip.decoding.similarity import similarity_probabilities, transport
+from fact_clip.decoding.similarity import similarity_probabilities
 from fact_clip.encoders import FRAME_ENCODERS, TEXT_ENCODERS
 from fact_clip.formats import FORMATS, READERS, save
 from fact_clip.formats.base import Options
@@ -87,8 +87,6 @@ _FEATURES = np.random.default_rng(9).normal(size=(T, C)).astype(np.float32)
 DECODERS: dict[str, Callable[[list[int]], NDArray[Any]]] = {
     "switching": lambda order: decode_switching(np.log(some_scores()[:, order]), 2.0),
     "switching, no price": lambda order: decode_switching(np.log(some_scores()[:, order]), 0.0),
-    "transport": lambda order: transport(some_scores()[:, order]).argmax(1),
-    "transport, plan": lambda order: transport(some_scores()[:, order]),
     "fuse": lambda order: fuse(voters_of(order), 0.3).numpy(),
     "fuse, offset": lambda order: fuse(voters_of(order), 0.3, torch.tensor([0.5, 0, -1, 0, 2.0])[order]).numpy(),
     "fuse_gammas": _with_gammas,
