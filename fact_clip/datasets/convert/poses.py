@@ -19,7 +19,6 @@ CONFIDENCE = 0.6
 MAX_GAP = 5
 """Pictures without a point that are filled from their neighbours, at most."""
 
-_DIMS = ("time", "individual", "keypoint", "space")
 _ADDED_BY_TRACKERS = re.compile(r"DLC_.*|\.(analysis|predictions)", re.IGNORECASE)
 
 
@@ -50,18 +49,15 @@ class PoseReader:
         Returns:
             The columns of T pictures.
         """
-        reader = library(path, "movement.io", "pose")
-        filters = library(path, "movement.filtering", "pose")
+        movement = library(path, "movement.io", "pose")
         with library_errors(path, f"not read as a file of {self.software}", Exception):
-            data = reader.load_dataset(path, source_software=self.software)
-        tracks = data.position
-        if data.confidence.notnull().any():
-            tracks = filters.filter_by_confidence(tracks, data.confidence, CONFIDENCE)
-        dims = [next(dim for dim in tracks.dims if dim.startswith(start)) for start in _DIMS]
-        tracks = tracks.transpose(*dims)  # (T, I, P, S)
+            data = movement.load_dataset(path, source_software=self.software)
+        # The names of the dimensions differ between versions.
+        dims = sorted(data.position.dims, key=lambda dim: "tiks".index(dim[0]))
+        tracks = data.position.where(~(data.confidence < CONFIDENCE)).transpose(*dims)
         is_seen = tracks.notnull().all(dims[3]).values  # (T, I, P)
-        tracks = filters.interpolate_over_time(tracks, max_gap=MAX_GAP)
-        points = tracks.values
+        tracks = tracks.interpolate_na(dims[0], max_gap=MAX_GAP + 1)  # between the ends of a gap
+        points = tracks.values  # (T, I, P, S)
         centres = tracks.mean(dims[2]).values  # (T, I, S), of the points that are known
         bodies, names, letters = ([*map(str, tracks[dim].values)] for dim in dims[1:])
         turned = self._turned(path, points - centres[:, :, None], names)
@@ -84,31 +80,26 @@ class PoseReader:
         if len(self.axis) != 2 or not {*self.axis} <= {*names}:
             fix = f"name two of {', '.join(names)}"
             raise InputError("--axis", f"{', '.join(self.axis)}: no axis in {path}", fix)
-        back, front = (points[:, :, names.index(name), :2] for name in self.axis)
-        axis = front - back  # (T, I, 2)
-        cos, sin = np.moveaxis(axis / np.linalg.norm(axis, axis=-1, keepdims=True), -1, 0)
-        x, y = np.moveaxis(points[..., :2], -1, 0)  # (T, I, P)
-        turned = points.copy()
-        turned[..., 0] = cos[..., None] * x + sin[..., None] * y
-        turned[..., 1] = cos[..., None] * y - sin[..., None] * x
-        return turned
+        plane = points[..., 0] + 1j * points[..., 1]  # (T, I, P)
+        back, front = (plane[..., names.index(name)] for name in self.axis)
+        plane *= ((back - front).conj() / abs(back - front))[..., None] * -1
+        return np.concatenate([plane.real[..., None], plane.imag[..., None], points[..., 2:]], -1)
 
     def _speeds(self, paths: Floats) -> Floats:
         """Return the speeds (T, ...) along paths (T, ..., S), in their unit per second."""
-        if len(paths) < 2:
-            return np.zeros(paths.shape[:-1])
-        return np.linalg.norm(np.gradient(paths, axis=0), axis=-1) * self.rate
+        steps = np.diff(paths, axis=0, prepend=paths[:1])
+        return np.linalg.norm(steps, axis=-1) * self.rate
 
 
 def _distances(points: Floats) -> Floats:
     """Return the distances (T, ..., pairs) between points (T, ..., P, S)."""
-    one, other = np.triu_indices(points.shape[-2], 1)
-    return np.linalg.norm(points[..., one, :] - points[..., other, :], axis=-1)
+    first, second = np.triu_indices(points.shape[-2], 1)
+    return np.linalg.norm(points[..., first, :] - points[..., second, :], axis=-1)
 
 
 def _pairs(names: Sequence[str]) -> list[str]:
     """Return the names of the pairs of `_distances`."""
-    return [f"{one} to {other}" for one, other in combinations(names, 2)]
+    return [" to ".join(pair) for pair in combinations(names, 2)]
 
 
 def _named(values: Floats, *titles: Sequence[str]) -> dict[str, Floats]:
