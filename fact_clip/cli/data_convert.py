@@ -81,8 +81,8 @@ def convert(
     source_fps: Annotated[
         float | None,
         option(
-            "Frames (table: rows) per second in the files (pose: of the film, needed); unset: as the "
-            "features.",
+            "Frames (table: rows) per second in the files; unset: as the features. For pose that of "
+            "the film, which it needs.",
             min=1e-6,
             max=1e5,
         ),
