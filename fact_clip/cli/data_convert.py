@@ -33,6 +33,7 @@ READABLE: dict[str, tuple[str, ...]] = {
     "epic": (*OF_LABELS, "verbs", "nouns"),
     "lmdb": ("dtype",),
     "table": ("fps", "unit", "source_fps", "time", "columns", "decimal", "dtype"),
+    "pose": ("fps", "source_fps", "software", "axis", "dtype"),
 }
 """Kind -> the options that it reads. Others are errors, because a user expects an effect."""
 
@@ -47,7 +48,7 @@ def convert(
     kind: Annotated[
         str,
         option(
-            "Kind of the files (docs/formats.md); lmdb and table are features.",
+            "Kind of the files (docs/formats.md); lmdb, table and pose are features.",
             "--from",
             metavar=f"[{'|'.join(READABLE)}]",
         ),
@@ -80,7 +81,8 @@ def convert(
     source_fps: Annotated[
         float | None,
         option(
-            "Frames (table: rows) per second in the files; unset: as the features.",
+            "Frames (table: rows) per second in the files; unset: as the features. For pose that "
+            "of the film, which it needs.",
             min=1e-6,
             max=1e5,
         ),
@@ -92,9 +94,18 @@ def convert(
     decimal: Annotated[Literal[".", ","], option("csv, table: the decimal mark of numbers.")] = ".",
     verbs: Annotated[Path | None, option("epic: file of the verb classes.")] = None,
     nouns: Annotated[Path | None, option("epic: file of the noun classes.")] = None,
+    software: Annotated[
+        Literal["DeepLabCut", "SLEAP", "LightningPose", "Anipose"] | None,
+        option("pose: what tracked the points."),
+    ] = None,
+    axis: Annotated[
+        str, option('pose: back and front of a body, "tail, nose"; unset: bodies are not turned.')
+    ] = "",
     dtype: Annotated[
         Literal["float16", "float32"] | None,
-        option("lmdb, table: type of the values; float16 takes half the space. Unset: float32."),
+        option(
+            "lmdb, table, pose: type of the values; float16 takes half the space. Unset: float32."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -110,11 +121,19 @@ def convert(
       fact-clip data convert --from csv takes.csv --unit seconds --fps 15 --background idle \\
         --out data
       fact-clip data convert --from table imu/*.csv --time timestamp --fps 15 --out data
+      fact-clip data convert --from pose poses/*.h5 --software DeepLabCut --source-fps 30 \\
+        --fps 10 --axis "tail, nose" --out data
     """
     _check_options(kind, context, unit)
-    from fact_clip.datasets.convert import Sampling, Target, convert_features, convert_tables
+    from fact_clip.datasets.convert import (
+        PoseReader,
+        Sampling,
+        Target,
+        convert_features,
+        convert_tables,
+    )
 
-    if kind in ("lmdb", "table"):
+    if kind in ("lmdb", "table", "pose"):
         sampling = Sampling(
             columns=read_names(columns, "--columns"),
             time=time,
@@ -126,7 +145,13 @@ def convert(
         if kind == "lmdb":
             counts = convert_features(files, out, dtype)
         else:
-            counts = convert_tables(files, out, sampling, dtype)
+            read = None
+            if kind == "pose":
+                if source_fps is None or software is None:
+                    fix = "give --source-fps and --software"
+                    raise InputError("--from pose", "the film's rate and the tracker", fix)
+                read = PoseReader(software, source_fps, read_names(axis, "--axis"))
+            counts = convert_tables(files, out, sampling, dtype, read)
         rows = [{"video": name, **row} for name, row in counts.items()]
         print_result(counts, table(rows), as_json)
         rate = "as the rows are" if fps is None else f"{fps:g} frames per second"

@@ -29,7 +29,7 @@ def rows(tmp_path):
 
 
 def test_the_command_takes_every_kind_that_can_be_read():
-    assert set(READABLE) == {*READERS, "lmdb", "table"}
+    assert set(READABLE) == {*READERS, "lmdb", "table", "pose"}
 
 
 def test_the_command_reads_the_files_of_a_plugin(fact_clip, tmp_path, monkeypatch):

@@ -1,7 +1,15 @@
-"""Convert annotations, databases of features and tables of numbers to the common layout."""
+"""Convert annotations, databases of features, tables of numbers and poses to the common layout."""
 
 from fact_clip.datasets.convert.annotations import Target, convert_annotations
 from fact_clip.datasets.convert.features import convert_features
+from fact_clip.datasets.convert.poses import PoseReader
 from fact_clip.datasets.convert.tables import Sampling, convert_tables
 
-__all__ = ["Sampling", "Target", "convert_annotations", "convert_features", "convert_tables"]
+__all__ = [
+    "PoseReader",
+    "Sampling",
+    "Target",
+    "convert_annotations",
+    "convert_features",
+    "convert_tables",
+]

@@ -3,7 +3,7 @@
 import logging
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -51,13 +51,18 @@ class Sampling:
 class NumberTable:
     """The numbers of a table."""
 
+    video: str
     names: Names  # of the D feature columns
     seconds: Floats | None  # (N,) time of each row, from 0 on, if known
     values: Floats  # (N, D)
 
 
 def convert_tables(
-    files: Sequence[Path], root: Path, sampling: Sampling, dtype: FeatureType | None = None
+    files: Sequence[Path],
+    root: Path,
+    sampling: Sampling,
+    dtype: FeatureType | None = None,
+    read: Callable[[Path], NumberTable] | None = None,
 ) -> dict[str, dict[str, int]]:
     """Write `root`/features/NAME.npy from tables, and NAME.json with the frame rate if it is known.
 
@@ -69,6 +74,7 @@ def convert_tables(
         root: the folder of the data set.
         sampling: columns and times.
         dtype: the type to write. None: float32.
+        read: reads a file. None: `read_numbers`.
 
     Returns:
         Video -> the "rows" of its table, and the "frames", "columns" and "interpolated" frames of
@@ -83,7 +89,7 @@ def convert_tables(
 
     def videos() -> Iterator[VideoFeatures]:
         for path in files:
-            table = read_numbers(path, sampling)
+            table = read(path) if read else read_numbers(path, sampling)
             frames = table.values
             n_interpolated = 0
             if sampling.fps is not None and table.seconds is not None:
@@ -98,7 +104,7 @@ def convert_tables(
                 "interpolated": n_interpolated,
             }
             columns = f"the columns {', '.join(table.names)}"
-            yield VideoFeatures(path, path.stem, columns, frames, counts)
+            yield VideoFeatures(path, table.video, columns, frames, counts)
 
     return write_features(videos(), root, dtype or "float32", sampling.fps)
 
@@ -173,7 +179,7 @@ def read_numbers(path: Path, sampling: Sampling) -> NumberTable:
         if seconds[0] != 0:
             logger.info("%s: its times begin at %g s, which is frame 0", path, seconds[0])
         seconds = seconds - seconds[0]
-    return NumberTable(tuple(names[column] for column in features), seconds, values)
+    return NumberTable(path.stem, tuple(names[column] for column in features), seconds, values)
 
 
 def _check_no_time(cells: CellTable, columns: Sequence[int], values: Floats) -> None:
