@@ -142,16 +142,19 @@ def evaluate(
     changes = [*overrides]
     if precision == "bf16":
         changes.append("precision=bf16")
-    is_changed = not all(change.startswith("data.root=") for change in changes)
-    if not is_changed and not is_learned_from(dataset, trained.seen):
-        is_changed = True
-        cautions.append("not the learning videos or labels of the run, so evaluation.json stays")
     digest = data_digest(dataset, split_names(dataset, split))
-    if overrides or data is not None:
+    is_own = is_learned_from(dataset, trained.seen)
+    if is_own and (overrides or data is not None):
         # Figures of other test videos, or of other labels, are not those of the run.
         stored = scorer.run.path / f"{evaluation_stem(split, actions is not None)}.json"
         if stored.is_file():
-            is_changed |= read_mapping(stored, "figures").get("data", digest) != digest
+            is_own = read_mapping(stored, "figures").get("data", digest) == digest
+        elif split == "test" and trained.seen is not None and trained.seen.test:
+            is_own = {*dataset.test} == {*trained.seen.test}
+    is_changed = not all(change.startswith("data.root=") for change in changes)
+    if not is_changed and not is_own:
+        is_changed = True
+        cautions.append("not the videos or labels of the run, so evaluation.json stays")
     stem = evaluation_stem(split, actions is not None, is_changed)
     suffix = stem.removeprefix(evaluation_stem(split))
     record_path = inside(scorer.run.path, f"{stem}.npz")
