@@ -112,9 +112,9 @@ class Seen:
         """Return the record with what starting runs or members have seen; None has no record."""
         complete = [self, *(record for record in records if record is not None)]
         joined: dict[str, Any] = {}
-        for field in ("videos", "classes", "tuned", "named"):
-            parts = chain.from_iterable(getattr(record, field) for record in complete)
-            joined[field] = tuple(dict.fromkeys(parts))  # each once
+        for key in ("videos", "classes", "tuned", "named"):
+            parts = chain.from_iterable(getattr(record, key) for record in complete)
+            joined[key] = tuple(dict.fromkeys(parts))  # each once
         is_complete = len(complete) == 1 + len(records)
         is_complete = is_complete and all(record.is_complete for record in complete)
         return replace(self, **joined, is_complete=is_complete)
