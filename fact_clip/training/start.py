@@ -74,7 +74,7 @@ def check_start_seen(run: Run, dataset: Dataset, where: str) -> Seen | None:
         What the run has seen; None if it has no record, with a warning.
 
     Raises:
-        InputError: it has seen a test video, or learned a test-unseen class.
+        InputError: it has seen a test video, or learned a hidden class.
     """
     seen = run.seen_by_all()
     if seen is None:
@@ -83,6 +83,9 @@ def check_start_seen(run: Run, dataset: Dataset, where: str) -> Seen | None:
     seen.check_videos(dataset, dataset.test, where)
     if dataset.hidden:
         seen.check_unseen_classes(dataset, where)
+        learned = seen.learned_classes(dataset.names_of(dataset.hidden))
+        if learned:
+            raise unseen_error(learned[0], where)
     same = seen.same_names(dataset, dataset.test)
     if same:
         message = "%s: the test video %r has the name of one that %s has seen, and other features"
@@ -91,10 +94,7 @@ def check_start_seen(run: Run, dataset: Dataset, where: str) -> Seen | None:
 
 
 def _check_validation(run: Run, seen: Seen, dataset: Dataset) -> None:
-    """Raise for a hidden class that a starting run has learned; warn of a validation video."""
-    learned = seen.learned_classes(dataset.names_of(dataset.hidden))
-    if learned:
-        raise unseen_error(learned[0], _KEY)
+    """Warn of a validation video that a starting run has learned."""
     validation = [
         name for name, video in seen.find_in(dataset, dataset.validation) if video.role == "trained"
     ]

@@ -157,6 +157,22 @@ def test_teacher_that_learned_what_is_hidden_is_refused(workbench, tmp_path):
         train(student(workbench, tmp_path / "closed"), tmp_path / "run")
 
 
+def test_a_teacher_learns_no_class_by_which_the_student_is_tuned(workbench, recipe, tmp_path):
+    unseen, tuned = json.loads((workbench / "zero_shot/A.json").read_text())["unseen"][:2]
+    data = {"holdout": [unseen], "validation_unseen": [tuned]}
+    config = student(workbench, recipe, data=data)
+    train(config, tmp_path / "run")
+    seen = Run.read(tmp_path / "run/teacher").seen
+    assert tuned in seen.hidden
+    assert tuned not in seen.classes
+    data["validation_unseen"] = None
+    train(student(workbench, recipe, data=data), tmp_path / "other")
+    assert tuned in Run.read(tmp_path / "other/teacher").seen.classes
+    config = student(workbench, tmp_path / "other/teacher", data={**data, "validation_unseen": [tuned]})
+    with pytest.raises(InputError, match=rf"^train.self_training: '{tuned}' cannot be unseen"):
+        train(config, tmp_path / "again")
+
+
 def test_names_without_examples_are_held_out_of_the_teacher(workbench, recipe, tmp_path):
     root = shutil.copytree(workbench, tmp_path / "data")
     dataset = Dataset.open(student(workbench, recipe).data)
