@@ -24,6 +24,7 @@ from fact_clip.training.teacher import teacher_config
 
 from ..refusals import refused
 from ..small import TINY, ZERO_SHOT, write_dataset
+from .runs import log_of
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +124,17 @@ def test_interrupted_after_the_teacher_goes_on_with_the_student(trained, workben
     config = student(workbench, recipe)
     train(config, out, resume=True)
     assert (out / "model.safetensors").read_bytes() == (trained / "model.safetensors").read_bytes()
+
+
+def test_a_student_that_has_moved_goes_on(trained, workbench, recipe, tmp_path):
+    moved = shutil.copytree(trained, tmp_path / "moved")
+    before = (moved / "teacher/model.safetensors").read_bytes()
+    config = student(workbench, recipe, train={"epochs": 2})
+    train(config, moved, resume=True)
+    assert (moved / "teacher/model.safetensors").read_bytes() == before
+    assert Run.read(moved).config.data.drafts == str(moved / "drafts")
+    assert log_of(moved)[:1] == log_of(trained)
+    assert len(log_of(moved)) == 2
 
 
 def test_what_starts_from_a_student_knows_what_the_student_knew(trained, workbench, tmp_path):
