@@ -263,7 +263,7 @@ def save_pretrained(
             logger.warning("%s: of other weights, so the figures are left out", location)
             evaluation = {}
     card = _card(loaded, address, license, evaluation)
-    for pattern in (*PATTERNS, _EVALUATION):  # of a run that was saved there before
+    for pattern in (*PATTERNS, "evaluation*.*"):  # of a run that was saved there before
         for path in list(target.glob(pattern)):
             path.unlink()
     for pattern in PATTERNS:

@@ -271,7 +271,7 @@ class Run(RunFacts):
 
         Raises:
             InputError: it reads features of another rate or encoder, has seen a test video, or
-                learned a test-unseen class.
+                learned a hidden class.
         """
         self.check_rate(dataset.fps, where)
         self.check_encoder(dataset.encoder, where)
@@ -282,6 +282,7 @@ class Run(RunFacts):
         seen.check_videos(dataset, dataset.test, where)
         if dataset.hidden:
             seen.check_unseen_classes(dataset, where)
+            seen.check_unlearned(dataset.names_of(dataset.hidden), where)
         same = seen.same_names(dataset, dataset.test)
         if same:
             message = (

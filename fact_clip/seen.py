@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
 from typing import Annotated, Any, Literal
@@ -79,6 +79,8 @@ class Seen:
         tuned: those of them by which settings were chosen.
         named: hidden or unlabelled classes that were learned from the names that a model gave.
         is_complete: False if it started from a run without a record.
+        n_own: number of its own learning videos, which come first; 0 if unknown.
+        test: names of the test videos; none if unknown.
     """
 
     videos: tuple[SeenVideo, ...]
@@ -87,6 +89,9 @@ class Seen:
     tuned: Names = ()
     named: Names = ()
     is_complete: bool = True
+    # Earlier versions did not record these two.
+    n_own: int = field(default=0, compare=False)
+    test: Names = field(default=(), compare=False)
 
     @classmethod
     def of(cls, dataset: Dataset) -> Seen:
@@ -99,15 +104,17 @@ class Seen:
             classes=dataset.names_of(np.unique(labels[labels >= 0]).tolist()),
             hidden=dataset.names_of(dataset.hidden),
             tuned=dataset.names_of(dataset.validation_unseen if dataset.hidden else ()),
+            n_own=len(videos),
+            test=dataset.test,
         )
 
     def joined(self, *records: Seen | None) -> Seen:
         """Return the record with what starting runs or members have seen; None has no record."""
         complete = [self, *(record for record in records if record is not None)]
         joined: dict[str, Any] = {}
-        for field in ("videos", "classes", "tuned", "named"):
-            parts = chain.from_iterable(getattr(record, field) for record in complete)
-            joined[field] = tuple(dict.fromkeys(parts))  # each once
+        for key in ("videos", "classes", "tuned", "named"):
+            parts = chain.from_iterable(getattr(record, key) for record in complete)
+            joined[key] = tuple(dict.fromkeys(parts))  # each once
         is_complete = len(complete) == 1 + len(records)
         is_complete = is_complete and all(record.is_complete for record in complete)
         return replace(self, **joined, is_complete=is_complete)
@@ -198,7 +205,7 @@ def is_learned_from(dataset: Dataset, record: Seen | None) -> bool:
     except InputError:
         # Only the test videos are there.
         return False
-    return {*videos} <= {*record.videos}
+    return {*videos} == {*record.videos[: record.n_own or len(videos)]}
 
 
 def data_digest(dataset: Dataset, names: Iterable[str]) -> Digest:

@@ -165,6 +165,6 @@ def class_scores(scores: Reals, truth: Labels, names: Sequence[str], title: str 
         color="white",
     )
     name_ticks(axes.yaxis, [names[label] for label in classes], fontsize=7)
-    axes.set_xlabel("frame")
+    axes.set_xlabel("row: every data.stride-th frame")
     figure.colorbar(image, ax=axes, label="log p(class); white: truth")
     return figure

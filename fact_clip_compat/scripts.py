@@ -221,25 +221,24 @@ def _unseen(config: DataConfig) -> Names:
 
 
 def _converted(checkpoint: Path, arguments: Namespace) -> Path:
-    """Convert published weights into ``FILE.DIGEST.run`` beside them, unless that has been done."""
+    """Convert published weights into ``FILE.DIGEST.run`` beside them."""
     if not arguments.cfg:
         problem = "not in a run folder of scripts/train.py or fact-clip train"
         fix = "give --cfg if these are weights of the published code"
         raise InputError(checkpoint, problem, fix)
     config = read_settings(arguments.cfg, arguments.set)
-    # all that scores depend on, so that other settings or weights have another folder
+    # Other settings or weights have another folder; files that settings name may have changed.
     root = find_root(config.data).resolve()
     settings = config.model_dump_json(include={"data", "model", "text", "decode", "evaluation"})
     digest = hashlib.sha256(f"{digest_of(checkpoint)} {root} {settings}".encode()).hexdigest()
     out = checkpoint.with_name(f"{checkpoint.name}.{digest[:8]}.run")
-    if not (out / "model.safetensors").is_file():
-        convert_for(checkpoint, config, out)
-    return out
+    return convert_for(checkpoint, config, out)
 
 
 def newest(folder: Path) -> Path:
     """Return the run in a folder that was started last."""
-    runs = folder.rglob("run.json")
+    inner = {"members", "teacher"}
+    runs = [path for path in folder.rglob("run.json") if inner.isdisjoint(path.parts[-3:])]
     newest_run = max(runs, key=lambda path: path.stat().st_mtime, default=None)
     if newest_run is None:
         raise InputError(folder, "no run in this folder", "train one first, or name a checkpoint")

@@ -141,6 +141,8 @@ def convert(
     config = Path(config)
     out = Path(out)
     mapping = Path(mapping)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(out, "the folder is not empty", "name a new one")
     reference = read_mapping(config, "the YAML that the checkpoint was trained with")
     settings, unknown = read_config(reference, where=config)
     benchmark = BENCHMARKS[settings.data.name]
@@ -174,7 +176,7 @@ def convert(
 def convert_for(checkpoint: Path, config: Config, out: Path) -> Path:
     """Convert a checkpoint as `convert` does, with a configuration of this package and its data.
 
-    Class texts that the checkpoint lacks are computed.
+    Class texts that the checkpoint lacks are computed. A conversion in the folder is replaced.
     """
     weights = read_state(checkpoint)
     folder = DataFolder(config.data)
@@ -209,8 +211,6 @@ def _write(
     mapping: Path,
 ) -> None:
     """Write a run folder, whose data settings name the rate."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(out, "the folder is not empty", "name a new one")
     classes = Classes(len(vocabulary))
     if config.model.head == "verb-noun":
         classes = _verbs_and_nouns(mapping, vocabulary)

@@ -66,6 +66,19 @@ def test_fewer_names_in_the_order_given_and_the_background(segmenter):
     assert segmenter.choose(["no action", "grasp nut", "grasp nut"]).vocabulary.names == ("no action", "grasp nut")
 
 
+def test_a_name_of_unlabelled_frames_is_no_candidate(segmenter):
+    """It would win frames that no label can say right."""
+    run = segmenter.run
+    data = run.config.data.model_copy(update={"unlabelled": ("not labelled",)})
+    run = dataclasses.replace(run, config=run.config.model_copy(update={"data": data}))
+    other = segmenter_of(run, segmenter.scorer.model)
+    for name in ("?", "not labelled"):
+        with refused("actions") as refusal:
+            other.choose([*KNOWN, name])
+        assert repr(name) in refusal.message
+    assert "not labelled" in segmenter.choose([*KNOWN, "not labelled"]).vocabulary
+
+
 def test_the_background_alone_is_no_action_in_any_spelling(segmenter):
     for name in ("no action", "NO ACTION", "no_action"):
         with refused("actions"):

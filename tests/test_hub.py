@@ -17,6 +17,7 @@ from fact_clip.cli import main
 from fact_clip.core.io import read_mapping
 from fact_clip.encoders import is_local
 from fact_clip.hub import _portable, is_address, run_folder
+from fact_clip.report.summary import is_current
 from fact_clip.run import FILES, Run
 
 from .refusals import refused, refused_line
@@ -120,6 +121,18 @@ def test_the_card_has_figures_of_these_weights_and_the_classes_that_were_trained
     folder = segmenter.save(tmp_path / "saved")
     assert "Not evaluated yet." in (folder / "README.md").read_text()
     assert not (folder / "evaluation.json").exists()
+
+
+def test_figures_of_a_run_that_was_saved_there_before_are_removed(run, tiny, workbench, tmp_path):
+    """A report would show the numbers of one run beside the timelines of the other."""
+    shared = fact_clip.load(run, "cpu").save(tmp_path / "shared")
+    for split in ("test", "validation"):
+        fact_clip.training.evaluate(shared, split, [f"data.root={workbench}"], device="cpu")
+    fact_clip.training.train(tiny(train={"epochs": 1}), tmp_path / "other")
+    fact_clip.training.evaluate(tmp_path / "other", device="cpu")
+    fact_clip.load(tmp_path / "other", "cpu").save(shared)
+    assert [path.name for path in shared.glob("evaluation*")] == ["evaluation.json"]
+    assert not is_current(Run.read(shared), shared / "evaluation.json")
 
 
 def test_a_second_load_asks_nobody(hub, run, monkeypatch):

@@ -131,7 +131,10 @@ def decode(
     names = decoder.vocabulary.names
     check_square(videos, names)
     for name, paths in videos.items():
-        tables = [probabilities(read_scores(path, names), path, len(names), kind) for path in paths]
+        tables = [
+            probabilities(read_scores(path, names), path, len(names), kind, square=True)
+            for path in paths
+        ]
         results[name] = decoder.segmentation(tables, allowed)
         for form in endings:
             target = targets[name, form]

@@ -158,7 +158,9 @@ def with_data(config: Config, data: DataSource) -> Config:
     if data.background is not None:
         values["data.background"] = data.background
     elif config.data.background is None and benchmark.background:
-        # Numbers are of the mapping of the files, which data in memory lack.
+        if int in map(type, benchmark.background):
+            problem = f"{config.data.name} has it by its number in a mapping"
+            raise InputError("data.background", problem, "name it")
         names = [name for name in benchmark.background if name in data.class_names]
         values["data.background"] = tuple(names)
     return with_values(config, values, "data")

@@ -49,20 +49,22 @@ def segment_counts(videos: Iterable[Labels], n_classes: int) -> Integers:
 
 
 def visit_shares(videos: Sequence[Labels], n_classes: int) -> tuple[tuple[float, float], ...]:
-    """Return how often each class occurs and comes back.
+    """Return how often each class occurs and comes back, in the labelled frames of videos.
 
     Args:
         videos: labels (T,) of each.
         n_classes: C.
 
     Returns:
-        Of each class the share of the videos that have it, and the share of these in which it has
-        several segments.
+        Of each class the share of the videos with labels that have it, and the share of these in
+        which it has several segments. Frames without a label do not cut a segment.
     """
-    counts = np.array([segment_counts([labels], n_classes) for labels in videos])  # (V, C)
+    labelled = [labels[labels >= 0] for labels in videos if labels.max() >= 0]
+    counts = np.array([segment_counts([labels], n_classes) for labels in labelled])
+    counts = counts.reshape(-1, n_classes)  # (V, C)
     occurs = (counts > 0).sum(0)
     returns = (counts > 1).sum(0) / np.maximum(occurs, 1)
-    return tuple(zip((occurs / len(videos)).tolist(), returns.tolist(), strict=True))
+    return tuple(zip((occurs / max(len(counts), 1)).tolist(), returns.tolist(), strict=True))
 
 
 def mean_transcript_length(videos: Iterable[Labels]) -> float:

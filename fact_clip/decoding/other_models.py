@@ -228,7 +228,13 @@ def _learned_penalty(lengths: Sequence[Sequence[float]], vocabulary: Vocabulary)
     return short_segment_penalty(float(np.quantile(of_actions, SHORT)))
 
 
-def probabilities(scores: Any, where: Location, n_classes: int, kind: Kind | None = None) -> Floats:
+def probabilities(
+    scores: Any,
+    where: Location,
+    n_classes: int,
+    kind: Kind | None = None,
+    square: bool = False,
+) -> Floats:
     """Convert scores to probabilities.
 
     Args:
@@ -237,6 +243,7 @@ def probabilities(scores: Any, where: Location, n_classes: int, kind: Kind | Non
         n_classes: C.
         kind: of the scores. Default: probabilities where no number is negative and all rows sum to
             1, log-probabilities where their exponentials do, and logits otherwise.
+        square: whether (C, C) is known to be (T, C), also of logits.
 
     Returns:
         (T, C) probabilities, each row with sum 1.
@@ -252,7 +259,11 @@ def probabilities(scores: Any, where: Location, n_classes: int, kind: Kind | Non
         raise InputError(where, problem, f"give (T, {n_classes}), a column for each class")
     if np.isnan(table).any() or (table.max(axis=1) == -np.inf).any() or np.isposinf(table).any():
         raise InputError(where, "rows that are not finite")
-    if (kind or _kind_of(table, where)) != "probabilities":
+    kind = kind or _kind_of(table, where)
+    if kind == "logits" and len(table) == n_classes and not square:
+        problem = "rows may be frames or classes: there are as many"
+        raise InputError(where, problem, "give probabilities, whose rows have the sum 1")
+    if kind != "probabilities":
         return softmax(table, axis=1)
     sums = table.sum(axis=1, keepdims=True)
     if table.min() < 0 or not sums.all():

@@ -14,7 +14,7 @@ from fact_clip.core import NONE_OF_THESE, InputError, Names, Singles, Vocabulary
 from fact_clip.core.arguments import names_of
 from fact_clip.core.messages import join_names, spelling_key
 from fact_clip.datasets.benchmarks import new_factors
-from fact_clip.datasets.labels import UNLABELLED
+from fact_clip.datasets.labels import UNLABELLED, unlabelled
 from fact_clip.datasets.objects import OBJECT_SLOT
 from fact_clip.decoding import CandidateSet
 from fact_clip.decoding.durations import Durations
@@ -82,7 +82,7 @@ class CandidateReader:
             return self._candidate_set(self.vocabulary, text_embeddings=None)
         check_actions(actions, ())
         names = self._as_spelled_in_training(actions)
-        check_actions(names, self.vocabulary.background)
+        check_actions(names, self.vocabulary.background, unlabelled(self.run.config.data))
         if not is_open(self.run.config.model.head):
             return self._closed_set(names)
 
@@ -255,12 +255,17 @@ class CandidateReader:
             logger.warning(message, join_names(dict.fromkeys(words)))
 
 
-def check_actions(actions: Sequence[str], background: Collection[str] = ()) -> None:
+def check_actions(
+    actions: Sequence[str],
+    background: Collection[str] = (),
+    unlabelled_names: Names = (UNLABELLED,),
+) -> None:
     """Check that names contain an action, and none that stands for no action in files.
 
     Args:
         actions: the names.
         background: names that are no actions.
+        unlabelled_names: label names that are ignored.
 
     Raises:
         InputError: there is no action, or a reserved name.
@@ -270,7 +275,7 @@ def check_actions(actions: Sequence[str], background: Collection[str] = ()) -> N
         if actions:
             problem = f"only {', '.join(map(repr, actions))}, the background"
         raise InputError("actions", problem, "name at least one action")
-    for name in (UNLABELLED, NONE_OF_THESE):
+    for name in (*unlabelled_names, NONE_OF_THESE):
         if name in actions:
             problem = f"{name!r} stands for frames without an action"
             raise InputError("actions", problem, "give names of actions")

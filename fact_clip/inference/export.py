@@ -100,6 +100,11 @@ def _check(scorer: Scorer, path: Path) -> None:
     if config.model.transcript:
         problem = "a model that aligns transcripts is not exported"
         raise InputError("model.transcript", problem)
+    if scorer.window:
+        problem = "an exported model reads a video in one pass"
+        raise InputError(
+            "decode.window", problem, "set it to 0 in config.yaml, and load without it"
+        )
     pooling = {"U", "I"} & set(config.model.blocks)
     if pooling:
         problem = (

@@ -311,8 +311,8 @@ class Segmenter:
         if not isinstance(self.scorer, Scorer):
             problem = "a segmenter without training has no model of its own"
             raise InputError("export", problem, "export its encoder")
-        for name in self.options.given("actions", "window"):
-            raise InputError("export", f"{name}= is not part of the file", "load without it")
+        if self.options.actions is not None:
+            raise InputError("export", "actions= is not part of the file", "load without it")
         return export(self.scorer, path)
 
 

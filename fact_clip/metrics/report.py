@@ -75,9 +75,14 @@ Metric = Callable[[list[Labels], list[Labels]], float | Mapping[str, float]]
 """True and predicted classes (T,) of each video, without ignored frames -> a figure, or several."""
 
 
+_RESERVED = {"profile", "score", "harmonic_mean", "auroc", "called_seen", "collapsed"}
+_RESERVED |= {"S", "U", "H", "H*", "AUSUC", "gamma"}
+"""Names of figures beside those of `evaluate`, as `training.sweep` lists them."""
+_RESERVED_STARTS = ("seen_", "unseen_", "unseen ", "compositional_gap")
+
+
 def _adopt(name: str, part: Any) -> Metric:
-    is_reserved = name in ("profile", "score", *figure_keys(), "harmonic_mean")
-    if is_reserved or name.startswith(("seen_", "unseen_")):
+    if name in _RESERVED.union(figure_keys()) or name.startswith(_RESERVED_STARTS):
         raise ValueError("the name is that of a built-in figure")
     if not callable(part):
         raise ValueError("not a function of true and predicted labellings")

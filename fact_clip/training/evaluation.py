@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from fact_clip import metrics
-from fact_clip.config import EvaluationConfig, warn_of_unused
+from fact_clip.config import EvaluationConfig, warn_of_unused, with_values
 from fact_clip.core import (
     InputError,
     Integers,
@@ -142,16 +142,20 @@ def evaluate(
     changes = [*overrides]
     if precision == "bf16":
         changes.append("precision=bf16")
-    is_changed = not all(change.startswith("data.root=") for change in changes)
-    if not is_changed and not is_learned_from(dataset, trained.seen):
-        is_changed = True
-        cautions.append("not the learning videos or labels of the run, so evaluation.json stays")
     digest = data_digest(dataset, split_names(dataset, split))
-    if overrides or data is not None:
+    has_background = dataset.vocabulary.background == trained.vocabulary.background
+    is_own = has_background and is_learned_from(dataset, trained.seen)
+    if is_own and (overrides or data is not None):
         # Figures of other test videos, or of other labels, are not those of the run.
         stored = scorer.run.path / f"{evaluation_stem(split, actions is not None)}.json"
         if stored.is_file():
-            is_changed |= read_mapping(stored, "figures").get("data", digest) != digest
+            is_own = read_mapping(stored, "figures").get("data", digest) == digest
+        elif split == "test" and trained.seen is not None and trained.seen.test:
+            is_own = {*dataset.test} == {*trained.seen.test}
+    is_changed = not all(change.startswith("data.root=") for change in changes)
+    if not is_changed and not is_own:
+        is_changed = True
+        cautions.append("not the videos, labels or background of the run, so evaluation.json stays")
     stem = evaluation_stem(split, actions is not None, is_changed)
     suffix = stem.removeprefix(evaluation_stem(split))
     record_path = inside(scorer.run.path, f"{stem}.npz")
@@ -315,7 +319,10 @@ def open_run(
     torch_device = pick_device(device, "device")
     run = loaded.run
     if data is not None:
-        run = replace(run, config=with_data(run.config, data))
+        config = run.config
+        if config.data.background is None:
+            config = with_values(config, {"data.background": run.vocabulary.background})
+        run = replace(run, config=with_data(config, data))
     trained = Run.read(folder) if overrides else run
     metrics.figure_keys(run.config.evaluation.profile)
     store = None if data is None else MemoryStore(data)

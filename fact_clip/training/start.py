@@ -53,7 +53,6 @@ def read_start(
         _check_classes(run, config.model, dataset.vocabulary)
     record = run.check_start(dataset, _KEY)
     if record is not None:
-        record.check_unlearned(dataset.names_of(dataset.hidden), _KEY)
         for name, video in record.find_in(dataset, dataset.validation):
             if video.role == "trained":
                 message = (

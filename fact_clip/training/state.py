@@ -142,7 +142,8 @@ def _resumed(plan: Plan, out: Path, world: int) -> Run:
     old_settings = flattened(run.config.model_dump(exclude=_MAY_CHANGE))
     new_settings = flattened(config.model_dump(exclude=_MAY_CHANGE))
     for key, value in old_settings.items():
-        if new_settings.get(key) != value:
+        has_moved = key == "data.drafts" and config.train.self_training
+        if new_settings.get(key) != value and not has_moved:
             problem = f"{new_settings.get(key)!r}, but the run has {value!r}"
             raise InputError(key, problem, other_settings)
     fix = "use the data that it was trained on"

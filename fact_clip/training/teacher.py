@@ -92,6 +92,8 @@ def teacher_config(plan: Plan) -> Config:
     data = {f"data.{key}": getattr(plan.config.data, key) for key in _DATA}
     if config.data.root == IN_MEMORY:
         del data["data.root"]
+    if config.data.validation_unseen:
+        data["data.validation_unseen"] = config.data.validation_unseen
     shared = {f"train.{key}": getattr(config.train, key) for key in ("seed", "device", "precision")}
     new_names = names_without_examples(plan.dataset)
     if isinstance(recipe, str):

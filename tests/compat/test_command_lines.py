@@ -27,7 +27,7 @@ from fact_clip.hub import run_folder
 from fact_clip.run import Run, read_weights
 from fact_clip.unseen.choice import lost_factors
 from fact_clip.unseen.holdout import HOLDOUTS, Holdout
-from fact_clip_compat.scripts import _link_best
+from fact_clip_compat.scripts import _link_best, newest
 from fact_clip_compat.settings import read_changes, read_settings
 
 from ..refusals import refused, refused_line
@@ -344,6 +344,26 @@ def test_a_published_aligned_checkpoint_gets_its_text(line, clone, aligned, vect
     (run,) = (clone / "bare").glob("best.net.*.run")
     found, _ = read_weights(run / "model.safetensors")
     torch.testing.assert_close(found["text_embeddings"], expected)
+    # vectors that were corrected
+    rows = dict(np.load(vectors))
+    np.savez(clone / "corrected.npz", **rows)
+    settings = settings.replace("clip.npz", "corrected.npz")
+    command = f"scripts/eval_holdout.py --cfg {HOLDOUT} --checkpoint_path bare/best.net --set {settings}"
+    assert line(command)[0] == 0
+    np.savez(clone / "corrected.npz", **{name: -row for name, row in rows.items()})
+    assert line(command)[0] == 0
+    latest = max((clone / "bare").glob("best.net.*.run"), key=lambda folder: folder.stat().st_mtime)
+    found, _ = read_weights(latest / "model.safetensors")
+    torch.testing.assert_close(found["text_embeddings"], -expected)
+
+
+def test_the_newest_run_is_no_member_or_teacher(tmp_path):
+    for path in ("logs/old/run1", "logs/old/run2", "logs/old/run2/members/2", "logs/old/run3/teacher"):
+        (tmp_path / path).mkdir(parents=True)
+        (tmp_path / path / "run.json").touch()
+    for number, path in enumerate(("run1", "run2", "run2/members/2", "run3/teacher")):
+        os.utime(tmp_path / "logs/old" / path / "run.json", (number, number))
+    assert newest(tmp_path / "logs") == tmp_path / "logs/old/run2"
 
 
 # --- choosing classes, pictures ---------------------------------------------------------------------

@@ -44,3 +44,4 @@ def test_scores_show_the_best_and_the_true_classes():
     assert [text.get_text() for text in axes.get_yticklabels()] == ["rest", "stir"]
     np.testing.assert_allclose(axes.images[0].get_array(), scores[:, [0, 2]].T)
     np.testing.assert_array_equal(axes.lines[0].get_ydata(), [0, 1, np.nan])
+    assert axes.get_xlabel().startswith("row")  # of the model, which are frames with data.stride=1 alone

@@ -54,6 +54,16 @@ def test_kinds_are_recognised(scores, kind):
         np.testing.assert_allclose(found, probabilities(table, "x", 4, kind))
 
 
+def test_logits_of_as_many_frames_as_classes_may_be_either_way_round():
+    """The rows of probabilities decide, whose columns have other sums."""
+    logits = LOGITS[:4]
+    for scores, kind in ((logits, None), (logits.T, None), (logits, "logits")):
+        with refused("scores of model 1"):
+            fact_clip.decode(scores, NAMES, kind=kind, switch_penalty=0.0)
+    found = fact_clip.decode(PROBABILITIES[:4], NAMES, switch_penalty=0.0, order=0.0)
+    assert found.to_frames() == [NAMES[label] for label in logits.argmax(1)]
+
+
 def test_a_kind_that_is_named_is_taken():
     sigmoids = np.array([[0.5, 0.25, 0.25, 1.0]])
     with refused("x"):

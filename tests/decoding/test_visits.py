@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from fact_clip.datasets.statistics import visit_shares
 from fact_clip.decoding.scores import SegmentCosts
 from fact_clip.decoding.visits import VisitRules
 
@@ -21,6 +22,15 @@ def test_learned_takes_actions_that_nearly_always_occur_or_hardly_ever_return():
     rules = VisitRules.learned(visits, np.array([True, False, False, False, False]))
     assert rules.always.tolist() == [False, True, False, False, False]
     assert rules.once.tolist() == [False, True, True, False, False]
+
+
+def test_frames_without_a_label_are_no_visits():
+    """Two videos have labels; in the second one all three classes come back."""
+    unknown = [-1] * 3
+    videos = [[0, 0, *unknown, 0, 1, 1], [*unknown, 0, 1, 2, 1, *unknown, 2, 0], unknown, unknown]
+    shares = visit_shares([np.array(labels) for labels in videos], 4)
+    assert shares == ((1.0, 0.5), (1.0, 0.5), (0.5, 1.0), (0.0, 0.0))
+    assert visit_shares([np.array(unknown)], 1) == ((0.0, 0.0),)
 
 
 def test_missing_action_gets_a_nat_a_row_at_most_twice():

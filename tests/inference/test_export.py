@@ -224,9 +224,14 @@ def test_what_cannot_be_exported(tiny_run, tmp_path, open_clip_folder):
             segmenter_of(dataclasses.replace(segmenter.run, config=other), segmenter.scorer.model).export(
                 tmp_path / "m.pt2"
             )
-    for option in ({"window": 9.0}, {"actions": ["grasp nut"]}):
-        other = fact_clip.load(tiny_run, "cpu", **option)
-        with refused("export"):
+    cut = config.model_copy(update={"decode": config.decode.model_copy(update={"window": 64})})
+    cut_run = segmenter_of(dataclasses.replace(segmenter.run, config=cut), segmenter.scorer.model)
+    for other, where in (
+        (cut_run, "decode.window"),
+        (fact_clip.load(tiny_run, "cpu", window=9.0), "decode.window"),
+        (fact_clip.load(tiny_run, "cpu", actions=["grasp nut"]), "export"),
+    ):
+        with refused(where):
             other.export(tmp_path / "m.pt2")
     free = load(f"clip:local-dir:{open_clip_folder}", "cpu", actions=["stir", "pour milk"])
     with refused("export"):

@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fact_clip.config import Config
+from fact_clip.config import Config, merged
 from fact_clip.datasets import features, from_arrays
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.features import FeatureTransform
 from fact_clip.datasets.memory import with_data
-from fact_clip.training import train, trainer
+from fact_clip.training import evaluate, train, trainer
 
 from ..refusals import refused
-from ..small import write_dataset
+from ..small import TINY, write_dataset
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_a_value_that_is_not_finite_is_told_with_its_frame(tiny, workbench, tmp_
 # Two videos, then forty: 8 MB each on disk and as many in memory, of which the cache may keep 16 MB in all.
 SCRIPT = """
 import json, resource, sys
-from fact_clip.config import Config
+from fact_clip.config import Config, merged
 from fact_clip.datasets import reader
 from fact_clip.training import train
 reader.CACHE_BYTES = 16 << 20
@@ -121,7 +121,30 @@ def test_many_videos_train_in_little_memory(tiny, tmp_path):
 
 def test_numbers_of_a_published_background_are_not_those_of_names_in_memory():
     source = from_arrays({"v": np.zeros((4, 2))}, {"v": ["stir", "stir", "add milk", "wash cup"]})
-    config = with_data(Config.load("egoprocel", []), source)
-    assert config.data.background == ()
+    with refused("data.background"):
+        with_data(Config.load("egoprocel", []), source)
+    config = Config.load("egoprocel", ["data.background=[]"])
+    assert with_data(config, source).data.background == ()
     marked = from_arrays({"v": np.zeros((4, 2))}, {"v": ["action_start", "cut", "cut", "action_end"]})
     assert with_data(Config.load("50salads", []), marked).data.background == ("action_start", "action_end")
+
+
+def test_data_in_memory_have_the_background_of_the_run(tmp_path):
+    """Egoprocel has it by its number in the mapping of the files."""
+    names = ["z idle", "cut", "stir"]
+    labels = {f"v{number}": ["z idle"] * 10 + ["cut"] * 20 + ["z idle"] * 10 + ["stir"] * 20 for number in range(3)}
+    rng = np.random.default_rng(0)
+    features = {name: rng.normal(size=(60, 3)).astype(np.float32) for name in labels}
+    root = write_dataset(tmp_path / "data", names, labels, features, train=["v0", "v1"], test=["v2"])
+    data = {"name": "egoprocel", "root": str(root), "layout": "TD", "validation": 0.0}
+    groups = {"data": data, "train": {"epochs": 1}, "evaluation": {"count_background": False}}
+    train(Config.from_tree(merged(TINY, groups), "tests"), tmp_path / "run")
+    expected = evaluate(tmp_path / "run")
+    assert expected.details["background_counted"] is False
+    arguments = {"train": ["v0", "v1"], "test": ["v2"], "class_names": names}
+    same = evaluate(tmp_path / "run", data=from_arrays(features, labels, **arguments))
+    assert same.details == expected.details
+    before = (tmp_path / "run/evaluation.json").read_bytes()
+    other = evaluate(tmp_path / "run", data=from_arrays(features, labels, **arguments, background=["cut"]))
+    assert "evaluation.json stays" in other.details["cautions"][0]
+    assert (tmp_path / "run/evaluation.json").read_bytes() == before

@@ -307,3 +307,57 @@ def test_a_start_may_have_hidden_what_is_trained_now(tiny, folder, tmp_path):
     overrides = ["data.holdout=second.json", f"train.init={tmp_path / 'first'}"]
     train(settings(tiny, folder, data=data, **model), tmp_path / "second", overrides=overrides)
     assert evaluate(tmp_path / "second").details["cautions"] == []
+
+
+def arrays_of(dataset, train, test):
+    names = np.array([*dataset.vocabulary.names, "?"])
+    videos = [*train, *test]
+    return from_arrays(
+        {name: dataset.features(name) for name in videos},
+        {name: names[dataset.all_labels(name)].tolist() for name in videos},
+        train=train,
+        test=test,
+        class_names=dataset.vocabulary.names,
+    )
+
+
+@pytest.mark.parametrize("is_continued", [False, True])
+def test_figures_with_some_of_the_learning_videos_do_not_replace_those_of_the_run(tiny, folder, tmp_path, is_continued):
+    """Levels of unseen classes and frames of training would be those of fewer videos."""
+    run = tmp_path / "run"
+    config = settings(tiny, folder)
+    train(config, run)
+    if is_continued:
+        run = tmp_path / "continued"
+        train(config, run, overrides=[f"train.init={tmp_path / 'run'}"])
+    evaluate(run)
+    before = (run / "evaluation.json").read_bytes()
+    dataset = Dataset.open(config.data)
+    moved = shutil.copytree(folder, tmp_path / "moved")
+    (moved / "splits/train.split1.bundle").write_text(f"{dataset.train[0]}\n")
+    for source in (
+        {"overrides": [f"data.root={moved}"]},
+        {"data": arrays_of(dataset, dataset.train[:1], dataset.test)},
+    ):
+        (caution,) = evaluate(run, **source).details["cautions"]
+        assert "evaluation.json stays" in caution
+        assert (run / "evaluation.json").read_bytes() == before
+        (run / "evaluation_changed.json").unlink()
+    assert evaluate(run).details["cautions"] == []
+
+
+def test_first_figures_of_other_test_videos_are_not_those_of_the_run(tiny, folder, tmp_path):
+    train(settings(tiny, folder), tmp_path / "run")
+    first, *_ = Dataset.open(Run.read(tmp_path / "run").config.data).test
+    moved = shutil.copytree(folder, tmp_path / "moved")
+    (moved / "splits/test.split1.bundle").write_text(f"{first}\n")
+    (caution,) = evaluate(tmp_path / "run", overrides=[f"data.root={moved}"]).details["cautions"]
+    assert "evaluation.json stays" in caution
+    assert not (tmp_path / "run/evaluation.json").exists()
+    evaluate(tmp_path / "run", "validation", overrides=[f"data.root={moved}"])
+    assert (tmp_path / "run/evaluation_validation.json").is_file()
+    facts = json.loads((tmp_path / "run/run.json").read_text())
+    del facts["seen"]["n_own"], facts["seen"]["test"]  # as early records
+    (tmp_path / "run/run.json").write_text(json.dumps(facts))
+    assert evaluate(tmp_path / "run", overrides=[f"data.root={moved}"]).details["cautions"] == []
+    assert (tmp_path / "run/evaluation.json").is_file()

@@ -9,8 +9,9 @@ import shutil
 import numpy as np
 import pytest
 
+from fact_clip.metrics.report import METRICS
 from fact_clip.run import Run
-from fact_clip.training import evaluate, sweep, trainer
+from fact_clip.training import evaluate, sweep, train, trainer
 from fact_clip.training.sweep import main_figures, read_axes
 
 from ..refusals import refused
@@ -36,6 +37,15 @@ def test_mean_and_deviation_of_each_figure(tiny, tmp_path):
         assert mean == pytest.approx((first + second) / 2)
         assert result.sd[key] == pytest.approx(abs(first - second) / math.sqrt(2))
     assert json.loads((tmp_path / "evaluation.json").read_text()) == json.loads(json.dumps(result.to_dict()))
+
+
+def test_no_metric_of_a_program_has_the_name_of_a_figure(tiny, tmp_path):
+    train(tiny(**ZERO_SHOT), tmp_path / "run")
+    figures = main_figures(evaluate(tmp_path / "run").details)
+    assert {"S", "gamma", "collapsed", "edit"} <= figures.keys()
+    for name in figures:
+        with refused():
+            METRICS.register(lambda truth, prediction: 0.0, name)
 
 
 def test_with_seeds_and_splits_the_deviation_is_that_of_the_seeds(tiny, tmp_path):

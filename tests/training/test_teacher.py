@@ -24,6 +24,7 @@ from fact_clip.training.teacher import teacher_config
 
 from ..refusals import refused
 from ..small import TINY, ZERO_SHOT, write_dataset
+from .runs import log_of
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +126,17 @@ def test_interrupted_after_the_teacher_goes_on_with_the_student(trained, workben
     assert (out / "model.safetensors").read_bytes() == (trained / "model.safetensors").read_bytes()
 
 
+def test_a_student_that_has_moved_goes_on(trained, workbench, recipe, tmp_path):
+    moved = shutil.copytree(trained, tmp_path / "moved")
+    before = (moved / "teacher/model.safetensors").read_bytes()
+    config = student(workbench, recipe, train={"epochs": 2})
+    train(config, moved, resume=True)
+    assert (moved / "teacher/model.safetensors").read_bytes() == before
+    assert Run.read(moved).config.data.drafts == str(moved / "drafts")
+    assert log_of(moved)[:1] == log_of(trained)
+    assert len(log_of(moved)) == 2
+
+
 def test_what_starts_from_a_student_knows_what_the_student_knew(trained, workbench, tmp_path):
     tree = merged(TINY, {"data": {"root": str(workbench), "holdout": "zero_shot/A.json"}})
     tree = merged(tree, {"train": {"init": str(trained), "epochs": 1}})
@@ -155,6 +167,22 @@ def test_teacher_that_learned_what_is_hidden_is_refused(workbench, tmp_path):
     train(Config.from_tree(tree, "tests"), tmp_path / "closed")
     with pytest.raises(InputError, match=r"^train.self_training: .* cannot be unseen"):
         train(student(workbench, tmp_path / "closed"), tmp_path / "run")
+
+
+def test_a_teacher_learns_no_class_by_which_the_student_is_tuned(workbench, recipe, tmp_path):
+    unseen, tuned = json.loads((workbench / "zero_shot/A.json").read_text())["unseen"][:2]
+    data = {"holdout": [unseen], "validation_unseen": [tuned]}
+    config = student(workbench, recipe, data=data)
+    train(config, tmp_path / "run")
+    seen = Run.read(tmp_path / "run/teacher").seen
+    assert tuned in seen.hidden
+    assert tuned not in seen.classes
+    data["validation_unseen"] = None
+    train(student(workbench, recipe, data=data), tmp_path / "other")
+    assert tuned in Run.read(tmp_path / "other/teacher").seen.classes
+    config = student(workbench, tmp_path / "other/teacher", data={**data, "validation_unseen": [tuned]})
+    with pytest.raises(InputError, match=rf"^train.self_training: '{tuned}' cannot be unseen"):
+        train(config, tmp_path / "again")
 
 
 def test_names_without_examples_are_held_out_of_the_teacher(workbench, recipe, tmp_path):
