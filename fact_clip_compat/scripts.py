@@ -20,7 +20,6 @@ from fact_clip.core import InputError, Names
 from fact_clip.core.distributed import pick_device
 from fact_clip.core.io import write_value
 from fact_clip.core.paths import file_name, inside
-from fact_clip.datasets.benchmarks import find_root
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.hub import run_folder
 from fact_clip.run import Run, evaluation_stem
@@ -228,9 +227,8 @@ def _converted(checkpoint: Path, arguments: Namespace) -> Path:
         raise InputError(checkpoint, problem, fix)
     config = read_settings(arguments.cfg, arguments.set)
     # Other settings or weights have another folder; files that settings name may have changed.
-    root = find_root(config.data).resolve()
-    settings = config.model_dump_json(include={"data", "model", "text", "decode", "evaluation"})
-    digest = hashlib.sha256(f"{digest_of(checkpoint)} {root} {settings}".encode()).hexdigest()
+    facts = digest_of(checkpoint) + config.model_dump_json()
+    digest = hashlib.sha256(facts.encode()).hexdigest()
     out = checkpoint.with_name(f"{checkpoint.name}.{digest[:8]}.run")
     return convert_for(checkpoint, config, out)
 
