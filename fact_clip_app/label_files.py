@@ -268,7 +268,7 @@ def read_tracks(
         tiers = {}
         for tier in error.tiers:
             name = tier or free_name(MAIN, error.tiers)
-            if len(error.tiers) == 1:
+            if len(error.tiers) == 1 and form is not FORMATS["boris"]:  # a subject is somebody
                 name = MAIN
             tiers[name] = form.annotations(path, Options(tier=tier, instants=True))
     tracks: dict[str, list[Label]] = {tier: [] for tier in tiers}  # overlaps get other names

@@ -30,6 +30,7 @@ from fact_clip_app.drafts import Draft, row_labels, segmentation_of
 from fact_clip_app.engine import run_of, typed_names
 from fact_clip_app.history import Person
 from fact_clip_app.jobs import Job
+from fact_clip_app.label_files import MAIN
 from fact_clip_app.page import Page
 from fact_clip_app.project import (
     FIELDS,
@@ -295,6 +296,7 @@ def ethogram(page: Page) -> dict[str, Behaviour]:
             description=action.description,
             code=words[0],
             modifiers=tuple(words[1:]),
+            is_point=action.point,
         )
     return behaviours
 
@@ -393,11 +395,11 @@ def write_tracks(
         path = next(path for path in paths if path not in written)
         written.append(path)
         looks = ethogram(page)
-        if len(tracks_of_file) > 1:
-            save_tracks(tracks_of_file, path, with_background=with_background, ethogram=looks)
-        else:
+        if form.write_tracks is None or [*tracks_of_file] == [MAIN]:
             (track,) = tracks_of_file.values()
             save(track, path, with_background=with_background, ethogram=looks)
+        else:
+            save_tracks(tracks_of_file, path, with_background=with_background, ethogram=looks)
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,7 @@ def _subjects(tracks: Mapping[str, Segmentation]) -> Json:
     """Return the subjects of a project: the tracks with a name of their own."""
     subjects: Json = {}
     for name, segmentation in tracks.items():
-        if name != OURS:
+        if [*tracks] != [OURS]:
             subject = {"key": "", "name": name, "description": remark(segmentation)}
             subjects[str(len(subjects))] = subject
     return subjects
@@ -140,19 +140,20 @@ def _blank() -> Json:
 
 def _behaviours(background: Names, events: Sequence["_Event"], ethogram: Ethogram) -> Json:
     """Return the behaviours of a project: first of the ethogram, then of further events."""
-    points = {event.code for event in events if event.kind == "POINT"}
+    kinds = {event.code: event.kind for event in events}
     classes: dict[str, list[Behaviour]] = {}  # code -> classes, which differ in their modifiers
     for name, behaviour in ethogram.items():
         if name not in background:
             classes.setdefault(behaviour.code or name, []).append(behaviour)
-    for code in sorted({event.code for event in events}):
+    for code in sorted(kinds):
         classes.setdefault(code, [Behaviour()])
 
     blank = _blank()["behavior"]
     behaviours = {}
     for number, (code, variants) in enumerate(classes.items()):
+        kind = kinds.get(code, "POINT" if variants[0].is_point else "START")
         behaviours[str(number)] = blank | {
-            "type": "Point event" if code in points else "State event",
+            "type": "Point event" if kind == "POINT" else "State event",
             "code": code,
             "key": variants[0].key,
             "description": variants[0].description,
@@ -211,7 +212,7 @@ def _events(tracks: Mapping[str, Segmentation], path: Path, ethogram: Ethogram) 
     events = []
     n_omitted = 0
     for name, segmentation in tracks.items():
-        subject = "" if name == OURS else name
+        subject = "" if [*tracks] == [OURS] else name
         grid = picture_grid(segmentation)
         last_stop: dict[str, int] = {}  # of the segments of a class
         parts: list[Segment | Instant] = [*segmentation.foreground, *segmentation.instants]

@@ -104,6 +104,29 @@ def test_tracks_are_subjects(labelled, opened, rows, tmp_path):
     assert tracks["rat 2"] == [(3, 8, "groom", ""), (9, 9, "groom", "")]
 
 
+def test_the_name_of_a_single_track_is_that_of_the_subject(labelled, opened, rows, tmp_path):
+    user, video = labelled
+    track = user.ask("GET", f"/api/videos/{video}")["tracks"][0]
+    user.ask("PATCH", f"/api/videos/{video}/tracks/{track['id']}", json={"name": "mouse A"})
+    path = exported(user, video, tmp_path / "a.boris")
+    project = json.loads(path.read_text())
+    assert [one["name"] for one in project["subjects_conf"].values()] == ["mouse A"]
+    other = opened(run=None, project=tmp_path / "other")()
+    again = other.add(rows)
+    loaded = other.ask("POST", f"/api/videos/{again}/labels", json={"file": other.upload(path)})
+    assert [track["name"] for track in loaded["tracks"] if track["segments"]] == ["mouse A"]
+
+
+def test_a_point_class_without_events_is_coded_by_points(opened, rows, tmp_path):
+    user = opened(run=None)()
+    video = user.add(rows)
+    for body in ({"do": "add", "names": ["groom"]}, {"do": "add", "names": ["bite"], "point": True}):
+        user.ask("POST", "/api/actions", json={"browser": "", "annotator": "", **body})
+    user.label(video, (2, 5, "groom"))
+    behaviours = json.loads(exported(user, video, tmp_path / "a.boris").read_text())["behaviors_conf"].values()
+    assert {one["code"]: one["type"] for one in behaviours} == {"groom": "State event", "bite": "Point event"}
+
+
 def test_a_key_that_is_taken_stays_with_its_class(labelled, opened, rows, tmp_path):
     user, video = labelled
     path = exported(user, video, tmp_path / "a.boris")
