@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import chain
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from fact_clip.core import InputError
-from fact_clip.core.plugins import PluginTable, Table, package_of
+from fact_clip.core.plugins import Table
 
 T = TypeVar("T")
 
@@ -72,44 +71,3 @@ def register(kind: str, name: str) -> Callable[[T], T]:
         return part
 
     return decorate
-
-
-def list_plugins() -> list[dict[str, str | None]]:
-    """Load all plug-ins.
-
-    Returns:
-        A row for each entry point: group, name, package, version and fault (None if it works).
-    """
-    from importlib.metadata import entry_points
-
-    all_tables = []
-    for table in chain.from_iterable(map(tables, KINDS)):
-        if isinstance(table, PluginTable):
-            all_tables.append(table)
-    groups = sorted({table.group for table in all_tables})
-    rows: list[dict[str, str | None]] = []
-    for group in sorted(entry_points().groups):
-        if not group.startswith("fact_clip."):
-            continue
-        group_tables = [table for table in all_tables if table.group == group]
-        for point in entry_points(group=group):
-            package, _, version = package_of(point).partition(" ")
-            row = {"group": group, "name": point.name, "package": package, "version": version}
-            rows.append({**row, "fault": _fault(point.name, group_tables, groups)})
-    return rows
-
-
-def _fault(
-    name: str, group_tables: Sequence[PluginTable[Any]], groups: Sequence[str]
-) -> str | None:
-    """Return why no table of a group can use an entry point, or None if one can."""
-    if not group_tables:
-        return f"no such group; use one of {', '.join(groups)}"
-    problem = "nothing that this group takes"
-    for table in group_tables:
-        row = table.plugins.get(name)
-        if isinstance(row, InputError):
-            problem = row.problem
-        elif row is not None:
-            return None
-    return problem

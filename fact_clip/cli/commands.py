@@ -41,10 +41,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "fact_clip.cli.share:share",
         "Upload a run to the Hugging Face hub, with a model card.",
     ),
-    "plugins": (
-        "fact_clip.cli.plugins:plugins",
-        "List the parts that installed packages add: encoders, heads, formats, ...",
-    ),
     "app": (
         "fact_clip_app.commands.app:app",
         "Open a page to label videos, train on the labels, and correct what a model predicts.",

@@ -16,11 +16,10 @@ import numpy as np
 from fact_clip.core.arguments import names_of, number_of, table_of, whole_of
 from fact_clip.core.colours import class_colours
 from fact_clip.core.errors import GapError, InputError
-from fact_clip.core.extras import data_frame, require
+from fact_clip.core.extras import data_frame
 from fact_clip.core.types import Json, Names
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from pandas import DataFrame
 
 LEAST_FPS = 1e-6  # frames a second: one in twelve days
@@ -285,8 +284,8 @@ class Segmentation:
         edges, unit = self._edges()
         length = edges[-1] - edges[0]
         colours = {}
-        for label, colour in self._colours().items():
-            colours[label] = colour or "rgba(128,128,128,.35)"
+        for label, look in class_colours(self.transcript, self.background).items():
+            colours[label] = look["colour"] or "rgba(128,128,128,.35)"
 
         bars = []
         for segment, (start, stop) in zip(self.segments, pairwise(edges), strict=True):
@@ -318,36 +317,6 @@ class Segmentation:
         times = [self.seconds(frame) for frame in frames]
         edges = [time for time in times if time is not None]
         return (edges, "s") if edges else ([float(frame) for frame in frames], "frames")
-
-    def _colours(self) -> dict[str, str | None]:
-        """Return the colour of each label, None for background."""
-        looks = class_colours(self.transcript, self.background)
-        return {label: look["colour"] for label, look in looks.items()}
-
-    def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the segments as a bar of matplotlib, in seconds if they are known.
-
-        Args:
-            ax: where to draw; None: the current axes of pyplot.
-
-        Returns:
-            The axes.
-        """
-        require("plot", "matplotlib", "plots")
-        from matplotlib import pyplot
-
-        axes = pyplot.gca() if ax is None else ax
-        edges, unit = self._edges()
-        for label, colour in self._colours().items():
-            bars = [
-                (start, stop - start)
-                for segment, (start, stop) in zip(self.segments, pairwise(edges), strict=True)
-                if segment.label == label
-            ]
-            axes.broken_barh(bars, (0, 1), facecolors=colour or "lightgrey", label=label)
-        axes.set(xlabel=unit, yticks=[], xlim=(edges[0], edges[-1]))
-        axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
-        return axes
 
     def support(self) -> Segmentation:
         """Join consecutive segments of one label; confidences become their mean over the frames."""

@@ -184,19 +184,6 @@ def test_support_leaves_lone_segments_alone() -> None:
     assert (same.confidence, same.alternatives) == (0.1, lone.alternatives)
 
 
-def test_plot_draws_a_bar_for_each_segment() -> None:
-    from matplotlib.figure import Figure
-
-    axes = Figure().add_subplot()
-    video = Segmentation.from_frames(["a", "a", "b", "a"], fps=2)
-    assert video.plot(axes) is axes
-    bars = [path.get_extents().intervalx.tolist() for bar in axes.collections for path in bar.get_paths()]
-    assert sorted(bars) == [[0, 1], [1, 1.5], [1.5, 2]]
-    assert axes.get_legend_handles_labels()[1] == ["a", "b"]
-    assert axes.get_xlabel() == "s"
-    assert Segmentation(video.segments).plot(Figure().add_subplot()).get_xlabel() == "frames"
-
-
 def test_a_tree_with_other_values_is_refused():
     video = Segmentation((Segment(0, 2, "a", 0.5), Segment(2, 3, "b")), 4.0)
     tree = video.to_dict()
