@@ -46,7 +46,7 @@ from fact_clip.seen import NO_RECORD, data_digest, is_learned_from, unseen_error
 from fact_clip.training.choice import learn_confidence
 from fact_clip.training.results import Evaluation
 from fact_clip.unseen import figures as zero_shot
-from fact_clip.unseen.calibration import calibrate
+from fact_clip.unseen.calibration import calibrate, training_frames
 
 logger = logging.getLogger(__name__)
 
@@ -271,7 +271,7 @@ def _save_record(path: Path, scored: _ScoredSplit) -> None:
 
     classes = scored.videos.classes
     dataset = scored.videos.dataset
-    counts = classes.counts(dataset.training_counts)
+    counts = classes.counts(training_frames(scored.videos.datasets))
     videos = []
     for name, rows in zip(scored.videos.video_names, scored.rows, strict=True):
         labels = {"truth": dataset.labels(name)}

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from fact_clip import metrics
 from fact_clip.core import Vocabulary
-from fact_clip.datasets.dataset import Dataset
 from fact_clip.decoding import Calibration
 from fact_clip.inference.scored_videos import ScoredVideos, VideoLabels
 from fact_clip.metrics.zero_shot import ClassGroups, class_groups
@@ -20,6 +19,7 @@ from fact_clip.unseen.calibration import (
     GAMMAS,
     GammaCounts,
     groups_by_calibration,
+    training_frames,
     uncalibrated,
 )
 from fact_clip.unseen.choice import Factor, level, lost_factors
@@ -63,7 +63,7 @@ def report(scored: ScoredVideos) -> dict[str, Any]:
     """
     scorer = scored.scorer
     dataset = scored.dataset
-    calibration = scorer.calibration or uncalibrated([dataset])
+    calibration = scorer.calibration or uncalibrated(scored.datasets)
     vocabulary = dataset.vocabulary
     unseen = (*dataset.unseen, *scored.classes.added)
     groups = groups_by_calibration(calibration, vocabulary, unseen)
@@ -174,7 +174,7 @@ def _diagnostics(evaluation: _Evaluation) -> dict[str, float | None]:
             scored.truth, tables, groups.unseen, groups.background, groups.also_unseen
         )
 
-    frames = scored.classes.counts(scored.dataset.training_counts)
+    frames = scored.classes.counts(training_frames(scored.datasets))
     truth = scored.truth
     prediction = evaluation.prediction
     shares |= metrics.confusions(truth, prediction, vocabulary, groups.unseen, seen, frames)
@@ -187,20 +187,21 @@ def _diagnostics(evaluation: _Evaluation) -> dict[str, float | None]:
     return shares
 
 
-def _new_factors(dataset: Dataset) -> dict[str, tuple[Factor, ...]]:
+def _new_factors(evaluation: _Evaluation) -> dict[str, tuple[Factor, ...]]:
     """Return, for each unseen class, the factors that no seen class has."""
-    assert dataset.holdout is not None
-    counts = dataset.training_counts
-    lost = lost_factors(dataset.vocabulary, dataset.holdout.hidden, counts)
-    names = [dataset.vocabulary.names[label] for label in dataset.unseen]
-    return {name: lost[name] for name in names}
+    vocabulary = evaluation.scored.classes.vocabulary
+    groups = evaluation.groups
+    untrained = vocabulary.decode(sorted(groups.unseen | groups.also_unseen))
+    lost = lost_factors(vocabulary, untrained)
+    dataset = evaluation.scored.dataset
+    return {name: lost[name] for name in dataset.names_of(dataset.unseen)}
 
 
 def _by_level(evaluation: _Evaluation) -> dict[str, dict[str, Any]]:
     """Return the figures with the unseen classes of one level alone."""
     groups = evaluation.groups
     names_of_level: dict[str, list[str]] = {}
-    for name, factors in _new_factors(evaluation.scored.dataset).items():
+    for name, factors in _new_factors(evaluation).items():
         names_of_level.setdefault(level(factors), []).append(name)
     table: dict[str, dict[str, Any]] = {}
     for level_name, names in names_of_level.items():
@@ -227,7 +228,7 @@ def _unseen_classes(evaluation: _Evaluation) -> dict[str, dict[str, Any]]:
     if evaluation.unseen_only is not None:
         among_unseen = np.concatenate(evaluation.unseen_only)
     rows: dict[str, dict[str, Any]] = {}
-    for name, factors in _new_factors(evaluation.scored.dataset).items():
+    for name, factors in _new_factors(evaluation).items():
         label = evaluation.scored.dataset.vocabulary.index(name)
         frames = true == label
         n_frames = int(frames.sum())
