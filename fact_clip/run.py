@@ -310,7 +310,7 @@ class Run(RunFacts):
         if calibration is None and is_zero_shot:
             message = "no calibration.json in %s, so gamma is 0 and no prior is subtracted"
             logger.warning(message, run.path)
-        return LoadedRun(run, run.models(), calibration, confidence)
+        return LoadedRun(run, run.models(), calibration, confidence, run.seen_by_all())
 
     def write(self) -> None:
         """Write everything but the weights."""
@@ -430,17 +430,19 @@ class LoadedRun:
         models: one, or the members of an ensemble.
         calibration: of a run that was trained with classes held out.
         confidence: of a run with validation videos.
+        seen: what all models have seen; None: the record of the run.
     """
 
     run: Run
     models: Sequence[FACT]
     calibration: Calibration | None = None
     confidence: Confidence | None = None
+    seen: Seen | None = None
 
     def trained_classes(self) -> Names:
         """Return background and the classes that were trained, as far as the run records them."""
         vocabulary = self.run.vocabulary
-        record = self.run.seen_by_all()
+        record = self.seen or self.run.seen
         trained = vocabulary.names
         if record is not None:
             trained = (*record.classes, *record.named)

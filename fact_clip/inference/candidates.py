@@ -131,7 +131,8 @@ class CandidateReader:
         self, vocabulary: Vocabulary, text_embeddings: Tensor | None
     ) -> CandidateSet:
         """Return candidates with the calibration and the transition costs of the run."""
-        trained = np.array([name in self.vocabulary.names for name in vocabulary])
+        trained_classes = self._loaded.trained_classes()
+        trained = np.array([name in trained_classes for name in vocabulary])
         durations = self._durations(vocabulary)
         candidates = CandidateSet(
             vocabulary=vocabulary,

@@ -41,7 +41,7 @@ from fact_clip.hub import run_folder
 from fact_clip.inference.scored_videos import ScoredVideos, VideoLabels, validation_videos
 from fact_clip.inference.scorer import Scorer
 from fact_clip.models.heads import is_open
-from fact_clip.run import LoadedRun, Run, check_classes, commit, evaluation_stem
+from fact_clip.run import Run, check_classes, commit, evaluation_stem
 from fact_clip.seen import NO_RECORD, data_digest, is_learned_from, unseen_error
 from fact_clip.training.choice import learn_confidence
 from fact_clip.training.results import Evaluation
@@ -339,7 +339,7 @@ def open_run(
         if confidence is not None:
             confidence = learn_confidence(run, dataset, torch_device, calibration)
     warn_of_unused([run.config], overrides)
-    loaded = LoadedRun(run, loaded.models, calibration, confidence)
+    loaded = replace(loaded, run=run, calibration=calibration, confidence=confidence)
     return Scorer(loaded, torch_device, precision=precision), dataset
 
 
