@@ -169,18 +169,23 @@ class SegmentDecoder:
         confidence = self.scorer.calibrated(shares)
         certainty = confidence
         if self.settings.reject is not None:
-            certainty = self.scorer.calibrated(self._shares_of_all(scores, labels, shares))
+            certainty = self._certainty(scores, labels, shares)
         return FrameLabels(labels, confidence, certainty)
 
-    def _shares_of_all(self, scores: ModelScores, labels: Integers, shares: Singles) -> Singles:
-        """Return the scores (T,) of labels among all classes of the run."""
+    def _certainty(self, scores: ModelScores, labels: Integers, shares: Singles) -> Floats:
+        """Return the confidences (T,) of labels among all classes of the run."""
         everything = self.scorer.with_run_classes(self.candidates).with_gamma(self.settings.gamma)
         index = everything.vocabulary.encode(self.candidates.vocabulary)
         table = class_scores(scores.rivals or scores, everything)  # (T', C')
         columns = index[np.minimum(labels, len(index) - 1)]  # (T,)
         among_all = np.clip(table.cpu().numpy()[scores.row_of_frame, columns], 0, 1)
-        # The background that a threshold adds is no class of the run.
-        return np.where(labels < len(index), among_all, shares)
+        certainty = self.scorer.calibrated(among_all)
+        if self.settings.threshold is not None:
+            # What a threshold makes background is none of the classes already.
+            background = [*self.candidates.vocabulary.background_indices, len(index)][0]
+            is_raised = shares <= np.float32(self.settings.threshold)
+            certainty[is_raised & (labels == background)] = 1.0
+        return certainty
 
     def builder(self) -> SegmentBuilder:
         """Return the builder that joins labelled frames of one video to segments."""
