@@ -51,6 +51,13 @@ class Clock:
     media: str | None = None  # path of the video
     video_fps: float | None = None  # pictures per second of the video; None if unknown
 
+    @property
+    def rate(self) -> float | None:
+        """Return the frames per second, by the times if no rate is set; None if unknown."""
+        if self.fps is None and self.times is not None:
+            return 1 / float(np.median(np.diff(self.times)))
+        return self.fps
+
     def apply_to(self, segmentation: Segmentation) -> Segmentation:
         """Return the segmentation with this clock. Frame times are kept only if irregular."""
         times = None

@@ -390,7 +390,7 @@ class Scorer(FrameScorer):
                 with_factors(part, candidates.vocabulary, decode.factor_weight, deviation)
                 for part in parts
             ]
-        fps = clock.fps or self.fps
+        fps = clock.rate or self.fps
         return ModelScores(
             n_frames=n_frames,
             voters=tuple(parts),

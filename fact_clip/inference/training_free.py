@@ -111,7 +111,7 @@ class SimilarityScorer(FrameScorer):
         texts = np.stack(self._embeddings(candidates.vocabulary.names))  # (K, E)
         results = []
         for features, clock in zip(videos, clocks, strict=True):
-            rate = clock.fps or self.fps or Settings().fps
+            rate = clock.rate or self.fps or Settings().fps
             table = similarity_probabilities(features, texts, round(self.smoothing * rate))
             similarity = torch.from_numpy(table)
             results.append(

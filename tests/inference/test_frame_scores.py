@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import fact_clip
+from fact_clip.core.clock import Clock
 from fact_clip.core.segments import Alternative
 
 from ..refusals import refused
@@ -116,6 +117,8 @@ def test_a_run_without_a_rate_needs_one_for_videos(tiny_run, tmp_path, video):
     with refused("window"):
         fact_clip.load(run, "cpu", encoder=means, window=3.0)
     assert segmenter.segment(np.zeros((30, 8))).fps is None
+    times = np.append(np.arange(30) / 8, 30.0)  # the last row goes on after a pause
+    assert segmenter.scorer.score(np.zeros((30, 8)), segmenter.choose(), Clock(times=times)).rate == 2  # of 4 rows
     assert fact_clip.load(run, "cpu", encoder=means, fps=2).segment(video("a.mp4")).fps == 2
 
 
