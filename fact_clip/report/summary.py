@@ -4,7 +4,7 @@ import json
 import os
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
@@ -85,8 +85,9 @@ def evaluations(folders: Sequence[str | Path]) -> tuple[list[Path], list[Sweep]]
         runs_of_sweep = [folder / name for name in names]
         sweeps.append(Sweep(list(sweep.get("axes", ())), runs_of_sweep))
         run_folders += runs_of_sweep
-    for index, folder in enumerate(run_folders):
-        if folder in run_folders[:index]:
+    places = [folder.resolve() for folder in run_folders]
+    for folder in run_folders:
+        if places.count(folder.resolve()) > 1:
             raise InputError(folder, "given twice")
     return run_folders, sweeps
 
@@ -124,8 +125,10 @@ def _titles(paths: Sequence[str]) -> list[str]:
     """Return the paths without their common beginning."""
     if len(paths) == 1:
         return [paths[0]]
-    common = os.path.commonpath([os.path.abspath(path) for path in paths])  # noqa: PTH100
-    return [os.path.relpath(path, common) for path in paths]
+    with suppress(ValueError):  # two drives of Windows
+        common = os.path.commonpath([os.path.abspath(path) for path in paths])  # noqa: PTH100
+        return [os.path.relpath(path, common) for path in paths]
+    return [*paths]
 
 
 def page_path(folders: Sequence[Path], stem: str, out: str | Path | None = None) -> Path:
@@ -255,6 +258,8 @@ def _groups(evaluated: Evaluated) -> dict[str, str]:
     """Return the group of each class of a run, "" if it is unknown."""
     vocabulary = evaluated.record.vocabulary
     groups = dict.fromkeys(vocabulary.names, "")
+    untrained = np.flatnonzero(evaluated.record.training_frames == 0)
+    groups |= dict.fromkeys(vocabulary.decode(untrained), "no examples")
     zero_shot = evaluated.result.get("zero_shot", {})
     for key in ("seen", "validation_unseen", "unseen"):
         groups |= dict.fromkeys(zero_shot.get(key, ()), key.replace("_", "-"))
