@@ -403,8 +403,11 @@ class Run(RunFacts):
 
     def is_unfinished(self) -> bool:
         """Return whether the training of a model has not come to its end, as far as is known."""
-        epochs = {member.config.train.epochs for member in self.members()}
-        return len(epochs) > 1 or any(member.finished is False for member in self.members())
+        epochs = self.config.train.epochs
+        return any(
+            member.finished is False or member.config.train.epochs != epochs
+            for member in self.members()
+        )
 
     def seen_by_all(self) -> Seen | None:
         """Return what the run, its teacher and its members have seen; None without a record."""

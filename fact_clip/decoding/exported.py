@@ -39,23 +39,24 @@ def decode_exported(outputs: Sequence[Reals], facts: Json) -> Integers:
     n_passes = facts["stride"] if facts["interleave"] else 1
     n_parts = len(tensors) // n_passes
     if len(tensors) not in (n_passes, 3 * n_passes):
-        fix = f"give those of a pass from each start, features[start::{n_passes}]"
-        raise InputError("outputs", f"{len(tensors)} arrays of {n_passes} passes", fix)
+        problem = f"{len(tensors)} arrays, not those of {n_passes} passes"
+        raise InputError("outputs", problem, "run the model from each start")
     vocabulary = Vocabulary.from_names(
         facts["names"],
         facts["background"],
         dict(zip(facts["names"], map(tuple, facts["factors"]), strict=True)),
         tuple(facts["slots"]),
     )
+    passes = []
+    for start in range(0, len(tensors), n_parts):
+        frames, *parts = tensors[start : start + n_parts]  # (K, T', C), ...
+        tokens, has_token = parts or (None, torch.ones(frames.shape[:2], dtype=torch.bool))
+        passes.append(Voters(frames, tokens, has_token))
+    together = Voters.interleaved(passes)
+    n_rows = together.frames.shape[1]
     models = []
-    for index in range(len(tensors[0])):
-        of_model = [tensor[index : index + 1] for tensor in tensors]  # (1, T, C), ...
-        passes = []
-        for start in range(0, len(tensors), n_parts):
-            frames, *parts = of_model[start : start + n_parts]
-            tokens, has_token = parts or (None, torch.ones(frames.shape[:2], dtype=torch.bool))
-            passes.append(Voters(frames, tokens, has_token))
-        voter = Voters.interleaved(passes)
+    for index in range(len(together.frames)):
+        voter = together.unpadded(index, n_rows)
         if facts["factor_weight"]:
             rows_apart = FACTOR_FRAMES / (1 if facts["interleave"] else facts["stride"])
             voter = with_factors(voter, vocabulary, facts["factor_weight"], rows_apart)
@@ -68,7 +69,6 @@ def decode_exported(outputs: Sequence[Reals], facts: Json) -> Integers:
         scoring=scoring,
         costs=SegmentCosts(_changes(facts), _durations(facts)),
     )
-    n_rows = models[0].frames.shape[1]
     scores = ModelScores(n_rows, tuple(models), frame_weight=facts["frame_weight"])
     settings = DecodeSettings(switch_penalty=facts["switch_penalty"])
     return decode_scores(scores, candidates, settings)[0]

@@ -65,9 +65,10 @@ def read_scores(path: Path, names: Sequence[str]) -> Array:
     Raises:
         InputError: the file is damaged, or holds something else.
     """
-    if path.suffix.lower() == ".csv":
+    suffix = path.suffix.lower()
+    if suffix == ".csv":
         return _read_csv(path, names)
-    if path.suffix.lower() == ".npy":
+    if suffix == ".npy":
         return open_array(path)
     arrays = read_npz(path, _EXPECTED)
     if len(arrays) != 1:

@@ -315,8 +315,7 @@ def decode_scores(
         labels_before = fixed if history is None else np.concatenate([history, fixed])
         penalty = settings.switch_penalty or 0.0
         decoded = costs.decode(table[n_final:].clone(), allowed, penalty, labels_before)
-        # The rounding of a mean may end a little above one.
-        shares = table.clamp(0, 1).cpu().numpy()
+        shares = table.cpu().numpy()
     else:
         shares = transport(class_scores(scores, candidates).numpy()) * np.float32(len(table))
         if settings.threshold is not None:
@@ -332,6 +331,7 @@ def decode_scores(
         labels = absorb_short(labels, shares, shortest_rows, n_final)
     if scores.voters:
         shares = plain.cpu().numpy()
+    # The rounding of a mean may end a little above one.
     confidence = shares[np.arange(len(labels)), labels].clip(0, 1)
     index = scores.row_of_frame
     return labels[index], confidence[index]
@@ -350,8 +350,9 @@ def _without_unlikely(shares: Singles, raised: Singles, candidates: CandidateSet
     background = [*candidates.vocabulary.background_indices, raised.shape[1] - 1][0]
     result = np.zeros_like(raised)
     result[:, : shares.shape[1]] = shares
-    result[raised.argmax(axis=1) == background] = 0
-    result[raised.argmax(axis=1) == background, background] = 1
+    is_unlikely = raised.argmax(axis=1) == background
+    result[is_unlikely] = 0
+    result[is_unlikely, background] = 1
     return result
 
 

@@ -179,13 +179,11 @@ class SegmentDecoder:
         table = class_scores(scores.rivals or scores, everything)  # (T', C')
         columns = index[np.minimum(labels, len(index) - 1)]  # (T,)
         among_all = np.clip(table.cpu().numpy()[scores.row_of_frame, columns], 0, 1)
-        certainty = self.scorer.calibrated(among_all)
-        if self.settings.threshold is not None:
-            # What a threshold makes background is none of the classes already.
-            background = [*self.candidates.vocabulary.background_indices, len(index)][0]
-            is_raised = shares <= np.float32(self.settings.threshold)
-            certainty[is_raised & (labels == background)] = 1.0
-        return certainty
+        # What a threshold made background stays background.
+        background = [*self.candidates.vocabulary.background_indices, len(index)]
+        is_raised = shares <= np.float32(self.settings.threshold or -1)
+        is_final = is_raised & np.isin(labels, background)
+        return np.where(is_final, 1.0, self.scorer.calibrated(among_all))
 
     def builder(self) -> SegmentBuilder:
         """Return the builder that joins labelled frames of one video to segments."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from fact_clip.core.distributed import Precision
 from fact_clip.core.io import check_file
 from fact_clip.encoders import EncodeImages, FrameEncoder
 from fact_clip.inference.scorer import FrameScorer
-from fact_clip.seen import Seen
 from fact_clip.video.extract import Settings, encode
 from fact_clip.video.pictures import SUFFIXES, Decoder, Span
 
@@ -121,14 +119,10 @@ class SourceReader:
             self.extraction()
             self.encoder_for(source).load()
 
-    @cached_property
-    def _seen(self) -> Seen | None:
-        run = self._scorer.run
-        return None if run is None else run.seen_by_all()
-
     def _note_seen(self, path: Path, features: Array) -> None:
         """Log that the run has learned a video, so that its labels are better than others."""
-        video = None if self._seen is None else self._seen.find(features)
+        seen = self._scorer.seen
+        video = None if seen is None else seen.find(features)
         if video is not None:
             logger.info("%s: the run was %s on this video", path, video.role)
 

@@ -37,7 +37,6 @@ class SimilarityScorer(FrameScorer):
         precision: in which the encoder computes.
     """
 
-    fps: float | None
     settings = DecodeSettings(shortest=1.0)
     adjustable = ("threshold", "shortest")
 

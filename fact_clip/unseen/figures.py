@@ -229,7 +229,7 @@ def _unseen_classes(evaluation: _Evaluation) -> dict[str, dict[str, Any]]:
         among_unseen = np.concatenate(evaluation.unseen_only)
     rows: dict[str, dict[str, Any]] = {}
     for name, factors in _new_factors(evaluation).items():
-        label = evaluation.scored.dataset.vocabulary.index(name)
+        label = vocabulary.index(name)
         frames = true == label
         n_frames = int(frames.sum())
         row: dict[str, Any] = {
