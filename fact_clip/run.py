@@ -403,9 +403,8 @@ class Run(RunFacts):
 
     def is_unfinished(self) -> bool:
         """Return whether the training of a model has not come to its end, as far as is known."""
-        epochs = self.config.train.epochs
         return any(
-            member.finished is False or member.config.train.epochs != epochs
+            member.finished is False or member.config.train.epochs != self.config.train.epochs
             for member in self.members()
         )
 

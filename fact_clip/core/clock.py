@@ -88,8 +88,7 @@ class Clock:
         values = np.asarray(seconds, dtype=np.float64)
         if self.times is not None:
             # the count continues after the end, so that labels of another video are noticed
-            step = float(np.median(np.diff(self.times)))
-            beyond = np.maximum(values - self.times[-1], 0) / step
+            beyond = np.maximum(values - self.times[-1], 0) * (self.rate or 1.0)
             middles = (self.times[1:] + self.times[:-1]) / 2
             within = np.searchsorted(middles, values, side="right").astype(np.int64)
             frames: Integers = within + np.floor(beyond + 0.5).astype(np.int64)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import compress
@@ -187,7 +186,7 @@ class SegmentDecoder:
 
     def builder(self) -> SegmentBuilder:
         """Return the builder that joins labelled frames of one video to segments."""
-        least_certainty = -math.inf
+        least_certainty = 0.0
         if self.settings.reject is not None and self.scorer.confidence is not None:
             least_certainty = self.scorer.confidence.least(self.settings.reject)
         names = [*self.candidates.vocabulary.names, BACKGROUND]

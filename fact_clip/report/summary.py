@@ -4,7 +4,7 @@ import json
 import os
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
@@ -124,11 +124,10 @@ def _read(folder: Path, title: str, stem: str) -> Evaluated:
 def _titles(paths: Sequence[str]) -> list[str]:
     """Return the paths without their common beginning."""
     if len(paths) == 1:
-        return [paths[0]]
-    with suppress(ValueError):  # two drives of Windows
-        common = os.path.commonpath([os.path.abspath(path) for path in paths])  # noqa: PTH100
-        return [os.path.relpath(path, common) for path in paths]
-    return [*paths]
+        return [*paths]
+    parts = [Path(os.path.abspath(path)).parts for path in paths]  # noqa: PTH100
+    n_common = len(os.path.commonprefix(parts))  # noqa: RUF071, of folders; 0 on two drives
+    return [str(Path(*names[n_common:])) for names in parts]
 
 
 def page_path(folders: Sequence[Path], stem: str, out: str | Path | None = None) -> Path:
@@ -228,15 +227,14 @@ def _classes(names: Iterable[str], evaluated_runs: Sequence[Evaluated]) -> list[
 
     The group of a class is that in all runs that have the class, or "" where they differ.
     """
-    background: dict[str, str] = {}
+    background: set[str] = set()
     factors: dict[str, tuple[str | None, ...]] = {}
-    for evaluated in evaluated_runs:
-        vocabulary = evaluated.record.vocabulary
-        background |= dict.fromkeys(vocabulary.background, "background")
-        if len(vocabulary.slots) > 1:
-            factors |= dict(zip(vocabulary.names, vocabulary.factors, strict=True))
     groups: dict[str, set[str]] = {}
     for evaluated in evaluated_runs:
+        vocabulary = evaluated.record.vocabulary
+        background.update(vocabulary.background)
+        if len(vocabulary.slots) > 1:
+            factors |= dict(zip(vocabulary.names, vocabulary.factors, strict=True))
         for name, group in _groups(evaluated).items():
             groups.setdefault(name, set()).add(group)
 
@@ -257,9 +255,9 @@ def _classes(names: Iterable[str], evaluated_runs: Sequence[Evaluated]) -> list[
 def _groups(evaluated: Evaluated) -> dict[str, str]:
     """Return the group of each class of a run, "" if it is unknown."""
     vocabulary = evaluated.record.vocabulary
-    groups = dict.fromkeys(vocabulary.names, "")
-    untrained = np.flatnonzero(evaluated.record.training_frames == 0)
-    groups |= dict.fromkeys(vocabulary.decode(untrained), "no examples")
+    groups = dict.fromkeys(vocabulary.names, "no examples")
+    trained = np.flatnonzero(evaluated.record.training_frames)
+    groups |= dict.fromkeys(vocabulary.decode(trained), "")
     zero_shot = evaluated.result.get("zero_shot", {})
     for key in ("seen", "validation_unseen", "unseen"):
         groups |= dict.fromkeys(zero_shot.get(key, ()), key.replace("_", "-"))

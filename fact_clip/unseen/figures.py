@@ -96,11 +96,11 @@ def report(scored: ScoredVideos) -> dict[str, Any]:
     counts.add(scored, calibration, groups)
     curve = counts.curve()
     seen = scorer.run.seen
-    hidden = dataset.names_of((*dataset.unseen, *dataset.validation_unseen))
+    assert dataset.holdout is not None
     # Early records do not say what drafts named.
     is_taught = scorer.run.config.data.drafts is not None
-    if seen is not None and not is_taught:
-        is_taught = any(name in seen.named for name in hidden)
+    if seen is not None:
+        is_taught |= any(name in seen.named for name in dataset.holdout.hidden)
     return {
         "known": "names and unlabelled frames" if is_taught else "nothing",
         "gamma": calibration.gamma,
@@ -150,10 +150,8 @@ def _accuracy_among_unseen(evaluation: _Evaluation) -> float:
         return 0.0
     groups = evaluation.groups
     truth = evaluation.scored.truth
-    _, unseen_mean = metrics.class_means(
-        truth, evaluation.unseen_only, groups.unseen, groups.background
-    )
-    return unseen_mean
+    means = metrics.class_means(truth, evaluation.unseen_only, groups.unseen, groups.background)
+    return means[1]
 
 
 def _diagnostics(evaluation: _Evaluation) -> dict[str, float | None]:
@@ -190,9 +188,8 @@ def _diagnostics(evaluation: _Evaluation) -> dict[str, float | None]:
 def _new_factors(evaluation: _Evaluation) -> dict[str, tuple[Factor, ...]]:
     """Return, for each unseen class, the factors that no seen class has."""
     vocabulary = evaluation.scored.classes.vocabulary
-    groups = evaluation.groups
-    untrained = vocabulary.decode(sorted(groups.unseen | groups.also_unseen))
-    lost = lost_factors(vocabulary, untrained)
+    untrained = evaluation.groups.unseen | evaluation.groups.also_unseen
+    lost = lost_factors(vocabulary, vocabulary.decode(sorted(untrained)))
     dataset = evaluation.scored.dataset
     return {name: lost[name] for name in dataset.names_of(dataset.unseen)}
 
@@ -206,7 +203,7 @@ def _by_level(evaluation: _Evaluation) -> dict[str, dict[str, Any]]:
     table: dict[str, dict[str, Any]] = {}
     for level_name, names in names_of_level.items():
         classes = evaluation.scored.dataset.vocabulary.encode(names).tolist()
-        of_other_levels = [label for label in groups.unseen if label not in classes]
+        of_other_levels = groups.unseen.difference(classes)
         level_groups = class_groups(
             unseen=classes,
             background=groups.background,

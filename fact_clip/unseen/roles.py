@@ -103,8 +103,9 @@ class VideoRoles:
         labelled = split.learning
         if config.validation > 0:
             counts = frames or count_frames(split.learning)
-            without_label = {IGNORED, *hidden_in_validation}
-            labelled = tuple(name for name in labelled if counts[name].keys() - without_label)
+            labelled = tuple(
+                name for name in labelled if counts[name].keys() - {IGNORED, *hidden_in_validation}
+            )
         groups = learning_groups(config, labelled)
         group_of = read_groups(split.learning, config.groups)
         names_videos = holdout is not None and (holdout.train_videos or holdout.test_videos)
