@@ -92,11 +92,13 @@ class Measures:
         """Measure a data set."""
         labels = [dataset.labels(name) for name in dataset.labelled(dataset.learning)]
         n_classes = len(dataset.vocabulary)
-        whole = segment_lengths(labels, n_classes, whole_only=True)
+        whole_lengths = segment_lengths(labels, n_classes, whole_only=True)
         # Of a class without a whole segment those beside frames that have no label.
         lengths_of = [
-            class_lengths or cut
-            for class_lengths, cut in zip(whole, segment_lengths(labels, n_classes), strict=True)
+            of_whole or of_all
+            for of_whole, of_all in zip(
+                whole_lengths, segment_lengths(labels, n_classes), strict=True
+            )
         ]
         lengths = list(chain.from_iterable(lengths_of))
         action_lengths = []

@@ -121,8 +121,8 @@ class SourceReader:
 
     def _note_seen(self, path: Path, features: Array) -> None:
         """Log that the run has learned a video, so that its labels are better than others."""
-        seen = self._scorer.seen
-        video = None if seen is None else seen.find(features)
+        record = self._scorer.seen
+        video = None if record is None else record.find(features)
         if video is not None:
             logger.info("%s: the run was %s on this video", path, video.role)
 
