@@ -343,7 +343,7 @@ class Run(RunFacts):
         confidence_path = run.path / "confidence.json"
         if os.path.lexists(confidence_path):
             confidence = read_value(Confidence, confidence_path, "train the run again")
-        return LoadedRun(run, run.models(), calibration, confidence)
+        return LoadedRun(run, run.models(), calibration, confidence, run.seen_by_all())
 
     def write(self) -> None:
         """Write everything but the weights."""
@@ -436,7 +436,10 @@ class Run(RunFacts):
 
     def is_unfinished(self) -> bool:
         """Return whether the training of a model has not come to its end, as far as is known."""
-        return any(member.finished is False for member in self.members())
+        return any(
+            member.finished is False or member.config.train.epochs != self.config.train.epochs
+            for member in self.members()
+        )
 
     def seen_by_all(self) -> Seen | None:
         """Return what the run, its teacher and its members have seen; None without a record."""
@@ -463,17 +466,19 @@ class LoadedRun:
         models: one, or the members of an ensemble.
         calibration: of a run that was trained with classes held out.
         confidence: of a run with validation videos.
+        seen: what all models have seen; None: the record of the run.
     """
 
     run: Run
     models: Sequence[FACT]
     calibration: Calibration | None = None
     confidence: Confidence | None = None
+    seen: Seen | None = None
 
     def trained_classes(self) -> Names:
         """Return background and the classes that were trained, as far as the run records them."""
         vocabulary = self.run.vocabulary
-        record = self.run.seen_by_all()
+        record = self.seen or self.run.seen
         trained = vocabulary.names
         if record is not None:
             trained = (*record.classes, *record.named)

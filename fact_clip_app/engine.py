@@ -249,11 +249,12 @@ class Engine:
         model = self.model()
         if model is None:
             raise InputError("model", "there is none")
+        report = None
         if path.suffix.lower() in SUFFIXES:
             self.frame_times(path, None)  # checks its length
+            report = self._reporter(path, model.sources.extraction().fps, job)
         else:
             self.frame_times(None, path)
-        report = self._reporter(path, model.sources.extraction.fps, job)
         return replace(model.segment(path, names, progress=report), media=None)
 
     def drafts(self, video: VideoEntry) -> list[Draft]:
@@ -315,7 +316,7 @@ def encoding(model: Segmenter | None, media: Path) -> Encoding:
     """Return how a model makes the features of a video. Without a model `ENCODER` makes them."""
     if model is None:
         return Encoding(frame_encoder(ENCODER, Runtime("cpu")), Settings())
-    return Encoding(model.sources.encoder_for(media), model.sources.extraction)
+    return Encoding(model.sources.encoder_for(media), model.sources.extraction())
 
 
 def typed_names(names: Iterable[str]) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -243,6 +245,21 @@ def test_a_word_of_held_out_classes_alone_is_new(segmenter):
     # Also of a run without classes held out, whose training videos do not show all of its classes.
     choice = segmenter_of(run, segmenter.scorer.model).choose(["grasp nut", "place gear"])
     assert [(each.action, each.slot, each.word) for each in choice.new_words] == [("grasp nut", "object", "nut")]
+
+
+def test_gamma_is_not_taken_off_a_class_without_examples(named, tmp_path):
+    """A class of mapping.txt that is not held out, and that no training video shows."""
+    run = Path(shutil.copytree(named, tmp_path / "run"))
+    (run / "calibration.json").unlink()
+    facts = json.loads((run / "run.json").read_text())
+    facts["seen"]["classes"].remove("grasp nut")
+    (run / "run.json").write_text(json.dumps(facts))
+    segmenter = fact_clip.load(run)
+    choice = segmenter.choose(["grasp nut", "place gear", "tap nut"]).with_gamma(2.0)
+    assert choice.offset.tolist() == [0, -2, 0, -2]  # the background comes last
+    offset = dict(zip(segmenter.vocabulary, segmenter.choose().with_gamma(2.0).offset, strict=True))
+    assert offset["grasp nut"] == 0
+    assert offset["place gear"] == offset["no action"] == -2
 
 
 @pytest.fixture(scope="module")

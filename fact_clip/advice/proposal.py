@@ -91,7 +91,15 @@ class Measures:
     def of(cls, dataset: Dataset) -> "Measures":
         """Measure a data set."""
         labels = [dataset.labels(name) for name in dataset.labelled(dataset.learning)]
-        lengths_of = segment_lengths(labels, len(dataset.vocabulary))
+        n_classes = len(dataset.vocabulary)
+        whole_lengths = segment_lengths(labels, n_classes, whole_only=True)
+        # Of a class without a whole segment those beside frames that have no label.
+        lengths_of = [
+            of_whole or of_all
+            for of_whole, of_all in zip(
+                whole_lengths, segment_lengths(labels, n_classes), strict=True
+            )
+        ]
         lengths = list(chain.from_iterable(lengths_of))
         action_lengths = []
         for index, class_lengths in enumerate(lengths_of):
@@ -101,7 +109,7 @@ class Measures:
         return cls(
             videos=len(labels),
             frames=sum(video_lengths),
-            classes=len(dataset.vocabulary),
+            classes=n_classes,
             columns=dataset.input_dim,
             median_video=float(np.median(video_lengths)),
             median_segment=float(np.median(lengths)),

@@ -38,7 +38,7 @@ class ModelChoice:
         option("Frame encoder for videos, as clip:ViT-B-32/openai or grid. Default: the run's."),
     ] = None
     fps: Annotated[
-        float | None, option("Pictures a second of a video. Default: the run's, or 5.")
+        float | None, option("Pictures a second of a video. Default: the run's; training-free: 5.")
     ] = None
     device: Device = "auto"
     precision: Precision = "auto"

@@ -51,6 +51,13 @@ class Clock:
     media: str | None = None  # path of the video
     video_fps: float | None = None  # pictures per second of the video; None if unknown
 
+    @property
+    def rate(self) -> float | None:
+        """Return the frames per second, by the times if no rate is set; None if unknown."""
+        if self.fps is None and self.times is not None:
+            return 1 / float(np.median(np.diff(self.times)))
+        return self.fps
+
     def apply_to(self, segmentation: Segmentation) -> Segmentation:
         """Return the segmentation with this clock. Frame times are kept only if irregular."""
         times = None
@@ -81,8 +88,7 @@ class Clock:
         values = np.asarray(seconds, dtype=np.float64)
         if self.times is not None:
             # the count continues after the end, so that labels of another video are noticed
-            step = float(np.median(np.diff(self.times)))
-            beyond = np.maximum(values - self.times[-1], 0) / step
+            beyond = np.maximum(values - self.times[-1], 0) * (self.rate or 1.0)
             middles = (self.times[1:] + self.times[:-1]) / 2
             within = np.searchsorted(middles, values, side="right").astype(np.int64)
             frames: Integers = within + np.floor(beyond + 0.5).astype(np.int64)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from fact_clip.core import Integers, Json, Reals, Vocabulary
+from fact_clip.core import InputError, Integers, Json, Reals, Vocabulary
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.decoding.durations import Durations
 from fact_clip.decoding.fusion import FACTOR_FRAMES, Voters, with_factors
@@ -26,26 +26,37 @@ def decode_exported(outputs: Sequence[Reals], facts: Json) -> Integers:
 
     Args:
         outputs: frames (K, T, C) of K models and, where they have tokens, tokens (K, T, C) and
-            has_token (K, T).
+            has_token (K, T). With ``facts["interleave"]`` those of the pass from each start.
         facts: the metadata of the file.
 
     Returns:
         (T,) indices of ``facts["names"]``.
+
+    Raises:
+        InputError: the outputs are not those of all passes.
     """
     tensors = [torch.from_numpy(np.asarray(output)) for output in outputs]
-    frames = tensors[0]
+    n_passes = facts["stride"] if facts["interleave"] else 1
+    n_parts = len(tensors) // n_passes
+    if len(tensors) not in (n_passes, 3 * n_passes):
+        problem = f"{len(tensors)} arrays, not those of {n_passes} passes"
+        raise InputError("outputs", problem, "run the model from each start")
     vocabulary = Vocabulary.from_names(
         facts["names"],
         facts["background"],
         dict(zip(facts["names"], map(tuple, facts["factors"]), strict=True)),
         tuple(facts["slots"]),
     )
-    no_tokens = (None, torch.ones(1, frames.shape[1], dtype=torch.bool))
+    passes = []
+    for start in range(0, len(tensors), n_parts):
+        frames, *parts = tensors[start : start + n_parts]  # (K, T', C), ...
+        tokens, has_token = parts or (None, torch.ones(frames.shape[:2], dtype=torch.bool))
+        passes.append(Voters(frames, tokens, has_token))
+    together = Voters.interleaved(passes)
+    n_rows = together.frames.shape[1]
     models = []
-    for index in range(len(frames)):
-        of_model = [tensor[index : index + 1] for tensor in tensors]  # (1, T, C), ...
-        tokens, has_token = of_model[1:] or no_tokens
-        voter = Voters(of_model[0], tokens, has_token)
+    for index in range(len(together.frames)):
+        voter = together.unpadded(index, n_rows)
         if facts["factor_weight"]:
             rows_apart = FACTOR_FRAMES / (1 if facts["interleave"] else facts["stride"])
             voter = with_factors(voter, vocabulary, facts["factor_weight"], rows_apart)
@@ -58,7 +69,7 @@ def decode_exported(outputs: Sequence[Reals], facts: Json) -> Integers:
         scoring=scoring,
         costs=SegmentCosts(_changes(facts), _durations(facts)),
     )
-    scores = ModelScores(frames.shape[1], tuple(models), frame_weight=facts["frame_weight"])
+    scores = ModelScores(n_rows, tuple(models), frame_weight=facts["frame_weight"])
     settings = DecodeSettings(switch_penalty=facts["switch_penalty"])
     return decode_scores(scores, candidates, settings)[0]
 

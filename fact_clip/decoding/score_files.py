@@ -27,7 +27,7 @@ def score_files(folder: Path) -> dict[str, Path]:
         raise InputError(folder, "no such folder", "give a folder of scores for each model")
     files: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix not in SUFFIXES or path.name.startswith("."):
+        if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
             continue
         if path.stem in files:
             fix = "keep one file for each video"
@@ -65,9 +65,10 @@ def read_scores(path: Path, names: Sequence[str]) -> Array:
     Raises:
         InputError: the file is damaged, or holds something else.
     """
-    if path.suffix == ".csv":
+    suffix = path.suffix.lower()
+    if suffix == ".csv":
         return _read_csv(path, names)
-    if path.suffix == ".npy":
+    if suffix == ".npy":
         return open_array(path)
     arrays = read_npz(path, _EXPECTED)
     if len(arrays) != 1:
@@ -88,7 +89,7 @@ def check_square(videos: Mapping[str, Sequence[Path]], names: Sequence[str]) -> 
         InputError: an array is (C, C), and the others do not decide.
     """
     size = len(names)
-    files = [path for paths in videos.values() for path in paths if path.suffix != ".csv"]
+    files = [path for paths in videos.values() for path in paths if path.suffix.lower() != ".csv"]
     shapes = {path: np.shape(read_scores(path, names)) for path in files}
     square = [path for path in files if shapes[path] == (size, size)]
     is_decided = len(square) < len(files) and {shape[1:] for shape in shapes.values()} == {(size,)}

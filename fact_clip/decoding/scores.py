@@ -282,7 +282,8 @@ def decode_scores(
 
     Returns:
         The index among the candidates and its score for each frame, (T,) and (T,). With a
-        threshold and no background among the candidates, index C is the background.
+        threshold and no background among the candidates, index C is the background, whose score is
+        the threshold.
     """
     settings = settings or DecodeSettings()
     if settings.threshold is not None and any(voter.aligned for voter in scores.voters):
@@ -294,12 +295,14 @@ def decode_scores(
     if table is None:
         table = class_scores(scores, candidates.with_gamma(settings.gamma))
     allowed = candidates.is_allowed
+    plain = table
     if settings.threshold is not None:
         background = candidates.vocabulary.background_indices
         raised = raise_background(table.cpu().numpy(), background, settings.threshold)
         table = torch.from_numpy(raised)
         if not background:
             allowed = np.append(allowed, True)
+            plain = table
 
     costs = candidates.costs
     if table.shape[1] > len(candidates.vocabulary):
@@ -307,8 +310,7 @@ def decode_scores(
     labels_before = fixed if history is None else np.concatenate([history, fixed])
     penalty = settings.switch_penalty or 0.0
     decoded = costs.decode(table[n_final:].clone(), allowed, penalty, labels_before)
-    # The rounding of a mean may end a little above one.
-    shares = table.clamp(0, 1).cpu().numpy()
+    shares = table.cpu().numpy()
     labels = np.concatenate([fixed, decoded])
 
     if settings.shortest:
@@ -317,7 +319,8 @@ def decode_scores(
             raise InputError("shortest", problem, "set fps=, or leave it out")
         shortest_rows = math.ceil(settings.shortest * scores.rate - 1e-6)
         labels = absorb_short(labels, shares, shortest_rows, n_final)
-    confidence = shares[np.arange(len(labels)), labels].clip(0, 1)
+    # The rounding of a mean may end a little above one.
+    confidence = plain.cpu().numpy()[np.arange(len(labels)), labels].clip(0, 1)
     index = scores.row_of_frame
     return labels[index], confidence[index]
 

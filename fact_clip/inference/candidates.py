@@ -131,7 +131,7 @@ class CandidateReader:
         self, vocabulary: Vocabulary, text_embeddings: Tensor | None
     ) -> CandidateSet:
         """Return candidates with the calibration and the transition costs of the run."""
-        trained = np.array([name in self.vocabulary.names for name in vocabulary])
+        trained = np.isin(vocabulary.names, self._loaded.trained_classes())
         durations = self._durations(vocabulary)
         candidates = CandidateSet(
             vocabulary=vocabulary,
@@ -197,7 +197,7 @@ class CandidateReader:
         if not decode.always and not decode.returns:
             return None
         visits = self._facts(self.run.visits, vocabulary, "decode.always")
-        is_background = np.array([name in vocabulary.background for name in vocabulary])
+        is_background = np.isin(range(len(vocabulary)), vocabulary.background_indices)
         return VisitRules.learned(
             visits, is_background, always=decode.always, returns=decode.returns
         )

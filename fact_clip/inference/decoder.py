@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import compress
@@ -169,22 +168,25 @@ class SegmentDecoder:
         confidence = self.scorer.calibrated(shares)
         certainty = confidence
         if self.settings.reject is not None:
-            certainty = self.scorer.calibrated(self._shares_of_all(scores, labels, shares))
+            certainty = self._certainty(scores, labels, shares)
         return FrameLabels(labels, confidence, certainty)
 
-    def _shares_of_all(self, scores: ModelScores, labels: Integers, shares: Singles) -> Singles:
-        """Return the scores (T,) of labels among all classes of the run."""
+    def _certainty(self, scores: ModelScores, labels: Integers, shares: Singles) -> Floats:
+        """Return the confidences (T,) of labels among all classes of the run."""
         everything = self.scorer.with_run_classes(self.candidates).with_gamma(self.settings.gamma)
         index = everything.vocabulary.encode(self.candidates.vocabulary)
         table = class_scores(scores.rivals or scores, everything)  # (T', C')
         columns = index[np.minimum(labels, len(index) - 1)]  # (T,)
         among_all = np.clip(table.cpu().numpy()[scores.row_of_frame, columns], 0, 1)
-        # The background that a threshold adds is no class of the run.
-        return np.where(labels < len(index), among_all, shares)
+        # What a threshold made background stays background.
+        background = [*self.candidates.vocabulary.background_indices, len(index)]
+        is_raised = shares <= np.float32(self.settings.threshold or -1)
+        is_final = is_raised & np.isin(labels, background)
+        return np.where(is_final, 1.0, self.scorer.calibrated(among_all))
 
     def builder(self) -> SegmentBuilder:
         """Return the builder that joins labelled frames of one video to segments."""
-        least_certainty = -math.inf
+        least_certainty = 0.0
         if self.settings.reject is not None and self.scorer.confidence is not None:
             least_certainty = self.scorer.confidence.least(self.settings.reject)
         names = [*self.candidates.vocabulary.names, BACKGROUND]

@@ -21,7 +21,6 @@ from fact_clip.inference.segmenter import Segmenter
 from fact_clip.inference.sources import ModelOptions
 from fact_clip.inference.training_free import SimilarityScorer
 from fact_clip.run import Run
-from fact_clip.video.extract import Settings
 
 
 @validated("run_dir", "encoder")
@@ -49,7 +48,8 @@ def load(
         actions: the candidates for calls that name none; None: the classes of the run.
         encoder: frame encoder for videos, as "clip:ViT-B-32/openai", an object with its methods, or
             a function of pictures (N, H, W, 3) to features (N, D); None: that of the training.
-        fps: rows a second of features that are made from videos; None: those of the run, or 5.
+        fps: rows a second of features that are made from videos; None: those of the run, or 5
+            without training.
         window: seconds of a video that the model reads in one pass; None: ``decode.window``.
         prompts: without training: wording around the names, plain, person or ensemble (None).
         smoothing: without training: seconds over which similarities are averaged; None: 1.
@@ -134,12 +134,10 @@ def _window_rows(run: Run, options: ModelOptions) -> int | None:
     window = options.window
     if window is None:
         return None
-    if options.fps is None and run.fps is None and options.encoder is None:
+    rate = run.fps if options.fps is None else options.fps
+    if rate is None:
         problem = f"seconds, but {run.path} has no frame rate"
         raise InputError("window", problem, "set fps=")
-    rate = run.fps or Settings().fps
-    if options.fps is not None:
-        rate = options.fps
     meaning = f"seconds, two rows at {rate:g} a second at least"
     number_of(window, "window", meaning, 2 / rate, 1e7)
     return round(window * rate)

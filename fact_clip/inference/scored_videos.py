@@ -118,6 +118,11 @@ class ScoredVideos:
         self.truth = [dataset.labels(name) for name in video_names]
 
     @cached_property
+    def datasets(self) -> list[Dataset]:
+        """Return the `member_datasets` of the run."""
+        return member_datasets(self.scorer.run, self.dataset)
+
+    @cached_property
     def scores(self) -> list[ModelScores]:
         """Return the scores of each video, which are computed when they are first needed."""
         features = map(self.dataset.features, self.video_names)
@@ -199,20 +204,34 @@ def validation_videos(
         loaded = LoadedRun(run, run.models(), calibration)
         return [ScoredVideos(Scorer(loaded, device), dataset, dataset.validation)]
     scored_by_model = []
-    for member in run.members():
-        # The configuration of the run, whose decoding may have been overridden, with the
-        # validation videos of the member.
-        update = {
-            "validation_part": member.config.data.validation_part,
-            "validation_unseen": member.config.data.validation_unseen,
-        }
-        data = run.config.data.model_copy(update=update)
-        config = run.config.model_copy(update={"data": data})
-        loaded = LoadedRun(replace(member, config=config), [member.model()], calibration)
-        of_member = dataset
-        if member is not run:
-            of_member = Dataset.open(data, dataset.folder, dataset.vocabulary)
+    for member, of_member in zip(run.members(), member_datasets(run, dataset), strict=True):
+        # The decoding of the run may have been overridden.
+        loaded = LoadedRun(replace(member, config=run.config), [member.model()], calibration)
         scored_by_model.append(
             ScoredVideos(Scorer(loaded, device), of_member, of_member.validation)
         )
     return scored_by_model
+
+
+def member_datasets(run: Run, dataset: Dataset) -> list[Dataset]:
+    """Return the data sets of the members of a run, which may train different videos and classes.
+
+    Args:
+        run: the run.
+        dataset: that of its first member.
+
+    Returns:
+        One data set if all members train the same, otherwise one for each member.
+    """
+    datasets = [dataset]
+    if run.config.train.member_parts:
+        for member in run.members()[1:]:
+            data = member.config.data
+            update = {
+                # Other data than those of the training may have fewer parts.
+                "validation_part": data.validation_part % dataset.validation_parts,
+                "validation_unseen": data.validation_unseen,
+            }
+            config = run.config.data.model_copy(update=update)
+            datasets.append(Dataset.open(config, dataset.folder, dataset.vocabulary))
+    return datasets

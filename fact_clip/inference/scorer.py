@@ -46,6 +46,7 @@ from fact_clip.models import FACT
 from fact_clip.models.blocks import convolution_reach
 from fact_clip.models.heads import is_open
 from fact_clip.run import LoadedRun, Run
+from fact_clip.seen import Seen
 from fact_clip.video.pictures import probe
 
 logger = logging.getLogger(__name__)
@@ -110,6 +111,7 @@ class FrameScorer(ABC):
         run: the trained run, or None if nothing was trained.
         calibration: the score corrections of the run, if it learned any.
         confidence: the calibrated confidences of the run, if it learned any.
+        seen: what the models have seen, as far as is known.
         vocabulary: the classes of the run, or the names that the scorer was made with.
         unlabelled: labels that are no classes.
         settings: the decoding settings for calls that give none.
@@ -122,6 +124,7 @@ class FrameScorer(ABC):
     run: Run | None = None
     calibration: Calibration | None = None
     confidence: Confidence | None = None
+    seen: Seen | None = None
     vocabulary: Vocabulary
     unlabelled: Sequence[str] = (UNLABELLED,)
     settings: DecodeSettings
@@ -251,6 +254,7 @@ class Scorer(FrameScorer):
         self.run = loaded.run
         self.calibration = loaded.calibration
         self.confidence = loaded.confidence
+        self.seen = loaded.seen
         self.device = pick_device(device)
         self.bf16 = pick_precision(precision, self.device, "precision", ()) == "bf16"
         self.models: list[FACT] = [model.to(self.device).eval() for model in loaded.models]
@@ -390,7 +394,7 @@ class Scorer(FrameScorer):
                 with_factors(part, candidates.vocabulary, decode.factor_weight, deviation)
                 for part in parts
             ]
-        fps = clock.fps or self.fps
+        fps = clock.rate or self.fps
         return ModelScores(
             n_frames=n_frames,
             voters=tuple(parts),

@@ -280,14 +280,14 @@ class Segmenter:
         self.scorer.check_stream(fps)
         rate = self.scorer.fps if fps is None else fps
         if rate is None and self.sources.encoder_name is not None:
-            rate = self.sources.extraction.fps
+            rate = self.sources.extraction().fps
         settings = settings or DecodeSettings()
         candidates = self.choose(actions, settings)
         # Rules about whole videos need the whole video.
         candidates = replace(candidates, costs=replace(candidates.costs, rules=None))
         decoder = SegmentDecoder(self.scorer, candidates, settings)
         encoder = partial(self.sources.encoder_for, "pictures")
-        return Stream(decoder, delay, rate, encoder, self.sources.extraction.batch)
+        return Stream(decoder, delay, rate, encoder)
 
     def export(self, path: str | Path) -> Path:
         """Write the models of the run as a file that runs without this package.

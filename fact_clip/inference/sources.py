@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from fact_clip.core.distributed import Precision
 from fact_clip.core.io import check_file
 from fact_clip.encoders import EncodeImages, FrameEncoder
 from fact_clip.inference.scorer import FrameScorer
-from fact_clip.seen import Seen
 from fact_clip.video.extract import Settings, encode
 from fact_clip.video.pictures import SUFFIXES, Decoder, Span
 
@@ -80,7 +78,6 @@ class SourceReader:
         options: rate and precision.
 
     Attributes:
-        extraction: how features are made from videos.
         decoder: decodes videos; None: in this process.
     """
 
@@ -91,11 +88,19 @@ class SourceReader:
         self._encoder = encoder
         self._precision = options.precision
         self.decoder: Decoder | None = None
-        self._fps = options.fps
-        rate = scorer.fps or Settings().fps
-        if options.fps is not None:
-            rate = options.fps
-        self.extraction = Settings(fps=rate)
+        self._fps = scorer.fps if options.fps is None else options.fps
+        self._extraction = Settings() if self._fps is None else Settings(self._fps)
+
+    def extraction(self) -> Settings:
+        """Return how features are made from videos.
+
+        Raises:
+            InputError: neither the run nor the options have a rate.
+        """
+        run = self._scorer.run
+        if run is not None and self._fps is None:
+            raise InputError("fps", f"{run.path} has no frame rate", "set fps= for videos")
+        return self._extraction
 
     @property
     def encoder_name(self) -> str | None:
@@ -111,16 +116,13 @@ class SourceReader:
     def load_encoder(self, source: Path) -> None:
         """Load the encoder if the source is a video. Its faults are no fault of the video."""
         if source.suffix.lower() in SUFFIXES:
+            self.extraction()
             self.encoder_for(source).load()
-
-    @cached_property
-    def _seen(self) -> Seen | None:
-        run = self._scorer.run
-        return None if run is None else run.seen_by_all()
 
     def _note_seen(self, path: Path, features: Array) -> None:
         """Log that the run has learned a video, so that its labels are better than others."""
-        video = None if self._seen is None else self._seen.find(features)
+        record = self._scorer.seen
+        video = None if record is None else record.find(features)
         if video is not None:
             logger.info("%s: the run was %s on this video", path, video.role)
 
@@ -146,8 +148,7 @@ class SourceReader:
         if span != Span() and not is_video:
             raise InputError("start and stop", "only a video has them", "cut the features")
         if path is None:
-            fps = self._scorer.fps if self._fps is None else self._fps
-            return Source(source, "features", Clock(fps=fps))
+            return Source(source, "features", Clock(fps=self._fps))
         if not is_video:
             features, clock = self._scorer.needs.open(path)
             if clock.fps is None and clock.times is None:
@@ -158,6 +159,6 @@ class SourceReader:
         if path.suffix.lower() not in SUFFIXES:
             raise InputError(path, f"the ending {path.suffix!r}", f"give {KINDS}")
         encoder = self.encoder_for(path)
-        extraction = replace(self.extraction, span=span)
+        extraction = replace(self.extraction(), span=span)
         features, clock = encode(path, encoder, extraction, progress, decoder=self.decoder)
         return Source(features, FileLocation(path, part=f"features by {encoder.name}"), clock)

@@ -11,7 +11,7 @@ from fact_clip.core.arguments import array_of
 from fact_clip.decoding.switching import shortened
 from fact_clip.encoders import FrameEncoder, clip_of
 from fact_clip.inference.decoder import FrameLabels, SegmentDecoder
-from fact_clip.video.extract import RowEncoder
+from fact_clip.video.extract import RowEncoder, Settings
 from fact_clip.video.pictures import scaled
 
 HOPS = 4  # how often a video is scored in one delay
@@ -38,7 +38,6 @@ class Stream:
         delay: seconds after which a label is final.
         fps: rows a second, if known.
         encoder: returns the frame encoder, when pictures are pushed.
-        batch: pictures that are encoded together.
     """
 
     def __init__(
@@ -47,7 +46,6 @@ class Stream:
         delay: float,
         fps: float | None,
         encoder: Callable[[], FrameEncoder],
-        batch: int,
     ) -> None:
         if fps is None and delay < math.inf:
             problem = "seconds, but the run has no frame rate"
@@ -56,7 +54,6 @@ class Stream:
         self._scorer = decoder.scorer
         self._clock = Clock(fps=fps)
         self._encoder = encoder
-        self._batch = batch
         # All of these are whole rows of the model.
         self._hop = math.inf  # rows between two times at which the rows in memory are scored
         self._memory = math.inf  # rows in memory
@@ -185,8 +182,9 @@ class Stream:
             encoder.load()
             self._pictures = RowEncoder(encoder, "pictures")
         rows = []
-        for start in range(0, len(images), self._batch):
-            batch = images[start : start + self._batch]
+        size = Settings().batch
+        for start in range(0, len(images), size):
+            batch = images[start : start + size]
             prepared = [encoder.prepare(scaled(image, encoder.size)) for image in batch]
             rows.append(self._pictures(prepared))
         return np.concatenate(rows)

@@ -38,7 +38,6 @@ class SimilarityScorer(FrameScorer):
         precision: in which the encoder computes.
     """
 
-    fps: float | None
     settings = DecodeSettings(switch_penalty=4.0, shortest=1.0)  # experiments/joint_space.md
     adjustable = ("switch_penalty", "threshold", "shortest")
 
@@ -112,7 +111,7 @@ class SimilarityScorer(FrameScorer):
         texts = np.stack(self._embeddings(candidates.vocabulary.names))  # (K, E)
         results = []
         for features, clock in zip(videos, clocks, strict=True):
-            rate = clock.fps or self.fps or Settings().fps
+            rate = clock.rate or self.fps or Settings().fps
             table = similarity_probabilities(features, texts, round(self.smoothing * rate))
             frames = torch.from_numpy(table).unsqueeze(0)  # (1, T, K)
             voter = Voters(

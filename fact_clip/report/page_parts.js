@@ -30,7 +30,7 @@ const PageParts = (() => {
 
 	const difference = (last, first) => last == null || first == null ? null : last - first;
 
-	const isUnseen = (one) => one.group === "unseen" || one.group === "validation-unseen";
+	const isUnseen = (one) => ["unseen", "validation-unseen", "no examples"].includes(one.group);
 
 	const note = (...words) => make("p", {className: "soft"}, ...words);
 

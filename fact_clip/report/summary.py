@@ -85,8 +85,9 @@ def evaluations(folders: Sequence[str | Path]) -> tuple[list[Path], list[Sweep]]
         runs_of_sweep = [folder / name for name in names]
         sweeps.append(Sweep(list(sweep.get("axes", ())), runs_of_sweep))
         run_folders += runs_of_sweep
-    for index, folder in enumerate(run_folders):
-        if folder in run_folders[:index]:
+    places = [folder.resolve() for folder in run_folders]
+    for folder in run_folders:
+        if places.count(folder.resolve()) > 1:
             raise InputError(folder, "given twice")
     return run_folders, sweeps
 
@@ -123,9 +124,10 @@ def _read(folder: Path, title: str, stem: str) -> Evaluated:
 def _titles(paths: Sequence[str]) -> list[str]:
     """Return the paths without their common beginning."""
     if len(paths) == 1:
-        return [paths[0]]
-    common = os.path.commonpath([os.path.abspath(path) for path in paths])  # noqa: PTH100
-    return [os.path.relpath(path, common) for path in paths]
+        return [*paths]
+    parts = [Path(os.path.abspath(path)).parts for path in paths]  # noqa: PTH100
+    n_common = len(os.path.commonprefix(parts))  # noqa: RUF071, of folders; 0 on two drives
+    return [str(Path(*names[n_common:])) for names in parts]
 
 
 def page_path(folders: Sequence[Path], stem: str, out: str | Path | None = None) -> Path:
@@ -225,15 +227,14 @@ def _classes(names: Iterable[str], evaluated_runs: Sequence[Evaluated]) -> list[
 
     The group of a class is that in all runs that have the class, or "" where they differ.
     """
-    background: dict[str, str] = {}
+    background: set[str] = set()
     factors: dict[str, tuple[str | None, ...]] = {}
-    for evaluated in evaluated_runs:
-        vocabulary = evaluated.record.vocabulary
-        background |= dict.fromkeys(vocabulary.background, "background")
-        if len(vocabulary.slots) > 1:
-            factors |= dict(zip(vocabulary.names, vocabulary.factors, strict=True))
     groups: dict[str, set[str]] = {}
     for evaluated in evaluated_runs:
+        vocabulary = evaluated.record.vocabulary
+        background.update(vocabulary.background)
+        if len(vocabulary.slots) > 1:
+            factors |= dict(zip(vocabulary.names, vocabulary.factors, strict=True))
         for name, group in _groups(evaluated).items():
             groups.setdefault(name, set()).add(group)
 
@@ -254,7 +255,9 @@ def _classes(names: Iterable[str], evaluated_runs: Sequence[Evaluated]) -> list[
 def _groups(evaluated: Evaluated) -> dict[str, str]:
     """Return the group of each class of a run, "" if it is unknown."""
     vocabulary = evaluated.record.vocabulary
-    groups = dict.fromkeys(vocabulary.names, "")
+    groups = dict.fromkeys(vocabulary.names, "no examples")
+    trained = np.flatnonzero(evaluated.record.training_frames)
+    groups |= dict.fromkeys(vocabulary.decode(trained), "")
     zero_shot = evaluated.result.get("zero_shot", {})
     for key in ("seen", "validation_unseen", "unseen"):
         groups |= dict.fromkeys(zero_shot.get(key, ()), key.replace("_", "-"))

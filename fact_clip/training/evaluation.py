@@ -41,12 +41,12 @@ from fact_clip.hub import run_folder
 from fact_clip.inference.scored_videos import ScoredVideos, VideoLabels, validation_videos
 from fact_clip.inference.scorer import Scorer
 from fact_clip.models.heads import is_open
-from fact_clip.run import LoadedRun, Run, check_classes, commit, evaluation_stem
+from fact_clip.run import Run, check_classes, commit, evaluation_stem
 from fact_clip.seen import NO_RECORD, data_digest, is_learned_from
 from fact_clip.training.choice import learn_confidence
 from fact_clip.training.results import Evaluation
 from fact_clip.unseen import figures as zero_shot
-from fact_clip.unseen.calibration import calibrate
+from fact_clip.unseen.calibration import calibrate, training_frames
 
 logger = logging.getLogger(__name__)
 
@@ -275,7 +275,7 @@ def _save_record(path: Path, scored: _ScoredSplit) -> None:
 
     classes = scored.videos.classes
     dataset = scored.videos.dataset
-    counts = classes.counts(dataset.training_counts)
+    counts = classes.counts(training_frames(scored.videos.datasets))
     videos = []
     for name, rows in zip(scored.videos.video_names, scored.rows, strict=True):
         labels = {"truth": dataset.labels(name)}
@@ -346,7 +346,7 @@ def open_run(
         if confidence is not None:
             confidence = learn_confidence(run, dataset, torch_device, calibration)
     warn_of_unused([run.config], overrides)
-    loaded = LoadedRun(run, loaded.models, calibration, confidence)
+    loaded = replace(loaded, run=run, calibration=calibration, confidence=confidence)
     return Scorer(loaded, torch_device, precision=precision), dataset
 
 

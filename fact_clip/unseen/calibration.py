@@ -150,7 +150,7 @@ def uncalibrated(datasets: Sequence[Dataset], prior_weight: float = 0.0) -> Cali
         prior_weight: share of the prior that is subtracted.
     """
     vocabulary = datasets[0].vocabulary
-    frames = _training_frames(datasets)
+    frames = training_frames(datasets)
     # Untrained background counts as seen too: without gamma it would win frames of all actions.
     trained = {*np.flatnonzero(frames).tolist(), *vocabulary.background_indices}
     seen = trained.intersection(label for dataset in datasets for label in dataset.seen)
@@ -168,7 +168,7 @@ def groups_by_calibration(
     return class_groups(unseen, background, also_unseen)
 
 
-def _training_frames(datasets: Sequence[Dataset]) -> Integers:
+def training_frames(datasets: Sequence[Dataset]) -> Integers:
     """Return the training frames of each class, (C,), in the data set that has most of it."""
     return np.max([dataset.training_counts for dataset in datasets], axis=0)
 
@@ -182,7 +182,7 @@ def _with_prior(start: Calibration, scored_by_model: Sequence[ScoredVideos]) -> 
         tables += scored.uncorrected_log_scores()
     expected = start.log_prior(vocabulary)
     posterior = log_mean_posterior(tables, _SMOOTHING)
-    prior = log_prior(expected, _training_frames(datasets), posterior)
+    prior = log_prior(expected, training_frames(datasets), posterior)
     shift = float((prior - expected).mean())
     # Background gains nothing, and so loses frames to all actions: H rises by it on all sets that
     # were tried, and accuracy on some (experiments/zero_shot.md).

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from fact_clip import metrics
 from fact_clip.core import Vocabulary
-from fact_clip.datasets.dataset import Dataset
 from fact_clip.decoding import Calibration
 from fact_clip.inference.scored_videos import ScoredVideos, VideoLabels
 from fact_clip.metrics.zero_shot import ClassGroups, class_groups
@@ -20,6 +19,7 @@ from fact_clip.unseen.calibration import (
     GAMMAS,
     GammaCounts,
     groups_by_calibration,
+    training_frames,
     uncalibrated,
 )
 from fact_clip.unseen.choice import Factor, level, lost_factors
@@ -63,7 +63,7 @@ def report(scored: ScoredVideos) -> dict[str, Any]:
     """
     scorer = scored.scorer
     dataset = scored.dataset
-    calibration = scorer.calibration or uncalibrated([dataset])
+    calibration = scorer.calibration or uncalibrated(scored.datasets)
     vocabulary = dataset.vocabulary
     unseen = (*dataset.unseen, *scored.classes.added)
     groups = groups_by_calibration(calibration, vocabulary, unseen)
@@ -96,11 +96,11 @@ def report(scored: ScoredVideos) -> dict[str, Any]:
     counts.add(scored, calibration, groups)
     curve = counts.curve()
     seen = scorer.run.seen
-    hidden = dataset.names_of((*dataset.unseen, *dataset.validation_unseen))
+    assert dataset.holdout is not None
     # Early records do not say what drafts named.
     is_taught = scorer.run.config.data.drafts is not None
-    if seen is not None and not is_taught:
-        is_taught = any(name in seen.named for name in hidden)
+    if seen is not None:
+        is_taught |= any(name in seen.named for name in dataset.holdout.hidden)
     return {
         "known": "names and unlabelled frames" if is_taught else "nothing",
         "gamma": calibration.gamma,
@@ -150,10 +150,8 @@ def _accuracy_among_unseen(evaluation: _Evaluation) -> float:
         return 0.0
     groups = evaluation.groups
     truth = evaluation.scored.truth
-    _, unseen_mean = metrics.class_means(
-        truth, evaluation.unseen_only, groups.unseen, groups.background
-    )
-    return unseen_mean
+    means = metrics.class_means(truth, evaluation.unseen_only, groups.unseen, groups.background)
+    return means[1]
 
 
 def _diagnostics(evaluation: _Evaluation) -> dict[str, float | None]:
@@ -174,7 +172,7 @@ def _diagnostics(evaluation: _Evaluation) -> dict[str, float | None]:
             scored.truth, tables, groups.unseen, groups.background, groups.also_unseen
         )
 
-    frames = scored.classes.counts(scored.dataset.training_counts)
+    frames = scored.classes.counts(training_frames(scored.datasets))
     truth = scored.truth
     prediction = evaluation.prediction
     shares |= metrics.confusions(truth, prediction, vocabulary, groups.unseen, seen, frames)
@@ -187,25 +185,25 @@ def _diagnostics(evaluation: _Evaluation) -> dict[str, float | None]:
     return shares
 
 
-def _new_factors(dataset: Dataset) -> dict[str, tuple[Factor, ...]]:
+def _new_factors(evaluation: _Evaluation) -> dict[str, tuple[Factor, ...]]:
     """Return, for each unseen class, the factors that no seen class has."""
-    assert dataset.holdout is not None
-    counts = dataset.training_counts
-    lost = lost_factors(dataset.vocabulary, dataset.holdout.hidden, counts)
-    names = [dataset.vocabulary.names[label] for label in dataset.unseen]
-    return {name: lost[name] for name in names}
+    vocabulary = evaluation.scored.classes.vocabulary
+    untrained = evaluation.groups.unseen | evaluation.groups.also_unseen
+    lost = lost_factors(vocabulary, vocabulary.decode(sorted(untrained)))
+    dataset = evaluation.scored.dataset
+    return {name: lost[name] for name in dataset.names_of(dataset.unseen)}
 
 
 def _by_level(evaluation: _Evaluation) -> dict[str, dict[str, Any]]:
     """Return the figures with the unseen classes of one level alone."""
     groups = evaluation.groups
     names_of_level: dict[str, list[str]] = {}
-    for name, factors in _new_factors(evaluation.scored.dataset).items():
+    for name, factors in _new_factors(evaluation).items():
         names_of_level.setdefault(level(factors), []).append(name)
     table: dict[str, dict[str, Any]] = {}
     for level_name, names in names_of_level.items():
         classes = evaluation.scored.dataset.vocabulary.encode(names).tolist()
-        of_other_levels = [label for label in groups.unseen if label not in classes]
+        of_other_levels = groups.unseen.difference(classes)
         level_groups = class_groups(
             unseen=classes,
             background=groups.background,
@@ -227,8 +225,8 @@ def _unseen_classes(evaluation: _Evaluation) -> dict[str, dict[str, Any]]:
     if evaluation.unseen_only is not None:
         among_unseen = np.concatenate(evaluation.unseen_only)
     rows: dict[str, dict[str, Any]] = {}
-    for name, factors in _new_factors(evaluation.scored.dataset).items():
-        label = evaluation.scored.dataset.vocabulary.index(name)
+    for name, factors in _new_factors(evaluation).items():
+        label = vocabulary.index(name)
         frames = true == label
         n_frames = int(frames.sum())
         row: dict[str, Any] = {

@@ -98,10 +98,14 @@ class VideoRoles:
         if holdout is not None:
             split = holdout_videos(split, holdout.check(vocabulary))
             frames = count_frames(split.learning)
+        classes = ClassRoles.of(vocabulary, holdout)
+        hidden_in_validation = classes.unseen if classes.hidden else ()
         labelled = split.learning
         if config.validation > 0:
             counts = frames or count_frames(split.learning)
-            labelled = tuple(name for name in labelled if counts[name].keys() - {IGNORED})
+            labelled = tuple(
+                name for name in labelled if counts[name].keys() - {IGNORED, *hidden_in_validation}
+            )
         groups = learning_groups(config, labelled)
         group_of = read_groups(split.learning, config.groups)
         names_videos = holdout is not None and (holdout.train_videos or holdout.test_videos)
@@ -134,7 +138,6 @@ class VideoRoles:
             problem = f"'drop' leaves none of {len(split.learning)} training videos"
             raise InputError("holdout.mode", problem, "use mask")
 
-        hidden_in_validation = classes.unseen if classes.hidden else ()
         hidden_in = dict.fromkeys(split.test, tuple[int, ...]())
         hidden_in |= dict.fromkeys(validation, hidden_in_validation)
         return cls(

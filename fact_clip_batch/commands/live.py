@@ -69,5 +69,5 @@ def _read_parts(source: str, model: Segmenter) -> Iterator[Array]:
             yield row[None]
     else:
         size = model.sources.encoder_for(source).size
-        for frame in live_frames(source, model.sources.extraction.fps, size):
+        for frame in live_frames(source, model.sources.extraction().fps, size):
             yield frame.image[None]

@@ -62,6 +62,23 @@ def test_long_videos_of_long_segments(tmp_path):
     assert settings["model.tokens"] == 60
 
 
+def test_segments_that_unlabelled_frames_cut_are_not_short_ones(tmp_path):
+    root = made_up(tmp_path / "gaps", videos=6, segments=20, frames=40)
+    for path in (root / "groundTruth").iterdir():
+        names = path.read_text().split("\n")
+        for start in range(10, 800, 80):  # every other segment, 6 frames before its middle
+            names[start : start + 4] = ["?"] * 4
+        path.write_text("\n".join(names))
+    dataset = Dataset.open(DataConfig(root=str(root), layout="TD"))
+    measures = Measures.of(dataset)
+    assert (measures.median_segment, measures.short_segment) == (40, 40)
+    for path in (root / "groundTruth").iterdir():
+        names = path.read_text().split("\n")
+        names[:-1:40] = ["?"] * 20  # no segment is surely whole any more
+        path.write_text("\n".join(names))
+    assert Measures.of(Dataset.open(DataConfig(root=str(root), layout="TD"))).median_segment == 26  # of 9, 26 and 39
+
+
 def test_wide_features_get_no_context(tmp_path):
     for columns, is_wide in ((513, True), (512, False)):
         root = made_up(tmp_path / str(columns), videos=3, segments=4, frames=10, columns=columns)

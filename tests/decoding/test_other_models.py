@@ -250,9 +250,12 @@ def test_files_of_all_forms_hold_the_same(tmp_path):
         np.testing.assert_allclose(read_scores(path, NAMES), PROBABILITIES)
     path = write_scores(tmp_path / "all", "named", ".csv", PROBABILITIES[:, ::-1], NAMES[::-1])
     np.testing.assert_allclose(read_scores(path, NAMES), PROBABILITIES)
+    path = path.rename(tmp_path / "all" / "upper.CSV")
+    np.testing.assert_allclose(read_scores(path, NAMES), PROBABILITIES)
+    write_scores(tmp_path / "all", "named", ".csv", PROBABILITIES[:, ::-1], NAMES[::-1])
     (tmp_path / "all" / "notes.txt").write_text("x")
     (tmp_path / "all" / "._csv.npy").write_text("x")
-    assert list(score_files(tmp_path / "all")) == ["csv", "named", "npy", "npz"]
+    assert list(score_files(tmp_path / "all")) == ["csv", "named", "npy", "npz", "upper"]
 
 
 @pytest.mark.parametrize(

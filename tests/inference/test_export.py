@@ -75,13 +75,15 @@ def test_the_example_of_the_page_decodes_outside(tiny_run, workbench, tmp_path, 
     assert names["segmentation"].to_frames() == whole.to_frames()[::4]
 
 
+@pytest.mark.parametrize("stride", [1, 3])
 @pytest.mark.parametrize("n_models", [1, 2])
 @pytest.mark.parametrize("decode", [{}, {"order": 0.0}, {"durations": 0.0}, {"factor_weight": 0.5}])
-def test_outputs_are_decoded_as_the_segmenter_does(n_models, decode, pair):
-    """With the memory across background, two members, lengths."""
+def test_outputs_are_decoded_as_the_segmenter_does(stride, n_models, decode, pair):
+    """With the memory across background, two members, lengths, and a pass from each of three rows."""
     segmenter = fact_clip.load(pair, "cpu")
     config = segmenter.run.config
-    config = config.model_copy(update={"decode": config.decode.model_copy(update=decode)})
+    data = config.data.model_copy(update={"stride": stride, "interleave": stride > 1})
+    config = config.model_copy(update={"decode": config.decode.model_copy(update=decode), "data": data})
     n_classes = len(segmenter.vocabulary)
     background = segmenter.vocabulary.background_indices[0]
     actions = [label for label in range(n_classes) if label != background]
@@ -91,9 +93,15 @@ def test_outputs_are_decoded_as_the_segmenter_does(n_models, decode, pair):
     scorer = Scorer(LoadedRun(run, segmenter.scorer.models[:n_models]), "cpu")
     features = np.load(min((SHELF.parent / "data" / "features").glob("*.npy")))
     rows = torch.from_numpy(run.transform(features))[None]
+    outputs = []
     with torch.no_grad():
-        outputs = [part.numpy() for part in Pass(scorer.models, config.decode.blocks).eval()(rows)]
+        for start in range(stride):
+            parts = Pass(scorer.models, config.decode.blocks).eval()(rows[:, start::stride])
+            outputs += [part.numpy() for part in parts]
     facts = json.loads(json.dumps(_metadata(scorer), default=np.ndarray.tolist))
+    if stride > 1:
+        with refused("outputs"):
+            decode_exported(outputs[:-3], facts)
     names = [facts["names"][label] for label in decode_exported(outputs, facts)]
     assert names == Segmenter(scorer).segment(features).to_frames()
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import math
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import fact_clip
+from fact_clip.core.clock import Clock
 from fact_clip.core.segments import Alternative
 
 from ..refusals import refused
@@ -93,6 +99,27 @@ def test_an_encoder_may_be_an_object_or_a_function(open_clip_folder, tiny_run, v
         fact_clip.load(tiny_run, encoder=3)
     with refused(f"encoder {frame_encoder(sum_of_all).name!r}"):
         fact_clip.load(tiny_run, "cpu", encoder=sum_of_all).segment(video("a.mp4"))
+
+
+def test_a_run_without_a_rate_needs_one_for_videos(tiny_run, tmp_path, video):
+    run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    facts = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**facts, "fps": None}))
+
+    def means(images: np.ndarray) -> np.ndarray:
+        return images.mean((1, 2)).repeat(3, axis=1)[:, :8]
+
+    segmenter = fact_clip.load(run, "cpu", encoder=means)
+    with refused("fps"):
+        segmenter.segment(video("a.mp4"))
+    with refused("fps"):
+        segmenter.stream(math.inf)
+    with refused("window"):
+        fact_clip.load(run, "cpu", encoder=means, window=3.0)
+    assert segmenter.segment(np.zeros((30, 8))).fps is None
+    times = np.append(np.arange(30) / 8, 30.0)  # the last row goes on after a pause
+    assert segmenter.scorer.score(np.zeros((30, 8)), segmenter.choose(), Clock(times=times)).rate == 2  # of 4 rows
+    assert fact_clip.load(run, "cpu", encoder=means, fps=2).segment(video("a.mp4")).fps == 2
 
 
 def sum_of_all(images: np.ndarray) -> np.ndarray:

@@ -59,6 +59,17 @@ def test_segments_below_the_threshold_have_no_action(share, segmenter, video):
     assert [next(segmenter.segment_all([video], settings=DecodeSettings(reject=share)))[1]] == [found]
 
 
+@pytest.mark.parametrize("reject", [None, 0.9])
+def test_the_background_of_a_threshold_is_not_rejected_and_no_surer_than_its_score(reject, segmenter, video):
+    settings = DecodeSettings(threshold=1.0, reject=reject)
+    (found,) = segmenter.segment(video, settings=settings)
+    assert found.label == "no action"
+    scores = segmenter.scores(video)
+    own = scores.array[:, scores.names.index("no action")]
+    assert own.mean() < 0.5
+    assert found.confidence == pytest.approx(segmenter.scorer.confidence.calibrated(own).mean(), abs=1e-6)
+
+
 def test_without_reject_every_segment_has_an_action(segmenter, video):
     found = segmenter.segment(video)
     assert NONE_OF_THESE not in found.transcript

@@ -218,7 +218,9 @@ def test_pictures_are_encoded_as_those_of_a_file(video):
     path = video("live.mkv", 150)
     encoder = frame_encoder("grid")
     segmenter = Segmenter(Direct(width=384), encoder)
-    images = np.stack([frame.image for frame in frames(path, fps=segmenter.sources.extraction.fps, size=encoder.size)])
+    images = np.stack(
+        [frame.image for frame in frames(path, fps=segmenter.sources.extraction().fps, size=encoder.size)]
+    )
     stream = segmenter.stream(delay=math.inf)
     for part in np.array_split(images, 2):
         stream.push(part)

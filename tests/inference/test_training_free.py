@@ -117,6 +117,12 @@ def test_features_go_with_their_encoder_and_text(open_clip_folder, tmp_path):
     whole = fact_clip.load(spec, "cpu", actions=actions, precision="float32")
     assert whole.sources.encoder_for(tmp_path / "x.mp4").precision == whole.options.precision == "float32"
     assert segmenter.segment(np.load(tmp_path / "x.npy")).fps is None  # nobody knows its rate
+    timed = {"encoder": facts["encoder"], "times": [row / 10 for row in range(101)]}
+    (tmp_path / "x.json").write_text(json.dumps(timed))
+    by_times = segmenter.segment(tmp_path / "x.npy")  # smoothed and cut by the rate of the times
+    assert [(each.start, each.stop, each.confidence) for each in by_times] == [
+        (each.start, each.stop, each.confidence) for each in found
+    ]
     alike = load(spec, actions=actions, prompts="plain", fps=10)
     assert alike.segment(np.load(tmp_path / "x.npy")) == found
     for shape in ((8,), (4, 3)):

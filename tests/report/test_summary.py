@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ntpath
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from fact_clip import metrics
 from fact_clip.core import Vocabulary
 from fact_clip.metrics.report import PROFILES
+from fact_clip.report import summary as summary_module
 from fact_clip.report.analysis import confusion
 from fact_clip.report.summary import Sweep, evaluations, numbers, page, run_numbers, summary, unseen_errors
 
@@ -103,6 +105,25 @@ def test_facts_of_a_class_are_those_of_each_run(evaluated):
         [("background", 9), ("seen", 4), ("unseen", 0)],
         [("background", 9), ("unseen", 4), ("seen", 7)],
     ]
+
+
+def test_a_class_without_training_frames_is_marked_without_a_hold_out(evaluated):
+    names = ("rest", "pour", "stir")
+    found = summary([evaluated([rows_of([1, 2], [1, 1])], names, training=[0, 4, 0])])
+    assert [one["group"] for one in found["classes"]] == ["background", "", "no examples"]
+
+
+def test_titles_of_runs_on_two_drives_are_their_paths(monkeypatch):
+    runs = [r"C:\runs\a", r"D:\runs\b"]
+    with monkeypatch.context() as patch:
+        patch.setattr(summary_module.os, "path", ntpath)
+        assert summary_module._titles(runs) == runs
+
+
+def test_a_run_that_is_given_by_two_paths_is_given_twice(tiny_run, monkeypatch):
+    monkeypatch.chdir(tiny_run.parent)
+    with refused(tiny_run.name):
+        evaluations([tiny_run.name, tiny_run])
 
 
 def test_a_video_without_a_label_has_no_figures(evaluated):

@@ -162,6 +162,16 @@ def test_a_member_alone_with_more_epochs_leaves_the_others(pair, tiny, tmp_path)
     assert train(config, run, member=2, resume=True).members_left == []
 
 
+def test_a_later_member_with_more_epochs_leaves_the_run_unfinished(pair, tiny, tmp_path):
+    """Its confidences are those of the earlier weights."""
+    run = Path(shutil.copytree(pair, tmp_path / "run"))
+    config = tiny(train={"epochs": 2, "members": 2, "seed": 3})
+    assert train(config, run, member=2, resume=True).members_left == [1]
+    assert "the training has not come to its end" in evaluate(run).details["cautions"]
+    assert train(config, run, member=1, resume=True).members_left == []
+    assert not Run.read(run).is_unfinished()
+
+
 class _Stop(Callback):
     def on_train_start(self, state):
         raise StopTraining("after the first epoch")

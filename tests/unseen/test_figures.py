@@ -23,10 +23,12 @@ from fact_clip.decoding.calibration import factor_frames
 from fact_clip.inference.scored_videos import ScoredVideos, validation_videos
 from fact_clip.inference.scorer import Scorer
 from fact_clip.models import FACT
+from fact_clip.report.record import Record
 from fact_clip.run import LoadedRun, Run
 from fact_clip.training import evaluate, train
 from fact_clip.unseen import figures as zero_shot
 from fact_clip.unseen.calibration import GAMMAS, calibrate
+from fact_clip.unseen.choice import lost_factors
 
 from ..refusals import refused
 from ..small import held_out
@@ -462,6 +464,32 @@ def test_each_member_hides_other_classes_and_together_they_learn_all(parts):
     assert not {*used.seen} & {*first.names_of(first.unseen)}
     figures = evaluate(parts).details["zero_shot"]
     assert (figures["validation_unseen"], figures["seen"]) == ([], list(used.seen))
+
+
+def test_figures_of_members_take_the_training_frames_of_all(parts, tmp_path):
+    """What only the second member learns is seen, for levels and frequent classes, too."""
+    run, member = Run.read(parts), Run.read(parts / "members/2")
+    first, second = (Dataset.open(each.config.data) for each in (run, member))
+    figures = evaluate(parts).details["zero_shot"]
+    frames = np.maximum(first.training_counts, second.training_counts)
+    assert (frames > first.training_counts).any()
+    record = Record.load(parts / "evaluation.npz")
+    assert record.training_frames.tolist() == frames.tolist()
+
+    vocabulary = first.vocabulary
+    truth = [video.labels["truth"] for video in record.videos]
+    prediction = [video.labels["prediction"] for video in record.videos]
+    seen = vocabulary.encode(figures["seen"]).tolist()
+    confusions = metrics.confusions(truth, prediction, vocabulary, first.unseen, seen, frames)
+    assert figures["diagnostics"]["collapsed"] == confusions["collapsed"]
+    lost = lost_factors(vocabulary, first.names_of(first.unseen), frames)
+    for name, row in figures["unseen"].items():
+        assert row["new"] == [list(factor) for factor in lost[name]]
+
+    # A closed head has no calibration to take the seen classes from.
+    closed = Path(shutil.copytree(parts, tmp_path / "run"))
+    (closed / "calibration.json").unlink()
+    assert evaluate(closed).details["zero_shot"]["seen"] == figures["seen"]
 
 
 def test_gamma_of_members_is_read_off_what_each_did_not_learn(parts):

@@ -45,6 +45,19 @@ def frames_of(name: str) -> list[int]:
     return [label for label, length in VIDEOS[name] for _ in range(length)]
 
 
+@pytest.mark.parametrize("mode", ["mask", "oracle"])
+def test_clips_of_hidden_classes_alone_do_not_validate(tmp_path, mode):
+    """No metric could be measured by them, and they would be preferred, since no seen class loses frames."""
+    labels = {f"egg{number}": ["cut egg"] * 3 for number in range(6)}
+    labels |= {f"ham{number}": ["cut ham"] * 3 for number in range(4)}
+    features = {name: np.eye(3, dtype=np.float32) for name in labels}
+    write_dataset(tmp_path, NAMES, labels, features, train=[*labels][:-1], test=["ham3"])
+    config = DataConfig(root=str(tmp_path), layout="TD", validation=0.2, holdout=["cut egg"], holdout_mode=mode)
+    dataset = Dataset.open(config)
+    assert dataset.validation
+    assert dataset.class_counts(dataset.validation).sum() == 3 * len(dataset.validation)
+
+
 @pytest.fixture
 def kitchen(tmp_path: Path) -> Callable[..., Dataset]:
     """Open a data set of four videos; keys of DataConfig as arguments."""
