@@ -85,16 +85,17 @@ def time_bars(
     return figure
 
 
-def transition_matrix(rows: Rows) -> Figure | None:
+def transition_matrix(rows: Rows, holes: Rows) -> Figure | None:
     """Draw how often an action (row) is followed by another (column).
 
     Args:
         rows: the segments of each row.
+        holes: the unlabelled time of each row.
 
     Returns:
         The figure, or None if no action follows another.
     """
-    pairs = transitions(rows.values())
+    pairs = transitions(rows, holes)
     if not pairs:
         return None
     names = sorted({pair["from"] for pair in pairs} | {pair["to"] for pair in pairs})

@@ -41,6 +41,7 @@ from fact_clip_app.project import (
     VideoEntry,
     actions_named,
     free_name,
+    gaps_between,
 )
 
 MAX_OVERLAPS = 20
@@ -389,19 +390,8 @@ def _of_spans(
     if n_short:
         logger.warning("%s: shorter than half a frame, so point events now: %d", path, n_short)
     if is_marked:
-        labels += _unlabelled(labels, n_frames)
+        labels += gaps_between(labels, n_frames)
     return labels
-
-
-def _unlabelled(labels: Iterable[Label], n_frames: int) -> list[Label]:
-    """Return what lies between labels, and before and after them, as labels UNLABELLED."""
-    gaps = []
-    end = 0
-    for label in [*sorted(labels), Label(n_frames, n_frames, UNLABELLED)]:
-        if end < label.start:
-            gaps.append(Label(end, label.start, UNLABELLED, "imported"))
-        end = max(end, label.stop)
-    return gaps
 
 
 def _warn_of_end(path: Path, end: float, times: Floats) -> None:

@@ -30,8 +30,9 @@ def overview(page: Page, viewer: str) -> answers.Overview:
     for video in page.project.full_videos():
         tracks = page.project.labelled_tracks(video.id, viewer=viewer)
         n_videos += 1
-        n_complete += bool(tracks) and all(track.complete for track in tracks)
-        if any(track.segments or track.complete for track in tracks):
+        tracks = [track for track in tracks if track.is_labelled]
+        if tracks:
+            n_complete += all(track.complete for track in tracks)
             n_labelled += 1
             seconds += video.duration
         for track in tracks:
@@ -42,11 +43,17 @@ def overview(page: Page, viewer: str) -> answers.Overview:
                 people.add(track.author(label))
     names = sorted(people - {""})
     kappa = None
+    alpha = None
+    omitted: list[str] = []
     if len(names) == 2:
         first, second = [f"annotator {name}" for name in names]
         with suppress(InputError):  # no video has labels of both
-            kappa = agreement_of_all(page, first, second, viewer)["figures"]["kappa"]
-    alpha = _alpha(page, names, viewer)
+            agreement = agreement_of_all(page, first, second, viewer)
+            kappa = agreement["figures"]["kappa"]
+            omitted = agreement["shared"]
+    elif len(names) > 2:
+        alpha, omitted = _alpha(page, names, viewer)
+    exception = f" (without {join_names(omitted)})" if omitted else ""
 
     sentences = [
         f"{n_labelled} of {n_videos} videos ({seconds / 60:.1f} minutes, {n_complete} of them"
@@ -56,9 +63,14 @@ def overview(page: Page, viewer: str) -> answers.Overview:
     if names:
         sentences[0] += f", by {join_names(names)}"
     if kappa is not None:
-        sentences.append(f"Cohen's kappa over time was {kappa:.2f}")
+        sentences.append(
+            f"Cohen's kappa over the time that both have labelled was {kappa:.2f}{exception}"
+        )
     if alpha is not None:
-        sentences.append(f"Krippendorff's alpha over time was {alpha:.2f}")
+        sentences.append(
+            "Krippendorff's alpha over the time that two or more have labelled was"
+            f" {alpha:.2f}{exception}"
+        )
     n_drafted = origins["predicted"] + origins["corrected"]
     if n_drafted:
         sentences.append(
@@ -75,19 +87,19 @@ def overview(page: Page, viewer: str) -> answers.Overview:
     }
 
 
-def _alpha(page: Page, names: Sequence[str], viewer: str) -> float | None:
+def _alpha(page: Page, names: Sequence[str], viewer: str) -> tuple[float | None, list[str]]:
     """Return Krippendorff's alpha of three people or more, over the time that two have labelled.
 
-    Videos in which people share a track are left out.
+    Videos in which the labels of a person are not one labelling are left out, and returned, too.
     """
-    if len(names) < 3:
-        return None
+    omitted = []
     tables = [np.zeros((len(names), 0), dtype=object)]  # (people, frames) of each video
     for video in page.project.full_videos():
         tracks = page.project.labelled_tracks(video.id, viewer=viewer)
         try:
-            sides = [side(tracks, f"annotator {name}") for name in names]
+            sides = [side(video, tracks, f"annotator {name}") for name in names]
         except InputError:
+            omitted.append(video.name)
             continue
         unknown = [UNLABELLED] * video.n_frames
         rows = []
@@ -96,6 +108,7 @@ def _alpha(page: Page, names: Sequence[str], viewer: str) -> float | None:
             rows.append(frames)
         moments = np.arange(video.times[0], video.times[-1], MOMENT)
         at = np.searchsorted(video.times, moments, side="right") - 1  # the frame of each moment
+        at = np.minimum(at, video.n_frames - 1)  # rounding can put the end among the moments
         tables.append(np.array(rows, dtype=object)[:, at])
     table = np.concatenate(tables, axis=1)
     for name in page.project.background:
@@ -104,7 +117,7 @@ def _alpha(page: Page, names: Sequence[str], viewer: str) -> float | None:
     values, codes = np.unique(table, return_inverse=True)
     codes = np.where(table == UNLABELLED, np.nan, codes.reshape(table.shape))
     if len({*values} - {UNLABELLED}) < 2:  # without another class there is no chance to agree by
-        return None
+        return None, omitted
     import krippendorff
 
-    return float(krippendorff.alpha(codes, level_of_measurement="nominal"))
+    return float(krippendorff.alpha(codes, level_of_measurement="nominal")), omitted

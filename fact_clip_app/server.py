@@ -705,7 +705,7 @@ def summary(
         row |= {field: value for field, value in fields.items() if field not in row}
     tables = {
         "time": time_rows,
-        "transitions": transitions(rows.stretches.values()),
+        "transitions": transitions(rows.stretches, rows.holes),
     }
     if format == "json":
         return JSONResponse({**tables, "several": rows.several})
@@ -827,7 +827,7 @@ def compare(page: Served, video: Stored, body: requests.Comparison) -> answers.C
     warnings: list[str] = []
     for key in (body.first, body.second):
         name = key
-        parts: Sequence[Draft | Label] | None = views.side(tracks, key)
+        parts: Sequence[Draft | Label] | None = views.side(video, tracks, key)
         if key == "shown":
             parts = page.timeline(video, body.annotator)
         elif key == "predicted":

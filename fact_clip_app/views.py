@@ -24,7 +24,7 @@ from fact_clip.formats import (
     save_tracks,
 )
 from fact_clip_app import answers
-from fact_clip_app.budget import Extent, Pair, Stretch, time_agreement, timed_parts
+from fact_clip_app.budget import Extent, Pair, Stretch, check_apart, time_agreement, timed_parts
 from fact_clip_app.controls import CONTROLS
 from fact_clip_app.drafts import Draft, row_labels, segmentation_of
 from fact_clip_app.engine import run_of, typed_names
@@ -41,10 +41,14 @@ from fact_clip_app.project import (
     Track,
     VideoEntry,
     free_name,
+    gaps_between,
 )
 
 DRAFTS = "drafts"
 """The track of a file that holds what the model predicts."""
+
+MIN_SECONDS = 1e-6
+"""Seconds that both sides of a comparison have labelled, at least."""
 
 MAX_UNCERTAIN = 30
 """Segments on the list of the least certain ones."""
@@ -405,6 +409,7 @@ class LabelledRows:
     """The tracks that are labelled, at least in part, each as a row of tables and plots."""
 
     stretches: dict[str, list[Stretch]]  # by the name of the row, without background
+    holes: dict[str, list[Stretch]]  # the unlabelled time of each row
     extents: dict[str, Extent]
     fields: dict[str, dict[str, str]]  # of the video of each row
     ids: dict[str, str]  # of the video of each row
@@ -416,7 +421,7 @@ def labelled_rows(
     page: Page, annotators: Collection[str] | None = None, viewer: str | None = None
 ) -> LabelledRows:
     """Return a row for each labelled track that a person sees, with the labels of some people."""
-    rows = LabelledRows({}, {}, {}, {}, [], [])
+    rows = LabelledRows({}, {}, {}, {}, {}, [], [])
     fields = page.project.setting(FIELDS, {})
     background = page.project.background
     for video in page.project.full_videos():
@@ -424,19 +429,19 @@ def labelled_rows(
         tracks = page.project.labelled_tracks(video.id, annotators, viewer)
         n_rows = 0
         for track in tracks:
-            if not track.segments and not track.complete:
+            if not track.is_labelled:
                 continue
             n_rows += 1
             name = video.name if len(tracks) == 1 else f"{video.name}, {track.name}"
             if name in rows.stretches:
                 name = f"{name} ({video.id})"
-            labelled_time = 0.0
+            gaps = [] if track.complete else gaps_between(track.segments, video.n_frames)
+            rows.holes[name] = [(times[gap.start], times[gap.stop], gap.label) for gap in gaps]
             rows.fields[name] = fields.get(video.id, {})
             rows.ids[name] = video.id
             rows.stretches[name] = []
             for label in track.segments:
                 start, stop = times[label.start], times[label.stop]
-                labelled_time += stop - start
                 if label.label not in background:
                     rows.stretches[name].append((start, stop, label.label))
                     segment = {
@@ -450,9 +455,8 @@ def labelled_rows(
                         "comment": label.comment,
                     }
                     rows.segments.append(segment)
-            if track.complete:  # what lies between the labels is background
-                labelled_time = video.duration
-            rows.extents[name] = Extent(labelled_time, video.duration, times[0])
+            unlabelled = sum(stop - start for start, stop, _ in rows.holes[name])
+            rows.extents[name] = Extent(video.duration - unlabelled, video.duration, times[0])
         if n_rows > 1:
             rows.several.append(video.name)
     return rows
@@ -512,14 +516,11 @@ def labelling(page: Page, video: VideoEntry, parts: Sequence[Draft | Label]) -> 
         page: the page.
         video: the video.
         parts: labels and drafts in order. An instant has one frame, unless it is within a segment.
-            Of overlapping segments, the later one counts.
     """
     gap_label = page.project.background[0]
     labels = row_labels(parts, video.times, video.times, gap_label)
-    starts = {part.start for part in parts if part.start + 1 < part.stop}
     for part in parts:
-        is_free = labels[part.start] == gap_label or part.start in starts
-        if part.start == part.stop and is_free:
+        if part.start == part.stop and labels[part.start] in (gap_label, UNLABELLED):
             labels[part.start] = part.label
     return _clock(video).apply_to(Segmentation.from_frames(labels))
 
@@ -539,32 +540,37 @@ def _figures(pairs: Sequence[Pair]) -> answers.Figures:
     return figures
 
 
-def side(tracks: Iterable[Track], key: str) -> list[Label] | None:
+def side(video: VideoEntry, tracks: Iterable[Track], key: str) -> list[Label] | None:
     """Return the labels of one side of a comparison, or None if a video does not have it.
 
+    Unlabelled time has the label UNLABELLED.
+
     Args:
-        tracks: the tracks of the video.
+        video: the video.
+        tracks: its tracks.
         key: "track NAME", or "annotator NAME" for a person's labels on all tracks.
 
     Raises:
-        InputError: if others have labels on a track of the person, so that none is a labelling.
+        InputError: if the labels of a person are not one labelling: others have labels on the same
+            track, or labels of several tracks overlap.
     """
     kind, _, name = key.partition(" ")
-    has_side = False
-    labels = []
+    chosen: list[Track] = []
     for track in tracks:
-        if kind == "track" and track.name == name:
-            labels += track.segments
-            has_side |= track.complete
-        elif kind == "annotator":
-            people = {track.author(label) for label in track.segments}
-            if name in people and len(people) > 1:
+        people = {track.author(label) for label in track.segments} or {track.annotator}
+        names = {"track": {track.name}, "annotator": people}.get(kind, set())
+        if track.is_labelled and name in names:
+            if len(names) > 1:
                 fix = "give each person a track, or compare tracks"
                 raise InputError(key, f"others label the track {track.name!r}, too", fix)
-            if name in people:
-                labels += track.segments
-            has_side |= track.complete and (people or {track.annotator}) == {name}
-    return sorted(labels) if labels or has_side else None
+            chosen.append(track)
+    if not chosen:
+        return None
+    labels = list(chain.from_iterable(track.segments for track in chosen))
+    check_apart(key, [(label.start, label.stop, label.label) for label in labels])
+    if not all(track.complete for track in chosen):
+        labels += gaps_between(labels, video.n_frames)
+    return sorted(labels)
 
 
 def agreement_of_all(page: Page, first: str, second: str, viewer: str) -> answers.Agreement:
@@ -578,8 +584,8 @@ def agreement_of_all(page: Page, first: str, second: str, viewer: str) -> answer
 
     Returns:
         The figures of each video and of all videos, and the seconds in which the first side has
-        one name (rows) and the second another (columns). Videos in which people share a track are
-        left out, and named.
+        one name (rows) and the second another (columns). Videos in which a side is not one
+        labelling are left out, and named.
     """
     videos = []
     shared = []
@@ -587,13 +593,16 @@ def agreement_of_all(page: Page, first: str, second: str, viewer: str) -> answer
     for video in page.project.full_videos():
         tracks = page.project.labelled_tracks(video.id, viewer=viewer)
         try:
-            sides = [side(tracks, key) for key in (first, second)]
+            sides = [side(video, tracks, key) for key in (first, second)]
         except InputError:
             shared.append(video.name)
             continue
         labellings = [labelling(page, video, labels) for labels in sides if labels is not None]
-        if len(labellings) == 2:
-            pairs.append(_pair(page, *labellings))
+        if len(labellings) < 2:
+            continue
+        pair = _pair(page, *labellings)
+        if pair.seconds > MIN_SECONDS:
+            pairs.append(pair)
             row: answers.VideoAgreement = {
                 "id": video.id,
                 "name": video.name,
@@ -604,7 +613,7 @@ def agreement_of_all(page: Page, first: str, second: str, viewer: str) -> answer
         fix = 'choose two of "track NAME" and "annotator NAME" that label the same videos'
         fix += blind_remark(page)
         if shared:
-            fix += f"; people share a track of {join_names(shared)}"
+            fix += f"; people share a track, or tracks of one overlap, in {join_names(shared)}"
         raise InputError("agreement", f"no video has both {first!r} and {second!r}", fix)
     result = time_agreement(pairs)
     confusion: answers.Confusion = {

@@ -67,20 +67,23 @@ def summary(
       fact-clip summary take.eaf --tier ann --against take.eaf --against-tier bob
     """
     from fact_clip.formats.base import Options
-    from fact_clip_app.budget import Extent, time_budget, transitions, write_tables
+    from fact_clip_app.budget import Extent, Pair, time_budget, transitions, write_tables
 
-    options = Options(tier=tier, unit=unit)
+    options = Options(tier=tier, unit=unit, instants=True)
     files = _files(labels)
     read = partial(_read, fps=fps, durations=_durations(files, video, duration))
     recordings = {name: read(name, path, options) for name, path in files.items()}
     parts = {name: recording.parts for name, recording in recordings.items()}
+    holes = {name: recording.holes for name, recording in recordings.items()}
     extents = {}
     for name, recording in recordings.items():
         duration_or_none = recording.seconds if recording.has_end else None
-        extents[name] = Extent(recording.labelled, duration_or_none)
+        # what lies between segments is background
+        labelled = Pair((), (), recording.seconds).without(recording.holes).seconds
+        extents[name] = Extent(labelled, duration_or_none)
     tables: dict[str, list[Json]] = {
         "time": time_budget(parts, extents),
-        "transitions": transitions(parts.values()),
+        "transitions": transitions(parts, holes),
     }
     if against:
         options = replace(options, tier=against_tier or tier)
@@ -201,11 +204,6 @@ class Recording:
     has_end: bool  # whether that is the duration
     holes: Sequence[tuple[float, float, str]]  # what is marked as unlabelled
 
-    @property
-    def labelled(self) -> float:
-        """Return the labelled seconds. What lies between segments is background."""
-        return self.seconds - sum(stop - start for start, stop, _ in self.holes)
-
 
 def _read(
     name: str,
@@ -246,7 +244,7 @@ def _read(
     parts = [
         (span.start / scale, span.stop / scale, span.label)
         for span in annotation.spans
-        if span.start < span.stop and span.label not in background
+        if span.label not in background
     ]
     last_stop = max((span.stop / scale for span in annotation.spans), default=0.0)
     end = (annotation.end or 0.0) / scale
@@ -279,8 +277,10 @@ def _recording(
 
 def _agreement(name: str, first: Recording, second: Recording) -> Json:
     """Return the agreement of two labellings, as a row of the table."""
-    from fact_clip_app.budget import Pair, time_agreement
+    from fact_clip_app.budget import Pair, check_apart, time_agreement
 
+    for recording in (first, second):
+        check_apart(name, recording.parts)
     ends = [recording.seconds for recording in (first, second) if recording.has_end]
     if not ends:
         ends = [first.seconds, second.seconds]

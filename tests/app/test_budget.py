@@ -33,9 +33,16 @@ def test_a_row_for_each_video_and_action_and_for_all():
         ("all", "stir", 6.0, 30.0, 20.0, 20.0, 2, 3.0, pytest.approx(2**0.5), None),
         ("all", "pour", 2.0, 10.0, 20.0, 20.0, 2, 1.0, 0.0, None),
     ]
-    assert transitions([A, B]) == [
+    assert transitions({"a": A, "b": B}, {"a": [], "b": []}) == [
         {"from": "stir", "to": "pour", "count": 1},
         {"from": "pour", "to": "stir", "count": 1},
+    ]
+
+
+def test_no_action_follows_another_over_unlabelled_time():
+    """A hole without length, between segments that touch, parts nothing."""
+    assert transitions({"a": A}, {"a": [(3.0, 5.0, "?"), (2.0, 2.0, "?")]}) == [
+        {"from": "stir", "to": "pour", "count": 1},
     ]
 
 
