@@ -61,7 +61,7 @@ def timed_parts(segmentation: Segmentation, background: Iterable[str]) -> list[S
 
 def check_apart(where: str, parts: Iterable[Stretch]) -> None:
     """Raise an InputError if segments overlap, so that a frame has more than one label."""
-    segments = sorted(part for part in parts if part[0] < part[1])
+    segments = sorted(part for part in parts if part[0] < part[1] and part[2] != UNLABELLED)
     for first, second in pairwise(segments):
         if second[0] < first[1] - _ROUNDING:
             problem = f"{first[2]!r} and {second[2]!r} overlap, so they are not one labelling"
@@ -83,7 +83,7 @@ def time_budget(
     """Return a row for each video and action, and for each action in all videos (video "all").
 
     Args:
-        videos: the segments of each video.
+        videos: the segments of each video. Stretches that are UNLABELLED are left out.
         extents: how much of it is labelled.
 
     Returns:
@@ -141,6 +141,7 @@ def group_budget(
 
 def _action_times(parts: Iterable[Stretch]) -> dict[str, float]:
     """Return the seconds of each action in a video, once where its segments overlap."""
+    parts = [part for part in parts if part[2] != UNLABELLED]
     times: dict[str, float] = defaultdict(float)
     ends: dict[str, float] = {}
     for start, stop, action in sorted(parts):
@@ -165,6 +166,8 @@ def _budget(
     lengths: dict[str, list[float]] = {action: [] for action in times}
     starts: dict[str, float] = {}
     for start, stop, action in parts:
+        if action == UNLABELLED:
+            continue
         lengths[action].append(stop - start)
         starts[action] = min(start, starts.get(action, start))
 
@@ -189,19 +192,14 @@ def _budget(
     return rows
 
 
-def transitions(
-    videos: Mapping[str, Sequence[Stretch]], holes: Mapping[str, Sequence[Stretch]]
-) -> list[Json]:
+def transitions(videos: Iterable[Sequence[Stretch]]) -> list[Json]:
     """Count how often an action follows another within a video, most frequent first.
 
-    Args:
-        videos: the segments of each video.
-        holes: its unlabelled time, in which other actions may have happened.
+    Stretches that are UNLABELLED part a video, as other actions may have happened there.
     """
     counts: Counter[tuple[str, str]] = Counter()
-    for video, parts in videos.items():
-        unlabelled = [hole for hole in holes[video] if hole[0] < hole[1]]
-        actions = [action for _, _, action in sorted([*parts, *unlabelled])]
+    for parts in videos:
+        actions = [action for _, _, action in sorted(parts)]
         counts.update(pair for pair in pairwise(actions) if UNLABELLED not in pair)
     return [
         {"from": action, "to": follower, "count": count}
@@ -271,6 +269,12 @@ class Pair:
     first: Sequence[Stretch]
     second: Sequence[Stretch]
     seconds: float  # duration of the video
+
+    @property
+    def known(self) -> "Pair":
+        """Return the labellings as if the time that either has as UNLABELLED were cut out."""
+        parts = (*self.first, *self.second)
+        return self.without(part for part in parts if part[2] == UNLABELLED)
 
     def without(self, holes: Iterable[Stretch]) -> "Pair":
         """Return the labellings as if the time of `holes` were cut out of the video."""

@@ -43,7 +43,6 @@ def overview(page: Page, viewer: str) -> answers.Overview:
                 people.add(track.author(label))
     names = sorted(people - {""})
     kappa = None
-    alpha = None
     omitted: list[str] = []
     if len(names) == 2:
         first, second = [f"annotator {name}" for name in names]
@@ -51,8 +50,7 @@ def overview(page: Page, viewer: str) -> answers.Overview:
             agreement = agreement_of_all(page, first, second, viewer)
             kappa = agreement["figures"]["kappa"]
             omitted = agreement["shared"]
-    elif len(names) > 2:
-        alpha, omitted = _alpha(page, names, viewer)
+    alpha = _alpha(page, names, viewer, omitted)
     exception = f" (without {join_names(omitted)})" if omitted else ""
 
     sentences = [
@@ -87,12 +85,14 @@ def overview(page: Page, viewer: str) -> answers.Overview:
     }
 
 
-def _alpha(page: Page, names: Sequence[str], viewer: str) -> tuple[float | None, list[str]]:
+def _alpha(page: Page, names: Sequence[str], viewer: str, omitted: list[str]) -> float | None:
     """Return Krippendorff's alpha of three people or more, over the time that two have labelled.
 
-    Videos in which the labels of a person are not one labelling are left out, and returned, too.
+    Videos in which the labels of a person are not one labelling are left out, and added to
+    `omitted`.
     """
-    omitted = []
+    if len(names) < 3:
+        return None
     tables = [np.zeros((len(names), 0), dtype=object)]  # (people, frames) of each video
     for video in page.project.full_videos():
         tracks = page.project.labelled_tracks(video.id, viewer=viewer)
@@ -117,7 +117,7 @@ def _alpha(page: Page, names: Sequence[str], viewer: str) -> tuple[float | None,
     values, codes = np.unique(table, return_inverse=True)
     codes = np.where(table == UNLABELLED, np.nan, codes.reshape(table.shape))
     if len({*values} - {UNLABELLED}) < 2:  # without another class there is no chance to agree by
-        return None, omitted
+        return None
     import krippendorff
 
-    return float(krippendorff.alpha(codes, level_of_measurement="nominal")), omitted
+    return float(krippendorff.alpha(codes, level_of_measurement="nominal"))

@@ -29,6 +29,9 @@ BLIND = "blind"
 ROLES = "tested videos"
 """Setting of the project: by the id of a video, whether it tests. Without an entry it is new."""
 
+TRAINED_TRACK = "trained track"
+"""Setting of the project: the name of the track whose labels the training set got last."""
+
 MAX_MINUTES = "max minutes"
 """Setting of the project: the duration of a video, at most."""
 
@@ -166,7 +169,7 @@ def gaps_between(labels: Iterable[Label], n_frames: int) -> list[Label]:
     end = 0
     for label in [*sorted(labels), Label(n_frames, n_frames, UNLABELLED)]:
         if end < label.start:
-            gaps.append(Label(end, label.start, UNLABELLED, "imported"))
+            gaps.append(Label(end, label.start, UNLABELLED))
         end = max(end, label.stop)
     return gaps
 

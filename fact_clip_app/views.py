@@ -47,9 +47,6 @@ from fact_clip_app.project import (
 DRAFTS = "drafts"
 """The track of a file that holds what the model predicts."""
 
-MIN_SECONDS = 1e-6
-"""Seconds that both sides of a comparison have labelled, at least."""
-
 MAX_UNCERTAIN = 30
 """Segments on the list of the least certain ones."""
 
@@ -226,7 +223,7 @@ def video(page: Page, key: str, person: Person) -> answers.Video:
 
 def colours(page: Page, names: Sequence[str]) -> dict[str, answers.Look]:
     """Return the colour and the sign of each name. Those of an action never change."""
-    background = (*page.project.background, NONE_OF_THESE)
+    background = (*page.project.background, NONE_OF_THESE, UNLABELLED)
     actions = {action.name: action for action in page.project.actions()}
     taken = {action.colour for action in actions.values()}
     free = (number for number in count() if number not in taken)
@@ -274,7 +271,7 @@ def tracks_by(
     tracks = page.project.labelled_tracks(video, annotators, viewer)
     if annotators is None:
         return tracks
-    return [track for track in tracks if track.segments] or tracks[:1]
+    return [track for track in tracks if track.is_labelled] or tracks[:1]
 
 
 def ethogram(page: Page) -> dict[str, Behaviour]:
@@ -319,7 +316,7 @@ def export_files(
     annotators: Collection[str] | None = None,
     viewer: str | None = None,
 ) -> list[Path]:
-    """Write every track of every video that has labels.
+    """Write every track of every video that is labelled, if only as complete.
 
     Args:
         page: the page.
@@ -339,7 +336,7 @@ def export_files(
         tracks = tracks_by(page, video.id, annotators, viewer)
         timeline = page.timeline(video, viewer) if with_drafts else []
         has_drafts = any(isinstance(part, Draft) for part in timeline)
-        if has_drafts or any(track.segments for track in tracks):
+        if has_drafts or any(track.is_labelled for track in tracks):
             for form in forms:
                 write_tracks(page, folder, video, tracks, form, background, timeline, written)
     return written
@@ -409,7 +406,7 @@ class LabelledRows:
     """The tracks that are labelled, at least in part, each as a row of tables and plots."""
 
     stretches: dict[str, list[Stretch]]  # by the name of the row, without background
-    holes: dict[str, list[Stretch]]  # the unlabelled time of each row
+    chains: list[list[Stretch]]  # the same of each row, with its unlabelled time
     extents: dict[str, Extent]
     fields: dict[str, dict[str, str]]  # of the video of each row
     ids: dict[str, str]  # of the video of each row
@@ -421,22 +418,21 @@ def labelled_rows(
     page: Page, annotators: Collection[str] | None = None, viewer: str | None = None
 ) -> LabelledRows:
     """Return a row for each labelled track that a person sees, with the labels of some people."""
-    rows = LabelledRows({}, {}, {}, {}, {}, [], [])
+    rows = LabelledRows({}, [], {}, {}, {}, [], [])
     fields = page.project.setting(FIELDS, {})
     background = page.project.background
     for video in page.project.full_videos():
         times = video.times.tolist()
         tracks = page.project.labelled_tracks(video.id, annotators, viewer)
-        n_rows = 0
-        for track in tracks:
-            if not track.is_labelled:
-                continue
-            n_rows += 1
+        labelled_tracks = [track for track in tracks if track.is_labelled]
+        if len(labelled_tracks) > 1:
+            rows.several.append(video.name)
+        for track in labelled_tracks:
             name = video.name if len(tracks) == 1 else f"{video.name}, {track.name}"
-            if name in rows.stretches:
+            if name in {*rows.stretches, "all"}:  # which means all videos in tables
                 name = f"{name} ({video.id})"
             gaps = [] if track.complete else gaps_between(track.segments, video.n_frames)
-            rows.holes[name] = [(times[gap.start], times[gap.stop], gap.label) for gap in gaps]
+            holes = [(times[gap.start], times[gap.stop], gap.label) for gap in gaps]
             rows.fields[name] = fields.get(video.id, {})
             rows.ids[name] = video.id
             rows.stretches[name] = []
@@ -455,10 +451,9 @@ def labelled_rows(
                         "comment": label.comment,
                     }
                     rows.segments.append(segment)
-            unlabelled = sum(stop - start for start, stop, _ in rows.holes[name])
+            rows.chains.append([*rows.stretches[name], *holes])
+            unlabelled = sum(stop - start for start, stop, _ in holes)
             rows.extents[name] = Extent(video.duration - unlabelled, video.duration, times[0])
-        if n_rows > 1:
-            rows.several.append(video.name)
     return rows
 
 
@@ -475,9 +470,6 @@ def comparison(page: Page, labellings: Sequence[tuple[str, Segmentation]]) -> an
     (first_name, first), (second_name, second) = labellings
     differences = _differences(first, second, page.project.background)
     names = list(dict.fromkeys([*first.transcript, *second.transcript]))
-    looks = colours(page, names)
-    if UNLABELLED in looks:
-        looks[UNLABELLED] = {"colour": None, "number": None}
     rows = [
         _timeline_row(first_name, first),
         _timeline_row(second_name, second),
@@ -486,7 +478,7 @@ def comparison(page: Page, labellings: Sequence[tuple[str, Segmentation]]) -> an
     return {
         "figures": _figures([_pair(page, first, second)]),
         "rows": rows,
-        "colours": looks,
+        "colours": colours(page, names),
     }
 
 
@@ -519,8 +511,10 @@ def labelling(page: Page, video: VideoEntry, parts: Sequence[Draft | Label]) -> 
     """
     gap_label = page.project.background[0]
     labels = row_labels(parts, video.times, video.times, gap_label)
+    starts = {part.start for part in parts if part.start + 1 < part.stop}
     for part in parts:
-        if part.start == part.stop and labels[part.start] in (gap_label, UNLABELLED):
+        is_free = labels[part.start] == gap_label or part.start in starts
+        if part.start == part.stop and is_free:
             labels[part.start] = part.label
     return _clock(video).apply_to(Segmentation.from_frames(labels))
 
@@ -529,9 +523,8 @@ def _pair(page: Page, first: Segmentation, second: Segmentation) -> Pair:
     """Return two labellings in time, without what is not in the video, or marked as unlabelled."""
     end = first.seconds(first.n_frames)
     background = page.project.background
-    pair = Pair(timed_parts(first, background), timed_parts(second, background), end or 0.0)
-    holes = [part for part in (*pair.first, *pair.second) if part[2] == UNLABELLED]
-    return pair.without([(0.0, first.seconds(0) or 0.0, UNLABELLED), *holes])
+    parts = [*timed_parts(first, background), (0.0, first.seconds(0) or 0.0, UNLABELLED)]
+    return Pair(parts, timed_parts(second, background), end or 0.0).known
 
 
 def _figures(pairs: Sequence[Pair]) -> answers.Figures:
@@ -554,15 +547,14 @@ def side(video: VideoEntry, tracks: Iterable[Track], key: str) -> list[Label] | 
         InputError: if the labels of a person are not one labelling: others have labels on the same
             track, or labels of several tracks overlap.
     """
-    kind, _, name = key.partition(" ")
-    chosen: list[Track] = []
+    chosen = []
     for track in tracks:
         people = {track.author(label) for label in track.segments} or {track.annotator}
-        names = {"track": {track.name}, "annotator": people}.get(kind, set())
-        if track.is_labelled and name in names:
-            if len(names) > 1:
-                fix = "give each person a track, or compare tracks"
-                raise InputError(key, f"others label the track {track.name!r}, too", fix)
+        is_personal = key in {f"annotator {name}" for name in people}
+        if is_personal and len(people) > 1:
+            fix = "give each person a track, or compare tracks"
+            raise InputError(key, f"others label the track {track.name!r}, too", fix)
+        if track.is_labelled and (is_personal or key == f"track {track.name}"):
             chosen.append(track)
     if not chosen:
         return None
@@ -601,7 +593,7 @@ def agreement_of_all(page: Page, first: str, second: str, viewer: str) -> answer
         if len(labellings) < 2:
             continue
         pair = _pair(page, *labellings)
-        if pair.seconds > MIN_SECONDS:
+        if pair.seconds > 1e-6:  # something is labelled on both sides
             pairs.append(pair)
             row: answers.VideoAgreement = {
                 "id": video.id,

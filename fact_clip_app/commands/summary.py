@@ -74,16 +74,15 @@ def summary(
     read = partial(_read, fps=fps, durations=_durations(files, video, duration))
     recordings = {name: read(name, path, options) for name, path in files.items()}
     parts = {name: recording.parts for name, recording in recordings.items()}
-    holes = {name: recording.holes for name, recording in recordings.items()}
     extents = {}
     for name, recording in recordings.items():
         duration_or_none = recording.seconds if recording.has_end else None
         # what lies between segments is background
-        labelled = Pair((), (), recording.seconds).without(recording.holes).seconds
+        labelled = Pair(recording.parts, (), recording.seconds).known.seconds
         extents[name] = Extent(labelled, duration_or_none)
     tables: dict[str, list[Json]] = {
         "time": time_budget(parts, extents),
-        "transitions": transitions(parts, holes),
+        "transitions": transitions(parts.values()),
     }
     if against:
         options = replace(options, tier=against_tier or tier)
@@ -199,10 +198,9 @@ def _durations(
 class Recording:
     """The labels of a video, in seconds."""
 
-    parts: Sequence[tuple[float, float, str]]  # start, stop and action
+    parts: Sequence[tuple[float, float, str]]  # start, stop and action, or UNLABELLED
     seconds: float  # its duration, or the end of its last segment
     has_end: bool  # whether that is the duration
-    holes: Sequence[tuple[float, float, str]]  # what is marked as unlabelled
 
 
 def _read(
@@ -229,7 +227,7 @@ def _read(
             raise InputError(path, "labels without times", "give --fps")
         parts = timed_parts(labelling, {*labelling.background, BACKGROUND} - {UNLABELLED})
         parts.append((0.0, labelling.seconds(0) or 0.0, UNLABELLED))
-        return _recording(parts, end, has_end=True)
+        return Recording(parts, end, has_end=True)
 
     options = replace(options, unit=options.unit or usual_unit(path))
     annotations = file_format.annotations(path, options)
@@ -258,21 +256,11 @@ def _read(
     if annotation.background == UNLABELLED:
         stop = 0.0
         for span in sorted(annotation.spans, key=lambda span: span.start):
-            parts.append((stop, max(span.start / scale, stop), UNLABELLED))
+            if stop < span.start / scale:
+                parts.append((stop, span.start / scale, UNLABELLED))
             stop = max(span.stop / scale, stop)
         parts.append((stop, max(end, stop), UNLABELLED))
-    return _recording(parts, end, has_end=has_end)
-
-
-def _recording(
-    parts: Sequence[tuple[float, float, str]], seconds: float, *, has_end: bool
-) -> Recording:
-    """Return the labels of a video, of whose parts some may be marked as unlabelled."""
-    from fact_clip.datasets.labels import UNLABELLED
-
-    labelled = [part for part in parts if part[2] != UNLABELLED]
-    holes = [part for part in parts if part[2] == UNLABELLED]
-    return Recording(labelled, seconds, has_end, holes)
+    return Recording(parts, end, has_end)
 
 
 def _agreement(name: str, first: Recording, second: Recording) -> Json:
@@ -288,5 +276,5 @@ def _agreement(name: str, first: Recording, second: Recording) -> Json:
             f"{name}: no file says how long the video is, {max(ends):.3f} s are assumed, the end of"
             " the last segment; --duration or --video says it"
         )
-    pair = Pair(first.parts, second.parts, max(ends)).without([*first.holes, *second.holes])
+    pair = Pair(first.parts, second.parts, max(ends)).known
     return {"video": name, "duration": pair.seconds, **time_agreement([pair]).figures}
