@@ -766,16 +766,16 @@ def add_to_training_set(
     other = page.project.background[0]
     tracks = page.project.labelled_tracks(video.id, viewer=body.annotator)
     drafted = page.draft_track(tracks)
-    chosen = next((track for track in tracks if track.id == body.track), drafted)
-    is_open = chosen is not None and chosen is not drafted and not chosen.complete
+    source = next((track for track in tracks if track.id == body.track), drafted)
+    is_open = source is not None and source is not drafted and not source.complete
     if body.only_corrected or is_open:  # of further tracks there are no drafts
         other = UNLABELLED
         parts = [part for part in parts if isinstance(part, Label)]
     if not parts:
         raise InputError(video.name, "no corrected segment", CORRECT)
     name, labelled = add_labelled_video(page, training_set, video, parts, other, features, model)
-    if chosen is not None:
-        page.project.set(TRAINED_TRACK, chosen.name)
+    if source is not None:
+        page.project.set(TRAINED_TRACK, source.name)
     n_points = sum(part.start == part.stop for part in parts)
     if n_points == len(parts):  # they are clicks, one for a row
         n_points -= sum(label != UNLABELLED for label in labelled.labels)

@@ -551,7 +551,7 @@ def side(video: VideoEntry, tracks: Iterable[Track], key: str) -> list[Label] | 
         InputError: if the labels of a person are not one labelling: others have labels on the same
             track, or labels of several tracks overlap.
     """
-    chosen = []
+    side_tracks = []
     for track in tracks:
         people = {track.author(label) for label in track.segments} or {track.annotator}
         is_personal = key in {f"annotator {name}" for name in people}
@@ -559,12 +559,12 @@ def side(video: VideoEntry, tracks: Iterable[Track], key: str) -> list[Label] | 
             fix = "give each person a track, or compare tracks"
             raise InputError(key, f"others label the track {track.name!r}, too", fix)
         if track.is_labelled and (is_personal or key == f"track {track.name}"):
-            chosen.append(track)
-    if not chosen:
+            side_tracks.append(track)
+    if not side_tracks:
         return None
-    labels = list(chain.from_iterable(track.segments for track in chosen))
+    labels = list(chain.from_iterable(track.segments for track in side_tracks))
     check_apart(key, [(label.start, label.stop, label.label) for label in labels])
-    if not all(track.complete for track in chosen):
+    if not all(track.complete for track in side_tracks):
         labels += gaps_between(labels, video.n_frames)
     return sorted(labels)
 

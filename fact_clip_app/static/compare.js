@@ -81,8 +81,8 @@ function Incomplete({videos}) {
 	const compared = new Set(videos.map(({id}) => id));
 	const names = state.project.videos.filter(({id, complete}) => compared.has(id) && !complete).map(({name}) => name);
 	if (!names.length) return null;
-	return html`<p class="hint" id="incomplete">Nothing is compared between the labels of these videos, as they are not marked
-		as fully labelled:${` ${names.join(", ")}`}.</p>`;
+	return html`<p class="hint" id="incomplete">Nothing is compared between the labels of these videos,
+		as they are not marked as fully labelled: ${names.join(", ")}.</p>`;
 }
 
 /** Return the style of a cell: the more of its row it holds, the darker it is; agreement and confusion differ in colour. */
