@@ -12,6 +12,7 @@ import numpy as np
 from fact_clip.core import Floats, InputError, Integers, Json, Names, Segmentation, runs
 from fact_clip.core.extras import require
 from fact_clip.core.paths import whole_file
+from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.formats.table import write_table
 from fact_clip.formats.times import timed
 from fact_clip.metrics.frame import percent
@@ -20,6 +21,7 @@ from fact_clip.metrics.segmental import OVERLAPS, Run, SegmentCounts, edit_of, f
 Stretch = tuple[float, float, str]  # start and stop in seconds, and the action
 
 _TICK = 1e-9  # seconds; times are compared in whole ticks
+_ROUNDING = 0.04  # seconds by which segments of a file may overlap, less than most frames last
 _SLACK = 1e-3  # percent of an overlap that rounded times may lack
 
 Rows = Sequence[Mapping[str, Any]]
@@ -47,11 +49,23 @@ def timed_parts(segmentation: Segmentation, background: Iterable[str]) -> list[S
         background: labels that are left out.
 
     Returns:
-        The other segments, by the times that files get.
+        The other segments, by the times that files get, and the instants.
     """
     labelled = replace(segmentation, background=tuple(background))
-    parts = timed(labelled)
-    return [(start, stop, segment.label) for start, stop, segment in parts]
+    parts = [(start, stop, segment.label) for start, stop, segment in timed(labelled)]
+    for instant in segmentation.instants:
+        time = segmentation.seconds(instant.frame) or 0.0
+        parts.append((time, time, instant.label))
+    return parts
+
+
+def check_apart(where: str, parts: Iterable[Stretch]) -> None:
+    """Raise an InputError if segments overlap, so that a frame has more than one label."""
+    segments = sorted(part for part in parts if part[0] < part[1] and part[2] != UNLABELLED)
+    for first, second in pairwise(segments):
+        if second[0] < first[1] - _ROUNDING:
+            problem = f"{first[2]!r} and {second[2]!r} overlap, so they are not one labelling"
+            raise InputError(where, problem, "compare single tracks")
 
 
 @dataclass(frozen=True)
@@ -69,7 +83,7 @@ def time_budget(
     """Return a row for each video and action, and for each action in all videos (video "all").
 
     Args:
-        videos: the segments of each video.
+        videos: the segments of each video. Stretches that are UNLABELLED are left out.
         extents: how much of it is labelled.
 
     Returns:
@@ -127,6 +141,7 @@ def group_budget(
 
 def _action_times(parts: Iterable[Stretch]) -> dict[str, float]:
     """Return the seconds of each action in a video, once where its segments overlap."""
+    parts = [part for part in parts if part[2] != UNLABELLED]
     times: dict[str, float] = defaultdict(float)
     ends: dict[str, float] = {}
     for start, stop, action in sorted(parts):
@@ -151,6 +166,8 @@ def _budget(
     lengths: dict[str, list[float]] = {action: [] for action in times}
     starts: dict[str, float] = {}
     for start, stop, action in parts:
+        if action == UNLABELLED:
+            continue
         lengths[action].append(stop - start)
         starts[action] = min(start, starts.get(action, start))
 
@@ -176,11 +193,14 @@ def _budget(
 
 
 def transitions(videos: Iterable[Sequence[Stretch]]) -> list[Json]:
-    """Count how often an action follows another within a video, most frequent first."""
+    """Count how often an action follows another within a video, most frequent first.
+
+    Stretches that are UNLABELLED part a video, as other actions may have happened there.
+    """
     counts: Counter[tuple[str, str]] = Counter()
     for parts in videos:
         actions = [action for _, _, action in sorted(parts)]
-        counts.update(pairwise(actions))
+        counts.update(pair for pair in pairwise(actions) if UNLABELLED not in pair)
     return [
         {"from": action, "to": follower, "count": count}
         for (action, follower), count in counts.most_common()
@@ -249,6 +269,12 @@ class Pair:
     first: Sequence[Stretch]
     second: Sequence[Stretch]
     seconds: float  # duration of the video
+
+    @property
+    def known(self) -> "Pair":
+        """Return the labellings as if the time that either has as UNLABELLED were cut out."""
+        parts = (*self.first, *self.second)
+        return self.without(part for part in parts if part[2] == UNLABELLED)
 
     def without(self, holes: Iterable[Stretch]) -> "Pair":
         """Return the labellings as if the time of `holes` were cut out of the video."""

@@ -1,6 +1,6 @@
 """Figures of labelled videos (ethogram, total times, transitions), and of several trainings."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -85,16 +85,16 @@ def time_bars(
     return figure
 
 
-def transition_matrix(rows: Rows) -> Figure | None:
+def transition_matrix(videos: Iterable[Sequence[Stretch]]) -> Figure | None:
     """Draw how often an action (row) is followed by another (column).
 
     Args:
-        rows: the segments of each row.
+        videos: the segments and the unlabelled time of each video.
 
     Returns:
         The figure, or None if no action follows another.
     """
-    pairs = transitions(rows.values())
+    pairs = transitions(videos)
     if not pairs:
         return None
     names = sorted({pair["from"] for pair in pairs} | {pair["to"] for pair in pairs})

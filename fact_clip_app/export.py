@@ -56,7 +56,7 @@ class Example:
 
     @property
     def is_clicked(self) -> bool:
-        """Return whether its labels are point events, one within each segment."""
+        """Return whether it has no segments: its labels are point events, one in each segment."""
         return all(label.start == label.stop for label in self.labels)
 
     @property
@@ -70,7 +70,7 @@ class Example:
     @property
     def labelled_to(self) -> float:
         """Return the seconds from the start of the video to the end of the last label."""
-        last_stop = max(label.stop for label in self.labels)
+        last_stop = max((label.stop for label in self.labels), default=0)
         return float(self.video.times[last_stop] - self.video.times[0])
 
 
@@ -79,7 +79,7 @@ def labelled_videos(page: Page, track: str, viewer: str | None = None) -> list[E
     examples = []
     for video in page.project.full_videos():
         for candidate in page.project.labelled_tracks(video.id, viewer=viewer):
-            if candidate.name == track and candidate.segments:
+            if candidate.name == track and candidate.is_labelled:
                 examples.append(Example(video, candidate.segments, candidate.complete))
     return examples
 
@@ -123,7 +123,7 @@ def training_videos(
         logger.warning("%d point events in videos with segments are not trained on", n_points)
     if all(example.is_clicked for example in examples):
         fix = "label one with segments: it is kept aside to test the model"
-        raise InputError("train", "all videos have point events alone", fix)
+        raise InputError("train", "no video has segments", fix)
     for example in examples:
         if example.is_open and unlabelled(example.video.id) is None:
             problem = f"labelled to {example.labelled_to:.1f} s of {example.video.duration:.1f} s"
@@ -259,7 +259,8 @@ def write_set(
     training_set = TrainingSet(root, run)
     is_test: dict[str, bool] = {}  # by name in the set
     if run is not None:
-        is_test |= dict.fromkeys(_add_first_videos(training_set, run, files), False)
+        digests = {*files, *_digests(page, model)}
+        is_test |= dict.fromkeys(_add_first_videos(training_set, run, digests), False)
     test_videos = []
     trained: set[str] = set()
     tested: set[str] = set()
@@ -356,10 +357,19 @@ def add_labelled_video(
     return name, LabelledVideo(features, rows, measured)
 
 
+def _digests(page: Page, model: Segmenter | None) -> Iterable[str]:
+    """Yield the digests of the features of all videos of a project, removed ones included."""
+    for video in [*page.project.videos(), *page.project.videos(removed=True)]:
+        features = page.engine.features(video)
+        if features is not None and features.is_file():
+            array, _ = open_features(features, model, layout_of(page, video))
+            yield features_digest(array)
+
+
 def _add_first_videos(training_set: TrainingSet, run: Run, digests: Collection[str]) -> list[str]:
     """Add training videos of a run, so that it forgets nothing, and return their names.
 
-    Those whose features have one of `digests` are labelled in the project.
+    Those whose features have one of `digests` are in the project, with its labels or none.
     """
     try:
         dataset = Dataset.open(run.config.data)

@@ -41,6 +41,7 @@ from fact_clip_app.project import (
     VideoEntry,
     actions_named,
     free_name,
+    gaps_between,
 )
 
 MAX_OVERLAPS = 20
@@ -80,9 +81,9 @@ class _Listener(logging.Handler):
 
 @contextmanager
 def warnings_heard() -> Iterator[list[str]]:
-    """Yield a list that gets the warnings about label files that this block reads."""
+    """Yield a list that gets the warnings about files that this block reads or writes."""
     listener = _Listener()
-    loggers = [logger, logging.getLogger("fact_clip.formats")]
+    loggers = [logging.getLogger(name) for name in ("fact_clip_app", "fact_clip.formats")]
     for source in loggers:
         source.addHandler(listener)
     try:
@@ -154,12 +155,13 @@ def plan(
     counts = {row.name: len(row.segments) for row in visible_tracks}
     hidden = {*project.tracks(video.id).values()} - {*counts}
     named: dict[str, list[Label]] = {}
+    marked = set()
     for tier, labels in tracks.items():
-        named[free_name(tier, {*hidden, *named})] = labels
-    tracks = {}
-    for tier, labels in named.items():
-        tracks[tier] = [label for label in labels if label.label != UNLABELLED]
-    marked = {tier for tier, labels in named.items() if len(tracks[tier]) < len(labels)}
+        track_name = free_name(tier, {*hidden, *named})
+        named[track_name] = [label for label in labels if label.label != UNLABELLED]
+        if len(named[track_name]) < len(labels):
+            marked.add(track_name)
+    tracks = named
     for row in visible_tracks:
         if row.complete and row.name in marked:
             logger.warning("%s: unlabelled in part, so not complete: track %r", path, row.name)
@@ -389,19 +391,8 @@ def _of_spans(
     if n_short:
         logger.warning("%s: shorter than half a frame, so point events now: %d", path, n_short)
     if is_marked:
-        labels += _unlabelled(labels, n_frames)
+        labels += gaps_between(labels, n_frames)
     return labels
-
-
-def _unlabelled(labels: Iterable[Label], n_frames: int) -> list[Label]:
-    """Return what lies between labels, and before and after them, as labels UNLABELLED."""
-    gaps = []
-    end = 0
-    for label in [*sorted(labels), Label(n_frames, n_frames, UNLABELLED)]:
-        if end < label.start:
-            gaps.append(Label(end, label.start, UNLABELLED, "imported"))
-        end = max(end, label.stop)
-    return gaps
 
 
 def _warn_of_end(path: Path, end: float, times: Floats) -> None:

@@ -30,8 +30,9 @@ def overview(page: Page, viewer: str) -> answers.Overview:
     for video in page.project.full_videos():
         tracks = page.project.labelled_tracks(video.id, viewer=viewer)
         n_videos += 1
-        n_complete += bool(tracks) and all(track.complete for track in tracks)
-        if any(track.segments or track.complete for track in tracks):
+        tracks = [track for track in tracks if track.is_labelled]
+        if tracks:
+            n_complete += all(track.complete for track in tracks)
             n_labelled += 1
             seconds += video.duration
         for track in tracks:
@@ -42,11 +43,15 @@ def overview(page: Page, viewer: str) -> answers.Overview:
                 people.add(track.author(label))
     names = sorted(people - {""})
     kappa = None
+    omitted: list[str] = []
     if len(names) == 2:
         first, second = [f"annotator {name}" for name in names]
         with suppress(InputError):  # no video has labels of both
-            kappa = agreement_of_all(page, first, second, viewer)["figures"]["kappa"]
-    alpha = _alpha(page, names, viewer)
+            agreement = agreement_of_all(page, first, second, viewer)
+            kappa = agreement["figures"]["kappa"]
+            omitted = agreement["shared"]
+    alpha = _alpha(page, names, viewer, omitted)
+    exception = f" (without {join_names(omitted)})" if omitted else ""
 
     sentences = [
         f"{n_labelled} of {n_videos} videos ({seconds / 60:.1f} minutes, {n_complete} of them"
@@ -56,9 +61,14 @@ def overview(page: Page, viewer: str) -> answers.Overview:
     if names:
         sentences[0] += f", by {join_names(names)}"
     if kappa is not None:
-        sentences.append(f"Cohen's kappa over time was {kappa:.2f}")
+        sentences.append(
+            f"Cohen's kappa over the time that both have labelled was {kappa:.2f}{exception}"
+        )
     if alpha is not None:
-        sentences.append(f"Krippendorff's alpha over time was {alpha:.2f}")
+        sentences.append(
+            "Krippendorff's alpha over the time that two or more have labelled was"
+            f" {alpha:.2f}{exception}"
+        )
     n_drafted = origins["predicted"] + origins["corrected"]
     if n_drafted:
         sentences.append(
@@ -75,10 +85,11 @@ def overview(page: Page, viewer: str) -> answers.Overview:
     }
 
 
-def _alpha(page: Page, names: Sequence[str], viewer: str) -> float | None:
+def _alpha(page: Page, names: Sequence[str], viewer: str, omitted: list[str]) -> float | None:
     """Return Krippendorff's alpha of three people or more, over the time that two have labelled.
 
-    Videos in which people share a track are left out.
+    Videos in which the labels of a person are not one labelling are left out, and added to
+    `omitted`.
     """
     if len(names) < 3:
         return None
@@ -86,8 +97,9 @@ def _alpha(page: Page, names: Sequence[str], viewer: str) -> float | None:
     for video in page.project.full_videos():
         tracks = page.project.labelled_tracks(video.id, viewer=viewer)
         try:
-            sides = [side(tracks, f"annotator {name}") for name in names]
+            sides = [side(video, tracks, f"annotator {name}") for name in names]
         except InputError:
+            omitted.append(video.name)
             continue
         unknown = [UNLABELLED] * video.n_frames
         rows = []
@@ -96,6 +108,7 @@ def _alpha(page: Page, names: Sequence[str], viewer: str) -> float | None:
             rows.append(frames)
         moments = np.arange(video.times[0], video.times[-1], MOMENT)
         at = np.searchsorted(video.times, moments, side="right") - 1  # the frame of each moment
+        at = np.minimum(at, video.n_frames - 1)  # rounding can put the end among the moments
         tables.append(np.array(rows, dtype=object)[:, at])
     table = np.concatenate(tables, axis=1)
     for name in page.project.background:

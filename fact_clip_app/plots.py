@@ -49,7 +49,7 @@ def _labels(
     if not any(rows.values()):
         return None
     if kind == "transitions":
-        return charts.transition_matrix(rows)
+        return charts.transition_matrix(labelled.chains)
     labels: dict[str, None] = {}
     for parts in rows.values():
         labels |= dict.fromkeys(label for _, _, label in parts)

@@ -29,6 +29,9 @@ BLIND = "blind"
 ROLES = "tested videos"
 """Setting of the project: by the id of a video, whether it tests. Without an entry it is new."""
 
+TRAINED_TRACK = "trained track"
+"""Setting of the project: the name of the track whose labels the training set got last."""
+
 MAX_MINUTES = "max minutes"
 """Setting of the project: the duration of a video, at most."""
 
@@ -150,9 +153,25 @@ class Track:
     complete: bool  # frames without a segment are background, not merely unlabelled
     annotator: str  # whose track it is, or ""
 
+    @property
+    def is_labelled(self) -> bool:
+        """Return whether somebody has labelled it, if only as complete."""
+        return bool(self.segments) or self.complete
+
     def author(self, label: Label) -> str:
         """Return who made a label of the track, or "". Without a name, it is of the owner."""
         return label.annotator or self.annotator
+
+
+def gaps_between(labels: Iterable[Label], n_frames: int) -> list[Label]:
+    """Return the time without labels as labels UNLABELLED."""
+    gaps = []
+    end = 0
+    for label in [*sorted(labels), Label(n_frames, n_frames, UNLABELLED)]:
+        if end < label.start:
+            gaps.append(Label(end, label.start, UNLABELLED))
+        end = max(end, label.stop)
+    return gaps
 
 
 UNUSED = {"count": 0, "videos": 0, "removed": 0}
@@ -447,8 +466,8 @@ class Project(Database):
 
         Args:
             video: the id of the video.
-            annotators: whose labels. None stands for all people. A track of which others say what
-                happens in a part is not complete.
+            annotators: whose labels. None stands for all people. A track of somebody else, or from
+                which labels are left out, is not complete.
             viewer: who looks at them (`eyes`).
         """
         query = f"""SELECT track.id, name, revision, complete, track.annotator, start, stop, label,
@@ -460,9 +479,11 @@ class Project(Database):
         for key, name, revision, complete, owner, *row in rows:
             track = tracks.setdefault(key, Track(key, name, [], revision, bool(complete), owner))
             author = row[-1] or owner
-            if annotators is not None and author not in annotators:
+            has_label = row[0] is not None
+            is_shown = annotators is None or author in annotators
+            if not is_shown and (has_label or author):
                 tracks[key] = replace(track, complete=False)
-            elif row[0] is not None:
+            elif has_label:
                 track.segments.append(Label(*row))
         return list(tracks.values())
 

@@ -1,6 +1,7 @@
 """The server of the page: its routes and answers."""
 
 import hmac
+import os
 import secrets
 import shlex
 import tempfile
@@ -11,7 +12,7 @@ from contextlib import asynccontextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from anyio import move_on_after, sleep, to_thread
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response
@@ -53,6 +54,7 @@ from fact_clip_app.page import Options, Page
 from fact_clip_app.project import (
     BLIND,
     FIELDS,
+    TRAINED_TRACK,
     Label,
     Track,
     Unlabelled,
@@ -62,6 +64,9 @@ from fact_clip_app.project import (
 from fact_clip_app.requests import LABELS, Upload, base_name, ending_of, receive_file, too_large
 
 STATIC = Path(__file__).parent / "static"
+MAX_WARNINGS = 5
+"""Warnings that a download states, at most: proxies take short headers."""
+
 EVENT_SECONDS = 0.25
 """Seconds between two looks for changes."""
 
@@ -578,7 +583,7 @@ def import_labels(
 def _download(
     write: Callable[[Path], Path], kind: str | None = "application/octet-stream"
 ) -> Response:
-    """Answer a file, or a folder as a zip.
+    """Answer a file, or a folder as a zip. The header x-warnings has what is lost.
 
     Args:
         write: writes it to a temporary folder, and returns its path.
@@ -586,10 +591,15 @@ def _download(
     """
     folder = tempfile.TemporaryDirectory(prefix="fact-clip-")
     try:
-        path = write(Path(folder.name))
+        with warnings_heard() as lines:
+            path = write(Path(folder.name))
     except (InputError, HTTPException):
         folder.cleanup()
         raise
+    warnings = [line.removeprefix(folder.name + os.sep) for line in lines]
+    if len(warnings) > MAX_WARNINGS:
+        warnings[MAX_WARNINGS:] = [f"and {len(warnings) - MAX_WARNINGS} more"]
+    headers = {"x-warnings": quote("\n".join(warnings))}
     if path.is_dir():
         files = sorted(path.rglob("*"))
         path = Path(f"{path}.zip")
@@ -598,7 +608,7 @@ def _download(
             for file in files:
                 archive.write(file, file.relative_to(folder.name))
     return FileResponse(
-        path, media_type=kind, filename=path.name, background=BackgroundTask(folder.cleanup)
+        path, 200, headers, kind, BackgroundTask(folder.cleanup), filename=path.name
     )
 
 
@@ -705,7 +715,7 @@ def summary(
         row |= {field: value for field, value in fields.items() if field not in row}
     tables = {
         "time": time_rows,
-        "transitions": transitions(rows.stretches.values()),
+        "transitions": transitions(rows.chains),
     }
     if format == "json":
         return JSONResponse({**tables, "several": rows.several})
@@ -756,14 +766,16 @@ def add_to_training_set(
     other = page.project.background[0]
     tracks = page.project.labelled_tracks(video.id, viewer=body.annotator)
     drafted = page.draft_track(tracks)
-    further_tracks = [track for track in tracks if track is not drafted]
-    is_open = any(track.id == body.track and not track.complete for track in further_tracks)
+    source = next((track for track in tracks if track.id == body.track), drafted)
+    is_open = source is not None and source is not drafted and not source.complete
     if body.only_corrected or is_open:  # of further tracks there are no drafts
         other = UNLABELLED
         parts = [part for part in parts if isinstance(part, Label)]
     if not parts:
         raise InputError(video.name, "no corrected segment", CORRECT)
     name, labelled = add_labelled_video(page, training_set, video, parts, other, features, model)
+    if source is not None:
+        page.project.set(TRAINED_TRACK, source.name)
     n_points = sum(part.start == part.stop for part in parts)
     if n_points == len(parts):  # they are clicks, one for a row
         n_points -= sum(label != UNLABELLED for label in labelled.labels)
@@ -827,7 +839,7 @@ def compare(page: Served, video: Stored, body: requests.Comparison) -> answers.C
     warnings: list[str] = []
     for key in (body.first, body.second):
         name = key
-        parts: Sequence[Draft | Label] | None = views.side(tracks, key)
+        parts: Sequence[Draft | Label] | None = views.side(video, tracks, key)
         if key == "shown":
             parts = page.timeline(video, body.annotator)
         elif key == "predicted":

@@ -30,7 +30,9 @@ from fact_clip_app.export import (
     write_set,
 )
 from fact_clip_app.jobs import CancelledError, Job
+from fact_clip_app.label_files import warnings_heard
 from fact_clip_app.page import Page
+from fact_clip_app.project import TRAINED_TRACK
 from fact_clip_app.requests import Training
 
 POLL_SECONDS = 0.5
@@ -57,7 +59,7 @@ def adapt(page: Page, epochs: int) -> list[str]:
 
     def train(job: Job) -> None:
         run_command(command, job, out, epochs)
-        page.project.add_run(out, "main", {})
+        page.project.add_run(out, page.project.setting(TRAINED_TRACK, "main"), {})
 
     try:
         page.begin_training(train)
@@ -132,7 +134,10 @@ def learn(page: Page, training: Training) -> None:
         data = folder / "data"
         recipe = folder / "recipe.yaml"
         out = folder / folder.name
-        test_videos = write_set(page, examples, data, start, training.unlabelled.get, job, helpers)
+        with warnings_heard() as warnings:
+            test_videos = write_set(
+                page, examples, data, start, training.unlabelled.get, job, helpers
+            )
 
         classes = Vocabulary.from_mapping(data / "mapping.txt")
         background = [name for name in page.project.background if name in classes]
@@ -169,7 +174,7 @@ def learn(page: Page, training: Training) -> None:
             outcome = "It is used from now on."
         if start is not None and may_have_seen(model, test_videos):
             outcome += " The run before does not record what it has seen; it may know these videos."
-        job.report(epochs, epochs, f"{figures_text(figures)} {outcome}")
+        job.report(epochs, epochs, " ".join([figures_text(figures), outcome, *warnings]))
 
     page.begin_training(train)
 

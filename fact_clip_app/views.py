@@ -24,7 +24,7 @@ from fact_clip.formats import (
     save_tracks,
 )
 from fact_clip_app import answers
-from fact_clip_app.budget import Extent, Pair, Stretch, time_agreement, timed_parts
+from fact_clip_app.budget import Extent, Pair, Stretch, check_apart, time_agreement, timed_parts
 from fact_clip_app.controls import CONTROLS
 from fact_clip_app.drafts import Draft, row_labels, segmentation_of
 from fact_clip_app.engine import run_of, typed_names
@@ -42,6 +42,7 @@ from fact_clip_app.project import (
     Track,
     VideoEntry,
     free_name,
+    gaps_between,
 )
 
 DRAFTS = "drafts"
@@ -223,7 +224,7 @@ def video(page: Page, key: str, person: Person) -> answers.Video:
 
 def colours(page: Page, names: Sequence[str]) -> dict[str, answers.Look]:
     """Return the colour and the sign of each name. Those of an action never change."""
-    background = (*page.project.background, NONE_OF_THESE)
+    background = (*page.project.background, NONE_OF_THESE, UNLABELLED)
     actions = {action.name: action for action in page.project.actions()}
     taken = {action.colour for action in actions.values()}
     free = (number for number in count() if number not in taken)
@@ -271,7 +272,7 @@ def tracks_by(
     tracks = page.project.labelled_tracks(video, annotators, viewer)
     if annotators is None:
         return tracks
-    return [track for track in tracks if track.segments] or tracks[:1]
+    return [track for track in tracks if track.is_labelled] or tracks[:1]
 
 
 def ethogram(page: Page) -> dict[str, Behaviour]:
@@ -317,7 +318,7 @@ def export_files(
     annotators: Collection[str] | None = None,
     viewer: str | None = None,
 ) -> list[Path]:
-    """Write every track of every video that has labels.
+    """Write every track of every video that is labelled, if only as complete.
 
     Args:
         page: the page.
@@ -333,11 +334,15 @@ def export_files(
     """
     written: list[Path] = []
     forms = [format_called(kind) for kind in formats]
-    for video in page.project.full_videos():
+    # a video "take.cam2" before the track "cam2" of "take", so that it gets its name
+    for brief in sorted(page.project.videos(), key=lambda video: -len(video.name)):
+        video = page.project.video(brief.id)
+        if video is None:
+            continue
         tracks = tracks_by(page, video.id, annotators, viewer)
         timeline = page.timeline(video, viewer) if with_drafts else []
         has_drafts = any(isinstance(part, Draft) for part in timeline)
-        if has_drafts or any(track.segments for track in tracks):
+        if has_drafts or any(track.is_labelled for track in tracks):
             for form in forms:
                 write_tracks(page, folder, video, tracks, form, background, timeline, written)
     return written
@@ -407,6 +412,7 @@ class LabelledRows:
     """The tracks that are labelled, at least in part, each as a row of tables and plots."""
 
     stretches: dict[str, list[Stretch]]  # by the name of the row, without background
+    chains: list[list[Stretch]]  # the same of each row, with its unlabelled time
     extents: dict[str, Extent]
     fields: dict[str, dict[str, str]]  # of the video of each row
     ids: dict[str, str]  # of the video of each row
@@ -418,27 +424,26 @@ def labelled_rows(
     page: Page, annotators: Collection[str] | None = None, viewer: str | None = None
 ) -> LabelledRows:
     """Return a row for each labelled track that a person sees, with the labels of some people."""
-    rows = LabelledRows({}, {}, {}, {}, [], [])
+    rows = LabelledRows({}, [], {}, {}, {}, [], [])
     fields = page.project.setting(FIELDS, {})
     background = page.project.background
     for video in page.project.full_videos():
         times = video.times.tolist()
         tracks = page.project.labelled_tracks(video.id, annotators, viewer)
-        n_rows = 0
-        for track in tracks:
-            if not track.segments and not track.complete:
-                continue
-            n_rows += 1
+        labelled_tracks = [track for track in tracks if track.is_labelled]
+        if len(labelled_tracks) > 1:
+            rows.several.append(video.name)
+        for track in labelled_tracks:
             name = video.name if len(tracks) == 1 else f"{video.name}, {track.name}"
-            if name in rows.stretches:
+            if name in {*rows.stretches, "all"}:  # which means all videos in tables
                 name = f"{name} ({video.id})"
-            labelled_time = 0.0
+            gaps = [] if track.complete else gaps_between(track.segments, video.n_frames)
+            holes = [(times[gap.start], times[gap.stop], gap.label) for gap in gaps]
             rows.fields[name] = fields.get(video.id, {})
             rows.ids[name] = video.id
             rows.stretches[name] = []
             for label in track.segments:
                 start, stop = times[label.start], times[label.stop]
-                labelled_time += stop - start
                 if label.label not in background:
                     rows.stretches[name].append((start, stop, label.label))
                     segment = {
@@ -452,11 +457,9 @@ def labelled_rows(
                         "comment": label.comment,
                     }
                     rows.segments.append(segment)
-            if track.complete:  # what lies between the labels is background
-                labelled_time = video.duration
-            rows.extents[name] = Extent(labelled_time, video.duration, times[0])
-        if n_rows > 1:
-            rows.several.append(video.name)
+            rows.chains.append([*rows.stretches[name], *holes])
+            unlabelled = sum(stop - start for start, stop, _ in holes)
+            rows.extents[name] = Extent(video.duration - unlabelled, video.duration, times[0])
     return rows
 
 
@@ -473,9 +476,6 @@ def comparison(page: Page, labellings: Sequence[tuple[str, Segmentation]]) -> an
     (first_name, first), (second_name, second) = labellings
     differences = _differences(first, second, page.project.background)
     names = list(dict.fromkeys([*first.transcript, *second.transcript]))
-    looks = colours(page, names)
-    if UNLABELLED in looks:
-        looks[UNLABELLED] = {"colour": None, "number": None}
     rows = [
         _timeline_row(first_name, first),
         _timeline_row(second_name, second),
@@ -484,7 +484,7 @@ def comparison(page: Page, labellings: Sequence[tuple[str, Segmentation]]) -> an
     return {
         "figures": _figures([_pair(page, first, second)]),
         "rows": rows,
-        "colours": looks,
+        "colours": colours(page, names),
     }
 
 
@@ -514,7 +514,6 @@ def labelling(page: Page, video: VideoEntry, parts: Sequence[Draft | Label]) -> 
         page: the page.
         video: the video.
         parts: labels and drafts in order. An instant has one frame, unless it is within a segment.
-            Of overlapping segments, the later one counts.
     """
     gap_label = page.project.background[0]
     labels = row_labels(parts, video.times, video.times, gap_label)
@@ -530,9 +529,8 @@ def _pair(page: Page, first: Segmentation, second: Segmentation) -> Pair:
     """Return two labellings in time, without what is not in the video, or marked as unlabelled."""
     end = first.seconds(first.n_frames)
     background = page.project.background
-    pair = Pair(timed_parts(first, background), timed_parts(second, background), end or 0.0)
-    holes = [part for part in (*pair.first, *pair.second) if part[2] == UNLABELLED]
-    return pair.without([(0.0, first.seconds(0) or 0.0, UNLABELLED), *holes])
+    parts = [*timed_parts(first, background), (0.0, first.seconds(0) or 0.0, UNLABELLED)]
+    return Pair(parts, timed_parts(second, background), end or 0.0).known
 
 
 def _figures(pairs: Sequence[Pair]) -> answers.Figures:
@@ -541,32 +539,36 @@ def _figures(pairs: Sequence[Pair]) -> answers.Figures:
     return figures
 
 
-def side(tracks: Iterable[Track], key: str) -> list[Label] | None:
+def side(video: VideoEntry, tracks: Iterable[Track], key: str) -> list[Label] | None:
     """Return the labels of one side of a comparison, or None if a video does not have it.
 
+    Unlabelled time has the label UNLABELLED.
+
     Args:
-        tracks: the tracks of the video.
+        video: the video.
+        tracks: its tracks.
         key: "track NAME", or "annotator NAME" for a person's labels on all tracks.
 
     Raises:
-        InputError: if others have labels on a track of the person, so that none is a labelling.
+        InputError: if the labels of a person are not one labelling: others have labels on the same
+            track, or labels of several tracks overlap.
     """
-    kind, _, name = key.partition(" ")
-    has_side = False
-    labels = []
+    side_tracks = []
     for track in tracks:
-        if kind == "track" and track.name == name:
-            labels += track.segments
-            has_side |= track.complete
-        elif kind == "annotator":
-            people = {track.author(label) for label in track.segments}
-            if name in people and len(people) > 1:
-                fix = "give each person a track, or compare tracks"
-                raise InputError(key, f"others label the track {track.name!r}, too", fix)
-            if name in people:
-                labels += track.segments
-            has_side |= track.complete and (people or {track.annotator}) == {name}
-    return sorted(labels) if labels or has_side else None
+        people = {track.author(label) for label in track.segments} or {track.annotator}
+        is_personal = key in {f"annotator {name}" for name in people}
+        if is_personal and len(people) > 1:
+            fix = "give each person a track, or compare tracks"
+            raise InputError(key, f"others label the track {track.name!r}, too", fix)
+        if track.is_labelled and (is_personal or key == f"track {track.name}"):
+            side_tracks.append(track)
+    if not side_tracks:
+        return None
+    labels = list(chain.from_iterable(track.segments for track in side_tracks))
+    check_apart(key, [(label.start, label.stop, label.label) for label in labels])
+    if not all(track.complete for track in side_tracks):
+        labels += gaps_between(labels, video.n_frames)
+    return sorted(labels)
 
 
 def agreement_of_all(page: Page, first: str, second: str, viewer: str) -> answers.Agreement:
@@ -580,8 +582,8 @@ def agreement_of_all(page: Page, first: str, second: str, viewer: str) -> answer
 
     Returns:
         The figures of each video and of all videos, and the seconds in which the first side has
-        one name (rows) and the second another (columns). Videos in which people share a track are
-        left out, and named.
+        one name (rows) and the second another (columns). Videos in which a side is not one
+        labelling are left out, and named.
     """
     videos = []
     shared = []
@@ -589,13 +591,16 @@ def agreement_of_all(page: Page, first: str, second: str, viewer: str) -> answer
     for video in page.project.full_videos():
         tracks = page.project.labelled_tracks(video.id, viewer=viewer)
         try:
-            sides = [side(tracks, key) for key in (first, second)]
+            sides = [side(video, tracks, key) for key in (first, second)]
         except InputError:
             shared.append(video.name)
             continue
         labellings = [labelling(page, video, labels) for labels in sides if labels is not None]
-        if len(labellings) == 2:
-            pairs.append(_pair(page, *labellings))
+        if len(labellings) < 2:
+            continue
+        pair = _pair(page, *labellings)
+        if pair.seconds > 1e-6:  # something is labelled on both sides
+            pairs.append(pair)
             row: answers.VideoAgreement = {
                 "id": video.id,
                 "name": video.name,
@@ -606,7 +611,7 @@ def agreement_of_all(page: Page, first: str, second: str, viewer: str) -> answer
         fix = 'choose two of "track NAME" and "annotator NAME" that label the same videos'
         fix += blind_remark(page)
         if shared:
-            fix += f"; people share a track of {join_names(shared)}"
+            fix += f"; people share a track, or tracks of one overlap, in {join_names(shared)}"
         raise InputError("agreement", f"no video has both {first!r} and {second!r}", fix)
     result = time_agreement(pairs)
     confusion: answers.Confusion = {

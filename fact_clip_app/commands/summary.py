@@ -67,9 +67,9 @@ def summary(
       fact-clip summary take.eaf --tier ann --against take.eaf --against-tier bob
     """
     from fact_clip.formats.base import Options
-    from fact_clip_app.budget import Extent, time_budget, transitions, write_tables
+    from fact_clip_app.budget import Extent, Pair, time_budget, transitions, write_tables
 
-    options = Options(tier=tier, unit=unit)
+    options = Options(tier=tier, unit=unit, instants=True)
     files = _files(labels)
     read = partial(_read, fps=fps, durations=_durations(files, video, duration))
     recordings = {name: read(name, path, options) for name, path in files.items()}
@@ -77,7 +77,9 @@ def summary(
     extents = {}
     for name, recording in recordings.items():
         duration_or_none = recording.seconds if recording.has_end else None
-        extents[name] = Extent(recording.labelled, duration_or_none)
+        # what lies between segments is background
+        labelled = Pair(recording.parts, (), recording.seconds).known.seconds
+        extents[name] = Extent(labelled, duration_or_none)
     tables: dict[str, list[Json]] = {
         "time": time_budget(parts, extents),
         "transitions": transitions(parts.values()),
@@ -196,15 +198,9 @@ def _durations(
 class Recording:
     """The labels of a video, in seconds."""
 
-    parts: Sequence[tuple[float, float, str]]  # start, stop and action
+    parts: Sequence[tuple[float, float, str]]  # start, stop and action, or UNLABELLED
     seconds: float  # its duration, or the end of its last segment
     has_end: bool  # whether that is the duration
-    holes: Sequence[tuple[float, float, str]]  # what is marked as unlabelled
-
-    @property
-    def labelled(self) -> float:
-        """Return the labelled seconds. What lies between segments is background."""
-        return self.seconds - sum(stop - start for start, stop, _ in self.holes)
 
 
 def _read(
@@ -231,7 +227,7 @@ def _read(
             raise InputError(path, "labels without times", "give --fps")
         parts = timed_parts(labelling, {*labelling.background, BACKGROUND} - {UNLABELLED})
         parts.append((0.0, labelling.seconds(0) or 0.0, UNLABELLED))
-        return _recording(parts, end, has_end=True)
+        return Recording(parts, end, has_end=True)
 
     options = replace(options, unit=options.unit or usual_unit(path))
     annotations = file_format.annotations(path, options)
@@ -246,7 +242,7 @@ def _read(
     parts = [
         (span.start / scale, span.stop / scale, span.label)
         for span in annotation.spans
-        if span.start < span.stop and span.label not in background
+        if span.label not in background
     ]
     last_stop = max((span.stop / scale for span in annotation.spans), default=0.0)
     end = (annotation.end or 0.0) / scale
@@ -260,27 +256,19 @@ def _read(
     if annotation.background == UNLABELLED:
         stop = 0.0
         for span in sorted(annotation.spans, key=lambda span: span.start):
-            parts.append((stop, max(span.start / scale, stop), UNLABELLED))
+            if stop < span.start / scale:
+                parts.append((stop, span.start / scale, UNLABELLED))
             stop = max(span.stop / scale, stop)
         parts.append((stop, max(end, stop), UNLABELLED))
-    return _recording(parts, end, has_end=has_end)
-
-
-def _recording(
-    parts: Sequence[tuple[float, float, str]], seconds: float, *, has_end: bool
-) -> Recording:
-    """Return the labels of a video, of whose parts some may be marked as unlabelled."""
-    from fact_clip.datasets.labels import UNLABELLED
-
-    labelled = [part for part in parts if part[2] != UNLABELLED]
-    holes = [part for part in parts if part[2] == UNLABELLED]
-    return Recording(labelled, seconds, has_end, holes)
+    return Recording(parts, end, has_end)
 
 
 def _agreement(name: str, first: Recording, second: Recording) -> Json:
     """Return the agreement of two labellings, as a row of the table."""
-    from fact_clip_app.budget import Pair, time_agreement
+    from fact_clip_app.budget import Pair, check_apart, time_agreement
 
+    for recording in (first, second):
+        check_apart(name, recording.parts)
     ends = [recording.seconds for recording in (first, second) if recording.has_end]
     if not ends:
         ends = [first.seconds, second.seconds]
@@ -288,5 +276,5 @@ def _agreement(name: str, first: Recording, second: Recording) -> Json:
             f"{name}: no file says how long the video is, {max(ends):.3f} s are assumed, the end of"
             " the last segment; --duration or --video says it"
         )
-    pair = Pair(first.parts, second.parts, max(ends)).without([*first.holes, *second.holes])
+    pair = Pair(first.parts, second.parts, max(ends)).known
     return {"video": name, "duration": pair.seconds, **time_agreement([pair]).figures}

@@ -56,7 +56,7 @@ export function Compare({people}) {
 		${answer && answer.labels !== labelsKey() && html`<p class="fault" id="outdated">Labels or predictions have changed since. Compare again.</p>`}
 		${answer && html`<p class="fault" id="compare-warnings" hidden=${!answer.warnings?.length}>${answer.warnings?.join("\n")}</p>`}
 		${answer && html`<${Figures} figures=${answer.figures} />`}
-		${answer?.shared?.length > 0 && html`<p class="fault" id="shared">Left out, since people share a track there: ${answer.shared.join(", ")}.</p>`}
+		${answer?.shared?.length > 0 && html`<p class="fault" id="shared">Left out, since people share a track there, or tracks of one person overlap: ${answer.shared.join(", ")}.</p>`}
 		${answer && html`<${Incomplete} videos=${answer.videos ?? [video]} />`}
 		${answer?.videos && html`<${Agreement} answer=${answer} />`}
 		${answer?.rows && html`<${Differences} answer=${answer} video=${video} />`}
@@ -81,8 +81,8 @@ function Incomplete({videos}) {
 	const compared = new Set(videos.map(({id}) => id));
 	const names = state.project.videos.filter(({id, complete}) => compared.has(id) && !complete).map(({name}) => name);
 	if (!names.length) return null;
-	return html`<p class="hint" id="incomplete">Unlabelled frames count as background, though these videos are not marked as fully labelled:
-		${` ${names.join(", ")}`}.</p>`;
+	return html`<p class="hint" id="incomplete">Nothing is compared between the labels of these videos,
+		as they are not marked as fully labelled: ${names.join(", ")}.</p>`;
 }
 
 /** Return the style of a cell: the more of its row it holds, the darker it is; agreement and confusion differ in colour. */

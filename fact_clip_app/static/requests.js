@@ -135,7 +135,9 @@ export async function download(path) {
 	link.download = name;
 	link.click();
 	setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-	say(`${name} was downloaded.`);
+	const warnings = decodeURIComponent(response.headers.get("x-warnings") ?? "");
+	if (warnings) fault(`${name} was downloaded. ${warnings}`); // it stays until it is read
+	else say(`${name} was downloaded.`);
 }
 
 // --- events ------------------------------------------------------------------------------------

@@ -91,6 +91,7 @@ def test_page_and_command_agree(opened, tmp_path, capsys, times):
 def test_figures_of_even_frames_are_those_of_frames(opened, tmp_path):
     user = opened(run=None)()
     video = labelled(user, film(tmp_path / "take.mp4", "libx264"))
+    finish(user, video)
     frames = np.zeros((2, 40), dtype=int)
     for row, parts in enumerate((FIRST, SECOND)):
         for start, stop, name in parts:
@@ -339,7 +340,7 @@ def alpha_by_hand(rows):
 
 
 def test_three_people_have_an_alpha(opened, rows, workbench):
-    """Over two videos, of which Cem has labelled one; parts without a label are background."""
+    """Over two videos, of which Cem has labelled one; tracks are complete."""
     user = opened(run=None)()
     videos = [user.add(rows), user.add(workbench / "features" / "person2_video1.npy")]
     labelled = {"Ann": [(0, 9), (3, 12)], "Bob": [(0, 6), (3, 12)], "Cem": [(2, 9)]}
@@ -359,12 +360,16 @@ def test_three_people_have_an_alpha(opened, rows, workbench):
             user.ask("POST", f"/api/videos/{video}/edits", json=body)
             people.append(["stir" if start <= frame < stop else "" for frame in range(n_frames)])
         tables.append(people)
+        finish(user, video)
     answer = user.ask("GET", "/api/overview")
     # rows of a second, of which each tenth counts
     pooled = [[value for value in (*first, *second) for _ in range(10)] for first, second in zip(*tables, strict=True)]
     assert answer["alpha"] == pytest.approx(alpha_by_hand(pooled))
     assert answer["kappa"] is None
-    assert f"Krippendorff's alpha over time was {answer['alpha']:.2f}." in answer["sentence"]
+    assert (
+        f"Krippendorff's alpha over the time that two or more have labelled was {answer['alpha']:.2f}."
+        in answer["sentence"]
+    )
 
 
 @pytest.mark.parametrize("labelled", ["apart", "alike"])
@@ -402,7 +407,219 @@ def test_the_overview_counts_what_is_there(opened, rows, workbench):
     assert {key: answer[key] for key in ("videos", "complete", "people", "kappa")} == {
         "videos": 2, "complete": 1, "people": ["Ann", "Bob"], "kappa": 1.0,
     }  # fmt: skip
-    assert "2 segments of 1 classes, by Ann, Bob. Cohen's kappa over time was 1.00. " in answer["sentence"]
+    assert (
+        "2 segments of 1 classes, by Ann, Bob. Cohen's kappa over the time that both have labelled was 1.00. "
+        in answer["sentence"]
+    )
     assert answer["sentence"].endswith(
         "A model drafted 1 of the segments, of which 0 were corrected and the others accepted as they were."
     )
+
+
+# --- what a side is ------------------------------------------------------------------------------------------
+
+
+def tracks_of(user, video: str, *people: str) -> dict[str, int]:
+    """New tracks, each of the person of its name up to a space: their places."""
+    for name in people:
+        user.ask("POST", f"/api/videos/{video}/tracks", json={"name": name, "annotator": name.split()[0]})
+    tracks = user.ask("GET", f"/api/videos/{video}")["tracks"]
+    return {track["name"]: place for place, track in enumerate(tracks)}
+
+
+def finish_track(user, video: str, place: int) -> None:
+    track = user.ask("GET", f"/api/videos/{video}")["tracks"][place]["id"]
+    user.ask("PATCH", f"/api/videos/{video}/tracks/{track}", json={"complete": True})
+
+
+@pytest.mark.parametrize("people", [("ann", "bob"), ("ann", "bob", "cat")])
+def test_tracks_of_a_person_that_overlap_are_not_flattened(opened, rows, people):
+    """Each has two animals, and the one takes the other's; kappa was 1."""
+    user = opened(run=None)()
+    video = user.add(rows)
+    places = tracks_of(user, video, *[f"{name} {animal}" for name in people for animal in (1, 2)])
+    for name in people:
+        long, short = (1, 2) if name == "ann" else (2, 1)
+        user.label(video, (0, 60, "sleep"), track=places[f"{name} {long}"])
+        user.label(video, (10, 20, "groom"), (30, 50, "eat"), track=places[f"{name} {short}"])
+    finish(user, video)
+    overview = user.ask("GET", "/api/overview")
+    assert (overview["kappa"], overview["alpha"]) == (None, None)
+    first, second = "annotator ann", "annotator bob"
+    fault = user.ask("GET", "/api/agreement", 400, params={"first": first, "second": second})
+    assert "person1_video1" in fault["error"]
+    user.ask("POST", f"/api/videos/{video}/compare", 400, json={"first": first, "second": second})
+    user.ask("GET", "/api/agreement", params={"first": "track ann 1", "second": "track bob 1"})
+
+    other = user.add(rows.with_name("person2_video1.npy"))
+    for name, place in tracks_of(user, other, *people).items():
+        if name in people:
+            user.label(other, (0, 10, "sleep"), (20, 30, "eat"), track=place)
+    finish(user, other)
+    overview = user.ask("GET", "/api/overview")
+    assert 1.0 in (overview["kappa"], overview["alpha"])
+    assert "was 1.00 (without person1_video1)" in overview["sentence"]
+
+
+def test_tracks_of_a_person_that_do_not_overlap_are_one_side(opened, rows):
+    user = opened(run=None)()
+    video = user.add(rows)
+    places = tracks_of(user, video, "ann 1", "ann 2", "bob")
+    user.label(video, (0, 10, "sleep"), track=places["ann 1"])
+    user.label(video, (10, 20, "eat"), track=places["ann 2"])
+    user.label(video, (0, 10, "sleep"), (10, 20, "eat"), track=places["bob"])
+    finish(user, video)
+    assert user.ask("GET", "/api/overview")["kappa"] == pytest.approx(1)
+
+
+def test_files_whose_segments_overlap_are_not_compared(tmp_path, capsys):
+    for name, other in (("a", "walk"), ("b", "eat")):
+        (tmp_path / f"{name}.csv").write_text(f"start,stop,label\n0,50,{other}\n0,100,vocal\n")
+    files = [str(tmp_path / f"{name}.csv") for name in "ab"]
+    words = ["summary", files[0], "--against", files[1], "--duration", "120"]
+    refused_line((main(words), *capsys.readouterr()), "a")
+    assert main(["summary", *files, "--duration", "120"]) == 0
+
+
+def test_gaps_of_a_track_in_progress_are_not_compared(opened, rows, tmp_path, capsys):
+    """On the page as in the files of the two tracks."""
+    user = opened(run=None)()
+    video = user.add(rows)
+    user.ask("POST", f"/api/videos/{video}/tracks", json={"name": "second"})
+    user.label(video, (0, 10, "pour"), (20, 30, "stir"), (40, 50, "pour"))
+    user.label(video, (0, 10, "pour"), (20, 25, "stir"), (33, 33, "tap"), track=1)
+    finish_track(user, video, 0)
+    figures = compared(user, video)
+    assert figures["accuracy"] == pytest.approx(100 * 15 / 16)  # the tap lies in background
+    for kind in ("json", "csv"):
+        row = summarised(capsys, *exported(user, video, tmp_path, kind))
+        assert row["duration"] == pytest.approx(16)
+        assert row["accuracy"] == pytest.approx(figures["accuracy"])
+
+
+def test_labels_without_common_time_are_not_compared(opened, rows):
+    user = opened(run=None)()
+    video = user.add(rows)
+    for name, place in tracks_of(user, video, "ann", "bob").items():
+        if name != "main":
+            user.label(video, (10 * place, 10 * place + 5, "pour"), track=place)
+    user.ask("GET", "/api/agreement", 400, params={"first": "track ann", "second": "track bob"})
+    assert user.ask("GET", "/api/overview")["kappa"] is None
+
+
+@pytest.mark.parametrize("people", [("ann", "bob"), ("ann", "bob", "cat")])
+def test_the_sentence_leaves_out_what_a_person_has_not_labelled_yet(opened, rows, people):
+    """The last person has labelled a fifth, like the others. An empty track of nobody does not count."""
+    user = opened(run=None)()
+    video = user.add(rows)
+    parts = [(12 * number, 12 * number + 6, ["eat", "sleep"][number % 2]) for number in range(5)]
+    places = tracks_of(user, video, *people)
+    for name in people[:-1]:
+        user.label(video, *parts, track=places[name])
+        finish_track(user, video, places[name])
+    user.label(video, *parts[:2], track=places[people[-1]])
+    overview = user.ask("GET", "/api/overview")
+    assert 1.0 in (overview["kappa"], overview["alpha"])
+    assert "over the time that" in overview["sentence"]
+    assert overview["complete"] == 0
+    finish_track(user, video, places[people[-1]])
+    assert user.ask("GET", "/api/overview")["complete"] == 1
+    assert 1.0 not in (user.ask("GET", "/api/overview")["kappa"], user.ask("GET", "/api/overview")["alpha"])
+
+
+def test_moments_end_with_the_last_frame(opened, tmp_path):
+    """Where rounding puts the end of the video among them."""
+    path = tmp_path / "late.npy"
+    np.save(path, np.random.default_rng(5).normal(size=(6, 8)).astype("f4"))
+    path.with_suffix(".json").write_text(json.dumps({"times": (np.arange(7) / 30 + 0.1).tolist()}))
+    user = opened(run=None)()
+    video = user.add(path, path.with_suffix(".json"))
+    for name, place in tracks_of(user, video, "ann", "bob", "cat").items():
+        if name != "main":
+            user.label(video, (0, 3, "sleep"), (3, 6, "eat"), track=place)
+    assert user.ask("GET", "/api/overview")["alpha"] == 1
+
+
+# --- point events, holes and transitions ---------------------------------------------------------------------
+
+
+def test_files_keep_point_events_at_the_edge_of_a_segment(opened, rows, tmp_path, capsys):
+    user = opened(run=None)()
+    video = user.add(rows)
+    user.ask("POST", f"/api/videos/{video}/tracks", json={"name": "second"})  # another subject of BORIS
+    parts = (10, 10, "tap"), (10, 20, "stir"), (30, 30, "tap"), (40, 40, "tap"), (40, 50, "stir"), (55, 60, "pour")
+    user.label(video, *parts)
+    user.label(video, (12, 20, "stir"), track=1)
+    finish(user, video)
+    counts = {}
+    for kind in ("json", "csv"):
+        files = exported(user, video, tmp_path, kind)
+        capsys.readouterr()
+        assert main(["summary", files[0], "--json"]) == 0
+        time = json.loads(capsys.readouterr().out)["time"]
+        counts[kind] = {row["label"]: row["count"] for row in time}
+    answer = user.client.get(f"/api/videos/{video}/export", params={"format": "boris"})
+    (tmp_path / "both.boris").write_bytes(answer.content)
+    assert main(["summary", str(tmp_path / "both.boris"), "--tier", "main", "--json"]) == 0
+    captured = capsys.readouterr()
+    assert "left out" not in captured.err
+    counts["boris"] = {row["label"]: row["count"] for row in json.loads(captured.out)["time"]}
+    assert all(count == {"stir": 2, "tap": 3, "pour": 1} for count in counts.values()), counts
+
+
+def test_unlabelled_time_before_the_first_frame_counts_once(opened, tmp_path, capsys):
+    path = film(tmp_path / "take.mkv", "libx264", times=UNEVEN + 0.3, sound="aac")
+    user = opened(run=None)()
+    video = user.add(path)
+    user.label(video, (2, 9, "stir"), (15, 30, "pour"))
+    (row, *_) = user.ask("GET", "/api/summary")["time"]
+    for kind in ("csv", "eaf", "json"):
+        answer = user.client.get(f"/api/videos/{video}/export", params={"format": kind})
+        file = tmp_path / f"take.{kind}"
+        file.write_bytes(answer.content)
+        options = [] if kind == "json" else ["--video", str(path)]
+        assert main(["summary", str(file), *options, "--json"]) == 0
+        labelled = json.loads(capsys.readouterr().out)["time"][0]["labelled"]
+        assert labelled == pytest.approx(row["labelled"], abs=2e-3), kind
+
+
+def test_no_action_follows_another_over_unlabelled_time(opened, rows, tmp_path, capsys):
+    user = opened(run=None)()
+    video = user.add(rows)
+    user.label(video, (0, 10, "eat"), (10, 20, "groom"), (50, 60, "sleep"))
+    eat = [{"from": "eat", "to": "groom", "count": 1}]
+    assert user.ask("GET", "/api/summary")["transitions"] == eat
+    for kind in ("csv", "json"):
+        answer = user.client.get(f"/api/videos/{video}/export", params={"format": kind})
+        (tmp_path / f"take.{kind}").write_bytes(answer.content)
+        assert main(["summary", str(tmp_path / f"take.{kind}"), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["transitions"] == eat, kind
+    finish(user, video)
+    assert len(user.ask("GET", "/api/summary")["transitions"]) == 2
+
+
+def test_no_action_follows_another_over_labels_of_others(opened, rows):
+    user = opened(run=None)()
+    video = user.add(rows)
+    for name, part in (("ann", (0, 10, "eat")), ("bob", (10, 20, "groom")), ("ann", (20, 30, "rest"))):
+        edit(user, video, name, part)
+    finish(user, video)
+    assert user.ask("GET", "/api/summary", params={"annotator": "ann"})["transitions"] == []
+    assert len(user.ask("GET", "/api/summary")["transitions"]) == 2
+
+
+def test_a_complete_video_without_labels_is_of_every_person(opened, rows):
+    user = opened(run=None)()
+    drug = user.add(rows)
+    control = user.add(rows.with_name("person2_video1.npy"))
+    edit(user, drug, "ann", (0, 20, "groom"))
+    finish(user, drug)
+    finish(user, control)
+    (everybody,) = [row for row in user.ask("GET", "/api/summary")["time"] if row["video"] == "all"]
+    (ann,) = [
+        row for row in user.ask("GET", "/api/summary", params={"annotator": "ann"})["time"] if row["video"] == "all"
+    ]
+    assert ann == everybody
+    tracks_of(user, control, "bob")
+    finish(user, control)
+    assert ann["labelled"] == user.ask("GET", "/api/summary", params={"annotator": "ann"})["time"][-1]["labelled"]

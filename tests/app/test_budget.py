@@ -39,6 +39,12 @@ def test_a_row_for_each_video_and_action_and_for_all():
     ]
 
 
+def test_no_action_follows_another_over_unlabelled_time():
+    assert transitions([[*A, (3.0, 5.0, "?")]]) == [
+        {"from": "stir", "to": "pour", "count": 1},
+    ]
+
+
 def test_shares_are_of_the_labelled_time():
     rows = time_budget({"a": A, "b": B}, {"a": Extent(9.0, 75.0), "b": Extent(3.0, None)})
     assert [(row["share"], row["labelled"], row["duration"]) for row in rows] == [
@@ -189,3 +195,18 @@ def test_fields_of_videos_group_the_budget(opened, rows, workbench, tmp_path):
     ]  # fmt: skip
     for content in ("name,sex\na,f\n", "video,sex\nnobody,f\n", "video,count\nperson1_video1,1\n", TWICE):
         load(content, 400)
+
+
+def test_fields_of_a_video_named_all_are_not_those_of_all_videos(opened, rows, tmp_path):
+    user = opened(run=None)()
+    for name in ("other", "all"):
+        video = user.add(rows)
+        user.ask("PATCH", f"/api/videos/{video}", json={"name": name})
+        user.label(video, (0, 10, "stir"))
+    (tmp_path / "fields.csv").write_text("video,sex\nall,m\nother,f\n")
+    user.ask("POST", "/api/fields", json={"file": user.upload(tmp_path / "fields.csv")})
+    summary = user.ask("GET", "/api/summary", params={"by": "sex"})["time"]
+    assert [(row["video"], row["sex"]) for row in summary if row["sex"]] == [("other", "f"), (f"all ({video})", "m")]
+    assert [row["sex"] for row in summary if row["video"] == "all"] == [""]
+    segments = user.client.get("/api/summary", params={"format": "csv", "table": "segments"}).text
+    assert f"all ({video})" in segments

@@ -421,6 +421,7 @@ def test_labels_are_exported_alone_and_drafts_only_by_name(user, rows, tmp_path)
     user.ask("POST", f"/api/videos/{video}/tracks", json={"name": "second"})
     user.label(video, (10, 30, "peel apple"), track=1)
     body["second"] = "track second"
+    user.ask("PATCH", f"/api/videos/{video}", json={"complete": True})
     kappa = user.ask("POST", f"/api/videos/{video}/compare", json=body)["figures"]["kappa"]
     first = ["peel apple"] * 20 + ["grasp shaft"] * 10
     second = ["peel apple"] * 20 + ["-"] * 10

@@ -491,6 +491,7 @@ def test_agreement_over_all_videos_by_hand(opened, tmp_path):
         shown = anna.ask("POST", f"/api/videos/{video}/tracks", json={"name": "second"})
         edit(anna, video, ANNA, [part(*first)])
         edit(bernd, video, BERND, [part(*second)], track=shown["tracks"][1]["id"])
+        anna.ask("PATCH", f"/api/videos/{video}", json={"complete": True})
     edit(anna, videos[2], ANNA, [part(0, 4, "groom")])
     assert anna.ask("GET", "/api/summary")["several"] == ["v0", "v1"]
     assert anna.ask("GET", "/api/summary", params={"annotator": "Anna"})["several"] == []

@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import zipfile
 from dataclasses import replace
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
 
+from fact_clip import cli
 from fact_clip.core import BACKGROUND, Segment, Segmentation
 from fact_clip.formats import save_tracks
 from fact_clip_app.label_files import MAX_TIERS, read_tracks, warnings_heard
@@ -159,6 +161,7 @@ def test_points_where_segments_begin_are_compared(user, rows):
     user.label(video, (5, 5, "tap"), (5, 20, "stir"), (30, 30, "tap"), (40, 40, "tap"), (40, 41, "stir"))
     user.ask("POST", f"/api/videos/{video}/tracks", json={"name": "second"})
     user.label(video, (5, 20, "stir"), (40, 41, "stir"), track=1)
+    user.ask("PATCH", f"/api/videos/{video}", json={"complete": True})
     answer = user.ask("POST", f"/api/videos/{video}/compare", json={"first": "track main", "second": "track second"})
     assert [(one["start"], one["stop"]) for one in answer["rows"][-1]["segments"]] == [(5, 6), (30, 31)]
     assert segments(answer["rows"][1]["segments"])[1] == (5, 20, "stir")
@@ -277,3 +280,60 @@ def test_labels_that_are_stretched_over_a_film_are_said(tmp_path):
 def test_labels_that_are_stretched_over_rows_are_said(tmp_path):
     _, lines = read(tmp_path / "x.txt", "cut\n" * 75 + "stir\n" * 75, is_film=False)
     assert lines == [f"{tmp_path / 'x.txt'}: 150 labels, stretched over 300 rows"]
+
+
+@pytest.mark.parametrize("kind", ["csv", "json", "eaf", "boris", "srt", "via", "label-studio", "txt"])
+def test_a_complete_video_without_labels_is_a_file(opened, rows, tmp_path, kind):
+    """Its time is labelled, so it counts in a summary of the files as on the page."""
+    user = opened(run=None)()
+    video = user.add(rows)
+    path = f"/api/export?format={kind}"
+    with zipfile.ZipFile(io.BytesIO(user.client.get(path).content)) as archive:
+        assert archive.namelist() == []
+    user.ask("PATCH", f"/api/videos/{video}", json={"complete": True})
+    with zipfile.ZipFile(io.BytesIO(user.client.get(path, params={"annotator": "ann"}).content)) as archive:
+        (name,) = archive.namelist()
+        archive.extract(name, tmp_path)
+    if kind in ("csv", "json"):
+        assert cli.main(["summary", str(tmp_path / name), "--json"]) == 0
+    with warnings_heard() as lines:
+        tracks = read_tracks(tmp_path / name, np.arange(len(np.load(rows)) + 1.0))
+    assert (tracks, lines) == ({"main": []}, [])
+
+
+def test_a_download_says_what_a_format_loses(opened, rows):
+    user = opened(run=None)()
+    video = user.add(rows)
+    user.label(video, (5, 5, "tap"), (5, 10, "stir"))
+    user.ask("PATCH", f"/api/videos/{video}", json={"name": "Prüfung"})
+    requests = {f"/api/videos/{video}/export?format=srt": "Prüfung", "/api/export?format=srt&format=via": "labels"}
+    for path, folder in requests.items():
+        answer = user.client.get(path)
+        lines = unquote(answer.headers["x-warnings"]).split("\n")
+        assert lines[0] == f"{folder}/Prüfung.srt: 1 point events have no place in this format, and are left out"
+    answer = user.client.get(f"/api/videos/{video}/export?format=csv")
+    assert answer.headers["x-warnings"] == ""
+    for _ in range(7):
+        user.label(user.add(rows), (5, 5, "tap"), (5, 10, "stir"))
+    lines = unquote(user.client.get("/api/export?format=srt").headers["x-warnings"]).split("\n")
+    assert len(lines) == 6
+    assert lines[-1] == "and 3 more"
+
+
+def test_a_track_does_not_take_the_file_name_of_a_video(user, rows, tmp_path):
+    """The track cam2 of "take", and a video "take.cam2"."""
+    take = user.add(rows)
+    user.ask("POST", f"/api/videos/{take}/tracks", json={"name": "cam2"})
+    other = user.add(rows)
+    for video, name in ((take, "take"), (other, "take.cam2")):
+        user.ask("PATCH", f"/api/videos/{video}", json={"name": name})
+    user.label(take, (0, 10, "stir"))
+    user.label(take, (0, 10, "stir"), track=1)
+    user.label(other, (0, 10, "pour"))
+    archive = zipfile.ZipFile(io.BytesIO(user.client.get("/api/export?format=csv").content))
+    assert sorted(archive.namelist()) == [
+        f"labels/take.cam2-{take}.csv",
+        "labels/take.cam2.csv",
+        "labels/take.main.csv",
+    ]
+    assert b"pour" in archive.read("labels/take.cam2.csv")

@@ -18,6 +18,7 @@ from fact_clip_app.export import (
     Example,
     LabelledVideo,
     assign_roles,
+    export_set,
     labelled_videos,
     training_videos,
     unlabelled_videos,
@@ -199,7 +200,7 @@ def test_videos_of_point_events_are_trained_on_as_clicks(opened, rows, workbench
     other = user.add(workbench / "features" / "person2_video1.npy")
     user.label(other, (2, 2, "stir"))
     error = user.ask("POST", "/api/train", 400, json={})["error"]
-    assert error.startswith("train: all videos have point events alone. Label one with segments")
+    assert error.startswith("train: no video has segments. Label one with segments")
     user.label(user.add(workbench / "features" / "person3_video1.npy"), (0, 5, "stir"))
     export_set(user.page, "main", tmp_path / "set", "background")
     text = (tmp_path / "set/clicks/person1_video1.csv").read_text()
@@ -224,7 +225,7 @@ def test_videos_without_labels_are_training_videos_that_a_first_model_names(open
     write_set(page, examples, tmp_path / "set", None, lambda video: "background", Job("test"), unlabelled_videos(page))
     lists = {part: (tmp_path / f"set/splits/{part}.split1.bundle").read_text().split() for part in ("train", "test")}
     assert {*lists["train"]} > {"person3_video1", "person3_video2"}
-    assert len(lists["train"]) == 3
+    assert len(lists["train"]) == 4  # with the complete one
     assert {*(tmp_path / "set/groundTruth/person3_video1.txt").read_text().split()} == {"?"}
     assert page.project.setting(ROLES, {}).keys() == {example.video.id for example in examples}
     user.label(examples[1].video.id, (0, 5, "stir"), (5, 12, "taste"))
@@ -333,3 +334,19 @@ def test_a_run_is_taught_two_new_actions(opened, tmp_path):
              [name for length, name in videos[number] for _ in range(length)]) for number in range(4, 10)]  # fmt: skip
     before, after = (measure(load(run, "cpu"), held, NAMES)["right"] for run in (tmp_path / "run", taught))
     assert after >= before - 2
+
+
+def test_a_complete_video_without_labels_is_trained_on_as_background(opened, rows, workbench, tmp_path):
+    """It tests no model, as it has nothing to be found."""
+    user = opened(run=None)()
+    videos = [user.add(workbench / f"features/person{number}_video1.npy") for number in (1, 2, 3)]
+    for video in videos:
+        user.ask("PATCH", f"/api/videos/{video}", json={"complete": True})
+    user.ask("POST", "/api/train", 400, json={})
+    user.label(videos[0], (0, 5, "stir"))
+    user.label(videos[2], (0, 5, "stir"))
+    assert user.ask("GET", "/api/train", params={"track": "main"})["videos"] == []
+    export_set(user.page, "main", tmp_path / "set")
+    assert {*(tmp_path / "set/groundTruth/person2_video1.txt").read_text().split()} == {BACKGROUND}
+    tested = (tmp_path / "set/splits/test.split1.bundle").read_text().split()
+    assert tested == ["person3_video1"]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from fact_clip.core import BACKGROUND
+from fact_clip.core import BACKGROUND, InputError
 from fact_clip.datasets.clicks import FOLDER
 from fact_clip.inference.loading import load
 from fact_clip_app.export import LabelledVideo, labelled_videos, write_set
@@ -132,3 +135,68 @@ def test_labels_of_videos_kept_aside_leave_no_trace_in_the_training_set(opened, 
     differing = [path for path in files[0] if files[0][path] != files[1][path]]
     assert differing == [f"groundTruth/{names[1]}.txt"]
     assert files[0].keys() == files[1].keys()
+
+
+def test_labels_that_were_deleted_do_not_come_back_from_the_run(opened, workbench, text_run, trained, tmp_path):
+    """Of a video of the project the run adds nothing: one without labels, a removed one, one without its file."""
+    user = opened()()
+    model = load(text_run, "cpu")
+    (other, *_) = sorted({path.stem for path in (workbench / "features").glob("*.npy")} - {*names_of(model)})
+    for name in (other, *trained[:3]):
+        add(user, workbench, name, tmp_path)
+    videos = user.page.project.videos()
+    user.label(videos[2].id)
+    user.ask("DELETE", f"/api/videos/{videos[3].id}")
+    removed = user.page.project.videos(removed=True)[0]
+    write(user, tmp_path / "set", model)
+    train, test = lists(tmp_path / "set")
+    assert {*train, *test} == {other, *trained} - {*trained[1:3]}
+    removed.features.unlink()
+    write(user, tmp_path / "second", model)
+    train, test = lists(tmp_path / "second")
+    assert {*train, *test} == {other, *trained} - {trained[1]}
+
+
+def test_a_training_without_the_videos_of_the_run_says_so(opened, workbench, text_run, trained, tmp_path, monkeypatch):
+    user = opened()()
+    for name in trained[:1]:
+        add(user, workbench, name, tmp_path)
+    (other, *_) = sorted({path.stem for path in (workbench / "features").glob("*.npy")} - {*names_of(load(text_run))})
+    add(user, workbench, other, tmp_path)
+
+    def no_data(config):
+        raise InputError("data.root", "gone")
+
+    def copied(command, job, out=None, epochs=0, note=""):
+        if command[1] == "train":
+            shutil.copytree(text_run, out, dirs_exist_ok=True)
+        else:
+            Path(command[command.index("--out") + 1]).write_text("{}")
+
+    monkeypatch.setattr("fact_clip_app.export.Dataset.open", no_data)
+    monkeypatch.setattr("fact_clip_app.teach.run_command", copied)
+    answers = {video.id: "background" for video in user.page.project.videos()}
+    user.ask("POST", "/api/train", json={"teach": True, "unlabelled": answers})
+    training = user.settle()["training"]
+    assert training["state"] == "done", training["error"]
+    assert "are not there; what it learns now may replace the old" in training["note"]
+
+
+def test_a_run_that_was_adapted_drafts_the_track_that_it_learned(opened, rows, text_run, tmp_path, monkeypatch):
+    user = opened(training_set=tmp_path / "growing")()
+    video = user.add(rows)
+    user.ask("POST", f"/api/videos/{video}/tracks", json={"name": "left"})
+    shown = user.ask("POST", f"/api/videos/{video}/tracks", json={"name": "right"})
+    user.label(video, (0, 40, "stir"), track=2)
+    right = shown["tracks"][2]["id"]
+    user.ask("POST", f"/api/videos/{video}/training-set", json={"track": right})
+
+    def copied(command, job, out, epochs):
+        shutil.copytree(text_run, out, dirs_exist_ok=True)
+
+    monkeypatch.setattr("fact_clip_app.teach.run_command", copied)
+    user.ask("POST", "/api/adapt", json={"epochs": 1})
+    state = user.settle()
+    assert state["training"]["state"] == "done"
+    user.ask("POST", "/api/settings", json={"model": state["model"]["models"][1]})
+    assert user.ask("GET", f"/api/videos/{video}")["draft_track"] == right
