@@ -39,9 +39,9 @@ def features_digest(rows: Array) -> str:
     return digest.hexdigest()
 
 
-def stored_rows(dataset: Dataset, name: str) -> Array:
-    """Return the features (T, D) of a video as they are stored, not cut to its labels."""
-    return dataset.folder.features(name, dataset.layout)
+def video_digest(dataset: Dataset, name: str) -> str:
+    """Hash the features of a video as they are stored, not cut to its labels."""
+    return features_digest(dataset.folder.features(name, dataset.layout))
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class SeenVideo:
         """Return the record of a learning video of a data set."""
         labels = dataset.stored_labels(name)
         digest = hashlib.blake2b(labels.tobytes(), digest_size=16).hexdigest()
-        return cls(name, features_digest(stored_rows(dataset, name)), digest, role)
+        return cls(name, video_digest(dataset, name), digest, role)
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Seen:
         named: hidden or unlabelled classes that were learned from the names that a model gave.
         is_complete: False if it started from a run without a record.
         n_own: number of its own learning videos, which come first; 0 if unknown.
-        test: names of the test videos; none if unknown.
+        test: digests of the features of the test videos; none if unknown.
     """
 
     videos: tuple[SeenVideo, ...]
@@ -105,7 +105,7 @@ class Seen:
             hidden=dataset.names_of(dataset.hidden),
             tuned=dataset.names_of(dataset.validation_unseen if dataset.hidden else ()),
             n_own=len(videos),
-            test=dataset.test,
+            test=tuple(video_digest(dataset, name) for name in dataset.test),
         )
 
     def joined(self, *records: Seen | None) -> Seen:
@@ -121,9 +121,8 @@ class Seen:
 
     @cached_property
     def _by_digest(self) -> dict[str, SeenVideo]:
-        validated = {video.features: video for video in self.videos}
-        trained = {video.features: video for video in self.videos if video.role == "trained"}
-        return validated | trained
+        videos = sorted(self.videos, key=lambda video: video.role == "trained")  # these win
+        return {video.features: video for video in videos}
 
     def find(self, rows: Array) -> SeenVideo | None:
         """Return the record of a video by its features (T, D), whatever its name."""
@@ -133,7 +132,7 @@ class Seen:
         """Return those of some videos that were seen, each with its record."""
         pairs = []
         for name in names:
-            video = self.find(stored_rows(dataset, name))
+            video = self._by_digest.get(video_digest(dataset, name))
             if video is not None:
                 pairs.append((name, video))
         return pairs
@@ -186,7 +185,7 @@ class Seen:
         return tuple(
             name
             for name in names
-            if name in digests and digests[name] != features_digest(stored_rows(dataset, name))
+            if name in digests and digests[name] != video_digest(dataset, name)
         )
 
 
@@ -213,6 +212,6 @@ def data_digest(dataset: Dataset, names: Iterable[str]) -> Digest:
     digest = hashlib.blake2b(digest_size=16)
     for name in names:
         labels = dataset.all_labels(name).tobytes()
-        digest.update(f"{name}\n{features_digest(stored_rows(dataset, name))}\n".encode())
+        digest.update(f"{name}\n{video_digest(dataset, name)}\n".encode())
         digest.update(hashlib.blake2b(labels).digest())
     return digest.hexdigest()

@@ -237,10 +237,9 @@ def newest(folder: Path) -> Path:
     """Return the run in a folder that was started last."""
     inner = {"members", "teacher"}
     runs = [path for path in folder.rglob("run.json") if inner.isdisjoint(path.parts[-3:])]
-    newest_run = max(runs, key=lambda path: path.stat().st_mtime, default=None)
-    if newest_run is None:
+    if not runs:
         raise InputError(folder, "no run in this folder", "train one first, or name a checkpoint")
-    return newest_run.parent
+    return max(runs, key=lambda path: path.stat().st_mtime).parent
 
 
 def _select(arguments: Namespace) -> None:

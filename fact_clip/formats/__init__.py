@@ -46,7 +46,7 @@ class Format:
 
     Args:
         ending: the suffix of its files, as ".frames.csv".
-        write: writes a file.
+        write: writes a file; None with `write_tracks`.
         read: reads a file of `write`; None if `load` does not read the format.
         annotations: reads the files of the tool, which may have gaps and overlaps.
         needs_media: whether the file must name a video.
@@ -59,7 +59,7 @@ class Format:
     """
 
     ending: str
-    write: Callable[[Segmentation, Path], None]
+    write: Callable[[Segmentation, Path], None] | None = None
     read: Callable[[Path, Gaps], Segmentation] | None = None
     annotations: Reader | None = None
     needs_media: bool = True
@@ -104,7 +104,6 @@ _FORMATS: dict[str, Format] = {
     "srt": Format(".srt", players.write_srt, annotations=players.read_subtitles),
     "eaf": Format(
         ".eaf",
-        elan.write,
         annotations=elan.read_annotations,
         write_tracks=elan.write_tracks,
         module="pympi",
@@ -112,7 +111,6 @@ _FORMATS: dict[str, Format] = {
     "nwb": Format(".nwb", nwb.write, annotations=nwb.read_annotations, module="pynwb"),
     "boris": Format(
         ".boris",
-        boris.write_project,
         annotations=boris.read_annotations,
         write_tracks=boris.write_subjects,
         has_instants=True,
@@ -182,10 +180,10 @@ def save(
     form = format_of(path) if kind is None else format_called(kind, "kind")
     with whole_file(path) as unfinished, located(path):
         tracks = _for_file({OURS: segmentation}, path, form, with_background)
-        if form.write_tracks is None:
-            form.write(tracks[OURS], unfinished)
-        else:
+        if form.write_tracks is not None:
             form.write_tracks(tracks, unfinished, ethogram or {})
+        elif form.write is not None:
+            form.write(tracks[OURS], unfinished)
     return path
 
 

@@ -72,13 +72,8 @@ Ethogram = Mapping[str, Behaviour]
 """Class -> how it is coded."""
 
 
-def write_project(segmentation: Segmentation, path: Path) -> None:
-    """Write a project with one observation and without subjects."""
-    write_subjects({OURS: segmentation}, path, {})
-
-
 def write_subjects(tracks: Mapping[str, Segmentation], path: Path, ethogram: Ethogram) -> None:
-    """Write a project with one observation, in which each track is a subject.
+    """Write a project with one observation, in which tracks but `OURS` alone are subjects.
 
     Args:
         tracks: of one video. Each segment is a start and a stop event, each instant a point event,
@@ -356,7 +351,9 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         subject = choose(videos[0].where, "subject", subjects, options.tier) if subjects else ""
         for video in videos:
             spans = _spans([event for event in video.events if event.subject == subject])
-            background = video.backgrounds.get(subject, read_remark(video.description))
+            background = read_remark(video.description)
+            if background is not None:  # subjects are those of all observations
+                background = video.backgrounds.get(subject, background)
             if spans or background is not None:  # else it is not coded yet
                 end = next(iter(video.lengths)) if len(video.lengths) == 1 else None
                 name = video.name

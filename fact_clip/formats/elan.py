@@ -34,11 +34,6 @@ _MIME = {
 }
 
 
-def write(segmentation: Segmentation, path: Path) -> None:
-    """Write annotations to the millisecond, ELAN's unit, on the tier `action`."""
-    write_tracks({OURS: segmentation}, path, {})
-
-
 def write_tracks(tracks: Mapping[str, Segmentation], path: Path, _ethogram: object) -> None:
     """Write segmentations of one video, each on a tier of its own.
 

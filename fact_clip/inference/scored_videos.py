@@ -206,7 +206,8 @@ def validation_videos(
     scored_by_model = []
     for member, of_member in zip(run.members(), member_datasets(run, dataset), strict=True):
         # The decoding of the run may have been overridden.
-        loaded = LoadedRun(replace(member, config=run.config), [member.model()], calibration)
+        described = replace(member, config=run.config, lengths=member.lengths or run.lengths)
+        loaded = LoadedRun(described, [member.model()], calibration)
         scored_by_model.append(
             ScoredVideos(Scorer(loaded, device), of_member, of_member.validation)
         )

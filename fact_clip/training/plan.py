@@ -254,8 +254,9 @@ class _Planner:
         return tuple(zip(durations.mean.tolist(), durations.deviation.tolist(), strict=True))
 
     def _used_durations(self, lengths: tuple[tuple[float, float], ...]) -> Json:
-        """Decide that lengths are not used, if no training segment is whole."""
-        if lengths or not self.config.decode.durations:
+        """Decide that lengths are not used, if no training segment is whole, by drafts neither."""
+        has_drafts_later = self.config.train.self_training and self.config.data.drafts is None
+        if lengths or has_drafts_later or not self.config.decode.durations:
             return {}
         message = "decode.durations is 0: each training segment is beside unlabelled frames"
         self.notes.append(Note(message, logging.WARNING))

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from fact_clip.core.colours import palette
+from fact_clip.formats import boris
+from fact_clip.formats.base import Options
 
 ACTIONS = [
     {"do": "add", "names": ["groom"], "key": "g", "description": "licks\nits fur"},
@@ -125,6 +127,18 @@ def test_a_point_class_without_events_is_coded_by_points(opened, rows, tmp_path)
     user.label(video, (2, 5, "groom"))
     behaviours = json.loads(exported(user, video, tmp_path / "a.boris").read_text())["behaviors_conf"].values()
     assert {one["code"]: one["type"] for one in behaviours} == {"groom": "State event", "bite": "Point event"}
+
+
+def test_an_observation_that_is_not_coded_is_not_background(labelled, opened, rows, tmp_path):
+    user, video = labelled
+    user.ask("POST", f"/api/videos/{video}/tracks", json={"name": "rat 2"})
+    path = exported(user, video, tmp_path / "a.boris")
+    project = json.loads(path.read_text())
+    (coded,) = project["observations"].values()
+    project["observations"]["b"] = coded | {"events": [], "description": "", "file": {"1": ["b.mp4"]}}
+    path.write_text(json.dumps(project))
+    annotations = boris.read_annotations(path, Options(tier="main"))
+    assert [annotation.name for annotation in annotations] == [Path(coded["file"]["1"][0]).stem]
 
 
 def test_a_key_that_is_taken_stays_with_its_class(labelled, opened, rows, tmp_path):

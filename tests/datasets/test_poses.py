@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ pytest.importorskip("movement")
 from movement.io import load_poses, save_poses
 
 from fact_clip.cli import main
-from fact_clip.datasets.convert.poses import MAX_GAP, PoseReader
+from fact_clip.datasets.convert.poses import ADDED_BY_TRACKERS, MAX_GAP, PoseReader
 
 from ..refusals import refused
 
@@ -84,6 +85,23 @@ def test_short_gaps_are_filled_and_long_ones_are_not(length, is_filled, tmp_path
     np.testing.assert_allclose(columns["a nose to tail"][gap], 4 if is_filled else 0, atol=1e-4)
     np.testing.assert_allclose(columns["a nose to left ear"], 5**0.5, atol=1e-4)
     np.testing.assert_allclose(columns["b nose to tail"], 4, atol=1e-4)
+
+
+def test_a_hidden_point_moves_nothing(tmp_path):
+    positions, confidences = drawn()
+    positions[:] = positions[0]
+    confidences[5:15, 0, 0] = 0.1  # the nose of a
+    columns = columns_of(tmp_path, "DeepLabCut", positions, confidences, axis=())
+    assert not any(columns[name].any() for name in columns if name.endswith("speed"))
+    assert set(columns["a left ear y"].round(4).tolist()) == {0.0, round(2 / 3, 4)}
+
+
+@pytest.mark.parametrize(
+    ("file", "video"),
+    [("s.mp4.analysis.h5", "s"), ("s.analysis.h5", "s"), ("sDLC_x.h5", "s"), ("dlc_one.csv", "dlc_one")],
+)
+def test_what_trackers_add_to_a_name(file, video):
+    assert ADDED_BY_TRACKERS.sub("", Path(file).stem) == video
 
 
 def test_the_command(tmp_path, capsys):

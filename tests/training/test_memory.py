@@ -148,3 +148,19 @@ def test_data_in_memory_have_the_background_of_the_run(tmp_path):
     other = evaluate(tmp_path / "run", data=from_arrays(features, labels, **arguments, background=["cut"]))
     assert "evaluation.json stays" in other.details["cautions"][0]
     assert (tmp_path / "run/evaluation.json").read_bytes() == before
+
+
+def test_other_test_videos_of_the_same_names_are_not_those_of_the_run(tmp_path):
+    rng = np.random.default_rng(0)
+    labels = {f"v{number}": ["cut"] * 30 + ["stir"] * 30 for number in range(3)}
+    features = {name: rng.normal(size=(60, 3)).astype(np.float32) for name in labels}
+    arguments = {"train": ["v0", "v1"], "test": ["v2"], "fps": 5}
+    own = from_arrays(features, labels, **arguments)
+    config = Config.from_tree(merged(TINY, {"train": {"epochs": 1}, "data": {"validation": 0.0}}), "tests")
+    train(config, tmp_path / "run", data=own)
+    other = from_arrays({**features, "v2": features["v2"] + 1}, labels, **arguments)
+    (caution,) = evaluate(tmp_path / "run", data=other).details["cautions"]
+    assert "evaluation.json stays" in caution
+    assert not (tmp_path / "run/evaluation.json").exists()
+    assert evaluate(tmp_path / "run", data=own).details["cautions"] == []
+    assert (tmp_path / "run/evaluation.json").is_file()

@@ -198,6 +198,8 @@ def test_lengths_are_of_whole_segments(folder, tmp_path):
     sparse = resolve(config)
     assert sparse.config.decode.durations == 0
     assert any("decode.durations" in note.message for note in sparse.notes if note.level == logging.WARNING)
+    later = resolve(settings(root, "decode.durations=1", "train.self_training=true"))
+    assert later.config.decode.durations == 1  # drafts may make segments whole
     run, _ = begin(sparse, tmp_path / "sparse")
     assert run.lengths == ()
     assert run.config.decode.durations == 0

@@ -19,7 +19,8 @@ CONFIDENCE = 0.6
 MAX_GAP = 5
 """Pictures without a point that are filled from their neighbours, at most."""
 
-_ADDED_BY_TRACKERS = re.compile(r"DLC_.*|\.(analysis|predictions)", re.IGNORECASE)
+ADDED_BY_TRACKERS = re.compile(r"(?<=.)DLC_.*|(\.mp4|\.avi|\.mov)?\.(analysis|predictions)$")
+"""What trackers put behind the name of a video."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class PoseReader:
         is_seen = tracks.notnull().all(dims[3]).values  # (T, I, P)
         tracks = tracks.interpolate_na(dims[0], max_gap=MAX_GAP + 1)  # between the ends of a gap
         points = tracks.values  # (T, I, P, S)
-        centres = tracks.mean(dims[2]).values  # (T, I, S), of the points that are known
+        centres = tracks.mean(dims[2], skipna=False).values  # (T, I, S); a point less moves it
         bodies, names, letters = ([*map(str, tracks[dim].values)] for dim in dims[1:])
         turned = self._turned(path, points - centres[:, :, None], names)
         columns = {
@@ -70,7 +71,7 @@ class PoseReader:
             **_named(is_seen, bodies, names, ["seen"]),
         }
         values = np.nan_to_num(np.stack([*columns.values()], axis=1))
-        video = _ADDED_BY_TRACKERS.sub("", path.stem)
+        video = ADDED_BY_TRACKERS.sub("", path.stem)
         return NumberTable(video, tuple(columns), np.arange(len(values)) / self.rate, values)
 
     def _turned(self, path: Path, points: Floats, names: Sequence[str]) -> Floats:
@@ -82,7 +83,7 @@ class PoseReader:
             raise InputError("--axis", f"{', '.join(self.axis)}: no axis in {path}", fix)
         plane = points[..., 0] + 1j * points[..., 1]  # (T, I, P)
         back, front = (plane[..., names.index(name)] for name in self.axis)
-        plane *= ((back - front).conj() / abs(back - front))[..., None] * -1
+        plane *= ((front - back).conj() / abs(front - back))[..., None]
         return np.concatenate([plane.real[..., None], plane.imag[..., None], points[..., 2:]], -1)
 
     def _speeds(self, paths: Floats) -> Floats:
