@@ -5,17 +5,16 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fact_clip.core import BACKGROUND, NONE_OF_THESE, Floats, InputError
+from fact_clip.core import BACKGROUND, NONE_OF_THESE, Array, Floats, InputError
 from fact_clip.core.io import read_mapping
 from fact_clip.core.paths import write_lines
-from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.run import Run
 from fact_clip.seen import features_digest
 from fact_clip_app.drafts import Draft, click_labels, row_labels
-from fact_clip_app.engine import open_features, rows_of, run_of
+from fact_clip_app.engine import rows_of, run_of
 from fact_clip_app.jobs import Job
 from fact_clip_app.page import Page
 from fact_clip_app.project import ROLES, Label, LabelFacts, Unlabelled, VideoEntry
@@ -41,7 +40,7 @@ Answer = Callable[[str], Unlabelled | None]
 class LabelledVideo:
     """A video to measure a model on."""
 
-    features: Path
+    features: Array  # (T, D)
     rows: Floats  # (T + 1,) seconds at which rows start, and the end
     labels: list[str]  # (T,), background as `BACKGROUND`
 
@@ -245,7 +244,7 @@ def write_set(
     for example in examples:
         video = example.video
         features = page.engine.encode(video, model or page.engine.model(), job)
-        array, _ = open_features(features, model, layout_of(page, video))
+        array, _ = page.engine.open_features(video, features, model)
         digest = features_digest(array)
         if digest in files:
             problem = "the same features as another labelled video"
@@ -284,7 +283,7 @@ def write_set(
         raise InputError("train", problem, fix)
     for video in helpers:
         features = page.engine.encode(video, model or page.engine.model(), job)
-        array, _ = open_features(features, model, layout_of(page, video))
+        array, _ = page.engine.open_features(video, features, model)
         is_labelled = features_digest(array) in files
         if not is_labelled and (record is None or record.find(array) is None):
             name, _ = add_labelled_video(page, training_set, video, [], UNLABELLED, features, model)
@@ -294,11 +293,6 @@ def write_set(
     write_lines(root / "splits" / "train.split1.bundle", train)
     write_lines(root / "splits" / "test.split1.bundle", test)
     return test_videos
-
-
-def layout_of(page: Page, video: VideoEntry) -> Layout:
-    """Return the layout of the feature file of a video. Ours have time first."""
-    return "TD" if video.features is None else page.engine.layout
 
 
 def add_labelled_video(
@@ -326,8 +320,8 @@ def add_labelled_video(
     Returns:
         The name in the set, and the labels of the rows, in which background is `BACKGROUND`.
     """
-    array, clock = open_features(features, model, layout_of(page, video))
-    rows = rows_of(video, clock, len(array))
+    array, clock = page.engine.open_features(video, features, model)
+    rows = rows_of(video, features, clock, len(array))
     is_clicked = bool(parts) and all(part.start == part.stop for part in parts)
     if is_clicked:
         names = click_labels(parts, video.times, rows)
@@ -353,7 +347,7 @@ def add_labelled_video(
     facts.setdefault("n_frames", len(array))
     name = training_set.add(video.name, array, labels, facts, is_clicked)
     measured = [BACKGROUND if label == background else label for label in labels]
-    return name, LabelledVideo(features, rows, measured)
+    return name, LabelledVideo(array, rows, measured)
 
 
 def _add_first_videos(training_set: TrainingSet, run: Run, digests: Collection[str]) -> list[str]:

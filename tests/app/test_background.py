@@ -119,7 +119,8 @@ def test_labels_without_a_class_become_background_of_an_older_project(tmp_path):
         base.execute(f"DELETE FROM action WHERE name = '{OWN}'")
         base.execute("ALTER TABLE action DROP COLUMN background")
         base.execute("ALTER TABLE action DROP COLUMN id")
-        base.execute("ALTER TABLE video DROP COLUMN identity")
+        for column in ("identity", "layout", "fps"):
+            base.execute(f"ALTER TABLE video DROP COLUMN {column}")
         base.execute("PRAGMA user_version = 3")
     project = Project(tmp_path / "p")
     assert project.background == (OWN, BACKGROUND)
@@ -142,7 +143,7 @@ def test_models_are_measured_with_the_classes_of_the_project(tiny_run, rows, mon
     prediction = model.segment(rows)
     monkeypatch.setattr(model, "segment", segment)
     n_rows = prediction.n_frames
-    videos = [LabelledVideo(rows, np.arange(n_rows + 1) / 15, [name] * n_rows) for name in ("cut", BACKGROUND)]
+    videos = [LabelledVideo(np.load(rows), np.arange(n_rows + 1) / 15, [name] * n_rows) for name in ("cut", BACKGROUND)]
     measure(model, videos, ("stir", "cut", "pour"))
     assert candidates == [("stir", "cut", "pour")] * 2
 

@@ -60,10 +60,10 @@ def test_a_model_is_measured_by_hand(tiny_run, rows):
     actions = [one for one in prediction if one.label not in prediction.background]
     labels = [BACKGROUND if label in prediction.background else label for label in labels]
     whole = {"right": 100.0, "found": len(actions), "segments": len(actions)}
-    assert measure(model, [LabelledVideo(rows, times, labels)], None) == whole
+    assert measure(model, [LabelledVideo(np.load(rows), times, labels)], None) == whole
     first = actions[0]
     labels[first.start : first.stop] = ["peel apple"] * first.duration
-    wrong = measure(model, [LabelledVideo(rows, times, labels)], None)
+    wrong = measure(model, [LabelledVideo(np.load(rows), times, labels)], None)
     assert wrong["right"] == pytest.approx(100 * (1 - first.duration / len(labels)), abs=0.06)
     assert (wrong["found"], wrong["segments"]) == (len(actions) - 1, len(actions))
 
@@ -75,7 +75,7 @@ def test_what_is_unlabelled_is_neither_right_nor_wrong(tiny_run, rows, monkeypat
     labels = ["grasp shaft"] * 5 + ["?"] * (n_rows - 5)
     predicted = Segmentation.from_frames(["grasp shaft"] * n_rows)
     monkeypatch.setattr(model, "segment", lambda *_args, **_options: predicted)
-    figures = measure(model, [LabelledVideo(rows, np.arange(n_rows + 1) / 15, labels)], None)
+    figures = measure(model, [LabelledVideo(np.load(rows), np.arange(n_rows + 1) / 15, labels)], None)
     assert figures == {"right": 100.0, "found": 1, "segments": 1}
 
 
@@ -83,7 +83,7 @@ def test_segments_on_both_sides_of_unlabelled_time_are_two(tiny_run, rows, monke
     model = load(tiny_run, "cpu")
     n_rows = len(np.load(rows))
     labels = ["grasp shaft"] * 5 + ["?"] * 5 + ["grasp shaft"] * (n_rows - 10)
-    video = LabelledVideo(rows, np.arange(n_rows + 1) / 15, labels)
+    video = LabelledVideo(np.load(rows), np.arange(n_rows + 1) / 15, labels)
     for n_named, n_hits in ((n_rows, 2), (5, 1)):
         names = ["grasp shaft"] * n_named + [BACKGROUND] * (n_rows - n_named)
         predicted = Segmentation.from_frames(names)
@@ -101,7 +101,7 @@ def test_background_of_another_name_is_background(tiny_run, rows, monkeypatch):
     labels = [BACKGROUND] * 10 + ["grasp shaft"] * (n_rows - 10)
     predicted = Segmentation.from_frames([own_name] * 6 + ["grasp shaft"] * (n_rows - 6))
     monkeypatch.setattr(model, "segment", lambda *_args, **_options: predicted)
-    video = LabelledVideo(rows, np.arange(n_rows + 1) / 15, labels)
+    video = LabelledVideo(np.load(rows), np.arange(n_rows + 1) / 15, labels)
     figures = measure(model, [video], None)
     assert figures["right"] == pytest.approx(100 * (1 - 4 / n_rows), abs=0.06)
     assert (figures["found"], figures["segments"]) == (1, 1)
@@ -329,7 +329,8 @@ def test_a_run_is_taught_two_new_actions(opened, tmp_path):
     assert figures["after"]["right"] > max(80, figures["before"]["right"])
     taught = user.page.project.runs()["model-1"][0]
     assert set(load(taught, "cpu").vocabulary) == {*NAMES, *NEW}
-    held = [LabelledVideo(root / f"features/v{number}.npy", np.arange(sum(n for n, _ in videos[number]) + 1) / FPS,
+    features = [np.load(root / f"features/v{number}.npy") for number in range(10)]
+    held = [LabelledVideo(features[number], np.arange(sum(n for n, _ in videos[number]) + 1) / FPS,
              [name for length, name in videos[number] for _ in range(length)]) for number in range(4, 10)]  # fmt: skip
     before, after = (measure(load(run, "cpu"), held, NAMES)["right"] for run in (tmp_path / "run", taught))
     assert after >= before - 2

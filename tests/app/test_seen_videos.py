@@ -77,7 +77,7 @@ def test_a_run_that_has_seen_all_videos_is_not_taught(opened, workbench, text_ru
 def test_a_run_without_a_record_may_have_seen_anything(text_run, rows, monkeypatch):
     model = load(text_run, "cpu")
     monkeypatch.setattr(type(model.run), "seen_by_all", lambda self: None)
-    video = LabelledVideo(rows, np.arange(3.0), [BACKGROUND] * 2)
+    video = LabelledVideo(np.load(rows), np.arange(3.0), [BACKGROUND] * 2)
     assert may_have_seen(model, [video])
 
 
