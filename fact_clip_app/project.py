@@ -420,8 +420,17 @@ class Project(Database):
             return int(self.value(query, video, name))
 
     def change_track(self, video: str, track: int, **values: object) -> None:
-        """Change values of a track: name, complete, or annotator. No two have one name."""
+        """Change values of a track: name, complete, or annotator. No two have one name.
+
+        Runs that were trained on a track get its new name, unless another video has the old one.
+        """
+        query = """UPDATE run SET track = ?
+                   WHERE track = (SELECT name FROM track WHERE id = ?) AND 1 = (
+                       SELECT count(*) FROM track JOIN video ON video.id = track.video
+                       WHERE track.name = run.track AND removed IS NULL)"""
         with self.change():
+            if "name" in values:
+                self.execute(query, values["name"], track)
             for column, value in values.items():
                 try:
                     self.execute(f"UPDATE track SET {column} = ? WHERE id = ?", value, track)
