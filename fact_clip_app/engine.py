@@ -54,9 +54,6 @@ MAX_MISSING = 2.0
 
 _RATE = "give the fps of these features in the .json beside them"
 
-UNKNOWN_RATE = 30.0
-"""Rows a second that are assumed for features without a rate, to limit their length."""
-
 
 class ScoreKey(NamedTuple):
     """What the scores of a video depend on."""
@@ -135,9 +132,8 @@ class Engine:
 
         Files of the user that earlier versions added are read as the model in use reads them.
         """
-        if video.features is None:  # ours have time first, and a rate
-            return open_features(features, model, "TD")
-        needs = needs_of(self.model())
+        # ours have time first, and a rate
+        needs = needs_of(self.model() if video.features else None)
         layout = video.layout or needs.layout
         return open_features(features, model, layout, video.fps or needs.fps)
 
@@ -199,8 +195,8 @@ class Engine:
             self._check_length(media, times[-1])  # the file may state a wrong length
         if features is not None:
             rows, clock = open_features(features, self.model())
-            self._check_length(features, len(rows) / (clock.fps or UNKNOWN_RATE))
             starts = row_starts(features, clock, len(rows))
+            self._check_length(features, starts[-1])
             if media is None:
                 times = starts
             else:

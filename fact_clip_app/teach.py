@@ -113,7 +113,9 @@ def learn(page: Page, training: Training) -> None:
         problem = "videos without labels help a new model alone"
         raise InputError("train", problem, "train a new model, or leave them out")
     examples = training_videos(page, training.track, training.unlabelled.get, training.annotator)
-    actions = page.project.actions()  # now, as the labels: somebody may rename one meanwhile
+    # now, as the labels: somebody may rename one meanwhile
+    actions = page.project.actions()
+    names_of_background = page.project.background
     start = page.engine.model() if training.teach else None
     if training.teach and run_of(start) is None:
         raise InputError("train", "there is no run to teach", "train a new model")
@@ -127,10 +129,12 @@ def learn(page: Page, training: Training) -> None:
         data = folder / "data"
         recipe = folder / "recipe.yaml"
         out = folder / folder.name
-        test_videos = write_set(page, examples, data, start, training.unlabelled.get, job, helpers)
+        test_videos = write_set(
+            page, examples, data, start, training.unlabelled.get, names_of_background, job, helpers
+        )
 
         classes = Vocabulary.from_mapping(data / "mapping.txt")
-        background = [name for name in page.project.background if name in classes]
+        background = [name for name in names_of_background if name in classes]
         command = ["fact-clip", "data", "init", str(data), "--out", str(recipe)]
         # with videos to name, a first model takes as long as the one that learns the names
         command += ["--minutes", f"{training.minutes / (1 + bool(helpers)):g}"]

@@ -189,3 +189,15 @@ def test_fields_of_videos_group_the_budget(opened, rows, workbench, tmp_path):
     ]  # fmt: skip
     for content in ("name,sex\na,f\n", "video,sex\nnobody,f\n", "video,count\nperson1_video1,1\n", TWICE):
         load(content, 400)
+
+
+def test_an_empty_field_is_the_group_of_a_missing_one(opened, rows, workbench, tmp_path):
+    user = opened(run=None)()
+    for path in (rows, workbench / "features/person2_video1.npy"):
+        user.label(user.add(path), (0, 10, "stir"))
+    table = tmp_path / "fields.csv"
+    table.write_text(f"video,treatment\n{rows.stem},\n")
+    user.ask("POST", "/api/fields", json={"file": user.upload(table)})
+    summary = user.ask("GET", "/api/summary", params={"by": "treatment"})["time"]
+    groups = [row["video"] for row in summary if row["video"].startswith("treatment")]
+    assert groups == ["treatment: – (2)"]

@@ -123,3 +123,8 @@ def test_a_project_of_before_is_read_as_the_model_in_use_reads_it(films, tmp_pat
     assert (video.layout, video.fps) == (None, None)
     export_set(films.page, "main", tmp_path / "page", "background")
     assert labelled_rows(tmp_path / "page") == LABELS
+
+
+def test_the_command_of_a_film_with_its_own_features_names_these(films):
+    (video, _) = films.page.project.videos()
+    assert "take0.npy" in films.ask("GET", f"/api/videos/{video.id}")["command"]

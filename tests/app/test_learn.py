@@ -123,7 +123,15 @@ def test_features_with_their_video_need_no_encoder(opened, tiny_run, rows, tmp_p
     with pytest.raises(InputError, match="encoder"):
         user.page.engine.model().sources.encoder_for(tmp_path / "take0.mp4")
     examples = labelled_videos(user.page, "main")
-    write_set(user.page, examples, tmp_path / "set", user.page.engine.model(), {}.get, Job("export", lambda job: None))
+    write_set(
+        user.page,
+        examples,
+        tmp_path / "set",
+        user.page.engine.model(),
+        {}.get,
+        (BACKGROUND,),
+        Job("export", lambda job: None),
+    )
     written = sorted(path.stem for path in (tmp_path / "set/groundTruth").glob("take*.txt"))
     assert written == ["take0", "take1"]
     assert (tmp_path / "set/groundTruth/take0.txt").read_text().splitlines()[:5] == ["grasp shaft"] * 5
@@ -221,7 +229,16 @@ def test_videos_without_labels_are_training_videos_that_a_first_model_names(open
     user.ask("PATCH", f"/api/videos/{empty}/tracks/{track}", json={"complete": True})  # in which nobody does anything
     assert [video.id for video in unlabelled_videos(page)] == helpers
     examples = training_videos(page, "main", lambda video: "background")
-    write_set(page, examples, tmp_path / "set", None, lambda video: "background", Job("test"), unlabelled_videos(page))
+    write_set(
+        page,
+        examples,
+        tmp_path / "set",
+        None,
+        lambda video: "background",
+        (BACKGROUND,),
+        Job("test"),
+        unlabelled_videos(page),
+    )
     lists = {part: (tmp_path / f"set/splits/{part}.split1.bundle").read_text().split() for part in ("train", "test")}
     assert {*lists["train"]} > {"person3_video1", "person3_video2"}
     assert len(lists["train"]) == 3
@@ -230,7 +247,16 @@ def test_videos_without_labels_are_training_videos_that_a_first_model_names(open
     user.label(examples[1].video.id, (0, 5, "stir"), (5, 12, "taste"))
     examples = training_videos(page, "main", lambda video: "ignore")
     with refused("train") as refusal:
-        write_set(page, examples, tmp_path / "b", None, lambda video: "ignore", Job("test"), unlabelled_videos(page))
+        write_set(
+            page,
+            examples,
+            tmp_path / "b",
+            None,
+            lambda video: "ignore",
+            (BACKGROUND,),
+            Job("test"),
+            unlabelled_videos(page),
+        )
     assert "'taste'" in refusal.message
     error = user.ask("POST", "/api/train", 400, json={"teach": True, "helpers": True})["error"]
     assert error.startswith("train: videos without labels help a new model alone")
@@ -266,7 +292,7 @@ def test_the_roles_of_videos_are_stored(opened, rows, workbench, tmp_path):
         user.label(user.add(path), (0, 5, "stir"))
     examples = labelled_videos(user.page, "main")
     job = Job("export", lambda job: None)
-    assert len(write_set(user.page, examples, tmp_path / "first", None, {}.get, job)) == 1
+    assert len(write_set(user.page, examples, tmp_path / "first", None, {}.get, (BACKGROUND,), job)) == 1
     second = examples[1].video.id
     assert user.page.project.setting(ROLES) == {examples[0].video.id: False, second: True}
 

@@ -24,7 +24,7 @@ def lists(root):
 
 def write(user, root, model):
     examples = labelled_videos(user.page, "main")
-    return write_set(user.page, examples, root, model, lambda _: "background", Job("export"))
+    return write_set(user.page, examples, root, model, lambda _: "background", (BACKGROUND,), Job("export"))
 
 
 @pytest.fixture
