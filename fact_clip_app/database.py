@@ -82,6 +82,7 @@ MIGRATIONS = {
     ALTER TABLE action ADD COLUMN id TEXT NOT NULL DEFAULT '';
     UPDATE action SET id = lower(hex(randomblob(8)));
     """,
+    6: "ALTER TABLE video ADD COLUMN layout TEXT; ALTER TABLE video ADD COLUMN fps REAL;",
 }
 """The scripts that lead to each version, which a project stores (PRAGMA user_version).
 

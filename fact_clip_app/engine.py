@@ -11,14 +11,24 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fact_clip.core import Clock, Floats, InputError, Names, Progress, Segmentation, Singles
+from fact_clip.core import (
+    Array,
+    Clock,
+    Floats,
+    InputError,
+    Json,
+    Names,
+    Progress,
+    Segmentation,
+)
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.core.paths import file_name
 from fact_clip.datasets.benchmarks import Layout
-from fact_clip.datasets.features import check_whole, load_features, read_clock
+from fact_clip.datasets.features import check_whole
 from fact_clip.decoding import ModelScores
 from fact_clip.encoders import FrameEncoder, Runtime, frame_encoder
 from fact_clip.inference.decoder import SegmentDecoder
+from fact_clip.inference.scorer import FeatureSpec
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.inference.sources import Source
 from fact_clip.models.heads import is_open
@@ -43,9 +53,6 @@ MAX_MISSING = 2.0
 """Seconds by which features and their video may differ, as windows of pictures may end earlier."""
 
 _RATE = "give the fps of these features in the .json beside them"
-
-UNKNOWN_RATE = 30.0
-"""Rows a second that are assumed for features without a rate, to limit their length."""
 
 
 class ScoreKey(NamedTuple):
@@ -113,11 +120,22 @@ class Engine:
         keys = DecodeSettings.model_fields.keys() & stored.keys()
         return DecodeSettings(**{key: stored[key] for key in keys})
 
-    @property
-    def layout(self) -> Layout:
-        """Return the layout of feature files that people add: that of the run in use, if any."""
-        run = run_of(self.model())
-        return "TD" if run is None else run.layout
+    def rows(self, features: Path) -> Json:
+        """Return the layout and the rate of a new feature file, as the model in use reads it."""
+        needs = needs_of(self.model())
+        return {"layout": needs.layout, "fps": needs.open(features)[1].fps}
+
+    def open_features(
+        self, video: VideoEntry, features: Path, model: Segmenter | None
+    ) -> tuple[Array, Clock]:
+        """Read a feature file of a video, (T, D), as it was added, and the times of its rows.
+
+        Files of the user that earlier versions added are read as the model in use reads them.
+        """
+        # ours have time first, and a rate
+        needs = needs_of(self.model() if video.features else None)
+        layout = video.layout or needs.layout
+        return open_features(features, model, layout, video.fps or needs.fps)
 
     def names(
         self, model: Segmenter | None, actions: Iterable[Action] | None = None
@@ -177,13 +195,12 @@ class Engine:
             self._check_length(media, times[-1])  # the file may state a wrong length
         if features is not None:
             rows, clock = open_features(features, self.model())
-            self._check_length(features, len(rows) / (clock.fps or UNKNOWN_RATE))
-            if clock.fps is None and clock.times is None:
-                raise InputError(features, "no rate, so its times are not known", _RATE)
+            starts = row_starts(features, clock, len(rows))
+            self._check_length(features, starts[-1])
             if media is None:
-                times = row_starts(clock, len(rows))
+                times = starts
             else:
-                _check_beside(features, clock, len(rows), times)
+                _check_beside(features, starts, times)
         return times
 
     def _check_length(self, path: Path, seconds: float) -> None:
@@ -285,26 +302,31 @@ class Engine:
         key = ScoreKey(self.run_name, names, rivals=settings.reject is not None)
         if work.prediction is None or work.basis != (key, settings):
             decoder = SegmentDecoder(model.scorer, model.choose(names, settings), settings)
-            scores = self._video_scores(video.id, features, decoder, key)
+            scores = self._video_scores(video, features, model, decoder, key)
             work.prediction = decoder.segmentation(scores)
             work.basis = (key, settings)
-            starts = rows_of(video, scores.clock, scores.n_frames)
+            starts = rows_of(video, features, scores.clock, scores.n_frames)
             work.drafts = drafts_of(work.prediction, starts, video.times)
         # What the project has as a class is what the project says it is.
         background = {*self.background} - {action.name for action in self.project.actions()}
         return renamed(work.drafts, background, self.project.background[0])
 
     def _video_scores(
-        self, video: str, features: Path, decoder: SegmentDecoder, key: ScoreKey
+        self,
+        video: VideoEntry,
+        features: Path,
+        model: Segmenter,
+        decoder: SegmentDecoder,
+        key: ScoreKey,
     ) -> ModelScores:
         """Return the scores of a video. Those of the latest videos are cached."""
-        cached_key, scores = self._scores.pop(video, (None, None))
+        cached_key, scores = self._scores.pop(video.id, (None, None))
         if scores is None or cached_key not in (key, key._replace(rivals=True)):
             cached_key = key
-            rows, clock = decoder.scorer.needs.open(features)
+            rows, clock = self.open_features(video, features, model)
             clock = replace(clock, media=None)  # it could be the path of any file
             scores = decoder.score(Source(rows, features, clock))
-        self._scores[video] = (cached_key, scores)
+        self._scores[video.id] = (cached_key, scores)
         total = sum(cached.nbytes for _, cached in self._scores.values())
         for oldest in list(self._scores)[:-1]:
             if total > MAX_SCORE_BYTES:
@@ -341,40 +363,45 @@ def reads_names(model: Segmenter) -> bool:
     return run is None or is_open(run.config.model.head)
 
 
+def needs_of(model: Segmenter | None) -> FeatureSpec:
+    """Return the features that a model reads. Without a model they are any, with time first."""
+    return FeatureSpec("") if model is None else model.scorer.needs
+
+
 def open_features(
-    features: Path, model: Segmenter | None, layout: Layout = "TD"
-) -> tuple[Singles, Clock]:
-    """Read a feature file, (T, D), and the times of its rows, and check that it fits the model.
-
-    Args:
-        features: the file.
-        model: the model, or None.
-        layout: of the file, if there is no model.
-    """
-    if model is None:
-        return load_features(features, layout), read_clock(features, layout=layout)
-    rows, clock = model.scorer.needs.open(features)
-    return model.scorer.checked(rows, features), clock
+    features: Path,
+    model: Segmenter | None,
+    layout: Layout | None = None,
+    fps: float | None = None,
+) -> tuple[Array, Clock]:
+    """Read a feature file as `FeatureSpec.open` does, and check that it fits the model, if any."""
+    rows, clock = needs_of(model).open(features, layout, fps)
+    if model is not None:
+        rows = model.scorer.checked(rows, features)
+    return rows, clock
 
 
-def _check_beside(features: Path, clock: Clock, n_rows: int, times: Floats) -> None:
+def _check_beside(features: Path, starts: Floats, times: Floats) -> None:
     """Raise an InputError if features cannot be those of a video whose frames have these times."""
     check_whole(features)
-    starts = row_starts(clock, n_rows)
     slack = max(MAX_MISSING, 2 * float(starts[-1] - starts[-2]))
     if abs(starts[-1] - times[-1]) > slack:
         raise InputError(features, f"{starts[-1]:.1f} s for a video of {times[-1]:.1f} s", _RATE)
 
 
-def rows_of(video: VideoEntry, clock: Clock, n_rows: int) -> Floats:
+def rows_of(video: VideoEntry, features: Path, clock: Clock, n_rows: int) -> Floats:
     """Return the seconds at which rows of features of a video start, and the end, (T + 1,)."""
-    if video.media is None and video.n_frames == n_rows:  # the rows are the frames
-        return video.times
-    return row_starts(clock, n_rows)
+    if video.media is not None:
+        return row_starts(features, clock, n_rows)
+    if video.n_frames != n_rows:  # the rows are the frames
+        raise InputError(features, f"{n_rows} rows for {video.n_frames} frames", "add it again")
+    return video.times
 
 
-def row_starts(clock: Clock, n_rows: int) -> Floats:
-    """Return the seconds at which rows start, and the end, (T + 1,). The default rate is 1."""
+def row_starts(features: Path, clock: Clock, n_rows: int) -> Floats:
+    """Return the seconds at which rows of a file start, and the end, (T + 1,)."""
     if clock.times is not None:
         return clock.times
-    return np.arange(n_rows + 1) / (clock.fps or 1.0)
+    if clock.fps is None:
+        raise InputError(features, "no rate, so its times are not known", _RATE)
+    return np.arange(n_rows + 1) / clock.fps

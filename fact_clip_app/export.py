@@ -5,17 +5,16 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fact_clip.core import BACKGROUND, NONE_OF_THESE, Floats, InputError
+from fact_clip.core import BACKGROUND, NONE_OF_THESE, Array, Floats, InputError, Names
 from fact_clip.core.io import read_mapping
 from fact_clip.core.paths import write_lines
-from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.run import Run
 from fact_clip.seen import features_digest
 from fact_clip_app.drafts import Draft, click_labels, row_labels
-from fact_clip_app.engine import open_features, rows_of, run_of
+from fact_clip_app.engine import rows_of, run_of
 from fact_clip_app.jobs import Job
 from fact_clip_app.page import Page
 from fact_clip_app.project import ROLES, Label, LabelFacts, Unlabelled, VideoEntry
@@ -41,7 +40,7 @@ Answer = Callable[[str], Unlabelled | None]
 class LabelledVideo:
     """A video to measure a model on."""
 
-    features: Path
+    features: Array  # (T, D)
     rows: Floats  # (T + 1,) seconds at which rows start, and the end
     labels: list[str]  # (T,), background as `BACKGROUND`
 
@@ -169,7 +168,8 @@ def export_set(
         InputError: if there are fewer than two videos, or `unlabelled` is missing.
     """
     examples = training_videos(page, track, lambda video: unlabelled, viewer)
-    write_set(page, examples, root, None, lambda video: unlabelled, Job("export"))
+    background = page.project.background
+    write_set(page, examples, root, None, lambda video: unlabelled, background, Job("export"))
 
 
 def assign_roles(
@@ -221,6 +221,7 @@ def write_set(
     root: Path,
     model: Segmenter | None,
     unlabelled: Answer,
+    background: Names,
     job: Job,
     helpers: Sequence[VideoEntry] = (),
 ) -> list[LabelledVideo]:
@@ -232,6 +233,7 @@ def write_set(
         root: the folder of the data set.
         model: the model that learns from it, whose training videos are added, or None.
         unlabelled: what the unlabelled frames are of each video that is not complete.
+        background: the names in the labels that mean no action.
         job: receives the progress.
         helpers: videos without labels that are added to the training videos.
 
@@ -245,7 +247,7 @@ def write_set(
     for example in examples:
         video = example.video
         features = page.engine.encode(video, model or page.engine.model(), job)
-        array, _ = open_features(features, model, layout_of(page, video))
+        array, _ = page.engine.open_features(video, features, model)
         digest = features_digest(array)
         if digest in files:
             problem = "the same features as another labelled video"
@@ -267,9 +269,9 @@ def write_set(
     for example, features in zip(examples, files.values(), strict=True):
         video = example.video
         is_background = example.complete or unlabelled(video.id) == "background"
-        other = page.project.background[0] if is_background else UNLABELLED
+        other = background[0] if is_background else UNLABELLED
         name, labelled = add_labelled_video(
-            page, training_set, video, example.labels, other, features, model
+            page, training_set, video, example.labels, other, features, model, background
         )
         is_test[name] = roles[video.id]
         if is_test[name]:
@@ -285,21 +287,18 @@ def write_set(
         raise InputError("train", problem, fix)
     for video in helpers:
         features = page.engine.encode(video, model or page.engine.model(), job)
-        array, _ = open_features(features, model, layout_of(page, video))
+        array, _ = page.engine.open_features(video, features, model)
         is_labelled = features_digest(array) in files
         if not is_labelled and (record is None or record.find(array) is None):
-            name, _ = add_labelled_video(page, training_set, video, [], UNLABELLED, features, model)
+            name, _ = add_labelled_video(
+                page, training_set, video, [], UNLABELLED, features, model, background
+            )
             is_test[name] = False
     test = [name for name in is_test if is_test[name]]
     train = [name for name in is_test if not is_test[name]]
     write_lines(root / "splits" / "train.split1.bundle", train)
     write_lines(root / "splits" / "test.split1.bundle", test)
     return test_videos
-
-
-def layout_of(page: Page, video: VideoEntry) -> Layout:
-    """Return the layout of the feature file of a video. Ours have time first."""
-    return "TD" if video.features is None else page.engine.layout
 
 
 def add_labelled_video(
@@ -310,10 +309,11 @@ def add_labelled_video(
     other: str,
     features: Path,
     model: Segmenter | None,
+    backgrounds: Names,
 ) -> tuple[str, LabelledVideo]:
     """Add a video to a training set. Point events without segments are clicks.
 
-    All background has the first name that the run of the set, or else the project, has for it.
+    All background has the first name that the run of the set has for it, or else of `backgrounds`.
 
     Args:
         page: the page.
@@ -323,25 +323,30 @@ def add_labelled_video(
         other: the label between them.
         features: its feature file.
         model: the model that reads the features, or None.
+        backgrounds: the names in the labels that mean no action.
 
     Returns:
         The name in the set, and the labels of the rows, in which background is `BACKGROUND`.
     """
-    array, clock = open_features(features, model, layout_of(page, video))
-    rows = rows_of(video, clock, len(array))
+    array, clock = page.engine.open_features(video, features, model)
+    rows = rows_of(video, features, clock, len(array))
     is_clicked = bool(parts) and all(part.start == part.stop for part in parts)
     if is_clicked:
         names = click_labels(parts, video.times, rows)
     else:
         names = row_labels(parts, video.times, rows, other)
     run = training_set.run
-    backgrounds = page.project.background
-    background = next(iter(run.vocabulary.background), BACKGROUND) if run else backgrounds[0]
-    merged = {*names} & {*(run.vocabulary.background if run else ())} - {*backgrounds}
-    if merged:
-        problem = f"{min(merged)!r} is an action here, and background of the run"
-        fix = "tick it as Background, or give it another name"
-        raise InputError(video.name, problem, fix)
+    background = backgrounds[0]
+    if run is not None:
+        vocabulary = run.vocabulary
+        background = next(iter(vocabulary.background), BACKGROUND)
+        differing = {*vocabulary.background} ^ {*backgrounds}
+        for name in sorted(differing & {*vocabulary} & {*names}):
+            problem = f"{name!r} is an action here, and background of the run"
+            if name in backgrounds:
+                problem = f"{name!r} is background here, and an action of the run"
+            fix = "tick or untick Background, or give it another name"
+            raise InputError(video.name, problem, fix)
     new_names = {**dict.fromkeys(backgrounds, background), NONE_OF_THESE: UNLABELLED}
     labels = [new_names.get(name, name) for name in names]
     if parts and {*labels} == {UNLABELLED}:
@@ -354,7 +359,7 @@ def add_labelled_video(
     facts.setdefault("n_frames", len(array))
     name = training_set.add(video.name, array, labels, facts, is_clicked)
     measured = [BACKGROUND if label == background else label for label in labels]
-    return name, LabelledVideo(features, rows, measured)
+    return name, LabelledVideo(array, rows, measured)
 
 
 def _digests(page: Page, model: Segmenter | None) -> Iterable[str]:
@@ -362,7 +367,7 @@ def _digests(page: Page, model: Segmenter | None) -> Iterable[str]:
     for video in [*page.project.videos(), *page.project.videos(removed=True)]:
         features = page.engine.features(video)
         if features is not None and features.is_file():
-            array, _ = open_features(features, model, layout_of(page, video))
+            array, _ = page.engine.open_features(video, features, model)
             yield features_digest(array)
 
 

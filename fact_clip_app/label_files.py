@@ -344,7 +344,9 @@ def _of_frames(
         edges = _frames(path, starts, times)
     labels = []
     n_short = 0
-    parts: list[Segment | Instant] = [*_known(segmentation, ignored, background)]
+    is_marked = UNLABELLED in segmentation.background
+    known = _known(segmentation, ignored, background, is_marked=is_marked)
+    parts: list[Segment | Instant] = [*known]
     parts += [instant for instant in segmentation.instants if instant.label not in ignored]
     for part in parts:
         label = _label(path, edges[part.start], edges[part.stop], part)

@@ -128,7 +128,8 @@ class Page:
     def refer(self, name: str, media: Path | None, features: Path | None) -> VideoEntry:
         """Add a video by reference, and queue its encoding if the model needs it."""
         times = self.engine.frame_times(media, features)
-        video = self.project.video(self.project.add_video(name, media, features, times))
+        rows = {} if features is None else self.engine.rows(features)
+        video = self.project.video(self.project.add_video(name, media, features, times, **rows))
         assert video is not None
         if media is not None:
             self.conversions.is_played(video.id, media)  # so that opening a page need not look

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 from fact_clip.core import BACKGROUND, NONE_OF_THESE, Floats, InputError, Json, Names
 from fact_clip.core.identity import identity_of, is_same
 from fact_clip.core.messages import is_name, printable
+from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.labels import UNLABELLED
 from fact_clip_app.database import Database
 
@@ -118,6 +119,8 @@ class VideoEntry:
     times: Floats  # (N + 1,) seconds at which its frames start, and the end
     revision: int  # how often it was changed
     identity: Json  # of its file when it was added; {} if that is not known
+    layout: Layout | None = None  # of `features`; None: as the run in use reads it
+    fps: float | None = None  # rows a second of `features`, if they have a rate
 
     def check_file(self) -> None:
         """Raise an InputError if its file is another one than when it was added."""
@@ -316,6 +319,8 @@ class Project(Database):
         media: Path | None,
         features: Path | None,
         times: Floats,
+        layout: Layout | None = None,
+        fps: float | None = None,
     ) -> str:
         """Add a video with one track.
 
@@ -324,13 +329,16 @@ class Project(Database):
             media: the video file, stored relative to the project if it lies there.
             features: a feature file, stored in the same way.
             times: seconds at which its frames start, and the end, (N + 1,).
+            layout: of the feature file.
+            fps: its rows a second.
 
         Returns:
             The id of the video.
         """
         key = secrets.token_hex(8)
-        query = """INSERT INTO video (id, name, media, features, times, complete, added, identity)
-                   VALUES (?, ?, ?, ?, ?, 0, ?, ?)"""
+        query = """INSERT INTO video (id, name, media, features, times, complete, added, identity,
+                                      layout, fps)
+                   VALUES (?, ?, ?, ?, ?, 0, ?, ?, ?, ?)"""
         file = media or features
         identity = identity_of(file) if file is not None and file.is_file() else {}
         track_query = "INSERT INTO track (video, name) VALUES (?, 'main')"
@@ -344,6 +352,8 @@ class Project(Database):
                 times.tobytes(),
                 time.time(),
                 json.dumps(identity),
+                layout,
+                fps,
             )
             self.execute("INSERT INTO revision VALUES (?, 0)", key)
             self.execute(track_query, key)
@@ -374,11 +384,11 @@ class Project(Database):
         return next(iter(self._videos("id = ? AND removed IS NULL", key)), None)
 
     def _videos(self, condition: str, *values: object, times: str = "times") -> list[VideoEntry]:
-        columns = f"id, name, media, features, {times}, number, identity"
+        columns = f"id, name, media, features, {times}, number, identity, layout, fps"
         tables = "video JOIN revision ON revision.video = video.id"
         videos = []
         for row in self.rows(f"SELECT {columns} FROM {tables} WHERE {condition}", *values):
-            key, name, media, features, seconds, revision, identity = row
+            key, name, media, features, seconds, revision, identity, layout, fps = row
             video = VideoEntry(
                 id=key,
                 name=name,
@@ -387,6 +397,8 @@ class Project(Database):
                 times=np.frombuffer(seconds),
                 revision=revision,
                 identity=json.loads(identity),
+                layout=layout,
+                fps=fps,
             )
             videos.append(video)
         return videos
@@ -427,8 +439,17 @@ class Project(Database):
             return int(self.value(query, video, name))
 
     def change_track(self, video: str, track: int, **values: object) -> None:
-        """Change values of a track: name, complete, or annotator. No two have one name."""
+        """Change values of a track: name, complete, or annotator. No two have one name.
+
+        Runs that were trained on a track get its new name, unless another video has the old one.
+        """
+        query = """UPDATE run SET track = ?
+                   WHERE track = (SELECT name FROM track WHERE id = ?) AND 1 = (
+                       SELECT count(*) FROM track JOIN video ON video.id = track.video
+                       WHERE track.name = run.track AND removed IS NULL)"""
         with self.change():
+            if "name" in values:
+                self.execute(query, values["name"], track)
             for column, value in values.items():
                 try:
                     self.execute(f"UPDATE track SET {column} = ? WHERE id = ?", value, track)

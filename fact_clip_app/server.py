@@ -707,7 +707,7 @@ def summary(
     rows = views.labelled_rows(page, annotator, viewer)
     time_rows = time_budget(rows.stretches, rows.extents)
     if by:
-        groups = {name: f"{by}: {fields.get(by, '–')}" for name, fields in rows.fields.items()}
+        groups = {name: f"{by}: {fields.get(by) or '–'}" for name, fields in rows.fields.items()}
         time_rows = group_budget(rows.stretches, rows.extents, groups, rows.ids) + time_rows
     no_fields = dict.fromkeys(chain.from_iterable(rows.fields.values()), "")
     for row in chain(time_rows, rows.segments):
@@ -763,7 +763,8 @@ def add_to_training_set(
     features = page.engine.features(video)
     if model is None or features is None:
         raise HTTPException(409, "not encoded yet")
-    other = page.project.background[0]
+    background = page.project.background
+    other = background[0]
     tracks = page.project.labelled_tracks(video.id, viewer=body.annotator)
     drafted = page.draft_track(tracks)
     source = next((track for track in tracks if track.id == body.track), drafted)
@@ -773,7 +774,9 @@ def add_to_training_set(
         parts = [part for part in parts if isinstance(part, Label)]
     if not parts:
         raise InputError(video.name, "no corrected segment", CORRECT)
-    name, labelled = add_labelled_video(page, training_set, video, parts, other, features, model)
+    name, labelled = add_labelled_video(
+        page, training_set, video, parts, other, features, model, background
+    )
     if source is not None:
         page.project.set(TRAINED_TRACK, source.name)
     n_points = sum(part.start == part.stop for part in parts)
@@ -855,7 +858,12 @@ def compare(page: Served, video: Stored, body: requests.Comparison) -> answers.C
             upload = page.upload(key)
             name = upload.name
             with warnings_heard() as lines:
-                tiers = read_tracks(upload.path, video.times, is_film=video.media is not None)
+                tiers = read_tracks(
+                    upload.path,
+                    video.times,
+                    is_film=video.media is not None,
+                    video_name=video.name,
+                )
             warnings += upload.renamed(lines)
             if len(tiers) > 1:
                 fix = "load it as labels, and compare the tracks"

@@ -22,7 +22,7 @@ from fact_clip.inference.candidates import check_trust
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.metrics.segmental import count_segments
 from fact_clip.run import Run
-from fact_clip_app.engine import open_features, run_of, typed_names
+from fact_clip_app.engine import run_of, typed_names
 from fact_clip_app.export import (
     LabelledVideo,
     training_videos,
@@ -115,13 +115,10 @@ def learn(page: Page, training: Training) -> None:
         problem = "videos without labels help a new model alone"
         raise InputError("train", problem, "train a new model, or leave them out")
     examples = training_videos(page, training.track, training.unlabelled.get, training.annotator)
-    actions = page.project.actions()  # now, as the labels: somebody may rename one meanwhile
+    # now, as the labels: somebody may rename one meanwhile
+    actions = page.project.actions()
+    names_of_background = page.project.background
     start = page.engine.model() if training.teach else None
-    if start is None and page.engine.layout != "TD":
-        problem = (
-            "the feature files of this project are channels first, as the run in use reads them"
-        )
-        raise InputError("train", problem, "continue the training of that run")
     if training.teach and run_of(start) is None:
         raise InputError("train", "there is no run to teach", "train a new model")
     helpers = unlabelled_videos(page) if training.helpers else []
@@ -134,13 +131,14 @@ def learn(page: Page, training: Training) -> None:
         data = folder / "data"
         recipe = folder / "recipe.yaml"
         out = folder / folder.name
+        unlabelled = training.unlabelled.get
         with warnings_heard() as warnings:
             test_videos = write_set(
-                page, examples, data, start, training.unlabelled.get, job, helpers
+                page, examples, data, start, unlabelled, names_of_background, job, helpers
             )
 
         classes = Vocabulary.from_mapping(data / "mapping.txt")
-        background = [name for name in page.project.background if name in classes]
+        background = [name for name in names_of_background if name in classes]
         command = ["fact-clip", "data", "init", str(data), "--out", str(recipe)]
         # with videos to name, a first model takes as long as the one that learns the names
         command += ["--minutes", f"{training.minutes / (1 + bool(helpers)):g}"]
@@ -187,7 +185,7 @@ def may_have_seen(model: Segmenter | None, videos: Iterable[LabelledVideo]) -> b
     record = run.seen_by_all()
     if record is None or not record.is_complete:
         return True
-    return any(record.find(open_features(video.features, model)[0]) for video in videos)
+    return any(record.find(video.features) for video in videos)
 
 
 def new_folder(path: Path, taken: Collection[str] = ()) -> Path:

@@ -222,9 +222,14 @@ def video(page: Page, key: str, person: Person) -> answers.Video:
     }
 
 
+def _no_action(page: Page) -> Names:
+    """Return the names that mean no action, with that of what a model has rejected."""
+    return (*page.project.background, NONE_OF_THESE)
+
+
 def colours(page: Page, names: Sequence[str]) -> dict[str, answers.Look]:
     """Return the colour and the sign of each name. Those of an action never change."""
-    background = (*page.project.background, NONE_OF_THESE, UNLABELLED)
+    background = (*_no_action(page), UNLABELLED)
     actions = {action.name: action for action in page.project.actions()}
     taken = {action.colour for action in actions.values()}
     free = (number for number in count() if number not in taken)
@@ -474,7 +479,7 @@ def comparison(page: Page, labellings: Sequence[tuple[str, Segmentation]]) -> an
         Figures, and the rows of a timeline: both labellings, and where they differ.
     """
     (first_name, first), (second_name, second) = labellings
-    differences = _differences(first, second, page.project.background)
+    differences = _differences(first, second, _no_action(page))
     names = list(dict.fromkeys([*first.transcript, *second.transcript]))
     rows = [
         _timeline_row(first_name, first),
@@ -528,7 +533,7 @@ def labelling(page: Page, video: VideoEntry, parts: Sequence[Draft | Label]) -> 
 def _pair(page: Page, first: Segmentation, second: Segmentation) -> Pair:
     """Return two labellings in time, without what is not in the video, or marked as unlabelled."""
     end = first.seconds(first.n_frames)
-    background = page.project.background
+    background = _no_action(page)
     parts = [*timed_parts(first, background), (0.0, first.seconds(0) or 0.0, UNLABELLED)]
     return Pair(parts, timed_parts(second, background), end or 0.0).known
 
@@ -644,7 +649,8 @@ def command(page: Page, video: VideoEntry) -> str:
     words = list(page.options.command)
     if engine.run_name:
         words = ["fact-clip", "segment", "--run", str(page.project.runs()[engine.run_name][0])]
-    words.insert(2, video.name + (".npy" if video.media is None else video.media.suffix))
+    path = video.features or video.media
+    words.insert(2, video.name + (".npy" if path is None else path.suffix))
     names = engine.names(model)
     if names:
         words += ["--actions", typed_names(names)]

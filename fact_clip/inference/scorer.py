@@ -75,14 +75,22 @@ class FeatureSpec:
     encoder: str | None = None
     named: bool = False
 
-    def open(self, path: Path) -> tuple[Array, Clock]:
+    def open(
+        self, path: Path, layout: Layout | None = None, fps: float | None = None
+    ) -> tuple[Array, Clock]:
         """Read a feature file, (T, D), and the times of its rows.
+
+        Args:
+            path: the file.
+            layout: of the file. None: as the model reads it.
+            fps: its rate if the JSON file has none. None: that of the model.
 
         Raises:
             InputError: the file has another rate or encoder.
         """
-        features = load_features(path, self.layout)
-        clock = read_clock(path, self.fps, self.layout)
+        layout = layout or self.layout
+        features = load_features(path, layout)
+        clock = read_clock(path, fps or self.fps, layout)
         sidecar_path = path.with_suffix(".json")
         if self.fps is not None and clock.fps != self.fps:
             problem = f"{clock.fps:g} rows a second, but {self.origin} {self.fps:g}"
@@ -93,7 +101,7 @@ class FeatureSpec:
             name = encoder or "an unknown encoder"
             problem = f"features by {name}, but {self.origin} {self.encoder}"
             raise InputError(sidecar_path, problem, "extract them with that encoder")
-        if clock.video_fps is None and clock.media is not None and Path(clock.media).is_file():
+        if clock.video_fps is None and clock.media and Path(clock.media).is_file():
             try:
                 clock = replace(clock, video_fps=probe(clock.media).fps)
             except InputError as error:

@@ -85,7 +85,9 @@ def _add_video(page: Page, name: str, media: Path | None, features: Path | None)
         problem = f"the project has a video {name!r} of {video.media or video.features}"
         raise InputError(media or features or name, problem, "rename the file")
     page.engine.frame_times(video.media, features)  # they must fit
-    page.project.change_video(video.id, features=str(features))
+    assert features is not None
+    rows = page.engine.rows(features)
+    page.project.change_video(video.id, features=str(features), **rows)
 
 
 def _load_labels(page: Page, video_id: str, path: Path, *, replace: bool) -> str:

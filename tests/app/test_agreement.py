@@ -14,6 +14,7 @@ pytest.importorskip("pympi")
 
 from fact_clip.cli import main
 from fact_clip.core import BACKGROUND, Segmentation
+from fact_clip.formats import FORMATS
 from fact_clip.metrics import cohen_kappa, frame_accuracy
 
 from ..refusals import refused_line
@@ -623,3 +624,18 @@ def test_a_complete_video_without_labels_is_of_every_person(opened, rows):
     tracks_of(user, control, "bob")
     finish(user, control)
     assert ann["labelled"] == user.ask("GET", "/api/summary", params={"annotator": "ann"})["time"][-1]["labelled"]
+
+
+@pytest.mark.parametrize("kind", ["boris", "via", "label-studio"])
+def test_a_file_of_another_video_is_compared_with_a_warning(opened, rows, workbench, tmp_path, kind):
+    user = opened(run=None)()
+    videos = [user.add(path) for path in (rows, workbench / "features/person2_video1.npy")]
+    for video in videos:
+        user.label(video, (0, 10, "stir"))
+    answer = user.client.get(f"/api/videos/{videos[0]}/export", params={"format": kind})
+    path = tmp_path / f"labels{FORMATS[kind].ending}"
+    path.write_bytes(answer.content)
+    body = {"first": "track main", "second": user.upload(path)}
+    warnings = [user.ask("POST", f"/api/videos/{video}/compare", json=body)["warnings"] for video in videos]
+    assert "labels of a video named 'person1_video1'" in "".join(warnings[1])
+    assert "named" not in "".join(warnings[0])

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from fact_clip import cli
-from fact_clip.core import BACKGROUND, Vocabulary
+from fact_clip.core import BACKGROUND, NONE_OF_THESE, Vocabulary
+from fact_clip.formats import FORMATS
 from fact_clip.inference.loading import load
+from fact_clip_app import teach
 from fact_clip_app.commands.app import _add_actions
 from fact_clip_app.database import DATABASE
 from fact_clip_app.export import export_set, labelled_videos, write_set
@@ -66,7 +68,8 @@ def test_a_training_set_has_one_background(opened, rows, workbench, tmp_path, te
     user.ask("POST", "/api/actions", json={"do": "change", "name": OWN, "to": "rest"})
     videos = labelled_videos(user.page, "main")
     model = load(text_run, "cpu")
-    tested = write_set(user.page, videos, tmp_path / "taught", model, lambda _: "background", Job("export"))
+    background = user.page.project.background
+    tested = write_set(user.page, videos, tmp_path / "taught", model, lambda _: "background", background, Job("export"))
     labels = (tmp_path / "taught/groundTruth/person1_video1.txt").read_text().splitlines()
     assert labels == ["stir"] * 10 + [OWN] * (n_rows - 10)  # as the run that is taught calls it
     assert set(tested[0].labels) == {"stir", BACKGROUND}
@@ -119,7 +122,8 @@ def test_labels_without_a_class_become_background_of_an_older_project(tmp_path):
         base.execute(f"DELETE FROM action WHERE name = '{OWN}'")
         base.execute("ALTER TABLE action DROP COLUMN background")
         base.execute("ALTER TABLE action DROP COLUMN id")
-        base.execute("ALTER TABLE video DROP COLUMN identity")
+        for column in ("identity", "layout", "fps"):
+            base.execute(f"ALTER TABLE video DROP COLUMN {column}")
         base.execute("PRAGMA user_version = 3")
     project = Project(tmp_path / "p")
     assert project.background == (OWN, BACKGROUND)
@@ -142,7 +146,7 @@ def test_models_are_measured_with_the_classes_of_the_project(tiny_run, rows, mon
     prediction = model.segment(rows)
     monkeypatch.setattr(model, "segment", segment)
     n_rows = prediction.n_frames
-    videos = [LabelledVideo(rows, np.arange(n_rows + 1) / 15, [name] * n_rows) for name in ("cut", BACKGROUND)]
+    videos = [LabelledVideo(np.load(rows), np.arange(n_rows + 1) / 15, [name] * n_rows) for name in ("cut", BACKGROUND)]
     measure(model, videos, ("stir", "cut", "pour"))
     assert candidates == [("stir", "cut", "pour")] * 2
 
@@ -199,3 +203,65 @@ def test_a_run_without_background_learns_that_of_new_labels(text_run, tmp_path, 
     run = run if names else replace(run, vocabulary=Vocabulary.from_names(["stir"]))
     command = adapt_command(run, tmp_path, tmp_path / "out", 7)
     assert (f'data.background=["{BACKGROUND}"]' in command) is not bool(names)
+
+
+def test_a_background_that_was_an_action_of_the_run_is_refused_in_its_training(opened, rows, tmp_path):
+    user = opened(training_set=tmp_path / "set")()
+    video = user.add(rows)
+    user.ask("POST", "/api/actions", json={"do": "add", "names": ["grasp shaft"], "background": True})
+    user.label(video, (0, 10, "stir"), (10, 30, "grasp shaft"))
+    user.settle()
+    error = user.ask("POST", f"/api/videos/{video}/training-set", 400, json={"only_corrected": True})["error"]
+    assert "is background here, and an action of the run" in error
+
+
+def test_a_training_keeps_the_background_of_the_time_when_it_was_asked_for(opened, rows, workbench, monkeypatch):
+    user = opened(run=None)()
+    user.ask("POST", "/api/actions", json={"do": "add", "names": ["idle"], "background": True})
+    for path in (rows, workbench / "features" / "person2_video1.npy"):
+        user.label(user.add(path, fps=15), (0, 10, "stir"), (10, 20, "idle"))
+    trainings = []
+    monkeypatch.setattr(user.page, "begin_training", trainings.append)
+    user.ask("POST", "/api/train", json={"unlabelled": {video.id: "ignore" for video in user.page.project.videos()}})
+    user.ask("POST", "/api/actions", json={"do": "change", "name": "idle", "to": "rest"})
+    commands = []
+
+    def run(command, *_, **__):
+        commands.append(command)
+        raise RuntimeError
+
+    monkeypatch.setattr(teach, "run_command", run)
+    with pytest.raises(RuntimeError):
+        trainings[0](Job("training", lambda job: None))
+    assert commands[0][-2:] == ["--background", "idle"]
+
+
+def test_what_a_model_rejects_is_background_in_a_comparison(user, rows):
+    video = user.add(rows)
+    user.act("pour milk", "stir milk")
+    user.ask("POST", "/api/settings", json={"adjust": {"reject": 0.9999}})
+    assert {draft["label"] for draft in drafts(user, video)} == {NONE_OF_THESE}
+    user.label(video, (0, 10, "pour milk"))
+    body = {"first": "track main", "second": "predicted"}
+    compared = user.ask("POST", f"/api/videos/{video}/compare", json=body)
+    n_frames = len(user.ask("GET", f"/api/videos/{video}")["times"]) - 1
+    assert compared["figures"]["frame_accuracy"] == pytest.approx(100 * (1 - 10 / n_frames))
+    assert [(part["start"], part["stop"]) for part in compared["rows"][2]["segments"]] == [(0, 10)]
+
+
+@pytest.mark.parametrize("kind", ["json", "csv", "eaf", "boris", "label-studio", "via"])
+def test_background_of_an_unfinished_track_comes_back_from_a_file(opened, rows, tmp_path, kind):
+    user = opened(run=None)()
+    videos = [user.add(rows, fps=15) for _ in range(2)]
+    n_frames = len(user.ask("GET", f"/api/videos/{videos[0]}")["times"]) - 1
+    user.label(videos[0], (0, 10, "stir"), (10, n_frames, BACKGROUND))
+    answer = user.client.get(f"/api/videos/{videos[0]}/export", params={"format": kind})
+    assert answer.status_code == 200, answer.text
+    path = tmp_path / f"{rows.stem}{FORMATS[kind].ending}"
+    path.write_bytes(answer.content)
+    user.ask("POST", f"/api/videos/{videos[1]}/labels", json={"file": user.upload(path)})
+    (track,) = user.ask("GET", f"/api/videos/{videos[1]}")["tracks"]
+    assert [(part["start"], part["stop"], part["label"]) for part in track["segments"]] == [
+        (0, 10, "stir"),
+        (10, n_frames, BACKGROUND),
+    ]

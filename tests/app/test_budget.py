@@ -210,3 +210,15 @@ def test_fields_of_a_video_named_all_are_not_those_of_all_videos(opened, rows, t
     assert [row["sex"] for row in summary if row["video"] == "all"] == [""]
     segments = user.client.get("/api/summary", params={"format": "csv", "table": "segments"}).text
     assert f"all ({video})" in segments
+
+
+def test_an_empty_field_is_the_group_of_a_missing_one(opened, rows, workbench, tmp_path):
+    user = opened(run=None)()
+    for path in (rows, workbench / "features/person2_video1.npy"):
+        user.label(user.add(path), (0, 10, "stir"))
+    table = tmp_path / "fields.csv"
+    table.write_text(f"video,treatment\n{rows.stem},\n")
+    user.ask("POST", "/api/fields", json={"file": user.upload(table)})
+    summary = user.ask("GET", "/api/summary", params={"by": "treatment"})["time"]
+    groups = [row["video"] for row in summary if row["video"].startswith("treatment")]
+    assert groups == ["treatment: – (2)"]

@@ -593,3 +593,17 @@ def test_a_side_without_labels_in_this_video_is_named(user, rows):
         request = {"first": key, "second": "shown"}
         error = user.ask("POST", f"/api/videos/{video}/compare", 400, json=request)["error"]
         assert error.startswith(f"{key}: no labels in {rows.stem}")
+
+
+def test_a_renamed_track_keeps_its_drafts(user, rows, text_run):
+    videos = [user.add(rows) for _ in range(2)]
+    user.page.project.add_run(text_run, "left", {})
+    user.ask("POST", "/api/settings", json={"model": text_run.name})
+    lefts = []
+    for video in videos:
+        tracks = user.ask("POST", f"/api/videos/{video}/tracks", json={"name": "left"})["tracks"]
+        lefts.append(next(track["id"] for track in tracks if track["name"] == "left"))
+    for video, left in zip(videos, lefts, strict=True):
+        user.ask("PATCH", f"/api/videos/{video}/tracks/{left}", json={"name": "left hand"})
+    for video, left in zip(videos, lefts, strict=True):
+        assert user.ask("GET", f"/api/videos/{video}")["draft_track"] == left

@@ -61,10 +61,10 @@ def test_a_model_is_measured_by_hand(tiny_run, rows):
     actions = [one for one in prediction if one.label not in prediction.background]
     labels = [BACKGROUND if label in prediction.background else label for label in labels]
     whole = {"right": 100.0, "found": len(actions), "segments": len(actions)}
-    assert measure(model, [LabelledVideo(rows, times, labels)], None) == whole
+    assert measure(model, [LabelledVideo(np.load(rows), times, labels)], None) == whole
     first = actions[0]
     labels[first.start : first.stop] = ["peel apple"] * first.duration
-    wrong = measure(model, [LabelledVideo(rows, times, labels)], None)
+    wrong = measure(model, [LabelledVideo(np.load(rows), times, labels)], None)
     assert wrong["right"] == pytest.approx(100 * (1 - first.duration / len(labels)), abs=0.06)
     assert (wrong["found"], wrong["segments"]) == (len(actions) - 1, len(actions))
 
@@ -76,7 +76,7 @@ def test_what_is_unlabelled_is_neither_right_nor_wrong(tiny_run, rows, monkeypat
     labels = ["grasp shaft"] * 5 + ["?"] * (n_rows - 5)
     predicted = Segmentation.from_frames(["grasp shaft"] * n_rows)
     monkeypatch.setattr(model, "segment", lambda *_args, **_options: predicted)
-    figures = measure(model, [LabelledVideo(rows, np.arange(n_rows + 1) / 15, labels)], None)
+    figures = measure(model, [LabelledVideo(np.load(rows), np.arange(n_rows + 1) / 15, labels)], None)
     assert figures == {"right": 100.0, "found": 1, "segments": 1}
 
 
@@ -84,7 +84,7 @@ def test_segments_on_both_sides_of_unlabelled_time_are_two(tiny_run, rows, monke
     model = load(tiny_run, "cpu")
     n_rows = len(np.load(rows))
     labels = ["grasp shaft"] * 5 + ["?"] * 5 + ["grasp shaft"] * (n_rows - 10)
-    video = LabelledVideo(rows, np.arange(n_rows + 1) / 15, labels)
+    video = LabelledVideo(np.load(rows), np.arange(n_rows + 1) / 15, labels)
     for n_named, n_hits in ((n_rows, 2), (5, 1)):
         names = ["grasp shaft"] * n_named + [BACKGROUND] * (n_rows - n_named)
         predicted = Segmentation.from_frames(names)
@@ -102,7 +102,7 @@ def test_background_of_another_name_is_background(tiny_run, rows, monkeypatch):
     labels = [BACKGROUND] * 10 + ["grasp shaft"] * (n_rows - 10)
     predicted = Segmentation.from_frames([own_name] * 6 + ["grasp shaft"] * (n_rows - 6))
     monkeypatch.setattr(model, "segment", lambda *_args, **_options: predicted)
-    video = LabelledVideo(rows, np.arange(n_rows + 1) / 15, labels)
+    video = LabelledVideo(np.load(rows), np.arange(n_rows + 1) / 15, labels)
     figures = measure(model, [video], None)
     assert figures["right"] == pytest.approx(100 * (1 - 4 / n_rows), abs=0.06)
     assert (figures["found"], figures["segments"]) == (1, 1)
@@ -124,7 +124,15 @@ def test_features_with_their_video_need_no_encoder(opened, tiny_run, rows, tmp_p
     with pytest.raises(InputError, match="encoder"):
         user.page.engine.model().sources.encoder_for(tmp_path / "take0.mp4")
     examples = labelled_videos(user.page, "main")
-    write_set(user.page, examples, tmp_path / "set", user.page.engine.model(), {}.get, Job("export", lambda job: None))
+    write_set(
+        user.page,
+        examples,
+        tmp_path / "set",
+        user.page.engine.model(),
+        {}.get,
+        (BACKGROUND,),
+        Job("export", lambda job: None),
+    )
     written = sorted(path.stem for path in (tmp_path / "set/groundTruth").glob("take*.txt"))
     assert written == ["take0", "take1"]
     assert (tmp_path / "set/groundTruth/take0.txt").read_text().splitlines()[:5] == ["grasp shaft"] * 5
@@ -222,7 +230,16 @@ def test_videos_without_labels_are_training_videos_that_a_first_model_names(open
     user.ask("PATCH", f"/api/videos/{empty}/tracks/{track}", json={"complete": True})  # in which nobody does anything
     assert [video.id for video in unlabelled_videos(page)] == helpers
     examples = training_videos(page, "main", lambda video: "background")
-    write_set(page, examples, tmp_path / "set", None, lambda video: "background", Job("test"), unlabelled_videos(page))
+    write_set(
+        page,
+        examples,
+        tmp_path / "set",
+        None,
+        lambda video: "background",
+        (BACKGROUND,),
+        Job("test"),
+        unlabelled_videos(page),
+    )
     lists = {part: (tmp_path / f"set/splits/{part}.split1.bundle").read_text().split() for part in ("train", "test")}
     assert {*lists["train"]} > {"person3_video1", "person3_video2"}
     assert len(lists["train"]) == 4  # with the complete one
@@ -231,7 +248,16 @@ def test_videos_without_labels_are_training_videos_that_a_first_model_names(open
     user.label(examples[1].video.id, (0, 5, "stir"), (5, 12, "taste"))
     examples = training_videos(page, "main", lambda video: "ignore")
     with refused("train") as refusal:
-        write_set(page, examples, tmp_path / "b", None, lambda video: "ignore", Job("test"), unlabelled_videos(page))
+        write_set(
+            page,
+            examples,
+            tmp_path / "b",
+            None,
+            lambda video: "ignore",
+            (BACKGROUND,),
+            Job("test"),
+            unlabelled_videos(page),
+        )
     assert "'taste'" in refusal.message
     error = user.ask("POST", "/api/train", 400, json={"teach": True, "helpers": True})["error"]
     assert error.startswith("train: videos without labels help a new model alone")
@@ -267,7 +293,7 @@ def test_the_roles_of_videos_are_stored(opened, rows, workbench, tmp_path):
         user.label(user.add(path), (0, 5, "stir"))
     examples = labelled_videos(user.page, "main")
     job = Job("export", lambda job: None)
-    assert len(write_set(user.page, examples, tmp_path / "first", None, {}.get, job)) == 1
+    assert len(write_set(user.page, examples, tmp_path / "first", None, {}.get, (BACKGROUND,), job)) == 1
     second = examples[1].video.id
     assert user.page.project.setting(ROLES) == {examples[0].video.id: False, second: True}
 
@@ -330,7 +356,8 @@ def test_a_run_is_taught_two_new_actions(opened, tmp_path):
     assert figures["after"]["right"] > max(80, figures["before"]["right"])
     taught = user.page.project.runs()["model-1"][0]
     assert set(load(taught, "cpu").vocabulary) == {*NAMES, *NEW}
-    held = [LabelledVideo(root / f"features/v{number}.npy", np.arange(sum(n for n, _ in videos[number]) + 1) / FPS,
+    features = [np.load(root / f"features/v{number}.npy") for number in range(10)]
+    held = [LabelledVideo(features[number], np.arange(sum(n for n, _ in videos[number]) + 1) / FPS,
              [name for length, name in videos[number] for _ in range(length)]) for number in range(4, 10)]  # fmt: skip
     before, after = (measure(load(run, "cpu"), held, NAMES)["right"] for run in (tmp_path / "run", taught))
     assert after >= before - 2

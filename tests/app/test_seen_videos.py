@@ -27,7 +27,7 @@ def lists(root):
 
 def write(user, root, model):
     examples = labelled_videos(user.page, "main")
-    return write_set(user.page, examples, root, model, lambda _: "background", Job("export"))
+    return write_set(user.page, examples, root, model, lambda _: "background", (BACKGROUND,), Job("export"))
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_a_run_that_has_seen_all_videos_is_not_taught(opened, workbench, text_ru
 def test_a_run_without_a_record_may_have_seen_anything(text_run, rows, monkeypatch):
     model = load(text_run, "cpu")
     monkeypatch.setattr(type(model.run), "seen_by_all", lambda self: None)
-    video = LabelledVideo(rows, np.arange(3.0), [BACKGROUND] * 2)
+    video = LabelledVideo(np.load(rows), np.arange(3.0), [BACKGROUND] * 2)
     assert may_have_seen(model, [video])
 
 

@@ -14,18 +14,17 @@ import pytest
 from fact_clip import cli
 from fact_clip.core import Segment, Segmentation
 from fact_clip.inference.loading import load
+from fact_clip.inference.scorer import FeatureSpec
 from fact_clip.video.write import write_video
+from fact_clip_app import engine
 from fact_clip_app.commands.app import app as app_command
 from fact_clip_app.database import Database
 from fact_clip_app.drafts import click_labels
-from fact_clip_app.engine import Engine
 from fact_clip_app.export import export_set
 from fact_clip_app.history import Person
 from fact_clip_app.jobs import Job
 from fact_clip_app.project import Label, Project
-from fact_clip_app.requests import Training
 from fact_clip_app.server import segmented
-from fact_clip_app.teach import learn
 
 from ..refusals import refused, refused_line
 from .test_editing import main
@@ -343,18 +342,16 @@ def test_a_changed_file_has_no_drafts_and_is_not_trained_on(opened, rows, tmp_pa
         assert "has changed since it was added" in error
 
 
-def test_features_are_exported_in_the_layout_that_the_run_in_use_reads(opened, tmp_path, monkeypatch):
+def test_features_are_exported_by_the_layout_that_the_run_in_use_read(opened, tmp_path, monkeypatch):
+    monkeypatch.setattr(engine, "needs_of", lambda model: FeatureSpec("", "DT"))
     user = opened(run=None)()
     for number in range(2):
         path = tmp_path / f"take{number}.npy"
         np.save(path, np.random.default_rng(number).standard_normal((8, 20)).astype(np.float32))
         user.label(user.add(path), (0, 4, "stir"))
-    monkeypatch.setattr(Engine, "layout", "DT")
+    monkeypatch.undo()
     export_set(user.page, "main", tmp_path / "set", "background")
     assert np.load(tmp_path / "set/features/take0.npy").shape == (20, 8)
-    answers = {video.id: "background" for video in user.page.project.videos()}
-    with refused("train"):
-        learn(user.page, Training(unlabelled=answers))
 
 
 def test_a_training_keeps_the_names_that_classes_had_when_it_was_asked_for(opened, rows):
