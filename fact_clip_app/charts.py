@@ -126,7 +126,7 @@ def learning_curve(lines: Mapping[str, Sequence[float]], names: Sequence[str]) -
         The figure.
     """
     figure, axes = _figure(10, width=6.0)
-    for (label, values), style in zip(lines.items(), ("o-", "s--", "x"), strict=False):
+    for (label, values), style in zip(lines.items(), ("o-", "s--"), strict=True):
         axes.plot(range(len(names)), values, style, label=label)
     axes.set(ylim=(0, 100), xlabel="training", ylabel="%")
     name_ticks(axes.xaxis, names, rotation=30, ha="right")

@@ -134,8 +134,7 @@ class Engine:
         """
         # ours have time first, and a rate
         needs = needs_of(self.model() if video.features else None)
-        layout = video.layout or needs.layout
-        return open_features(features, model, layout, video.fps or needs.fps)
+        return open_features(features, model, video.layout or needs.layout, video.fps or needs.fps)
 
     def names(
         self, model: Segmenter | None, actions: Iterable[Action] | None = None

@@ -261,7 +261,7 @@ def write_set(
     training_set = TrainingSet(root, run)
     is_test: dict[str, bool] = {}  # by name in the set
     if run is not None:
-        digests = {*files, *_digests(page, model)}
+        digests = {*_digests(page, model)}
         is_test |= dict.fromkeys(_add_first_videos(training_set, run, digests), False)
     test_videos = []
     trained: set[str] = set()

@@ -345,8 +345,8 @@ def _of_frames(
     labels = []
     n_short = 0
     is_marked = UNLABELLED in segmentation.background
-    known = _known(segmentation, ignored, background, is_marked=is_marked)
-    parts: list[Segment | Instant] = [*known]
+    segments = _known(segmentation, ignored, background, is_marked=is_marked)
+    parts: list[Segment | Instant] = [*segments]
     parts += [instant for instant in segmentation.instants if instant.label not in ignored]
     for part in parts:
         label = _label(path, edges[part.start], edges[part.stop], part)

@@ -12,6 +12,7 @@ from fact_clip.core.version import __version__
 from fact_clip.datasets.labels import UNLABELLED
 from fact_clip_app import answers
 from fact_clip_app.page import Page
+from fact_clip_app.project import gaps_between
 from fact_clip_app.views import agreement_of_all, labelling, side
 
 MOMENT = 0.1
@@ -101,11 +102,9 @@ def _alpha(page: Page, names: Sequence[str], viewer: str, omitted: list[str]) ->
         except InputError:
             omitted.append(video.name)
             continue
-        unknown = [UNLABELLED] * video.n_frames
-        rows = []
-        for labels in sides:
-            frames = unknown if labels is None else labelling(page, video, labels).to_frames()
-            rows.append(frames)
+        unknown = gaps_between([], video.n_frames)
+        parts_of = [unknown if labels is None else labels for labels in sides]
+        rows = [labelling(page, video, parts).to_frames() for parts in parts_of]
         moments = np.arange(video.times[0], video.times[-1], MOMENT)
         at = np.searchsorted(video.times, moments, side="right") - 1  # the frame of each moment
         at = np.minimum(at, video.n_frames - 1)  # rounding can put the end among the moments

@@ -4,7 +4,6 @@ import gc
 from collections.abc import Collection
 from pathlib import Path
 
-import numpy as np
 from matplotlib.figure import Figure
 from starlette.exceptions import HTTPException
 
@@ -65,15 +64,13 @@ def _learning(page: Page) -> Figure | None:
     names = []
     right = []
     hits = []
-    previous = []
     for name, (_, figures) in page.project.runs().items():
         if figures.get("after"):
             after = figures["after"]
             names.append(name)
             right.append(after["right"])
             hits.append(100 * after["found"] / max(after["segments"], 1))
-            previous.append((figures["before"] or {}).get("right", np.nan))
     if not names:
         return None
-    lines = {"time that is right": right, "segments that are found": hits, "time, before": previous}
+    lines = {"time that is right": right, "segments that are found": hits}
     return charts.learning_curve(lines, names)

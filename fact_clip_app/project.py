@@ -500,11 +500,10 @@ class Project(Database):
         for key, name, revision, complete, owner, *row in rows:
             track = tracks.setdefault(key, Track(key, name, [], revision, bool(complete), owner))
             author = row[-1] or owner
-            has_label = row[0] is not None
             is_shown = annotators is None or author in annotators
-            if not is_shown and (has_label or author):
+            if not is_shown and (author or row[0] is not None):
                 tracks[key] = replace(track, complete=False)
-            elif has_label:
+            elif row[0] is not None:
                 track.segments.append(Label(*row))
         return list(tracks.values())
 

@@ -24,6 +24,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from fact_clip.core import InputError
+from fact_clip.core.messages import shortened
 from fact_clip.core.paths import file_name
 from fact_clip.core.version import __version__
 from fact_clip.datasets.labels import UNLABELLED
@@ -64,9 +65,6 @@ from fact_clip_app.project import (
 from fact_clip_app.requests import LABELS, Upload, base_name, ending_of, receive_file, too_large
 
 STATIC = Path(__file__).parent / "static"
-MAX_WARNINGS = 5
-"""Warnings that a download states, at most: proxies take short headers."""
-
 EVENT_SECONDS = 0.25
 """Seconds between two looks for changes."""
 
@@ -597,9 +595,7 @@ def _download(
         folder.cleanup()
         raise
     warnings = [line.removeprefix(folder.name + os.sep) for line in lines]
-    if len(warnings) > MAX_WARNINGS:
-        warnings[MAX_WARNINGS:] = [f"and {len(warnings) - MAX_WARNINGS} more"]
-    headers = {"x-warnings": quote("\n".join(warnings))}
+    headers = {"x-warnings": quote(shortened("\n".join(warnings)))}  # proxies take short headers
     if path.is_dir():
         files = sorted(path.rglob("*"))
         path = Path(f"{path}.zip")

@@ -339,11 +339,7 @@ def export_files(
     """
     written: list[Path] = []
     forms = [format_called(kind) for kind in formats]
-    # a video "take.cam2" before the track "cam2" of "take", so that it gets its name
-    for brief in sorted(page.project.videos(), key=lambda video: -len(video.name)):
-        video = page.project.video(brief.id)
-        if video is None:
-            continue
+    for video in page.project.full_videos():
         tracks = tracks_by(page, video.id, annotators, viewer)
         timeline = page.timeline(video, viewer) if with_drafts else []
         has_drafts = any(isinstance(part, Draft) for part in timeline)

@@ -242,6 +242,7 @@ def test_what_a_model_rejects_is_background_in_a_comparison(user, rows):
     user.ask("POST", "/api/settings", json={"adjust": {"reject": 0.9999}})
     assert {draft["label"] for draft in drafts(user, video)} == {NONE_OF_THESE}
     user.label(video, (0, 10, "pour milk"))
+    user.ask("PATCH", f"/api/videos/{video}", json={"complete": True})
     body = {"first": "track main", "second": "predicted"}
     compared = user.ask("POST", f"/api/videos/{video}/compare", json=body)
     n_frames = len(user.ask("GET", f"/api/videos/{video}")["times"]) - 1
