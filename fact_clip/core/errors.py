@@ -61,7 +61,7 @@ class InputError(ValueError):
         """Return the same error, of the same type, at another location."""
         return type(self)(where, self.problem, self.fix)
 
-    # the error is sent from the processes that read videos
+    # Processes send errors by pickle, which would call the class with the message alone.
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.where, self.problem, self.fix)
 

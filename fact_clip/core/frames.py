@@ -56,6 +56,7 @@ def majority_stride(labels: Integers, stride: int) -> Integers:
     stride = min(stride, labels.size)  # a longer stride is the complete video as well
     padding = np.full(-labels.size % stride, -1, dtype=np.int64)
     windows = np.append(labels, padding).reshape(-1, stride)  # (N, stride)
+    # (N, stride), how many frames of the window have the label of each frame
     votes = np.zeros(windows.shape, dtype=np.int64)
     for offset in range(stride):
         votes += windows == windows[:, offset : offset + 1]
@@ -78,7 +79,7 @@ def stretch(labels: Integers, stride: int, n_frames: int) -> Integers:
     Returns:
         Labels (n_frames,).
     """
-    whole_of(stride, "stride", 1, 1 << 62)
+    whole_of(stride, "stride", 1, 1 << 62)  # beyond that int64 overflows
     expected = -(-n_frames // stride)
     if labels.size != expected:
         problem = f"{labels.size} at stride {stride}, not {expected} for {n_frames} frames"

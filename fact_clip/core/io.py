@@ -154,8 +154,10 @@ def read_npz(
     with damaged, np.load(path, allow_pickle=False) as arrays:
         size = sum(member.file_size for member in arrays.zip.infolist())
         if size > most_bytes:
+            # `damaged` makes an InputError of it.
             raise ValueError(f"{size:,} bytes when unpacked, more than {most_bytes:,}")
-        return {name: np.asarray(arrays[name]) for name in arrays.files}  # else maybe bytes
+        # A member that is no array is read as bytes.
+        return {name: np.asarray(arrays[name]) for name in arrays.files}
 
 
 def parse_yaml(content: str, where: Location, fix: str = "") -> Any:

@@ -32,7 +32,10 @@ class Pace:
         self._tenths = tenths
 
     def left(self, done: float, total: float) -> str | None:
-        """Return the time left at the mean speed so far, as "12 min", if a line is due."""
+        """Return the time left at the mean speed so far, as "12 min", if a line is due.
+
+        The next line is due after `SECONDS`, or a tenth of the work.
+        """
         if done <= self._line_done:
             return None
 

@@ -262,7 +262,8 @@ class TrainingLoader:
         self.rank = rank
         self.world = world
         self.n_batches = math.ceil(len(names) / batch_size)
-        self._keys: list[list[Key]] = []  # of the batches to come
+        # The sampler: each epoch fills this list again, so that workers outlive an epoch.
+        self._keys: list[list[Key]] = []
         self._loader = torch.utils.data.DataLoader(
             videos,
             batch_sampler=self._keys,
@@ -272,7 +273,8 @@ class TrainingLoader:
             pin_memory=pin,
             worker_init_fn=partial(_begin_worker, os.getpid()),
             persistent_workers=workers > 0,
-            generator=torch.Generator(),  # torch's own would lose a number, and dropout change
+            # Of the global generator the loader would draw a number, which changes dropout.
+            generator=torch.Generator(),
         )
 
     def epoch(self, number: int, first: int = 0) -> Iterator[Batch]:

@@ -13,9 +13,10 @@ from fact_clip.datasets.labels import IGNORED
 # which on features have probably seen the labels: on test videos they will be worse.
 SEPARABLE = 0.75
 
-_ROWS_PER_VIDEO = 500
+# A linear map of so many rows is computed within a second.
+_ROWS_PER_VIDEO = 500  # at least, of a long video; fewer than twice as many
 _MAX_COLUMNS = 1024
-_RIDGE_PER_ROW = 0.01
+_RIDGE_PER_ROW = 0.01  # keeps the map unique where columns repeat each other
 
 
 @dataclass(frozen=True, eq=False)

@@ -79,7 +79,7 @@ def log_mean_posterior(log_scores: Sequence[Reals], smoothing: float = 1e-4) -> 
     return smoothed.log().numpy()
 
 
-def log_prior(expected: Floats, frames: Integers, posterior: Floats) -> Floats:
+def estimated_log_prior(expected: Floats, frames: Integers, posterior: Floats) -> Floats:
     """Compute log p(c) as the mean of training frequency and mean posterior, both as logarithms.
 
     Args:
@@ -93,8 +93,8 @@ def log_prior(expected: Floats, frames: Integers, posterior: Floats) -> Floats:
     """
     is_trained = frames > 0
     shares = np.log(np.maximum(frames, 1) / frames.sum())
-    shift = (shares - expected)[is_trained].mean()
-    of_frames = np.where(is_trained, shares, expected + shift)
+    difference = (shares - expected)[is_trained].mean()
+    of_frames = np.where(is_trained, shares, expected + difference)
     return (of_frames + posterior) / 2
 
 

@@ -28,7 +28,7 @@ window.addEventListener("error", ({message}) => {
 	const problem = `This report is damaged: ${message}. Write it again with fact-clip report.`;
 	document.getElementById("report").textContent = problem;
 });
-{
+{ // a scope of its own: all scripts of the page share one
 const data = JSON.parse(document.getElementById("data").textContent);
 const {classes, runs, videos, sweeps} = data;
 const several = runs.length > 1;

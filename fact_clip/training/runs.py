@@ -198,7 +198,7 @@ def _plan_with_drafts(
 ) -> Plan:
     """Return the plan with a teacher's drafts. Train the teacher first if needed."""
     if plan.config.data.drafts is not None:
-        plan = with_drafts(plan, None)  # the settings are those of a student
+        plan = with_drafts(plan, None)  # as RUN/config.yaml of a student has them
     configured_teacher = teacher_folder(plan.dataset, plan.config.train.self_training)
     folder = configured_teacher or out / TEACHER
     drafts = out / DRAFTS

@@ -15,9 +15,9 @@ from fact_clip.datasets.dataset import Dataset
 from fact_clip.decoding import Calibration
 from fact_clip.decoding.calibration import (
     choose_gamma_by_cost,
+    estimated_log_prior,
     factor_frames,
     log_mean_posterior,
-    log_prior,
 )
 from fact_clip.inference.scored_videos import ScoredVideos
 from fact_clip.metrics.zero_shot import ClassGroups, class_groups
@@ -182,7 +182,7 @@ def _with_prior(start: Calibration, scored_by_model: Sequence[ScoredVideos]) -> 
         tables += scored.uncorrected_log_scores()
     expected = start.log_prior(vocabulary)
     posterior = log_mean_posterior(tables, _SMOOTHING)
-    prior = log_prior(expected, training_frames(datasets), posterior)
+    prior = estimated_log_prior(expected, training_frames(datasets), posterior)
     shift = float((prior - expected).mean())
     # Background gains nothing, and so loses frames to all actions: H rises by it on all sets that
     # were tried, and accuracy on some (experiments/zero_shot.md).

@@ -89,7 +89,7 @@ export async function show(segment, trackId = null) {
 	else await open(segment.video);
 	if (state.video?.id !== segment.video) return; // another video was opened meanwhile
 	update({trackId: trackId ?? state.video.draft_track, frame: segment.start, isPicked: true, current: segment});
-	setTimeout(() => {
+	setTimeout(() => { // once the page shows the film that was opened
 		showFrame(segment.start);
 		focusTimeline();
 	});

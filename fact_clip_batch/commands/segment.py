@@ -180,7 +180,7 @@ def _results(task: SegmentTask, inputs: Inputs) -> Iterator[tuple[Item, Segmenta
     """Yield each input that is done, and the segmentation of its record."""
     for item in task.options.shard.items(inputs):
         is_done = False
-        with suppress(InputError):  # another result has its name
+        with suppress(InputError):  # the result of this name is of another input
             is_done = task.is_done(item)
         if is_done:
             yield item, task.read(item)

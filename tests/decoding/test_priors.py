@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from fact_clip.decoding.calibration import factor_frames, factor_log_shares, log_mean_posterior, log_prior
+from fact_clip.decoding.calibration import estimated_log_prior, factor_frames, factor_log_shares, log_mean_posterior
 
 from .words import FRAMES, WORDS
 
@@ -59,11 +59,11 @@ def test_frames_count_for_a_trained_class_and_factors_on_the_same_scale_for_anot
     trained = np.log([1 / 6, 3 / 6, 2 / 6])  # of 60 frames
     shift = np.mean(trained - expected[:3])
     of_frames = np.array([*trained, expected[3] + shift])
-    np.testing.assert_allclose(log_prior(expected, FRAMES, posterior), (of_frames + posterior) / 2)
+    np.testing.assert_allclose(estimated_log_prior(expected, FRAMES, posterior), (of_frames + posterior) / 2)
     # A constant in what the factors suggest changes nothing: only the class without frames has it, on another scale.
-    np.testing.assert_allclose(log_prior(expected + 7, FRAMES, posterior), (of_frames + posterior) / 2)
+    np.testing.assert_allclose(estimated_log_prior(expected + 7, FRAMES, posterior), (of_frames + posterior) / 2)
 
 
 def test_a_class_of_one_frame_is_trained():
-    log_shares = log_prior(np.zeros(2), np.array([1, 3]), np.zeros(2))
+    log_shares = estimated_log_prior(np.zeros(2), np.array([1, 3]), np.zeros(2))
     np.testing.assert_allclose(log_shares, np.log([1 / 4, 3 / 4]) / 2)

@@ -155,7 +155,8 @@ def read_lmdb(path: Path) -> Iterator[tuple[str, Singles]]:
 def _looks_like_half(values: Singles) -> bool:
     """Return whether values are rather twice as many in float16, all finite and mostly not zero.
 
-    The lower half of a float32 is random, and so now and then not finite, or zero.
+    Of two float16 both are values. Of a float32 the first is the lower half: random, and so now and
+    then not finite, or zeros.
     """
     halves = values.view(np.float16)
     if len(halves) < _FEWEST_HALVES or not np.isfinite(halves).all():
