@@ -1,1 +1,1 @@
-"""Tests. The package sleap-io installs a package of this name, too; this one is found first."""
+"""Tests. The package sleap-io installs a package of this name, too; see pythonpath in pyproject.toml."""
