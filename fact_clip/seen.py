@@ -80,7 +80,7 @@ class Seen:
         named: hidden or unlabelled classes that were learned from the names that a model gave.
         is_complete: False if it started from a run without a record.
         n_own: number of its own learning videos, which come first; 0 if unknown.
-        test: names of the test videos, of data in memory `test_digests`; none if unknown.
+        test: names of the test videos, of data in memory digests; none if unknown.
     """
 
     videos: tuple[SeenVideo, ...]
@@ -105,7 +105,7 @@ class Seen:
             hidden=dataset.names_of(dataset.hidden),
             tuned=dataset.names_of(dataset.validation_unseen if dataset.hidden else ()),
             n_own=len(videos),
-            test=dataset.test if dataset.root else test_digests(dataset),
+            test=marks_of_test(dataset),
         )
 
     def joined(self, *records: Seen | None) -> Seen:
@@ -207,8 +207,10 @@ def is_learned_from(dataset: Dataset, record: Seen | None) -> bool:
     return {*videos} == {*record.videos[: record.n_own or len(videos)]}
 
 
-def test_digests(dataset: Dataset) -> tuple[str, ...]:
-    """Hash the features of the test videos, each for itself."""
+def marks_of_test(dataset: Dataset) -> Names:
+    """Return the names of the test videos; of data in memory, whose names say little, digests."""
+    if dataset.root is not None:
+        return dataset.test
     return tuple(video_digest(dataset, name) for name in dataset.test)
 
 

@@ -42,7 +42,7 @@ from fact_clip.inference.scored_videos import ScoredVideos, VideoLabels, validat
 from fact_clip.inference.scorer import Scorer
 from fact_clip.models.heads import is_open
 from fact_clip.run import Run, check_classes, commit, evaluation_stem
-from fact_clip.seen import NO_RECORD, data_digest, is_learned_from, test_digests
+from fact_clip.seen import NO_RECORD, data_digest, is_learned_from, marks_of_test
 from fact_clip.training.choice import learn_confidence
 from fact_clip.training.results import Evaluation
 from fact_clip.unseen import figures as zero_shot
@@ -151,8 +151,7 @@ def evaluate(
         if stored.is_file():
             is_own = read_mapping(stored, "figures").get("data", digest) == digest
         elif split == "test" and trained.seen is not None and trained.seen.test:
-            own_test = {*trained.seen.test}
-            is_own = own_test in ({*dataset.test}, {*test_digests(dataset)})
+            is_own = {*marks_of_test(dataset)} == {*trained.seen.test}
     is_changed = not all(change.startswith("data.root=") for change in changes)
     if not is_changed and not is_own:
         is_changed = True

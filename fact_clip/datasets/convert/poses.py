@@ -83,8 +83,7 @@ class PoseReader:
             raise InputError("--axis", f"{', '.join(self.axis)}: no axis in {path}", fix)
         plane = points[..., 0] + 1j * points[..., 1]  # (T, I, P)
         back, front = (plane[..., names.index(name)] for name in self.axis)
-        with np.errstate(invalid="ignore"):  # of points that are not known
-            plane *= ((front - back).conj() / abs(front - back))[..., None]
+        plane *= np.exp(-1j * np.angle(front - back))[..., None]
         return np.concatenate([plane.real[..., None], plane.imag[..., None], points[..., 2:]], -1)
 
     def _speeds(self, paths: Floats) -> Floats:
