@@ -313,13 +313,19 @@ def time_agreement(pairs: Sequence[Pair]) -> TimeAgreement:
     Returns:
         Cohen's kappa, accuracy, F1 at the usual overlaps, edit score, distance of edges and ICC.
         All videos are pooled, but the edit score and the distance are means over videos.
+
+    Raises:
+        InputError: there is no time to compare.
     """
+    if not any(pair.seconds >= _TICK for pair in pairs):
+        fix = "label more of them, or mark tracks as fully labelled"
+        raise InputError("compare", "nothing that both have labelled", fix)
     labels = {part[2] for pair in pairs for part in (*pair.first, *pair.second)}
     names = ("", *sorted(labels))
     ticks = np.zeros((len(names), len(names)))
     runs_of_pairs = []
     for pair in pairs:
-        times = [0.0, max(pair.seconds, _TICK)]
+        times = [0.0, pair.seconds]
         for start, stop, _ in (*pair.first, *pair.second):
             times += [start, stop]
         edges = np.unique(_ticks(times))  # (P + 1,)

@@ -1,4 +1,4 @@
-"""Figures of labelled videos (ethogram, total times, transitions), and of several trainings."""
+"""Figures of labelled videos: ethogram, total times, transitions."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
@@ -112,25 +112,6 @@ def transition_matrix(videos: Iterable[Sequence[Stretch]]) -> Figure | None:
     _name_rows(axes, names)
     name_ticks(axes.xaxis, names, rotation=90)
     axes.set(xlabel="next action", ylabel="action")
-    return figure
-
-
-def learning_curve(lines: Mapping[str, Sequence[float]], names: Sequence[str]) -> Figure:
-    """Draw figures of several trainings.
-
-    Args:
-        lines: name of a figure -> its value after each training in percent, or NaN.
-        names: names of the trainings, in order.
-
-    Returns:
-        The figure.
-    """
-    figure, axes = _figure(10, width=6.0)
-    for (label, values), style in zip(lines.items(), ("o-", "s--"), strict=True):
-        axes.plot(range(len(names)), values, style, label=label)
-    axes.set(ylim=(0, 100), xlabel="training", ylabel="%")
-    name_ticks(axes.xaxis, names, rotation=30, ha="right")
-    axes.legend(frameon=False)
     return figure
 
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,7 +117,7 @@ def training_videos(
     for example in labelled_videos(page, track, viewer):
         if not example.is_open or unlabelled(example.video.id) != "skip":
             examples.append(example)
-    check_number(examples)
+    check_number([example for example in examples if example.labels])
     n_points = untrained_points(examples)
     if n_points:
         logger.warning("%d point events in videos with segments are not trained on", n_points)
@@ -367,8 +368,8 @@ def _digests(page: Page, model: Segmenter | None) -> Iterable[str]:
     for video in [*page.project.videos(), *page.project.videos(removed=True)]:
         features = page.engine.features(video)
         if features is not None and features.is_file():
-            array, _ = page.engine.open_features(video, features, model)
-            yield features_digest(array)
+            with suppress(InputError):  # of other columns than the run's
+                yield features_digest(page.engine.open_features(video, features, model)[0])
 
 
 def _add_first_videos(training_set: TrainingSet, run: Run, digests: Collection[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Plots of the labels and trainings of a project. Importing this imports matplotlib."""
+"""Plots of the labels of a project. Importing this imports matplotlib."""
 
 import gc
 from collections.abc import Collection
@@ -12,7 +12,7 @@ from fact_clip.report.plots import save_figure
 from fact_clip_app import charts, views
 from fact_clip_app.page import Page
 
-PLOTS = ("ethogram", "budget", "transitions", "learning")
+PLOTS = ("ethogram", "budget", "transitions")
 
 
 def draw(
@@ -31,16 +31,13 @@ def draw(
         HTTPException: 404 if there is nothing to plot.
     """
     gc.collect(1)  # figures are cycles of many objects, which would pile up
-    if kind != "learning":
-        figure = _labels(page, kind, annotators, viewer)
-    else:
-        figure = _learning(page) if page.project.owns(viewer) else None
+    figure = _figure(page, kind, annotators, viewer)
     if figure is None:
         raise HTTPException(404, "there is nothing to plot yet")
     save_figure(figure, path)
 
 
-def _labels(
+def _figure(
     page: Page, kind: str, annotators: Collection[str] | None, viewer: str
 ) -> Figure | None:
     labelled = views.labelled_rows(page, annotators, viewer)
@@ -57,20 +54,3 @@ def _labels(
     if kind == "budget":
         return charts.time_bars(rows, labelled.extents, colours)
     return charts.ethogram(rows, labelled.extents, colours)
-
-
-def _learning(page: Page) -> Figure | None:
-    """Draw the figures of each training on labelled videos that it has not seen."""
-    names = []
-    right = []
-    hits = []
-    for name, (_, figures) in page.project.runs().items():
-        if figures.get("after"):
-            after = figures["after"]
-            names.append(name)
-            right.append(after["right"])
-            hits.append(100 * after["found"] / max(after["segments"], 1))
-    if not names:
-        return None
-    lines = {"time that is right": right, "segments that are found": hits}
-    return charts.learning_curve(lines, names)

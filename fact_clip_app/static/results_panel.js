@@ -158,7 +158,6 @@ const PLOTS = {
 	ethogram: "Ethogram of all videos",
 	budget: "Time of each class",
 	transitions: "Transitions",
-	learning: "Learning curve of the trainings",
 };
 
 function Plots({filter}) {

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -330,6 +332,14 @@ HEAR = """() => {
 SPEEDS = (2, 1, 0.5)
 
 
+@contextmanager
+def only_hand() -> Iterator[None]:
+    """Let one test at a time press keys while a film plays, since two would stall each other."""
+    with (Path(tempfile.gettempdir()) / "fact-clip-hand.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def while_playing(page, number: int, *segments: tuple[str, int, int], track: int = 0) -> None:
     """Label a track while the film plays, by a key at each change; segments are (key, start, stop) in pictures.
 
@@ -344,9 +354,10 @@ def while_playing(page, number: int, *segments: tuple[str, int, int], track: int
     before = labels(page, number, track)
     for speed in SPEEDS:
         hand = Hand(page, [*presses])
-        hand.play(speed)
-        while hand.act():
-            page.wait_for_timeout(5)
+        with only_hand():
+            hand.play(speed)
+            while hand.act():
+                page.wait_for_timeout(5)
         page.evaluate("document.querySelector('video').pause()")
         settled(page)
         late = max(time - due for time, due in zip(hand.heard(), hand.due, strict=True))

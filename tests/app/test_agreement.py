@@ -504,7 +504,9 @@ def test_labels_without_common_time_are_not_compared(opened, rows):
     for name, place in tracks_of(user, video, "ann", "bob").items():
         if name != "main":
             user.label(video, (10 * place, 10 * place + 5, "pour"), track=place)
-    user.ask("GET", "/api/agreement", 400, params={"first": "track ann", "second": "track bob"})
+    sides = {"first": "track ann", "second": "track bob"}
+    user.ask("GET", "/api/agreement", 400, params=sides)
+    user.ask("POST", f"/api/videos/{video}/compare", 400, json=sides)
     assert user.ask("GET", "/api/overview")["kappa"] is None
 
 

@@ -185,7 +185,7 @@ def test_a_day_of_two_people(films, browser, tmp_path):
         to_panel(anna, "results")
         for name in CLASSES:
             until(anna, f"document.querySelector('#budget-table').textContent.includes('{name}')")
-        for plot in ("ethogram", "budget", "transitions", "learning"):
+        for plot in ("ethogram", "budget", "transitions"):
             anna.select_option("#plot-name", plot)
             until(anna, "document.querySelector('#plot')?.naturalWidth > 100")
             with anna.expect_download() as download:

@@ -371,6 +371,8 @@ def test_a_complete_video_without_labels_is_trained_on_as_background(opened, row
         user.ask("PATCH", f"/api/videos/{video}", json={"complete": True})
     user.ask("POST", "/api/train", 400, json={})
     user.label(videos[0], (0, 5, "stir"))
+    answer = user.ask("POST", "/api/train", 400, json={})
+    assert "only 1 video is labelled" in answer["error"]
     user.label(videos[2], (0, 5, "stir"))
     assert user.ask("GET", "/api/train", params={"track": "main"})["videos"] == []
     export_set(user.page, "main", tmp_path / "set")

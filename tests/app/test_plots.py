@@ -18,7 +18,7 @@ from fact_clip_app.charts import ethogram
 
 from .test_editing import NASTY
 
-KINDS = ("ethogram", "budget", "transitions", "learning")
+KINDS = ("ethogram", "budget", "transitions")
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -66,7 +66,6 @@ def test_plots_name_what_they_show(user):
     assert (matrix.count("groom"), matrix.count("$eat$"), matrix.count("blink")) == (2, 2, 2)
     assert NASTY not in matrix
     assert matrix.count("1") == 3  # groom to eat, eat to groom, groom to blink
-    assert {"first run", "second run", "time that is right"} <= set(words(user, "learning"))
 
 
 def test_shares_are_of_the_labelled_time_in_all_tables(user):

@@ -24,6 +24,7 @@ from .browsing import (
     entered,
     film,
     labels,
+    only_hand,
     opened,
     place,
     served_here,
@@ -111,10 +112,11 @@ def played(browser, folder: Path, speeds: list[int]) -> list[int]:
             upload(page, clip)
             add_classes(page, *CLASSES)
             hands.append((speed, actions, Hand(page, [press for action in actions for press in action.presses])))
-        for speed, _, hand in hands:
-            hand.play(speed)
-        while sum(hand.act() for _, _, hand in hands):  # each of them acts
-            hands[0][2].page.wait_for_timeout(5)
+        with only_hand():
+            for speed, _, hand in hands:
+                hand.play(speed)
+            while sum(hand.act() for _, _, hand in hands):  # each of them acts
+                hands[0][2].page.wait_for_timeout(5)
         late = []
         for speed, actions, hand in hands:
             settled(hand.page)

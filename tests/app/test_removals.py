@@ -24,7 +24,7 @@ SECONDS = float(os.environ.get("SECONDS", "0"))
 JOBS = 36
 NAMES = ("groom", "eat", "rear", "sniff", "grasp shaft")
 READS = ("state", "overview", "summary", "summary?format=csv", "uncertain", "clips", "export?format=csv", "agreement")
-PLOTS = ("ethogram", "budget", "transitions", "learning")
+PLOTS = ("ethogram", "budget", "transitions")
 
 pytestmark = pytest.mark.slow
 

@@ -19,7 +19,7 @@ CONFIDENCE = 0.6
 MAX_GAP = 5
 """Pictures without a point that are filled from their neighbours, at most."""
 
-ADDED_BY_TRACKERS = re.compile(r"(?<=.)DLC_.*|(\.mp4|\.avi|\.mov)?\.(analysis|predictions)$")
+ADDED_BY_TRACKERS = re.compile(r"(?<=.)DLC_.*|(\.(?i:mp4|avi|mov))?\.(analysis|predictions)$")
 """What trackers put behind the name of a video."""
 
 
