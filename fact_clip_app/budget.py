@@ -325,7 +325,7 @@ def time_agreement(pairs: Sequence[Pair]) -> TimeAgreement:
     ticks = np.zeros((len(names), len(names)))
     runs_of_pairs = []
     for pair in pairs:
-        times = [0.0, pair.seconds]
+        times = [0.0, max(pair.seconds, _TICK)]
         for start, stop, _ in (*pair.first, *pair.second):
             times += [start, stop]
         edges = np.unique(_ticks(times))  # (P + 1,)

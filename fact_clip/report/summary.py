@@ -86,8 +86,8 @@ def evaluations(folders: Sequence[str | Path]) -> tuple[list[Path], list[Sweep]]
         sweeps.append(Sweep(list(sweep.get("axes", ())), runs_of_sweep))
         run_folders += runs_of_sweep
     places = [folder.resolve() for folder in run_folders]
-    for folder in run_folders:
-        if places.count(folder.resolve()) > 1:
+    for folder, place in zip(run_folders, places, strict=True):
+        if places.count(place) > 1:
             raise InputError(folder, "given twice")
     return run_folders, sweeps
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from fact_clip.cli.console import note, print_result, table
 from fact_clip.cli.options import AsJson, argument, option
-from fact_clip.core import BACKGROUND, InputError, Json
+from fact_clip.core import BACKGROUND, InputError, Json, located
 from fact_clip.core.messages import join_names
 
 if TYPE_CHECKING:
@@ -277,4 +277,6 @@ def _agreement(name: str, first: Recording, second: Recording) -> Json:
             " the last segment; --duration or --video says it"
         )
     pair = Pair(first.parts, second.parts, max(ends)).known
-    return {"video": name, "duration": pair.seconds, **time_agreement([pair]).figures}
+    with located(name):
+        figures = time_agreement([pair]).figures
+    return {"video": name, "duration": pair.seconds, **figures}

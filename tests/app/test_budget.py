@@ -118,6 +118,8 @@ def test_nothing_labelled_agrees():
     assert (figures["kappa"], figures["accuracy"]) == (1, 100)
     assert {figures[name] for name in ("edit", "f1@10", "f1@50", "edges_s", "icc")} == {None}
     nothing_and_something = time_agreement([Pair([], [], 9.0), Pair(B, B, 9.0)]).figures
+    figures = time_agreement([Pair([], [], 0.0), Pair(B, B, 9.0)]).figures
+    assert (figures["kappa"], figures["accuracy"]) == (1, 100)
     assert (nothing_and_something["edit"], round(nothing_and_something["f1@50"])) == (100, 100)
 
 
