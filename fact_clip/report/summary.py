@@ -85,9 +85,9 @@ def evaluations(folders: Sequence[str | Path]) -> tuple[list[Path], list[Sweep]]
         runs_of_sweep = [folder / name for name in names]
         sweeps.append(Sweep(list(sweep.get("axes", ())), runs_of_sweep))
         run_folders += runs_of_sweep
-    places = [folder.resolve() for folder in run_folders]
-    for folder, place in zip(run_folders, places, strict=True):
-        if places.count(place) > 1:
+    resolved = [folder.resolve() for folder in run_folders]
+    for folder, path in zip(run_folders, resolved, strict=True):
+        if resolved.count(path) > 1:
             raise InputError(folder, "given twice")
     return run_folders, sweeps
 
