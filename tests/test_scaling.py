@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-import fact_clip
 from fact_clip.video.pictures import SUFFIXES
 from fact_clip_batch import Inputs, Shard, batch_status
 
@@ -62,16 +61,6 @@ def test_the_job_array_of_extract(shared):
     assert sum(int(line.partition(" videos: ")[2].split()[0]) for line in lines) == 3
     status = batch_status(shared / "features")
     assert (status.inputs, status.done, status.missing) == (3, 3, 0)
-
-
-def test_the_job_array_of_members(shared, tiny):
-    (shared / "own").mkdir()
-    (shared / "own" / "recipe.yaml").write_text(tiny(train={"epochs": 1}).to_yaml())
-    script = placed(block("bash", "--member"), shared)
-    assert "member 3 is trained; not yet: 1, 2" in run_task(script, 3)
-    assert "member 1 is trained; not yet: 2" in run_task(script, 1)
-    assert "score it with: fact-clip evaluate" in run_task(script, 2)
-    assert len(fact_clip.load(shared / "runs" / "own").scorer.models) == 3
 
 
 def test_submitit_on_this_machine(shared, monkeypatch):

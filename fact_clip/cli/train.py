@@ -12,7 +12,6 @@ from fact_clip.cli.console import figures_table, is_secondary, progress
 from fact_clip.cli.options import Overrides, Recipe, option
 from fact_clip.cli.signals import InterruptedCommandError
 from fact_clip.core import InputError, Progress
-from fact_clip.core.messages import join_names
 
 if TYPE_CHECKING:
     from fact_clip.training.results import Training
@@ -49,18 +48,13 @@ def train(
             metavar="KEY=V,V",
         ),
     ] = None,
-    member: Annotated[
-        int | None,
-        option("Train only this one of train.members, from 1, as a job of an array.", metavar="K"),
-    ] = None,
 ) -> None:
     """Train a model into a run folder.
 
     With --sweep a run is trained and scored for each value, or each combination of values, into
     RUN/seed0/split1 and so on; the table has a row for each, their mean and standard deviation.
     data.split=all sweeps over all splits. With --resume a sweep continues too. Members of an
-    ensemble share the processes of torchrun, or are jobs of their own with --member: the last one
-    makes the run whole (docs/scaling.md).
+    ensemble share the processes of torchrun (docs/scaling.md).
 
     \b
     Example:
@@ -79,7 +73,7 @@ def train(
         if key in axes:
             raise InputError(key, "set to one value and swept", "give it once")
     is_new = not resume or not out.is_dir()
-    if is_new and member is None:
+    if is_new:
         check_new(out, "give --resume to continue the run there, or another --out")
     settings = Config.load(config, overrides)
 
@@ -92,16 +86,12 @@ def train(
     words = [config, *overrides]
     for axis in sweeps:
         words += ["--sweep", axis]
-    if member is not None:
-        words += ["--member", str(member)]
     is_sweep = bool(axes) or str(settings.data.split) == "all"
-    if is_sweep and member is not None:
-        raise InputError("--member", "it does not go with a sweep", "train one run")
     with training_bar(out, words) as report:
         if is_sweep:
             swept = training.sweep(settings, out, axes, resume=resume, progress=report)
         else:
-            result = training.train(settings, out, resume=resume, member=member, progress=report)
+            result = training.train(settings, out, resume=resume, progress=report)
     if is_secondary():
         return
     if is_sweep:
@@ -109,9 +99,6 @@ def train(
         return
     command = shlex.join(["fact-clip", "evaluate", str(out)])
     print(summary_of(result))
-    if result.members_left:
-        print(f"member {member} is trained; not yet: {join_names(result.members_left)}")
-        return
     print(f"the model is in {out}; score it with: {command}")
 
 

@@ -17,7 +17,7 @@ import torch
 from fact_clip.config import Config, with_values
 from fact_clip.core import InputError
 from fact_clip.core.paths import inside, write_lines
-from fact_clip.run import Run, member_folders, read_weights
+from fact_clip.run import Run, member_folders
 from fact_clip.training.plan import Plan, resolve
 
 SEED_STEP = 1000
@@ -44,20 +44,14 @@ class Ensemble:
         return [self.folder, *member_folders(self.folder, self.plan.config.train.members)]
 
     def resumes(self, model_index: int) -> bool:
-        """Return whether a model continues. One that has not begun is begun."""
-        return self.resume and (self.folders[model_index] / "run.json").is_file()
+        """Return whether a model continues. One that has not begun is begun.
 
-    def first_resumes(self) -> bool:
-        """Return whether to resume the first model: if it has begun, or if none has (an error)."""
-        has_begun = any(map(self.resumes, range(len(self.folders))))
-        return self.resume and (self.resumes(0) or not has_begun)
-
-    def untrained(self) -> list[int]:
-        """Return the indices of the models that are not trained to their last epoch."""
-        epochs = self.plan.config.train.epochs
-        return [
-            index for index, folder in enumerate(self.folders) if _epochs_trained(folder) < epochs
-        ]
+        If no model has begun, the first one continues too, which is its error, unless its teacher
+        was interrupted.
+        """
+        has_begun = [(folder / "run.json").is_file() for folder in self.folders]
+        has_nothing = not any(has_begun) and not self.plan.config.train.self_training
+        return self.resume and (has_begun[model_index] or (has_nothing and model_index == 0))
 
     def member_folder(self, model_index: int) -> Path:
         """Return the run folder of a member; an InputError if a link leads out of the run."""
@@ -164,16 +158,6 @@ class _MemberProcess:
         last = lines[-1] if lines else ""
         problem = f"the training of this member ended with exit code {self.process.returncode}"
         raise InputError(self.folder, problem, last.removeprefix("fact-clip: "))
-
-
-def _epochs_trained(folder: Path) -> int:
-    """Return the epochs of the model of a run folder: all of them if a callback stopped it."""
-    state = folder / "last.safetensors"
-    if not (folder / "model.safetensors").is_file() or not state.is_file():
-        return 0
-    facts = read_weights(state)[1]
-    epoch: int = facts["epoch"]
-    return Run.read(folder).config.train.epochs if facts.get("is_stopped") else epoch
 
 
 def member_config(config: Config, model_index: int, validation_parts: int = 1) -> Config:

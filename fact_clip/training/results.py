@@ -47,14 +47,12 @@ class Training(Result):
         best: best score on the validation videos, or None.
         seconds: time of this call.
         parameters: number of trained parameters.
-        members_left: of an ensemble whose members are trained one by one, those that are missing.
     """
 
     epoch: int
     best: float | None
     seconds: float
     parameters: int
-    members_left: Sequence[int] = ()
 
     def rows(self) -> Mapping[str, Mapping[str, Any]]:
         """Return a row of the training."""

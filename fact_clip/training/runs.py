@@ -2,11 +2,12 @@
 
     train
         _plan_with_drafts: for train.self_training; trains the teacher if needed.
-        _train_ensemble: all models in this launch. It locks the run, then calibrates it.
-        _train_as_job: one model in this job. The last job calibrates the run.
+        _train_ensemble: locks the run, trains all models, then calibrates the run.
+            train_model: the weights of the first model.
+            train_calibrated: weights and calibration of each other member, in a process beside
+                the first model (`training.member`), or in this launch after it.
 
-Both call `train_model` (weights alone) for the first model. `train_calibrated` (weights and
-calibration) trains each other member, in `training.member` or in this launch.
+`Ensemble` alone decides which models continue and which begin.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ import json
 import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from fact_clip.config import Config, with_values
+from fact_clip.config import Config
 from fact_clip.core import InputError, Progress
 from fact_clip.core.arguments import validated
 from fact_clip.core.distributed import Processes, place_in_launch
@@ -57,8 +58,6 @@ logger = logging.getLogger(__name__)
 # torch splits no operation into parts of fewer numbers (docs/method.md).
 _GRAIN = 32_768
 
-_PATIENCE = 3600.0  # seconds to wait for another job that learns the calibration
-
 
 @validated("data", "losses", "metrics")
 def train(
@@ -71,7 +70,6 @@ def train(
     metrics: Mapping[str, Metric] | None = None,
     callbacks: Sequence[Callback] = (),
     resume: bool = False,
-    member: int | None = None,
     progress: Progress | None = None,
 ) -> Training:
     """Train a run into the folder ``out``: one model, or the members of an ensemble side by side.
@@ -93,8 +91,6 @@ def train(
         callbacks: called after steps, epochs, validations and saves; see `Callback`.
         resume: continue an interrupted run of the same configuration; epochs and members may have
             become more.
-        member: train this member alone, from 1 to ``train.members``. Whoever trains the last
-            member that is missing makes the run whole.
         progress: called with (epochs done, epochs, a short description).
 
     Returns:
@@ -105,7 +101,7 @@ def train(
     """
     out = Path(out)
     is_main = place_in_launch()[0] == 0
-    if is_main and not resume and member is None:
+    if is_main and not resume:
         check_free(out)  # before the data set is read
     if printable(str(out)) != str(out):
         problem = "control characters, or bytes that are not UTF-8, in the name of the folder"
@@ -120,15 +116,8 @@ def train(
         for note in plan.notes:
             logger.log(note.level, "%s", note.message)
     if plan.config.train.self_training:
-        plan = _plan_with_drafts(plan, out, resume, member, progress)
-        if member is None:
-            # If the teacher was interrupted, there is no student to resume yet.
-            resume = resume and (out / "run.json").is_file()
-    ensemble = Ensemble(plan, out, resume)
-    watch = Watch(callbacks, progress)
-    if member is None:
-        return _train_ensemble(ensemble, watch)
-    return _train_as_job(ensemble, member, watch)
+        plan = _plan_with_drafts(plan, out, resume, progress)
+    return _train_ensemble(Ensemble(plan, out, resume), Watch(callbacks, progress))
 
 
 def train_model(
@@ -193,9 +182,7 @@ def train_calibrated(
         return train_model(plan, folder, watch, resume=resume)
 
 
-def _plan_with_drafts(
-    plan: Plan, out: Path, resume: bool, member: int | None, progress: Progress | None
-) -> Plan:
+def _plan_with_drafts(plan: Plan, out: Path, resume: bool, progress: Progress | None) -> Plan:
     """Return the plan with a teacher's drafts. Train the teacher first if needed."""
     if plan.config.data.drafts is not None:
         plan = with_drafts(plan, None)  # as RUN/config.yaml of a student has them
@@ -206,9 +193,6 @@ def _plan_with_drafts(
     processes = Processes(plan.device)
     processes.wait()  # before one of them trains or writes
     if configured_teacher is None and not drafts_exist:
-        if member is not None:
-            problem = "members as jobs need a trained teacher"
-            raise InputError("member", problem, "set train.self_training to a run folder")
         store = plan.dataset.folder
         data = store.data if isinstance(store, MemoryStore) else None
         resume = resume and (folder / "run.json").is_file()
@@ -224,7 +208,7 @@ def _train_ensemble(ensemble: Ensemble, watch: Watch) -> Training:
     plan = ensemble.plan
     folder = ensemble.folder
     processes = Processes(plan.device)
-    resume = processes.broadcast(ensemble.first_resumes)
+    resume = processes.broadcast(lambda: ensemble.resumes(0))
     with _calibrated_afterwards(plan, folder, ensemble.resume):
         if processes.world == 1:
             with ensemble.members_beside() as check_members:
@@ -233,39 +217,16 @@ def _train_ensemble(ensemble: Ensemble, watch: Watch) -> Training:
         else:
             result = train_model(plan, folder, watch, resume=resume)
             for model_index in range(1, len(ensemble.folders)):
-                _train_member(ensemble, model_index, Watch())
+                _train_member(ensemble, model_index)
     return result
 
 
-def _train_as_job(ensemble: Ensemble, member: int, watch: Watch) -> Training:
-    """Train the model of a job, and learn the calibration of the run if no other model is left."""
-    n_models = len(ensemble.folders)
-    if not 1 <= member <= n_models:
-        problem = f"member {member} of {n_models}"
-        raise InputError("member", problem, "count from 1, and set train.members")
-    plan = ensemble.plan
-    processes = Processes(plan.device)
-    if member > 1:
-        result = _train_member(ensemble, member - 1, watch)
-    else:
-        resume = processes.broadcast(lambda: ensemble.resumes(0))
-        with locked(ensemble.folder, "a training") if processes.is_main else nullcontext():
-            result = train_model(plan, ensemble.folder, watch, resume=resume)
-        processes.wait()
-    left = [model_index + 1 for model_index in ensemble.untrained()]
-    if not left and processes.is_main:
-        # Two jobs may end at the same time.
-        with locked(ensemble.folder, "a training", _PATIENCE):
-            _calibrate(plan, ensemble.folder)
-    return replace(result, members_left=left)
-
-
-def _train_member(ensemble: Ensemble, model_index: int, watch: Watch) -> Training:
+def _train_member(ensemble: Ensemble, model_index: int) -> None:
     """Train a member after the first model with all processes of the launch."""
     plan = ensemble.plan_of(model_index)
     # All processes have read the files of the member before the first one writes.
     resume = Processes(plan.device).broadcast(lambda: ensemble.resumes(model_index))
-    return train_calibrated(plan, ensemble.member_folder(model_index), watch, resume=resume)
+    train_calibrated(plan, ensemble.member_folder(model_index), Watch(), resume=resume)
 
 
 @contextmanager
@@ -286,9 +247,6 @@ def _calibrated_afterwards(plan: Plan, folder: Path, resume: bool) -> Iterator[N
 def _calibrate(plan: Plan, folder: Path) -> None:
     """Learn what corrects the scores of a trained run; then the training has come to its end."""
     run = Run.read(folder).without_choice()
-    # Jobs may have added members to a run that was whole.
-    config = with_values(run.config, {"train.members": plan.config.train.members})
-    run = replace(run, config=config)
     learn_calibration(run, plan.dataset, plan.device)
     replace(run, finished=True).write()
 

@@ -96,7 +96,7 @@ def begin(plan: Plan, out: Path, resume: bool = False) -> tuple[Run, dict[str, T
 def check_free(out: Path) -> None:
     """Raise an InputError for a folder with files, unless its run has no saved epoch.
 
-    Jobs may have trained other members, and a teacher may have been trained, before.
+    Members beside the first model, and a teacher, may have begun before.
     """
     if not out.exists():
         return

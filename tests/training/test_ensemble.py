@@ -19,8 +19,8 @@ from fact_clip.cli.evaluate import evaluation_text
 from fact_clip.decoding import frame_scores
 from fact_clip.inference.scorer import Scorer
 from fact_clip.models.blocks import block_configs
-from fact_clip.run import LoadedRun, Run
-from fact_clip.training import Callback, StopTraining, evaluate, train
+from fact_clip.run import LoadedRun
+from fact_clip.training import Callback, evaluate, train
 from fact_clip.training.ensemble import SEED_STEP, Ensemble, member_config
 from fact_clip.training.plan import resolve
 from fact_clip.training.runs import useful_threads
@@ -146,50 +146,6 @@ def test_resume_adds_members(pair, tiny, tmp_path):
     assert len(fact_clip.load(run).scorer.models) == 3
 
 
-def test_jobs_add_members(pair, tiny, tmp_path):
-    run = Path(shutil.copytree(pair, tmp_path / "run"))
-    config = tiny(train={"epochs": 1, "members": 4, "seed": 3})
-    assert train(config, run, member=4, resume=True).members_left == [3]
-    assert len(fact_clip.load(run).scorer.models) == 2
-    assert train(config, run, member=3, resume=True).members_left == []
-    assert len(fact_clip.load(run).scorer.models) == 4
-
-
-def test_a_member_alone_with_more_epochs_leaves_the_others(pair, tiny, tmp_path):
-    run = Path(shutil.copytree(pair, tmp_path / "run"))
-    config = tiny(train={"epochs": 2, "members": 2, "seed": 3})
-    assert train(config, run, member=1, resume=True).members_left == [2]
-    assert train(config, run, member=2, resume=True).members_left == []
-
-
-def test_a_later_member_with_more_epochs_leaves_the_run_unfinished(pair, tiny, tmp_path):
-    """Its confidences are those of the earlier weights."""
-    run = Path(shutil.copytree(pair, tmp_path / "run"))
-    config = tiny(train={"epochs": 2, "members": 2, "seed": 3})
-    assert train(config, run, member=2, resume=True).members_left == [1]
-    assert "the training has not come to its end" in evaluate(run).details["cautions"]
-    assert train(config, run, member=1, resume=True).members_left == []
-    assert not Run.read(run).is_unfinished()
-
-
-class _Stop(Callback):
-    def on_train_start(self, state):
-        raise StopTraining("after the first epoch")
-
-
-def test_a_member_that_a_callback_stopped_is_done(tiny, tmp_path):
-    config = tiny(train={"epochs": 3, "members": 2, "validate_every": 2}, data={"validation": 0.3})
-    run = tmp_path / "run"
-    assert train(config, run, member=2, callbacks=[_Stop()]).members_left == [1]
-    row = json.loads((run / "members/2/log.jsonl").read_text())
-    assert row["epoch"] == 1
-    assert "validation edit" in row
-    assert train(config, run, member=1, callbacks=[_Stop()]).members_left == []
-    assert Run.read(run).finished
-    more = tiny(train={"epochs": 4, "members": 2, "validate_every": 2}, data={"validation": 0.3})
-    assert train(more, run, member=1, resume=True).members_left == [2]
-
-
 def test_members_hide_the_same_groups_by_the_recipe_and_by_the_run(tiny, workbench, tmp_path):
     names = json.loads((workbench / "zero_shot/A.json").read_text())["unseen"]
     data = {"holdout": names, "validation": 0.3, "validation_unseen": "auto"}
@@ -201,28 +157,6 @@ def test_members_hide_the_same_groups_by_the_recipe_and_by_the_run(tiny, workben
         groups.append([ensemble.config_of(index).data.validation_unseen for index in range(3)])
     assert groups[0] == groups[1]
     assert groups[0][0] != groups[0][1]
-
-
-def test_members_of_a_job_array_make_the_same_run(pair, tiny, tmp_path):
-    """The second job comes first; the run is whole when the last one is done."""
-    config = tiny(train={"epochs": 1, "members": 2, "seed": 3})
-    run = tmp_path / "run"
-    torch.set_num_threads(1)
-    with refused("member"):
-        train(config, run, member=3)
-    assert train(config, run, member=2).members_left == [1]
-    assert not (run / "confidence.json").exists()
-    with refused("run"):
-        fact_clip.load(run)
-    with refused("2"):
-        train(config, run, member=2)
-    assert train(config, run, member=1).members_left == []
-    torch.set_num_threads(2)
-    for folder in (Path(), Path("members/2")):
-        assert_same(weights(run / folder), weights(pair / folder))
-    assert (run / "confidence.json").read_text() == (pair / "confidence.json").read_text()
-    # A job that is put back in the queue continues, and finds nothing to do.
-    assert train(config, run, member=2, resume=True).members_left == []
 
 
 def test_members_are_stopped_where_the_first_fails(tiny, tmp_path):

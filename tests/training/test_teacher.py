@@ -18,7 +18,6 @@ from fact_clip.inference.scorer import Scorer
 from fact_clip.run import Run
 from fact_clip.seen import NO_RECORD
 from fact_clip.training import evaluate, train
-from fact_clip.training.callbacks import Callback
 from fact_clip.training.plan import resolve
 from fact_clip.training.teacher import teacher_config
 
@@ -303,20 +302,6 @@ def test_a_closed_teacher_gives_no_name_that_it_never_learned(workbench, tmp_pat
     train(config, tmp_path / "teacher")
     with refused("train.self_training"):
         train(config, tmp_path / "run", overrides=[f"train.self_training={tmp_path / 'teacher'}"])
-
-
-class _Cut(Callback):
-    def on_epoch(self, state):
-        if state.epoch == 2:
-            raise KeyboardInterrupt
-
-
-def test_a_job_goes_on_before_the_first_member_has_begun(trained, workbench, tmp_path):
-    config = student(workbench, trained / "teacher", train={"members": 2, "epochs": 3})
-    with pytest.raises(KeyboardInterrupt):
-        train(config, tmp_path / "run", member=2, resume=True, callbacks=[_Cut()])
-    assert not (tmp_path / "run/run.json").exists()
-    assert train(config, tmp_path / "run", member=2, resume=True).members_left == [1]
 
 
 def test_drafts_of_an_unknown_teacher_are_told(trained, workbench, recipe, tmp_path):
