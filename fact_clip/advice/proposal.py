@@ -15,7 +15,7 @@ from fact_clip.datasets.layout import DataFolder, split_names
 from fact_clip.datasets.naming import guess_names
 from fact_clip.datasets.separability import SEPARABLE, separability
 from fact_clip.datasets.splits import guess_groups, read_groups
-from fact_clip.datasets.statistics import labelled_segments, segment_lengths
+from fact_clip.datasets.statistics import labelled_segments
 from fact_clip.decoding.switching import PENALTY, SHORT, short_segment_penalty
 from fact_clip.encoders import text_side
 from fact_clip.training.teacher import names_without_examples
@@ -90,15 +90,14 @@ class Measures:
     @classmethod
     def of(cls, dataset: Dataset) -> "Measures":
         """Measure a data set."""
-        labels = [dataset.labels(name) for name in dataset.labelled(dataset.learning)]
+        videos = {name: dataset.labels(name) for name in dataset.labelled(dataset.learning)}
+        labels = [*videos.values()]
         n_classes = len(dataset.vocabulary)
-        whole_lengths = segment_lengths(labels, n_classes, whole_only=True)
+        whole_lengths = dataset.segment_lengths(videos, whole_only=True)
         # Of a class without a whole segment those beside frames that have no label.
         lengths_of = [
             of_whole or of_all
-            for of_whole, of_all in zip(
-                whole_lengths, segment_lengths(labels, n_classes), strict=True
-            )
+            for of_whole, of_all in zip(whole_lengths, dataset.segment_lengths(videos), strict=True)
         ]
         lengths = list(chain.from_iterable(lengths_of))
         action_lengths = []

@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+from scipy.stats import norm
 
 from fact_clip.core import Floats, InputError, Integers, Reals
 from fact_clip.datasets.labels import IGNORED, Labels
@@ -143,10 +144,7 @@ def expected_lengths(
     Returns:
         (C + 1,) in frames, the last one for label -1.
     """
-    gaps = np.concatenate([np.diff(of_video) for of_video in frames])
-    firsts = np.concatenate([of_video[:-1] for of_video in labels])
-    seconds = np.concatenate([of_video[1:] for of_video in labels])
-    pairs = np.stack([firsts, seconds]) % (n_classes + 1)
+    gaps, pairs = _gaps(frames, labels, n_classes)
     counts = np.bincount(pairs.ravel(), minlength=n_classes + 1)
     lengths = np.full(n_classes + 1, gaps.mean())
     for _ in range(_UPDATES):
@@ -154,6 +152,48 @@ def expected_lengths(
         totals = np.bincount(pairs.ravel(), np.tile(ratios, 2), minlength=n_classes + 1)
         lengths *= totals / np.maximum(counts, 1)
     return lengths
+
+
+def likely_lengths(
+    frames: Sequence[Sequence[int]], labels: Sequence[Integers], n_classes: int
+) -> list[list[int]]:
+    """Return lengths that the clicked segments of each class have together.
+
+    Lengths are log-normal about the mean of their class, with one variance of logarithms. A click
+    is uniform in its segment, so the mean square of a gap between segments of mean m and n, and
+    mean square s and t, is s / 3 + t / 3 + m n / 2.
+
+    Args:
+        frames: of the clicks of each video.
+        labels: class indices of the clicks of each video.
+        n_classes: C.
+
+    Returns:
+        As many lengths in frames as each class has clicks: the quantiles of its law.
+    """
+    means = expected_lengths(frames, labels, n_classes)
+    gaps, pairs = _gaps(frames, labels, n_classes)
+    firsts, seconds = means[pairs]
+    squares = 3 * (gaps**2 - firsts * seconds / 2)
+    spread = squares.sum() / (firsts**2 + seconds**2).sum()
+    variance = np.log(max(spread, 1.0))
+    counts = np.bincount(np.concatenate(labels) % (n_classes + 1), minlength=n_classes + 1)
+    lengths = []
+    for mean, count in zip(means[:n_classes], counts, strict=False):
+        quantiles = norm.ppf((np.arange(count) + 0.5) / max(count, 1))
+        logs = np.log(max(mean, 1.0)) - variance / 2 + np.sqrt(variance) * quantiles
+        lengths.append(np.maximum(np.exp(logs).round(), 1).astype(int).tolist())
+    return lengths
+
+
+def _gaps(
+    frames: Sequence[Sequence[int]], labels: Sequence[Integers], n_classes: int
+) -> tuple[Integers, Integers]:
+    """Return the frames between each two clicks, (G,), and the classes of both, (2, G)."""
+    gaps = np.concatenate([np.diff(of_video) for of_video in frames])
+    firsts = np.concatenate([of_video[:-1] for of_video in labels])
+    seconds = np.concatenate([of_video[1:] for of_video in labels])
+    return gaps, np.stack([firsts, seconds]) % (n_classes + 1)
 
 
 def border_gains(log_scores: Reals, frames: Sequence[int], labels: Integers) -> list[Reals]:

@@ -1,7 +1,7 @@
 """A data set: one split of it, with its videos, classes, labels and features."""
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
 from dataclasses import replace
 from functools import cached_property, partial
@@ -23,6 +23,7 @@ from fact_clip.core.arguments import validated
 from fact_clip.core.io import read_lines
 from fact_clip.datasets import features, statistics
 from fact_clip.datasets.benchmarks import find_root
+from fact_clip.datasets.clicks import likely_lengths
 from fact_clip.datasets.labels import IGNORED, UNLABELLED, LabelReader, Labels
 from fact_clip.datasets.layout import (
     WRITE_SPLITS,
@@ -265,6 +266,28 @@ class Dataset(VideoReader):
         return frames
 
     # --- Checks and statistics ---
+
+    def segment_lengths(
+        self, videos: Mapping[str, Labels], whole_only: bool = False
+    ) -> list[list[int]]:
+        """Return the lengths in frames of the segments of each class.
+
+        Of videos with clicks they are those that the clicks let expect (`clicks.likely_lengths`).
+
+        Args:
+            videos: name -> labels (T,).
+            whole_only: of segments alone that are not beside a frame without label.
+        """
+        # One click alone labels its video.
+        clicks = {name: frames for name, frames in self.clicks(videos).items() if len(frames) > 1}
+        labels = [labels for name, labels in videos.items() if name not in clicks]
+        n_classes = len(self.vocabulary)
+        lengths = statistics.segment_lengths(labels, n_classes, whole_only)
+        if clicks:
+            clicked = [self.stored_labels(name)[frames] for name, frames in clicks.items()]
+            likely = likely_lengths([*clicks.values()], clicked, n_classes)
+            lengths = [known + more for known, more in zip(lengths, likely, strict=True)]
+        return lengths
 
     def check(self) -> None:
         """Check all labels of this split and the headers of all features.

@@ -22,7 +22,6 @@ from fact_clip.datasets.labels import IGNORED
 from fact_clip.datasets.layout import DataFolder, DataStore
 from fact_clip.datasets.naming import guess_names
 from fact_clip.datasets.objects import OBJECT_SLOT, ObjectColumns
-from fact_clip.datasets.statistics import segment_lengths
 from fact_clip.decoding.durations import Durations
 from fact_clip.encoders import text_encoder
 from fact_clip.encoders.sentence import StoredVectors
@@ -241,13 +240,13 @@ class _Planner:
     def _lengths(self) -> tuple[tuple[float, float], ...]:
         """Return the lengths of whole training segments."""
         dataset = self.dataset
-        videos = []
+        videos = {}
         for name in dataset.labelled(dataset.train):
             labels = dataset.training_labels(name)
             # A segment ends where a hidden class begins; beside an unlabelled frame it may go on.
             is_hidden = (labels == IGNORED) & (dataset.all_labels(name) != IGNORED)
-            videos.append(np.where(is_hidden, _HIDDEN, labels))
-        lengths = segment_lengths(videos, len(dataset.vocabulary), whole_only=True)
+            videos[name] = np.where(is_hidden, _HIDDEN, labels)
+        lengths = dataset.segment_lengths(videos, whole_only=True)
         if not any(lengths):
             return ()
         durations = Durations.learned(lengths)

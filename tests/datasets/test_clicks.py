@@ -20,6 +20,7 @@ from fact_clip.datasets.clicks import (
     first_gaps,
     gap_labels,
     label_frames,
+    likely_lengths,
     middle_borders,
     read_clicks,
 )
@@ -134,6 +135,27 @@ def test_lengths_follow_from_gaps_between_clicks():
     assert found[3:].tolist() == [0, 0]  # a class without clicks, and label -1
 
 
+@pytest.mark.parametrize("deviation", [0.0, 0.6, 1.0])
+def test_the_spread_of_lengths_follows_from_the_spread_of_gaps(deviation):
+    """Means of 20 and 80 frames, in random order; borders in the middle would have a third of the variance."""
+    rng = np.random.default_rng(0)
+    frames, labels, lengths = [], [], [[], []]
+    for _ in range(40):
+        of_video = rng.integers(2, size=50)
+        logs = np.log(np.array([20, 80])[of_video]) - deviation**2 / 2 + deviation * rng.normal(size=50)
+        drawn = np.maximum(np.exp(logs).round(), 1).astype(int)
+        edges = np.cumsum([0, *drawn])
+        frames.append(rng.integers(edges[:-1], edges[1:]))
+        labels.append(of_video)
+        for label in (0, 1):
+            lengths[label] += drawn[of_video == label].tolist()
+    likely = likely_lengths(frames, labels, 3)
+    assert [len(values) for values in likely] == [len(lengths[0]), len(lengths[1]), 0]
+    for expected, true in zip(likely[:2], lengths, strict=True):
+        np.testing.assert_allclose(np.mean(expected), np.mean(true), rtol=0.1)
+        np.testing.assert_allclose(np.quantile(expected, [0.2, 0.5]), np.quantile(true, [0.2, 0.5]), rtol=0.2)
+
+
 @pytest.fixture
 def clicked(tmp_path):
     """Video a has clicks alone, b has labels and clicks, which are not read."""
@@ -158,6 +180,20 @@ def test_a_data_set_takes_clicks_in_place_of_labels(clicked):
     assert dataset.with_videos(("a",), ()).labels("a").tolist() == [0] * 4 + [-1] * 8
     assert same_folder.labels("a").tolist() == [0] * 5 + [1] * 7
     assert not [finding for finding in Inspection(clicked) if finding.severity == "error"]
+
+
+def test_lengths_of_labels_and_of_clicks_are_joined(clicked):
+    dataset = Dataset.open(clicked)
+    videos = {name: dataset.labels(name) for name in ("a", "b")}
+    # Gaps of 8 frames say 8 frames of each class; the spread that one gap shows is none.
+    assert dataset.segment_lengths(videos) == [[8], [8, 8]]
+
+
+def test_one_click_labels_its_video(clicked):
+    path = Path(clicked.root) / "clicks/a.csv"
+    path.write_text("frame,label\n9,stir\n")
+    dataset = Dataset.open(clicked)
+    assert dataset.segment_lengths({"a": dataset.labels("a")}) == [[], [12]]
 
 
 @pytest.mark.parametrize("has_end", [False, True])
