@@ -282,7 +282,9 @@ class Run(RunFacts):
         seen.check_videos(dataset, dataset.test, where)
         if dataset.hidden:
             seen.check_unseen_classes(dataset, where)
-            seen.check_unlearned(dataset.names_of(dataset.hidden), where)
+            if self.seen is not None:
+                # Members may have learned what another tunes by.
+                self.seen.check_unlearned(dataset.names_of(dataset.validation_unseen), where)
         same = seen.same_names(dataset, dataset.test)
         if same:
             message = (

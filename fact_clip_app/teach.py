@@ -86,6 +86,8 @@ def adapt_command(run: Run, root: Path, out: Path, epochs: int) -> list[str]:
         "data.root": str(root.resolve()),
         "data.split": split,
         "data.holdout": None,
+        "data.holdout_mode": None,
+        "data.validation_unseen": None,
         "data.drafts": None,
         "data.validation": 0,
         "data.groups": None,

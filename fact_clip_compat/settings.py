@@ -253,9 +253,12 @@ def read_changes(pairs: Sequence[str], trained: Config | None = None) -> tuple[l
         flat.setdefault("holdout_mode", True)
     changes = flatten(merged(translate(flat), own_keys))
     device = str(changes.pop("train.device", "auto"))
-    model_keys = [key for key in changes if not key.startswith(("data.", "decode.", "evaluation."))]
-    of_training = {key: changes.pop(key) for key in model_keys}
-    if trained is not None and with_values(trained, of_training) != trained:
-        problem = f"the training had another {' or '.join(model_keys)}"
-        raise InputError("--set", problem, "train a run with it")
-    return [f"{key}={json.dumps(value)}" for key, value in changes.items()], device
+    words = []
+    for key, value in changes.items():
+        if trained is not None and with_values(trained, {key: value}) == trained:
+            continue
+        if key.startswith(("data.", "decode.", "evaluation.")):
+            words.append(f"{key}={json.dumps(value)}")
+        elif trained is not None:
+            raise InputError("--set", f"the training had another {key}", "train a run with it")
+    return words, device

@@ -184,9 +184,10 @@ def with_time(proposal: Proposal, minutes: float) -> tuple[Proposal, str]:
         f"training will take about {_in_words(duration)} of one core of this machine, "
         f"by steps on {estimated.videos} videos"
     )
-    if config.train.self_training:
-        sentence += "; its teacher comes on top"
-    return proposal, sentence
+    if proposal.unvalidated:
+        note = f"no validation ({proposal.unvalidated}): the averaged last epoch is kept"
+        proposal = replace(proposal, notes=(*proposal.notes, note))
+    return proposal, sentence + _teacher_too(config)
 
 
 def for_unseen_classes(proposal: Proposal) -> tuple[Proposal, str]:
@@ -212,7 +213,11 @@ def for_unseen_classes(proposal: Proposal) -> tuple[Proposal, str]:
         f"{config.train.members} models of {epochs} epochs will take about {_in_words(duration)} "
         "of one core of this machine; fewer epochs: train.epochs=N"
     )
-    return proposal, sentence
+    return proposal, sentence + _teacher_too(config)
+
+
+def _teacher_too(config: Config) -> str:
+    return "; its teacher comes on top" if config.train.self_training else ""
 
 
 def _config_of(proposal: Proposal, epochs: int) -> Config:

@@ -135,13 +135,17 @@ class Measures:
 
 @dataclass(frozen=True)
 class Proposal:
-    """Settings on top of the recipe `base`, and the measures that they follow from."""
+    """Settings on top of the recipe `base`, and the measures that they follow from.
+
+    `unvalidated` is why a model of known classes has no validation videos, or empty.
+    """
 
     settings: tuple[Setting, ...]
     measures: Measures
     videos: int
-    notes: Names
     vocabulary: Vocabulary
+    unvalidated: str
+    notes: Names = ()
     base: str = "own"
 
     def with_settings(self, *settings: Setting) -> "Proposal":
@@ -178,7 +182,7 @@ def propose(config: DataConfig) -> Proposal:
         dataset = Dataset.open(config.model_copy(update={"validation": 0.0}), folder)
 
     measures = Measures.of(dataset)
-    validation, notes = _validation(config, dataset, measures)
+    validation, unvalidated = _validation(config, dataset, measures)
     naming = _naming(dataset.encoder)
     rate_reason = "as given" if config.fps else "of the JSON files"
     if dataset.fps is None:
@@ -214,8 +218,8 @@ def propose(config: DataConfig) -> Proposal:
         settings=tuple(settings),
         measures=measures,
         videos=len(folder.all_videos()),
-        notes=tuple(notes),
         vocabulary=dataset.vocabulary,
+        unvalidated=unvalidated,
     )
 
 
@@ -266,8 +270,8 @@ def _naming(encoder: str | None) -> list[Setting]:
 
 def _validation(
     config: DataConfig, dataset: Dataset, measures: Measures
-) -> tuple[list[Setting], list[str]]:
-    """Return the settings that set whole persons apart for validation, or a note why none are."""
+) -> tuple[list[Setting], str]:
+    """Return the settings that set whole persons apart for validation, or why none are."""
     pattern = config.groups or guess_groups(dataset.learning)
     persons = 0
     if pattern:
@@ -290,9 +294,9 @@ def _validation(
         if not config.groups:
             reason = f"GUESSED: {persons} persons by their names; no two parts share one"
         settings.append(Setting("data.groups", pattern, reason))
-    if problem:
-        return settings, [f"no validation ({problem}): the averaged last epoch is kept"]
-    return [*settings, Setting("data.validation", VALIDATION, "picks the epoch")], []
+    if not problem:
+        settings.append(Setting("data.validation", VALIDATION, "picks the epoch"))
+    return settings, problem
 
 
 def _reading(dataset: Dataset, measures: Measures, *, in_text_space: bool) -> list[Setting]:

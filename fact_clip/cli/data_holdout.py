@@ -42,16 +42,14 @@ def holdout(
             min=0,
         ),
     ] = 1,
-    seed: Annotated[int, option("Breaks ties of the ranking and of --count.")] = 0,
+    seed: Annotated[int, option("Breaks ties of --count.")] = 0,
     out: Annotated[Path | None, option("JSON to write, for data.holdout=FILE.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Choose classes to hold out, or look at a choice.
 
-    Without a choice, ranks the classes by the number of other classes that have their rarest
-    factor, well-filled ones first (ten training frames in three segments). With a choice, reports
-    which of its factors no seen class has, which ones rest on a single seen class, and what remains
-    for training. A folder of your own is read by its recipe.yaml; without one the
+    Reports which factors of the choice no seen class has, which ones rest on a single seen class,
+    and what remains for training. A folder of your own is read by its recipe.yaml; without one the
     grammar is guessed as by init.
 
     \b
@@ -61,8 +59,7 @@ def holdout(
       fact-clip data holdout havid_view0_lh_pt data.root=../shared/data/havid \\
         --unseen "sntft, sntn5"
     """
-    n_choices = sum(way is not None for way in (unseen, file, only_in, count))
-    if n_choices > 1:
+    if sum(way is not None for way in (unseen, file, only_in, count)) > 1:
         raise InputError("data holdout", "give only one of --unseen, --file, --only-in and --count")
     if validation_unseen is not None and unseen is None:
         where = "--validation-unseen"
@@ -78,10 +75,7 @@ def holdout(
         if out.suffix != ".json" or os.path.lexists(out):  # a run may name it
             problem = "it exists already, or does not end in .json"
             raise InputError(out, problem, "name a new file with --out")
-        if not n_choices:
-            fix = "give --unseen, --file, --only-in or --count too"
-            raise InputError("--out", "nothing is chosen", fix)
-    from fact_clip.cli.holdout import choose, description, of_videos, open_with_guesses, ranking
+    from fact_clip.cli.holdout import choose, description, of_videos, open_with_guesses
     from fact_clip.unseen.holdout import Holdout, read_holdout
 
     dataset, guesses = open_with_guesses(data_config(data, overrides))
@@ -95,10 +89,8 @@ def holdout(
     elif count is not None:
         choice = choose(dataset, count, validation_count, min_support=min_support, seed=seed)
     else:
-        note(*guesses)
-        rows, lines = ranking(dataset, seed)
-        print_result({"ranking": rows}, lines, as_json)
-        return
+        fix = "give --count, --unseen, --file or --only-in"
+        raise InputError("data holdout", "nothing is chosen", fix)
     choice = replace(choice, mode=dataset.config.holdout_mode or choice.mode)
     result, summary = description(dataset, choice)
     if min_support == 0 and not result["compositional"]:

@@ -11,7 +11,7 @@ from fact_clip.core import InputError, Json, library_errors
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.layout import DataFolder
 from fact_clip.datasets.naming import guess_names
-from fact_clip.unseen.choice import level, lost_factors, rank, resting_on_one, select
+from fact_clip.unseen.choice import level, lost_factors, resting_on_one, select
 from fact_clip.unseen.holdout import Holdout
 
 
@@ -92,36 +92,6 @@ def open_with_guesses(config: DataConfig) -> tuple[Dataset, list[str]]:
             setting = json.dumps(value, ensure_ascii=False)
             lines.append(f"guessed by the names: data.{key}={setting}")
     return open_whole(guessed, folder), lines
-
-
-def ranking(dataset: Dataset, seed: int) -> tuple[list[Json], str]:
-    """Rank the classes that could be held out.
-
-    Args:
-        dataset: the data set.
-        seed: breaks ties.
-
-    Returns:
-        The ranking as rows and as text.
-    """
-    vocabulary = dataset.vocabulary
-    counts = dataset.class_counts(dataset.learning)
-    segments = dataset.segment_counts(dataset.learning)
-    rows = []
-    cells = []
-    for support in rank(vocabulary, (), counts, seed, segments):
-        row: Json = {
-            "name": support.name,
-            "support": support.classes,
-            "well_filled": support.well_filled,
-            "rarest": support.rarest,
-            "frames": int(counts[vocabulary.index(support.name)]),
-        }
-        rows.append(row)
-        cells.append({**row, "rarest": _factor(support.rarest)})
-    head = f"{len(vocabulary)} classes with {', '.join(vocabulary.slots)}"
-    legend = "support: other classes with the rarest factor; training frames"
-    return rows, f"{head}; {legend}\n{table(cells)}"
 
 
 def description(dataset: Dataset, holdout: Holdout) -> tuple[Json, str]:

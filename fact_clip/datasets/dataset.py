@@ -24,7 +24,7 @@ from fact_clip.core.io import read_lines
 from fact_clip.datasets import features, statistics
 from fact_clip.datasets.benchmarks import find_root
 from fact_clip.datasets.clicks import likely_lengths
-from fact_clip.datasets.labels import IGNORED, UNLABELLED, LabelReader, Labels
+from fact_clip.datasets.labels import HIDDEN, IGNORED, UNLABELLED, LabelReader, Labels
 from fact_clip.datasets.layout import (
     WRITE_SPLITS,
     DataFolder,
@@ -201,6 +201,15 @@ class Dataset(VideoReader):
         """Return `labels` with the drafts of ``data.drafts`` in frames that have none."""
         return self._with_drafts(name, self.labels(name), 1)
 
+    def cut_labels(self, name: str) -> Labels:
+        """Return `training_labels` with `HIDDEN` where a hidden class cuts a segment.
+
+        Beside other frames without a label a segment may go on.
+        """
+        labels = self.training_labels(name)
+        is_hidden = (labels == IGNORED) & (self.all_labels(name) != IGNORED)
+        return np.where(is_hidden, HIDDEN, labels)
+
     def labelled(self, names: Names) -> Names:
         """Return the videos of which a frame has a label, or a draft."""
         return tuple(name for name in names if (self.training_labels(name) != IGNORED).any())
@@ -286,7 +295,7 @@ class Dataset(VideoReader):
         if clicks:
             clicked = [self.stored_labels(name)[frames] for name, frames in clicks.items()]
             likely = likely_lengths([*clicks.values()], clicked, n_classes)
-            lengths = [known + more for known, more in zip(lengths, likely, strict=True)]
+            lengths = [labelled + more for labelled, more in zip(lengths, likely, strict=True)]
         return lengths
 
     def check(self) -> None:

@@ -15,6 +15,7 @@ from fact_clip.core.messages import suggest
 Labels = Integers
 
 IGNORED = -1  # label of frames that no loss and no metric looks at, and of padding
+HIDDEN = -2  # label of frames of hidden classes, where they cut segments
 
 
 def unlabelled(config: DataConfig) -> Names:

@@ -48,7 +48,7 @@ def segment_counts(videos: Iterable[Labels], n_classes: int) -> Integers:
     return np.array(counts, dtype=np.int64)
 
 
-def visit_shares(videos: Sequence[Labels], n_classes: int) -> tuple[tuple[float, float], ...]:
+def visit_shares(videos: Iterable[Labels], n_classes: int) -> tuple[tuple[float, float], ...]:
     """Return how often each class occurs and comes back, in the labelled frames of videos.
 
     Args:
@@ -57,9 +57,9 @@ def visit_shares(videos: Sequence[Labels], n_classes: int) -> tuple[tuple[float,
 
     Returns:
         Of each class the share of the videos with labels that have it, and the share of these in
-        which it has several segments. Frames without a label do not cut a segment.
+        which it has several segments. Frames without a label (-1) do not cut a segment.
     """
-    labelled = [labels[labels >= 0] for labels in videos if labels.max() >= 0]
+    labelled = [labels[labels != IGNORED] for labels in videos if labels.max() >= 0]
     counts = np.array([segment_counts([labels], n_classes) for labels in labelled])
     counts = counts.reshape(-1, n_classes)  # (V, C)
     occurs = (counts > 0).sum(0)

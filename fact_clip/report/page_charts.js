@@ -99,7 +99,8 @@ const PageCharts = (() => {
 
 	/** Draw [true, predicted, frames, frames of the true one] as a matrix; `nameOf` and `badgeOf` take a place in the rows. */
 	function confusion(cells, kind, nameOf, badgeOf) {
-		const totals = new Map(cells.map(([true_, , , total]) => [true_, total]));
+		const totals = new Map(cells.map(([, guess]) => [guess, 0])); // a predicted class may have no true frame
+		for (const [true_, , , total] of cells) totals.set(true_, total);
 		const byFrames = [...totals].sort(([, a], [, b]) => b - a);
 		const frequent = byFrames.slice(0, MOST).map(([index]) => index).sort((a, b) => a - b);
 		const positions = new Map(frequent.map((index, position) => [index, position]));

@@ -18,7 +18,6 @@ from fact_clip.core import WHOLE_NAME, InputError, Json, Vocabulary
 from fact_clip.core.distributed import pick_device, place_in_launch
 from fact_clip.datasets.benchmarks import IN_MEMORY
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.labels import IGNORED
 from fact_clip.datasets.layout import DataFolder, DataStore
 from fact_clip.datasets.naming import guess_names
 from fact_clip.datasets.objects import OBJECT_SLOT, ObjectColumns
@@ -31,8 +30,6 @@ from fact_clip.run import Run
 from fact_clip.training.callbacks import check_loggers
 from fact_clip.training.start import read_start
 from fact_clip.unseen.calibration import check_posterior
-
-_HIDDEN = -2  # label of frames of hidden classes
 
 
 @dataclass(frozen=True)
@@ -240,12 +237,7 @@ class _Planner:
     def _lengths(self) -> tuple[tuple[float, float], ...]:
         """Return the lengths of whole training segments."""
         dataset = self.dataset
-        videos = {}
-        for name in dataset.labelled(dataset.train):
-            labels = dataset.training_labels(name)
-            # A segment ends where a hidden class begins; beside an unlabelled frame it may go on.
-            is_hidden = (labels == IGNORED) & (dataset.all_labels(name) != IGNORED)
-            videos[name] = np.where(is_hidden, _HIDDEN, labels)
+        videos = {name: dataset.cut_labels(name) for name in dataset.labelled(dataset.train)}
         lengths = dataset.segment_lengths(videos, whole_only=True)
         if not any(lengths):
             return ()

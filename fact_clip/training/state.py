@@ -221,7 +221,8 @@ def _new_run(plan: Plan, out: Path, world: int) -> Run:
         spec = ObjectSpec(objects.with_context(copies), objects.fixed, slot)
     if spec is not None:
         classes = replace(classes, evidence_slot=spec.slot, evidence_width=spec.width)
-    train_labels = [dataset.training_labels(name) for name in dataset.labelled(dataset.train)]
+    labelled = dataset.labelled(dataset.train)
+    train_labels = [dataset.training_labels(name) for name in labelled]
     return Run(
         path=out,
         config=config,
@@ -235,7 +236,7 @@ def _new_run(plan: Plan, out: Path, world: int) -> Run:
             train_labels, dataset.vocabulary.background_indices, len(dataset.vocabulary)
         ),
         lengths=plan.lengths,
-        visits=visit_shares(train_labels, len(dataset.vocabulary)),
+        visits=visit_shares(map(dataset.cut_labels, labelled), len(dataset.vocabulary)),
         objects=spec,
         encoder=dataset.encoder,
         videos_a_step=config.train.batch_size * world,

@@ -85,6 +85,15 @@ def test_a_recipe_for_unseen_classes_has_epochs_of_its_own(workbench, unmeasured
     assert sentence.startswith("3 models of 300 epochs will take about 10.0 minutes")
 
 
+def test_only_a_recipe_of_known_classes_says_that_it_does_not_validate(workbench, unmeasured):
+    """The base zero_shot validates on a fifth of the videos, however few there are."""
+    proposal = propose(DataConfig(root=str(workbench), name="folder"))
+    assert with_time(proposal, 1)[0].notes == (
+        "no validation (4 training videos are too few): the averaged last epoch is kept",
+    )
+    assert for_unseen_classes(proposal)[0].notes == ()
+
+
 def test_a_folder_that_is_taken_is_refused_before_the_data_are_read(workbench, tmp_path, monkeypatch):
     (tmp_path / "mine.txt").touch()
     monkeypatch.setattr("fact_clip.training.runs.resolve", lambda *_: pytest.fail("read"))
@@ -96,8 +105,8 @@ def test_the_time_names_a_teacher(workbench, unmeasured):
     proposal = propose(DataConfig(root=str(workbench), name="folder"))
     assert "teacher" not in with_time(proposal, 1)[1]
     taught = proposal.with_settings(Setting("train.self_training", True, ""))
-    sentence = with_time(taught, 1)[1]
-    assert sentence.endswith("; its teacher comes on top")
+    for sentence in (with_time(taught, 1)[1], for_unseen_classes(taught)[1]):
+        assert sentence.endswith("; its teacher comes on top")
 
 
 @pytest.mark.parametrize(("separability", "videos", "epochs"), [(0.9, 30, 25), (0.9, 40, 20), (0.5, 30, 60)])

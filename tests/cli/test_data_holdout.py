@@ -1,4 +1,4 @@
-"""fact-clip data holdout: rankings, sets that stay compositional, and what is left."""
+"""fact-clip data holdout: sets that stay compositional, and what is left."""
 
 from __future__ import annotations
 
@@ -13,15 +13,8 @@ from ..refusals import refused_line
 from ..small import write_dataset
 
 
-def test_a_ranking_without_a_choice(workbench, fact_clip):
-    answer = fact_clip("data", "holdout", workbench, "data.name=workbench")
-    head, _, *rows = answer.out.splitlines()
-    assert head.startswith("23 classes with verb, ")
-    assert len(rows) == 21  # without the background, and a class that these videos never train
-    result = json.loads(fact_clip("data", "holdout", workbench, "data.name=workbench", "--json").out)["ranking"]
-    filled = [min(row["well_filled"], 2) for row in result]
-    assert filled == sorted(filled, reverse=True)
-    assert rows[0].startswith(result[0]["name"])
+def test_nothing_chosen_is_an_error(workbench, fact_clip):
+    refused_line(fact_clip("data", "holdout", workbench, "data.name=workbench"), "data holdout")
 
 
 def test_a_choice_is_written_and_can_be_trained_with(workbench, fact_clip, tmp_path):
@@ -77,25 +70,26 @@ def test_what_occurs_only_in_some_videos_is_held_out(tmp_path, fact_clip):
     refused_line(fact_clip("data", "holdout", root, "data.layout=TD", "--only-in", "("), "--only-in")
 
 
-def test_an_own_folder_is_ranked_as_a_known_set(workbench, fact_clip, tmp_path):
+def test_an_own_folder_is_read_as_a_known_set(workbench, fact_clip, tmp_path):
     """By its recipe, by a grammar on the command line, by factors.csv, or by a guess that is told."""
-    known = json.loads(fact_clip("data", "holdout", workbench, "data.name=workbench", "--json").out)["ranking"]
-    guessed = fact_clip("data", "holdout", workbench, "--json")
-    assert json.loads(guessed.out)["ranking"] == known
+    choice = ("--count", 3, "--json")
+    known = json.loads(fact_clip("data", "holdout", workbench, "data.name=workbench", *choice).out)["holdout"]
+    guessed = fact_clip("data", "holdout", workbench, *choice)
+    assert json.loads(guessed.out)["holdout"] == known
     assert guessed.err.splitlines() == [
         'guessed by the names: data.background=["no action"]',
         'guessed by the names: data.grammar="{verb} {object} [with {tool}]"',
     ]
     settings = ["data.grammar={verb} {object} [with {tool}]", 'data.background=["no action"]']
-    told = fact_clip("data", "holdout", workbench, *settings, "--json")
-    assert (json.loads(told.out)["ranking"], told.err) == (known, "")
+    told = fact_clip("data", "holdout", workbench, *settings, *choice)
+    assert (json.loads(told.out)["holdout"], told.err) == (known, "")
     for part in ("features", "splits", "groundTruth", "mapping.txt"):
         (tmp_path / part).symlink_to(workbench / part)
     (tmp_path / "recipe.yaml").write_text(
         'base: folder\ndata: {grammar: "{verb} {object} [with {tool}]", background: [no action]}\n'
     )
-    by_recipe = fact_clip("data", "holdout", tmp_path, "--json")
-    assert (json.loads(by_recipe.out)["ranking"], by_recipe.err) == (known, "")
+    by_recipe = fact_clip("data", "holdout", tmp_path, *choice)
+    assert (json.loads(by_recipe.out)["holdout"], by_recipe.err) == (known, "")
 
 
 def test_a_file_under_the_root_of_the_data(shared, fact_clip, tmp_path):

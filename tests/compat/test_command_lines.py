@@ -237,7 +237,8 @@ def test_run_eval_of_other_data_is_refused(line, closed):
 def test_scoring_with_settings_of_another_training_is_refused(line, closed):
     for words in ("Bi.hid_dim 7", "model.tokens 7", "lr 0.5"):
         refused_line(line(f"scripts/run_eval.py --ckpt {closed} --set {words}"), "--set")
-    assert line(f"scripts/run_eval.py --ckpt {closed} --set aux.gpu -1 {SMALL}")[0] == 0
+    assert line(f"scripts/run_eval.py --ckpt {closed} --set aux.gpu -1 sr 1 {SMALL}")[0] == 0
+    refused_line(line(f"scripts/run_eval.py --ckpt {closed} --set sr 2"), "data.stride=2")
 
 
 def test_scoring_that_a_file_changes_is_refused(line, clone, closed):

@@ -33,6 +33,12 @@ def test_frames_without_a_label_are_no_visits():
     assert visit_shares([np.array(unknown)], 1) == ((0.0, 0.0),)
 
 
+def test_a_hidden_class_parts_two_visits():
+    """-2 marks its frames, -1 others without a label."""
+    assert visit_shares([np.array([0, 0, -1, 0])], 1) == ((1.0, 0.0),)
+    assert visit_shares([np.array([0, 0, -2, 0])], 1) == ((1.0, 1.0),)
+
+
 def test_missing_action_gets_a_nat_a_row_at_most_twice():
     rules = VisitRules(always=np.array([False, True, True]), once=np.zeros(3, bool))
     rows = np.zeros((4, 3))

@@ -173,6 +173,13 @@ def test_confusions_by_class(browser, opened, evaluated):
         assert "true pour milk, predicted stir milk: 2 frames, 66.7 %" in titles
 
 
+def test_a_class_that_is_only_predicted_has_a_column(browser, opened, evaluated):
+    with browser.page() as page:
+        opened(page, [evaluated([rows_of([1, 1, 1, 1], [1, 2, 2, 2])])])
+        titles = page.locator("#confusion rect title").all_text_contents()
+        assert "true pour milk, predicted stir milk: 3 frames, 75.0 %" in titles
+
+
 def test_reliability(browser, opened, evaluated):
     with browser.page() as page:
         opened(page, [evaluated(many(2))])

@@ -184,6 +184,19 @@ def test_a_teacher_learns_no_class_by_which_the_student_is_tuned(workbench, reci
         train(config, tmp_path / "again")
 
 
+def test_members_of_a_teacher_may_learn_what_another_one_tunes_by(workbench, recipe, tmp_path):
+    unseen, tuned = json.loads((workbench / "zero_shot/A.json").read_text())["unseen"][:2]
+    data = {"holdout": [unseen], "validation_unseen": [tuned], "validation": 0.3}
+    parts = {"train": {"members": 2, "member_parts": True}}
+    tree = merged(merged(TINY, ZERO_SHOT), {"data": {**data, "root": str(workbench)}, **parts})
+    train(Config.from_tree(tree, "tests"), tmp_path / "teacher")
+    first, second = (Run.read(tmp_path / "teacher" / folder).seen for folder in ("", "members/2"))
+    assert tuned not in first.classes
+    assert tuned in second.classes
+    train(student(workbench, tmp_path / "teacher", data=data), tmp_path / "run")
+    assert "zero_shot" in evaluate(tmp_path / "run").details
+
+
 def test_names_without_examples_are_held_out_of_the_teacher(workbench, recipe, tmp_path):
     root = shutil.copytree(workbench, tmp_path / "data")
     dataset = Dataset.open(student(workbench, recipe).data)
