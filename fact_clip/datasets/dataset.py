@@ -293,9 +293,11 @@ class Dataset(VideoReader):
         n_classes = len(self.vocabulary)
         lengths = statistics.segment_lengths(labels, n_classes, whole_only)
         if clicks:
-            clicked = [self.stored_labels(name)[frames] for name, frames in clicks.items()]
-            likely = likely_lengths([*clicks.values()], clicked, n_classes)
-            lengths = [labelled + more for labelled, more in zip(lengths, likely, strict=True)]
+            labels = [self.stored_labels(name)[frames] for name, frames in clicks.items()]
+            likely = likely_lengths([*clicks.values()], labels, n_classes)
+            lengths = [
+                labelled + clicked for labelled, clicked in zip(lengths, likely, strict=True)
+            ]
         return lengths
 
     def check(self) -> None:
