@@ -166,7 +166,7 @@ export function listUncertainSoon() {
 
 export async function listUncertain() {
 	if (!state.project.model.exists) return update({uncertain: []});
-	const {segments} = await ask(`/api/uncertain${viewQuery()}`);
+	const {segments} = await ask(`/api/clips${viewQuery()}&order=least+sure`);
 	update({uncertain: segments});
 }
 

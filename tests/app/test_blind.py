@@ -22,7 +22,7 @@ from fact_clip.formats import FORMATS
 from fact_clip_app.plots import PLOTS
 from fact_clip_app.project import Project
 
-from .conftest import User
+from .conftest import UNSURE, User
 from .test_editing import segments
 
 PEOPLE = ("Anna", "Bernd")
@@ -273,10 +273,11 @@ ROUTES: dict[tuple[str, str], Callable[[Rated, str], list[Request]]] = {
     ("DELETE", "/api/videos/{video}"): of_videos(),
     ("POST", "/api/videos/{video}/restore"): of_videos("/restore"),
     ("GET", "/api/videos/{video}/media"): of_videos("/media"),
+    ("GET", "/api/videos/{video}/thumbnail"): of_videos("/thumbnail"),
+    ("POST", "/api/example"): NO_LABELS("/api/example"),
     ("POST", "/api/segment"): NO_LABELS("/api/segment", {"params": {"name": "x.npy"}, "content": b"x"}),
     ("GET", "/api/segment/{job}"): NO_LABELS("/api/segment/none"),
     ("DELETE", "/api/segment/{job}"): NO_LABELS("/api/segment/none"),
-    ("GET", "/api/uncertain"): plain("/api/uncertain"),
     ("POST", "/api/videos/{video}/edits"): edits,
     ("PUT", "/api/videos/{video}/segments"): whole_tracks,
     ("POST", "/api/videos/{video}/tracks"): of_videos("/tracks", json={"name": "main"}),
@@ -290,7 +291,7 @@ ROUTES: dict[tuple[str, str], Callable[[Rated, str], list[Request]]] = {
         for track in ("main", *TRACKS.values())
         for rest in ("background", "ignore")
     ],
-    ("GET", "/api/clips"): plain("/api/clips?label=stir"),
+    ("GET", "/api/clips"): plain("/api/clips", {"params": {"label": "stir"}}, {"params": UNSURE}, {}),
     ("GET", "/api/overview"): plain("/api/overview"),
     ("POST", "/api/fields"): plain("/api/fields", {"json": {"file": "none"}}),
     ("GET", "/api/summary"): lambda rated, name: [
@@ -559,7 +560,7 @@ def test_a_model_that_was_trained_in_the_project_tells_nobody_but_its_owner(open
         drafts = user.client.get("/api/export", params={"format": "json", "drafts": 1, "viewer": name}).content
         return [
             bool(user.ask("GET", path, params=person)["drafts"]),
-            bool(user.ask("GET", "/api/uncertain", params=person)["segments"]),
+            bool(user.ask("GET", "/api/clips", params={**person, **UNSURE})["segments"]),
             compared.status_code == 200,
             segmented.status_code == 200,
             b"drafts" in drafts,
