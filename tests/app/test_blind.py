@@ -614,8 +614,10 @@ def test_two_people_rate_blind_until_the_owner_opens_the_project(address, browse
     from .browsing import (
         SHOWN,
         add_classes,
+        ask_blind,
         asked,
         by_keys,
+        called,
         entered,
         film,
         message,
@@ -629,28 +631,23 @@ def test_two_people_rate_blind_until_the_owner_opens_the_project(address, browse
     clip = tmp_path / "mouse.mp4"
     film(clip, SHOWN, 9)
 
-    def named(page, name: str) -> None:
-        page.fill("#annotator", name)
-        page.press("#annotator", "Tab")
-        settled(page)
-
     with browser.page(1300, 900) as anna, browser.page(1300, 900) as bernd:
         entered(anna, address)
         upload(anna, clip)
         add_classes(anna, "groom", "eat")
-        anna.click("#blind")
+        ask_blind(anna)
         assert message(anna).startswith("Type your name first.")
-        named(anna, "Anna")
+        called(anna, "Anna")
         by_keys(anna, ("1", 30, 90))
         entered(bernd, address)
-        named(bernd, "Bernd")
+        called(bernd, "Bernd")
         assert "1 segment" in bernd.locator("#videos small:first-of-type").text_content()
-        anna.click("#blind")
+        ask_blind(anna)
         text = anna.locator("#ask-text").text_content()
         assert "only you can open the project again" in text
         anna.locator("#ask .end button").first.click()  # Cancel
         assert anna.locator("#blind").get_attribute("aria-pressed") == "false"
-        anna.click("#blind")
+        ask_blind(anna)
         anna.click("#ask-yes")
         settled(anna)
         assert anna.locator("#blind").text_content() == "Blind: on"
@@ -680,15 +677,15 @@ def test_two_people_rate_blind_until_the_owner_opens_the_project(address, browse
                 assert own in text
                 assert other not in text
             to_panel(page, "label")
-        bernd.click("#blind")
+        ask_blind(bernd)
         assert message(bernd, "Anna has") == "Anna has switched Blind on. Only Anna can open the project."
         # without a name there is nothing to see; a name brings the own track back
-        named(bernd, "")
+        called(bernd, "")
         bernd.locator("#empty").wait_for()
         assert bernd.locator("#timeline").count() == 0
-        named(bernd, "Bernd")
+        called(bernd, "Bernd")
         until(bernd, "document.querySelector('#track')?.selectedOptions[0].textContent === 'Bernd'")
-        anna.click("#blind")
+        ask_blind(anna)
         assert anna.locator("#ask-text").text_content().startswith("Open the project?")
         anna.click("#ask-yes")
         settled(anna)
