@@ -16,6 +16,7 @@ from pathlib import Path
 from tests.app.browsing import (
     asked,
     at,
+    called,
     entered,
     replace_classes,
     served,
@@ -74,8 +75,7 @@ def main(film: Path) -> None:
                 browser.page(1280, 720, scheme=scheme) as page,
             ):
                 entered(page, address)
-                page.fill("#annotator", "Anna")
-                page.press("#annotator", "Tab")
+                called(page, "Anna")
                 upload(page, film)
                 replace_classes(page, *CLASSES)
                 video = asked(page, "/api/state")["videos"][0]["id"]

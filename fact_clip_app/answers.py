@@ -230,21 +230,6 @@ class Trial(TypedDict):
     warnings: list[str]
 
 
-class UncertainDraft(Span):
-    """A draft that is worth a look."""
-
-    video: str
-    name: str
-    time: float
-    confidence: float
-
-
-class Uncertain(TypedDict):
-    """The least certain drafts of all videos."""
-
-    segments: list[UncertainDraft]
-
-
 class Clip(Span):
     """A segment or a draft, which has a confidence in place of an origin."""
 
@@ -260,7 +245,7 @@ class Clip(Span):
 
 
 class Clips(TypedDict):
-    """The first segments of a class in an order."""
+    """The first segments in an order."""
 
     segments: list[Clip]
 

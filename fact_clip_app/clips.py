@@ -1,4 +1,4 @@
-"""The sheet of clips: segments of one class over all videos, to look through and relabel."""
+"""Segments over all videos in an order: clips of a class, and the least sure drafts."""
 
 from contextlib import suppress
 from dataclasses import asdict
@@ -8,8 +8,8 @@ from fact_clip.core import InputError
 from fact_clip_app.drafts import Draft, overlaid
 from fact_clip_app.page import Page
 
-MOST = 12
-"""Clips of a sheet."""
+MOST = 30
+"""Segments that are listed."""
 
 Order = Literal["longest", "shortest", "surest", "least sure"]
 
@@ -22,11 +22,11 @@ _ORDERS = {
 
 
 def clips(page: Page, label: str, order: Order, viewer: str) -> list[Any]:
-    """Return segments and drafts of a class, of what a person sees, the first ones of an order.
+    """Return segments and drafts of a class, or of all, of what a person sees, in an order.
 
     Args:
         page: the page.
-        label: the name of the class.
+        label: the name of the class, or "" for all.
         order: by duration or, of drafts alone, by confidence.
         viewer: whose eyes see the tracks.
     """
@@ -40,7 +40,7 @@ def clips(page: Page, label: str, order: Order, viewer: str) -> list[Any]:
         for track in tracks:
             parts = overlaid(drafts if track is drafted else [], track.segments)
             for part in parts:
-                if part.label != label or part.start == part.stop:
+                if label not in ("", part.label) or part.start == part.stop:
                     continue
                 time = float(video.times[part.start])
                 seconds = float(video.times[part.stop]) - time

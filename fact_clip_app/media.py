@@ -17,7 +17,14 @@ from av.video.frame import PictureType, VideoFrame
 
 from fact_clip.core import Floats, InputError
 from fact_clip.core.paths import whole_file
-from fact_clip.video.pictures import OPTIONS, DamagedVideoError, file_url, frames, probe
+from fact_clip.video.pictures import (
+    OPTIONS,
+    DamagedVideoError,
+    file_url,
+    frames,
+    middle_picture,
+    probe,
+)
 from fact_clip_app.jobs import STOPPED, Job, Queue
 from fact_clip_app.project import Project, VideoEntry
 
@@ -32,6 +39,7 @@ _CODECS = {"video/mp4": ("h264", "vp9", "av1"), "video/webm": ("vp8", "vp9", "av
 _PIXELS = ("yuv420p", "yuvj420p")  # 8 bit
 
 _MAX_WIDTH = 1280  # of a proxy
+_THUMBNAIL_WIDTH = 160
 _KEY_SECONDS = 0.5  # between key frames, from which a browser decodes to the frame that it shows
 _UNIT = Fraction(1, 90_000)  # seconds; that of MPEG
 _SOUND_RATE = 48_000  # samples a second
@@ -232,6 +240,23 @@ class Conversions:
                 self._jobs[video.id] = job
         return Playback("failed" if job.state == "failed" else "converting", job=job)
 
+    def thumbnail(self, video: VideoEntry) -> Path:
+        """Return a small picture of a film. It is written when somebody asks for it first.
+
+        Raises:
+            InputError: if there is no film, or no frame of it decodes.
+        """
+        if video.media is None:
+            raise InputError(video.name, "no film")
+        path = self.folder / f"{video.id}.jpg"
+        if not path.is_file():
+            image = middle_picture(video.media)
+            height = round(_THUMBNAIL_WIDTH * image.shape[0] / image.shape[1])
+            picture = VideoFrame.from_ndarray(image, format="rgb24")
+            with whole_file(path) as unfinished:
+                picture.reformat(_THUMBNAIL_WIDTH, height).save(unfinished)
+        return path
+
     def is_played(self, video: str, media: Path) -> bool:
         """Return whether browsers play a video, which the project remembers.
 
@@ -252,5 +277,5 @@ class Conversions:
 
     def clean(self) -> None:
         """Delete what conversions left that were killed."""
-        for path in self.folder.glob(".*.mp4"):
+        for path in self.folder.glob(".*"):
             path.unlink()

@@ -36,6 +36,7 @@ from fact_clip_app.clips import Order
 from fact_clip_app.clips import clips as class_clips
 from fact_clip_app.drafts import Draft
 from fact_clip_app.engine import Engine, reads_names
+from fact_clip_app.example import fill
 from fact_clip_app.export import (
     CORRECT,
     add_labelled_video,
@@ -330,6 +331,13 @@ def add_video(page: Served, body: requests.NewVideo) -> answers.AddedVideo:
     return {"video": page.quick.run(lambda: page.add_video(body.files)).id}
 
 
+@router.post("/example")
+def add_example(page: Served, person: Asker) -> answers.State:
+    """Fill an empty project with SYNTHETIC films to try the page on, and their classes."""
+    page.quick.run(lambda: fill(page))
+    return state(page, person)
+
+
 @router.post("/fields")
 def load_fields(page: Served, body: requests.NewFields) -> answers.State:
     """Set the fields that a table has for its videos. Their other fields stay."""
@@ -389,6 +397,13 @@ def media(page: Served, video: Stored) -> Response:
         raise HTTPException(404, playback.problem)
     kind = MEDIA_TYPES[path.suffix.lower()]
     return FileResponse(path, media_type=kind, content_disposition_type="inline")
+
+
+@router.get("/videos/{video}/thumbnail", **DOWNLOAD)
+def thumbnail(page: Served, video: Stored) -> Response:
+    """Return a small picture of a video, as JPEG."""
+    headers = {"cache-control": "private, max-age=86400"}
+    return FileResponse(page.conversions.thumbnail(video), headers=headers)
 
 
 # --- segmenting without a project -------------------------------------------------------------
@@ -460,15 +475,9 @@ def cancel_segmenting(page: Served, job: Segmenting) -> answers.Empty:
 # --- labels -----------------------------------------------------------------------------------
 
 
-@router.get("/uncertain")
-def uncertain(page: Served, person: Asker) -> answers.Uncertain:
-    """Return the least certain drafts of all videos."""
-    return {"segments": views.uncertain(page, person)}
-
-
 @router.get("/clips")
-def clips(page: Served, label: str, person: Asker, order: Order = "longest") -> answers.Clips:
-    """Return segments and drafts of a class over all videos, the first ones of an order."""
+def clips(page: Served, person: Asker, label: str = "", order: Order = "longest") -> answers.Clips:
+    """Return segments and drafts of a class, or of all, over all videos, in an order."""
     return {"segments": class_clips(page, label, order, person.annotator)}
 
 

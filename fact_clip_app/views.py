@@ -2,7 +2,6 @@
 
 import shlex
 from collections.abc import Collection, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from itertools import chain, count
@@ -47,9 +46,6 @@ from fact_clip_app.project import (
 
 DRAFTS = "drafts"
 """The track of a file that holds what the model predicts."""
-
-MAX_UNCERTAIN = 30
-"""Segments on the list of the least certain ones."""
 
 
 def state(page: Page, viewer: str) -> answers.State:
@@ -245,22 +241,6 @@ def colours(page: Page, names: Sequence[str]) -> dict[str, answers.Look]:
             sign = action.key.upper() or f"#{position}"
             result[action.name] = {"colour": colour, "number": sign}
     return result
-
-
-def uncertain(page: Page, person: Person) -> list[Any]:
-    """Return the least certain drafts of all videos that a person sees, least certain first."""
-    rows: list[Any] = []
-    for video in page.project.full_videos():
-        viewer = person.annotator
-        timeline: list[Draft | Label] = []
-        with suppress(InputError):  # the page shows it at the video
-            timeline = page.timeline(video, viewer)
-        for part in timeline:
-            if isinstance(part, Draft) and part.confidence is not None:
-                time = float(video.times[part.start])
-                rows.append({"video": video.id, "name": video.name, "time": time, **asdict(part)})
-    rows.sort(key=lambda row: row["confidence"])
-    return rows[:MAX_UNCERTAIN]
 
 
 def tracks_by(

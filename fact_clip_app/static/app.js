@@ -2,7 +2,7 @@
 
 import {html, render, useEffect, useState} from "./vendor/preact-htm.js";
 import {Clips} from "./clips.js";
-import {Field} from "./controls.js";
+import {Field, Icon} from "./controls.js";
 import {confirm, Question, Toast} from "./dialogs.js";
 import {discardRefused, repeatRefused} from "./edits.js";
 import {acceptDrops} from "./files.js";
@@ -51,15 +51,33 @@ function Skip() {
 function Header() {
 	const {project} = state;
 	return html`<header>
-		<h1>FACT-CLIP <span id="project" title=${project.project.folder}>${project.project.name}</span></h1>
+		<h1>FACT-CLIP</h1>
 		<nav aria-label="Panels">${Object.entries(PANELS).map(([id, [title]]) => html`<button type="button" key=${id} id=${`to-${id}`}
 			aria-current=${state.panel === id ? "page" : "false"} onClick=${() => showPanel(id)}>${title}</button>`)}</nav>
 		<p id="note" role="status">${storageStatus()}</p>
-		<${Field} label="Your name" id="annotator" maxlength="80" value=${state.annotator}
-			onChange=${(name) => changeAnnotator(name.trim())} />
-		<button type="button" id="blind" aria-pressed=${String(project.project.blind)} onClick=${() => tried(askBlind)}
-			title="Everybody sees their own tracks alone">${project.project.blind ? "Blind: on" : "Blind …"}</button>
+		<button type="button" id="menu-button" popovertarget="menu" title="Project and people">
+			<span class="project">${project.project.name}</span>
+			<span>${state.annotator || "Your name …"}</span>
+			${project.project.blind && html`<span class="is-blind">Blind</span>`}
+			<${Icon} name="chevron-down" />
+		</button>
+		<${Menu} project=${project.project} />
 	</header>`;
+}
+
+/** The project, who labels, and whether people see each other's labels. */
+function Menu({project}) {
+	const closeByEnter = ({key, repeat, target}) => key === "Enter" && !repeat && target.closest("#menu").hidePopover();
+	return html`<section id="menu" popover="auto" aria-label="Project and people">
+		<h2 id="project">${project.name}</h2>
+		<p class="hint">${project.folder}</p>
+		<${Field} label="Your name" id="annotator" maxlength="80" autofocus onKeyDown=${closeByEnter} value=${state.annotator}
+			onChange=${(name) => changeAnnotator(name.trim())} />
+		<p class="hint">Labels that you make carry it.</p>
+		<button type="button" id="blind" aria-pressed=${String(project.blind)} onClick=${() => tried(askBlind)}>
+			${project.blind ? "Blind: on" : "Blind …"}</button>
+		<p class="hint">While Blind is on, everybody sees their own tracks alone.</p>
+	</section>`;
 }
 
 function changeAnnotator(name) {

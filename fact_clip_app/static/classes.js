@@ -14,7 +14,7 @@ export function Classes() {
 	const [opened, setOpened] = useState("");
 	return html`<section id="classes" aria-labelledby="classes-title">
 		<h2 id="classes-title">Classes</h2>
-		<p class="hint" hidden=${!actions.length}>Press the key of a class where its action begins, and again where it ends. A click on a class is for the mouse: what you draw next, and the segment that you clicked on, get it.</p>
+		<p class="hint" hidden=${!actions.length || actions.some(({count}) => count)}>Press the key of a class where its action begins, and again where it ends. A click on a class is for the mouse: what you draw next, and the segment that you clicked on, get it.</p>
 		<ol id="class-list" aria-label="Classes">
 			${actions.map((action) => html`<${ClassRow} key=${action.name} action=${action}
 				isOpen=${opened === action.name}

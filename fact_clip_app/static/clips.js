@@ -9,6 +9,7 @@ import {refresh} from "./session.js";
 import {state, update} from "./state.js";
 import {show} from "./videos.js";
 
+const MOST = 12;
 const ORDERS = ["longest", "shortest", "surest", "least sure"];
 
 export const Clips = () => state.clips && html`<${Sheet} clips=${state.clips} />`;
@@ -16,7 +17,7 @@ export const Clips = () => state.clips && html`<${Sheet} clips=${state.clips} />
 function Sheet({clips}) {
 	const dialog = useRef(null);
 	const [answer, problem] = useAnswer(`/api/clips?${new URLSearchParams({...clips, annotator: state.annotator})}`);
-	const rows = answer?.segments;
+	const rows = answer?.segments.slice(0, MOST);
 	useEffect(() => dialog.current.showModal(), []);
 	const close = () => update({clips: null});
 	const choose = (values) => update({clips: {...clips, ...values}});

@@ -12,10 +12,11 @@ const MEDIA = /\.(npy|mp4|m4v|mov|mkv|webm|avi|mpg|mpeg|ts|mts|wmv|flv|ogv|3gp)$
 const stemOf = (file) => file.name.replace(/\.[^.]*$/, "");
 
 /** A place for files in the style of the page. */
-export function DropZone({id, title, hint = "", isLarge = false}) {
+export function DropZone({id, title, hint = "", isLarge = false, children}) {
 	return html`<div class=${isLarge ? "drop large" : "drop"}>
 		${hint && html`<p>${hint}</p>`}
 		<${FileButton} id=${id} title=${title} onFiles=${take} />
+		${children}
 	</div>`;
 }
 

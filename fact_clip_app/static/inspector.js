@@ -35,7 +35,7 @@ export function Inspector() {
 		onInput=${(event) => setUnsaved({...unsaved, [name]: event.target.value})} ...${more} />`;
 	const names = allNames();
 	return html`<form id="segment-form" onSubmit=${(event) => event.preventDefault()}>
-		<fieldset id="segment" disabled=${!part}>
+		<fieldset id="segment" disabled=${!part} title="Stored when you leave a field. Esc takes it back.">
 			<legend>Chosen segment</legend>
 			<p class="hint" id="origin">${describe(part)}</p>
 			<label>Class ${field("label", {list: "names", maxlength: 200})}</label>
@@ -45,7 +45,6 @@ export function Inspector() {
 				<label>End ${field("stop", {inputmode: "decimal"})}</label>
 			</div>
 			<label>Comment ${field("comment", {maxlength: 2000})}</label>
-			<p class="hint">Stored when you leave a field. Esc takes it back.</p>
 		</fieldset>
 	</form>`;
 }

@@ -7,7 +7,7 @@ import * as player from "./player.js";
 import {state} from "./state.js";
 
 const ONCE = ["mark", "end", "instant", "clicks", "play"]; // held down, these keys do no more than pressed
-const TYPING = "textarea, select, dialog, input:not([type=checkbox], [type=range], [type=file])";
+const TYPING = "textarea, select, dialog, [popover], input:not([type=checkbox], [type=range], [type=file])";
 
 /** Run the command, or give the class, of a key. */
 export function pressKey(event) {
@@ -31,9 +31,9 @@ export function pressKey(event) {
 
 const isForTyping = (event) => event.target.closest(TYPING) || event.altKey || event.isComposing;
 
-/** Return whether the browser presses a button, or moves in a field, with the key. */
+/** Return whether the browser presses a button, or moves in a field or an edge, with the key. */
 function isForButton({target, code, key}) {
-	if (!target.closest("button, summary, a, input")) return false;
+	if (!target.closest("button, summary, a, input, [role=separator]")) return false;
 	return code === "Space" || key === "Enter" || /^Arrow|^Home$|^End$/.test(key);
 }
 

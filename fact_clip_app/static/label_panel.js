@@ -4,23 +4,28 @@ import {html, useState} from "./vendor/preact-htm.js";
 import {Classes} from "./classes.js";
 import {Clock} from "./clocks.js";
 import {Check, Select} from "./controls.js";
-import {DropZone} from "./files.js";
 import {Inspector} from "./inspector.js";
 import * as labelling from "./labelling.js";
 import * as player from "./player.js";
 import {tried} from "./requests.js";
 import {SegmentList} from "./segment_list.js";
 import {changeVideo, refresh} from "./session.js";
+import {Splitter} from "./splitter.js";
 import {currentTrack, state, update} from "./state.js";
+import {Empty} from "./story.js";
 import {Toolbar} from "./toolbar.js";
 import {Videos, WhatNext} from "./videos.js";
 
 export function LabelPanel({isHidden}) {
-	const {video, project} = state;
+	const {video, project, widths} = state;
+	const style = {"--left": `${widths.left}px`, "--right": `${widths.right}px`};
 	const folded = {left: video && state.folded.left, right: video && state.folded.right};
-	return html`<div id="label-panel" class="columns" hidden=${isHidden}>
+	return html`<div id="label-panel" class="columns" style=${style} hidden=${isHidden}>
 		<main id="work" tabindex="-1">
-			${video ? html`<${Workplace} key=${video.id} video=${video} />` : html`<${Empty} count=${project.videos.length} />`}
+			${video && html`<${Workplace} key=${video.id} video=${video} />`}
+			${!video && (project.videos.length ? html`<p id="empty" class="hint">Choose a video on the left.</p>` : html`<${Empty} />`)}
+			${!folded.left && html`<${Splitter} side="left" label="Width of the list of videos" />`}
+			${!folded.right && html`<${Splitter} side="right" label="Width of the list of classes" />`}
 		</main>
 		<aside class="left" aria-label="Videos" hidden=${folded.left}>
 			<${Videos} />
@@ -32,21 +37,6 @@ export function LabelPanel({isHidden}) {
 			${video && html`<${SegmentList} video=${video} />`}
 			<${Classes} />
 		</aside>
-	</div>`;
-}
-
-function Empty({count}) {
-	if (count) return html`<p id="empty" class="hint">Choose a video on the left.</p>`;
-	return html`<div id="empty">
-		<${DropZone} id="first-files" isLarge title="Choose videos …"
-			hint="Drop videos, feature files or label files here. They are copied into this project and stay on this computer." />
-		<ol id="steps">
-			<li>Add your videos.</li>
-			<li>Add a class for each action, on the right.</li>
-			<li>Play. Press the key of a class where its action begins, and again where it ends; or drag on the timeline.</li>
-			<li>Teach: train a model on your labels. It drafts the other videos, and you correct it.</li>
-			<li>Results: save labels for ELAN, BORIS and other tools, time budgets, and how far two people agree.</li>
-		</ol>
 	</div>`;
 }
 

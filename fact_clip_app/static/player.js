@@ -4,7 +4,7 @@ import {html, useEffect, useLayoutEffect, useRef, useState} from "./vendor/preac
 import {Chip} from "./clocks.js";
 import {JobLine} from "./controls.js";
 import {videoPath} from "./requests.js";
-import {covers, frameAt} from "./segments.js";
+import {covers, frameUnder} from "./segments.js";
 import {chosenIndex, chosenPart, currentTrack, isLocked, partsOf, state, update} from "./state.js";
 import {HEAD_WIDTH, TrackHeads} from "./track_heads.js";
 
@@ -24,11 +24,6 @@ export function here() {
 	const seconds = (canPlay() ? media : null)?.currentTime ?? timeline?.time ?? 0; // neither is there at first
 	// The player may stop a hair before the frame that it shows.
 	return Math.min(frameUnder(times, seconds + 1e-4), times.length - 2);
-}
-
-function frameUnder(times, seconds) {
-	const nearest = frameAt(times, seconds);
-	return nearest > 0 && times[nearest] > seconds ? nearest - 1 : nearest;
 }
 
 /** Return the boundary that is nearest to the cursor. The last frame means the end. */

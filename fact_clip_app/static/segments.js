@@ -158,6 +158,12 @@ export function frameAt(times, seconds) {
 	return isBefore ? low - 1 : low;
 }
 
+/** Return the frame that is shown at a time. */
+export function frameUnder(times, seconds) {
+	const nearest = frameAt(times, seconds);
+	return nearest > 0 && times[nearest] > seconds ? nearest - 1 : nearest;
+}
+
 /** Return the seconds of "63.4", "1:03.4" or "1:01:03"; NaN for anything else. */
 export function typedSeconds(content) {
 	const parts = content.trim().replace(",", ".").split(":");

@@ -54,7 +54,7 @@ export async function open(id, frame = null) {
 	if (opening !== openings) return;
 	if (!video.tracks.length) {
 		close();
-		return fault("Blind is on: type your name at the top. You see your own tracks then.");
+		return fault("Blind is on: type your name in the menu at the top. You see your own tracks then.");
 	}
 	const trackId = (ownTrack(video) ?? video.tracks[0]).id;
 	const isOutdatedAnswer = isStale(video);
@@ -166,7 +166,7 @@ export function listUncertainSoon() {
 
 export async function listUncertain() {
 	if (!state.project.model.exists) return update({uncertain: []});
-	const {segments} = await ask(`/api/uncertain${viewQuery()}`);
+	const {segments} = await ask(`/api/clips${viewQuery()}&order=least+sure`);
 	update({uncertain: segments});
 }
 

@@ -4,6 +4,8 @@ import {covers, overlay} from "./segments.js";
 
 export const BROWSER = stored("browser", () => Math.random().toString(36).slice(2) + Date.now().toString(36));
 
+export const WIDTHS = {left: 270, right: 290}; // of the columns beside the film, in pixels
+
 export const state = {
 	project: null, // the answer of /api/state
 	isConnected: true,
@@ -32,6 +34,7 @@ export const state = {
 	hidden: [], // ids of tracks whose segments are not drawn
 	locked: [], // ids of tracks that no edit of this page changes
 	folded: JSON.parse(stored("folded", () => '{"left": false, "right": false}')), // the columns beside the film
+	widths: JSON.parse(stored("widths", () => JSON.stringify(WIDTHS))),
 };
 
 const listeners = new Set();
@@ -64,6 +67,12 @@ export function fold(sides) {
 	const folded = {...state.folded, ...sides};
 	localStorage.setItem("folded", JSON.stringify(folded));
 	update({folded});
+}
+
+export function setWidth(side, width) {
+	const widths = {...state.widths, [side]: width};
+	localStorage.setItem("widths", JSON.stringify(widths));
+	update({widths});
 }
 
 // --- messages ----------------------------------------------------------------------------------

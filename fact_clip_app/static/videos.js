@@ -43,11 +43,13 @@ function fits(video, search, filter) {
 
 function VideoRow({video}) {
 	const isOpen = state.video?.id === video.id;
-	const count = video.labels ? ` · ${video.labels} segment${video.labels === 1 ? "" : "s"}` : "";
+	const progress = PROGRESS[video.progress];
+	const count = video.labels ? `${video.labels} segment${video.labels === 1 ? "" : "s"}` : progress;
 	return html`<li>
 		<button type="button" class="link" aria-current=${String(isOpen)} onClick=${() => tried(() => open(video.id))}>
+			<${Thumbnail} video=${video} />
 			<span class="name">${video.name}</span>
-			<small class=${`progress-${video.progress}`}>${PROGRESS[video.progress]}${count}${video.tests ? " · kept aside" : ""}</small>
+			<small class=${`progress-${video.progress}`} title=${progress}>${count}${video.tests ? " · kept aside" : ""}</small>
 			<small class="length">${lengthOf(video)}</small>
 			<span class="share" title=${`${Math.round(100 * video.share)} % labelled`}><span style=${{width: `${100 * video.share}%`}}></span></span>
 		</button>
@@ -56,6 +58,12 @@ function VideoRow({video}) {
 		<${JobLine} job=${video.job} title="Encoding" name=${video.name} />
 		<${JobLine} job=${video.conversion} title="Converting" name=${video.name} />
 	</li>`;
+}
+
+/** A picture of the film; it is fetched once its row is near the window. */
+function Thumbnail({video}) {
+	if (!video.media) return html`<span class="thumbnail" title="Features without a film"></span>`;
+	return html`<img class="thumbnail" alt="" loading="lazy" src=${videoPath(video.id, "/thumbnail")} />`;
 }
 
 function lengthOf({duration}) {

@@ -207,6 +207,27 @@ def entered(page, address: str, panel: str = "label") -> None:
     settled(page)
 
 
+def open_menu(page) -> None:
+    """Open the menu of the project and its people."""
+    if not page.locator("#menu").is_visible():
+        page.click("#menu-button")
+
+
+def called(page, name: str) -> None:
+    """Type one's name into the menu, which Enter closes."""
+    open_menu(page)
+    page.fill("#annotator", name)
+    page.press("#annotator", "Enter")
+    page.locator("#menu").wait_for(state="hidden")
+    settled(page)
+
+
+def ask_blind(page) -> None:
+    """Press the button that switches Blind on or off."""
+    open_menu(page)
+    page.click("#blind")
+
+
 def upload(page, *paths: Path) -> None:
     """Add files, and wait until the page has them."""
     count = page.locator("#videos li").count()

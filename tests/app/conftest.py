@@ -27,6 +27,7 @@ from fact_clip_app.server import make_app
 from fact_clip_app.training_set import TrainingSet
 
 ADDRESS = "http://127.0.0.1:8000"
+UNSURE = {"order": "least sure"}  # asks the clips for the list of What next
 
 
 def labels_of(project: Project, track: int) -> list[Label]:

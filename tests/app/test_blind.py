@@ -22,7 +22,7 @@ from fact_clip.formats import FORMATS
 from fact_clip_app.plots import PLOTS
 from fact_clip_app.project import Project
 
-from .conftest import User
+from .conftest import UNSURE, User
 from .test_editing import segments
 
 PEOPLE = ("Anna", "Bernd")
@@ -273,10 +273,11 @@ ROUTES: dict[tuple[str, str], Callable[[Rated, str], list[Request]]] = {
     ("DELETE", "/api/videos/{video}"): of_videos(),
     ("POST", "/api/videos/{video}/restore"): of_videos("/restore"),
     ("GET", "/api/videos/{video}/media"): of_videos("/media"),
+    ("GET", "/api/videos/{video}/thumbnail"): of_videos("/thumbnail"),
+    ("POST", "/api/example"): NO_LABELS("/api/example"),
     ("POST", "/api/segment"): NO_LABELS("/api/segment", {"params": {"name": "x.npy"}, "content": b"x"}),
     ("GET", "/api/segment/{job}"): NO_LABELS("/api/segment/none"),
     ("DELETE", "/api/segment/{job}"): NO_LABELS("/api/segment/none"),
-    ("GET", "/api/uncertain"): plain("/api/uncertain"),
     ("POST", "/api/videos/{video}/edits"): edits,
     ("PUT", "/api/videos/{video}/segments"): whole_tracks,
     ("POST", "/api/videos/{video}/tracks"): of_videos("/tracks", json={"name": "main"}),
@@ -290,7 +291,7 @@ ROUTES: dict[tuple[str, str], Callable[[Rated, str], list[Request]]] = {
         for track in ("main", *TRACKS.values())
         for rest in ("background", "ignore")
     ],
-    ("GET", "/api/clips"): plain("/api/clips?label=stir"),
+    ("GET", "/api/clips"): plain("/api/clips", {"params": {"label": "stir"}}, {"params": UNSURE}, {}),
     ("GET", "/api/overview"): plain("/api/overview"),
     ("POST", "/api/fields"): plain("/api/fields", {"json": {"file": "none"}}),
     ("GET", "/api/summary"): lambda rated, name: [
@@ -559,7 +560,7 @@ def test_a_model_that_was_trained_in_the_project_tells_nobody_but_its_owner(open
         drafts = user.client.get("/api/export", params={"format": "json", "drafts": 1, "viewer": name}).content
         return [
             bool(user.ask("GET", path, params=person)["drafts"]),
-            bool(user.ask("GET", "/api/uncertain", params=person)["segments"]),
+            bool(user.ask("GET", "/api/clips", params={**person, **UNSURE})["segments"]),
             compared.status_code == 200,
             segmented.status_code == 200,
             b"drafts" in drafts,
@@ -613,8 +614,10 @@ def test_two_people_rate_blind_until_the_owner_opens_the_project(address, browse
     from .browsing import (
         SHOWN,
         add_classes,
+        ask_blind,
         asked,
         by_keys,
+        called,
         entered,
         film,
         message,
@@ -628,28 +631,23 @@ def test_two_people_rate_blind_until_the_owner_opens_the_project(address, browse
     clip = tmp_path / "mouse.mp4"
     film(clip, SHOWN, 9)
 
-    def named(page, name: str) -> None:
-        page.fill("#annotator", name)
-        page.press("#annotator", "Tab")
-        settled(page)
-
     with browser.page(1300, 900) as anna, browser.page(1300, 900) as bernd:
         entered(anna, address)
         upload(anna, clip)
         add_classes(anna, "groom", "eat")
-        anna.click("#blind")
+        ask_blind(anna)
         assert message(anna).startswith("Type your name first.")
-        named(anna, "Anna")
+        called(anna, "Anna")
         by_keys(anna, ("1", 30, 90))
         entered(bernd, address)
-        named(bernd, "Bernd")
+        called(bernd, "Bernd")
         assert "1 segment" in bernd.locator("#videos small:first-of-type").text_content()
-        anna.click("#blind")
+        ask_blind(anna)
         text = anna.locator("#ask-text").text_content()
         assert "only you can open the project again" in text
         anna.locator("#ask .end button").first.click()  # Cancel
         assert anna.locator("#blind").get_attribute("aria-pressed") == "false"
-        anna.click("#blind")
+        ask_blind(anna)
         anna.click("#ask-yes")
         settled(anna)
         assert anna.locator("#blind").text_content() == "Blind: on"
@@ -679,15 +677,15 @@ def test_two_people_rate_blind_until_the_owner_opens_the_project(address, browse
                 assert own in text
                 assert other not in text
             to_panel(page, "label")
-        bernd.click("#blind")
+        ask_blind(bernd)
         assert message(bernd, "Anna has") == "Anna has switched Blind on. Only Anna can open the project."
         # without a name there is nothing to see; a name brings the own track back
-        named(bernd, "")
+        called(bernd, "")
         bernd.locator("#empty").wait_for()
         assert bernd.locator("#timeline").count() == 0
-        named(bernd, "Bernd")
+        called(bernd, "Bernd")
         until(bernd, "document.querySelector('#track')?.selectedOptions[0].textContent === 'Bernd'")
-        anna.click("#blind")
+        ask_blind(anna)
         assert anna.locator("#ask-text").text_content().startswith("Open the project?")
         anna.click("#ask-yes")
         settled(anna)

@@ -22,6 +22,7 @@ from .browsing import (
     TRAINED,
     add_classes,
     asked,
+    called,
     encoded,
     entered,
     everything,
@@ -111,8 +112,7 @@ def test_a_day_of_two_people(films, browser, tmp_path):
     ):
         # Anna labels three videos
         entered(anna, address)
-        anna.fill("#annotator", "Anna")
-        anna.press("#annotator", "Tab")
+        called(anna, "Anna")
         upload(anna, *(folder / f"{name}.mp4" for name in names))
         add_classes(anna, *CLASSES)
         for number, name in enumerate(names[:3]):
@@ -127,8 +127,7 @@ def test_a_day_of_two_people(films, browser, tmp_path):
 
         # Bernd labels the first one, too, on a track of his own, a third of a second later, and names one differently
         entered(bernd, address)
-        bernd.fill("#annotator", "Bernd")
-        bernd.press("#annotator", "Tab")
+        called(bernd, "Bernd")
         bernd.fill("#track-name", "Bernd")
         bernd.click("#add-track")
         settled(bernd)

@@ -17,6 +17,8 @@ from fact_clip.formats import FORMATS
 from fact_clip_app.drafts import Draft, drafts_of, overlaid, row_labels, segmentation_of
 from fact_clip_app.project import Label
 
+from .conftest import UNSURE
+
 NASTY = "<img src=x onerror=alert(1)>"
 
 
@@ -258,13 +260,13 @@ def test_a_project_is_there_after_a_restart(opened, rows, tmp_path):
 
 def test_the_least_certain_drafts_come_first_and_labels_are_certain(user, rows, workbench):
     videos = [user.add(rows), user.add(workbench / "features" / "person2_video1.npy")]
-    listed = user.ask("GET", "/api/uncertain")["segments"]
+    listed = user.ask("GET", "/api/clips", params=UNSURE)["segments"]
     assert {each["video"] for each in listed} <= set(videos)
     every = [each for video in videos for each in user.ask("GET", f"/api/videos/{video}")["drafts"]]
     assert [each["confidence"] for each in listed] == sorted(each["confidence"] for each in every)[:30]
     first = listed[0]
     user.label(first["video"], (first["start"], first["stop"], "grasp shaft"))
-    assert first not in user.ask("GET", "/api/uncertain")["segments"]
+    assert first not in user.ask("GET", "/api/clips", params=UNSURE)["segments"]
 
 
 def test_drafts_are_for_the_track_that_the_model_was_trained_on(user, rows, text_run):
@@ -281,7 +283,7 @@ def test_drafts_are_for_the_track_that_the_model_was_trained_on(user, rows, text
     assert shown["drafts"]
     user.ask("PATCH", f"/api/videos/{video}/tracks/{right}", json={"complete": True})
     assert user.ask("GET", f"/api/videos/{video}")["drafts"] == []
-    assert user.ask("GET", "/api/uncertain")["segments"] == []
+    assert user.ask("GET", "/api/clips", params=UNSURE)["segments"] == []
 
 
 def test_clips_of_a_class_come_by_duration(opened, rows, workbench):
@@ -299,6 +301,7 @@ def test_clips_of_a_class_come_by_duration(opened, rows, workbench):
     assert clips(label="stir") == everything
     assert clips(label="stir", order="shortest") == everything[::-1]
     assert clips(label="stir", order="surest") == []
+    assert {*clips()} >= {*everything}
 
 
 def test_clips_of_a_class_come_by_confidence(user, rows):
@@ -435,7 +438,7 @@ def test_labels_are_exported_alone_and_drafts_only_by_name(user, rows, tmp_path)
     complete = user.ask("PATCH", f"/api/videos/{video}", json={"complete": True})
     assert (main(complete), complete["drafts"]) == (hand_made, [])
     assert read(drafts="1", track=shown["tracks"][0]["id"]) == read(track=shown["tracks"][0]["id"])
-    uncertain = user.ask("GET", "/api/uncertain")["segments"]
+    uncertain = user.ask("GET", "/api/clips", params=UNSURE)["segments"]
     assert video not in {each["video"] for each in uncertain}
 
 
@@ -521,7 +524,7 @@ def test_a_hidden_track_gets_no_drafts_and_no_edits(user, rows):
     for name, count in (("Anna", 1), ("Bernd", 0)):
         person = {"annotator": name}
         assert bool(user.ask("GET", path, params=person)["drafts"]) == bool(count)
-        assert bool(user.ask("GET", "/api/uncertain", params=person)["segments"]) == bool(count)
+        assert bool(user.ask("GET", "/api/clips", params={**person, **UNSURE})["segments"]) == bool(count)
         status = 200 if count else 403
         answers = [
             user.ask("POST", f"{path}/edits", status, json=edit | person),
@@ -543,7 +546,7 @@ def test_a_video_that_the_model_cannot_read_is_labelled(opened, rows, workbench,
     assert shown["drafts"] == []
     assert shown["problem"].startswith(f"{rows.stem}.npy: ")
     assert main(user.label(video, (3, 9, "stir"))) == [(3, 9, "stir")]
-    assert {draft["video"] for draft in user.ask("GET", "/api/uncertain")["segments"]} == {other}
+    assert {draft["video"] for draft in user.ask("GET", "/api/clips", params=UNSURE)["segments"]} == {other}
     path.unlink()
     assert user.ask("GET", f"/api/videos/{video}")["problem"]
 

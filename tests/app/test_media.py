@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import struct
 import time
 from fractions import Fraction
@@ -10,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from fact_clip.core import InputError
-from fact_clip.video.pictures import frames, picture_times
+from fact_clip.video.pictures import frames, middle_picture, picture_times
 from fact_clip_app import media
 from fact_clip_app.jobs import CancelledError, Job
 from fact_clip_app.media import MEDIA_TYPES, encoder_name, is_playable, write_proxy
@@ -247,6 +249,40 @@ def test_the_page_serves_what_browsers_play(opened, tmp_path):
     assert np.abs(stamps(tmp_path / "c.mp4")[0] - np.array(shown["times"][:-1])).max() < 1e-3
     stored = user.page.project.video(video)
     assert stored.media.read_bytes() == path.read_bytes()  # for features
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.mp4", "libx264"), ("b.avi", "mpeg4"), ("c.ts", "mpeg2video")])
+def test_a_thumbnail_is_a_picture_of_the_film(opened, tmp_path, name, codec):
+    user = opened(run=None)()
+    video = user.add(film(tmp_path / name, codec))
+    answer = user.client.get(f"/api/videos/{video}/thumbnail")
+    assert answer.headers["content-type"] == "image/jpeg"
+    assert "private" in answer.headers["cache-control"]
+    with Image.open(io.BytesIO(answer.content)) as picture:
+        assert picture.size == (160, 120)
+        shown = number_of(np.asarray(picture.convert("RGB").resize((64, 48), Image.Resampling.BOX)))
+    assert shown in range(COUNT)
+    (stored,) = (user.page.project.folder / "proxies").glob("*.jpg")
+    stored.write_bytes(b"kept")  # the next answer is that file
+    assert user.client.get(f"/api/videos/{video}/thumbnail").content == b"kept"
+
+
+def test_a_thumbnail_is_from_the_middle(tmp_path):
+    path = film(tmp_path / "a.avi", "mjpeg", "yuvj420p")  # each picture can be decoded alone
+    assert abs(number_of(middle_picture(path)) - COUNT // 2) <= 1
+
+
+def test_what_has_no_picture_has_no_thumbnail(opened, rows, tmp_path):
+    user = opened(run=None)()
+    video = user.add(rows)
+    assert user.ask("GET", f"/api/videos/{video}/thumbnail", 400)["error"].endswith("no film")
+    gone = film(tmp_path / "a.mp4", "libx264")
+    video = user.page.refer("a", gone, None).id
+    gone.unlink()
+    assert "a.mp4" in user.ask("GET", f"/api/videos/{video}/thumbnail", 400)["error"]
+    user.ask("GET", "/api/videos/none/thumbnail", 404)
+    user.client.cookies.clear()
+    assert user.client.get(f"/api/videos/{video}/thumbnail").status_code == 401
 
 
 def test_conversions_are_reported_and_stopped_ones_start_again(opened, tmp_path, monkeypatch):

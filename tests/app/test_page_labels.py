@@ -21,12 +21,14 @@ from .browsing import (
     asked,
     at,
     by_keys,
+    called,
     dragged,
     edited,
     entered,
     film,
     labels,
     message,
+    open_menu,
     opened,
     parts,
     place,
@@ -273,8 +275,7 @@ def test_a_conflict_names_the_person_and_the_edit_can_be_applied_again(address, 
         add_classes(anna, "groom", "eat")
         by_keys(anna, ("1", 30, 90))
         entered(bernd, address)
-        bernd.fill("#annotator", "Bernd")
-        bernd.press("#annotator", "Tab")
+        called(bernd, "Bernd")
         until(bernd, "document.querySelector('video').readyState > 0")  # then the timeline stays in its place
         # Anna is offline while Bernd renames her segment.
         anna.context.set_offline(True)
@@ -769,6 +770,7 @@ def test_what_is_typed_outlives_what_others_do(address, browser, clip, tmp_path)
         editor.locator(".class-description").press("Tab")
         settled(page)
         assert asked(page, "/api/state")["actions"][1]["description"] == "chews a pellet"
+        open_menu(page)
         page.locator("#annotator").press_sequentially("An")
         replace_classes(page, "groom", "eat", "rest", "walk")
         page.locator("#annotator").press_sequentially("na")

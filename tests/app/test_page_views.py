@@ -15,7 +15,18 @@ from fact_clip_app.history import History, Person
 from fact_clip_app.project import ROLES, Action, Label, Project
 
 from ..browser import missing
-from .browsing import LARGE_CLASSES, SHOWN, entered, film, served_here, settled, to_panel, until
+from .browsing import (
+    LARGE_CLASSES,
+    SHOWN,
+    called,
+    entered,
+    film,
+    open_menu,
+    served_here,
+    settled,
+    to_panel,
+    until,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("heard")]
 
@@ -115,6 +126,55 @@ def test_keys_of_seconds(page):
         page.wait_for_timeout(100)
         frames.append(int(page.locator("#time").text_content().split("frame ")[1].split()[0]))
     assert frames == [75, 150, 135, 150, 75, 74]
+
+
+def test_the_menu_has_the_project_the_name_and_blind(page):
+    assert not page.locator("#annotator").is_visible()
+    assert "Your name" in page.locator("#menu-button").text_content()
+    called(page, "Anna")
+    assert page.locator("#menu-button").inner_text().split("\n")[:2] == ["p", "Anna"]
+    page.focus("#menu-button")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "annotator"
+    assert page.locator("#project").text_content() == "p"
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "blind"
+    page.keyboard.press("Escape")
+    assert not page.locator("#menu").is_visible()
+    assert page.evaluate("document.activeElement.id") == "menu-button"
+    open_menu(page)
+    page.mouse.click(600, 300)
+    assert not page.locator("#menu").is_visible()
+
+
+def test_the_list_shows_a_picture_of_each_film(page):
+    until(page, "[...document.querySelectorAll('#videos img')].every((one) => one.naturalWidth === 160)")
+    assert page.locator("#videos img").count() == 3
+    assert page.locator("#videos video").count() == 0
+    assert page.locator("#videos img[loading=lazy]").count() == 3
+    assert page.locator("#videos li").first.inner_text().split("\n")[:3] == ["mouse_0", "9 segments", "20 s"]
+
+
+def test_columns_are_dragged_and_a_browser_keeps_their_width(page):
+    def widths():
+        return [page.locator(f"aside.{side}").bounding_box()["width"] for side in ("left", "right")]
+
+    left, right = widths()
+    box = page.locator(".splitter.left").bounding_box()
+    page.mouse.move(box["x"] + 3, 300)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 53, 300, steps=5)
+    page.mouse.up()
+    assert widths() == [pytest.approx(left + 53, abs=4), right]
+    page.focus(".splitter.right")
+    page.keyboard.press("ArrowLeft")
+    assert widths()[1] == right + 16
+    page.reload()
+    page.locator("#timeline canvas").wait_for()
+    assert widths() == [pytest.approx(left + 53, abs=4), right + 16]
+    page.dblclick(".splitter.left")
+    page.dblclick(".splitter.right")
+    assert widths() == [left, right]
 
 
 def test_segments_are_searched_and_shown(page):
@@ -242,6 +302,9 @@ def test_axe_finds_nothing_on_any_view(address, browser, scheme, size):
         page.keyboard.press("Escape")
         page.click("#keys")
         found["keys"] = findings(page)
+        page.keyboard.press("Escape")
+        open_menu(page)
+        found["menu"] = findings(page)
         page.keyboard.press("Escape")
         page.click("#large")
         found["large"] = findings(page)

@@ -23,7 +23,7 @@ REQUESTS = int(os.environ.get("REQUESTS", "900"))
 SECONDS = float(os.environ.get("SECONDS", "0"))
 JOBS = 36
 NAMES = ("groom", "eat", "rear", "sniff", "grasp shaft")
-READS = ("state", "overview", "summary", "summary?format=csv", "uncertain", "clips", "export?format=csv", "agreement")
+READS = ("state", "overview", "summary", "summary?format=csv", "clips", "export?format=csv", "agreement")
 PLOTS = ("ethogram", "budget", "transitions")
 
 pytestmark = pytest.mark.slow

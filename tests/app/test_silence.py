@@ -27,6 +27,7 @@ from fact_clip_app.project import Label, Project
 from fact_clip_app.server import segmented
 
 from ..refusals import refused, refused_line
+from .conftest import UNSURE
 from .test_editing import main
 
 
@@ -107,7 +108,7 @@ def test_changed_features_are_neither_compared_nor_trained_on(opened, rows, tmp_
     for request, body in (("compare", sides), ("training-set", {}), ("training-set", {"only_corrected": True})):
         answer = user.ask("POST", f"/api/videos/{video.id}/{request}", 400, json=body)
         assert "has changed since it was added" in answer["error"]
-    assert user.ask("GET", "/api/uncertain")["segments"] == []
+    assert user.ask("GET", "/api/clips", params=UNSURE)["segments"] == []
     user.ask("PATCH", f"/api/videos/{video.id}", json={"complete": True})
     user.ask("POST", f"/api/videos/{video.id}/training-set", 400, json={})
 
