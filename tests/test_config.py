@@ -65,6 +65,13 @@ def test_base_gives_what_a_recipe_does_not(tmp_path):
         Config.load(named)
 
 
+@pytest.mark.parametrize("group", ["model:\n  update:\n", "model:\n", "data:\n  objects:\n"])
+def test_a_group_without_values_keeps_the_base(group, tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"base: breakfast\n{group}")
+    assert Config.load(path) == Config.load("breakfast")
+
+
 def test_a_base_lies_beside_the_file_that_names_it(tmp_path):
     (tmp_path / "more").mkdir()
     (tmp_path / "base.yaml").write_text("train: {epochs: 7}\n")

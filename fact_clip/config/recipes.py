@@ -121,7 +121,7 @@ def merged(base: Mapping[str, Any], top: Mapping[str, Any]) -> Json:
         below = result.get(key)
         if isinstance(value, Mapping) and isinstance(below, Mapping):
             result[key] = merged(below, value)
-        else:
+        elif value is not None or not isinstance(below, Mapping):  # an empty group changes nothing
             result[key] = value
     return result
 

@@ -171,8 +171,9 @@ def likely_lengths(
     Returns:
         As many lengths in frames as each class has clicks: the quantiles of its law.
     """
-    means = expected_lengths(frames, labels, n_classes)
     gaps, pairs = _gaps(frames, labels, n_classes)
+    means = expected_lengths(frames, labels, n_classes)
+    means = np.where(means > 0, means, gaps.mean())  # of a class that is alone in its videos
     firsts, seconds = means[pairs]
     squares = 3 * (gaps**2 - firsts * seconds / 2)
     spread = squares.sum() / (firsts**2 + seconds**2).sum()
@@ -181,7 +182,7 @@ def likely_lengths(
     lengths = []
     for mean, count in zip(means[:n_classes], counts, strict=False):
         quantiles = norm.ppf((np.arange(count) + 0.5) / max(count, 1))
-        logs = np.log(max(mean, 1.0)) - variance / 2 + np.sqrt(variance) * quantiles
+        logs = np.log(mean) - variance / 2 + np.sqrt(variance) * quantiles
         lengths.append(np.maximum(np.exp(logs).round(), 1).astype(int).tolist())
     return lengths
 

@@ -287,8 +287,9 @@ class Dataset(VideoReader):
             videos: name -> labels (T,).
             whole_only: of segments alone that are not beside a frame without label.
         """
-        # One click alone labels its video.
-        clicks = {name: frames for name, frames in self.clicks(videos).items() if len(frames) > 1}
+        clicks = self.clicks(videos)
+        if max(map(len, clicks.values()), default=0) < 2:
+            clicks = {}  # one click alone labels its video
         labels = [labels for name, labels in videos.items() if name not in clicks]
         n_classes = len(self.vocabulary)
         lengths = statistics.segment_lengths(labels, n_classes, whole_only)

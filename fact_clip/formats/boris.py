@@ -335,31 +335,28 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     events are empty spans; without `options.instants` they are left out.
     """
     if path.suffix.lower() in (".tsv", ".csv"):
-        groups = [_read_table(path)]
+        videos = _read_table(path)
     else:
-        groups = [[video] for video in _videos(read_value(_Project, path, _EXPECTED), path)]
+        videos = _videos(read_value(_Project, path, _EXPECTED), path)
     annotations = []
     n_points = 0
-    for videos in groups:  # each has one subject
-        subjects = []
-        for video in videos:
-            n_events = len(video.events)
-            if not options.instants:
-                video.events = [event for event in video.events if event.kind != "POINT"]
-            n_points += n_events - len(video.events)
-            subjects += [*video.backgrounds, *(event.subject for event in video.events)]
-        subject = choose(videos[0].where, "subject", subjects, options.tier) if subjects else ""
-        for video in videos:
-            spans = _spans([event for event in video.events if event.subject == subject])
-            background = read_remark(video.description)
-            if background is not None:  # subjects are those of all observations
-                background = video.backgrounds.get(subject, background)
-            if spans or background is not None:  # else it is not coded yet
-                end = next(iter(video.lengths)) if len(video.lengths) == 1 else None
-                name = video.name
-                annotations.append(
-                    Annotation(path, spans, name, end=end, background=background, tier=subject)
-                )
+    for video in videos:
+        n_events = len(video.events)
+        if not options.instants:
+            video.events = [event for event in video.events if event.kind != "POINT"]
+        n_points += n_events - len(video.events)
+        subjects = [*video.backgrounds, *(event.subject for event in video.events)]
+        subject = choose(video.where, "subject", subjects, options.tier) if subjects else ""
+        spans = _spans([event for event in video.events if event.subject == subject])
+        background = read_remark(video.description)
+        if background is not None:  # subjects are those of all observations
+            background = video.backgrounds.get(subject, background)
+        if spans or background is not None:  # else it is not coded yet
+            end = next(iter(video.lengths)) if len(video.lengths) == 1 else None
+            name = video.name
+            annotations.append(
+                Annotation(path, spans, name, end=end, background=background, tier=subject)
+            )
     if n_points and not annotations:
         problem = "only point events, which have no length"
         raise InputError(path, problem, "make state events of them")

@@ -22,8 +22,10 @@ from fact_clip.formats.times import parse_seconds, picture, picture_grid, rate_o
 
 logger = logging.getLogger(__name__)
 
+_OPTIONS = Options()
 _MARK = "is_background"
 _YES = "yes"
+_END = "end_seconds"
 _TIMES = "times"
 _UNEVEN = "uneven"  # a rate may fit the few seconds of a file by chance
 
@@ -33,7 +35,8 @@ def write(segmentation: Segmentation, path: Path) -> None:
 
     An instant is a row whose stop is its start. Comments are a further column, if there are some,
     and so are the name of the background that is left out and the length of the video. Rows of
-    further background names are marked in `is_background`, those of uneven times in `times`.
+    further background names are marked in `is_background`, those of uneven times in `times`, beside
+    the second at which the video ends.
     """
     background = segmentation.background[:1]  # one is left out; others are rows
     segments = [segment for segment in segmentation if segment.label not in background]
@@ -51,6 +54,7 @@ def write(segmentation: Segmentation, path: Path) -> None:
             further[_MARK] = [_YES if part.label in names[1:] else "" for part in parts]
     if segmentation.times is not None:
         further[_TIMES] = [_UNEVEN] * len(parts)
+        further[_END] = [segmentation.times[-1]] * len(parts)
     rows = zip(cells(segmentation, parts), *further.values(), strict=True)
     write_table(
         path, [(*COLUMNS, *further), *((*row, *further_cells) for row, *further_cells in rows)]
@@ -89,13 +93,10 @@ def read(path: Path, gaps: Gaps) -> Segmentation:
     )
 
 
-def _rate(path: Path, rows: Sequence[Row], n_frames: float = 0) -> float | None:
-    """Return the rate behind the frames and seconds of rows of `write`.
+def _rate(path: Path, rows: Sequence[Row], options: Options = _OPTIONS) -> float | None:
+    """Return the rate behind the frames and seconds of rows of `write`, None if it is uneven.
 
-    Args:
-        path: the file, for a warning if frames and seconds disagree.
-        rows: the rows.
-        n_frames: the length of the video, if the rate of times counts that are uneven there alone.
+    Frames and seconds that disagree give a warning.
     """
     times = []
     for where, row in rows:
@@ -103,9 +104,9 @@ def _rate(path: Path, rows: Sequence[Row], n_frames: float = 0) -> float | None:
             column = f"{end}_seconds"
             if {*COLUMNS} <= {*row} and row[end] and row[column]:
                 frame = int(parse_seconds(where, row[end], end))
-                times.append((frame, parse_seconds(where, row[column], column)))
+                times.append((frame, _time(where, row, column, options)))
     if any(row.get(_TIMES) == _UNEVEN for _, row in rows):
-        return rate_of(pair for pair in times if pair[0] < n_frames)
+        return None
     last_frame, last_time = max(times, default=(0, 0.0))
     if any(abs(frame * last_time - last_frame * time) > last_time / 2 for frame, time in times):
         message = "%s: frames and seconds disagree: load takes frames, the page and convert seconds"
@@ -182,25 +183,27 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
             label = without_mark(row[label_column])
             spans.append(Span(start, stop, label, where, comment=_comment(row)))
         annotation = Annotation(path, spans, video_name(video), unit, options.fps)
-        annotations.append(_with_background(annotation, video_rows))
+        annotations.append(_with_background(annotation, video_rows, options))
     return annotations
 
 
-def _with_background(annotation: Annotation, rows: Sequence[Row]) -> Annotation:
+def _with_background(annotation: Annotation, rows: Sequence[Row], options: Options) -> Annotation:
     """Return the annotation with the background and the length in the rows of `write`."""
     # somebody may have added rows without these cells
     complete = [pair for pair in rows if pair[1].get("background") and pair[1].get("n_frames")]
     where, row = [*complete, *rows][0]
-    n_frames = 0.0
-    if complete:
-        n_frames = parse_seconds(where, row["n_frames"], "n_frames")
-    rate = 1.0 if annotation.unit == "frames" else _rate(annotation.path, rows, n_frames)
+    rate = 1.0 if annotation.unit == "frames" else _rate(annotation.path, rows, options)
     if not complete:
         return annotation
+    end = None
+    if annotation.unit == "seconds" and row.get(_END):
+        end = _time(where, row, _END, options)
+    elif rate is not None:
+        end = parse_seconds(where, row["n_frames"], "n_frames") / rate
     marked = {without_mark(row["label"]) for _, row in rows if row.get(_MARK) == _YES}
     return replace(
         annotation,
-        end=None if rate is None else n_frames / rate,
+        end=end,
         background=without_mark(row["background"]),
         further_background=tuple(sorted(marked)),
     )

@@ -62,8 +62,9 @@ def write_srt(segmentation: Segmentation, path: Path) -> None:
     write_text(path, ["\n".join(blocks)])
 
 
-# start, stop, and lines up to a blank one
-_CUE = re.compile(r"^(.*?)-->\s*(\S*).*\n((?:.*\S.*\n)*)", re.MULTILINE)
+# start, stop, and lines up to a blank one or to the times of the next cue
+_TIMES = r"(?:\d+\n)?[\d:.,]+ +-->"
+_CUE = re.compile(rf"^(.*?)-->\s*(\S*).*\n((?:.*\S.*\n)?(?:(?!{_TIMES}).*\S.*\n)*)", re.MULTILINE)
 
 
 def read_subtitles(path: Path, options: Options) -> list[Annotation]:

@@ -1,8 +1,10 @@
 """Seconds, frame rates and picture numbers in files."""
 
 import math
+import operator
 import re
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Annotated
 
 import numpy as np
@@ -139,7 +141,7 @@ def picture(segmentation: Segmentation, frame: int, grid: float | None) -> int:
 
 
 def rate_of(times: Iterable[tuple[int, float]]) -> float | None:
-    """Return the frame rate behind pairs of (frame, seconds) that were written in full precision.
+    """Return the frame rate behind pairs of (frame, seconds).
 
     The seconds are frame / rate, rounded to the nearest float. Dividing back, frame / seconds is
     therefore the rate up to a few units in the last place, but not always the rate itself, and
@@ -147,7 +149,8 @@ def rate_of(times: Iterable[tuple[int, float]]) -> float | None:
     order in which people write rates, and the first that gives *all* seconds exactly is taken: the
     quotient rounded to 0 to 3 decimals (15, 29.97), film rates (30000/1001), the quotient rounded
     to more decimals, and the four floats above and below it. The largest frame has the most
-    precise quotient.
+    precise quotient. Spreadsheets write fewer digits: if no rate gives all seconds exactly, the
+    first that gives them to a millisecond is taken.
 
     Args:
         times: (frame, seconds) of `Segmentation.seconds`.
@@ -165,7 +168,9 @@ def rate_of(times: Iterable[tuple[int, float]]) -> float | None:
     neighbours = [
         quotient + steps * math.ulp(quotient) for steps in (0, -1, -2, -3, -4, 1, 2, 3, 4)
     ]
-    for rate in [*rounded[:4], *film, *rounded[4:], *neighbours]:
-        if rate > 0 and all(frame / rate == time for frame, time in pairs):
-            return rate
+    candidates = [*rounded[:4], *film, *rounded[4:], *neighbours]
+    for is_alike in (operator.eq, partial(math.isclose, rel_tol=1e-6, abs_tol=5e-4)):
+        for rate in candidates:
+            if rate > 0 and all(is_alike(frame / rate, time) for frame, time in pairs):
+                return rate
     return None

@@ -196,6 +196,12 @@ def test_one_click_labels_its_video(clicked):
     assert dataset.segment_lengths({"a": dataset.labels("a")}) == [[], [12]]
 
 
+def test_one_click_among_others_has_a_mean_length():
+    frames = [[2, 8, 14], [40]]
+    labels = [np.array([0, 1, 0]), np.array([2])]
+    assert likely_lengths(frames, labels, 3) == [[6, 6], [6], [6]]
+
+
 @pytest.mark.parametrize("has_end", [False, True])
 def test_clicks_in_seconds_lie_on_the_times_of_the_frames(clicked, has_end):
     times = [*np.arange(6) / 10, *(60 + np.arange(7) / 10)]  # a pause, after which the recorder went on

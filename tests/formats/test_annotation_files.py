@@ -64,6 +64,13 @@ def test_subtitles_of_ten_hours_come_back(tmp_path):
         assert times == [(0, 35_999), (35_999, 36_001), (36_001, 400_000)]
 
 
+@pytest.mark.parametrize("kind", ["vtt", "srt"])
+def test_a_cue_ends_where_the_next_one_begins(kind, tmp_path):
+    path = tmp_path / f"x.{kind}"
+    path.write_text("1\n00:01.000 --> 00:02.500\npour\n2\n00:02.500 --> 00:04.000\nstir\nslowly\n")
+    assert spans(path, kind) == {"x": [(1, 2.5, "pour"), (2.5, 4, "stir slowly")]}
+
+
 def test_every_kind_is_tested_here():
     assert set(READERS) == {
         *("eaf", "boris", "via", "label-studio", "csv", "epic", "vtt", "srt", "nwb"),
@@ -132,6 +139,16 @@ def test_boris_aggregated_events_after_lines_of_its_own(tmp_path):
     )
     assert spans(path, "boris") == {"a": [(0.5, 2.25, "eat")]}
     assert spans(path, "boris", instants=True) == {"a": [(0.5, 2.25, "eat"), (1, 1, "call")]}
+
+
+def test_a_video_of_a_boris_table_without_the_subject_is_named(tmp_path):
+    path = tmp_path / "e.tsv"
+    path.write_text(
+        "Subject\tBehavior\tBehavior type\tTime\tMedia file name\n"
+        "A\teat\tSTART\t1\ta.mp4\nA\teat\tSTOP\t2\ta.mp4\nB\teat\tSTART\t1\tb.mp4\nB\teat\tSTOP\t2\tb.mp4\n"
+    )
+    with refused("e.tsv"):
+        spans(path, "boris", tier="A")
 
 
 def test_modifiers_of_a_boris_table(tmp_path):

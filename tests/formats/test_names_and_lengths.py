@@ -78,7 +78,38 @@ def test_uneven_times_give_no_rate(ending, tmp_path):
     path = save(video, tmp_path / f"x{ending}")
     assert load(path).fps is None
     if ending == ".csv":
-        assert READERS["csv"](path, Options())[0].end is None
+        assert READERS["csv"](path, Options())[0].end == 3.0
+
+
+def test_an_even_stretch_of_an_uneven_film_says_no_length(tmp_path):
+    """The rows lie in five frames a second, before a pause."""
+    times = (*np.arange(6) / 5, 6.0, 9.0)
+    segments = (Segment(0, 2, "idle"), Segment(2, 5, "cut"), Segment(5, 7, "idle"))
+    path = save(Segmentation(segments, None, times, background=("idle",)), tmp_path / "x.csv")
+    assert READERS["csv"](path, Options())[0].end == 9.0
+    without_end = [line.rpartition(",")[0] for line in path.read_text().splitlines()]
+    path.write_text("".join(f"{line}\n" for line in without_end))
+    assert READERS["csv"](path, Options())[0].end is None
+
+
+@pytest.mark.parametrize("digits", [15, 7, 4])
+def test_a_spreadsheet_that_rounds_keeps_rate_and_length(digits, tmp_path):
+    segments = (Segment(0, 31, "pour"), Segment(31, 77, "idle"), Segment(77, 100, "stir"), Segment(100, 400, "idle"))
+    path = save(Segmentation(segments, 15.0, background=("idle",)), tmp_path / "x.csv")
+    header, *rows = [line.split(",") for line in path.read_text().splitlines()]
+    for row in rows:
+        for column in (header.index("start_seconds"), header.index("stop_seconds")):
+            row[column] = f"{float(row[column]):.{digits}g}"
+    path.write_text("".join(",".join(row) + "\n" for row in (header, *rows)))
+    assert load(path).fps == 15
+    assert READERS["csv"](path, Options())[0].end == pytest.approx(400 / 15)
+
+
+def test_our_file_with_decimal_commas_is_read(tmp_path):
+    path = save(TAKE, tmp_path / "take.csv")
+    path.write_text(path.read_text().replace(",", ";").replace(".", ","))
+    (annotation,) = READERS["csv"](path, Options(decimal=","))
+    assert (annotation.background, annotation.end) == ("idle", 8.0)
 
 
 def test_rows_of_a_film_that_ends_within_the_last_one_are_all_counted(tmp_path):
