@@ -65,7 +65,7 @@ def test_base_gives_what_a_recipe_does_not(tmp_path):
         Config.load(named)
 
 
-@pytest.mark.parametrize("group", ["model:\n  update:\n", "model:\n", "data:\n  objects:\n"])
+@pytest.mark.parametrize("group", ["model:\n  update:\n", "model:\n"])
 def test_a_group_without_values_keeps_the_base(group, tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text(f"base: breakfast\n{group}")
