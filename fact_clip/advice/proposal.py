@@ -13,7 +13,7 @@ from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.labels import IGNORED
 from fact_clip.datasets.layout import DataFolder, split_names
 from fact_clip.datasets.naming import guess_names
-from fact_clip.datasets.separability import SEPARABLE, separability
+from fact_clip.datasets.separability import has_seen_labels, separability
 from fact_clip.datasets.splits import guess_groups, read_groups
 from fact_clip.datasets.statistics import labelled_segments
 from fact_clip.decoding.switching import PENALTY, SHORT, short_segment_penalty
@@ -75,6 +75,7 @@ class Measures:
         short_segment: frames of a short segment of an action.
         most_segments: the most segments of a video.
         separability: share of rows that a linear map names correctly, see `separability`.
+        is_separable: whether the features have probably seen the labels.
     """
 
     videos: int
@@ -86,6 +87,7 @@ class Measures:
     short_segment: float
     most_segments: int
     separability: float
+    is_separable: bool
 
     @classmethod
     def of(cls, dataset: Dataset) -> "Measures":
@@ -105,6 +107,7 @@ class Measures:
             if index not in dataset.vocabulary.background_indices:
                 action_lengths += class_lengths
         video_lengths = [len(video) for video in labels]
+        share = separability(dataset)
         return cls(
             videos=len(labels),
             frames=sum(video_lengths),
@@ -114,13 +117,9 @@ class Measures:
             median_segment=float(np.median(lengths)),
             short_segment=float(np.quantile(action_lengths or lengths, SHORT)),
             most_segments=max(len(labelled_segments(video)) for video in labels),
-            separability=separability(dataset),
+            separability=share,
+            is_separable=has_seen_labels(dataset, share),
         )
-
-    @property
-    def is_separable(self) -> bool:
-        """Return whether the features have probably seen the labels."""
-        return self.separability >= SEPARABLE
 
     def __str__(self) -> str:
         """Return all measures in words."""

@@ -72,8 +72,7 @@ def train(
         key = override.partition("=")[0]
         if key in axes:
             raise InputError(key, "set to one value and swept", "give it once")
-    is_new = not resume or not out.is_dir()
-    if is_new:
+    if not resume or not out.is_dir():
         check_new(out, "give --resume to continue the run there, or another --out")
     settings = Config.load(config, overrides)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -344,10 +343,6 @@ class Segmentation:
         from fact_clip.formats.json_file import as_dict
 
         return as_dict(self)
-
-    def to_json(self) -> str:
-        """Return `to_dict` as a string of JSON."""
-        return json.dumps(self.to_dict(), ensure_ascii=False)
 
     @classmethod
     def from_dict(cls, tree: Mapping[str, Any]) -> Segmentation:

@@ -12,6 +12,8 @@ from fact_clip.datasets.labels import IGNORED
 # Share of rows that a linear map names correctly in training videos that it has not seen, from
 # which on features have probably seen the labels: on test videos they will be worse.
 SEPARABLE = 0.75
+# Of clicked rows, of which short segments have as many as long ones (experiments/clicks.md).
+SEPARABLE_CLICKS = 0.6
 
 # A linear map of so many rows is computed within a second.
 _ROWS_PER_VIDEO = 500  # at least, of a long video; fewer than twice as many
@@ -27,8 +29,17 @@ class _Rows:
     labels: Integers  # (N,)
 
 
+def has_seen_labels(dataset: Dataset, share: float) -> bool:
+    """Return whether the features have probably seen the labels, by their `separability`."""
+    has_clicks = bool(dataset.clicks(dataset.learning))
+    return share >= (SEPARABLE_CLICKS if has_clicks else SEPARABLE)
+
+
 def separability(dataset: Dataset) -> float:
-    """Return the share of rows that a ridge regression on every other training video gets right."""
+    """Return the share of rows that a ridge regression on every other training video gets right.
+
+    Of videos with clicks the clicked rows count, whose labels are sure.
+    """
     names = dataset.labelled(dataset.learning)
     even = _sampled_rows(dataset, names[0::2])
     odd = _sampled_rows(dataset, names[1::2])
@@ -60,10 +71,12 @@ def _sampled_rows(dataset: Dataset, names: Sequence[str]) -> _Rows:
     """Return labelled rows spread over each video, with at most `_MAX_COLUMNS` columns."""
     rows = [np.zeros((0, min(dataset.input_dim, _MAX_COLUMNS)))]
     labels = [np.zeros(0, np.int64)]
+    clicks = dataset.clicks(names)
     for name in names:
         features = dataset.features(name)
         video_labels = dataset.labels(name)
         index = np.arange(0, len(video_labels), max(1, len(video_labels) // _ROWS_PER_VIDEO))
+        index = np.array(clicks.get(name, index))
         index = index[video_labels[index] != IGNORED]
         rows.append(np.asarray(features[index, :_MAX_COLUMNS], dtype=np.float64))
         labels.append(video_labels[index])

@@ -22,7 +22,6 @@ from fact_clip.formats.times import parse_seconds, picture, picture_grid, rate_o
 
 logger = logging.getLogger(__name__)
 
-_OPTIONS = Options()
 _MARK = "is_background"
 _YES = "yes"
 _END = "end_seconds"
@@ -89,11 +88,16 @@ def read(path: Path, gaps: Gaps) -> Segmentation:
             segment = Segment(int(start), int(stop), label, confidence, comment=_comment(row))
             segments.append(segment)
     return gapless(
-        path, segments, _rate(path, rows), gaps, background=tuple(background), instants=instants
+        path,
+        segments,
+        _rate(path, rows, Options()),
+        gaps,
+        background=tuple(background),
+        instants=instants,
     )
 
 
-def _rate(path: Path, rows: Sequence[Row], options: Options = _OPTIONS) -> float | None:
+def _rate(path: Path, rows: Sequence[Row], options: Options) -> float | None:
     """Return the rate behind the frames and seconds of rows of `write`, None if it is uneven.
 
     Frames and seconds that disagree give a warning.

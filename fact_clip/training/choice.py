@@ -24,7 +24,7 @@ from fact_clip.core.io import write_value
 from fact_clip.core.paths import inside
 from fact_clip.core.progress import paced
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.separability import SEPARABLE, separability
+from fact_clip.datasets.separability import has_seen_labels, separability
 from fact_clip.decoding import Calibration, Confidence
 from fact_clip.inference.scored_videos import ScoredVideos, VideoLabels, validation_videos
 from fact_clip.models.heads import is_open
@@ -82,7 +82,7 @@ def choose_decoding(
         reason = "clicks say nothing of what lies between them"
     elif n_videos < FEWEST_VIDEOS:
         reason = f"{n_videos} validation videos say too little"
-    elif separability(dataset) >= SEPARABLE:
+    elif has_seen_labels(dataset, separability(dataset)):
         reason = "the features seem to have seen the labels"
     if reason:
         return replace(unchanged, reason=f"{reason}, so the recipe's formula decides")

@@ -112,7 +112,7 @@ def test_the_time_names_a_teacher(workbench, unmeasured):
 @pytest.mark.parametrize(("separability", "videos", "epochs"), [(0.9, 30, 25), (0.9, 40, 20), (0.5, 30, 60)])
 def test_features_that_have_seen_the_labels_are_trained_shorter(separability, videos, epochs, workbench, unmeasured):
     proposal = propose(DataConfig(root=str(workbench), name="folder"))
-    measures = dataclasses.replace(proposal.measures, separability=separability, videos=videos)
+    measures = dataclasses.replace(proposal.measures, is_separable=separability > 0.8, videos=videos)
     proposal, _ = with_time(dataclasses.replace(proposal, measures=measures), 60)
     values = {setting.key: setting.value for setting in proposal.settings}
     assert (values["train.epochs"], values["train.members"]) == (epochs, 5)

@@ -85,6 +85,26 @@ def test_wide_features_get_no_context(tmp_path):
         assert (settings_of(root)["data.context"] == []) is is_wide
 
 
+def test_clicked_rows_tell_whether_features_have_seen_the_labels(tmp_path):
+    """Between clicks the nearer one names rows wrongly; half of the rows would be right."""
+    root = made_up(tmp_path / "data", videos=6, segments=20, frames=10, columns=6)
+    classes = ["idle", *ACTIONS]
+    (root / "clicks").mkdir()
+    rng = np.random.default_rng(0)
+    for path in (root / "features").iterdir():
+        label_file = root / f"groundTruth/{path.stem}.txt"
+        names = label_file.read_text().splitlines()
+        np.save(path, np.eye(6, dtype=np.float32)[[classes.index(name) for name in names]] + 0.1 * np.load(path))
+        starts = [0, *(frame for frame in range(1, len(names)) if names[frame] != names[frame - 1])]
+        clicked = rng.integers(starts, [*starts[1:], len(names)])
+        rows = [f"{frame},{names[frame]}" for frame in clicked.tolist()]
+        (root / f"clicks/{path.stem}.csv").write_text("\n".join(["frame,label", *rows]))
+        label_file.unlink()
+    measures = Measures.of(Dataset.open(DataConfig(root=str(root), layout="TD")))
+    assert measures.separability == 1
+    assert measures.is_separable
+
+
 def test_features_that_have_seen_the_labels(tmp_path):
     """Columns that name the class: regularised harder, no validation, and changes cost more."""
     root = made_up(tmp_path / "data", videos=6, segments=20, frames=10, columns=6)
@@ -191,7 +211,7 @@ def test_persons_of_videos_without_a_label_do_not_count(tmp_path, monkeypatch):
     (root / "splits/test.split1.bundle").write_text("")
     monkeypatch.setattr("fact_clip.advice.proposal.FEWEST_VIDEOS", 4)
     monkeypatch.setattr("fact_clip.advice.proposal.FEWEST_GROUPS", 2)
-    monkeypatch.setattr("fact_clip.advice.proposal.SEPARABLE", 2)
+    monkeypatch.setattr("fact_clip.datasets.separability.SEPARABLE", 2)
     assert settings_of(root)["data.validation"]
     for path in (root / "groundTruth").glob("person[23]*"):
         path.write_text("?\n" * 40)

@@ -162,8 +162,7 @@ def test_plain_values_and_back() -> None:
     video = Segmentation((Segment(0, 2, "a", 0.5), Segment(2, 3, "b", comment="x")), 5.0, background=("a",))
     tree = video.to_dict()
     assert (tree["format"], tree["fps"], [row["label"] for row in tree["segments"]]) == (2, 5.0, ["a", "b"])
-    assert json.loads(video.to_json()) == tree
-    for copy in (Segmentation.from_dict(tree), Segmentation.from_dict(json.loads(video.to_json()))):
+    for copy in (Segmentation.from_dict(tree), Segmentation.from_dict(json.loads(json.dumps(tree)))):
         assert (copy, copy.background) == (video, ("a",))
         assert [(each.confidence, each.comment) for each in copy] == [(0.5, ""), (None, "x")]
     for wrong in ({}, {"segments": [{"start": 0, "stop": 2}]}, {"segments": "x"}):
