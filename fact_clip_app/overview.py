@@ -1,6 +1,6 @@
 """How far a project is: videos, people, their agreement, and a sentence for a paper."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -15,8 +15,8 @@ from fact_clip_app.page import Page
 from fact_clip_app.project import gaps_between
 from fact_clip_app.views import agreement_of_all, labelling, side
 
-MOMENT = 0.1
-"""Seconds between the moments at which the labels of several people are compared."""
+MOMENTS = 100_000
+"""How many moments the time stands for in which the labels of several people are compared."""
 
 
 def overview(page: Page, viewer: str) -> answers.Overview:
@@ -94,7 +94,7 @@ def _alpha(page: Page, names: Sequence[str], viewer: str, omitted: list[str]) ->
     """
     if len(names) < 3:
         return None
-    tables = [np.zeros((len(names), 0), dtype=object)]  # (people, frames) of each video
+    seconds = defaultdict[tuple[str, ...], float](float)  # of each combination of their labels
     for video in page.project.full_videos():
         tracks = page.project.labelled_tracks(video.id, viewer=viewer)
         try:
@@ -105,18 +105,22 @@ def _alpha(page: Page, names: Sequence[str], viewer: str, omitted: list[str]) ->
         unknown = gaps_between([], video.n_frames)
         parts_of = [unknown if labels is None else labels for labels in sides]
         rows = [labelling(page, video, parts).to_frames() for parts in parts_of]
-        moments = np.arange(video.times[0], video.times[-1], MOMENT)
-        at = np.searchsorted(video.times, moments, side="right") - 1  # the frame of each moment
-        at = np.minimum(at, video.n_frames - 1)  # rounding can put the end among the moments
-        tables.append(np.array(rows, dtype=object)[:, at])
-    table = np.concatenate(tables, axis=1)
+        frames = zip(*rows, strict=True)
+        for combination, length in zip(frames, np.diff(video.times).tolist(), strict=True):
+            seconds[combination] += length
+    table = np.array([*seconds], dtype=object).reshape(-1, len(names)).T  # (people, combinations)
+    lengths = np.array([*seconds.values()])
     for name in page.project.background:
         table[table == name] = page.project.background[0]
-    table = table[:, (table != UNLABELLED).sum(0) > 1]
+    is_compared = (table != UNLABELLED).sum(0) > 1
+    table = table[:, is_compared]
+    lengths = lengths[is_compared]
     values, codes = np.unique(table, return_inverse=True)
     codes = np.where(table == UNLABELLED, np.nan, codes.reshape(table.shape))
     if len({*values} - {UNLABELLED}) < 2:  # without another class there is no chance to agree by
         return None
     import krippendorff
 
-    return float(krippendorff.alpha(codes, level_of_measurement="nominal"))
+    n_moments = np.rint(MOMENTS * lengths / lengths.sum()).astype(int)
+    moments = np.repeat(codes, n_moments, axis=1)
+    return float(krippendorff.alpha(moments, level_of_measurement="nominal"))

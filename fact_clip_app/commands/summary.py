@@ -245,14 +245,14 @@ def _read(
         if span.label not in background
     ]
     last_stop = max((span.stop / scale for span in annotation.spans), default=0.0)
-    end = (annotation.end or 0.0) / scale
-    has_end = bool(end) or name in durations
-    if not end:
-        first, end = durations.get(name, (0.0, last_stop))
-        parts.append((0.0, first, UNLABELLED))
-        if end < last_stop - 0.5:
-            problem = f"segments up to {last_stop:.1f} s of a video of {end:.1f} s"
-            raise InputError(path, problem, "give the duration of this video")
+    first, end = durations.get(name, (0.0, last_stop))
+    parts.append((0.0, first, UNLABELLED))
+    has_end = bool(annotation.end) or name in durations
+    if annotation.end:
+        end = annotation.end / scale
+    elif end < last_stop - 0.5:
+        problem = f"segments up to {last_stop:.1f} s of a video of {end:.1f} s"
+        raise InputError(path, problem, "give the duration of this video")
     if annotation.background == UNLABELLED:
         stop = 0.0
         for span in sorted(annotation.spans, key=lambda span: span.start):
