@@ -56,7 +56,7 @@ class DecodeSettings(BaseModel):
         except ValidationError as error:
             fault = error.errors()[0]
             problem = f"{fault['input']!r}: {pydantic_problem(fault['msg'])}"
-            keys = [*fault["loc"], "settings"]  # a key that is no text has no location
+            keys = [*fault["loc"], "settings"]  # a key that is not a string has an empty `loc`
             raise InputError(str(keys[0]), problem) from None
 
     def over(self, other: DecodeSettings) -> DecodeSettings:

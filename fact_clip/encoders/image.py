@@ -42,10 +42,10 @@ class Backbone(PictureModel):
     def __init__(self, reference: str, where: str, runtime: Runtime) -> None:
         self._model_name, _, weights = reference.partition("/")
         self._file = expanded(weights) if weights else None
-        if self._file is not None and not self._file.is_file():
-            raise InputError(where, f"no file {self._file}")
         name = f"{self.library}:{self._model_name}"
         if self._file is not None:
+            if not self._file.is_file():
+                raise InputError(where, f"no file {self._file}")
             name = f"{name}/{content_name(self._file)}"
         super().__init__(name, where, runtime, is_local=self._file is not None)
 
@@ -100,10 +100,10 @@ class Torchvision(Backbone):
         from torchvision import models
 
         weights = self._weights()
-        downloaded = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
-        if self._no_network and not downloaded.is_file():
-            raise FileNotFoundError(f"no file {downloaded}")
         if self._file is None:
+            downloaded = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
+            if self._no_network and not downloaded.is_file():
+                raise FileNotFoundError(f"no file {downloaded}")
             model = models.get_model(self._model_name, weights=weights)
         else:
             model = models.get_model(self._model_name, weights=None)
@@ -135,7 +135,8 @@ def _load_checkpoint(model: torch.nn.Module, file: Path, removed: Names) -> None
     model.load_state_dict(weights)
 
 
-_UNCUT = 16  # lengths of a model that hold any text
+# No text is cut in a context that is this many times longer. A cut shows where its tokens differ.
+_UNCUT = 16
 
 
 class OpenClip(PictureModel, TextModel):
@@ -174,10 +175,10 @@ class OpenClip(PictureModel, TextModel):
         settings: Json = {}  # of a tag in the library
         if self._weights:
             settings = open_clip.get_pretrained_cfg(self._model_name, self._weights)
-        if self._weights and not self._is_local and not settings:
-            problem = f"no model {self._model_name} with weights {self._weights}"
-            fix = "use one of open_clip.list_pretrained()"
-            raise InputError(self._where, problem, fix)
+            if not self._is_local and not settings:
+                problem = f"no model {self._model_name} with weights {self._weights}"
+                fix = "use one of open_clip.list_pretrained()"
+                raise InputError(self._where, problem, fix)
         return open_clip.create_model(
             self._model_name,
             self._weights,
@@ -243,6 +244,7 @@ class Transformers(PictureModel, TextModel):
             trust_remote_code=False,
             use_safetensors=True,
         )
+        # Exists once `self.model` was read, which `clip_length` and `_check_side` do first.
         self._missing: list[str] = sorted(report["missing_keys"])
         return model
 
@@ -253,6 +255,7 @@ class Transformers(PictureModel, TextModel):
         return int(getattr(config, "num_frames", 0) or getattr(config, "frames_per_clip", 1))
 
     def _clip_side(self) -> PictureSide:
+        """Return the side of clips. `_picture_side` has loaded the model by `clip_length`."""
         from transformers import AutoVideoProcessor
 
         if self._missing:
@@ -318,6 +321,7 @@ class Transformers(PictureModel, TextModel):
 _ROWS = 6
 _COLUMNS = 8
 _CELL = 8  # pixels
+_CHANNELS = 3 + 5  # colours and planes
 # Factors that bring gradients, differences and their products to the range of a colour.
 _GRADIENT = 4.0
 _MOTION = 4.0
@@ -411,7 +415,7 @@ class GridEncoder(_Plain):
     name = "grid"
     size = (_COLUMNS * _CELL, _ROWS * _CELL)
     context = 1
-    dim = _ROWS * _COLUMNS * 8
+    dim = _ROWS * _COLUMNS * _CHANNELS
 
     def encode_images(self, prepared: Image) -> Singles:
         """Encode (1 + N, 48, 64, 3) -> (N, 384) float32. The first picture is context only."""
@@ -434,7 +438,7 @@ class GridEncoder(_Plain):
         ]
         columns = [colour]
         for plane in planes:
-            columns.append(_cells(plane[..., None].astype(np.float32, copy=False)))
+            columns.append(_cells(plane[..., None]))
         return np.concatenate(columns, axis=3).reshape(len(current), self.dim)
 
 
