@@ -36,7 +36,8 @@ class Pace:
     def left(self, done: float, total: float) -> str | None:
         """Return the time left at the mean speed so far, as "12 min", if a line is due.
 
-        A returned value counts as a printed line, so call it once for each. The next line is due after `SECONDS`, or a tenth of the work.
+        A returned value counts as a printed line: the next one is due after `SECONDS`, or a tenth
+        of the work.
         """
         if done <= self._line_done:
             return None

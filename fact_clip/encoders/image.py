@@ -438,7 +438,8 @@ class GridEncoder(_Plain):
         ]
         columns = [colour]
         for plane in planes:
-            columns.append(_cells(plane[..., None]))
+            # float32 already, which the stubs of NumPy do not know
+            columns.append(_cells(plane[..., None].astype(np.float32, copy=False)))
         return np.concatenate(columns, axis=3).reshape(len(current), self.dim)
 
 
