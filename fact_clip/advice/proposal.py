@@ -104,7 +104,7 @@ class Measures:
         for index, class_lengths in enumerate(lengths_of):
             if index not in dataset.vocabulary.background_indices:
                 action_lengths += class_lengths
-        video_lengths = [len(video) for video in labels]
+        video_lengths = list(map(len, labels))
         return cls(
             videos=len(labels),
             frames=sum(video_lengths),
@@ -308,10 +308,9 @@ def _validation(
 
 def _reading(dataset: Dataset, measures: Measures, *, in_text_space: bool) -> list[Setting]:
     """Return how rows are read: stride, standardisation and context."""
-    segment = measures.short_segment
     stride = round(EPOCHS * measures.frames / ROWS)
-    stride = max(1, min(stride, int(segment // ROWS_OF_A_SHORT_SEGMENT)))
-    short = f"a short segment has {segment:g} rows"
+    stride = max(1, min(stride, int(measures.short_segment // ROWS_OF_A_SHORT_SEGMENT)))
+    short = f"a short segment has {measures.short_segment:g} rows"
     settings = [Setting("data.stride", stride, f"{measures.frames:,} rows to train on; {short}")]
     if stride > 1:
         reason = "each row is trained in its turn, and predicted"
@@ -327,7 +326,7 @@ def _reading(dataset: Dataset, measures: Measures, *, in_text_space: bool) -> li
             "no more columns"
         )
     elif measures.columns <= MOST_COLUMNS:
-        half = max(segment / 2, ROWS_OF_A_SHORT_SEGMENT)
+        half = max(measures.short_segment / 2, ROWS_OF_A_SHORT_SEGMENT)
         window = 2 * int(half / 2) + 1  # odd
         windows = [window, LONG_WINDOW * window]
         reason = f"mean and deviation of windows of these rows beside the columns; {short}"

@@ -65,8 +65,7 @@ def guess_names(
         if not background:
             reasons["background"] = "GUESSED: no class has a name that says no action"
     if not config.unlabelled:
-        unlabelled_names = tuple(name for name in names if name.lower() in UNLABELLED_NAMES)
-        guesses["unlabelled"] = unlabelled_names
+        guesses["unlabelled"] = tuple(name for name in names if name.lower() in UNLABELLED_NAMES)
         reasons["unlabelled"] = "GUESSED by its name: these frames are ignored"
     config = config.model_copy(update=guesses)
 

@@ -321,7 +321,7 @@ class Transformers(PictureModel, TextModel):
 _ROWS = 6
 _COLUMNS = 8
 _CELL = 8  # pixels
-_CHANNELS = 3 + 5  # colours and planes
+_CHANNELS = 8  # of a cell: 3 colours and 5 planes
 # Factors that bring gradients, differences and their products to the range of a colour.
 _GRADIENT = 4.0
 _MOTION = 4.0
@@ -329,7 +329,7 @@ _FLOW = 16.0
 
 
 class _Plain:
-    """A frame encoder without weights."""
+    """A frame encoder without weights; see `FrameEncoder` for `size` and `context`."""
 
     size: Size = None
     context = 0
@@ -363,6 +363,7 @@ class FunctionEncoder(_Plain):
 
 
 _INSTALLED = (sys.prefix, sys.base_prefix)
+# Values that belong to code. What they compute does not change while a program runs.
 _CODE = (inspect.ismodule, inspect.isclass, inspect.isroutine)
 
 
@@ -391,16 +392,23 @@ def _sources(function: FunctionType, functions: set[FunctionType]) -> Iterator[o
     yield inspect.getsource(function), function.__defaults__, function.__kwdefaults__
     codes = [function.__code__]
     for code in codes:
-        codes += filter(inspect.iscode, code.co_consts)  # of inner functions
+        # Inner functions are read in their turn, because the loop goes on to what is appended.
+        codes += filter(inspect.iscode, code.co_consts)
         for name in code.co_names:
-            value = function.__globals__.get(name, inspect)  # a module is ignored
+            # A name that is no global is an attribute or built-in. Any module in its place, as
+            # `inspect`, makes the branches below ignore it.
+            value = function.__globals__.get(name, inspect)
             is_own = getattr(value, "__module__", None) == function.__module__
             file = value.__code__.co_filename if inspect.isfunction(value) else ""
             if file and (is_own or not file.startswith(_INSTALLED)):
+                # Followed: a function of this module, or of another that is not installed.
                 if value not in functions:
                     functions.add(value)
                     yield from _sources(value, functions)
+            # Ignored: modules, and the classes and installed functions of other modules.
             elif is_own or not any(test(value) for test in _CODE):
+                # Untraceable, so a new identity: a value, which may change, and a class of this
+                # module, whose source is not followed.
                 yield uuid4()
 
 

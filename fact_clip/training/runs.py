@@ -121,9 +121,7 @@ def train(
 
 
 def _planned(
-    config: Config | Plan | str | Path,
-    overrides: Sequence[str],
-    data: DataSource | None,
+    config: Config | Plan | str | Path, overrides: Sequence[str], data: DataSource | None
 ) -> Plan:
     """Return the plan of a training."""
     if isinstance(config, Plan):

@@ -159,8 +159,9 @@ def _accuracy_among_unseen(evaluation: _Evaluation) -> float:
     if evaluation.unseen_only is None:
         return 0.0
     groups = evaluation.groups
-    truth = evaluation.scored.truth
-    means = metrics.class_means(truth, evaluation.unseen_only, groups.unseen, groups.background)
+    means = metrics.class_means(
+        evaluation.scored.truth, evaluation.unseen_only, groups.unseen, groups.background
+    )
     return means[1]
 
 
