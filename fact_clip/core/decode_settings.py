@@ -45,9 +45,9 @@ class DecodeSettings(BaseModel):
         None,
         ge=0,
         le=1,
-        description='Label a segment "none of these" if it is less sure than this share, 0 to 1, '
-        "of the frames that the run named correctly in validation; 0.05 gives up one in twenty of "
-        "these.",
+        description='Label a segment "none of these" if its confidence is below a threshold. Below '
+        "it lies this share, 0 to 1, of the frames that the run named correctly in validation: 0.05 "
+        "gives up one in twenty of these.",
     )
 
     def __init__(self, /, **values: Any) -> None:

@@ -75,11 +75,11 @@ class Grammar:
         """
         if name in self.none:
             return (None,) * len(self.slots)
-        text = name
+        spaced_name = name
         if self.underscores or _has_underscores_alone(self.pattern):
-            text = name.replace("_", " ")
-        text = " ".join(text.split())
-        match = self._expression.fullmatch(text) if len(text) <= _MAX_NAME else None
+            spaced_name = name.replace("_", " ")
+        spaced_name = " ".join(spaced_name.split())
+        match = self._expression.fullmatch(spaced_name) if len(spaced_name) <= _MAX_NAME else None
 
         factors: dict[str, str] = {}
         if match is not None:
