@@ -46,7 +46,7 @@ class DecodeSettings(BaseModel):
         ge=0,
         le=1,
         description='Label a segment "none of these" if its confidence is below a threshold. Below '
-        "it lies this share, 0 to 1, of the frames that the run named correctly in validation: 0.05 "
+        "it is this share, 0 to 1, of the frames that the run named correctly in validation: 0.05 "
         "gives up one in twenty of these.",
     )
 
