@@ -195,7 +195,7 @@ def _train_ensemble(ensemble: Ensemble, watch: Watch) -> Training:
     plan = ensemble.plan
     folder = ensemble.folder
     processes = Processes(plan.device)
-    # `ensemble.resume` is the request. Only models that began earlier can resume.
+    # `ensemble.resume` is what was asked for. `resumes` decides for each model.
     first_resumes = processes.broadcast(lambda: ensemble.resumes(0))
     with _calibrated_afterwards(plan, folder, ensemble.resume):
         if processes.world == 1:
