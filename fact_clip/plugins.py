@@ -14,7 +14,10 @@ KINDS = ("decoder", "encoder", "format", "head", "logger", "loss", "metric")
 
 
 def tables(kind: str) -> list[Table[Any]]:
-    """Return the tables of a kind of parts, which are of one group. Their rooms are imported."""
+    """Return the tables of a kind of parts, which are of one group.
+
+    Imports their packages only now, to keep start-up light.
+    """
     match kind:
         case "decoder":
             from fact_clip.inference.decoder import DECODERS
@@ -64,6 +67,7 @@ def register(kind: str, name: str) -> Callable[[T], T]:
     kind_tables = tables(kind)
 
     def decorate(part: T) -> T:
+        # A list, because every table must see the part: a generator would end at the first match.
         fits = [table.register(part, name) for table in kind_tables]
         if not any(fits):
             problem = f"{type(part).__name__} cannot be used as this kind of part"

@@ -1,5 +1,6 @@
 """The child process of `IsolatedDecoder`, which receives requests and sends messages.
 
+A request is `(path, grid)`: the video and the `Grid` of its frames.
 The messages are None once it is ready, and for each request the `VideoInfo`, lists of `Frame` and
 None, or an error. It loads no torch.
 """
@@ -16,6 +17,8 @@ from fact_clip.core import InputError
 from fact_clip.core.distributed import end_with_parent
 from fact_clip.video.pictures import Frame, Grid, probe
 
+# Frames are sent when either is reached. 4 MiB saves most round trips, and is little beside the
+# memory limit.
 CHUNK_BYTES = 4 << 20
 CHUNK_FRAMES = 32
 
@@ -37,6 +40,8 @@ def main() -> None:
             except InputError as error:
                 connection.send(error)
             except MemoryError:
+                # A new one, because a library's subclass may not be picklable. The parent reads
+                # the type alone.
                 connection.send(MemoryError())
 
 

@@ -21,17 +21,18 @@ from fact_clip.encoders import text_side
 from fact_clip.training.teacher import names_without_examples
 
 # The rules of the recipe. All were chosen in experiments/own_data.md.
-ROWS = 800_000  # read by 50 epochs at most, after the stride
+# The stride is such that EPOCHS epochs read at most ROWS rows.
+EPOCHS = 50
+ROWS = 800_000
 ROWS_OF_A_SHORT_SEGMENT = 5  # that the stride leaves, and the shortest window
 MOST_COLUMNS = 512  # up to which context is added: two windows make five times as many of them
 LONG_WINDOW = 5  # times the short window, which is half of a short segment
 FEWEST_VIDEOS = 40  # training videos from which on some validate
 FEWEST_GROUPS = 10  # persons in them
 VALIDATION = 0.1  # share of the training videos
-CHANNELS_DROPPED = (
-    0.6  # of separable features, which name the training rows and not those of a test
-)
-NOISE = 1  # for the same reason
+# Against separable features, which name the training rows and not those of a test.
+CHANNELS_DROPPED = 0.6
+NOISE = 1
 PENALTY_IF_SEPARABLE = 1.5  # nats; scores from such features are far too sure
 SPARE_TOKENS = 1.1  # per segment of the longest transcript, before rounding to tens
 WIDTH = 64  # channels of features beside the scores of the classes
@@ -93,10 +94,9 @@ class Measures:
     def of(cls, dataset: Dataset) -> "Measures":
         """Measure a data set."""
         videos = {name: dataset.labels(name) for name in dataset.labelled(dataset.learning)}
-        labels = [*videos.values()]
-        n_classes = len(dataset.vocabulary)
+        labels = videos.values()
         whole_lengths = dataset.segment_lengths(videos, whole_only=True)
-        # Of a class without a whole segment those beside frames that have no label.
+        # A class without a whole segment uses those that frames without a label cut.
         lengths_of = [
             of_whole or of_all
             for of_whole, of_all in zip(whole_lengths, dataset.segment_lengths(videos), strict=True)
@@ -106,12 +106,12 @@ class Measures:
         for index, class_lengths in enumerate(lengths_of):
             if index not in dataset.vocabulary.background_indices:
                 action_lengths += class_lengths
-        video_lengths = [len(video) for video in labels]
+        video_lengths = list(map(len, labels))
         share = separability(dataset)
         return cls(
             videos=len(labels),
             frames=sum(video_lengths),
-            classes=n_classes,
+            classes=len(dataset.vocabulary),
             columns=dataset.input_dim,
             median_video=float(np.median(video_lengths)),
             median_segment=float(np.median(lengths)),
@@ -136,7 +136,8 @@ class Measures:
 class Proposal:
     """Settings on top of the recipe `base`, and the measures that they follow from.
 
-    `unvalidated` is why a model of known classes has no validation videos, or empty.
+    `videos` counts all videos of the data set, `measures.videos` those to learn from. `unvalidated`
+    is why a model of known classes has no validation videos, or empty.
     """
 
     settings: tuple[Setting, ...]
@@ -168,11 +169,7 @@ def propose(config: DataConfig) -> Proposal:
     folder = DataFolder(config)
     config, reasons = guess_names(config, folder.class_names, folder.root)
     splits = split_names(folder.root)
-    split = str(config.split)
-    if split == "1" and splits and "1" not in splits:
-        split = splits[0]
-    is_number = split.isdecimal() and str(int(split)) == split  # "01" is a name
-    config = config.model_copy(update={"split": int(split) if is_number else split})
+    config = config.model_copy(update={"split": _chosen_split(config, splits)})
     dataset = Dataset.open(config, folder)
     dataset.check()
     if dataset.hidden or dataset.clicks(dataset.validation):
@@ -196,8 +193,7 @@ def propose(config: DataConfig) -> Proposal:
         Setting("data.background", list(config.background or ()), reasons["background"]),
     ]
     if config.unlabelled:
-        unlabelled_names = list(config.unlabelled)
-        settings.append(Setting("data.unlabelled", unlabelled_names, reasons["unlabelled"]))
+        settings.append(Setting("data.unlabelled", list(config.unlabelled), reasons["unlabelled"]))
     if config.grammar:
         settings.append(Setting("data.grammar", config.grammar, reasons["grammar"]))
     if config.holdout:
@@ -208,11 +204,10 @@ def propose(config: DataConfig) -> Proposal:
     settings += _reading(dataset, measures, in_text_space=bool(naming))
     settings += naming
     settings += _sizes(measures)
-    counts_background = not config.background
     reason = "all classes count in edit and F1"
     if config.background:
         reason = "background is left out of edit and F1"
-    settings.append(Setting("evaluation.count_background", counts_background, reason))
+    settings.append(Setting("evaluation.count_background", not config.background, reason))
     return Proposal(
         settings=tuple(settings),
         measures=measures,
@@ -220,6 +215,15 @@ def propose(config: DataConfig) -> Proposal:
         vocabulary=dataset.vocabulary,
         unvalidated=unvalidated,
     )
+
+
+def _chosen_split(config: DataConfig, splits: list[str]) -> int | str:
+    """Return the split of the configuration, or the first one if there is no split 1."""
+    split = str(config.split)
+    if split == "1" and splits and "1" not in splits:
+        split = splits[0]
+    is_number = split.isdecimal() and str(int(split)) == split  # "01" is a name
+    return int(split) if is_number else split
 
 
 def _self_training(dataset: Dataset) -> list[Setting]:
@@ -270,7 +274,10 @@ def _naming(encoder: str | None) -> list[Setting]:
 def _validation(
     config: DataConfig, dataset: Dataset, measures: Measures
 ) -> tuple[list[Setting], str]:
-    """Return the settings that set whole persons apart for validation, or why none are."""
+    """Return settings of groups and validation, and why no videos validate, or "".
+
+    The groups are whole persons, whom no two parts of the data share.
+    """
     pattern = config.groups or guess_groups(dataset.learning)
     persons = 0
     if pattern:
@@ -279,9 +286,9 @@ def _validation(
     if measures.videos < FEWEST_VIDEOS:
         problem = f"{measures.videos} training videos are too few"
     elif persons < FEWEST_GROUPS:
-        number = persons or "no"
         problem = (
-            f"the names of the videos show {number} persons, whom training would share with it"
+            f"the names of the videos show {persons or 'no'} persons, whom training would share "
+            "with it"
         )
     elif measures.is_separable:
         problem = "the features seem to have seen the labels, and would look too good"
@@ -300,13 +307,10 @@ def _validation(
 
 def _reading(dataset: Dataset, measures: Measures, *, in_text_space: bool) -> list[Setting]:
     """Return how rows are read: stride, standardisation and context."""
-    segment = measures.short_segment
-    stride = round(50 * measures.frames / ROWS)
-    stride = max(1, min(stride, int(segment // ROWS_OF_A_SHORT_SEGMENT)))
-    short = f"a short segment has {segment:g} rows"
-    settings = [
-        Setting("data.stride", stride, f"{measures.frames:,} rows to train on; {short}"),
-    ]
+    stride = round(EPOCHS * measures.frames / ROWS)
+    stride = max(1, min(stride, int(measures.short_segment // ROWS_OF_A_SHORT_SEGMENT)))
+    short = f"a short segment has {measures.short_segment:g} rows"
+    settings = [Setting("data.stride", stride, f"{measures.frames:,} rows to train on; {short}")]
     if stride > 1:
         reason = "each row is trained in its turn, and predicted"
         settings.append(Setting("data.interleave", True, reason))
@@ -316,22 +320,27 @@ def _reading(dataset: Dataset, measures: Measures, *, in_text_space: bool) -> li
     if in_text_space:
         reason = "the head similarity has windows of its own"
     elif measures.is_separable:
-        share = f"{measures.separability:.0%}"
-        reason = f"a linear classifier gets {share} of held-out frames right: no more columns"
+        reason = (
+            f"a linear classifier gets {measures.separability:.0%} of held-out frames right: "
+            "no more columns"
+        )
     elif measures.columns <= MOST_COLUMNS:
-        half = max(segment / 2, ROWS_OF_A_SHORT_SEGMENT)
+        half = max(measures.short_segment / 2, ROWS_OF_A_SHORT_SEGMENT)
         window = 2 * int(half / 2) + 1  # odd
         windows = [window, LONG_WINDOW * window]
         reason = f"mean and deviation of windows of these rows beside the columns; {short}"
     else:
-        columns = f"{measures.columns} columns, as of clips of a video"
-        reason = f"{columns}, have their context already"
+        reason = f"{measures.columns} columns, as of clips of a video, have their context already"
     settings.append(Setting("data.context", windows, reason))
     return settings
 
 
 def _standardize(dataset: Dataset) -> Setting:
-    """Standardise columns that are far from zero mean and unit deviation, by sampled rows."""
+    """Return the setting that standardises columns far from zero mean and unit deviation.
+
+    Rows of training videos are sampled, without those for validation: a training fits its
+    standardisation to the same videos.
+    """
     rows = []
     for name in dataset.train[:_VIDEOS]:
         features = dataset.features(name)
@@ -346,26 +355,27 @@ def _standardize(dataset: Dataset) -> Setting:
         low = float(deviations.min())
         high = float(deviations.max())
     is_needed = mean > LARGEST_MEAN or low < DEVIATIONS[0] or high > DEVIATIONS[1]
-    range_of_deviations = f"deviations of the columns lie between {low:.3g} and {high:.3g}"
-    reason = f"{range_of_deviations}, means about {mean:.3g}"
+    reason = (
+        f"deviations of the columns lie between {low:.3g} and {high:.3g}, means about {mean:.3g}"
+    )
     return Setting("data.standardize", is_needed, reason)
 
 
 def _sizes(measures: Measures) -> list[Setting]:
     """Return the sizes of the model, the penalty of decoding, and augmentation."""
-    segment = measures.short_segment
-    most = measures.most_segments
     hidden = WIDTH_STEP * math.ceil((measures.classes + 1 + WIDTH) / WIDTH_STEP)
     factor = PENALTY
-    penalty_reason = f"a short segment has {segment:g} rows"
+    penalty_reason = f"a short segment has {measures.short_segment:g} rows"
     if measures.is_separable:
         factor = PENALTY_IF_SEPARABLE
         penalty_reason = f"{penalty_reason}; scores will be too sure"
-    penalty = short_segment_penalty(segment, factor)
+    penalty = short_segment_penalty(measures.short_segment, factor)
     width_reason = f"{measures.classes} classes and about {WIDTH} channels of features"
-    tokens = 10 * math.ceil(most * SPARE_TOKENS / 10)
+    tokens = 10 * math.ceil(measures.most_segments * SPARE_TOKENS / 10)
     settings = [
-        Setting("model.tokens", tokens, f"the most segments of a video are {most}"),
+        Setting(
+            "model.tokens", tokens, f"the most segments of a video are {measures.most_segments}"
+        ),
         Setting("model.input.hidden", hidden, width_reason),
         Setting("decode.switch_penalty", penalty, penalty_reason),
     ]

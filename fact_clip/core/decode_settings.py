@@ -45,9 +45,9 @@ class DecodeSettings(BaseModel):
         None,
         ge=0,
         le=1,
-        description='Label a segment "none of these" if it is less sure than this share, 0 to 1, '
-        "of the frames that the run named correctly in validation; 0.05 gives up one in twenty of "
-        "these.",
+        description='Label a segment "none of these" if its confidence is below a threshold. Below '
+        "it is this share, 0 to 1, of the frames that the run named correctly in validation: 0.05 "
+        "gives up one in twenty of these.",
     )
 
     def __init__(self, /, **values: Any) -> None:
@@ -56,7 +56,7 @@ class DecodeSettings(BaseModel):
         except ValidationError as error:
             fault = error.errors()[0]
             problem = f"{fault['input']!r}: {pydantic_problem(fault['msg'])}"
-            keys = [*fault["loc"], "settings"]  # a key that is no text has no location
+            keys = [*fault["loc"], "settings"]  # a key that is not a string has an empty `loc`
             raise InputError(str(keys[0]), problem) from None
 
     def over(self, other: DecodeSettings) -> DecodeSettings:

@@ -21,6 +21,8 @@ class Pace:
     Args:
         done: amount of work that was finished earlier, in the unit of the total.
         tenths: whether a line is also due after each tenth of the work, however quickly it is done.
+            True for long work, whose log then has a fixed outline; `paced` has False, because most
+            of its loops end in seconds and need no line.
     """
 
     def __init__(self, done: float = 0, *, tenths: bool = True) -> None:
@@ -34,7 +36,8 @@ class Pace:
     def left(self, done: float, total: float) -> str | None:
         """Return the time left at the mean speed so far, as "12 min", if a line is due.
 
-        The next line is due after `SECONDS`, or a tenth of the work.
+        A returned value counts as a printed line: the next one is due after `SECONDS`, or a tenth
+        of the work.
         """
         if done <= self._line_done:
             return None

@@ -52,6 +52,8 @@ def guess_names(
     """
     guesses: Json = {}
     published = find_benchmark(config.name).background_of(tuple(names))
+    # Those of `unlabelled` and `grammar` are read only where the key has a value, so they need not
+    # fit a key without one.
     reasons = dict.fromkeys(("background", "unlabelled", "grammar"), "as given")
     if config.background is None and published:
         guesses["background"] = tuple(name for name in published if name not in config.unlabelled)
@@ -63,11 +65,11 @@ def guess_names(
         if not background:
             reasons["background"] = "GUESSED: no class has a name that says no action"
     if not config.unlabelled:
-        unlabelled_names = tuple(name for name in names if name.lower() in UNLABELLED_NAMES)
-        guesses["unlabelled"] = unlabelled_names
+        guesses["unlabelled"] = tuple(name for name in names if name.lower() in UNLABELLED_NAMES)
         reasons["unlabelled"] = "GUESSED by its name: these frames are ignored"
     config = config.model_copy(update=guesses)
 
+    # `unlabelled` also has "?", the label of frames that are always ignored.
     no_actions = (*(config.background or ()), *unlabelled(config))
     actions = [name for name in names if name not in no_actions]
     has_table = root is not None and os.path.lexists(root / FACTORS_FILE)

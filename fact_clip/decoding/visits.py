@@ -13,7 +13,7 @@ NEARLY_ALWAYS = 0.9  # share of the training videos in which an action has to oc
 HARDLY_EVER = 0.1  # share of its training videos in which an action comes back
 _BONUS = 1.0  # nats a row for an action that always occurs and was not found
 _MOST_BONUSES = 2
-_EXCLUDED = -5e3  # nats a row; above a class that is no candidate
+_EXCLUDED = -5e3  # nats a row; above `_NOT_ALLOWED` of scores.py, for a class that is no candidate
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class VisitRules:
                 these in which it comes back; None for a class that was not trained.
             background: (C,) classes that no rule holds for.
             always: use the first rule.
-            returns: use the second one.
+            returns: use the second one, about actions that return, which fills `once`.
 
         Returns:
             The rules, or None if none is used.
@@ -58,26 +58,27 @@ class VisitRules:
             once=np.array(once) & ~background & returns,
         )
 
-    def decode(self, rows: Floats, decode: Callable[[Floats], Integers]) -> Integers:
+    def decode(self, rows: Floats, decode_rows: Callable[[Floats], Integers]) -> Integers:
         """Decode a video with both rules.
 
         An action that always occurs and is not found gets a bonus, and the video is decoded again.
+        That happens twice at most, and the bonuses add up.
         Of an action that comes back the visit with the largest margin stays.
 
         Args:
             rows: (T, C) log scores.
-            decode: decodes such scores to labels (T,).
+            decode_rows: decodes such scores to labels (T,).
 
         Returns:
             (T,) class indices.
         """
-        labels = decode(rows)
+        labels = decode_rows(rows)
         for _ in range(_MOST_BONUSES):
             is_missing = self.always & ~np.isin(np.arange(len(self.always)), labels)
             if not is_missing.any():
                 break
             rows = rows + _BONUS * is_missing
-            labels = decode(rows)
+            labels = decode_rows(rows)
         settled: set[int] = set()
         while True:
             repeated = self._repeated(labels)
@@ -87,11 +88,13 @@ class VisitRules:
                 return labels
             rows = rows.copy()
             for label in unsettled:
+                # `rows` has the exclusions of earlier labels of this loop: outside their visits
+                # they are no rivals any more. So the order of the labels can matter.
                 start, stop = max(repeated[label], key=lambda visit: _margin(rows, label, *visit))
                 rows[:start, label] = _EXCLUDED
                 rows[stop:, label] = _EXCLUDED
             settled |= unsettled
-            labels = decode(rows)
+            labels = decode_rows(rows)
 
     def _repeated(self, labels: Integers) -> dict[int, list[tuple[int, int]]]:
         """Return the rows `[start, stop)` of each visit of the actions that come back."""

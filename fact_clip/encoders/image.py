@@ -42,10 +42,10 @@ class Backbone(PictureModel):
     def __init__(self, reference: str, where: str, runtime: Runtime) -> None:
         self._model_name, _, weights = reference.partition("/")
         self._file = expanded(weights) if weights else None
-        if self._file is not None and not self._file.is_file():
-            raise InputError(where, f"no file {self._file}")
         name = f"{self.library}:{self._model_name}"
         if self._file is not None:
+            if not self._file.is_file():
+                raise InputError(where, f"no file {self._file}")
             name = f"{name}/{content_name(self._file)}"
         super().__init__(name, where, runtime, is_local=self._file is not None)
 
@@ -100,10 +100,10 @@ class Torchvision(Backbone):
         from torchvision import models
 
         weights = self._weights()
-        downloaded = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
-        if self._no_network and not downloaded.is_file():
-            raise FileNotFoundError(f"no file {downloaded}")
         if self._file is None:
+            downloaded = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
+            if self._no_network and not downloaded.is_file():
+                raise FileNotFoundError(f"no file {downloaded}")
             model = models.get_model(self._model_name, weights=weights)
         else:
             model = models.get_model(self._model_name, weights=None)
@@ -135,7 +135,8 @@ def _load_checkpoint(model: torch.nn.Module, file: Path, removed: Names) -> None
     model.load_state_dict(weights)
 
 
-_UNCUT = 16  # lengths of a model that hold any text
+# No text is cut in a context that is this many times longer. A cut shows where its tokens differ.
+_UNCUT = 16
 
 
 class OpenClip(PictureModel, TextModel):
@@ -174,10 +175,10 @@ class OpenClip(PictureModel, TextModel):
         settings: Json = {}  # of a tag in the library
         if self._weights:
             settings = open_clip.get_pretrained_cfg(self._model_name, self._weights)
-        if self._weights and not self._is_local and not settings:
-            problem = f"no model {self._model_name} with weights {self._weights}"
-            fix = "use one of open_clip.list_pretrained()"
-            raise InputError(self._where, problem, fix)
+            if not self._is_local and not settings:
+                problem = f"no model {self._model_name} with weights {self._weights}"
+                fix = "use one of open_clip.list_pretrained()"
+                raise InputError(self._where, problem, fix)
         return open_clip.create_model(
             self._model_name,
             self._weights,
@@ -243,6 +244,7 @@ class Transformers(PictureModel, TextModel):
             trust_remote_code=False,
             use_safetensors=True,
         )
+        # Exists once `self.model` was read, which `clip_length` and `_check_side` do first.
         self._missing: list[str] = sorted(report["missing_keys"])
         return model
 
@@ -253,6 +255,7 @@ class Transformers(PictureModel, TextModel):
         return int(getattr(config, "num_frames", 0) or getattr(config, "frames_per_clip", 1))
 
     def _clip_side(self) -> PictureSide:
+        """Return the side of clips. `_picture_side` has loaded the model by `clip_length`."""
         from transformers import AutoVideoProcessor
 
         if self._missing:
@@ -318,6 +321,7 @@ class Transformers(PictureModel, TextModel):
 _ROWS = 6
 _COLUMNS = 8
 _CELL = 8  # pixels
+_CHANNELS = 8  # of a cell: 3 colours and 5 planes
 # Factors that bring gradients, differences and their products to the range of a colour.
 _GRADIENT = 4.0
 _MOTION = 4.0
@@ -325,7 +329,7 @@ _FLOW = 16.0
 
 
 class _Plain:
-    """A frame encoder without weights."""
+    """A frame encoder without weights; see `FrameEncoder` for `size` and `context`."""
 
     size: Size = None
     context = 0
@@ -359,6 +363,7 @@ class FunctionEncoder(_Plain):
 
 
 _INSTALLED = (sys.prefix, sys.base_prefix)
+# Values that belong to code. What they compute does not change while a program runs.
 _CODE = (inspect.ismodule, inspect.isclass, inspect.isroutine)
 
 
@@ -387,16 +392,23 @@ def _sources(function: FunctionType, functions: set[FunctionType]) -> Iterator[o
     yield inspect.getsource(function), function.__defaults__, function.__kwdefaults__
     codes = [function.__code__]
     for code in codes:
-        codes += filter(inspect.iscode, code.co_consts)  # of inner functions
+        # Inner functions are read in their turn, because the loop goes on to what is appended.
+        codes += filter(inspect.iscode, code.co_consts)
         for name in code.co_names:
-            value = function.__globals__.get(name, inspect)  # a module is ignored
+            # A name that is no global is an attribute or built-in. Any module in its place, as
+            # `inspect`, makes the branches below ignore it.
+            value = function.__globals__.get(name, inspect)
             is_own = getattr(value, "__module__", None) == function.__module__
             file = value.__code__.co_filename if inspect.isfunction(value) else ""
             if file and (is_own or not file.startswith(_INSTALLED)):
+                # Followed: a function of this module, or of another that is not installed.
                 if value not in functions:
                     functions.add(value)
                     yield from _sources(value, functions)
+            # Ignored: modules, and the classes and installed functions of other modules.
             elif is_own or not any(test(value) for test in _CODE):
+                # Untraceable, so a new identity: a value, which may change, and a class of this
+                # module, whose source is not followed.
                 yield uuid4()
 
 
@@ -411,7 +423,7 @@ class GridEncoder(_Plain):
     name = "grid"
     size = (_COLUMNS * _CELL, _ROWS * _CELL)
     context = 1
-    dim = _ROWS * _COLUMNS * 8
+    dim = _ROWS * _COLUMNS * _CHANNELS
 
     def encode_images(self, prepared: Image) -> Singles:
         """Encode (1 + N, 48, 64, 3) -> (N, 384) float32. The first picture is context only."""
@@ -434,6 +446,7 @@ class GridEncoder(_Plain):
         ]
         columns = [colour]
         for plane in planes:
+            # float32 already, which the stubs of NumPy do not know
             columns.append(_cells(plane[..., None].astype(np.float32, copy=False)))
         return np.concatenate(columns, axis=3).reshape(len(current), self.dim)
 

@@ -32,6 +32,7 @@ window.addEventListener("error", ({message}) => {
 const data = JSON.parse(document.getElementById("data").textContent);
 const {classes, runs, videos, sweeps} = data;
 const several = runs.length > 1;
+// PageParts: page_parts.js, PageTimelines: page_timelines.js, PageCharts: page_charts.js, Timeline: timeline.js
 const {make, formatted, signed, difference, isUnseen, note, table} = PageParts;
 const timelines = PageTimelines(data);
 const main = document.getElementById("report");
@@ -53,6 +54,16 @@ function classBadge(classIndex) {
 	const one = classes[classIndex];
 	if (!one) return make("span", {}, "no label");
 	return make("span", {}, swatch(one), one.name, isUnseen(one) ? ` (${one.group})` : "");
+}
+
+function classColumnOf(indexOf, heading = "class") {
+	return [heading, (row) => classBadge(indexOf(row)), "name", (row) => classNameOf(indexOf(row))];
+}
+
+function link(videoIndex, words, runIndex = 0, segmentIndex = 0) {
+	const button = make("button", {type: "button", title: "show in its timeline"}, words);
+	button.addEventListener("click", () => timelines.show(videoIndex, runIndex, segmentIndex));
+	return button;
 }
 
 const nav = make("nav", {ariaLabel: "sections"});
@@ -128,17 +139,17 @@ function worstVideo(runIndex) {
 }
 
 function mostConfused({confusion: cells}) {
-	const wrong = cells.filter(([true_, guess]) => true_ !== guess && isAction(true_) && isAction(guess));
-	const [true_, guess, frames, total] = wrong.reduce((most, cell) => cell[2] > most[2] ? cell : most, [-1, -1, 0]);
+	const wrong = cells.filter(([actual, guess]) => actual !== guess && isAction(actual) && isAction(guess));
+	const [actual, guess, frames, total] = wrong.reduce((most, cell) => cell[2] > most[2] ? cell : most, [-1, -1, 0]);
 	if (!frames) return null;
 	const share = formatted(100 * frames / total);
-	return make("li", {}, "Most confused: ", classBadge(true_), " is called ", classBadge(guess),
+	return make("li", {}, "Most confused: ", classBadge(actual), " is called ", classBadge(guess),
 		` in ${share} % of its frames.`);
 }
 
 // --- numbers -----------------------------------------------------------------------------------
 
-/** Return the lowest and highest figure of the models alone. */
+/** Return rows for `facts`, [name, fact of a run]: the lowest and highest figure of the models alone. */
 function spreads() {
 	if (!runs.some((run) => run.result.members)) return [];
 	const keys = [["frame_accuracy", "accuracy"], ["edit", "edit"], ["f1@50", "F1@50"]];
@@ -188,7 +199,7 @@ function numbers() {
 function correctionTable(run) {
 	const zero = run.result.zero_shot;
 	if (!zero) return null;
-	const keys = Object.keys(Object.values(zero.ways)[0]).filter((key) => !key.includes("classes"));
+	const keys = Object.keys(Object.values(zero.ways)[0]);
 	const levels = Object.entries(zero.by_level).map(([level, figures]) => [`unseen: ${level}`, figures]);
 	const columns = [...Object.entries(zero.ways), ...levels].map(([name, figures]) => {
 		return [name, (key) => figures[key], "number"];
@@ -252,22 +263,12 @@ function changes() {
 	const nameOf = ({videoIndex}) => videos[videoIndex].name;
 	const videoColumn = ["video", (row) => link(row.videoIndex, nameOf(row)), "name", nameOf];
 	const classColumn = classColumnOf(({classIndex}) => classIndex);
-	const way = [columns.length, "ascending"];
+	const way = [columns.length, "ascending"]; // the last column, once a name column precedes
 	section("changes", "What changed",
 		note(`Accuracy by video and by class; change: ${runs.at(-1).title} minus ${runs[0].title}.`),
 		make("div", {className: "pair"},
 			table([videoColumn, ...columns], byVideo.filter(isKnown), way, "change by video"),
 			table([classColumn, ...columns], byClass.filter(isKnown), way, "change by class")));
-}
-
-function classColumnOf(indexOf, heading = "class") {
-	return [heading, (row) => classBadge(indexOf(row)), "name", (row) => classNameOf(indexOf(row))];
-}
-
-function link(videoIndex, words, runIndex = 0, segmentIndex = 0) {
-	const button = make("button", {type: "button", title: "show in its timeline"}, words);
-	button.addEventListener("click", () => timelines.show(videoIndex, runIndex, segmentIndex));
-	return button;
 }
 
 // --- confusions --------------------------------------------------------------------------------
@@ -296,9 +297,9 @@ function matrix(run, kind) {
 	const nameOf = (index) => isClass ? classes[index].name : run.factors[kind].names[index];
 	const badgeOf = (index) => isClass ? `${classes[index].number ?? "–"}` : `${index + 1}`;
 	const nodeOf = isClass ? classBadge : (index) => make("span", {}, nameOf(index));
-	const wrong = cells.filter(([true_, guess]) => true_ !== guess);
+	const wrong = cells.filter(([actual, guess]) => actual !== guess);
 	const columns = [
-		["true", ([true_]) => nodeOf(true_), "name"],
+		["true", ([actual]) => nodeOf(actual), "name"],
 		["predicted", ([, guess]) => nodeOf(guess), "name"],
 		["frames", ([, , frames]) => `${frames}`, "number"],
 		["share (%)", ([, , frames, total]) => 100 * frames / total, "number"],
@@ -341,12 +342,12 @@ function boundaries() {
 	const columns = [["segments", ([name]) => name], ["", ([, number]) => `${number}`, "number"]];
 	section("boundaries", "Segments and boundaries", explanation, ...perRun((run) => {
 		const {unit, median} = run.boundaries;
-		const true_ = segmentCount(run, "segments");
+		const actual = segmentCount(run, "segments");
 		const predicted = segmentCount(run, "predicted_segments");
 		return table(columns, [
-			["true", true_],
+			["true", actual],
 			["predicted", predicted],
-			["predicted for each true one", true_ ? (predicted / true_).toFixed(2) : "–"],
+			["predicted for each true one", actual ? (predicted / actual).toFixed(2) : "–"],
 			[`median distance of boundaries (${unit})`, formatted(median, 2)],
 		], null, "segments and boundaries");
 	}));

@@ -30,11 +30,17 @@ const PageParts = (() => {
 
 	const difference = (last, first) => last == null || first == null ? null : last - first;
 
+	// The groups are named by `_groups` of summary.py.
 	const isUnseen = (one) => ["unseen", "validation-unseen", "no examples"].includes(one.group);
 
 	const note = (...words) => make("p", {className: "soft"}, ...words);
 
-	/** Make a table whose columns are [heading, cell of a row, "number" or "name", value to sort by]. */
+	/** Make a table whose columns are [heading, cell of a row, kind, value to sort by].
+	 *
+	 * The kind is "number", "name" or "number change", a text with a sign that gets a colour, or left out. A cell that
+	 * is a number prints with one decimal, so counts come as text, with their number as the value to sort by; without
+	 * that value a column is sorted by its cells. `sorted` is [column, "ascending" or "descending"] to begin with; null:
+	 * the table cannot be sorted. */
 	function table(columns, rows, sorted = null, caption = "") {
 		const body = make("tbody");
 		const heads = columns.map(([heading, , kind]) => make("th", {className: kind ?? "", scope: "col"}, heading));

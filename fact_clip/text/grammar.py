@@ -37,9 +37,11 @@ class Grammar:
     underscores: bool = False
 
     def __post_init__(self) -> None:
+        # `_slots` is safe for a malformed pattern: its slots may be wrong, but it raises nothing.
         slots = Counter(_slots(self.pattern))
         required = set(_slots(re.sub(r"\[[^\]]*\]", "", self.pattern))) - {""}
         repeated = [slot for slot in slots if slot in required and slots[slot] > 1]
+        problem = ""
         if not _PATTERN.fullmatch(self.pattern):
             problem = "a stray brace or bracket, or a slot that is not a word,"
         elif re.search(r"\}[\[\]]*\{", self.pattern):
@@ -48,10 +50,9 @@ class Grammar:
             problem = "no slot"
         elif repeated:
             problem = f"{{{repeated[0]}}} twice, not in optional groups alone,"
-        else:
-            return
-        fix = 'write it as "{verb} {object} [with {tool}]"'
-        raise InputError("data.grammar", f"{problem} in {self.pattern!r}", fix)
+        if problem:
+            fix = 'write it as "{verb} {object} [with {tool}]"'
+            raise InputError("data.grammar", f"{problem} in {self.pattern!r}", fix)
 
     @classmethod
     def of(cls, pattern: str, actions: Iterable[str]) -> "Grammar":
@@ -74,11 +75,11 @@ class Grammar:
         """
         if name in self.none:
             return (None,) * len(self.slots)
-        words = name
+        spaced_name = name
         if self.underscores or _has_underscores_alone(self.pattern):
-            words = name.replace("_", " ")
-        words = " ".join(words.split())
-        match = self._expression.fullmatch(words) if len(words) <= _MAX_NAME else None
+            spaced_name = name.replace("_", " ")
+        spaced_name = " ".join(spaced_name.split())
+        match = self._expression.fullmatch(spaced_name) if len(spaced_name) <= _MAX_NAME else None
 
         factors: dict[str, str] = {}
         if match is not None:
@@ -96,20 +97,24 @@ class Grammar:
 
     @cached_property
     def _expression(self) -> re.Pattern[str]:
-        """Return a regular expression with one group per slot, in the order of the pattern."""
+        r"""Return a regular expression with one group per slot, in the order of the pattern.
+
+        "{verb} {object}" gives `([^ ]+(?: (?:up|down|...)(?= |$))?)\ (.+?)`.
+        """
         tokens = _tokens(_with_blanks_inside(self.pattern))
         # the pattern with a mark for each slot, and without brackets
         flat = re.sub(r"\{[^{}]*\}", _SLOT, "".join(tokens))
         flat = re.sub(r"[][]", "", flat)
-        words = [re.escape(word) for word in flat.split() if _SLOT not in word]
-        # a factor does not begin or end with a word of the pattern, and has none of its marks
-        no_first = f"(?!(?:{'|'.join(words)})(?: |$))" if words else ""
-        no_last = "".join(f"(?<! {word})" for word in words)
+        fixed_words = [re.escape(word) for word in flat.split() if _SLOT not in word]
+        # a factor does not begin or end with a word of the pattern, and has none of its marks:
+        # "... with {tool}" gives (?!(?:with)(?: |$)) and (?<! with), "{verb}, {object}" [^,]+?
+        no_first = f"(?!(?:{'|'.join(fixed_words)})(?: |$))" if fixed_words else ""
+        no_last = "".join(f"(?<! {word})" for word in fixed_words)
         marks = {char for char in flat if not char.isalnum() and char not in (" ", _SLOT)}
         excluded = re.escape("".join(sorted(marks)))
         anything = f"[^{excluded}]+?" if marks else ".+?"
-        # a verb beside a slot is one word, with its particle
-        lower = [word.lower() for word in words]
+        # a verb beside a slot is one word, with its particle: "pick", "pick up"
+        lower = [word.lower() for word in fixed_words]
         particles = "|".join(word for word in PARTICLES if word not in lower)
         verb = f"[^ {excluded}]+(?: (?:{particles})(?= |$))?"
 
@@ -137,7 +142,7 @@ def _tokens(pattern: str) -> list[str]:
 
 
 def _slots(pattern: str) -> list[str]:
-    """Return the name of each part, "" for one that is dropped."""
+    """Return the name of each slot, "" for "{}", which is matched and dropped."""
     return [token[1:-1] for token in _tokens(pattern) if token[0] == "{"]
 
 
@@ -216,11 +221,13 @@ def _candidates(actions: Sequence[str]) -> Iterator[str]:
     if mark in (" ", "_"):
         inner: Counter[str] = Counter()
         for words in names:
+            # A preposition has a verb and an object before it, and something after it.
             inner.update(word.lower() for word in set(words[2:-1]))
         groups = ""
         for word, slot in PREPOSITIONS.items():
             if inner[word] >= 2:
                 groups += f"[{mark}{word}{mark}{{{slot}}}]"
         if groups:
+            # The blank of a group goes before its bracket, as people write it.
             yield (pattern + groups).replace("[ ", " [")
     yield pattern.replace("[ ", " [")

@@ -29,7 +29,7 @@ from fact_clip.models.heads import is_open, reads_text
 from fact_clip.run import Run
 from fact_clip.training.callbacks import check_loggers
 from fact_clip.training.start import read_start
-from fact_clip.unseen.calibration import check_posterior
+from fact_clip.unseen.calibration import check_prior
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class _Planner:
             ties_factors = self.config.model.head == "text" and "factors" in self.config.text.parts
             self.objects = ObjectColumns.of_dataset(self.dataset, ties_factors)
         if self.is_zero_shot and not self.config.train.member_parts:
-            check_posterior(self.config.decode, self.dataset)
+            check_prior(self.config.decode, self.dataset)
         self.start = read_start(self.config, self.dataset, self.reads_text, self.takes_any_name)
         self._decide(self._start_and_objects())
         lengths = self._lengths()

@@ -120,13 +120,31 @@ def train(
     return _train_ensemble(Ensemble(plan, out, resume), Watch(callbacks, progress))
 
 
-def train_model(
-    plan: Plan,
-    folder: Path,
-    watch: Watch,
-    *,
-    resume: bool,
-) -> Training:
+def _planned(
+    config: Config | Plan | str | Path, overrides: Sequence[str], data: DataSource | None
+) -> Plan:
+    """Return the plan of a training."""
+    if isinstance(config, Plan):
+        if overrides or data is not None:
+            problem = "a plan, whose settings and data are decided"
+            raise InputError("config", problem, "give a Config or a recipe")
+        return config
+    if isinstance(config, Config):
+        config = config.overridden(overrides)
+    else:
+        config = Config.load(config, overrides)
+    folder = None
+    if data is not None:
+        if config.train.members > 1:
+            problem = f"{config.train.members}, but other processes cannot read data in memory"
+            fix = "write the data with datasets.save, and set data.root"
+            raise InputError("train.members", problem, fix)
+        config = with_data(config, data)
+        folder = MemoryStore(data)
+    return resolve(config, folder)
+
+
+def train_model(plan: Plan, folder: Path, watch: Watch, *, resume: bool) -> Training:
     """Train the model of a plan with all processes of the launch.
 
     Args:
@@ -141,42 +159,11 @@ def train_model(
     processes = Processes(plan.device)
     with processes.main_first():
         run, texts = begin(plan, folder, resume)
-    with useful_threads_alone(plan), trainer.numerics(run.config.train):
+    with threads_limited(plan), trainer.numerics(run.config.train):
         return trainer.Trainer(run, plan.dataset, texts, watch, resume=resume).run_all()
 
 
-def useful_threads(plan: Plan) -> int:
-    """Return the number of threads that make a step faster.
-
-    torch splits an operation into parts of 32,768 numbers at least.
-    """
-    if plan.device.type != "cpu":
-        return torch.get_num_threads()
-    labels = map(plan.dataset.labels, plan.dataset.train)
-    rows = median_frames(labels) / plan.config.data.stride
-    width = max(block.frame_dim for block in block_configs(plan.config.model))
-    n_numbers = int(plan.config.train.batch_size * rows * width)
-    return max(1, n_numbers // _GRAIN)
-
-
-@contextmanager
-def useful_threads_alone(plan: Plan) -> Iterator[None]:
-    """Use no more threads in the block than make a step faster."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(min(threads, useful_threads(plan)))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-def train_calibrated(
-    plan: Plan,
-    folder: Path,
-    watch: Watch,
-    *,
-    resume: bool,
-) -> Training:
+def train_calibrated(plan: Plan, folder: Path, watch: Watch, *, resume: bool) -> Training:
     """Train a run of one model, and learn its calibration; see `train_model`."""
     with _calibrated_afterwards(plan, folder, resume):
         return train_model(plan, folder, watch, resume=resume)
@@ -208,14 +195,15 @@ def _train_ensemble(ensemble: Ensemble, watch: Watch) -> Training:
     plan = ensemble.plan
     folder = ensemble.folder
     processes = Processes(plan.device)
-    resume = processes.broadcast(lambda: ensemble.resumes(0))
+    # `ensemble.resume` is what was asked for. `resumes` decides for each model.
+    first_resumes = processes.broadcast(lambda: ensemble.resumes(0))
     with _calibrated_afterwards(plan, folder, ensemble.resume):
         if processes.world == 1:
             with ensemble.members_beside() as check_members:
                 watch = replace(watch, after_step=check_members)
-                result = train_model(plan, folder, watch, resume=resume)
+                result = train_model(plan, folder, watch, resume=first_resumes)
         else:
-            result = train_model(plan, folder, watch, resume=resume)
+            result = train_model(plan, folder, watch, resume=first_resumes)
             for model_index in range(1, len(ensemble.folders)):
                 _train_member(ensemble, model_index)
     return result
@@ -226,6 +214,8 @@ def _train_member(ensemble: Ensemble, model_index: int) -> None:
     plan = ensemble.plan_of(model_index)
     # All processes have read the files of the member before the first one writes.
     resume = Processes(plan.device).broadcast(lambda: ensemble.resumes(model_index))
+    # Without callbacks and progress: they follow the first model alone, as where members train in
+    # processes of their own.
     train_calibrated(plan, ensemble.member_folder(model_index), Watch(), resume=resume)
 
 
@@ -234,6 +224,7 @@ def _calibrated_afterwards(plan: Plan, folder: Path, resume: bool) -> Iterator[N
     """Lock a run folder while the block trains its models, then learn its calibration."""
     processes = Processes(plan.device)
     if processes.is_main:
+        # In this order: `locked` creates the folder, which `_removed_unless_begun` lists.
         with locked(folder, "a training"), _removed_unless_begun(folder):
             if resume:
                 remove_unfinished(folder)
@@ -251,32 +242,6 @@ def _calibrate(plan: Plan, folder: Path) -> None:
     replace(run, finished=True).write()
 
 
-def _planned(
-    config: Config | Plan | str | Path,
-    overrides: Sequence[str],
-    data: DataSource | None,
-) -> Plan:
-    """Return the plan of a training."""
-    if isinstance(config, Plan):
-        if overrides or data is not None:
-            problem = "a plan, whose settings and data are decided"
-            raise InputError("config", problem, "give a Config or a recipe")
-        return config
-    if isinstance(config, Config):
-        config = config.overridden(overrides)
-    else:
-        config = Config.load(config, overrides)
-    folder = None
-    if data is not None:
-        if config.train.members > 1:
-            problem = f"{config.train.members}, but other processes cannot read data in memory"
-            fix = "write the data with datasets.save, and set data.root"
-            raise InputError("train.members", problem, fix)
-        config = with_data(config, data)
-        folder = MemoryStore(data)
-    return resolve(config, folder)
-
-
 @contextmanager
 def _removed_unless_begun(out: Path) -> Iterator[None]:
     """Empty a new folder if bad input, or Ctrl-C, ends the training before its first state."""
@@ -292,3 +257,28 @@ def _removed_unless_begun(out: Path) -> Iterator[None]:
                 else:
                     path.unlink()
         raise
+
+
+def useful_threads(plan: Plan) -> int:
+    """Return the number of threads that make a step faster.
+
+    torch splits an operation into parts of 32,768 numbers at least.
+    """
+    if plan.device.type != "cpu":
+        return torch.get_num_threads()
+    labels = map(plan.dataset.labels, plan.dataset.train)
+    rows = median_frames(labels) / plan.config.data.stride
+    width = max(block.frame_dim for block in block_configs(plan.config.model))
+    n_numbers = int(plan.config.train.batch_size * rows * width)
+    return max(1, n_numbers // _GRAIN)
+
+
+@contextmanager
+def threads_limited(plan: Plan) -> Iterator[None]:
+    """Use no more threads in the block than make a step faster."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(min(threads, useful_threads(plan)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

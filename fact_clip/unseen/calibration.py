@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
@@ -22,15 +21,14 @@ from fact_clip.decoding.calibration import (
 from fact_clip.inference.scored_videos import ScoredVideos
 from fact_clip.metrics.zero_shot import ClassGroups, class_groups
 
-logger = logging.getLogger(__name__)
-
 # In nats. The ends are so far out that no frame changes any more, whatever the scores.
 _POSITIVE = (*np.arange(0.5, 10.25, 0.5).tolist(), 12.0, 14.0, 17.0, 20.0, 25.0, 30.0, 40.0, 1000.0)
 GAMMAS = (*(-gamma for gamma in reversed(_POSITIVE)), 0.0, *_POSITIVE)
 
 _STEPS_BETWEEN = 8  # between two of `GAMMAS`, when gamma is chosen
 
-# Of a mean posterior: among 67 classes none has less than a frame in thirteen thousand.
+# Share of a uniform distribution in a mean posterior: among 67 classes none has less than a frame
+# in thirteen thousand.
 _SMOOTHING = 0.005
 
 
@@ -64,6 +62,7 @@ class GammaCounts:
         for truth, predictions in zip(scored.truth, decoded, strict=True):
             is_counted = (truth >= 0) & ~np.isin(truth, [*groups.also_unseen])
             role = np.isin(truth, [*groups.unseen]).astype(np.int64)  # the row of each frame
+            # The flat index row * K + class. Where truth is -1 it is wrong, and not counted.
             cell = role * self.frames.shape[1] + truth
             self.frames += self._table(cell[is_counted])
             for right, is_right in zip(self.right, predictions == truth, strict=True):
@@ -80,6 +79,8 @@ class GammaCounts:
             for gamma, right in zip(self.gammas, self.right, strict=True)
         }
         n_classes = self.frames.shape[1]
+        # The second row has the unseen classes. Background is never unseen, so only the first row
+        # has frames of it.
         unseen = range(n_classes, 2 * n_classes)
         return metrics.curve_of_counts(counts, unseen, tuple(self.background))
 
@@ -99,7 +100,7 @@ def calibrate(scored_by_model: Sequence[ScoredVideos]) -> Calibration:
     """
     datasets = [scored.dataset for scored in scored_by_model]
     config = scored_by_model[0].scorer.run.config.decode
-    check_posterior(config, datasets[0])
+    check_prior(config, datasets[0])
     start = uncalibrated(datasets, config.prior_weight)
     if not datasets[0].validation:
         return start
@@ -135,7 +136,7 @@ def _validation_curve(
     return counts.curve()
 
 
-def check_posterior(config: DecodeConfig, dataset: Dataset) -> None:
+def check_prior(config: DecodeConfig, dataset: Dataset) -> None:
     """Raise an InputError if the prior needs validation videos and there are none."""
     if config.prior_weight and not dataset.validation:
         problem = "the prior needs validation videos"
@@ -165,7 +166,7 @@ def groups_by_calibration(
     background = vocabulary.background_indices
     seen = vocabulary.encode(calibration.seen).tolist()
     also_unseen = {*range(len(vocabulary))} - {*seen, *background, *unseen}
-    return class_groups(unseen, background, also_unseen)
+    return class_groups(unseen=unseen, background=background, also_unseen=also_unseen)
 
 
 def training_frames(datasets: Sequence[Dataset]) -> Integers:
@@ -183,6 +184,8 @@ def _with_prior(start: Calibration, scored_by_model: Sequence[ScoredVideos]) -> 
     expected = start.log_prior(vocabulary)
     posterior = log_mean_posterior(tables, _SMOOTHING)
     prior = estimated_log_prior(expected, training_frames(datasets), posterior)
+    # Keeps the priors of other names, which come from their factors, on the scale of the estimated
+    # ones. All actions and background count in it, so it is taken before background is set to 0.
     shift = float((prior - expected).mean())
     # Background gains nothing, and so loses frames to all actions: H rises by it on all sets that
     # were tried, and accuracy on some (experiments/zero_shot.md).

@@ -39,7 +39,9 @@ class _Evaluation:
         prediction: their labels as in use.
         unseen_only: their labels with unseen classes as the only candidates, if there are any.
         calibration: in use.
-        groups: classes by role.
+        groups: classes by role. `unseen` are the classes of U, with the candidates that the data
+            set lacks (`ClassMap.added`). `also_unseen` are the other untrained classes, which count
+            in neither S nor U. What may be predicted at all is `ClassMap.allowed`.
         rules: of the metrics.
     """
 
@@ -85,6 +87,7 @@ def report(scored: ScoredVideos) -> dict[str, Any]:
     evaluation = _Evaluation(
         scored=scored,
         prediction=predictions[IN_USE],
+        # Only for true frames of unseen classes, of which an added candidate has none.
         unseen_only=scored.decode_among(dataset.unseen),
         calibration=calibration,
         groups=groups,
@@ -95,18 +98,12 @@ def report(scored: ScoredVideos) -> dict[str, Any]:
     counts = GammaCounts(gammas, len(scored.classes.vocabulary))
     counts.add(scored, calibration, groups)
     curve = counts.curve()
-    seen = scorer.run.seen
-    assert dataset.holdout is not None
-    # Early records do not say what drafts named.
-    is_taught = scorer.run.config.data.drafts is not None
-    if seen is not None:
-        is_taught |= any(name in seen.named for name in dataset.holdout.hidden)
     return {
-        "known": "names and unlabelled frames" if is_taught else "nothing",
+        "known": "names and unlabelled frames" if _is_taught(scored) else "nothing",
         "gamma": calibration.gamma,
         "prior_weight": calibration.prior_weight,
         "seen": list(calibration.seen),
-        "validation_unseen": [*dataset.names_of(sorted(validation_unseen))],
+        "validation_unseen": list(dataset.names_of(sorted(validation_unseen))),
         "ways": {
             way: _figures(scored.truth, labels, groups, evaluation.rules)
             for way, labels in predictions.items()
@@ -121,6 +118,18 @@ def report(scored: ScoredVideos) -> dict[str, Any]:
         "unseen": _unseen_classes(evaluation),
         "by_factor": by_factor(scored.classes.vocabulary, scored.truth, predictions[IN_USE]),
     }
+
+
+def _is_taught(scored: ScoredVideos) -> bool:
+    """Return whether drafts or pseudo-labels gave frames the names of hidden classes."""
+    run = scored.scorer.run
+    if run.config.data.drafts is not None:
+        return True  # also with an older record, which lacks `named`
+    if run.seen is None:
+        return False
+    holdout = scored.dataset.holdout
+    assert holdout is not None
+    return any(name in run.seen.named for name in holdout.hidden)
 
 
 def _figures(
@@ -141,6 +150,7 @@ def _figures(
         "H": figures["harmonic_mean"],
     }
     main_keys = metrics.figure_keys("mstcn")
+    # "seen_f1@" is a part of "unseen_f1@", too: F1 of both groups.
     return named | {key: figures[key] for key in figures if key in main_keys or "seen_f1@" in key}
 
 
@@ -149,8 +159,9 @@ def _accuracy_among_unseen(evaluation: _Evaluation) -> float:
     if evaluation.unseen_only is None:
         return 0.0
     groups = evaluation.groups
-    truth = evaluation.scored.truth
-    means = metrics.class_means(truth, evaluation.unseen_only, groups.unseen, groups.background)
+    means = metrics.class_means(
+        evaluation.scored.truth, evaluation.unseen_only, groups.unseen, groups.background
+    )
     return means[1]
 
 

@@ -4,6 +4,7 @@ import {html, useState} from "./vendor/preact-htm.js";
 import {Classes} from "./classes.js";
 import {Clock} from "./clocks.js";
 import {Check, Select} from "./controls.js";
+import {EmptyProject} from "./empty_project.js";
 import {Inspector} from "./inspector.js";
 import * as labelling from "./labelling.js";
 import * as player from "./player.js";
@@ -12,7 +13,6 @@ import {SegmentList} from "./segment_list.js";
 import {changeVideo, refresh} from "./session.js";
 import {Splitter} from "./splitter.js";
 import {currentTrack, state, update} from "./state.js";
-import {Empty} from "./story.js";
 import {Toolbar} from "./toolbar.js";
 import {Videos, WhatNext} from "./videos.js";
 
@@ -23,7 +23,7 @@ export function LabelPanel({isHidden}) {
 	return html`<div id="label-panel" class="columns" style=${style} hidden=${isHidden}>
 		<main id="work" tabindex="-1">
 			${video && html`<${Workplace} key=${video.id} video=${video} />`}
-			${!video && (project.videos.length ? html`<p id="empty" class="hint">Choose a video on the left.</p>` : html`<${Empty} />`)}
+			${!video && (project.videos.length ? html`<p id="empty" class="hint">Choose a video on the left.</p>` : html`<${EmptyProject} />`)}
 			${!folded.left && html`<${Splitter} side="left" label="Width of the list of videos" />`}
 			${!folded.right && html`<${Splitter} side="right" label="Width of the list of classes" />`}
 		</main>

@@ -78,7 +78,7 @@ def segment(
     *,
     choice: SegmentChoice,
     output: Output,
-    how: BatchChoice,
+    how: BatchChoice,  # not `batch`, which is a number of pictures in `extract`
     live: Annotated[
         bool,
         option(
@@ -159,6 +159,7 @@ def _segment_files(
         )
         return SegmentTask(model, out, settings, options)
 
+    # This process checks and reads by a task of its own. Actors of Ray each make theirs.
     task = make_task()
     tally = run_task(task, make_task, inputs)
     counts = tally.counts
@@ -173,7 +174,7 @@ def _segment_files(
         note(printable(f"written: {join_names(tally.written, counts['written'])}"))
     if counts["done"]:
         note(f"already there: {counts['done']} of {counts['inputs']}; --overwrite does them anew")
-    tally.report(out)
+    tally.report(out)  # raises Exit after failures, so it comes last
 
 
 def _results(task: SegmentTask, inputs: Inputs) -> Iterator[tuple[Item, Segmentation]]:

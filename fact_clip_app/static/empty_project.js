@@ -6,6 +6,7 @@ import {ask, tried, viewQuery} from "./requests.js";
 import {accept, open} from "./session.js";
 import {say, state, update} from "./state.js";
 
+// The classes of the drawings (line, accent, on-accent, done, draft, curve) are in style.css.
 const STEPS = [
 	["Add videos", "Drop films of any format. They stay on this computer.", html`
 		<rect class="line" x="24" y="16" width="48" height="32" rx="3" />
@@ -27,7 +28,7 @@ const STEPS = [
 		<path class="curve" d="M62 34h20M75 27l7 7-7 7" />`],
 ];
 
-export function Empty() {
+export function EmptyProject() {
 	return html`<div id="empty">
 		<${DropZone} id="first-files" isLarge title="Choose videos …"
 			hint="Drop videos, feature files or label files here. They are copied into this project and stay on this computer.">
