@@ -41,11 +41,10 @@ class Health(TypedDict):
 
 
 class File(TypedDict):
-    """An uploaded file: its key for later requests, its name, and its bytes."""
+    """An uploaded file: its key for later requests and its name."""
 
     file: str
     name: str
-    size: int
 
 
 class AddedVideo(TypedDict):
@@ -216,7 +215,6 @@ class Video(VideoFacts, Steps):
     new_words: list[str]
     command: str
     times: NotRequired[list[float]]
-    actions_changed: NotRequired[bool]
     imported: NotRequired[dict[str, int]]
     warnings: NotRequired[list[str]]
 

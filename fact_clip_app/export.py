@@ -170,7 +170,9 @@ def export_set(
     """
     examples = training_videos(page, track, lambda video: unlabelled, viewer)
     background = page.project.background
-    write_set(page, examples, root, None, lambda video: unlabelled, background, Job("export"))
+    write_set(
+        page, examples, root, None, lambda _: unlabelled, background, Job("export"), stores=False
+    )
 
 
 def assign_roles(
@@ -225,6 +227,8 @@ def write_set(
     background: Names,
     job: Job,
     helpers: Sequence[VideoEntry] = (),
+    *,
+    stores: bool = True,
 ) -> list[LabelledVideo]:
     """Write labelled videos as a data set, encoding those without features.
 
@@ -237,6 +241,7 @@ def write_set(
         background: the names in the labels that mean no action.
         job: receives the progress.
         helpers: videos without labels that are added to the training videos.
+        stores: whether the videos keep their roles. They do not where a test video is missing.
 
     Returns:
         The test videos.
@@ -256,8 +261,12 @@ def write_set(
         files[digest] = features
         if record is not None and record.find(array) is not None:
             learned_ids.append(video.id)
-    roles = assign_roles(examples, page.project.setting(ROLES, {}), learned_ids)
-    page.project.set(ROLES, roles)
+    stored = page.project.setting(ROLES, {})
+    roles = assign_roles(examples, stored, learned_ids)
+    used = {example.video.id for example in examples}
+    testing = {video.id for video in page.project.videos() if stored.get(video.id)}
+    if stores and testing <= used:
+        page.project.set(ROLES, roles)
 
     training_set = TrainingSet(root, run)
     is_test: dict[str, bool] = {}  # by name in the set

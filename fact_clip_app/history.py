@@ -93,7 +93,7 @@ class _Step:
     def count(self) -> str:
         """Return the number of segments that are removed, with its noun."""
         number = sum(len(part.removed) for part in self.parts)
-        return f"{number} segment" if number == 1 else f"{number} segments"
+        return f"{number} segment{'' if number == 1 else 's'}"
 
 
 class History:
@@ -133,8 +133,9 @@ class History:
             for track, revision, video_revision, added in self.project.rows(query, edit):
                 if track != part.track:
                     raise InputError("edit", "this id is that of another edit")
-                titles = self.titles(video, person)
-                return Edited(track, revision, video_revision, _from_json(added), **titles)
+                return Edited(
+                    track, revision, video_revision, _from_json(added), **self.titles(video, person)
+                )
             self._track(part.track, video)
             with self._step(video, person, edit or None) as step:
                 step.title = _edit_title(part)
@@ -148,8 +149,13 @@ class History:
             video_revision = self.project.value(
                 "SELECT number FROM revision WHERE video = ?", video
             )
-            titles = self.titles(video, person)
-            return Edited(part.track, revision, video_revision, signed_part.added, **titles)
+            return Edited(
+                part.track,
+                revision,
+                video_revision,
+                signed_part.added,
+                **self.titles(video, person),
+            )
 
     def replace(
         self,
@@ -229,20 +235,12 @@ class History:
 
     # --- actions --------------------------------------------------------------------------------
 
-    def set_actions(self, actions: Iterable[Action]) -> None:
-        """Replace the actions. Those without a colour or key keep theirs, or get the first free."""
+    def set_actions(self, actions: Sequence[Action]) -> None:
+        """Replace the actions. Those without a colour or key get the first free."""
         with self._step(None, Person()) as step:
             step.title = "change the classes"
-            stored = {action.name: action for action in self.project.actions()}
-            completed = []
-            for action in actions:
-                earlier = stored.get(action.name, action)
-                colour = action.colour if action.colour >= 0 else earlier.colour
-                key = action.key or earlier.key
-                paint = action.paint or earlier.paint
-                completed.append(replace(action, colour=colour, key=key, paint=paint))
             self.project.execute("DELETE FROM action")
-            self._append(completed)
+            self._append(actions)
 
     def add(self, actions: Sequence[Action], person: Person) -> None:
         """Append new actions. A ConflictError names one that exists, or whose key is taken."""
@@ -280,7 +278,7 @@ class History:
                 message = f'the class "{new_row.name}" exists; merge the two, or choose a name'
                 raise ConflictError(message, taken=new_row.name)
             self._check_key(name, new_row.key)
-            self._remove_action(name)
+            self.project.execute("DELETE FROM action WHERE name = ?", name)
             self.project.insert_action(new_row)
             step.title = f"change class {name}"
             if new_row.name != name:
@@ -297,7 +295,7 @@ class History:
                 title = f"merge {name} into {target}"
             if name == target:
                 raise InputError("into", f"{name!r} is the class itself", "name another class")
-            self._remove_action(name)
+            self.project.execute("DELETE FROM action WHERE name = ?", name)
             step.parts = self._relabelled(name, target)
             step.title = f"{title} ({step.count})"
 
@@ -329,9 +327,6 @@ class History:
                    WHERE key <> '' AND lower(key) = lower(?) AND name <> ?"""
         for (owner,) in self.project.rows(query, key, name):
             raise ConflictError(f"key {key} belongs to {owner}", taken=owner)
-
-    def _remove_action(self, name: str) -> None:
-        self.project.execute("DELETE FROM action WHERE name = ?", name)
 
     def _relabelled(self, name: str, new_name: str | None) -> list[Part]:
         """Return the change of each track with a label: to a new name, or to nothing."""
@@ -397,16 +392,13 @@ class History:
                 removed = _as_json(part.removed)
                 self.project.execute(query, removed, _as_json(part.added), part.track)
 
-    def step(self, video: str | None, person: Person, *, back: bool) -> bool:
+    def step(self, video: str | None, person: Person, *, back: bool) -> None:
         """Undo the last step of a person, or redo the one that was undone last.
 
         Args:
             video: whose steps are included. None: the steps of the project alone.
             person: whose steps.
             back: undo, instead of redo.
-
-        Returns:
-            Whether the actions have changed.
 
         Raises:
             ConflictError: if somebody else has changed what the step would restore.
@@ -415,7 +407,7 @@ class History:
         with self.project.change():
             row = self._next(video, person, back=back)
             if row is None:
-                return False
+                return
             step, step_video, _, actions = row
             query = "SELECT track, removed, added FROM part WHERE step = ? ORDER BY rowid"
             direction = -1 if back else 1
@@ -438,7 +430,6 @@ class History:
                 raise _conflict(annotator, f'class "{name}"', outcome)
             state = "undone" if back else "done"
             self.project.execute("UPDATE step SET state = ? WHERE id = ?", state, step)
-            return bool(removed_rows or added_rows)
 
     def titles(self, video: str | None, person: Person) -> dict[str, str | None]:
         """Return what `step` would "undo" and "redo", or None."""

@@ -207,7 +207,7 @@ def _read_actions(path: Path, background: Collection[str]) -> list[Action]:
         return []
     actions = []
     for name, behaviour in read_ethogram(path).items():
-        if name == BACKGROUND:
+        if name in (BACKGROUND, UNLABELLED):
             continue
         values = {
             "name": name,

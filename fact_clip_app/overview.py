@@ -107,14 +107,12 @@ def _alpha(page: Page, names: Sequence[str], viewer: str, omitted: list[str]) ->
         rows = [labelling(page, video, parts).to_frames() for parts in parts_of]
         frames = zip(*rows, strict=True)
         for combination, length in zip(frames, np.diff(video.times).tolist(), strict=True):
-            seconds[combination] += length
+            if combination.count(UNLABELLED) < len(names) - 1:
+                seconds[combination] += length
     table = np.array([*seconds], dtype=object).reshape(-1, len(names)).T  # (people, combinations)
     lengths = np.array([*seconds.values()])
     for name in page.project.background:
         table[table == name] = page.project.background[0]
-    is_compared = (table != UNLABELLED).sum(0) > 1
-    table = table[:, is_compared]
-    lengths = lengths[is_compared]
     values, codes = np.unique(table, return_inverse=True)
     codes = np.where(table == UNLABELLED, np.nan, codes.reshape(table.shape))
     if len({*values} - {UNLABELLED}) < 2:  # without another class there is no chance to agree by

@@ -210,9 +210,6 @@ class ActionRow(NamedTuple):
         return Action(*self[:5], point=bool(self.point), background=bool(self.background))
 
 
-_SEGMENTS = """segment JOIN track ON track.id = segment.track
-    JOIN video ON video.id = track.video AND removed IS NULL"""
-
 # The value 1 is a viewer, or NULL for all tracks. A person sees the tracks whose owner and labels
 # are theirs, and empty tracks of nobody. A label without a name is that of the owner of its track.
 SEEN = """(?1 IS NULL OR (?1 <> '' AND track.annotator IN ('', ?1) AND NOT EXISTS (

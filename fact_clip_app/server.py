@@ -282,7 +282,7 @@ async def upload(page: Served, request: Request, name: str = "") -> answers.File
     upload = await _receive(page, request, name)
     key = upload.path.name
     page.files[key] = upload
-    return {"file": key, "name": upload.name, "size": upload.path.stat().st_size}
+    return {"file": key, "name": upload.name}
 
 
 async def _receive(page: Page, request: Request, name: str) -> Upload:
@@ -884,8 +884,8 @@ def compare(page: Served, video: Stored, body: requests.Comparison) -> answers.C
 @router.post("/videos/{video}/{word}")  # after the other requests of a video
 def step(page: Served, video: Stored, word: requests.Word, body: requests.Signed) -> answers.Video:
     """Undo or redo the last step of a person on a video, or of the project."""
-    actions_changed = page.history.step(video.id, body.person, back=word == "undo")
-    return {**views.video(page, video.id, body.person), "actions_changed": actions_changed}
+    page.history.step(video.id, body.person, back=word == "undo")
+    return views.video(page, video.id, body.person)
 
 
 @router.get("", include_in_schema=False)

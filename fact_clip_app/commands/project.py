@@ -56,11 +56,12 @@ def import_files(
         else:
             kind[stem] = path.resolve()
     with closing(_open_page(project, is_new=True)) as page:
+        ids = {}  # by the name of the file
         for stem in {**media, **features}:
-            _add_video(page, stem, media.get(stem), features.get(stem))
+            ids[stem] = [_add_video(page, stem, media.get(stem), features.get(stem))]
         videos = page.project.videos()
         for path, stem in labels:
-            matches = [video.id for video in videos if video.name == stem]
+            matches = ids.get(stem) or [video.id for video in videos if video.name == stem]
             if len(matches) != 1:
                 problem = f"{len(matches) or 'no'} videos {stem!r} in the project"
                 raise InputError(path, problem, "name the file after one video")
@@ -69,17 +70,24 @@ def import_files(
     note(f"{project}: {len(videos)} video{'' if len(videos) == 1 else 's'}")
 
 
-def _add_video(page: Page, name: str, media: Path | None, features: Path | None) -> None:
-    """Add a video, or features to the video of this name. Nothing is done if both are there."""
+def _add_video(page: Page, name: str, media: Path | None, features: Path | None) -> str:
+    """Add a video, or features to the video of its file or name, and return its id.
+
+    A video of these files that was removed comes back.
+    """
     stored = [video for video in page.project.videos() if video.name == name]
+    for video in [*page.project.videos(removed=True), *page.project.videos()]:
+        if {media, features} & {video.media, video.features} - {None}:
+            stored = [video]
     if not stored:
         added = page.refer(name, media, features)
         if media is None and page.engine.model() is None:
             note(f"{name}: {added.n_frames} rows, {added.duration:.1f} s, read time first")
-        return
+        return added.id
     for video in stored:
         if media in (None, video.media) and features in (None, video.features):
-            return
+            page.project.change_video(video.id, removed=None)
+            return video.id
     (video, *_) = stored
     if len(stored) > 1 or media not in (None, video.media) or video.features is not None:
         problem = f"the project has a video {name!r} of {video.media or video.features}"
@@ -87,7 +95,8 @@ def _add_video(page: Page, name: str, media: Path | None, features: Path | None)
     page.engine.frame_times(video.media, features)  # they must fit
     assert features is not None
     rows = page.engine.rows(features)
-    page.project.change_video(video.id, features=str(features), **rows)
+    page.project.change_video(video.id, features=str(features), removed=None, **rows)
+    return video.id
 
 
 def _load_labels(page: Page, video_id: str, path: Path, *, replace: bool) -> str:
@@ -102,11 +111,7 @@ def _load_labels(page: Page, video_id: str, path: Path, *, replace: bool) -> str
         if not replace:
             raise InputError(path, f"track {name} has {count} segments", "name --replace")
     page.history.load(video_id, loading, Person(), f"load {path.name}")
-    lines = []
-    for track, count in loading.counts.items():
-        noun = "segment" if count == 1 else "segments"
-        lines.append(f"{count} {noun} on track {track}")
-    return ", ".join(lines)
+    return ", ".join(f"{count} on track {track}" for track, count in loading.counts.items())
 
 
 def export(

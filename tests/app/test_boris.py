@@ -170,3 +170,16 @@ def test_names_that_are_made_of_factors_have_modifiers(opened, rows, text_run, t
     again = user.add(rows)
     loaded = user.ask("POST", f"/api/videos/{again}/labels", json={"file": user.upload(tmp_path / "a.boris")})
     assert [one[2] for one in labels(loaded)] == [name, "peel apple"]
+
+
+def test_an_unfinished_track_with_background_comes_back(opened, rows, tmp_path):
+    user = opened(run=None)()
+    video = user.add(rows)
+    user.label(video, (3, 9, "stir"))
+    track = user.ask("GET", f"/api/videos/{video}")["tracks"][0]["id"]
+    params = {"format": "boris", "track": track, "background": True}
+    path = tmp_path / "rows.boris"
+    path.write_bytes(user.client.get(f"/api/videos/{video}/export", params=params).content)
+    body = {"file": user.upload(path), "name": "again"}
+    again = user.ask("POST", f"/api/videos/{video}/labels", json=body)["tracks"][-1]
+    assert [(part["start"], part["stop"], part["label"]) for part in again["segments"]] == [(3, 9, "stir")]

@@ -15,7 +15,6 @@ import pytest
 
 from fact_clip.core import Segment, Segmentation
 from fact_clip_app.database import BACKUP, DATABASE
-from fact_clip_app.history import History
 from fact_clip_app.jobs import Job
 from fact_clip_app.label_files import MAX_OVERLAPS, plan, read_tracks
 from fact_clip_app.page import TRAINING
@@ -64,13 +63,11 @@ def test_no_name_is_lost_when_many_add_actions(opened):
     assert [action["name"] for action in user.ask("GET", "/api/state")["actions"]] == ["pour"]
 
 
-def test_an_action_that_stays_keeps_its_colour_and_key(tmp_path):
-    project = Project(tmp_path / "p")
-    history = History(project)
-    history.set_actions([Action("stir"), Action("pour", key="p")])
-    history.set_actions([Action("cut"), Action("pour")])
-    assert project.actions() == [Action("cut", 0, "1"), Action("pour", 1, "p")]
-    project.close()
+def test_an_action_that_stays_keeps_its_colour_and_key(opened):
+    user = opened(run=None)()
+    user.ask("PUT", "/api/actions", json={"actions": [{"name": "stir"}, {"name": "pour", "key": "p"}]})
+    user.act("cut", "pour")
+    assert user.page.project.actions() == [Action("cut", 0, "1"), Action("pour", 1, "p")]
 
 
 def test_a_file_is_used_once(user, rows):

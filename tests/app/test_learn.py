@@ -379,3 +379,28 @@ def test_a_complete_video_without_labels_is_trained_on_as_background(opened, row
     assert {*(tmp_path / "set/groundTruth/person2_video1.txt").read_text().split()} == {BACKGROUND}
     tested = (tmp_path / "set/splits/test.split1.bundle").read_text().split()
     assert tested == ["person3_video1"]
+
+
+def test_a_call_without_the_test_video_makes_no_other_one_a_test_video_for_good(opened, rows, workbench, tmp_path):
+    user = opened(run=None)()
+    features = sorted((workbench / "features").glob("*.npy"))
+    videos = [user.add(path) for path in (rows, *features) if path.name != rows.name][:3]
+    for video in videos:
+        user.label(video, (0, 5, "stir"))
+    examples = labelled_videos(user.page, "main")
+    export_set(user.page, "main", tmp_path / "download", "ignore")
+    assert user.page.project.setting(ROLES) is None  # a download trains nothing
+
+    def written(name, examples):
+        job = Job("export", lambda job: None)
+        write_set(user.page, examples, tmp_path / name, None, {}.get, (BACKGROUND,), job)
+        return user.page.project.setting(ROLES)
+
+    roles = written("all", examples)
+    assert sum(roles.values()) == 1
+    rest = [example for example in examples if not roles[example.video.id]]
+    assert written("rest", rest) == roles
+    assert (tmp_path / "rest/splits/test.split1.bundle").read_text().split()  # one of them tests, this time
+    (tested,) = [example.video.id for example in examples if roles[example.video.id]]
+    user.page.project.change_video(tested, removed=1.0)
+    assert sum(written("gone", rest)[example.video.id] for example in rest) == 1

@@ -21,7 +21,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from fact_clip_app.database import MIGRATIONS
 from fact_clip_app.history import ConflictError, History, Person
-from fact_clip_app.project import Action, Label, Project
+from fact_clip_app.project import Label, Project
+from fact_clip_app.requests import ActionValues
 
 from ..refusals import refused
 from .conftest import labels_of
@@ -134,7 +135,8 @@ def test_an_instant_may_begin_a_segment_and_names_keep_their_colours(tmp_path):
     labels = [Label(2, 2, "a"), Label(2, 5, "b"), Label(5, 5, "c")]
     History(project).replace(video, track, labels)
     assert labels_of(project, track) == labels
-    History(project).set_actions([Action("c"), Action("d"), Action("a")])
+    stored = {action.name: action for action in project.actions()}
+    History(project).set_actions([ActionValues(name=name).applied_to(stored) for name in "cda"])
     assert {action.name: action.colour for action in project.actions()} == {"c": 2, "d": 1, "a": 0}
     assert {action.name: action.key for action in project.actions()} == {"c": "3", "d": "2", "a": "1"}
 

@@ -258,3 +258,20 @@ def test_an_export_names_the_videos_that_have_no_drafts(film, rows, text_run, tm
         capsys.readouterr()
         assert main([*export, *words]) == 0
         assert ("without drafts: take. " in capsys.readouterr().err) is is_said
+
+
+def test_a_repeated_import_finds_videos_that_were_renamed_or_removed(film, tmp_path):
+    project = tmp_path / "p"
+    labels = tmp_path / "take.csv"
+    labels.write_text("start,stop,label\n1.0,2.0,stir\n")
+    assert main(["project", "import", str(project), str(film)]) == 0
+    store = Project(project)
+    (video,) = store.videos()
+    store.change_video(video.id, name="mouse 1", removed=1.0)
+    store.close()
+    assert main(["project", "import", str(project), str(film), str(labels)]) == 0
+    store = Project(project)
+    assert [(each.id, each.name) for each in store.videos()] == [(video.id, "mouse 1")]
+    assert store.videos(removed=True) == []
+    store.close()
+    assert of(project) == [LABELS[:1]]

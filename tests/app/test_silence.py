@@ -156,7 +156,7 @@ def test_labels_beside_features_are_imported(tmp_path, capsys):
     rows = write_rows(tmp_path / "take.npy", 20)
     Segmentation((Segment(0, 5, "cut"), Segment(5, 20, "stir")), 5.0).save(tmp_path / "take.json")
     assert imports(tmp_path, rows, tmp_path / "take.json") == 0
-    assert capsys.readouterr().out.endswith("take.json: 2 segments on track main\n")
+    assert capsys.readouterr().out.endswith("take.json: 2 on track main\n")
 
 
 def test_drafts_without_a_model_are_refused(tmp_path, capsys):
