@@ -67,7 +67,11 @@ function Header() {
 
 /** The project, who labels, and whether people see each other's labels. */
 function Menu({project}) {
-	const closeByEnter = ({key, repeat, target}) => key === "Enter" && !repeat && target.closest("#menu").hidePopover();
+	const closeByEnter = ({key, repeat, target}) => {
+		if (key !== "Enter" || repeat) return;
+		target.blur(); // the name is taken before the menu closes
+		target.closest("#menu").hidePopover();
+	};
 	return html`<section id="menu" popover="auto" aria-label="Project and people">
 		<h2 id="project">${project.name}</h2>
 		<p class="hint">${project.folder}</p>

@@ -219,6 +219,7 @@ def called(page, name: str) -> None:
     page.fill("#annotator", name)
     page.press("#annotator", "Enter")
     page.locator("#menu").wait_for(state="hidden")
+    page.locator("#menu-button", has_text=name).wait_for()
     settled(page)
 
 
