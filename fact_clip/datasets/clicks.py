@@ -178,9 +178,10 @@ def likely_lengths(
     squares = 3 * (gaps**2 - firsts * seconds / 2)
     spread = squares.sum() / (firsts**2 + seconds**2).sum()
     variance = np.log(max(spread, 1.0))
-    counts = np.bincount(np.concatenate(labels) % (n_classes + 1), minlength=n_classes + 1)
+    clicked = np.concatenate(labels)
     lengths = []
-    for mean, count in zip(means[:n_classes], counts, strict=False):
+    for label, mean in enumerate(means[:n_classes]):
+        count = int((clicked == label).sum())
         quantiles = norm.ppf((np.arange(count) + 0.5) / max(count, 1))
         logs = np.log(mean) - variance / 2 + np.sqrt(variance) * quantiles
         lengths.append(np.maximum(np.exp(logs).round(), 1).astype(int).tolist())

@@ -31,8 +31,7 @@ class _Rows:
 
 def has_seen_labels(dataset: Dataset, share: float) -> bool:
     """Return whether the features have probably seen the labels, by their `separability`."""
-    has_clicks = bool(dataset.clicks(dataset.learning))
-    return share >= (SEPARABLE_CLICKS if has_clicks else SEPARABLE)
+    return share >= (SEPARABLE_CLICKS if dataset.clicks(dataset.learning) else SEPARABLE)
 
 
 def separability(dataset: Dataset) -> float:

@@ -1,8 +1,10 @@
 """CSV: a segment per row, for spreadsheets; segment lists of other programs; Epic-Kitchens."""
 
 import logging
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from fact_clip.core import (
@@ -115,7 +117,8 @@ def _rate(path: Path, rows: Sequence[Row], options: Options) -> float | None:
     if any(abs(frame * last_time - last_frame * time) > last_time / 2 for frame, time in times):
         message = "%s: frames and seconds disagree: load takes frames, the page and convert seconds"
         logger.warning(message, path)
-    return rate_of(times)
+    # spreadsheets write fewer digits
+    return rate_of(times) or rate_of(times, partial(math.isclose, rel_tol=1e-6, abs_tol=5e-4))
 
 
 def _comment(row: Mapping[str, str]) -> str:

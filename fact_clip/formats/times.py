@@ -3,8 +3,7 @@
 import math
 import operator
 import re
-from collections.abc import Iterable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated
 
 import numpy as np
@@ -140,7 +139,9 @@ def picture(segmentation: Segmentation, frame: int, grid: float | None) -> int:
     return math.floor(time * grid + 0.5 + 1e-9)
 
 
-def rate_of(times: Iterable[tuple[int, float]]) -> float | None:
+def rate_of(
+    times: Iterable[tuple[int, float]], is_alike: Callable[[float, float], bool] = operator.eq
+) -> float | None:
     """Return the frame rate behind pairs of (frame, seconds).
 
     The seconds are frame / rate, rounded to the nearest float. Dividing back, frame / seconds is
@@ -149,11 +150,12 @@ def rate_of(times: Iterable[tuple[int, float]]) -> float | None:
     order in which people write rates, and the first that gives *all* seconds exactly is taken: the
     quotient rounded to 0 to 3 decimals (15, 29.97), film rates (30000/1001), the quotient rounded
     to more decimals, and the four floats above and below it. The largest frame has the most
-    precise quotient. Spreadsheets write fewer digits: if no rate gives all seconds exactly, the
-    first that gives them to a millisecond is taken.
+    precise quotient.
 
     Args:
         times: (frame, seconds) of `Segmentation.seconds`.
+        is_alike: whether seconds of a rate are those written; others than equal ones if a program
+            wrote fewer digits.
 
     Returns:
         The rate, or None if no rate gives these seconds.
@@ -168,9 +170,7 @@ def rate_of(times: Iterable[tuple[int, float]]) -> float | None:
     neighbours = [
         quotient + steps * math.ulp(quotient) for steps in (0, -1, -2, -3, -4, 1, 2, 3, 4)
     ]
-    candidates = [*rounded[:4], *film, *rounded[4:], *neighbours]
-    for is_alike in (operator.eq, partial(math.isclose, rel_tol=1e-6, abs_tol=5e-4)):
-        for rate in candidates:
-            if rate > 0 and all(is_alike(frame / rate, time) for frame, time in pairs):
-                return rate
+    for rate in [*rounded[:4], *film, *rounded[4:], *neighbours]:
+        if rate > 0 and all(is_alike(frame / rate, time) for frame, time in pairs):
+            return rate
     return None
