@@ -284,7 +284,7 @@ class Run(RunFacts):
             seen.check_unseen_classes(dataset, where)
             if self.seen is not None:
                 # Members may have learned what another tunes by.
-                self.seen.check_unlearned(dataset.names_of(dataset.validation_unseen), where)
+                self.seen.check_unlearned(dataset.validation_unseen_names, where)
         same = seen.same_names(dataset, dataset.test)
         if same:
             message = (

@@ -103,7 +103,7 @@ class Seen:
             videos=tuple(videos),
             classes=dataset.names_of(np.unique(labels[labels >= 0]).tolist()),
             hidden=dataset.names_of(dataset.hidden),
-            tuned=dataset.names_of(dataset.validation_unseen if dataset.hidden else ()),
+            tuned=dataset.validation_unseen_names if dataset.hidden else (),
             n_own=len(videos),
             test=marks_of_test(dataset),
         )
@@ -152,16 +152,17 @@ class Seen:
 
     def check_seen_classes(self, dataset: Dataset, where: Location) -> None:
         """Raise an InputError if a class that was hidden from the run counts as seen."""
-        learned = self.learned_classes(dataset.names_of(dataset.seen))
+        seen = dataset.names_of(dataset.seen)
+        learned = self.learned_classes(seen)
         hidden = {spelling_key(name) for name in self.hidden}
-        for name in dataset.names_of(dataset.seen):
+        for name in seen:
             if spelling_key(name) in hidden and name not in learned:
                 problem = f"{name!r} counts as seen, but it was hidden from the run"
                 raise InputError(where, problem, "train a run with this hold-out")
 
     def check_unseen_classes(self, dataset: Dataset, where: Location) -> None:
         """Raise an InputError for a test-unseen class that was learned or chose settings."""
-        unseen = dataset.names_of(dataset.unseen)
+        unseen = dataset.unseen_names
         self.check_unlearned(unseen, where)
         for name in _alike(unseen, self.tuned):
             problem = f"{name!r} cannot be test-unseen: settings of the run were chosen by it"

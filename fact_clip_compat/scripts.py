@@ -216,7 +216,7 @@ def _scored_run(arguments: Namespace) -> Path:
 
 def _unseen(config: DataConfig) -> Names:
     dataset = Dataset.open(config)
-    return dataset.names_of(dataset.unseen)
+    return dataset.unseen_names
 
 
 def _converted(checkpoint: Path, arguments: Namespace) -> Path:

@@ -180,6 +180,16 @@ class Dataset(VideoReader):
         """Return the names of some classes."""
         return tuple(self.vocabulary.names[label] for label in classes)
 
+    @property
+    def unseen_names(self) -> Names:
+        """Return the names of the test-unseen classes."""
+        return self.names_of(self.unseen)
+
+    @property
+    def validation_unseen_names(self) -> Names:
+        """Return the names of the held-out classes that settings are tuned by."""
+        return self.names_of(self.validation_unseen)
+
     # --- Videos ---
 
     def labels(self, name: str) -> Labels:

@@ -176,18 +176,17 @@ class CandidateReader:
     def _durations(self, vocabulary: Vocabulary) -> Durations | None:
         """Return the lengths of segments of candidates, or None if they are not used."""
         config = self.run.config
-        if not config.decode.durations:
+        # Without a whole segment in training nothing is known of lengths (`state.begin` warns).
+        if not config.decode.durations or not self.run.lengths:
             return None
-        facts = self._facts(self.run.lengths, vocabulary, "decode.durations")
+        facts = self._facts(self.run.lengths, vocabulary)
         stride = 1 if config.data.interleave else config.data.stride
         return Durations.of_classes(facts, self.run.lengths, stride, config.decode.durations)
 
     def _facts(
-        self, facts: Sequence[tuple[float, float]], vocabulary: Vocabulary, key: str
+        self, facts: Sequence[tuple[float, float]], vocabulary: Vocabulary
     ) -> list[tuple[float, float] | None]:
         """Return the facts about candidates of those about the classes of the run."""
-        if not facts:
-            raise InputError(key, "the run has no record of it", "train it again, or leave it out")
         facts_of = dict(zip(self.vocabulary.names, facts, strict=True))
         return [facts_of.get(name) for name in vocabulary]
 
@@ -196,7 +195,10 @@ class CandidateReader:
         decode = self.run.config.decode
         if not decode.always and not decode.returns:
             return None
-        visits = self._facts(self.run.visits, vocabulary, "decode.always")
+        if not self.run.visits:
+            problem = "the run has no record of it"
+            raise InputError("decode.always", problem, "train it again, or leave it out")
+        visits = self._facts(self.run.visits, vocabulary)
         is_background = np.isin(range(len(vocabulary)), vocabulary.background_indices)
         return VisitRules.learned(
             visits, is_background, always=decode.always, returns=decode.returns

@@ -404,14 +404,14 @@ def check_seen(run: Run, dataset: Dataset, split: str) -> list[str]:
         cautions.append("not zero-shot alone: the training knew the names and unlabelled frames")
     names = split_names(dataset, split)
     if dataset.holdout is not None and dataset.holdout.mode == "oracle":
-        learned = seen.learned_classes(dataset.names_of(dataset.unseen))
+        learned = seen.learned_classes(dataset.unseen_names)
         if learned:
             cautions.append(f"not zero-shot: trained on {', '.join(map(repr, learned))}")
     else:
         seen.check_seen_classes(dataset, "data.holdout")
         seen.check_unseen_classes(dataset, "data.holdout")
         # Members of an ensemble may have learned what another tunes by.
-        run.seen.check_unlearned(dataset.names_of(dataset.validation_unseen), "data.holdout")
+        run.seen.check_unlearned(dataset.validation_unseen_names, "data.holdout")
     if split == "train":
         cautions.append(f"{len(seen.find_in(dataset, names))} of {len(names)} videos were learned")
     elif split == "validation":

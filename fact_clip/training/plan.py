@@ -21,7 +21,6 @@ from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.layout import DataFolder, DataStore
 from fact_clip.datasets.naming import guess_names
 from fact_clip.datasets.objects import OBJECT_SLOT, ObjectColumns
-from fact_clip.decoding.durations import Durations
 from fact_clip.encoders import text_encoder
 from fact_clip.encoders.sentence import StoredVectors
 from fact_clip.encoders.vectors import class_texts, class_vectors, embed, twins
@@ -52,7 +51,6 @@ class Plan:
         texts: text vectors that the model is made from: "text" (C, S, E), "object_text" (O, E);
             without those of the objects of `start`.
         start: the run of ``train.init``, whose weights the training starts from.
-        lengths: of each class the mean and deviation of the log of the frames of its segments.
         notes: what was decided.
     """
 
@@ -62,7 +60,6 @@ class Plan:
     objects: ObjectColumns | None = None
     texts: Mapping[str, Tensor] = field(default_factory=dict)
     start: Run | None = None
-    lengths: tuple[tuple[float, float], ...] = ()
     notes: tuple[Note, ...] = ()
 
 
@@ -116,8 +113,6 @@ class _Planner:
             check_prior(self.config.decode, self.dataset)
         self.start = read_start(self.config, self.dataset, self.reads_text, self.takes_any_name)
         self._decide(self._start_and_objects())
-        lengths = self._lengths()
-        self._decide(self._used_durations(lengths))
         texts = self._texts()
         return Plan(
             config=self.config,
@@ -126,7 +121,6 @@ class _Planner:
             objects=self.objects,
             texts=texts,
             start=self.start,
-            lengths=lengths,
             notes=tuple(self.notes),
         )
 
@@ -233,25 +227,6 @@ class _Planner:
                 )
             self.notes.append(Note(f"{reason}; {rule}", logging.WARNING))
         return {"data.validation_unseen": names}
-
-    def _lengths(self) -> tuple[tuple[float, float], ...]:
-        """Return the lengths of whole training segments."""
-        dataset = self.dataset
-        videos = {name: dataset.cut_labels(name) for name in dataset.labelled(dataset.train)}
-        lengths = dataset.segment_lengths(videos, whole_only=True)
-        if not any(lengths):
-            return ()
-        durations = Durations.learned(lengths)
-        return tuple(zip(durations.mean.tolist(), durations.deviation.tolist(), strict=True))
-
-    def _used_durations(self, lengths: tuple[tuple[float, float], ...]) -> Json:
-        """Decide that lengths are not used, if no training segment is whole, by drafts neither."""
-        has_drafts_later = self.config.train.self_training and self.config.data.drafts is None
-        if lengths or has_drafts_later or not self.config.decode.durations:
-            return {}
-        message = "decode.durations is 0: each training segment is beside unlabelled frames"
-        self.notes.append(Note(message, logging.WARNING))
-        return {"decode.durations": 0.0}
 
     def _start_and_objects(self) -> Json:
         """Decide the path of ``train.init``, and ``data.objects.file: auto``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import re
@@ -28,6 +29,7 @@ from fact_clip.datasets.statistics import (
     transitions,
     visit_shares,
 )
+from fact_clip.decoding.durations import Durations
 from fact_clip.inference.scorer import Scorer
 from fact_clip.losses import Criterion
 from fact_clip.models import FACT, Classes, ObjectSpec
@@ -47,6 +49,8 @@ from fact_clip.training.callbacks import LOGGERS, Callback, FileLog
 from fact_clip.training.plan import Plan
 from fact_clip.training.start import grown_channels, start_texts
 from fact_clip.training.teacher import DRAFTS, TEACHER, teachers_seen
+
+logger = logging.getLogger(__name__)
 
 _TRAIN_AGAIN = "train the run again"
 
@@ -235,7 +239,7 @@ def _new_run(plan: Plan, out: Path, world: int) -> Run:
         transitions=transitions(
             train_labels, dataset.vocabulary.background_indices, len(dataset.vocabulary)
         ),
-        lengths=plan.lengths,
+        lengths=_lengths(dataset, config.decode.durations),
         visits=visit_shares(map(dataset.cut_labels, labelled), len(dataset.vocabulary)),
         objects=spec,
         encoder=dataset.encoder,
@@ -245,6 +249,22 @@ def _new_run(plan: Plan, out: Path, world: int) -> Run:
         finished=False,
         n_frames=round(median_frames(train_labels)),
     )
+
+
+def _lengths(dataset: Dataset, weight: float) -> tuple[tuple[float, float], ...]:
+    """Return the mean and deviation of the log of the frames of whole training segments.
+
+    Warn if none is whole, so that a weight of lengths in decoding has no effect.
+    """
+    videos = {name: dataset.cut_labels(name) for name in dataset.labelled(dataset.train)}
+    lengths = dataset.segment_lengths(videos, whole_only=True)
+    if any(lengths):
+        durations = Durations.learned(lengths)
+        return tuple(zip(durations.mean.tolist(), durations.deviation.tolist(), strict=True))
+    if weight:
+        message = "%s: not used, since each training segment is beside unlabelled frames"
+        logger.warning(message, "decode.durations")
+    return ()
 
 
 def _feature_transform(plan: Plan) -> FeatureTransform:

@@ -202,7 +202,7 @@ def _new_factors(evaluation: _Evaluation) -> dict[str, tuple[Factor, ...]]:
     untrained = evaluation.groups.unseen | evaluation.groups.also_unseen
     lost = lost_factors(vocabulary, vocabulary.decode(sorted(untrained)))
     dataset = evaluation.scored.dataset
-    return {name: lost[name] for name in dataset.names_of(dataset.unseen)}
+    return {name: lost[name] for name in dataset.unseen_names}
 
 
 def _by_level(evaluation: _Evaluation) -> dict[str, dict[str, Any]]:

@@ -200,7 +200,7 @@ def test_members_of_a_teacher_may_learn_what_another_one_tunes_by(workbench, rec
 def test_names_without_examples_are_held_out_of_the_teacher(workbench, recipe, tmp_path):
     root = shutil.copytree(workbench, tmp_path / "data")
     dataset = Dataset.open(student(workbench, recipe).data)
-    name = dataset.names_of(dataset.unseen)[0]
+    name = dataset.unseen_names[0]
     for path in (root / "groundTruth").iterdir():
         path.write_text(path.read_text().replace(f"{name}\n", "?\n"))
     plan = resolve(student(root, recipe, data={"holdout": None}))

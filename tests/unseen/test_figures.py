@@ -461,7 +461,7 @@ def test_each_member_hides_other_classes_and_together_they_learn_all(parts):
     assert second.training_counts[list(first.validation_unseen)].min() > 0
     used = fact_clip.load(parts).scorer.calibration
     assert {*used.seen} == {*first.names_of({*trained(first)} | {*trained(second)})}
-    assert not {*used.seen} & {*first.names_of(first.unseen)}
+    assert not {*used.seen} & {*first.unseen_names}
     figures = evaluate(parts).details["zero_shot"]
     assert (figures["validation_unseen"], figures["seen"]) == ([], list(used.seen))
 
@@ -482,7 +482,7 @@ def test_figures_of_members_take_the_training_frames_of_all(parts, tmp_path):
     seen = vocabulary.encode(figures["seen"]).tolist()
     confusions = metrics.confusions(truth, prediction, vocabulary, first.unseen, seen, frames)
     assert figures["diagnostics"]["collapsed"] == confusions["collapsed"]
-    lost = lost_factors(vocabulary, first.names_of(first.unseen), frames)
+    lost = lost_factors(vocabulary, first.unseen_names, frames)
     for name, row in figures["unseen"].items():
         assert row["new"] == [list(factor) for factor in lost[name]]
 
