@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
@@ -336,7 +337,8 @@ def alpha_by_hand(rows):
     observed = 0.0
     for unit in units:
         observed += sum(a != b for a, b in permutations(unit, 2)) / (len(unit) - 1)
-    expected = sum(a != b for a, b in permutations(pooled, 2)) / (len(pooled) - 1)
+    n_equal = sum(count * (count - 1) for count in Counter(pooled).values())  # ordered pairs
+    expected = (len(pooled) * (len(pooled) - 1) - n_equal) / (len(pooled) - 1)
     return 1 - observed / expected
 
 
