@@ -41,7 +41,7 @@ KEYS = {name: str(number) for number, name in enumerate(CLASSES, start=1)}
 DELAYS = (0.15, 0.3, 0.6)  # seconds of the hand between what is seen and what is pressed
 ORDERS = ("one key", "I, class, O", "class, I, O")
 SPEEDS = (1, 2, 4)
-N_ACTIONS = 30
+N_ACTIONS = 18  # each order of keys with each delay twice
 PAUSE = 0.3  # seconds of the hand
 LATE = 1.2  # seconds of the hand that a loaded machine may add
 ATTEMPTS = 4
