@@ -6,7 +6,6 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import settings
 
 from fact_clip.metrics import (
     class_means,
@@ -23,8 +22,6 @@ from fact_clip.metrics.report import figure_name
 from fact_clip.metrics.segmental import SegmentCounts, f1_exact, f1_smoothed
 
 from ..refusals import refused
-
-SEEDED = settings(derandomize=True, deadline=None, max_examples=150)
 
 
 def counts(true: list[tuple[int, int, int]], predicted: list[tuple[int, int, int]], overlap: float) -> tuple[int, ...]:
