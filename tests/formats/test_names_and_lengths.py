@@ -147,6 +147,15 @@ def test_each_track_of_elan_has_its_background(tmp_path):
     assert found == ["idle", "rest"]
 
 
+@pytest.mark.parametrize("order", [("left", "right"), ("right", "left")])
+def test_one_track_of_boris_may_have_no_background(order, tmp_path):
+    tracks = {"left": TAKE, "right": Segmentation.from_frames(["cut"] * TAKE.n_frames, TAKE.fps)}
+    path = save_tracks({name: tracks[name] for name in order}, tmp_path / "x.boris")
+    for name, track in tracks.items():
+        (found,) = READERS["boris"](path, Options(tier=name))
+        assert to_frames(found, Clock(fps=TAKE.fps)).labels == track.to_frames()
+
+
 def test_elan_keeps_an_address(tmp_path):
     path = save(replace(TAKE, media="https://host/take.mp4"), tmp_path / "x.eaf")
     assert 'MEDIA_URL="https://host/take.mp4"' in path.read_text()
