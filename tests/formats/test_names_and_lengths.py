@@ -189,3 +189,14 @@ def test_further_background_survives_a_named_one(tmp_path):
     path = save(video, tmp_path / "x.csv")
     assert load(path, background="idle").background == ("idle", "none of these")
     assert np.unique(load(path, background="rest").to_frames()).tolist() == ["cut", "none of these", "rest"]
+
+
+def test_subjects_of_different_names_in_a_table_are_said(tmp_path, caplog):
+    """Each video has one subject, so each is read; but the labels are those of two animals."""
+    head = "Observation id\tMedia file name\tSubject\tBehavior\tBehavior type\tStart (s)\tStop (s)\n"
+    rows = [f"{name}\t{name}.mp4\t{name}\tcut\tSTATE\t0\t4\n" for name in ("anna", "ben")]
+    path = tmp_path / "x.tsv"
+    path.write_text(head + "".join(rows))
+    videos = convert_annotations([path], "boris", tmp_path / "data", Target(fps=5.0))
+    assert list(videos) == ["anna", "ben"]
+    assert "the labels are those of several tiers, 'anna', 'ben'" in caplog.text
