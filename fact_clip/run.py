@@ -24,6 +24,7 @@ import json
 import logging
 import os
 import subprocess
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -529,6 +530,14 @@ def classes_of(vocabulary: Vocabulary, head: str) -> Classes:
         count = len(factors) + int((indices < 0).any())
         numbers.append(tuple((indices % count).tolist()))
         counts.append(count)
+    first_of: dict[tuple[int, int], str] = {}
+    doubled = []
+    for name, verb, noun in zip(vocabulary.names, *numbers, strict=True):
+        if first_of.setdefault((verb, noun), name) != name:
+            doubled.append(repr(name))
+    if doubled:
+        message = "never predicted by verb-noun, as earlier classes have their verb and noun: "
+        warnings.warn(message + ", ".join(doubled), stacklevel=2)
     return Classes(len(vocabulary), numbers[0], numbers[1], counts[0], counts[1])
 
 

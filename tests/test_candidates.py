@@ -65,7 +65,14 @@ def test_fewer_names_in_the_order_given_and_the_background(segmenter):
     place = segmenter.vocabulary.encode(choice.vocabulary.names)
     torch.testing.assert_close(choice.scoring.text_embeddings, segmenter.scorer.model.text[place.tolist()])
     np.testing.assert_allclose(choice.offset, segmenter.choose().offset[place])
-    assert segmenter.choose(["no action", "grasp nut", "grasp nut"]).vocabulary.names == ("no action", "grasp nut")
+    assert segmenter.choose(["no action", "grasp nut"]).vocabulary.names == ("no action", "grasp nut")
+
+
+def test_a_name_that_comes_twice_is_refused(segmenter):
+    with refused("actions") as refusal:
+        segmenter.choose(["no action", "grasp nut", "grasp nut"])
+    assert "'grasp nut' twice" in refusal.message
+    assert segmenter.choose(["grasp nut", "Grasp_nut"]).vocabulary.names == ("grasp nut", "no action")
 
 
 def test_a_name_of_unlabelled_frames_is_no_candidate(segmenter):

@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import shutil
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -76,6 +77,19 @@ def test_verb_noun_classes_by_hand():
     assert classes_of(vocabulary, "closed") == Classes(4)
     without = vocabulary.subset(["cut onion", "cut leek"])
     assert classes_of(without, "verb-noun") == Classes(2, (0, 0), (0, 1), 1, 2)
+
+
+def test_classes_that_a_verb_noun_head_cannot_tell_apart_are_named():
+    names = ("cut onion", "start", "slice onion", "stir onion", "end")
+    factors = {"cut onion": ("cut", "onion"), "slice onion": ("cut", "onion"), "stir onion": ("stir", "onion")}
+    vocabulary = Vocabulary.from_names(names, background=["start", "end"], factors=factors, slots=("verb", "noun"))
+    with pytest.warns(UserWarning, match="'slice onion', 'end'") as warned:
+        classes_of(vocabulary, "verb-noun")
+    assert len(warned) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        classes_of(vocabulary, "closed")
+        classes_of(vocabulary.subset(["cut onion", "stir onion", "end"]), "verb-noun")
 
 
 def test_the_umask_decides_who_may_read_a_run(tiny, tmp_path):

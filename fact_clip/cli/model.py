@@ -96,7 +96,7 @@ class ModelChoice:
         if self.run is not None:
             model = open_model(self.run, replace(options, actions=None))
             if more_actions:
-                names = [*model.vocabulary, *more_actions]
+                names = [*dict.fromkeys([*model.vocabulary, *more_actions])]
         else:
             names = [*(names or []), *more_actions]
             if self.encoder is None or not names:

@@ -79,13 +79,21 @@ def load_features(path: str | Path, layout: Layout | None) -> Array:
 TOLERANCE = 0.01
 TOLERANCE_FRAMES = 10
 _SHORT_TOLERANCE = 0.1
-_FEWEST_FRAMES = 2
+ROUNDED_FRAMES = 2
 
 
 def lengths_agree(n_rows: int, n_labels: int) -> bool:
     """Return whether the lengths of features and labels differ by the tolerance at most."""
-    frames = min(TOLERANCE_FRAMES, max(_SHORT_TOLERANCE * n_labels, _FEWEST_FRAMES))
+    frames = min(TOLERANCE_FRAMES, max(_SHORT_TOLERANCE * n_labels, ROUNDED_FRAMES))
     return abs(n_rows - n_labels) <= max(TOLERANCE * n_labels, frames)
+
+
+def describe_cut(n_rows: int, n_labels: int) -> str:
+    """Return what becomes of features and labels whose lengths differ by the tolerance."""
+    cut = f"{n_rows} feature rows for {n_labels} labels; cut to {min(n_rows, n_labels)}"
+    if abs(n_rows - n_labels) > ROUNDED_FRAMES:
+        cut += ", which is wrong if they have two frame rates"
+    return cut
 
 
 def check_one_rate(location: Location, lengths: Iterable[tuple[int, int]]) -> None:
@@ -105,7 +113,7 @@ def check_one_rate(location: Location, lengths: Iterable[tuple[int, int]]) -> No
     ratio = rows.sum() / labels.sum()
     difference = rows - labels
     misfit = np.abs(rows - ratio * labels).max()
-    if misfit <= _FEWEST_FRAMES < np.abs(difference - difference.mean()).max():
+    if misfit <= ROUNDED_FRAMES < np.abs(difference - difference.mean()).max():
         problem = f"{ratio:.5g} rows for each label in {len(table)} videos, as at two frame rates"
         raise InputError(location, problem, _ONE_RATE)
 

@@ -44,6 +44,8 @@ NOTES = (
     "unlabelled",
     "names",
     "copies",
+    "clicks",
+    "cut",
 )
 
 
@@ -229,6 +231,10 @@ class Inspection:
         for video in paced(self.videos, "reading labels", logger):
             with self._noted("labels"):
                 labels = reader.read(video)
+                marks = self.root / clicks.FOLDER / f"{video}.csv"
+                if marks.is_file() and not self.folder.is_clicked(video):
+                    problem = "not read, as the video has labels of all frames, too"
+                    self._report("clicks", marks, problem, "remove one of the files")
                 if not labels.counts:
                     raise labels.empty_error()
                 if "" in labels.unknown:
@@ -303,10 +309,14 @@ class Inspection:
                 widths[video] = rows.shape[1]
         if not widths:
             return
-        lengths = [(len(self._features[video]), self.lengths[video]) for video in widths]
-        uncut = [pair for pair in lengths if pair[0] != pair[1]]
+        lengths = {video: (len(self._features[video]), self.lengths[video]) for video in widths}
+        uncut = [pair for pair in lengths.values() if pair[0] != pair[1]]
         with self._noted("length"):
             features.check_one_rate(self.folder.features_location, uncut)
+            for video, (n_rows, n_labels) in lengths.items():
+                if abs(n_rows - n_labels) > features.ROUNDED_FRAMES:
+                    problem = features.describe_cut(n_rows, n_labels)
+                    self._report("cut", self.folder.feature_location(video), problem)
         # of equally frequent widths the first
         self.columns = Counter(widths.values()).most_common(1)[0][0]
         for video in widths:

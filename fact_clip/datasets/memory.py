@@ -222,7 +222,7 @@ class MemoryStore(DataStore):
             if not is_file_name(name):
                 raise InputError("data.train", f"{name!r} cannot be the name of a file")
         if not self._train:
-            raise InputError("data.train", "no videos")
+            raise InputError("data.train", "no videos", "leave some out of test")
         if len(set(names)) < len(names):
             raise InputError("data.train", "a video twice, in train and test or in one")
         class_names = names_of(data.class_names, "data.class_names")

@@ -91,7 +91,7 @@ class VideoReader:
 
         length = min(len(rows), n_labels)
         if name not in self._lengths and len(rows) != n_labels:
-            cut = f"{len(rows)} feature rows for {n_labels} labels; cut to {length}"
+            cut = features.describe_cut(len(rows), n_labels)
             warnings.warn(f"{location}: {cut}", stacklevel=2)
             self._uncut[name] = (len(rows), n_labels)
         self._lengths[name] = length

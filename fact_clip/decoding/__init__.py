@@ -1,7 +1,5 @@
 """Model output to one class a frame."""
 
-import warnings
-
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.decoding.calibration import Calibration as Calibration
 from fact_clip.decoding.confidence import Confidence as Confidence
@@ -31,14 +29,4 @@ from fact_clip.decoding.scores import (
 )
 from fact_clip.decoding.switching import decode_switching as decode_switching
 
-_RENAMED = {"Scores": "ModelScores", "decode": "best_classes"}
-
 __all__ = ["DecodeSettings", "decode_exported"]
-
-
-def __getattr__(name: str) -> object:
-    if name not in _RENAMED:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    message = f"fact_clip.decoding.{name} is now called {_RENAMED[name]}"
-    warnings.warn(message, DeprecationWarning, stacklevel=2)
-    return globals()[_RENAMED[name]]

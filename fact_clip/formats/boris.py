@@ -95,7 +95,7 @@ def write_subjects(tracks: Mapping[str, Segmentation], path: Path, ethogram: Eth
     observation["file"]["1"] = [video]
     observation |= {
         "date": date,
-        "description": remark(first),
+        "description": next(filter(None, map(remark, tracks.values())), ""),
         "events": [
             [event.time, event.subject, event.code, event.modifier, event.comment, event.picture]
             for event in events

@@ -1,6 +1,7 @@
 """From names to the candidates that a trained model scores, with the calibration of its run."""
 
 import logging
+from collections import Counter
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -218,7 +219,7 @@ class CandidateReader:
             names.append(name)
         if changed:
             logger.warning("another spelling of the same name: %s", join_names(changed))
-        return tuple(names)
+        return tuple(dict.fromkeys(names))
 
     @cached_property
     def _encoder(self) -> TextEncoder:
@@ -270,13 +271,16 @@ def check_actions(
         unlabelled_names: label names that are ignored.
 
     Raises:
-        InputError: there is no action, or a reserved name.
+        InputError: there is no action, or a reserved name, or one name twice.
     """
     if not set(actions) - set(background):
         problem = "no names"
         if actions:
             problem = f"only {', '.join(map(repr, actions))}, the background"
         raise InputError("actions", problem, "name at least one action")
+    for name, count in Counter(actions).items():
+        if count > 1:
+            raise InputError("actions", f"{name!r} twice", "name each action once")
     for name in (*unlabelled_names, NONE_OF_THESE):
         if name in actions:
             problem = f"{name!r} stands for frames without an action"

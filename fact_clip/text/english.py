@@ -92,10 +92,10 @@ def base_form(verb: str) -> str:
     if verb in _IRREGULAR_VERBS:
         return _IRREGULAR_VERBS[verb]
     forms = [stem, f"{stem}e"]
-    if re.search(r"([cvzu]|[dr]g|[nr]s|[aeiou]{2}s|[^aeiouywlr]l|(?<![aeo])at)$", stem):
+    if re.search(r"([cvu]|[^z]z|[dr]g|[nr]s|[aeiou]{2}s|[^aeiouywlr]l|(?<![aeo])at)$", stem):
         forms.reverse()  # slicing, wiggling, raising, rotating
     if re.search(r"([^aeioulszf])\1$", stem):  # cutting
-        forms = [stem[:-1]]
+        return stem[:-1]
     return next((form for form in forms if gerund(form) == verb), verb)
 
 

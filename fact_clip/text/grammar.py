@@ -203,7 +203,7 @@ def propose(actions: Sequence[str]) -> str | None:
 
 
 def _has_repetition(factors: Sequence[Factors], slot: int) -> bool:
-    names = [row[slot] for row in factors if row[slot] is not None]
+    names = [factor.lower() for factor in [row[slot] for row in factors] if factor]
     return len(set(names)) < len(names)
 
 

@@ -52,6 +52,10 @@ def test_frames_of_an_lmdb(tmp_path):
         ({"a_frame_1": b"123"}, "db, 'a'"),
         ({"a_frame_31": b"1234", "a_frame_32": b"1234"}, "db, 'a'"),
         ({"a_frame_1": np.random.default_rng(0).normal(size=2048).astype(np.float16).tobytes()}, "db, 'a'"),
+        (
+            {"a_frame_1": np.random.default_rng(0).normal(size=256).astype(np.float32).astype(float).tobytes()},
+            "db, 'a'",
+        ),
         ({"readme": b"1234"}, "db"),
         ({}, "db"),
     ],
@@ -59,6 +63,19 @@ def test_frames_of_an_lmdb(tmp_path):
 def test_databases_that_are_not_frames(entries, place, tmp_path):
     with refused(place):
         list(read_lmdb(database(tmp_path, entries)))
+
+
+def test_float32_vectors_are_not_taken_for_another_type(tmp_path):
+    """Random values, those with zeros as after a ReLU, and columns that are always zero."""
+    values = np.random.default_rng(0).normal(size=512).astype(np.float32)
+    for rows in (
+        values,
+        np.maximum(values, 0),
+        values * (np.arange(512) % 2).astype(np.float32),
+        np.zeros_like(values),
+    ):
+        ((_, found),) = read_lmdb(database(tmp_path, {"a_frame_1": rows.tobytes()}))
+        np.testing.assert_array_equal(found[0], rows)
 
 
 def test_a_database_that_is_cut_off(tmp_path):

@@ -145,6 +145,15 @@ PLANTED: dict[str, tuple[Callable[[Path], object], list[tuple[str, str]]]] = {
         lambda root: [at_two_rates(root, number) for number in range(3)],
         [("length", "features")],
     ),
+    "features longer than labels": (
+        lambda root: features(root, "b", lambda array: np.resize(array, (58, 5))),
+        [("cut", "features/b.npy")],
+    ),
+    "a row too many": (lambda root: features(root, "b", lambda array: np.resize(array, (57, 5))), []),
+    "clicks beside labels": (
+        lambda root: [(root / "clicks").mkdir(), write(root, "clicks/b.csv", "frame,label\n3,stir\n")],
+        [("clicks", "clicks/b.csv")],
+    ),
     "a copy in the test": (
         lambda root: [
             shutil.copy(root / f"{folder}/a.{end}", root / f"{folder}/d.{end}") for folder, end in FOLDERS_OF

@@ -8,7 +8,6 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
-from fact_clip import decoding
 from fact_clip.decoding import Voters, best_classes, frame_scores, voters
 from fact_clip.decoding.fusion import fuse, fuse_gammas
 from fact_clip.models import BlockOutput, Output
@@ -188,11 +187,3 @@ def test_voters_keep_no_more_than_a_score_a_frame_and_class():
     of = voters(output(0, n_frames=50))
     for kept in (of.frames, of.tokens, of.has_token):
         assert kept.untyped_storage().nbytes() <= 50 * 4 * 4
-
-
-@pytest.mark.parametrize(("old", "new"), [("Scores", "ModelScores"), ("decode", "best_classes")])
-def test_old_names_warn(old, new):
-    with pytest.warns(DeprecationWarning, match=f"decoding.{old} is now called {new}"):
-        assert getattr(decoding, old) is getattr(decoding, new)
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        _ = decoding.nothing

@@ -147,6 +147,15 @@ def test_each_track_of_elan_has_its_background(tmp_path):
     assert found == ["idle", "rest"]
 
 
+@pytest.mark.parametrize("order", [("left", "right"), ("right", "left")])
+def test_one_track_of_boris_may_have_no_background(order, tmp_path):
+    tracks = {"left": TAKE, "right": Segmentation.from_frames(["cut"] * TAKE.n_frames, TAKE.fps)}
+    path = save_tracks({name: tracks[name] for name in order}, tmp_path / "x.boris")
+    for name, track in tracks.items():
+        (found,) = READERS["boris"](path, Options(tier=name))
+        assert to_frames(found, Clock(fps=TAKE.fps)).labels == track.to_frames()
+
+
 def test_elan_keeps_an_address(tmp_path):
     path = save(replace(TAKE, media="https://host/take.mp4"), tmp_path / "x.eaf")
     assert 'MEDIA_URL="https://host/take.mp4"' in path.read_text()
@@ -180,3 +189,14 @@ def test_further_background_survives_a_named_one(tmp_path):
     path = save(video, tmp_path / "x.csv")
     assert load(path, background="idle").background == ("idle", "none of these")
     assert np.unique(load(path, background="rest").to_frames()).tolist() == ["cut", "none of these", "rest"]
+
+
+def test_subjects_of_different_names_in_a_table_are_said(tmp_path, caplog):
+    """Each video has one subject, so each is read; but the labels are those of two animals."""
+    head = "Observation id\tMedia file name\tSubject\tBehavior\tBehavior type\tStart (s)\tStop (s)\n"
+    rows = [f"{name}\t{name}.mp4\t{name}\tcut\tSTATE\t0\t4\n" for name in ("anna", "ben")]
+    path = tmp_path / "x.tsv"
+    path.write_text(head + "".join(rows))
+    videos = convert_annotations([path], "boris", tmp_path / "data", Target(fps=5.0))
+    assert list(videos) == ["anna", "ben"]
+    assert "the labels are those of several tiers, 'anna', 'ben'" in caplog.text

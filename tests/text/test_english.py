@@ -119,6 +119,18 @@ def test_a_gerund_leads_back_to_its_verb():
 
 
 @pytest.mark.parametrize(
+    ("gerunds", "verbs"),
+    [
+        ("beginning admitting equipping forgetting putting", "begin admit equip forget put"),
+        ("controlling labelling pulling rolling buzzing", "control label pull roll buzz"),
+        ("breathing sponging dying adding being", "breathe sponge die add be"),
+    ],
+)
+def test_gerunds_as_people_write_them(gerunds, verbs):
+    assert [base_form(word) for word in gerunds.split()] == verbs.split()
+
+
+@pytest.mark.parametrize(
     ("names", "objects"),
     [
         (["pick the left hand", "pick the right hand"], ["left hand", "right hand"]),

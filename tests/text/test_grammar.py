@@ -100,6 +100,7 @@ def test_malformed_patterns(pattern):
     ("names", "pattern"),
     [
         (["cut ham", "cut egg", "hold ham"], "{verb} {object}"),
+        (["Cut ham", "cut egg"], "{verb} {object}"),
         (["cut ham with knife", "cut egg with knife", "hold ham"], "{verb} {object} [with {tool}]"),
         (["trim rose using shears", "trim fern using knife", "plant rose"], "{verb} {object} [using {tool}]"),
         (["cut ham with knife", "cut egg", "hold ham"], "{verb} {object}"),  # one name is no rule

@@ -203,6 +203,7 @@ def test_a_saving_that_failed_can_be_repeated(tmp_path):
     with refused("data.train") as refusal:
         from_arrays(features, labels, test=list(features))
     assert "no videos" in refusal.message
+    assert "test" in refusal.value.fix
 
 
 # --- callbacks ------------------------------------------------------------------------------------------------

@@ -98,7 +98,7 @@ def write_features(
     return counts
 
 
-_FEWEST_HALVES = 256  # that show their type
+_FEWEST_VALUES = 128  # that show their type
 
 # "P01_01/frame_0000000001.jpg", "P01_01_frame_0000000001.jpg", as those of Epic-Kitchens
 _FRAME_KEY = re.compile(r"(?P<video>.+?)[/_](?:frame|img)_(?P<frame>[0-9]{1,12})(?:\.\w+)?")
@@ -146,19 +146,27 @@ def read_lmdb(path: Path) -> Iterator[tuple[str, Singles]]:
             if len(sizes) > 1 or size == 0 or size % 4:
                 raise InputError(location, "its frames are not float32 vectors of one length")
             values = np.frombuffer(b"".join(vectors), dtype=np.float32)
-            if _looks_like_half(values):
-                problem = f"its vectors look like {size // 2} columns of float16"
+            likely = _likely_type(values)
+            columns, remainder = divmod(size, np.dtype(likely).itemsize)
+            if likely != "float32" and not remainder:
+                problem = f"its vectors look like {columns} columns of {likely}"
                 raise InputError(location, problem, "write them as float32")
             yield video, values.reshape(len(vectors), -1)
 
 
-def _looks_like_half(values: Singles) -> bool:
-    """Return whether values are rather twice as many in float16, all finite and mostly not zero.
+def _likely_type(values: Singles) -> str:
+    """Return the type of which values rather are.
 
-    Of two float16 both are values. Of a float32 the first is the lower half: random, and so now and
-    then not finite, or zeros.
+    Of two float16 both are finite, and mostly not zero. Of a float32 the first half holds the lower
+    bits: random, and so now and then not finite, or zeros. Of a float64 that was a float32 the
+    first half holds three bits, and zeros.
     """
+    lower = values[::2]
     halves = values.view(np.float16)
-    if len(halves) < _FEWEST_HALVES or not np.isfinite(halves).all():
-        return False
-    return bool(np.count_nonzero(halves[::2]) * 2 > np.count_nonzero(halves[1::2]))
+    if len(values) >= _FEWEST_VALUES:
+        if lower.any() and not (lower.view(np.uint32) << 3).any():
+            return "float64"
+        is_half = np.count_nonzero(halves[::2]) * 2 > np.count_nonzero(halves[1::2])
+        if is_half and np.isfinite(halves).all():
+            return "float16"
+    return "float32"
