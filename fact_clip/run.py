@@ -31,6 +31,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import torch
 from pydantic import Field, TypeAdapter
 from safetensors import SafetensorError, safe_open
@@ -530,11 +531,8 @@ def classes_of(vocabulary: Vocabulary, head: str) -> Classes:
         count = len(factors) + int((indices < 0).any())
         numbers.append(tuple((indices % count).tolist()))
         counts.append(count)
-    first_of: dict[tuple[int, int], str] = {}
-    doubled = []
-    for name, verb, noun in zip(vocabulary.names, *numbers, strict=True):
-        if first_of.setdefault((verb, noun), name) != name:
-            doubled.append(repr(name))
+    _, first = np.unique(numbers, axis=1, return_index=True)  # class of each verb and noun
+    doubled = [repr(name) for label, name in enumerate(vocabulary) if label not in first]
     if doubled:
         message = "never predicted by verb-noun, as earlier classes have their verb and noun: "
         warnings.warn(message + ", ".join(doubled), stacklevel=2)

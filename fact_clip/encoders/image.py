@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from types import FunctionType
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -345,8 +340,8 @@ class _Plain:
 class FunctionEncoder(_Plain):
     """A function of pictures (N, H, W, 3) uint8 to features (N, D).
 
-    Without a name it has its own and a digest of its source. One without a source of its own
-    (lambda), or with values (partial, module, closure, global value), is another one each time.
+    Without a name it is another one in each program, since what it does cannot be told from
+    outside. `register` names it.
     """
 
     def __init__(self, function: Callable[[Image], Any], name: str = "") -> None:
@@ -362,54 +357,13 @@ class FunctionEncoder(_Plain):
         return features.astype(np.float32)
 
 
-_INSTALLED = (sys.prefix, sys.base_prefix)
-# Values that belong to code. What they compute does not change while a program runs.
-_CODE = (inspect.ismodule, inspect.isclass, inspect.isroutine)
+# Name of each function without one. Functions are kept, so that none gets the id of an earlier one.
+_NAME_OF: dict[int, tuple[object, str]] = {}
 
 
 def _function_name(function: Callable[[Image], Any]) -> str:
     name = getattr(function, "__name__", type(function).__name__)
-    identity: list[object] = [uuid4()]
-    if inspect.isfunction(function):
-        with suppress(OSError):  # no source
-            identity = list(_sources(function, {function}))
-    digest = hashlib.sha256(repr(identity).encode()).hexdigest()[:16]
-    return f"{name}@{digest}"
-
-
-def _sources(function: FunctionType, functions: set[FunctionType]) -> Iterator[object]:
-    """Yield sources of a function and of those that it calls; other values are new.
-
-    Called functions are those of its module, and others that are not installed.
-
-    Args:
-        function: the function.
-        functions: those whose sources are yielded already, it included; they are added.
-    """
-    # The source of a lambda is that of its line.
-    if function.__closure__ is not None or function.__name__ == "<lambda>":
-        yield uuid4()
-    yield inspect.getsource(function), function.__defaults__, function.__kwdefaults__
-    codes = [function.__code__]
-    for code in codes:
-        # Inner functions are read in their turn, because the loop goes on to what is appended.
-        codes += filter(inspect.iscode, code.co_consts)
-        for name in code.co_names:
-            # A name that is no global is an attribute or built-in. Any module in its place, as
-            # `inspect`, makes the branches below ignore it.
-            value = function.__globals__.get(name, inspect)
-            is_own = getattr(value, "__module__", None) == function.__module__
-            file = value.__code__.co_filename if inspect.isfunction(value) else ""
-            if file and (is_own or not file.startswith(_INSTALLED)):
-                # Followed: a function of this module, or of another that is not installed.
-                if value not in functions:
-                    functions.add(value)
-                    yield from _sources(value, functions)
-            # Ignored: modules, and the classes and installed functions of other modules.
-            elif is_own or not any(test(value) for test in _CODE):
-                # Untraceable, so a new identity: a value, which may change, and a class of this
-                # module, whose source is not followed.
-                yield uuid4()
+    return _NAME_OF.setdefault(id(function), (function, f"{name}@{uuid4().hex[:16]}"))[1]
 
 
 class GridEncoder(_Plain):

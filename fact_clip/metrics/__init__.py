@@ -23,6 +23,7 @@ from fact_clip.metrics.report import evaluate, per_class
 from fact_clip.metrics.report import figure_keys as figure_keys
 from fact_clip.metrics.report import figure_name as figure_name
 from fact_clip.metrics.segmental import OVERLAPS as OVERLAPS
+from fact_clip.metrics.segmental import boundary_scores as boundary_scores
 from fact_clip.metrics.segmental import edit, f1
 from fact_clip.metrics.zero_shot import (
     SeenUnseenCurve as SeenUnseenCurve,

@@ -1,9 +1,10 @@
-"""Segment metrics, on maximal runs of one label: edit score, F1 at an overlap.
+"""Segment metrics, on maximal runs of one label: edit score, F1 at an overlap, boundaries.
 
 Edit score and F1@k: Lea et al., Temporal Convolutional Networks for Action Segmentation and
 Detection, CVPR 2017.
 """
 
+import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -245,3 +246,64 @@ def count_segments(
         SegmentCounts.of(segments(true, background), segments(guess, background), overlap)
         for true, guess in videos
     )
+
+
+def boundary_scores(
+    ground_truth: Labellings, prediction: Labellings, tolerance: float, fps: float | None = None
+) -> dict[str, float]:
+    """Score the changes of label, whatever the labels are; counts are pooled over videos.
+
+    A boundary is the first frame of each segment but the first. True and predicted ones are paired
+    one to one, as many as possible.
+
+    Args:
+        ground_truth: see `paired`.
+        prediction: see `paired`.
+        tolerance: largest distance of a pair, in frames, or in seconds with `fps`.
+        fps: frames per second.
+
+    Returns:
+        "precision", "recall" and "f1" in percent; all 100 if neither side has a boundary.
+    """
+    number_of(tolerance, "tolerance", "frames (or seconds, with fps), 0 or more", 0)
+    if fps is not None:
+        number_of(fps, "fps", "frames per second, more than 0", math.ulp(0))
+        tolerance = tolerance * fps + 1e-9  # 0.29 s at 100 fps are 29 frames, not 28.999...
+    reach = math.floor(min(tolerance, 1e18))
+
+    hits = 0
+    n_true = 0
+    n_predicted = 0
+    for true, guess in paired(ground_truth, prediction):
+        true_edges = [run[0] for run in segments(true)[1:]]
+        predicted_edges = [run[0] for run in segments(guess)[1:]]
+        hits += _pairs_within(true_edges, predicted_edges, reach)
+        n_true += len(true_edges)
+        n_predicted += len(predicted_edges)
+    if n_true == n_predicted == 0:
+        return {"precision": 100.0, "recall": 100.0, "f1": 100.0}
+    return {
+        "precision": percent(hits, n_predicted),
+        "recall": percent(hits, n_true),
+        "f1": f1_exact(hits, n_predicted - hits, n_true - hits),
+    }
+
+
+def _pairs_within(left: Sequence[int], right: Sequence[int], reach: int) -> int:
+    """Count the most pairs of ascending positions at most `reach` apart.
+
+    Pairing the earliest of both is optimal.
+    """
+    i = 0
+    j = 0
+    pairs = 0
+    while i < len(left) and j < len(right):
+        if abs(left[i] - right[j]) <= reach:
+            pairs += 1
+            i += 1
+            j += 1
+        elif left[i] < right[j]:
+            i += 1
+        else:
+            j += 1
+    return pairs

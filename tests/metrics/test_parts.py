@@ -1,13 +1,17 @@
-"""The single figures: segments, matching, groups, per class, table."""
+"""The single figures: segments, matching, boundaries, groups, per class, table."""
 
 from __future__ import annotations
 
+import itertools
 import time
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fact_clip.metrics import (
+    boundary_scores,
     class_means,
     cohen_kappa,
     edit,
@@ -22,6 +26,8 @@ from fact_clip.metrics.report import figure_name
 from fact_clip.metrics.segmental import SegmentCounts, f1_exact, f1_smoothed
 
 from ..refusals import refused
+
+SEEDED = settings(derandomize=True, deadline=None, max_examples=150)
 
 
 def counts(true: list[tuple[int, int, int]], predicted: list[tuple[int, int, int]], overlap: float) -> tuple[int, ...]:
@@ -100,6 +106,55 @@ def test_counts_of_frames_from_arrays() -> None:
     counts = FrameCounts.of_arrays(np.array([3, 0, 2]), np.array([1, 0, 2]))
     assert counts == FrameCounts.of([(np.array([0, 0, 0, 2, 2]), np.array([0, 1, 1, 2, 2]))])
     assert (counts.accuracy(), counts.class_mean()) == (60, pytest.approx((100 / 3 + 100) / 2))  # class 1 has no frame
+
+
+def test_boundaries_by_hand() -> None:
+    truth = [[0] * 10 + [1] * 10 + [2] * 10]  # boundaries 10 and 20
+    guess = [[0] * 8 + [1] * 4 + [2] * 6 + [1] * 12]  # boundaries 8, 12 and 18
+    assert boundary_scores(truth, guess, 0) == {"precision": 0, "recall": 0, "f1": 0}
+    near = boundary_scores(truth, guess, 2)  # 10 goes to 8 or 12, not to both
+    assert near == {"precision": pytest.approx(200 / 3), "recall": 100, "f1": pytest.approx(80)}
+    assert boundary_scores(truth, guess, 1.9)["recall"] == 0
+    assert boundary_scores(truth, guess, 0.2, fps=10) == near
+    assert boundary_scores(truth, guess, 0.19, fps=10)["recall"] == 0
+    assert boundary_scores(truth, guess, 4, fps=0.5) == near
+
+
+def test_boundaries_in_seconds_meet_whole_frames() -> None:
+    truth, guess = [[0] * 50 + [1] * 50], [[0] * 79 + [1] * 21]
+    assert boundary_scores(truth, guess, 0.29, fps=100)["f1"] == 100  # 0.29 * 100 is below 29 in floats
+
+
+def test_boundaries_that_are_not_there() -> None:
+    assert boundary_scores([[0, 0]], [[1, 1]], 1) == {"precision": 100, "recall": 100, "f1": 100}
+    assert boundary_scores([[0, 1]], [[1, 1]], 1) == {"precision": 0, "recall": 0, "f1": 0}
+    assert boundary_scores([[-1, -1]], [[1, 1]], 1)["f1"] == 100
+    pooled = boundary_scores([[0, 1], [0, 0]], [[0, 1], [0, 1]], 0)
+    assert pooled == {"precision": 50, "recall": 100, "f1": pytest.approx(200 / 3)}
+
+
+def most_pairs(left: list[int], right: list[int], reach: int) -> int:
+    """The largest one-to-one pairing, by trying them all."""
+    small, large = sorted((left, right), key=len)
+    return max(
+        sum(abs(a - b) <= reach for a, b in zip(small, chosen, strict=True))
+        for chosen in itertools.permutations(large, len(small))
+    )
+
+
+@SEEDED
+@given(
+    st.sets(st.integers(1, 11), min_size=1, max_size=5),
+    st.sets(st.integers(1, 11), min_size=1, max_size=5),
+    st.integers(0, 4),
+)
+def test_boundaries_are_paired_as_many_as_can_be(true: set[int], guess: set[int], reach: int) -> None:
+    labels = [[sum(edge <= frame for edge in edges) for frame in range(12)] for edges in (true, guess)]
+    got = boundary_scores([labels[0]], [labels[1]], reach)
+    pairs = most_pairs(sorted(true), sorted(guess), reach)
+    assert got["precision"] == pytest.approx(100 * pairs / len(guess))
+    assert got["recall"] == pytest.approx(100 * pairs / len(true))
+    assert got["f1"] == pytest.approx(200 * pairs / (len(true) + len(guess)))
 
 
 def test_harmonic_mean() -> None:
