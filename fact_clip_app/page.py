@@ -21,7 +21,6 @@ from fact_clip_app.jobs import STOPPED, BusyError, Job, Queue, Quick
 from fact_clip_app.media import Conversions
 from fact_clip_app.project import Label, Track, VideoEntry
 from fact_clip_app.requests import Upload, files_of_video
-from fact_clip_app.training_set import TrainingSet
 from fact_clip_batch.stores import RemoteFile
 
 _MAX_HEAPS = -8  # M_ARENA_MAX of <malloc.h>
@@ -36,7 +35,6 @@ class Options:
 
     host: str  # name or address that it listens on
     command: Names = ()  # ``fact-clip segment`` with the model, which the page displays
-    training_set: TrainingSet | None = None  # that labelled videos may be added to
     run: Path | None = None  # folder of the model, if it is a run
     served_as: Names = ()  # host names under which a proxy serves the page
     stores: Names = ()  # beginnings of addresses that may be segmented
@@ -174,14 +172,6 @@ class Page:
             del self.segmentings[key]
         self.segmentings[job.owner] = job
         return job
-
-    @property
-    def training_set(self) -> TrainingSet:
-        """Return the training set that the page was started with."""
-        if self.options.training_set is None:
-            fix = "start the page with --training-set DIR"
-            raise InputError("training set", "there is none", fix)
-        return self.options.training_set
 
     def begin_training(self, run: Callable[[Job], None]) -> None:
         """Queue a training, unless there is one already."""

@@ -30,9 +30,6 @@ BLIND = "blind"
 ROLES = "tested videos"
 """Setting of the project: by the id of a video, whether it tests. Without an entry it is new."""
 
-TRAINED_TRACK = "trained track"
-"""Setting of the project: the name of the track whose labels the training set got last."""
-
 MAX_MINUTES = "max minutes"
 """Setting of the project: the duration of a video, at most."""
 

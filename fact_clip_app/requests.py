@@ -205,23 +205,10 @@ class NewLabels(Signed):
     dry: bool = False
 
 
-class NewTrainingVideo(Signed):
-    """Options of adding a labelled video to the training set."""
-
-    only_corrected: bool = False
-    track: int | None = None  # whose labels; None: of the track with drafts
-
-
 class NewFields(Signed):
     """A table of fields of videos, by the key of its file."""
 
     file: str
-
-
-class Adaptation(Signed):
-    """Options of a training from the run in use."""
-
-    epochs: Annotated[int, Field(ge=1, le=1000)] = 20
 
 
 class Training(Signed):

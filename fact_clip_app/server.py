@@ -3,7 +3,6 @@
 import hmac
 import os
 import secrets
-import shlex
 import tempfile
 import time
 import zipfile
@@ -27,7 +26,6 @@ from fact_clip.core import InputError
 from fact_clip.core.messages import shortened
 from fact_clip.core.paths import file_name
 from fact_clip.core.version import __version__
-from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.formats import format_called
 from fact_clip.report.summary import FOLDER, TIMELINE, read_assets
 from fact_clip_app import answers, requests, teach, views
@@ -38,8 +36,6 @@ from fact_clip_app.drafts import Draft
 from fact_clip_app.engine import Engine, reads_names
 from fact_clip_app.example import fill
 from fact_clip_app.export import (
-    CORRECT,
-    add_labelled_video,
     check_number,
     export_set,
     labelled_videos,
@@ -56,7 +52,6 @@ from fact_clip_app.page import Options, Page
 from fact_clip_app.project import (
     BLIND,
     FIELDS,
-    TRAINED_TRACK,
     Label,
     Track,
     Unlabelled,
@@ -753,48 +748,6 @@ def plot(
 
 
 # --- trainings --------------------------------------------------------------------------------
-
-
-@router.post("/videos/{video}/training-set")
-def add_to_training_set(
-    page: Served, video: Stored, body: requests.NewTrainingVideo
-) -> answers.TrainingVideo:
-    """Add a labelled video to the training set."""
-    _check_owner(page, body.person)
-    training_set = page.training_set
-    video.check_file()
-    parts = page.timeline(video, body.annotator, body.track)
-    model = page.engine.model()
-    features = page.engine.features(video)
-    if model is None or features is None:
-        raise HTTPException(409, "not encoded yet")
-    background = page.project.background
-    other = background[0]
-    tracks = page.project.labelled_tracks(video.id, viewer=body.annotator)
-    drafted = page.draft_track(tracks)
-    source = next((track for track in tracks if track.id == body.track), drafted)
-    is_open = source is not None and source is not drafted and not source.complete
-    if body.only_corrected or is_open:  # of further tracks there are no drafts
-        other = UNLABELLED
-        parts = [part for part in parts if isinstance(part, Label)]
-    if not parts:
-        raise InputError(video.name, "no corrected segment", CORRECT)
-    name, labelled = add_labelled_video(
-        page, training_set, video, parts, other, features, model, background
-    )
-    if source is not None:
-        page.project.set(TRAINED_TRACK, source.name)
-    n_points = sum(part.start == part.stop for part in parts)
-    if n_points == len(parts):  # they are clicks, one for a row
-        n_points -= sum(label != UNLABELLED for label in labelled.labels)
-    return {"name": name, "folder": str(training_set.root), "points": n_points}
-
-
-@router.post("/adapt")
-def adapt(page: Served, body: requests.Adaptation) -> answers.Command:
-    """Start a training from the run in use, on the training set."""
-    _check_owner(page, body.person)
-    return {"command": shlex.join(teach.adapt(page, body.epochs))}
 
 
 @router.post("/train")

@@ -53,7 +53,6 @@ def state(page: Page, viewer: str) -> answers.State:
     engine = page.engine
     project = page.project
     run = page.options.run
-    training_set = page.options.training_set
     usage = project.usage(viewer)
     action_rows: Any = []
     for stored in project.action_rows():
@@ -114,8 +113,6 @@ def state(page: Page, viewer: str) -> answers.State:
         "defaults": defaults,
         "videos": videos,
         "removed": [{"id": video.id, "name": video.name} for video in project.videos(removed=True)],
-        "training_set": None if training_set is None else str(training_set.root),
-        "can_adapt": training_set is not None and run is not None,
         "training": training,
         "runs": runs,
         "formats": list(FORMATS),

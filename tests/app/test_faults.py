@@ -279,7 +279,7 @@ def test_a_training_that_was_killed_with_its_server_is_reported(opened):
 
 
 def test_teach_reads_no_encoder_that_a_run_names_by_a_path(opened, text_run, rows, workbench, tmp_path):
-    user = opened(training_set=tmp_path / "set")()
+    user = opened()()
     for path in (rows, workbench / "features" / "person2_video1.npy"):
         video = user.add(path)
         user.label(video, (0, 5, "grasp shaft"))
