@@ -49,6 +49,11 @@ class Example:
     video: VideoEntry
     labels: list[Label]
     complete: bool  # whether the track is
+    track: int
+
+    def track_name(self, page: Page) -> str:
+        """Return the name that the track has now, or "" if it is gone."""
+        return page.project.tracks(self.video.id).get(self.track, "")
 
     @property
     def is_clicked(self) -> bool:
@@ -76,7 +81,8 @@ def labelled_videos(page: Page, track: str, viewer: str | None = None) -> list[E
     for video in page.project.full_videos():
         for candidate in page.project.labelled_tracks(video.id, viewer=viewer):
             if candidate.name == track and candidate.is_labelled:
-                examples.append(Example(video, candidate.segments, candidate.complete))
+                example = Example(video, candidate.segments, candidate.complete, candidate.id)
+                examples.append(example)
     return examples
 
 

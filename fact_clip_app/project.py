@@ -183,7 +183,7 @@ class LabelFacts(NamedTuple):
 
     n_segments: int = 0  # without background
     is_labelled: bool = False
-    is_complete: bool = False  # all tracks are
+    is_complete: bool = False  # all tracks are that are labelled
     share: float = 0.0  # of the frames of the tracks with labels that are labelled; 1 if complete
     annotators: Sequence[str] = ()
 
@@ -516,7 +516,9 @@ class Project(Database):
         query = f"""SELECT track.video,
                            count(label) FILTER (
                                WHERE label NOT IN (SELECT value FROM json_each(?2))),
-                           count(label), min(track.complete),
+                           count(label),
+                           coalesce(min(track.complete)
+                               FILTER (WHERE label IS NOT NULL OR track.complete), 0),
                            coalesce(sum(stop - start), 0) * 8.0 / (length(times) - 8)
                                / max(count(DISTINCT segment.track), 1),
                            json_group_array(DISTINCT

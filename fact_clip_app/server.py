@@ -642,6 +642,8 @@ def export(
         files: list[Path] = []
         timeline = page.timeline(video, viewer) if drafts else []
         views.write_tracks(page, folder, video, tracks, form, background, timeline, files)
+        if not files:
+            raise InputError(video.name, "no segments", "choose another format")
         return files[0] if len(files) == 1 else folder
 
     return _download(write)

@@ -87,6 +87,10 @@ def learn(page: Page, training: Training) -> None:
     if training.teach and run_of(start) is None:
         raise InputError("train", "there is no run to teach", "train a new model")
     helpers = unlabelled_videos(page) if training.helpers else []
+    for example in examples if helpers else []:
+        if example.labels and example.is_clicked:
+            problem = f"{example.video.name} has clicks"
+            raise InputError("train", problem, "leave the videos without labels out")
     if start is not None:
         check_trust(start.run, start.run.config.text.encoder, page.options.trust_encoder)
 
@@ -129,7 +133,9 @@ def learn(page: Page, training: Training) -> None:
         if previous is not None and names != () and not has_seen:
             earlier = measure(previous, test_videos, names)
         figures = {"before": earlier, "after": after}
-        name = page.project.add_run(out, training.track, figures)
+        names_now = [example.track_name(page) for example in examples]
+        track = training.track if training.track in names_now else names_now[-1]
+        name = page.project.add_run(out, track, figures)
         if earlier is not None and earlier["right"] > after["right"]:
             outcome = "The model before was better and is kept."
         else:
