@@ -20,6 +20,7 @@ from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.core.io import read_mapping
 from fact_clip.core.messages import printable
 from fact_clip.formats import FORMATS
+from fact_clip.video.extract import FORMAT
 from fact_clip.video.pictures import SUFFIXES
 from fact_clip_app.history import History, Part, Person
 from fact_clip_app.project import (
@@ -342,6 +343,9 @@ def files_of_video(uploads: Iterable[Upload]) -> tuple[str, Path | None, Path | 
         tree = read_mapping(facts, "fps and times of the features")
         if "segments" in tree:
             raise InputError(facts, "labels, not facts of features", "load it after its video")
+        if tree.get("format", FORMAT) != FORMAT or tree.get("damage") is not None:
+            problem = "facts of another format, or of a damaged video"
+            raise InputError(facts, problem, "extract the features again")
         content = json.dumps({key: tree[key] for key in _FACTS if key in tree})
         features.with_suffix(".json").write_text(content, encoding="utf-8")
     return names.get(FEATURES) or names["video"], media, features

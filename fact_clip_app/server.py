@@ -59,10 +59,14 @@ from fact_clip_app.project import (
     free_name,
 )
 from fact_clip_app.requests import LABELS, Upload, base_name, ending_of, receive_file, too_large
+from fact_clip_batch.stores import is_inside
 
 STATIC = Path(__file__).parent / "static"
 EVENT_SECONDS = 0.25
 """Seconds between two looks for changes."""
+
+UNUSED_FILES = 10
+"""Uploads of the greatest size that wait to be used, at most."""
 
 _FILE = {"type": "string", "format": "binary"}
 BINARY = {"application/octet-stream": {"schema": _FILE}}
@@ -164,9 +168,10 @@ def _check_owner(page: Page, person: Person) -> None:
 
 def segmenting(page: Served, job: str) -> Job:
     """Return the job of a segmentation."""
-    if job not in page.segmentings:
+    stored = page.segmentings.get(job)
+    if stored is None:
         raise HTTPException(404, "no such job")
-    return page.segmentings[job]
+    return stored
 
 
 StoredTrack = Annotated[int, Depends(stored_track)]
@@ -297,6 +302,8 @@ async def _receive(page: Page, request: Request, name: str) -> Upload:
     excess = max(uploads.total() - limits.uploads, uploads[client] - limits.uploads_each)
     if excess >= 0:
         raise BusyError(excess + 1)
+    if page.unused_bytes() >= UNUSED_FILES * limits.file_bytes:
+        raise HTTPException(507, f"{name}: too many uploads wait to be used; use them, or wait")
     path = page.incoming / secrets.token_hex(12)
     uploads[client] += 1
     try:
@@ -423,7 +430,8 @@ async def segment(
         raise HTTPException(409, "there is no model; start the page with one, or train one")
     _check_drafts(page, person)
     parts = unquote(uri).replace("\\", "/").split("/")
-    if uri and (".." in parts or not uri.startswith(page.options.stores)):
+    is_allowed = any(is_inside(uri, store) for store in page.options.stores)
+    if uri and (".." in parts or not is_allowed):
         fix = "start the page with --store and its beginning"
         raise InputError("uri", "this store is not allowed", fix)
     upload = None if uri else await _receive(page, request, name)

@@ -110,7 +110,7 @@ def app(
 
     if not is_new:
         base = _open_model(model)
-    minutes = float(store.setting(MAX_MINUTES, 120))
+    minutes = store.setting(MAX_MINUTES, 120.0)
     limits = Limits(file_bytes=round(max_megabytes * 1e6), minutes=minutes)
 
     def load_run(path: Path) -> Segmenter:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import sqlite3
@@ -287,6 +288,28 @@ def test_a_store_is_not_left(opened, tmp_path, rest):
     assert user.ask("POST", "/api/segment", 400, params={"uri": store + rest})["error"].startswith("uri: ")
 
 
+@pytest.mark.parametrize("ending", ["", "/"])
+def test_a_store_is_not_left_by_a_link_nor_by_a_longer_name(opened, tmp_path, ending):
+    inside, other = tmp_path / "in", tmp_path / "inner"
+    for folder in (inside, other):
+        folder.mkdir()
+        write_rows(folder / "take.npy", 20)
+    (inside / "link.npy").symlink_to(other / "take.npy")
+    (inside / "circle.npy").symlink_to(inside / "circle.npy")
+    (inside / "folder").symlink_to(other)
+    write_rows(inside / "beside.npy", 20)
+    (tmp_path / "secret.json").write_text("{}")
+    (inside / "beside.json").symlink_to(tmp_path / "secret.json")
+    (inside / "again.npy").symlink_to(inside / "take.npy")
+    user = opened(stores=(f"file://{inside}{ending}",))()
+    for name in ("in/link.npy", "in/folder/take.npy", "in/beside.npy", "inner/take.npy", "in/circle.npy", "in/a\0.npy"):
+        error = user.ask("POST", "/api/segment", 400, params={"uri": f"file://{tmp_path}/{name}"})["error"]
+        assert error.startswith(("uri: ", "file:")), name
+    for name in ("take.npy", "again.npy"):
+        answer = user.ask("POST", "/api/segment", params={"uri": f"file://{inside}/{name}"})
+        assert answer["n_frames"] == 20
+
+
 def test_an_empty_token_lets_nobody_in(tmp_path):
     project = Project(tmp_path / "p")
     project.set("token", "")
@@ -294,6 +317,17 @@ def test_an_empty_token_lets_nobody_in(tmp_path):
         project.execute("UPDATE setting SET value = '' WHERE key = 'token'")
     project.close()
     assert Project(tmp_path / "p").token
+
+
+@pytest.mark.parametrize("change", ["UPDATE setting SET value = ''", "DELETE FROM setting"])
+def test_a_token_that_goes_while_the_page_is_open_lets_nobody_in(opened, change):
+    user = opened(run=None)()
+    with user.page.project.change():
+        user.page.project.execute(f"{change} WHERE key = 'token'")
+    cookie = hashlib.sha256(b"cookie ").hexdigest()
+    user.client.cookies.clear()
+    user.ask("GET", "/api/state", 401, headers={"cookie": f"fact_clip_8000={cookie}"})
+    assert user.client.get("/", params={"token": ""}).status_code == 403
 
 
 def test_an_edit_does_not_bring_a_class_back_that_somebody_else_has_renamed(opened, rows):
