@@ -275,3 +275,30 @@ def test_files_of_a_killed_upload_are_removed_at_the_next_start(opened, rows):
     opened(run=None)
     assert {path.name for path in folder.iterdir()} == kept | {"mine.mp4"}
     assert video.features.is_file()
+
+
+@pytest.mark.parametrize("name", ["takeDLC_resnet50_mouse.csv", "take.analysis.h5"])
+def test_the_file_of_a_pose_tracker_becomes_features_of_its_film(opened, tmp_path, name):
+    pytest.importorskip("movement")
+    from movement.io import load_poses, save_poses
+
+    film = write_video(tmp_path / "take.mp4", numbered(60), rate=15)
+    positions = np.random.default_rng(0).uniform(0, 100, (60, 2, 3, 1))
+    data = load_poses.from_numpy(positions, np.ones((60, 3, 1)), ["mouse"], ["nose", "ear", "tail"], fps=15)
+    if name.endswith(".csv"):
+        save_poses.to_dlc_file(data, tmp_path / name, split_individuals=False)
+    else:
+        save_poses.to_sleap_analysis_file(data, tmp_path / name)
+    user = opened(run=None)()
+    key = user.upload(tmp_path / name)
+    video = user.page.project.video(user.ask("POST", "/api/videos", json={"files": [user.upload(film), key]})["video"])
+    assert (video.name, video.n_frames, video.fps) == ("take", 60, 15.0)
+    rows = np.load(video.features)
+    assert rows.shape == (60, 16)
+    distances = np.linalg.norm(positions[:, :, 0, 0] - positions[:, :, 1, 0], axis=1)  # nose to ear
+    assert any(np.allclose(column, distances, atol=1e-3) for column in rows.T)
+    error = user.ask("POST", "/api/videos", 400, json={"files": [user.upload(tmp_path / name)]})["error"]
+    assert error.startswith(f"{name}: ")
+    (tmp_path / "short.csv").write_text("scorer,a\n")
+    keys = [user.upload(film), user.upload(tmp_path / "short.csv")]
+    assert user.ask("POST", "/api/videos", 400, json={"files": keys})["error"].startswith("short.csv: ")
