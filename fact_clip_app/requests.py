@@ -240,8 +240,8 @@ LABELS = sorted({form.ending for form in FORMATS.values()}, key=len, reverse=Tru
 
 FEATURES = ".npy"
 
-POSES = {".csv": "DeepLabCut", ".h5": "SLEAP", ".slp": "SLEAP"}
-"""Endings of files of pose trackers, and who writes them. DeepLabCut's .h5 can hold code."""
+POSES = ".csv"
+"""The ending of tracked points. HDF5 of trackers may hold code, or name files of this machine."""
 
 _MAX_NAME = 150  # characters of a file name
 _FACTS = (
@@ -296,7 +296,7 @@ class Upload:
 def ending_of(name: str) -> str:
     """Return the ending of a file name. Raise an InputError if it is of no known kind."""
     low = name.lower()
-    for ending in (*LABELS, FEATURES, *POSES, *SUFFIXES):
+    for ending in (*LABELS, FEATURES, *SUFFIXES):
         if low.endswith(ending.lower()) and len(low) > len(ending):
             return ending
     fix = f"give {FEATURES}, {', '.join(SUFFIXES[:5])}, ..."
@@ -329,7 +329,7 @@ def files_of_video(uploads: Iterable[Upload]) -> tuple[str, Path | None, Path | 
     names = {}
     for upload in uploads:
         kind = "video" if upload.ending in SUFFIXES else upload.ending
-        if kind in POSES:
+        if kind == POSES:
             kind = FEATURES
         if kind not in ("video", FEATURES, ".json") or kind in paths:
             fix = "give a video, a feature file, and its .json"
@@ -371,7 +371,7 @@ def _pose_features(path: Path, media: Path) -> Path:
 
     times = picture_times(media)
     fps = round((len(times) - 1) / float(times[-1]), 6)
-    table = PoseReader(POSES[path.suffix], fps)(path)
+    table = PoseReader("DeepLabCut", fps)(path)
     features = path.with_suffix(FEATURES)
     np.save(features, table.values.astype(np.float32))
     features.with_suffix(".json").write_text(json.dumps({"fps": fps}), encoding="utf-8")

@@ -31,9 +31,9 @@ export function acceptDrops() {
 	}
 }
 
-/** Return whether a file is one of a pose tracker. */
+/** Return whether a file has the points of a pose tracker, as DeepLabCut and Lightning Pose write them. */
 async function isPose(file) {
-	return /\.(h5|slp)$/i.test(file.name) || /\.csv$/i.test(file.name) && (await file.slice(0, 7).text()) === "scorer,";
+	return /\.csv$/i.test(file.name) && (await file.slice(0, 7).text()) === "scorer,";
 }
 
 /** Add files to the project. Features, their .json and their video have one name, with which that of a pose tracker begins. */
