@@ -42,7 +42,7 @@ class Options:
     command: Names = ()  # ``fact-clip segment`` with the model, which the page displays
     run: Path | None = None  # folder of the model, if it is a run
     served_as: Names = ()  # host names under which a proxy serves the page
-    stores: Names = ()  # beginnings of addresses that may be segmented
+    stores: Names = ()  # folders whose files may be segmented, as "s3://bucket/"
     trust_encoder: bool = False  # whether encoders that a run names by a path may be loaded
 
 
@@ -150,8 +150,8 @@ class Page:
             return self.refer(*files_of_video(moved))
         except InputError as error:
             named_error = self.named(error)
-            for upload in moved:
-                upload.path.unlink(missing_ok=True)
+            for path in folder.glob(f"{stem}.*"):
+                path.unlink()
             raise named_error from None
         finally:
             for key in keys:
@@ -267,6 +267,11 @@ class Page:
 
     def named(self, error: InputError) -> InputError:
         """Return an error with files by the names that users know and no folders."""
+        with suppress(InputError):  # of damaged values
+            return self._named(error)
+        return error
+
+    def _named(self, error: InputError) -> InputError:
         problem = error.problem
         folders = [folder for folder, _ in self.project.runs().values()]
         run = run_of(self.engine.base)

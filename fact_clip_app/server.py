@@ -432,7 +432,7 @@ async def segment(
     parts = unquote(uri).replace("\\", "/").split("/")
     is_allowed = any(is_inside(uri, store) for store in page.options.stores)
     if uri and (".." in parts or not is_allowed):
-        fix = "start the page with --store and its beginning"
+        fix = "start the page with --store and its folder"
         raise InputError("uri", "this store is not allowed", fix)
     upload = None if uri else await _receive(page, request, name)
     try:

@@ -49,7 +49,7 @@ def app(
     stores: Annotated[
         list[str] | None,
         option(
-            "Beginning of addresses that programs may segment (s3://bucket/); repeatable.",
+            "Folder whose files programs may segment (s3://bucket/); repeatable.",
             "--store",
         ),
     ] = None,

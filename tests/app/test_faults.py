@@ -372,6 +372,20 @@ def test_odd_values_of_a_video_are_told_in_one_line(opened, rows, column_value):
             assert answer.json()["error"].startswith((f"{rows.stem}: its times ", f"identity of {rows.stem}: "))
 
 
+@pytest.mark.parametrize("column", ["run.figures", "video.identity"])
+def test_an_error_is_worded_beside_odd_values(opened, rows, text_run, tmp_path, column):
+    user = opened(run=None)()
+    user.page.project.add_run(text_run, "main", {})
+    user.add(rows)
+    np.save(tmp_path / "flat.npy", np.zeros(3))
+    key = user.upload(tmp_path / "flat.npy")
+    table, name = column.split(".")
+    with user.page.project.change():
+        user.page.project.execute(f"UPDATE {table} SET {name} = '{{'")
+    for answer in (user.client.get("/api/state"), user.client.post("/api/videos", json={"files": [key]})):
+        assert answer.status_code == 400, answer.text
+
+
 @pytest.mark.parametrize("key", ["adjust", "fields", "tested videos", "model", "blind", "max minutes"])
 @pytest.mark.parametrize("value", ["{", "[1]", '{"gamma": "x"}', b"\xff"])
 def test_odd_settings_are_told_in_one_line(opened, rows, key, value):

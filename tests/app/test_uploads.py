@@ -299,4 +299,6 @@ def test_the_file_of_a_pose_tracker_becomes_features_of_its_film(opened, tmp_pat
     (tmp_path / "short.csv").write_text("scorer,a\n")
     keys = [user.upload(film), user.upload(tmp_path / "short.csv")]
     assert user.ask("POST", "/api/videos", 400, json={"files": keys})["error"].startswith("short.csv: ")
+    folder = user.page.project.folder / "videos"
+    assert {path.stem for path in folder.iterdir()} == {video.features.stem}
     user.ask("POST", "/api/files", 400, params={"name": "takeDLC.h5"}, content=b"x")  # which may hold code
