@@ -186,8 +186,6 @@ class State(TypedDict):
     defaults: dict[str, float]
     videos: list[VideoState]
     removed: list[NamedVideo]
-    training_set: str | None
-    can_adapt: bool
     training: Work | None
     runs: dict[str, Json]
     formats: list[str]
@@ -323,17 +321,3 @@ class Compared(TypedDict):
     rows: list[TimelineRow]
     colours: dict[str, Look]
     warnings: NotRequired[list[str]]
-
-
-class Command(TypedDict):
-    """The command line of a training."""
-
-    command: str
-
-
-class TrainingVideo(TypedDict):
-    """A video of the training set, and how many of its point events are not trained on."""
-
-    name: str
-    folder: str
-    points: int

@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from fact_clip.core import InputError
+from fact_clip.core import InputError, library_errors
 from fact_clip.core.paths import whole_file
 
 logger = logging.getLogger(__name__)
@@ -19,6 +19,9 @@ logger = logging.getLogger(__name__)
 DATABASE = "project.sqlite"
 BACKUP = "project.backup.sqlite"
 """A copy of the database, made whenever a page of the project is opened."""
+
+ODD_VALUE = "restore project.sqlite from a copy of yours"
+"""What to do about a damaged value in a database that is whole."""
 
 MIGRATIONS = {
     2: """
@@ -209,17 +212,31 @@ class Database:
     @property
     def token(self) -> str:
         """Return the token that opens the page of this project."""
-        return str(self.value("SELECT value FROM setting WHERE key = 'token'"))
+        rows = self.rows("SELECT value FROM setting WHERE key = 'token' AND value <> ''")
+        if not rows:
+            return secrets.token_urlsafe(32)  # which nobody knows
+        return str(rows[0][0])
 
     def setting(self, key: str, default: Any = None) -> Any:
-        """Return a setting."""
+        """Return a setting, of the type of `default` unless that is None."""
         rows = self.rows("SELECT value FROM setting WHERE key = ?", key)
-        return json.loads(rows[0][0]) if rows else default
+        if not rows:
+            return default
+        return parsed(key, rows[0][0], object if default is None else type(default))
 
     def set(self, key: str, value: Any) -> None:
         """Store a setting."""
         with self.change():
             self.execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", key, json.dumps(value))
+
+
+def parsed(where: str, content: str, kind: type) -> Any:
+    """Return stored JSON. Raise an InputError if it is damaged or of another type."""
+    with library_errors(where, "its value is damaged", ValueError, fix=ODD_VALUE):
+        value = json.loads(content)
+        if not isinstance(value, kind):
+            raise ValueError(f"not a {kind.__name__}")
+    return value
 
 
 def _remedy(folder: Path) -> str:

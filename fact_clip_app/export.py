@@ -8,13 +8,12 @@ from pathlib import Path
 
 from fact_clip.core import BACKGROUND, NONE_OF_THESE, Array, Floats, InputError, Names
 from fact_clip.core.io import read_mapping
-from fact_clip.core.paths import write_lines
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.run import Run
 from fact_clip.seen import features_digest
-from fact_clip_app.drafts import Draft, click_labels, row_labels
+from fact_clip_app.drafts import click_labels, row_labels
 from fact_clip_app.engine import rows_of, run_of
 from fact_clip_app.jobs import Job
 from fact_clip_app.page import Page
@@ -29,9 +28,6 @@ FIRST_VIDEOS = 50
 TEST_EVERY = 4
 """Of this many labelled videos, one is a test video."""
 
-
-CORRECT = "correct one, or take the predicted ones too"
-"""What to do where no segment is left to learn from."""
 
 Answer = Callable[[str], Unlabelled | None]
 """The id of a video -> what its unlabelled frames are, or None if that is not said."""
@@ -53,6 +49,11 @@ class Example:
     video: VideoEntry
     labels: list[Label]
     complete: bool  # whether the track is
+    track: int
+
+    def track_name(self, page: Page) -> str:
+        """Return the name that the track has now, or "" if it is gone."""
+        return page.project.tracks(self.video.id).get(self.track, "")
 
     @property
     def is_clicked(self) -> bool:
@@ -80,7 +81,8 @@ def labelled_videos(page: Page, track: str, viewer: str | None = None) -> list[E
     for video in page.project.full_videos():
         for candidate in page.project.labelled_tracks(video.id, viewer=viewer):
             if candidate.name == track and candidate.is_labelled:
-                examples.append(Example(video, candidate.segments, candidate.complete))
+                example = Example(video, candidate.segments, candidate.complete, candidate.id)
+                examples.append(example)
     return examples
 
 
@@ -280,7 +282,7 @@ def write_set(
         video = example.video
         is_background = example.complete or unlabelled(video.id) == "background"
         other = background[0] if is_background else UNLABELLED
-        name, labelled = add_labelled_video(
+        name, labelled = _add_labelled_video(
             page, training_set, video, example.labels, other, features, model, background
         )
         is_test[name] = roles[video.id]
@@ -300,22 +302,21 @@ def write_set(
         array, _ = page.engine.open_features(video, features, model)
         is_labelled = features_digest(array) in files
         if not is_labelled and (record is None or record.find(array) is None):
-            name, _ = add_labelled_video(
+            name, _ = _add_labelled_video(
                 page, training_set, video, [], UNLABELLED, features, model, background
             )
             is_test[name] = False
     test = [name for name in is_test if is_test[name]]
     train = [name for name in is_test if not is_test[name]]
-    write_lines(root / "splits" / "train.split1.bundle", train)
-    write_lines(root / "splits" / "test.split1.bundle", test)
+    training_set.finish(test, train)
     return test_videos
 
 
-def add_labelled_video(
+def _add_labelled_video(
     page: Page,
     training_set: TrainingSet,
     video: VideoEntry,
-    parts: Sequence[Draft | Label],
+    parts: Sequence[Label],
     other: str,
     features: Path,
     model: Segmenter | None,
@@ -329,7 +330,7 @@ def add_labelled_video(
         page: the page.
         training_set: the set.
         video: the video.
-        parts: its labels and drafts.
+        parts: its labels.
         other: the label between them.
         features: its feature file.
         model: the model that reads the features, or None.
@@ -360,7 +361,7 @@ def add_labelled_video(
     new_names = {**dict.fromkeys(backgrounds, background), NONE_OF_THESE: UNLABELLED}
     labels = [new_names.get(name, name) for name in names]
     if parts and {*labels} == {UNLABELLED}:
-        raise InputError(video.name, "no corrected segment", CORRECT)
+        raise InputError(video.name, "no label covers a row of its features", "label more of it")
     sidecar = features.with_suffix(".json")
     facts = dict(read_mapping(sidecar, "facts of features")) if sidecar.is_file() else {}
     facts.pop("video", None)  # a path of this machine

@@ -371,6 +371,9 @@ def _of_spans(
     n_frames = len(times) - 1
     is_marked = annotation.background == UNLABELLED
     spans = _known(annotation.spans, ignored, background, is_marked=is_marked)
+    n_ignored = len(annotation.spans) - len(spans)
+    if n_ignored and annotation.background is None:  # it does not say whether gaps mean the same
+        logger.warning("%s: background, so left out: %d", path, n_ignored)
     frames = np.array([[span.start, span.stop] for span in spans]).reshape(-1, 2)
     rate = 1.0 if annotation.unit == "seconds" else annotation.fps
     if rate is not None:

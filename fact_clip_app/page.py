@@ -2,9 +2,11 @@
 
 import ctypes
 import hashlib
+import re
 import secrets
 import shutil
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
@@ -15,16 +17,18 @@ from pathlib import Path
 from fact_clip.core import FileLocation, InputError, Names, located
 from fact_clip.core.paths import locked
 from fact_clip_app.drafts import Draft, overlaid
-from fact_clip_app.engine import Engine
+from fact_clip_app.engine import Engine, run_of
 from fact_clip_app.history import History
 from fact_clip_app.jobs import STOPPED, BusyError, Job, Queue, Quick
 from fact_clip_app.media import Conversions
 from fact_clip_app.project import Label, Track, VideoEntry
 from fact_clip_app.requests import Upload, files_of_video
-from fact_clip_app.training_set import TrainingSet
 from fact_clip_batch.stores import RemoteFile
 
 _MAX_HEAPS = -8  # M_ARENA_MAX of <malloc.h>
+
+UNUSED_SECONDS = 24 * 3600.0
+"""Seconds after which uploads that nobody has used are deleted."""
 
 TRAINING = "training"
 """The setting of a project that says that a training is under way."""
@@ -36,10 +40,9 @@ class Options:
 
     host: str  # name or address that it listens on
     command: Names = ()  # ``fact-clip segment`` with the model, which the page displays
-    training_set: TrainingSet | None = None  # that labelled videos may be added to
     run: Path | None = None  # folder of the model, if it is a run
     served_as: Names = ()  # host names under which a proxy serves the page
-    stores: Names = ()  # beginnings of addresses that may be segmented
+    stores: Names = ()  # folders whose files may be segmented, as "s3://bucket/"
     trust_encoder: bool = False  # whether encoders that a run names by a path may be loaded
 
 
@@ -83,16 +86,43 @@ class Page:
         self.project.back_up()
         shutil.rmtree(self.incoming, ignore_errors=True)
         self.conversions.clean()
+        self._clean_videos()
         if self.project.setting(TRAINING, False):
             self.project.set(TRAINING, False)
             message = "the page was closed during a training; start the training again"
             self.training = Job("training", state="failed", error=message)
 
+    def _clean_videos(self) -> None:
+        """Delete files of `add_video` that no video has, as the server was killed meanwhile."""
+        stems = set()
+        for video in [*self.project.videos(), *self.project.videos(removed=True)]:
+            for file in (video.media, video.features):
+                if file is not None:
+                    stems.add(file.stem)
+        for path in (self.project.folder / "videos").glob("*"):
+            stem = path.name.partition(".")[0]
+            if re.fullmatch("[0-9a-f]{16}", stem) and stem not in stems:
+                path.unlink()
+
     def upload(self, key: str) -> Upload:
         """Return an uploaded file."""
-        if key not in self.files:
+        upload = self.files.get(key)
+        if upload is None:
             raise InputError("files", "no such file", "upload it first")
-        return self.files[key]
+        return upload
+
+    def unused_bytes(self) -> int:
+        """Return the size of uploads that nobody has used. Old ones are deleted."""
+        total = 0
+        for path in self.incoming.iterdir():
+            with suppress(FileNotFoundError):  # another request uses it now
+                state = path.stat()
+                total += state.st_size
+                if path.name in self.files and time.time() - state.st_mtime > UNUSED_SECONDS:
+                    self.files.pop(path.name, None)
+                    path.unlink()
+                    total -= state.st_size
+        return total
 
     def add_video(self, keys: Sequence[str]) -> VideoEntry:
         """Create a video from uploaded files. They move to the project, or are deleted on errors.
@@ -111,19 +141,21 @@ class Page:
         folder = self.project.folder / "videos"
         folder.mkdir(exist_ok=True)
         stem = secrets.token_hex(8)
+        moved = []
         try:
             for key, upload in zip(keys, uploads, strict=True):
                 path = upload.path.rename(folder / f"{stem}{upload.ending}")
                 self.files[key] = replace(upload, path=path)
-            return self.refer(*files_of_video([self.files[key] for key in keys]))
+                moved.append(self.files[key])
+            return self.refer(*files_of_video(moved))
         except InputError as error:
             named_error = self.named(error)
-            for key in keys:
-                self.files[key].path.unlink(missing_ok=True)
+            for path in folder.glob(f"{stem}.*"):
+                path.unlink()
             raise named_error from None
         finally:
             for key in keys:
-                del self.files[key]
+                self.files.pop(key, None)
 
     def refer(self, name: str, media: Path | None, features: Path | None) -> VideoEntry:
         """Add a video by reference, and queue its encoding if the model needs it."""
@@ -169,19 +201,11 @@ class Page:
                 job.segmentation = self.engine.segment(path, names, job)
 
         job = self.queue.add(Job(secrets.token_hex(8), run))
-        ended = [key for key, other in self.segmentings.items() if other.is_over]
+        ended = [key for key, other in [*self.segmentings.items()] if other.is_over]
         for key in ended[: -self.limits.results]:
-            del self.segmentings[key]
+            self.segmentings.pop(key, None)
         self.segmentings[job.owner] = job
         return job
-
-    @property
-    def training_set(self) -> TrainingSet:
-        """Return the training set that the page was started with."""
-        if self.options.training_set is None:
-            fix = "start the page with --training-set DIR"
-            raise InputError("training set", "there is none", fix)
-        return self.options.training_set
 
     def begin_training(self, run: Callable[[Job], None]) -> None:
         """Queue a training, unless there is one already."""
@@ -243,11 +267,22 @@ class Page:
 
     def named(self, error: InputError) -> InputError:
         """Return an error with files by the names that users know and no folders."""
+        with suppress(InputError):  # of damaged values
+            return self._named(error)
+        return error
+
+    def _named(self, error: InputError) -> InputError:
+        problem = error.problem
+        folders = [folder for folder, _ in self.project.runs().values()]
+        run = run_of(self.engine.base)
+        for folder in folders if run is None else [*folders, run.path]:
+            problem = problem.replace(str(folder), folder.name)
+        error = type(error)(error.where, problem, error.fix)
         if not isinstance(error.where, FileLocation):
             return error
         path = error.where.path
         name = path.name
-        for upload in self.files.values():
+        for upload in [*self.files.values()]:
             if upload.path == path:
                 name = upload.name
         for video in self.project.videos():

@@ -18,7 +18,7 @@ from fact_clip.core.identity import identity_of, is_same
 from fact_clip.core.messages import is_name, printable
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.labels import UNLABELLED
-from fact_clip_app.database import Database
+from fact_clip_app.database import ODD_VALUE, Database, parsed
 
 Origin = Literal["predicted", "corrected", "drawn", "imported"]
 Unlabelled = Literal["background", "ignore", "skip"]
@@ -29,9 +29,6 @@ BLIND = "blind"
 
 ROLES = "tested videos"
 """Setting of the project: by the id of a video, whether it tests. Without an entry it is new."""
-
-TRAINED_TRACK = "trained track"
-"""Setting of the project: the name of the track whose labels the training set got last."""
 
 MAX_MINUTES = "max minutes"
 """Setting of the project: the duration of a video, at most."""
@@ -177,6 +174,9 @@ def gaps_between(labels: Iterable[Label], n_frames: int) -> list[Label]:
     return gaps
 
 
+NO_TIMES: Floats = np.empty(0)
+"""The times of a video in a list, which is read without them."""
+
 UNUSED = {"count": 0, "videos": 0, "removed": 0}
 """The usage of an action without segments."""
 
@@ -186,7 +186,7 @@ class LabelFacts(NamedTuple):
 
     n_segments: int = 0  # without background
     is_labelled: bool = False
-    is_complete: bool = False  # all tracks are
+    is_complete: bool = False  # all tracks are that are labelled
     share: float = 0.0  # of the frames of the tracks with labels that are labelled; 1 if complete
     annotators: Sequence[str] = ()
 
@@ -230,8 +230,8 @@ class Project(Database):
     @property
     def blind_owner(self) -> str | None:
         """Return who has switched Blind on ("": unknown), or None if everybody sees all labels."""
-        stored = self.setting(BLIND, False)
-        if stored is False:
+        stored = self.setting(BLIND)
+        if stored in (None, False):
             return None
         return stored if isinstance(stored, str) else ""  # earlier versions stored no name
 
@@ -367,7 +367,7 @@ class Project(Database):
     def videos(self, *, removed: bool = False) -> list[VideoEntry]:
         """Return the videos, or the removed ones, as they were added, without their times."""
         condition = "removed IS NOT NULL" if removed else "removed IS NULL"
-        return self._videos(f"{condition} ORDER BY added, id", times="x''")
+        return self._videos(f"{condition} ORDER BY added, id", times="NULL")
 
     def full_videos(self) -> Iterator[VideoEntry]:
         """Yield the videos with their times, as they were added."""
@@ -391,9 +391,9 @@ class Project(Database):
                 name=name,
                 media=self._path(media),
                 features=self._path(features),
-                times=np.frombuffer(seconds),
+                times=NO_TIMES if seconds is None else _read_times(name, seconds),
                 revision=revision,
-                identity=json.loads(identity),
+                identity=parsed(f"identity of {name}", identity, dict),
                 layout=layout,
                 fps=fps,
             )
@@ -406,7 +406,8 @@ class Project(Database):
     def duration(self, video: str) -> float:
         """Return the seconds from the first frame of a video to its end."""
         if video not in self._durations:
-            times = np.frombuffer(self.value("SELECT times FROM video WHERE id = ?", video))
+            query = "SELECT name, times FROM video WHERE id = ?"
+            times = _read_times(*self.rows(query, video)[0])
             self._durations[video] = float(times[-1] - times[0])
         return self._durations[video]
 
@@ -519,9 +520,11 @@ class Project(Database):
         query = f"""SELECT track.video,
                            count(label) FILTER (
                                WHERE label NOT IN (SELECT value FROM json_each(?2))),
-                           count(label), min(track.complete),
-                           coalesce(sum(stop - start), 0) * 8.0 / (length(times) - 8)
-                               / max(count(DISTINCT segment.track), 1),
+                           count(label),
+                           coalesce(min(track.complete)
+                               FILTER (WHERE label IS NOT NULL OR track.complete), 0),
+                           coalesce(sum(stop - start) * 8.0 / (length(times) - 8)
+                               / max(count(DISTINCT segment.track), 1), 0),
                            json_group_array(DISTINCT
                                coalesce(nullif(segment.annotator, ''), track.annotator))
                                FILTER (WHERE label IS NOT NULL)
@@ -540,7 +543,10 @@ class Project(Database):
     def runs(self) -> dict[str, tuple[Path, Json]]:
         """Return the folder and the figures (before, after) of each trained run."""
         rows = self.rows("SELECT name, path, figures FROM run ORDER BY made")
-        return {name: (self.folder / path, json.loads(figures)) for name, path, figures in rows}
+        runs = {}
+        for name, path, figures in rows:
+            runs[name] = (self.folder / path, parsed(f"model {name}", figures, dict))
+        return runs
 
     def track_of_run(self, name: str) -> str | None:
         """Return the name of the track that a run was trained on, or None if it was none."""
@@ -554,6 +560,16 @@ class Project(Database):
             query = "INSERT INTO run VALUES (?, ?, ?, ?, ?)"
             self.execute(query, name, self._stored(path), track, time.time(), json.dumps(figures))
         return name
+
+
+def _read_times(name: str, content: object) -> Floats:
+    """Return the stored times of a video. Raise an InputError if they are damaged."""
+    times = NO_TIMES
+    if isinstance(content, bytes) and len(content) % 8 == 0:
+        times = np.frombuffer(content)
+    if len(times) < 2 or not np.isfinite(times).all():
+        raise InputError(name, "its times are damaged", ODD_VALUE)
+    return times
 
 
 def free_name(name: str, taken: Collection[str]) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import anyio
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -20,7 +21,8 @@ from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.core.io import read_mapping
 from fact_clip.core.messages import printable
 from fact_clip.formats import FORMATS
-from fact_clip.video.pictures import SUFFIXES
+from fact_clip.video.extract import FORMAT
+from fact_clip.video.pictures import SUFFIXES, picture_times
 from fact_clip_app.history import History, Part, Person
 from fact_clip_app.project import (
     Action,
@@ -205,23 +207,10 @@ class NewLabels(Signed):
     dry: bool = False
 
 
-class NewTrainingVideo(Signed):
-    """Options of adding a labelled video to the training set."""
-
-    only_corrected: bool = False
-    track: int | None = None  # whose labels; None: of the track with drafts
-
-
 class NewFields(Signed):
     """A table of fields of videos, by the key of its file."""
 
     file: str
-
-
-class Adaptation(Signed):
-    """Options of a training from the run in use."""
-
-    epochs: Annotated[int, Field(ge=1, le=1000)] = 20
 
 
 class Training(Signed):
@@ -250,6 +239,10 @@ LABELS = sorted({form.ending for form in FORMATS.values()}, key=len, reverse=Tru
 """Endings of label files, the longest first."""
 
 FEATURES = ".npy"
+
+POSES = ".csv"
+"""The ending of tracked points. HDF5 of trackers may hold code, or name files of this machine."""
+
 _MAX_NAME = 150  # characters of a file name
 _FACTS = (
     "format",
@@ -326,7 +319,8 @@ def files_of_video(uploads: Iterable[Upload]) -> tuple[str, Path | None, Path | 
     be any file.
 
     Args:
-        uploads: a video, a feature file, or both, and the JSON file of the features.
+        uploads: a video, a feature file, or both, and the JSON file of the features. A file of a
+            pose tracker, with its video, becomes features.
 
     Returns:
         The name of the video, its file and its feature file.
@@ -335,6 +329,8 @@ def files_of_video(uploads: Iterable[Upload]) -> tuple[str, Path | None, Path | 
     names = {}
     for upload in uploads:
         kind = "video" if upload.ending in SUFFIXES else upload.ending
+        if kind == POSES:
+            kind = FEATURES
         if kind not in ("video", FEATURES, ".json") or kind in paths:
             fix = "give a video, a feature file, and its .json"
             raise InputError(upload.path, "one file too many", fix)
@@ -351,13 +347,35 @@ def files_of_video(uploads: Iterable[Upload]) -> tuple[str, Path | None, Path | 
         # FFmpeg reads play lists, which name other files, as videos.
         if all(byte >= 32 or byte in b"\t\n\r\f" for byte in start):
             raise InputError(media, "not a video")
+    if features is not None and features.suffix != FEATURES:
+        if media is None:
+            raise InputError(features, "a file of a pose tracker alone", "give its film, too")
+        names[FEATURES] = names["video"]
+        features = _pose_features(features, media)
     if features is not None and facts is not None:
         tree = read_mapping(facts, "fps and times of the features")
         if "segments" in tree:
             raise InputError(facts, "labels, not facts of features", "load it after its video")
+        if tree.get("format", FORMAT) != FORMAT or tree.get("damage") is not None:
+            problem = "facts of another format, or of a damaged video"
+            raise InputError(facts, problem, "extract the features again")
         content = json.dumps({key: tree[key] for key in _FACTS if key in tree})
         features.with_suffix(".json").write_text(content, encoding="utf-8")
     return names.get(FEATURES) or names["video"], media, features
+
+
+def _pose_features(path: Path, media: Path) -> Path:
+    """Write the features of tracked points beside their file, with the rate of their film."""
+    # movement takes long to import
+    from fact_clip.datasets.convert import PoseReader
+
+    times = picture_times(media)
+    fps = round((len(times) - 1) / float(times[-1]), 6)
+    table = PoseReader("DeepLabCut", fps)(path)
+    features = path.with_suffix(FEATURES)
+    np.save(features, table.values.astype(np.float32))
+    features.with_suffix(".json").write_text(json.dumps({"fps": fps}), encoding="utf-8")
+    return features
 
 
 async def receive_file(request: Request, path: Path, name: str, limit: int, limits: Limits) -> str:

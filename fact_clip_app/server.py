@@ -3,7 +3,6 @@
 import hmac
 import os
 import secrets
-import shlex
 import tempfile
 import time
 import zipfile
@@ -27,7 +26,6 @@ from fact_clip.core import InputError
 from fact_clip.core.messages import shortened
 from fact_clip.core.paths import file_name
 from fact_clip.core.version import __version__
-from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.formats import format_called
 from fact_clip.report.summary import FOLDER, TIMELINE, read_assets
 from fact_clip_app import answers, requests, teach, views
@@ -38,8 +36,6 @@ from fact_clip_app.drafts import Draft
 from fact_clip_app.engine import Engine, reads_names
 from fact_clip_app.example import fill
 from fact_clip_app.export import (
-    CORRECT,
-    add_labelled_video,
     check_number,
     export_set,
     labelled_videos,
@@ -56,7 +52,6 @@ from fact_clip_app.page import Options, Page
 from fact_clip_app.project import (
     BLIND,
     FIELDS,
-    TRAINED_TRACK,
     Label,
     Track,
     Unlabelled,
@@ -64,10 +59,14 @@ from fact_clip_app.project import (
     free_name,
 )
 from fact_clip_app.requests import LABELS, Upload, base_name, ending_of, receive_file, too_large
+from fact_clip_batch.stores import is_inside
 
 STATIC = Path(__file__).parent / "static"
 EVENT_SECONDS = 0.25
 """Seconds between two looks for changes."""
+
+UNUSED_FILES = 10
+"""Uploads of the greatest size that wait to be used, at most."""
 
 _FILE = {"type": "string", "format": "binary"}
 BINARY = {"application/octet-stream": {"schema": _FILE}}
@@ -169,9 +168,10 @@ def _check_owner(page: Page, person: Person) -> None:
 
 def segmenting(page: Served, job: str) -> Job:
     """Return the job of a segmentation."""
-    if job not in page.segmentings:
+    stored = page.segmentings.get(job)
+    if stored is None:
         raise HTTPException(404, "no such job")
-    return page.segmentings[job]
+    return stored
 
 
 StoredTrack = Annotated[int, Depends(stored_track)]
@@ -302,6 +302,8 @@ async def _receive(page: Page, request: Request, name: str) -> Upload:
     excess = max(uploads.total() - limits.uploads, uploads[client] - limits.uploads_each)
     if excess >= 0:
         raise BusyError(excess + 1)
+    if page.unused_bytes() >= UNUSED_FILES * limits.file_bytes:
+        raise HTTPException(507, f"{name}: too many uploads wait to be used; use them, or wait")
     path = page.incoming / secrets.token_hex(12)
     uploads[client] += 1
     try:
@@ -428,8 +430,9 @@ async def segment(
         raise HTTPException(409, "there is no model; start the page with one, or train one")
     _check_drafts(page, person)
     parts = unquote(uri).replace("\\", "/").split("/")
-    if uri and (".." in parts or not uri.startswith(page.options.stores)):
-        fix = "start the page with --store and its beginning"
+    is_allowed = any(is_inside(uri, store) for store in page.options.stores)
+    if uri and (".." in parts or not is_allowed):
+        fix = "start the page with --store and its folder"
         raise InputError("uri", "this store is not allowed", fix)
     upload = None if uri else await _receive(page, request, name)
     try:
@@ -647,6 +650,8 @@ def export(
         files: list[Path] = []
         timeline = page.timeline(video, viewer) if drafts else []
         views.write_tracks(page, folder, video, tracks, form, background, timeline, files)
+        if not files:
+            raise InputError(video.name, "no segments", "choose another format")
         return files[0] if len(files) == 1 else folder
 
     return _download(write)
@@ -753,48 +758,6 @@ def plot(
 
 
 # --- trainings --------------------------------------------------------------------------------
-
-
-@router.post("/videos/{video}/training-set")
-def add_to_training_set(
-    page: Served, video: Stored, body: requests.NewTrainingVideo
-) -> answers.TrainingVideo:
-    """Add a labelled video to the training set."""
-    _check_owner(page, body.person)
-    training_set = page.training_set
-    video.check_file()
-    parts = page.timeline(video, body.annotator, body.track)
-    model = page.engine.model()
-    features = page.engine.features(video)
-    if model is None or features is None:
-        raise HTTPException(409, "not encoded yet")
-    background = page.project.background
-    other = background[0]
-    tracks = page.project.labelled_tracks(video.id, viewer=body.annotator)
-    drafted = page.draft_track(tracks)
-    source = next((track for track in tracks if track.id == body.track), drafted)
-    is_open = source is not None and source is not drafted and not source.complete
-    if body.only_corrected or is_open:  # of further tracks there are no drafts
-        other = UNLABELLED
-        parts = [part for part in parts if isinstance(part, Label)]
-    if not parts:
-        raise InputError(video.name, "no corrected segment", CORRECT)
-    name, labelled = add_labelled_video(
-        page, training_set, video, parts, other, features, model, background
-    )
-    if source is not None:
-        page.project.set(TRAINED_TRACK, source.name)
-    n_points = sum(part.start == part.stop for part in parts)
-    if n_points == len(parts):  # they are clicks, one for a row
-        n_points -= sum(label != UNLABELLED for label in labelled.labels)
-    return {"name": name, "folder": str(training_set.root), "points": n_points}
-
-
-@router.post("/adapt")
-def adapt(page: Served, body: requests.Adaptation) -> answers.Command:
-    """Start a training from the run in use, on the training set."""
-    _check_owner(page, body.person)
-    return {"command": shlex.join(teach.adapt(page, body.epochs))}
 
 
 @router.post("/train")

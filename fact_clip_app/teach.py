@@ -17,7 +17,6 @@ from fact_clip.core import BACKGROUND, InputError, Json, Names, Vocabulary
 from fact_clip.core.distributed import PARENT
 from fact_clip.core.io import read_mapping
 from fact_clip.datasets.labels import UNLABELLED
-from fact_clip.datasets.layout import split_names
 from fact_clip.inference.candidates import check_trust
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.metrics.segmental import count_segments
@@ -32,59 +31,24 @@ from fact_clip_app.export import (
 from fact_clip_app.jobs import CancelledError, Job
 from fact_clip_app.label_files import warnings_heard
 from fact_clip_app.page import Page
-from fact_clip_app.project import TRAINED_TRACK
 from fact_clip_app.requests import Training
 
 POLL_SECONDS = 0.5
 """Seconds between looks at the log of a training."""
 
 
-def adapt(page: Page, epochs: int) -> list[str]:
-    """Queue a training from the run in use on the training set of the page.
-
-    Args:
-        page: the page.
-        epochs: how long it trains.
-
-    Returns:
-        The command that trains.
-    """
-    training_set = page.training_set
-    run = run_of(page.engine.model())
-    if page.options.run is None or run is None:
-        raise InputError("adapt", "this model was not trained", "start the page with --run RUN")
-    check_trust(run, run.config.text.encoder, page.options.trust_encoder)
-    out = new_folder(training_set.root / "runs" / "adapted", page.project.runs())
-    command = adapt_command(run, training_set.root, out, epochs)
-
-    def train(job: Job) -> None:
-        run_command(command, job, out, epochs)
-        page.project.add_run(out, page.project.setting(TRAINED_TRACK, "main"), {})
-
-    try:
-        page.begin_training(train)
-    except Exception:
-        out.rmdir()
-        raise
-    return command
-
-
-def adapt_command(run: Run, root: Path, out: Path, epochs: int) -> list[str]:
+def continue_command(run: Run, root: Path, out: Path, epochs: int) -> list[str]:
     """Return the command that trains from the weights of a run.
 
     Args:
         run: the run.
-        root: the data set to train on.
+        root: the data set to train on, as `write_set` has written it.
         out: the run folder to write.
         epochs: how long it trains.
     """
-    splits = split_names(root)
-    split = str(run.config.data.split)
-    if splits and split not in splits:
-        split = splits[0]
     values: Json = {
         "data.root": str(root.resolve()),
-        "data.split": split,
+        "data.split": "1",
         "data.holdout": None,
         "data.holdout_mode": None,
         "data.validation_unseen": None,
@@ -95,11 +59,10 @@ def adapt_command(run: Run, root: Path, out: Path, epochs: int) -> list[str]:
         "train.self_training": False,
         "train.epochs": epochs,
     }
-    mapping = root / "mapping.txt"
-    if not run.vocabulary.background and mapping.is_file():
-        # the name that new labels have for background (`add_labelled_video`)
-        if BACKGROUND in Vocabulary.from_mapping(mapping):
-            values["data.background"] = [BACKGROUND]
+    # the name that new labels have for background (`write_set`)
+    is_new = BACKGROUND in Vocabulary.from_mapping(root / "mapping.txt")
+    if is_new and not run.vocabulary.background:
+        values["data.background"] = [BACKGROUND]
     overrides = [f"{key}={json.dumps(value)}" for key, value in values.items()]
     return ["fact-clip", "train", str(run.path / "config.yaml"), *overrides, "--out", str(out)]
 
@@ -124,6 +87,10 @@ def learn(page: Page, training: Training) -> None:
     if training.teach and run_of(start) is None:
         raise InputError("train", "there is no run to teach", "train a new model")
     helpers = unlabelled_videos(page) if training.helpers else []
+    for example in examples if helpers else []:
+        if example.labels and example.is_clicked:
+            problem = f"{example.video.name} has clicks"
+            raise InputError("train", problem, "leave the videos without labels out")
     if start is not None:
         check_trust(start.run, start.run.config.text.encoder, page.options.trust_encoder)
 
@@ -154,7 +121,7 @@ def learn(page: Page, training: Training) -> None:
             # what is left of a video that is labelled in part may show any action
             command += [f"train.self_training={bool(helpers)}".lower(), "--out", str(out)]
         else:
-            command = adapt_command(start.run, data, out, epochs)
+            command = continue_command(start.run, data, out, epochs)
         first = "a first model learns, and names the videos without labels" if helpers else ""
         run_command(command, job, out, epochs, first)
 
@@ -166,7 +133,9 @@ def learn(page: Page, training: Training) -> None:
         if previous is not None and names != () and not has_seen:
             earlier = measure(previous, test_videos, names)
         figures = {"before": earlier, "after": after}
-        name = page.project.add_run(out, training.track, figures)
+        names_now = [example.track_name(page) for example in examples]
+        track = training.track if training.track in names_now else names_now[-1]
+        name = page.project.add_run(out, track, figures)
         if earlier is not None and earlier["right"] > after["right"]:
             outcome = "The model before was better and is kept."
         else:

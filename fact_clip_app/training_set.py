@@ -1,32 +1,26 @@
-"""A data set in the common layout that grows by labelled videos."""
+"""A data set in the common layout, made of labelled videos."""
 
 import csv
-import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
 
-from fact_clip.core import BACKGROUND, Array, InputError, Json, Vocabulary
-from fact_clip.core.paths import check_place, locked, whole_file, write_lines
-from fact_clip.datasets.benchmarks import BENCHMARKS, FACTORS_FILE, new_factors, parse_factors
+from fact_clip.core import BACKGROUND, Array, InputError, Json
+from fact_clip.core.paths import whole_file, write_lines
+from fact_clip.datasets.benchmarks import BENCHMARKS, FACTORS_FILE, new_factors
 from fact_clip.datasets.clicks import FOLDER as CLICKS_FOLDER
-from fact_clip.datasets.features import open_array, read_sidecar
 from fact_clip.datasets.labels import UNLABELLED
-from fact_clip.datasets.layout import find_split, read_split, split_names
 from fact_clip.run import Run
-
-LOCK_SECONDS = 60.0
-"""Seconds to wait for others who write to the training set."""
 
 
 class TrainingSet:
-    """A folder in the common layout (docs/datasets.md), which need not exist yet.
+    """A new folder in the common layout (docs/datasets.md), to which videos are added.
 
-    The run that the videos are segmented with determines the files of the layout. A new mapping
-    starts with its classes. Classes of a mapping keep their numbers.
+    The run that learns from it determines the files of the layout, and the first classes.
     """
 
     def __init__(self, root: Path, run: Run | None) -> None:
@@ -35,25 +29,9 @@ class TrainingSet:
         self.run = run
         self._features = root / layout.features
         self._mapping = root / layout.mapping
-        check_place(self._mapping)
-        if self._mapping.is_file():  # its faults are errors before anybody corrects a video
-            Vocabulary.from_mapping(self._mapping)
-        if run is not None:
-            self._check_same_features(run.transform.input_dim, run.fps, f"{run.path} reads")
-
-    def _check_same_features(self, width: int, fps: float | None, origin: str) -> None:
-        """Raise an InputError if the set has features of another width or rate."""
-        path = min(self._features.glob("[!.]*.npy"), default=None)
-        if path is None:
-            return
-        shape = open_array(path).shape
-        rate = read_sidecar(path).fps
-        fix = "add features of one encoder"
-        if width not in shape:
-            raise InputError(path, f"shape {shape}, but {origin} {width} columns", fix)
-        if rate is not None and fps is not None and rate != fps:
-            problem = f"{rate:g} rows a second, but {origin} {fps:g}"
-            raise InputError(path.with_suffix(".json"), problem, fix)
+        self._classes = [] if run is None else list(run.vocabulary)
+        self._width = 0  # of the features of the first video
+        self._fps: float | None = None  # their rate, if it is known
 
     def add(
         self,
@@ -63,9 +41,7 @@ class TrainingSet:
         facts: Json,
         is_clicked: bool = False,
     ) -> str:
-        """Write a video: its features, its labels, new classes, and its entry in the lists.
-
-        A video with the same features is replaced, whatever its name is.
+        """Write the features and the labels of a video.
 
         Args:
             name: the name of the video.
@@ -75,85 +51,67 @@ class TrainingSet:
             is_clicked: whether each label is that of one frame of a segment.
 
         Returns:
-            The name in the set: that of the video with the same features if there is one, with a
-            digest of the features if another video has the name.
+            The name in the set, with a number if another video has the name.
+
+        Raises:
+            InputError: if the features have another width or rate than those of the first video.
         """
-        self._check_same_features(features.shape[1], facts.get("fps"), f"{name} has")
+        self._check_same_features(name, features.shape[1], facts.get("fps"))
         layout = "TD" if self.run is None else self.run.layout
-        stored = features if layout == "TD" else features.T
         stem = re.sub(r"[^\w.-]+", "_", name).strip("._") or "video"
-        with locked(self.root, "a change of the training set", LOCK_SECONDS):
-            stem = self._free_name(stem, stored)
-            with whole_file(self._features / f"{stem}.npy") as path:
-                np.save(path, stored)
-            if layout == "TD":
-                write_lines(self._features / f"{stem}.json", [json.dumps(facts)])
-            classes = [BACKGROUND] if BACKGROUND in labels else []
-            if self._mapping.is_file():
-                classes = list(Vocabulary.from_mapping(self._mapping))
-            elif self.run is not None:
-                classes = list(self.run.vocabulary)
-            for label in dict.fromkeys(labels):
-                if label not in classes and label != UNLABELLED:
-                    classes.append(label)
-            write_lines(self._mapping, [f"{index} {name}" for index, name in enumerate(classes)])
-            self._add_factors(classes)
-            labels_path = self.root / "groundTruth" / f"{stem}.txt"
-            if is_clicked:
-                clicks = [row for row in enumerate(labels) if row[1] != UNLABELLED]
-                path = self.root / CLICKS_FOLDER / f"{stem}.csv"
-                _write_table(path, [("frame", "label"), *clicks])
-                labels_path.unlink(missing_ok=True)  # labels of before would be read first
-            else:
-                write_lines(labels_path, labels)
-            self._add_to_lists(stem)
+        names = chain([stem], (f"{stem}-{number}" for number in count(2)))
+        stem = next(name for name in names if not (self._features / f"{name}.npy").exists())
+        with whole_file(self._features / f"{stem}.npy") as path:
+            np.save(path, features if layout == "TD" else features.T)
+        if layout == "TD":
+            write_lines(self._features / f"{stem}.json", [json.dumps(facts)])
+        if not self._classes and BACKGROUND in labels:
+            self._classes.append(BACKGROUND)
+        for label in dict.fromkeys(labels):
+            if label not in self._classes and label != UNLABELLED:
+                self._classes.append(label)
+        if is_clicked:
+            clicks = [row for row in enumerate(labels) if row[1] != UNLABELLED]
+            path = self.root / CLICKS_FOLDER / f"{stem}.csv"
+            _write_table(path, [("frame", "label"), *clicks])
+        else:
+            write_lines(self.root / "groundTruth" / f"{stem}.txt", labels)
         return stem
 
-    def _free_name(self, name: str, features: Array) -> str:
-        """Return the name of the video with the same features, else a free one."""
-        for path in sorted(self._features.glob("[!.]*.npy")):
-            stored = open_array(path)
-            if stored.shape == features.shape and np.array_equal(stored, features):
-                return path.stem
-        labels_path = self.root / "groundTruth" / f"{name}.txt"
-        if not (self._features / f"{name}.npy").exists() and not labels_path.exists():
-            return name
-        digest = hashlib.sha256(np.ascontiguousarray(features).tobytes()).hexdigest()
-        return f"{name}-{digest[:12]}"
+    def _check_same_features(self, name: str, width: int, fps: float | None) -> None:
+        self._width = self._width or width
+        self._fps = self._fps or fps
+        fix = "add features of one encoder"
+        if width != self._width:
+            problem = f"{width} columns, but the videos before have {self._width}"
+            raise InputError(name, problem, fix)
+        if fps is not None and fps != self._fps:
+            problem = f"{fps:g} rows a second, but the videos before have {self._fps:g}"
+            raise InputError(name, problem, fix)
 
-    def _add_factors(self, names: Sequence[str]) -> None:
-        """Write factors.csv if names do not parse. These are whole phrases, in the first slot."""
-        if self.run is None or len(self.run.vocabulary.slots) < 2:
-            return
-        vocabulary = self.run.vocabulary
-        path = self.root / FACTORS_FILE
-        new_names = [name for name in names if name not in vocabulary]
-        parsed, phrases = new_factors(self.run.config.data, vocabulary, new_names)
-        if not phrases and not path.is_file():
-            return
-        rows = dict(zip(vocabulary.names, vocabulary.factors, strict=True)) | parsed
-        if path.is_file():
-            slots, written, _ = parse_factors(path, names)
-            if slots == vocabulary.slots:
-                rows |= written
-        table: list[Sequence[object]] = [["class", *vocabulary.slots]]
-        for name in names:
-            table.append([name, *(factor or "" for factor in rows[name])])
-        _write_table(path, table)
+    def finish(self, test_names: Collection[str], train_names: Collection[str]) -> None:
+        """Write the classes, with their factors, and the split."""
+        lines = [f"{index} {name}" for index, name in enumerate(self._classes)]
+        write_lines(self._mapping, lines)
+        if self.run is not None and len(self.run.vocabulary.slots) > 1:
+            self._write_factors(self.run)
+        write_lines(self.root / "splits" / "train.split1.bundle", train_names)
+        write_lines(self.root / "splits" / "test.split1.bundle", test_names)
 
-    def _add_to_lists(self, name: str) -> None:
-        """Add a video to the training list of every split that does not test it."""
-        splits = split_names(self.root)
-        if not splits:
-            write_lines(self.root / "splits" / "test.split1.bundle", [])
-            write_lines(self.root / "splits" / "train.split1.bundle", [name])
-        for split in splits:
-            trained, _ = read_split(self.root, "train", split)
-            tested, _ = read_split(self.root, "test", split)
-            path = find_split(self.root, "train", split)
-            if path is not None and name not in trained | tested:
-                lines = path.read_text(encoding="utf-8").splitlines()
-                write_lines(path, [*lines, name])
+    def _write_factors(self, run: Run) -> None:
+        """Write factors.csv if the grammar does not give those of the run, or does not parse names.
+
+        Names that do not parse are whole phrases, in the first slot.
+        """
+        vocabulary = run.vocabulary
+        actions = [name for name in self._classes if name not in vocabulary.background]
+        parsed, phrases = new_factors(run.config.data, vocabulary, actions)
+        rows = parsed | dict(zip(vocabulary.names, vocabulary.factors, strict=True))
+        if phrases or any(rows[name] != parsed[name] for name in actions):
+            table: list[Sequence[object]] = [["class", *vocabulary.slots]]
+            for name in self._classes:
+                table.append([name, *(factor or "" for factor in rows[name])])
+            _write_table(self.root / FACTORS_FILE, table)
 
 
 def _write_table(path: Path, rows: Sequence[Sequence[object]]) -> None:

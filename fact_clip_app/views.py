@@ -1,5 +1,6 @@
 """JSON for the page, and segmentations for files."""
 
+import logging
 import shlex
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -22,6 +23,7 @@ from fact_clip.formats import (
     save,
     save_tracks,
 )
+from fact_clip.formats.nwb import NoSegmentsError
 from fact_clip_app import answers
 from fact_clip_app.budget import Extent, Pair, Stretch, check_apart, time_agreement, timed_parts
 from fact_clip_app.controls import CONTROLS
@@ -44,6 +46,8 @@ from fact_clip_app.project import (
     gaps_between,
 )
 
+logger = logging.getLogger(__name__)
+
 DRAFTS = "drafts"
 """The track of a file that holds what the model predicts."""
 
@@ -53,7 +57,6 @@ def state(page: Page, viewer: str) -> answers.State:
     engine = page.engine
     project = page.project
     run = page.options.run
-    training_set = page.options.training_set
     usage = project.usage(viewer)
     action_rows: Any = []
     for stored in project.action_rows():
@@ -114,8 +117,6 @@ def state(page: Page, viewer: str) -> answers.State:
         "defaults": defaults,
         "videos": videos,
         "removed": [{"id": video.id, "name": video.name} for video in project.videos(removed=True)],
-        "training_set": None if training_set is None else str(training_set.root),
-        "can_adapt": training_set is not None and run is not None,
         "training": training,
         "runs": runs,
         "formats": list(FORMATS),
@@ -185,6 +186,7 @@ def video(page: Page, key: str, person: Person) -> answers.Video:
     except InputError as error:  # labels need no model
         problem = str(page.named(error))
     titles = page.history.titles(video.id, person)
+    labelled_tracks = [row for row in rows if row.is_labelled]
     names = [action.name for action in project.actions()]
     for row in rows:
         names += [segment.label for segment in row.segments]
@@ -201,8 +203,8 @@ def video(page: Page, key: str, person: Person) -> answers.Video:
         **_facts(
             page,
             video,
-            is_labelled=any(row.segments for row in rows),
-            is_complete=bool(rows) and all(row.complete for row in rows),
+            is_labelled=bool(labelled_tracks),
+            is_complete=bool(labelled_tracks) and all(row.complete for row in labelled_tracks),
         ),
         "undo": titles["undo"],
         "redo": titles["redo"],
@@ -351,7 +353,8 @@ def write_tracks(
         form: the format.
         with_background: write background to formats that leave it out.
         timeline: labels with drafts, which are written, too, as a track of their own, named DRAFTS.
-        written: earlier files, which are not replaced. The new ones are added.
+        written: earlier files, which are not replaced. The new ones are added. A file that its
+            format cannot have without segments is left out, with a warning.
     """
     parts_of: dict[str, Sequence[Draft | Label]] = {track.name: track.segments for track in tracks}
     drafts = [part for part in timeline if isinstance(part, Draft)]
@@ -379,13 +382,17 @@ def write_tracks(
         names = chain([stem, f"{stem}-{video.id}"], (f"{stem}-{n}" for n in count(2)))
         paths = (folder / f"{name}{form.ending}" for name in names)
         path = next(path for path in paths if path not in written)
-        written.append(path)
         looks = ethogram(page)
-        if form.write_tracks is None or [*tracks_of_file] == [MAIN]:
-            (track,) = tracks_of_file.values()
-            save(track, path, with_background=with_background, ethogram=looks)
+        try:
+            if form.write_tracks is None or [*tracks_of_file] == [MAIN]:
+                (track,) = tracks_of_file.values()
+                save(track, path, with_background=with_background, ethogram=looks)
+            else:
+                save_tracks(tracks_of_file, path, with_background=with_background, ethogram=looks)
+        except NoSegmentsError:
+            logger.warning("%s: left out, as it has no segments", path)
         else:
-            save_tracks(tracks_of_file, path, with_background=with_background, ethogram=looks)
+            written.append(path)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,10 @@ from fact_clip.formats.times import timed
 _START = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+class NoSegmentsError(InputError):
+    """A file that would have no segments, which this format cannot be."""
+
+
 def write(segmentation: Segmentation, path: Path) -> None:
     """Write a session with TimeIntervals `action`.
 
@@ -31,7 +35,7 @@ def write(segmentation: Segmentation, path: Path) -> None:
     """
     rows = list(timed(segmentation))
     if not rows:  # pynwb cannot write empty columns of names
-        raise InputError("segmentation", "no segments but background", "write .csv or .json")
+        raise NoSegmentsError("segmentation", "no segments but background", "write .csv or .json")
     pynwb = library(path, "pynwb", "nwb")
     epoch = library(path, "pynwb.epoch", "nwb")
     description = remark(segmentation) or "actions by fact-clip"

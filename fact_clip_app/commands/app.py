@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fact_clip.cli.arguments import check_new, read_names
+from fact_clip.cli.arguments import read_names
 from fact_clip.cli.console import note
 from fact_clip.cli.model import ModelChoice
 from fact_clip.cli.options import argument, option
@@ -27,7 +27,6 @@ from fact_clip.core.paths import locked
 if TYPE_CHECKING:
     from fact_clip.inference.segmenter import Segmenter
     from fact_clip_app.project import Project
-    from fact_clip_app.training_set import TrainingSet
 
 
 def app(
@@ -37,10 +36,6 @@ def app(
     ] = None,
     *,
     model: ModelChoice,
-    training_set: Annotated[
-        Path | None,
-        option("Folder in the common layout that labelled videos may be added to."),
-    ] = None,
     host: Annotated[
         str, option("Address to listen on; other than the default, others can reach it.")
     ] = "127.0.0.1",
@@ -54,7 +49,7 @@ def app(
     stores: Annotated[
         list[str] | None,
         option(
-            "Beginning of addresses that programs may segment (s3://bucket/); repeatable.",
+            "Folder whose files programs may segment (s3://bucket/); repeatable.",
             "--store",
         ),
     ] = None,
@@ -91,9 +86,8 @@ def app(
     folder = _folder_of(project)
     is_new = not (folder / DATABASE).is_file()
     base = None
-    growing_set = None
-    if is_new:  # faults of a model or a training set are errors before the project is created
-        base, growing_set = _open_parts(model, training_set)
+    if is_new:  # faults of a model are errors before the project is created
+        base = _open_model(model)
     listener = _listen(host, port)
     store = Project(folder)
     disk_errors = partial(library_errors, store.folder, "cannot be written", sqlite3.DatabaseError)
@@ -115,8 +109,8 @@ def app(
     from fact_clip.inference import load
 
     if not is_new:
-        base, growing_set = _open_parts(model, training_set)
-    minutes = float(store.setting(MAX_MINUTES, 120))
+        base = _open_model(model)
+    minutes = store.setting(MAX_MINUTES, 120.0)
     limits = Limits(file_bytes=round(max_megabytes * 1e6), minutes=minutes)
 
     def load_run(path: Path) -> Segmenter:
@@ -128,7 +122,6 @@ def app(
     page_options = Options(
         host=host,
         command=model.command(),
-        training_set=growing_set,
         run=model.run,
         served_as=proxy_names,
         stores=tuple(stores or ()),
@@ -156,14 +149,6 @@ def app(
         raise typer.Exit(130) from None
 
 
-def _open_parts(
-    model: ModelChoice, training_set: Path | None
-) -> tuple[Segmenter | None, TrainingSet | None]:
-    """Return the model and the training set of the page, as far as options select them."""
-    base = _open_model(model)
-    return base, None if training_set is None else _open_training_set(training_set, base)
-
-
 def _open_browser(host: str, port: int, token: str) -> None:
     """Open the page in a browser of this machine, if a person has started it in a window of it."""
     has_window = sys.platform in ("darwin", "win32") or bool(
@@ -188,15 +173,6 @@ def _open_model(choice: ModelChoice) -> Segmenter | None:
     logging.getLogger("fact_clip.inference").setLevel(logging.ERROR)  # the page shows new words
     model.scorer.load()  # so that missing files are an error before the page opens
     return model
-
-
-def _open_training_set(folder: Path, base: Segmenter | None) -> TrainingSet:
-    from fact_clip_app.training_set import TrainingSet
-
-    parts = ("mapping.txt", "groundTruth", "features")
-    if not any((folder / part).exists() for part in parts):
-        check_new(folder, "name a data set, or a new folder")
-    return TrainingSet(folder, None if base is None else base.scorer.run)
 
 
 def _folder_of(project: Path | None) -> Path:

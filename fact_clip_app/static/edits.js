@@ -173,7 +173,7 @@ async function reload() {
 
 /** Keep an edit that the server has refused, show the labels as they are there, and offer to repeat it. */
 async function refuse({video: id, body}, error) {
-	const isRepeatable = (error.status === 409 || error.status >= 500) && body?.added.length > 0;
+	const isRepeatable = body && (error.status >= 500 || error.status === 409 && body.added.length > 0);
 	if (isRepeatable) update({refused: [...state.refused, {video: id, body}]});
 	if (state.video?.id === id) await tried(() => showStored(id));
 	fault(error.message, isRepeatable ? {title: "Apply my edit again", run: repeatRefused} : null);
@@ -196,17 +196,18 @@ export function discardRefused() {
 	update({refused: state.refused.filter(({video}) => video !== state.video?.id)});
 }
 
-/** Apply refused edits to the labels as they are now: what they drew is put over what is there. */
+/** Apply refused edits to the labels as they are now: what they removed goes if it is there, what they drew is put over the rest. */
 export function repeatRefused() {
 	const refused = state.refused.filter(({video}) => video === state.video?.id);
 	discardRefused();
 	update({toast: null});
-	for (const {body} of refused) {
-		if (!state.video.tracks.some(({id}) => id === body.track)) {
-			fault(`Your edit of "${body.added[0].label}" cannot be applied again: its track is not shown any more.`);
+	for (const {body: {track, removed, added}} of refused) {
+		if (!state.video.tracks.some(({id}) => id === track)) {
+			fault(`Your edit of "${[...added, ...removed][0].label}" cannot be applied again: its track is not shown any more.`);
 			continue;
 		}
-		update({trackId: body.track});
-		for (const label of body.added) edit(put(currentTrack().segments, label), label.start);
+		update({trackId: track});
+		edit({removed: removed.filter((label) => fits(currentTrack().segments, {removed: [label]})), added: []});
+		for (const label of added) edit(put(currentTrack().segments, label), label.start);
 	}
 }

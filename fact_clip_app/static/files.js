@@ -31,12 +31,23 @@ export function acceptDrops() {
 	}
 }
 
-/** Add files to the project. Features, their .json and their video have one name. */
+/** Return whether a file has the points of a pose tracker, as DeepLabCut and Lightning Pose write them. */
+async function isPose(file) {
+	return /\.csv$/i.test(file.name) && (await file.slice(0, 7).text()) === "scorer,";
+}
+
+/** Add files to the project. Features, their .json and their video have one name, with which that of a pose tracker begins. */
 export async function take(files) {
 	const stems = new Set(files.filter(({name}) => /\.npy$/i.test(name)).map(stemOf));
 	const groups = new Map();
 	const labels = [];
 	for (const file of files) {
+		const film = files.find((other) => MEDIA.test(other.name) && file.name.startsWith(stemOf(other)));
+		if (await isPose(file)) {
+			const stem = stemOf(film ?? file);
+			groups.set(stem, [...groups.get(stem) ?? [], file]);
+			continue;
+		}
 		const isBeside = /\.json$/i.test(file.name) && stems.has(stemOf(file));
 		const belongs = MEDIA.test(file.name) || isBeside && !await hasLabels(file);
 		if (belongs) groups.set(stemOf(file), [...groups.get(stemOf(file)) ?? [], file]);

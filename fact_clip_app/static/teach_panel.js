@@ -6,12 +6,12 @@ import {question} from "./dialogs.js";
 import {Curve, Examples} from "./lessons.js";
 import {ask, download, tried} from "./requests.js";
 import {changeSettings, refresh} from "./session.js";
-import {currentTrack, fault, say, state} from "./state.js";
+import {currentTrack, fault, state} from "./state.js";
 
 const isBusy = (job) => Boolean(job) && !["done", "failed"].includes(job.state);
 
 export function TeachPanel() {
-	const {project, video} = state;
+	const {video} = state;
 	return html`<main id="teach-panel" class="page" tabindex="-1">
 		<section aria-labelledby="train-title">
 			<h2 id="train-title">Train on your labels</h2>
@@ -22,7 +22,6 @@ export function TeachPanel() {
 		<${Examples} />
 		<${Models} />
 		<${Settings} />
-		${project.training_set && html`<${TrainingSet} />`}
 	</main>`;
 }
 
@@ -167,37 +166,4 @@ function Settings() {
 		})}</div>
 		<button type="button" id="reset" onClick=${() => tried(() => changeSettings({adjust: {}}))}>Reset to model defaults</button>
 	</details>`;
-}
-
-// --- the training set of the command line ------------------------------------------------------
-
-function TrainingSet() {
-	const {project, video} = state;
-	const [onlyMine, setOnlyMine] = useState(false);
-	const [epochs, setEpochs] = useState(20);
-	const add = () => tried(async () => {
-		const answer = await ask(`/api/videos/${video.id}/training-set`, "POST", {
-			only_corrected: onlyMine, track: currentTrack().id, annotator: state.annotator,
-		});
-		const line = `Added to ${answer.folder} as ${answer.name}.`;
-		const reason = "the video has segments or drafts, too, or another one lies in the same row of features";
-		if (answer.points) fault(`${line} Point events that are not trained on: ${answer.points}, since ${reason}.`);
-		else say(line);
-	});
-	const adapt = () => tried(async () => {
-		const {command} = await ask("/api/adapt", "POST", {epochs, annotator: state.annotator});
-		say(`The same on the command line: ${command}`);
-		await refresh();
-	});
-	return html`<section aria-labelledby="set-title" id="training-set">
-		<h2 id="set-title">Training set ${project.training_set}</h2>
-		<div class="bar">
-			<button type="button" id="add" disabled=${!video} onClick=${add}>Add ${video?.name}</button>
-			<${Check} id="only-corrected" label="only what I labelled; other parts have no label" checked=${onlyMine} onChange=${setOnlyMine} />
-		</div>
-		<div class="bar" hidden=${!project.can_adapt}>
-			<button type="button" id="adapt" disabled=${isBusy(project.training)} onClick=${adapt}>Adapt the model</button>
-			<${NumberField} label="Epochs" id="epochs" min="1" max="1000" value=${epochs} onInput=${setEpochs} />
-		</div>
-	</section>`;
 }

@@ -24,7 +24,6 @@ from fact_clip_app.page import Options, Page
 from fact_clip_app.project import Label, Project
 from fact_clip_app.requests import Limits
 from fact_clip_app.server import make_app
-from fact_clip_app.training_set import TrainingSet
 
 ADDRESS = "http://127.0.0.1:8000"
 UNSURE = {"order": "least sure"}  # asks the clips for the list of What next
@@ -99,13 +98,12 @@ def text_run(tiny: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture
 def opened(text_run: Path, tmp_path: Path) -> Iterator[Callable[..., Any]]:
-    """``opened(run=..., limits=..., training_set=..., project=...)``: a function that lets one more browser in."""
+    """``opened(run=..., limits=..., project=...)``: a function that lets one more browser in."""
     with ExitStack() as stack:
 
         def open_page(
             run: Path | None = text_run,
             limits: Limits | None = None,
-            training_set: Path | None = None,
             encoder: str | None = None,
             project: Path | None = None,
             served_as: tuple[str, ...] = (),
@@ -114,9 +112,8 @@ def opened(text_run: Path, tmp_path: Path) -> Iterator[Callable[..., Any]]:
             chosen, store = limits or Limits(), Project(project or tmp_path / "project")
             base = None if run is None else load(run, "cpu", encoder=encoder)
             engine = Engine(store, base, lambda path: load(path, "cpu"), chosen)
-            growing = None if training_set is None else TrainingSet(training_set, None if base is None else base.run)
             command = "fact-clip", "segment", "--run", str(run)
-            options = Options("127.0.0.1", command, growing, run, served_as, stores)
+            options = Options("127.0.0.1", command, run, served_as, stores)
             app = make_app(engine, options)
             stack.enter_context(TestClient(app, base_url=ADDRESS))  # its lifespan
 

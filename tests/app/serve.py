@@ -14,15 +14,13 @@ from fact_clip_app.page import Options
 from fact_clip_app.project import Project
 from fact_clip_app.requests import Limits
 from fact_clip_app.server import make_app
-from fact_clip_app.training_set import TrainingSet
 
 if __name__ == "__main__":
     run = Path(sys.argv[1])
     limits = Limits(file_bytes=2_000_000, label_bytes=200_000, patience=1.0)
     store, base = Project(Path(sys.argv[2])), load(run, "cpu")
-    training_set = TrainingSet(Path(sys.argv[3]), base.run) if len(sys.argv) > 3 else None
     engine = Engine(store, base, lambda path: load(path, "cpu"), limits)
-    page = make_app(engine, Options("127.0.0.1", ("fact-clip", "segment"), training_set, run))
+    page = make_app(engine, Options("127.0.0.1", ("fact-clip", "segment"), run))
     quiet = {"log_level": "warning", "access_log": False, "server_header": False}
     config = uvicorn.Config(page, "127.0.0.1", 0, http=HttpProtocol, **quiet)
     listening = config.bind_socket()

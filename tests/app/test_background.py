@@ -19,8 +19,9 @@ from fact_clip_app.database import DATABASE
 from fact_clip_app.export import export_set, labelled_videos, write_set
 from fact_clip_app.jobs import Job
 from fact_clip_app.project import Label, Project
-from fact_clip_app.teach import adapt_command, measure
+from fact_clip_app.teach import continue_command, measure
 
+from ..refusals import refused
 from .test_editing import main
 
 OWN = "no action"  # the name of the models of these tests
@@ -186,14 +187,20 @@ def test_a_class_of_an_imported_file_that_the_model_calls_background_is_that(row
         assert [(action.name, action.background) for action in project.actions()] == [("stir", False), (OWN, True)]
 
 
-def test_an_action_that_a_run_calls_background_is_refused_in_its_training(opened, rows, tmp_path):
-    user = opened(training_set=tmp_path / "set")()
-    video = user.add(rows)
+def test_an_action_that_a_run_calls_background_is_refused_in_its_training(user, workbench, tmp_path):
     user.act("stir", OWN)
-    user.label(video, (0, 10, "stir"), (10, 30, OWN))
-    user.settle()
-    error = user.ask("POST", f"/api/videos/{video}/training-set", 400, json={"only_corrected": True})["error"]
-    assert "is an action here, and background of the run" in error
+    with refused("person1_video1") as refusal:
+        write_taught_set(user, workbench, OWN, tmp_path)
+    assert "is an action here, and background of the run" in refusal.message
+
+
+def write_taught_set(user, workbench, label, root):
+    """Write two videos with a label as a set for the run in use."""
+    for name in ("person1_video1", "person2_video1"):
+        user.label(user.add(workbench / f"features/{name}.npy"), (0, 10, "stir"), (10, 30, label))
+    page = user.page
+    examples = labelled_videos(page, "main")
+    write_set(page, examples, root, page.engine.model(), lambda _: "ignore", page.project.background, Job("export"))
 
 
 @pytest.mark.parametrize("names", [(), (OWN,)])
@@ -201,18 +208,15 @@ def test_a_run_without_background_learns_that_of_new_labels(text_run, tmp_path, 
     (tmp_path / "mapping.txt").write_text(f"0 stir\n1 {BACKGROUND}\n")
     run = load(text_run, "cpu").run
     run = run if names else replace(run, vocabulary=Vocabulary.from_names(["stir"]))
-    command = adapt_command(run, tmp_path, tmp_path / "out", 7)
+    command = continue_command(run, tmp_path, tmp_path / "out", 7)
     assert (f'data.background=["{BACKGROUND}"]' in command) is not bool(names)
 
 
-def test_a_background_that_was_an_action_of_the_run_is_refused_in_its_training(opened, rows, tmp_path):
-    user = opened(training_set=tmp_path / "set")()
-    video = user.add(rows)
+def test_a_background_that_was_an_action_of_the_run_is_refused_in_its_training(user, workbench, tmp_path):
     user.ask("POST", "/api/actions", json={"do": "add", "names": ["grasp shaft"], "background": True})
-    user.label(video, (0, 10, "stir"), (10, 30, "grasp shaft"))
-    user.settle()
-    error = user.ask("POST", f"/api/videos/{video}/training-set", 400, json={"only_corrected": True})["error"]
-    assert "is background here, and an action of the run" in error
+    with refused("person1_video1") as refusal:
+        write_taught_set(user, workbench, "grasp shaft", tmp_path)
+    assert "is background here, and an action of the run" in refusal.message
 
 
 def test_a_training_keeps_the_background_of_the_time_when_it_was_asked_for(opened, rows, workbench, monkeypatch):

@@ -302,8 +302,6 @@ ROUTES: dict[tuple[str, str], Callable[[Rated, str], list[Request]]] = {
     ("GET", "/api/plots/{plot}.{format}"): lambda rated, name: [
         each for kind in PLOTS for form in ("svg", "png") for each in people_filter(f"/api/plots/{kind}.{form}")
     ],
-    ("POST", "/api/videos/{video}/training-set"): of_videos("/training-set", json={}),
-    ("POST", "/api/adapt"): plain("/api/adapt", {"json": {}}),
     ("POST", "/api/train"): plain("/api/train", {"json": {"track": "hand of nobody"}}),
     ("DELETE", "/api/train"): NO_LABELS("/api/train"),
     ("GET", "/api/train"): lambda rated, name: [

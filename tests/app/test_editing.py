@@ -15,6 +15,8 @@ from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.formats import FORMATS
 from fact_clip_app.drafts import Draft, drafts_of, overlaid, row_labels, segmentation_of
+from fact_clip_app.export import labelled_videos, write_set
+from fact_clip_app.jobs import Job
 from fact_clip_app.project import Label
 
 from .conftest import UNSURE
@@ -443,72 +445,48 @@ def test_labels_are_exported_alone_and_drafts_only_by_name(user, rows, tmp_path)
     assert video not in {each["video"] for each in uncertain}
 
 
-def test_a_further_track_is_unlabelled_between_its_labels_until_it_is_complete(opened, rows, tmp_path):
-    user = opened(training_set=tmp_path / "set")()
-    video = user.add(rows)
-    user.ask("POST", f"/api/videos/{video}/tracks", json={"name": "second"})
-    user.label(video, (5, 15, "peel apple"), track=1)
-    track = user.ask("GET", f"/api/videos/{video}")["tracks"][1]["id"]
-    for is_complete, gap in ((False, "?"), (True, "no action")):
-        user.ask("PATCH", f"/api/videos/{video}", json={"complete": is_complete})
-        user.ask("POST", f"/api/videos/{video}/training-set", json={"track": track})
-        labels = (tmp_path / "set/groundTruth/person1_video1.txt").read_text().splitlines()
-        assert labels == [gap] * 5 + ["peel apple"] * 10 + [gap] * (len(labels) - 15)
+def taught_set(user, model, root):
+    """Write the labelled videos as a set for a run to learn from, and open it as the run does."""
+    examples = labelled_videos(user.page, "main")
+    write_set(user.page, examples, root, model, lambda _: "ignore", (BACKGROUND,), Job("export"))
+    data = model.run.config.data.model_copy(update={"root": str(root), "split": "1", "validation": 0.0})
+    dataset = Dataset.open(data)
+    dataset.check()
+    return dataset
 
 
-def test_a_corrected_video_becomes_a_training_video(opened, text_run, rows, tmp_path):
-    user = opened(training_set=tmp_path / "set")()
-    video = user.add(rows)
-    found = user.label(video, (10, 25, "peel apple"))
-    added = user.ask("POST", f"/api/videos/{video}/training-set", json={})
-    assert added == {"name": "person1_video1", "folder": str(tmp_path / "set"), "points": 0}
-    labels = (tmp_path / "set/groundTruth/person1_video1.txt").read_text().splitlines()
-    parts = [(start, stop, label) for start, stop, label in overlaid_parts(found)]
-    expected = [label for start, stop, label in parts for _ in range(start, stop)]
-    assert labels == ["no action" if label == BACKGROUND else label for label in expected]  # as the run calls it
-    assert np.array_equal(np.load(tmp_path / "set/features/person1_video1.npy"), np.load(rows))
-    known = list(fact_clip.load(text_run, "cpu").vocabulary)
-    names = [line.split(maxsplit=1)[1] for line in (tmp_path / "set/mapping.txt").read_text().splitlines()]
-    assert names == [*known, "peel apple"]
-
-    user.ask("POST", f"/api/videos/{video}/training-set", json={"only_corrected": True})  # takes the place of the first
+def test_labelled_videos_become_training_videos(user, text_run, rows, tmp_path):
+    model = fact_clip.load(text_run, "cpu")
+    user.label(user.add(rows), (10, 25, "peel apple"))
+    np.save(tmp_path / rows.name, np.load(rows)[:80])  # another video of that name
+    user.label(user.add(tmp_path / rows.name), (0, 80, "peel apple"))
+    dataset = taught_set(user, model, tmp_path / "set")
+    assert dataset.test == ("person1_video1-2",)
+    assert dataset.train[-1] == "person1_video1"
     labels = (tmp_path / "set/groundTruth/person1_video1.txt").read_text().splitlines()
     assert labels == ["?"] * 10 + ["peel apple"] * 15 + ["?"] * (len(labels) - 25)
-    np.save(tmp_path / rows.name, np.load(rows)[:80])  # another video of that name
-    other = user.add(tmp_path / rows.name)
-    name = user.ask("POST", f"/api/videos/{other}/training-set", json={})["name"]
-    assert name.startswith("person1_video1-")
-    assert (tmp_path / "set/splits/train.split1.bundle").read_text() == f"person1_video1\n{name}\n"
-
-    config = fact_clip.load(text_run, "cpu").run.config.data
-    dataset = Dataset.open(config.model_copy(update={"root": str(tmp_path / "set"), "validation": 0.0}))
-    dataset.check()
-    assert (dataset.train, dataset.test) == (("person1_video1", name), ())
+    assert np.array_equal(np.load(tmp_path / "set/features/person1_video1.npy"), np.load(rows))
+    names = [line.split(maxsplit=1)[1] for line in (tmp_path / "set/mapping.txt").read_text().splitlines()]
+    assert names == [*model.vocabulary, "peel apple"]
     assert (dataset.labels("person1_video1") >= 0).sum() == 15
 
 
-def test_a_name_that_does_not_parse_is_a_phrase_in_the_training_set(opened, text_run, rows, tmp_path):
-    user = opened(training_set=tmp_path / "set")()
-    video = user.add(rows)
-    user.label(video, (10, 25, "peel apple"), (25, 40, "wave"))
-    user.ask("POST", f"/api/videos/{video}/training-set", json={})
+def test_a_name_that_does_not_parse_is_a_phrase_in_the_training_set(user, text_run, rows, tmp_path):
+    model = fact_clip.load(text_run, "cpu")
+    user.label(user.add(rows), (10, 25, "peel apple"), (25, 40, "wave"))
+    np.save(tmp_path / "other.npy", np.load(rows)[:80])
+    user.label(user.add(tmp_path / "other.npy"), (0, 80, "peel apple"))
+    dataset = taught_set(user, model, tmp_path / "set")
     lines = (tmp_path / "set/factors.csv").read_text().splitlines()
     assert lines[0] == "class,verb,object,tool"
     assert {"no action,,,", "tap shaft with mallet,tap,shaft,mallet", "peel apple,peel,apple,"} <= set(lines)
-    config = fact_clip.load(text_run, "cpu").run.config.data
-    dataset = Dataset.open(config.model_copy(update={"root": str(tmp_path / "set"), "validation": 0.0}))
     factors = dict(zip(dataset.vocabulary.names, dataset.vocabulary.factors, strict=True))
     assert factors["wave"] == ("wave", None, None)
-    user.ask("POST", f"/api/videos/{video}/training-set", json={})
-    assert (tmp_path / "set/factors.csv").read_text().splitlines() == lines
-
-
-def test_nothing_corrected_is_no_training_video(opened, rows, tmp_path):
-    user = opened(training_set=tmp_path / "set")()
-    video = user.add(rows)
-    answer = user.ask("POST", f"/api/videos/{video}/training-set", 400, json={"only_corrected": True})
-    assert answer["error"].startswith("person1_video1: ")
-    assert not (tmp_path / "set").exists()
+    # a run that has learned the phrase is taught again
+    object.__setattr__(model.run, "vocabulary", dataset.vocabulary)
+    again = taught_set(user, model, tmp_path / "again")
+    assert (tmp_path / "again/factors.csv").read_text().splitlines() == lines
+    assert again.vocabulary == dataset.vocabulary
 
 
 # --- blind, and without a model -------------------------------------------------------------------------------

@@ -13,12 +13,13 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from fact_clip.core import Segment, Segmentation
+from fact_clip.core import InputError, Segment, Segmentation
 from fact_clip_app.database import BACKUP, DATABASE
 from fact_clip_app.jobs import Job
 from fact_clip_app.label_files import MAX_OVERLAPS, plan, read_tracks
 from fact_clip_app.page import TRAINING
 from fact_clip_app.project import MAX_NAME, Action, Project
+from fact_clip_app.requests import Limits, Upload
 from fact_clip_app.teach import run_command
 
 from ..refusals import refused
@@ -279,7 +280,7 @@ def test_a_training_that_was_killed_with_its_server_is_reported(opened):
 
 
 def test_teach_reads_no_encoder_that_a_run_names_by_a_path(opened, text_run, rows, workbench, tmp_path):
-    user = opened(training_set=tmp_path / "set")()
+    user = opened()()
     for path in (rows, workbench / "features" / "person2_video1.npy"):
         video = user.add(path)
         user.label(video, (0, 5, "grasp shaft"))
@@ -295,3 +296,106 @@ def test_the_answer_to_a_surrogate_is_utf_8():
     from fact_clip_app.guard import error_line
 
     assert error_line(400, "\ud800").body == b'{"error":"\\\\ud800"}'
+
+
+class Forgetful(dict):
+    """What another request removes between a look and the use."""
+
+    def __contains__(self, key):
+        return super().__contains__(key) and bool(self.pop(key, None) or True)
+
+
+def test_a_job_or_file_that_another_request_takes_meanwhile_is_gone(user, rows):
+    user.page.segmentings = Forgetful(job=Job("job"))
+    user.ask("DELETE", "/api/segment/job")
+    user.ask("GET", "/api/segment/job", 404)
+    key = user.upload(rows)
+    user.page.files = Forgetful(user.page.files)
+    assert user.ask("POST", "/api/videos", json={"files": [key]})["video"]
+    assert user.ask("POST", "/api/videos", 400, json={"files": [key]})["error"].startswith("files: ")
+
+
+def test_jobs_that_end_while_another_begins(opened):
+    page = opened(limits=Limits(results=1))().page
+
+    class Ended(Job):
+        """A job that another request takes at the moment."""
+
+        @property
+        def is_over(self):
+            page.segmentings.pop(self.owner, None)
+            return True
+
+    page.segmentings = {name: Ended(name) for name in "abc"}
+    job = page.segment(None, "memory://lab/clip.npy", None)
+    assert page.segmentings == {job.owner: job}
+
+
+def test_an_upload_while_an_error_is_worded(user, rows):
+    page = user.page
+
+    class Arriving:
+        """A file beside which another one arrives."""
+
+        name = "take.npy"
+
+        @property
+        def path(self):
+            page.files[str(len(page.files))] = Upload(rows, "other.npy")
+            return rows
+
+    page.files = {"a": Arriving(), "b": Arriving()}
+    assert str(page.named(InputError(rows, "odd"))).startswith("take.npy: ")
+
+
+def damaged(user, column, value):
+    with user.page.project.change():
+        user.page.project.execute(f"UPDATE video SET {column} = ?", value)
+    user.page.project._durations.clear()
+
+
+NAN = np.array([0.0, np.nan, 1.0]).tobytes()
+
+
+@pytest.mark.parametrize("column_value", [("times", bytes(7)), ("times", b""), ("times", "x"), ("times", bytes(8)),
+    ("times", NAN), ("times", NAN[8:]), ("identity", "{"), ("identity", "[]")])  # fmt: skip
+def test_odd_values_of_a_video_are_told_in_one_line(opened, rows, column_value):
+    user = opened(run=None)()
+    video = user.add(rows)
+    user.label(video, (0, 5, "stir"))
+    damaged(user, *column_value)
+    paths = [f"/api/videos/{video}", "/api/summary", "/api/overview", f"/api/videos/{video}/export?format=csv"]
+    for path in [*paths, "/api/state"]:
+        answer = user.client.get(path)
+        assert answer.status_code in ((200, 400) if path == "/api/state" else (400,)), (path, answer.text)
+        if answer.status_code == 400:
+            assert answer.json()["error"].startswith((f"{rows.stem}: its times ", f"identity of {rows.stem}: "))
+
+
+@pytest.mark.parametrize("column", ["run.figures", "video.identity"])
+def test_an_error_is_worded_beside_odd_values(opened, rows, text_run, tmp_path, column):
+    user = opened(run=None)()
+    user.page.project.add_run(text_run, "main", {})
+    user.add(rows)
+    np.save(tmp_path / "flat.npy", np.zeros(3))
+    key = user.upload(tmp_path / "flat.npy")
+    table, name = column.split(".")
+    with user.page.project.change():
+        user.page.project.execute(f"UPDATE {table} SET {name} = '{{'")
+    for answer in (user.client.get("/api/state"), user.client.post("/api/videos", json={"files": [key]})):
+        assert answer.status_code == 400, answer.text
+
+
+@pytest.mark.parametrize("key", ["adjust", "fields", "tested videos", "model", "blind", "max minutes"])
+@pytest.mark.parametrize("value", ["{", "[1]", '{"gamma": "x"}', b"\xff"])
+def test_odd_settings_are_told_in_one_line(opened, rows, key, value):
+    user = opened()()
+    video = user.add(rows)
+    user.label(video, (0, 5, "stir"))
+    with user.page.project.change():
+        user.page.project.execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", key, value)
+    for path in ("/api/state", f"/api/videos/{video}", "/api/summary", "/api/overview"):
+        answer = user.client.get(path)
+        assert answer.status_code in (200, 400), (path, answer.text)
+        if answer.status_code == 400:
+            assert answer.json()["error"].startswith((f"{key}: ", "gamma: "))

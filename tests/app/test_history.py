@@ -371,7 +371,8 @@ def test_tracks_have_an_owner_and_are_complete_one_by_one(two):
     assert [[row[key] for key in ("name", "annotator", "complete")] for row in shown["tracks"]] == [
         ["main", "", False], ["Bernd's", "Bernd", True],
     ]  # fmt: skip
-    assert (shown["complete"], shown["progress"]) == (False, "unlabelled")
+    assert (shown["complete"], shown["progress"]) == (True, "complete")  # nobody has labelled the first one
+    assert anna.ask("GET", "/api/overview")["complete"] == 1
     assert anna.ask("PATCH", second, 400, json={"name": "main"})["error"].startswith("track: ")
     anna.ask("PATCH", f"/api/videos/{video}/tracks/99", 404, json={"name": "x"})
     shown = anna.ask("PATCH", f"/api/videos/{video}", json={"complete": True, "name": "mouse"})

@@ -319,3 +319,35 @@ def test_a_download_says_what_a_format_loses(opened, rows):
     assert len(warnings) < 420
     assert warnings.startswith("labels/Prüfung.srt: 1 point events")
     assert warnings.endswith("and are left out")
+
+
+@pytest.mark.parametrize("kind", ["vtt", "srt"])
+def test_background_that_a_file_cannot_mark_is_counted(opened, rows, tmp_path, kind):
+    user = opened(run=None)()
+    video = user.add(rows, fps=2)
+    user.label(video, (0, 10, BACKGROUND), (10, 20, "stir"), (30, 40, BACKGROUND))
+    path = tmp_path / f"take.{kind}"
+    path.write_bytes(user.client.get(f"/api/videos/{video}/export", params={"format": kind}).content)
+    other = user.add(rows, fps=2)
+    shown = user.ask("POST", f"/api/videos/{other}/labels", json={"file": user.upload(path)})
+    assert main(shown) == [(10, 20, "stir")]
+    (line,) = shown["warnings"]
+    assert line.startswith(f"take.{kind}: ")
+    assert line.endswith(": 2")
+
+
+def test_an_empty_second_track_leaves_a_video_complete(opened, rows):
+    user = opened(run=None)()
+    video = user.add(rows)
+    user.label(video, (0, 5, "stir"))
+    user.ask("PATCH", f"/api/videos/{video}", json={"complete": True})
+    shown = user.ask("POST", f"/api/videos/{video}/tracks", json={"name": "second"})
+    (row,) = user.ask("GET", "/api/state")["videos"]
+    assert (row["complete"], row["progress"]) == (True, "complete")
+    assert (shown["complete"], shown["progress"]) == (True, "complete")
+    assert user.ask("GET", "/api/overview")["complete"] == 1
+    user.ask("DELETE", f"/api/videos/{video}/tracks/{shown['tracks'][1]['id']}")
+    user.label(video)
+    user.ask("PATCH", f"/api/videos/{video}", json={"complete": False})
+    (row,) = user.ask("GET", "/api/state")["videos"]
+    assert (row["complete"], row["progress"]) == (False, "unlabelled")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
@@ -265,7 +267,7 @@ def test_videos_without_labels_are_training_videos_that_a_first_model_names(open
 
 def example(name: str, is_clicked: bool = False) -> Example:
     labels = [Label(0, 0 if is_clicked else 5, "stir")]
-    return Example(cast(VideoEntry, SimpleNamespace(id=name)), labels, complete=True)
+    return Example(cast(VideoEntry, SimpleNamespace(id=name)), labels, complete=True, track=1)
 
 
 def that_test(names, stored=(), clicked=()):
@@ -404,3 +406,42 @@ def test_a_call_without_the_test_video_makes_no_other_one_a_test_video_for_good(
     (tested,) = [example.video.id for example in examples if roles[example.video.id]]
     user.page.project.change_video(tested, removed=1.0)
     assert sum(written("gone", rest)[example.video.id] for example in rest) == 1
+
+
+def test_clicks_and_videos_without_labels_are_refused_at_once(opened, rows, workbench):
+    user = opened(run=None)()
+    features = sorted((workbench / "features").glob("*.npy"))
+    first, second, clicked, _ = [user.add(path) for path in features[:4]]
+    for video in (first, second):
+        user.label(video, (0, 5, "stir"))
+        user.ask("PATCH", f"/api/videos/{video}", json={"complete": True})
+    user.label(clicked, (3, 3, "stir"))
+    name = user.page.project.video(clicked).name
+    error = user.ask("POST", "/api/train", 400, json={"helpers": True})["error"]
+    assert error.startswith(f"train: {name} has clicks")
+
+
+@pytest.mark.parametrize("n_renamed", [1, 2])
+def test_a_track_that_is_renamed_while_its_training_runs(opened, workbench, text_run, monkeypatch, n_renamed):
+    """The run gets the new name once no track of its training has the old one."""
+    user = opened()()
+    videos = [user.add(path) for path in sorted((workbench / "features").glob("*.npy"))[:2]]
+    for video in videos:
+        user.label(video, (0, 5, "grasp shaft"), (5, 10, "stir"))
+        user.ask("PATCH", f"/api/videos/{video}", json={"complete": True})
+
+    def rename(command, job, out=None, epochs=0, note=""):
+        if command[1] == "data":
+            Path(command[command.index("--out") + 1]).write_text("{}")
+            return
+        shutil.copytree(text_run, out, dirs_exist_ok=True)
+        for video in videos[:n_renamed]:
+            (track,) = user.page.project.tracks(video)
+            user.page.project.change_track(video, track, name="left hand")
+
+    monkeypatch.setattr("fact_clip_app.teach.run_command", rename)
+    user.ask("POST", "/api/train", json={})
+    state = user.settle()
+    assert state["training"]["state"] == "done", state["training"]
+    (name,) = state["runs"]
+    assert user.page.project.track_of_run(name) == ("main" if n_renamed == 1 else "left hand")

@@ -12,7 +12,6 @@ pytest.importorskip("av")
 pytest.importorskip("uvicorn")
 
 import fact_clip
-from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.datasets.synthetic import FACTORS
 from fact_clip.encoders import frame_encoder
 from fact_clip.video.extract import Settings, extract
@@ -87,10 +86,10 @@ def drafts(page):
     return parts(shown(page)["drafts"])
 
 
-def test_from_an_upload_to_an_adapted_model(bench, browser, tmp_path):
-    folder, truth = bench
+def test_from_an_upload_to_a_label_over_the_drafts(bench, browser, tmp_path):
+    folder, _ = bench
     with (
-        served(tmp_path / "p", "--run", folder / "run", "--training-set", tmp_path / "set") as address,
+        served(tmp_path / "p", "--run", folder / "run") as address,
         browser.page(1400, 1000, accept_downloads=True) as page,
     ):
         entered(page, address)
@@ -139,28 +138,6 @@ def test_from_an_upload_to_an_adapted_model(bench, browser, tmp_path):
         edited(page, NASTY).locator(".class-delete").click()
         until(page, "document.querySelectorAll('#class-list li').length === 4")
         settled(page)
-        at(page, 8.0)
-        until(page, "document.querySelector('video').readyState === 4")
-
-        # added and adapted
-        to_panel(page, "teach")
-        page.check("#only-corrected")
-        page.click("#add")
-        message(page, "Added")
-        rows = (tmp_path / "set/groundTruth/new.txt").read_text().splitlines()
-        assert rows[30:55] == [NEW] * 25
-        assert UNLABELLED in rows
-        base = share_of_new(drafts(page), truth)
-        page.fill("#epochs", "40")
-        page.click("#adapt")
-        until(page, "document.querySelector('#training-note').textContent.startsWith('Trained')", 120)
-        page.select_option("#model", "adapted-1")
-        settled(page)
-        assert labels(page) == [(90, 165, NEW)]
-        adapted = share_of_new(drafts(page), truth)
-        assert adapted > base + 0.3, (base, adapted)
-        to_panel(page, "results")
-        assert "adapted-1" in page.locator("#command").text_content()
 
 
 def test_drafts_are_no_labels(bench, browser, tmp_path):
@@ -296,9 +273,7 @@ FITS = "document.documentElement.scrollWidth <= window.innerWidth"
 def test_how_it_looks(bench, browser, tmp_path):
     """Screenshots for the docs; here that nothing is wider than the window, in every state, and that all has a name."""
     folder, _ = bench
-    with served(
-        tmp_path / "p", "--run", folder / "run", "--training-set", tmp_path / "set", ending=signal.SIGHUP
-    ) as address:
+    with served(tmp_path / "p", "--run", folder / "run", ending=signal.SIGHUP) as address:
         with browser.page(1400, 900, scheme="dark") as page:
             entered(page, address)
             assert page.evaluate(FITS)

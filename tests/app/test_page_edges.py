@@ -6,11 +6,13 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("av")
 pytest.importorskip("uvicorn")
 
+from ..films import numbered, write_video
 from .browsing import SHOWN, add_classes, asked, edited, entered, film, labels, message, served_here, settled, upload
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("heard")]
@@ -130,3 +132,18 @@ def test_a_class_is_ticked_as_background(labelled):
     settled(page)
     state = asked(page, "/api/state")
     assert (state["background"], state["videos"][0]["labels"]) == (["b", "background"], 1)
+
+
+def test_points_of_a_tracker_that_are_dropped_with_their_film_are_its_features(browser, tmp_path):
+    film_path = write_video(tmp_path / "take.mp4", numbered(30), rate=15)
+    points = tmp_path / "takeDLC_resnet50_mouse.csv"
+    rows = ["scorer,net,net,net,net,net,net", "bodyparts" + ",nose" * 3 + ",tail" * 3, "coords" + ",x,y,likelihood" * 2]
+    rows += [f"{row},{row},5,1,9,{row},1" for row in range(30)]
+    points.write_text("\n".join(rows) + "\n")
+    pytest.importorskip("movement")
+    with served_here(tmp_path / "p") as address, browser.page(1280, 720) as page:
+        entered(page, address)
+        upload(page, film_path, points)
+        assert page.locator("#videos .name").all_text_contents() == ["take"]
+    (features,) = (tmp_path / "p/videos").glob("*.npy")
+    assert len(np.load(features)) == 30

@@ -330,4 +330,11 @@ def test_axe_finds_nothing_on_an_empty_page(browser, tmp_path):
         for panel in ("teach", "results"):
             to_panel(page, panel)
             found[panel] = findings(page)
+        to_panel(page, "label")
+        page.click("#example")
+        until(page, "document.querySelectorAll('#videos img').length === 3")
+        page.locator("#timeline canvas").wait_for()
+        for panel in ("label", "teach", "results"):
+            to_panel(page, panel)
+            found[f"{panel} of the example"] = findings(page)
     assert {view: lines for view, lines in found.items() if lines} == {}

@@ -275,3 +275,20 @@ def test_a_repeated_import_finds_videos_that_were_renamed_or_removed(film, tmp_p
     assert store.videos(removed=True) == []
     store.close()
     assert of(project) == [LABELS[:1]]
+
+
+def test_an_export_as_nwb_leaves_out_tracks_without_segments(film, tmp_path, capsys):
+    pytest.importorskip("pynwb")
+    project = tmp_path / "p"
+    other = write_video(tmp_path / "other.mp4", numbered(60), rate=15)
+    (tmp_path / "take.csv").write_text("start,stop,label\n1.0,2.0,stir\n")
+    files = [str(film), str(other), str(tmp_path / "take.csv")]
+    assert main(["project", "import", str(project), *files]) == 0
+    store = Project(project)
+    empty = store.videos()[1].id
+    store.change_track(empty, next(iter(store.tracks(empty))), complete=True)
+    store.close()
+    out = ["--format", "nwb", "--out", str(tmp_path / "out")]
+    assert main(["project", "export", str(project), *out]) == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["take.nwb"]
+    assert "other.nwb: left out, as it has no segments" in capsys.readouterr().err

@@ -117,3 +117,29 @@ def test_a_class_is_followed_by_its_id_and_not_by_its_colour():
     process.exit();
     """
     assert said(script) == [["walk", ""], ["stride", ""], ["run", 'There is no class "strid']]
+
+
+@pytest.mark.parametrize("status", [500, 409])
+def test_a_deletion_that_the_server_fails_to_store_is_offered_again(status):
+    script = f"""
+    const fetched = globalThis.fetch;
+    const there = [labelled(0, 4, "pour"), labelled(5, 8, "stir")];
+    const {{edit, repeatRefused}} = await import(root + "edits.js");
+    shown(there);
+    globalThis.fetch = async (path, options) => path.endsWith("edits")
+        ? {{ok: false, status: {status}, json: async () => ({{error: "no"}})}}
+        : {{ok: true, json: async () => ({{...state.video, revision: 3, tracks: [{{id: 1, segments: there}}]}})}};
+    edit({{removed: [there[0]], added: []}});
+    await new Promise((go) => setTimeout(go, 50));
+    const lines = [state.video.tracks[0].segments.length, state.toast?.button?.title ?? null, state.refused.length];
+    globalThis.fetch = fetched;
+    repeatRefused();
+    await new Promise((go) => setTimeout(go, 50));
+    lines.push(sent.map(({{removed, added}}) => [removed.map(({{label}}) => label), added.length]));
+    console.log(JSON.stringify([...lines, state.refused.length]));
+    process.exit();
+    """
+    *before, repeated, n_left = said(script)
+    assert before == [2, "Apply my edit again", 1] if status == 500 else [2, None, 0]
+    assert repeated == ([[["pour"], 0]] if status == 500 else [])
+    assert n_left == 0

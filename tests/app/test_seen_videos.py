@@ -99,12 +99,13 @@ def test_clicks_of_a_run_stay_clicks(opened, workbench, text_run, tmp_path):
     model = load(text_run, "cpu")
     names = sorted(names_of(model))
     root = tmp_path / "data"
-    growing = TrainingSet(root, model.run)
+    first_set = TrainingSet(root, model.run)
     for name in names[:2]:
         array = np.load(workbench / "features" / f"{name}.npy")
         labels = ["?"] * len(array)
         labels[5], labels[50] = "grasp shaft", "no action"
-        growing.add(name, array, labels, {"fps": 15.0}, is_clicked=True)
+        first_set.add(name, array, labels, {"fps": 15.0}, is_clicked=True)
+    first_set.finish([], names[:2])
     config = model.run.config
     data = config.data.model_copy(update={"root": str(root), "split": "1", "validation": 0.0})
     object.__setattr__(model.run, "config", config.model_copy(update={"data": data}))
@@ -180,23 +181,3 @@ def test_a_training_without_the_videos_of_the_run_says_so(opened, workbench, tex
     training = user.settle()["training"]
     assert training["state"] == "done", training["error"]
     assert "are not there; what it learns now may replace the old" in training["note"]
-
-
-def test_a_run_that_was_adapted_drafts_the_track_that_it_learned(opened, rows, text_run, tmp_path, monkeypatch):
-    user = opened(training_set=tmp_path / "growing")()
-    video = user.add(rows)
-    user.ask("POST", f"/api/videos/{video}/tracks", json={"name": "left"})
-    shown = user.ask("POST", f"/api/videos/{video}/tracks", json={"name": "right"})
-    user.label(video, (0, 40, "stir"), track=2)
-    right = shown["tracks"][2]["id"]
-    user.ask("POST", f"/api/videos/{video}/training-set", json={"track": right})
-
-    def copied(command, job, out, epochs):
-        shutil.copytree(text_run, out, dirs_exist_ok=True)
-
-    monkeypatch.setattr("fact_clip_app.teach.run_command", copied)
-    user.ask("POST", "/api/adapt", json={"epochs": 1})
-    state = user.settle()
-    assert state["training"]["state"] == "done"
-    user.ask("POST", "/api/settings", json={"model": state["model"]["models"][1]})
-    assert user.ask("GET", f"/api/videos/{video}")["draft_track"] == right

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import sqlite3
@@ -98,30 +99,18 @@ def test_a_file_that_was_cut_anew_is_said(opened, tmp_path):
 
 
 def test_changed_features_are_neither_compared_nor_trained_on(opened, rows, tmp_path):
-    user = opened(training_set=tmp_path / "set")()
+    user = opened()()
     path = tmp_path / "take.npy"
     shutil.copyfile(rows, path)
     video = user.page.refer("take", None, path)
     user.label(video.id, (0, 10, "stir"))
     np.save(path, np.load(path)[::-1])
     sides = {"first": "track main", "second": "predicted"}
-    for request, body in (("compare", sides), ("training-set", {}), ("training-set", {"only_corrected": True})):
-        answer = user.ask("POST", f"/api/videos/{video.id}/{request}", 400, json=body)
-        assert "has changed since it was added" in answer["error"]
+    error = user.ask("POST", f"/api/videos/{video.id}/compare", 400, json=sides)["error"]
+    assert error.startswith("take.npy: has changed since it was added")
+    with refused(path):
+        user.page.engine.encode(video, None, Job("training"))
     assert user.ask("GET", "/api/clips", params=UNSURE)["segments"] == []
-    user.ask("PATCH", f"/api/videos/{video.id}", json={"complete": True})
-    user.ask("POST", f"/api/videos/{video.id}/training-set", 400, json={})
-
-
-def test_point_events_that_a_training_set_leaves_out_are_counted(opened, rows, tmp_path):
-    user = opened(training_set=tmp_path / "set")()
-    video = user.add(rows)
-    points = [(5, 5, "peck"), (12, 12, "peck")]
-    for segments, only_corrected, count in (([], False, 2), ([], True, 0), ([(20, 30, "stir")], True, 2)):
-        user.label(video, *points, *segments)
-        body = {"only_corrected": only_corrected}
-        answer = user.ask("POST", f"/api/videos/{video}/training-set", json=body)
-        assert answer["points"] == count
 
 
 def test_clicks_in_one_row_of_features_are_counted(caplog):
@@ -299,6 +288,28 @@ def test_a_store_is_not_left(opened, tmp_path, rest):
     assert user.ask("POST", "/api/segment", 400, params={"uri": store + rest})["error"].startswith("uri: ")
 
 
+@pytest.mark.parametrize("ending", ["", "/"])
+def test_a_store_is_not_left_by_a_link_nor_by_a_longer_name(opened, tmp_path, ending):
+    inside, other = tmp_path / "in", tmp_path / "inner"
+    for folder in (inside, other):
+        folder.mkdir()
+        write_rows(folder / "take.npy", 20)
+    (inside / "link.npy").symlink_to(other / "take.npy")
+    (inside / "circle.npy").symlink_to(inside / "circle.npy")
+    (inside / "folder").symlink_to(other)
+    write_rows(inside / "beside.npy", 20)
+    (tmp_path / "secret.json").write_text("{}")
+    (inside / "beside.json").symlink_to(tmp_path / "secret.json")
+    (inside / "again.npy").symlink_to(inside / "take.npy")
+    user = opened(stores=(f"file://{inside}{ending}",))()
+    for name in ("in/link.npy", "in/folder/take.npy", "in/beside.npy", "inner/take.npy", "in/circle.npy", "in/a\0.npy"):
+        error = user.ask("POST", "/api/segment", 400, params={"uri": f"file://{tmp_path}/{name}"})["error"]
+        assert error.startswith(("uri: ", "file:")), name
+    for name in ("take.npy", "again.npy"):
+        answer = user.ask("POST", "/api/segment", params={"uri": f"file://{inside}/{name}"})
+        assert answer["n_frames"] == 20
+
+
 def test_an_empty_token_lets_nobody_in(tmp_path):
     project = Project(tmp_path / "p")
     project.set("token", "")
@@ -306,6 +317,17 @@ def test_an_empty_token_lets_nobody_in(tmp_path):
         project.execute("UPDATE setting SET value = '' WHERE key = 'token'")
     project.close()
     assert Project(tmp_path / "p").token
+
+
+@pytest.mark.parametrize("change", ["UPDATE setting SET value = ''", "DELETE FROM setting"])
+def test_a_token_that_goes_while_the_page_is_open_lets_nobody_in(opened, change):
+    user = opened(run=None)()
+    with user.page.project.change():
+        user.page.project.execute(f"{change} WHERE key = 'token'")
+    cookie = hashlib.sha256(b"cookie ").hexdigest()
+    user.client.cookies.clear()
+    user.ask("GET", "/api/state", 401, headers={"cookie": f"fact_clip_8000={cookie}"})
+    assert user.client.get("/", params={"token": ""}).status_code == 403
 
 
 def test_an_edit_does_not_bring_a_class_back_that_somebody_else_has_renamed(opened, rows):
@@ -331,16 +353,17 @@ def test_points_that_are_not_trained_on_are_counted(opened, rows, workbench, tmp
 
 
 def test_a_changed_file_has_no_drafts_and_is_not_trained_on(opened, rows, tmp_path):
-    user = opened(training_set=tmp_path / "set")()
+    user = opened()()
     video = user.add(rows)
     user.label(video, (0, 10, "stir"))
     user.settle()
     path = user.page.project.video(video).features
     np.save(path, np.load(path) + 1)
     body = {"first": "track main", "second": "predicted"}
-    for request, content in (("compare", body), ("training-set", {"only_corrected": True})):
-        error = user.ask("POST", f"/api/videos/{video}/{request}", 400, json=content)["error"]
-        assert "has changed since it was added" in error
+    error = user.ask("POST", f"/api/videos/{video}/compare", 400, json=body)["error"]
+    assert error.startswith("person1_video1.npy: has changed since it was added")
+    with refused(path):
+        user.page.engine.encode(user.page.project.video(video), None, Job("training"))
 
 
 def test_features_are_exported_by_the_layout_that_the_run_in_use_read(opened, tmp_path, monkeypatch):
@@ -363,15 +386,3 @@ def test_a_training_keeps_the_names_that_classes_had_when_it_was_asked_for(opene
     names = user.page.engine.names
     model = user.page.engine.model()
     assert (names(model), names(model, before)) == (("mix", "pour"), ("stir", "pour"))
-
-
-def test_the_open_track_goes_to_the_training_set(opened, text_run, rows, tmp_path):
-    user = opened(training_set=tmp_path / "set")()
-    video = user.add(rows)
-    shown = user.ask("POST", f"/api/videos/{video}/tracks", json={"name": "second"})
-    user.label(video, (0, 5, "stir"))
-    user.label(video, (0, 5, "pour"), track=1)
-    body = {"only_corrected": True, "track": shown["tracks"][1]["id"]}
-    name = user.ask("POST", f"/api/videos/{video}/training-set", json=body)["name"]
-    labels = (tmp_path / f"set/groundTruth/{name}.txt").read_text().split()
-    assert labels[:6] == ["pour"] * 5 + ["?"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 
 import numpy as np
@@ -225,3 +226,79 @@ def test_another_model_encodes_what_the_first_could_not(user, pixel_run):
     job = user.page.engine.work(video).job
     user.settle()
     assert user.page.engine.work(video).job is job  # it is not tried again and again
+
+
+def test_uploads_that_nobody_uses_do_not_fill_the_disk(opened):
+    user = opened(limits=Limits(file_bytes=1000))()
+
+    def send(status):
+        return user.ask("POST", "/api/files", status, params={"name": "a.npy"}, content=bytes(1000))
+
+    keys = [send(200)["file"] for _ in range(10)]
+    assert send(507)["error"].startswith("a.npy: ")
+    assert user.ask("POST", "/api/files", 507, params={"name": "a.npy"}, content=b"x")
+    old = user.page.incoming / keys[0]
+    os.utime(old, (0, 0))
+    send(200)
+    assert not old.exists()
+    error = user.ask("POST", "/api/videos", 400, json={"files": [keys[0]]})["error"]
+    assert error.startswith("files: ")
+    assert user.page.upload(keys[1]).path.is_file()
+
+
+@pytest.mark.parametrize("facts", [{"format": 99}, {"damage": [1, "x"]}])
+def test_facts_of_features_that_nobody_wrote_are_refused(user, rows, tmp_path, facts):
+    (tmp_path / "take.json").write_text(json.dumps(facts))
+    np.save(tmp_path / "take.npy", np.load(rows))
+    keys = [user.upload(tmp_path / name) for name in ("take.npy", "take.json")]
+    assert user.ask("POST", "/api/videos", 400, json={"files": keys})["error"].startswith("take.json: ")
+
+
+def test_features_of_another_width_do_not_tell_where_the_run_lies(user, text_run, tmp_path):
+    np.save(tmp_path / "wide.npy", np.zeros((20, 9), np.float32))
+    error = user.ask("POST", "/api/videos", 400, json={"files": [user.upload(tmp_path / "wide.npy")]})["error"]
+    assert error.startswith("wide.npy: ")
+    assert text_run.name in error
+    assert "/" not in error
+
+
+def test_files_of_a_killed_upload_are_removed_at_the_next_start(opened, rows):
+    user = opened(run=None)()
+    video = user.page.project.video(user.add(rows, fps=5))
+    user.ask("DELETE", f"/api/videos/{user.add(rows)}")
+    folder = user.page.project.folder / "videos"
+    kept = {path.name for path in folder.iterdir()}
+    assert len(kept) == 4  # with sidecars, and those of the removed video
+    (folder / "0123456789abcdef.mp4").write_bytes(b"x")
+    (folder / "mine.mp4").write_bytes(b"x")  # somebody else's
+    user.page.close()
+    opened(run=None)
+    assert {path.name for path in folder.iterdir()} == kept | {"mine.mp4"}
+    assert video.features.is_file()
+
+
+def test_the_file_of_a_pose_tracker_becomes_features_of_its_film(opened, tmp_path):
+    pytest.importorskip("movement")
+    from movement.io import load_poses, save_poses
+
+    film = write_video(tmp_path / "take.mp4", numbered(60), rate=15)
+    positions = np.random.default_rng(0).uniform(0, 100, (60, 2, 3, 1))
+    data = load_poses.from_numpy(positions, np.ones((60, 3, 1)), ["mouse"], ["nose", "ear", "tail"], fps=15)
+    name = "takeDLC_resnet50_mouse.csv"
+    save_poses.to_dlc_file(data, tmp_path / name, split_individuals=False)
+    user = opened(run=None)()
+    key = user.upload(tmp_path / name)
+    video = user.page.project.video(user.ask("POST", "/api/videos", json={"files": [user.upload(film), key]})["video"])
+    assert (video.name, video.n_frames, video.fps) == ("take", 60, 15.0)
+    rows = np.load(video.features)
+    assert rows.shape == (60, 16)
+    distances = np.linalg.norm(positions[:, :, 0, 0] - positions[:, :, 1, 0], axis=1)  # nose to ear
+    assert any(np.allclose(column, distances, atol=1e-3) for column in rows.T)
+    error = user.ask("POST", "/api/videos", 400, json={"files": [user.upload(tmp_path / name)]})["error"]
+    assert error.startswith(f"{name}: ")
+    (tmp_path / "short.csv").write_text("scorer,a\n")
+    keys = [user.upload(film), user.upload(tmp_path / "short.csv")]
+    assert user.ask("POST", "/api/videos", 400, json={"files": keys})["error"].startswith("short.csv: ")
+    folder = user.page.project.folder / "videos"
+    assert {path.stem for path in folder.iterdir()} == {video.features.stem}
+    user.ask("POST", "/api/files", 400, params={"name": "takeDLC.h5"}, content=b"x")  # which may hold code

@@ -8,10 +8,8 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import anyio
-import numpy as np
 import pytest
 import uvicorn
 from starlette.testclient import TestClient
@@ -27,7 +25,7 @@ from fact_clip_app.page import Options
 from fact_clip_app.project import Project
 from fact_clip_app.requests import Limits
 from fact_clip_app.server import make_app
-from fact_clip_app.teach import adapt_command
+from fact_clip_app.teach import continue_command
 
 from ..films import numbered, write_video
 from .conftest import ADDRESS, User
@@ -236,34 +234,14 @@ def test_without_training(open_clip_folder, tmp_path):
         assert "background" in expected.transcript
         shown = user.ask("GET", f"/api/videos/{video}")
         assert [each["label"] for each in shown["drafts"]] == list(expected.transcript)
-        assert "--training-set DIR" in user.ask("POST", "/api/adapt", 400, json={})["error"]
 
 
-def test_the_command_that_adapts(text_run, tmp_path):
-    (tmp_path / "set" / "splits").mkdir(parents=True)
-    (tmp_path / "set" / "splits" / "train.split3.bundle").write_text("a\n")
-    found = adapt_command(Run.read(text_run), tmp_path / "set", tmp_path / "out", 7)
+def test_the_command_that_continues(text_run, tmp_path):
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "mapping.txt").write_text("0 a\n")
+    found = continue_command(Run.read(text_run), tmp_path / "set", tmp_path / "out", 7)
     assert found[:3] == ["fact-clip", "train", str(text_run / "config.yaml")]
-    assert {f'data.root="{tmp_path / "set"}"', 'data.split="3"', "data.holdout=null", "train.epochs=7"} <= set(found)
+    assert {f'data.root="{tmp_path / "set"}"', 'data.split="1"', "data.holdout=null", "train.epochs=7"} <= set(found)
     assert {"data.holdout_mode=null", "data.validation_unseen=null"} <= set(found)
     assert f'train.init="{text_run}"' in found
     assert found[-2:] == ["--out", str(tmp_path / "out")]
-
-
-@pytest.mark.slow
-def test_a_training_that_fails_is_told_in_one_line(opened, tiny_run, rows, tmp_path):
-    """A closed head keeps all of its classes, so the set must have them."""
-    (tmp_path / "set").mkdir()
-    (tmp_path / "set/mapping.txt").write_text("0 no action\n")
-    user = opened(run=tiny_run, training_set=tmp_path / "set")()
-    video = user.add(rows)
-    user.label(video, (0, len(np.load(rows)), "peel apple"))
-    user.ask("POST", f"/api/videos/{video}/training-set", json={})
-    command = user.ask("POST", "/api/adapt", json={"epochs": 1})["command"]
-    assert command.endswith(f"--out {tmp_path / 'set/runs/adapted-1'}")
-    assert "under way" in user.ask("POST", "/api/adapt", 400, json={"epochs": 1})["error"]
-    training = user.settle()["training"]
-    assert training["state"] == "failed"
-    assert training["error"].startswith("fact-clip train: train.init: ")
-    assert not Path(tmp_path / "set/runs/adapted-1/model.safetensors").exists()
-    assert user.ask("GET", "/api/state")["model"]["models"] == [""]

@@ -61,7 +61,6 @@ KINDS: dict[str, Kind] = {
     "database": Kind("a.mdb", "data convert --from lmdb a.mdb --out out", good=b"\0" * 8192, form="binary"),
     "checkpoint": Kind("published.net", PUBLISHED.format("{w}/reference.yaml", "{w}/data/mapping.txt"), ("published.net",), form="binary"),
     "settings": Kind("reference.yaml", PUBLISHED.format("reference.yaml", "{w}/data/mapping.txt"), ("published.net", "reference.yaml")),
-    "training set": Kind("set/mapping.txt", "app --run {w}/run --training-set set --port 0", good="0 a\n"),
 }  # fmt: skip
 
 
@@ -94,7 +93,7 @@ FAULTS: dict[str, dict[str, Content]] = {
 
 # What is no file at all is found by one function, and most faults of texts and of JSON by two others, so they are tried with some kinds.
 ODD = ("a pipe", "an endless device", "a link to itself", "a link to nothing", "an image")
-ODD_KINDS = {"recipe", "features", "weights", "input video", "training set"}
+ODD_KINDS = {"recipe", "features", "weights", "input video"}
 ODD_TEXT = ("utf-16", "NUL", "an escape")
 ODD_TEXT_KINDS = {"recipe", "labels", "eaf", "csv"}
 ODD_JSON = ("latin-1", "deep", "NaN", "a key twice", "a surrogate", "digits without end")
@@ -107,13 +106,11 @@ GOOD = {
     "confidence/missing", "state/missing", "log/missing", "log/empty",
 }  # fmt: skip
 
-LINKS = ("missing", "a link to itself", "a link to nothing")
 ELSEWHERE = {  # what is found at another place than its file
     "recipe/empty": "folder",
     "mapping/cut in half": "class 'sc'",
     "database/a folder": "data.mdb",
     **{f"run.json/{fault}": "run" for fault in ("missing", "a folder")},
-    **{f"training set/{fault}": "set" for fault in LINKS},
     "settings/empty": "published.net",
 }
 
@@ -124,8 +121,6 @@ def _rows() -> Iterator[Row]:
     for name, kind in KINDS.items():
         for fault, content in {**FAULTS["any"], **FAULTS[kind.form]}.items():
             row = f"{name}/{fault}"
-            if row == "training set/missing":
-                continue  # then it is made
             if any(fault in faults and name not in kinds for faults, kinds in FEW):
                 continue
             files: dict[str, Content] = {} if kind.good is None else {kind.path: kind.good}

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-
-from ..row import Content, Row, array
+from ..row import Content, Row
 
 TRAIN = "train {w}/tiny.yaml --out out"
 SEGMENT = "segment {w}/person1_video1.npy --run {w}/run --out out"
@@ -45,11 +43,8 @@ def _rows() -> Iterator[Row]:
     yield Row("words/out that is a file", "train {w}/tiny.yaml --out a", "a", {"a": "x"})
     yield Row("demo/data of someone else", "demo --out .", "data", {"data/mapping.txt": "0 a\n"})
     yield Row("demo/files of someone else", "demo --out .", "mine.txt", {"mine.txt": "a"})
-    features: dict[str, Content] = {"set/features/a.npy": array(np.eye(20, 5))}
     app = "app --run {w}/run --port 0"
     yield Row("app/another machine", f"{app} --host 203.0.113.9", "--host")
-    yield Row("app/a run as training set", f"{app} --training-set {{w}}/run", "run")
-    yield Row("app/features of others", f"{app} --training-set set", "a.npy", features)
     yield Row("fresh/a typing error", "trian", fresh=True)
     odd = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "LC_ALL": "C.UTF-8"}
     command = ["data", "convert", "--from", "csv", "é.csv", "--unit", "seconds", "--fps", "5", "--out", "out"]
