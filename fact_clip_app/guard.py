@@ -3,11 +3,13 @@
 import asyncio
 import errno
 import ipaddress
+import os
 import reprlib
 import socket
 import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,10 +24,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from fact_clip.core import InputError
+from fact_clip.core import InputError, library_errors
 from fact_clip.core.messages import pydantic_problem
 from fact_clip_app.history import ConflictError
 from fact_clip_app.jobs import BusyError
+from fact_clip_batch.stores import RemoteFile, open_store
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -240,3 +243,18 @@ class HttpProtocol(H11Protocol):
                 self._watch()
 
         self.loop.call_later(HEADER_SECONDS, check)
+
+
+def is_inside(address: str, folder: str) -> bool:
+    """Return whether a file is in a folder of a store.
+
+    Of a folder of this machine no link, of the file or of the NAME.json beside it, leads out.
+    """
+    if not address.startswith(f"{folder.rstrip('/')}/"):
+        return False
+    if urlsplit(address).scheme not in ("file", "local"):
+        return True
+    with library_errors(address, "cannot be opened", ValueError):
+        files = (address, str(RemoteFile(address).with_suffix(".json")))
+        root, *targets = (os.path.realpath(open_store(part)[1]) for part in (folder, *files))
+    return all(Path(target).is_relative_to(root) for target in targets)

@@ -42,7 +42,7 @@ from fact_clip_app.export import (
     untrained_points,
 )
 from fact_clip_app.fields import read_fields
-from fact_clip_app.guard import ERRORS, EVENTS, Guard, error_response
+from fact_clip_app.guard import ERRORS, EVENTS, Guard, error_response, is_inside
 from fact_clip_app.history import ConflictError, Edited, Person
 from fact_clip_app.jobs import BusyError, Job
 from fact_clip_app.label_files import plan, read_tracks, warnings_heard
@@ -59,7 +59,6 @@ from fact_clip_app.project import (
     free_name,
 )
 from fact_clip_app.requests import LABELS, Upload, base_name, ending_of, receive_file, too_large
-from fact_clip_batch.stores import is_inside
 
 STATIC = Path(__file__).parent / "static"
 EVENT_SECONDS = 0.25

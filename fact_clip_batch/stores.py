@@ -10,7 +10,6 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any, BinaryIO, Literal, cast
-from urllib.parse import urlsplit
 
 from fact_clip.core import library_errors
 from fact_clip.core.extras import require
@@ -30,22 +29,6 @@ def open_store(address: str) -> tuple[Any, str]:
     with library_errors(address, "cannot be opened", ImportError, ValueError, OSError):
         store, path = fsspec.core.url_to_fs(address)
     return store, str(path)
-
-
-def is_inside(address: str, folder: str) -> bool:
-    """Return whether a file is in a folder of a store.
-
-    Of a folder of this machine no link, of the file or of the NAME.json beside it, leads out.
-    """
-    if not address.startswith(f"{folder.rstrip('/')}/"):
-        return False
-    if urlsplit(address).scheme not in ("file", "local"):
-        return True
-    root = open_store(folder)[1]
-    file = RemoteFile(address)
-    with library_errors(address, "cannot be opened", ValueError):
-        targets = [os.path.realpath(part._path) for part in (file, file.with_suffix(".json"))]
-    return all(Path(target).is_relative_to(os.path.realpath(root)) for target in targets)
 
 
 class RemoteFile:

@@ -4,7 +4,6 @@ import hashlib
 import os
 import re
 import secrets
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -173,7 +172,7 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
 
 
 @contextmanager
-def locked(folder: Path, holder: str, patience: float = 0.0) -> Iterator[None]:
+def locked(folder: Path, holder: str) -> Iterator[None]:
     """Hold the lock of a folder while the block runs. Creates the folder.
 
     The kernel locks the open folder until the process ends; Windows and some network file systems
@@ -182,7 +181,6 @@ def locked(folder: Path, holder: str, patience: float = 0.0) -> Iterator[None]:
     Args:
         folder: the folder to lock.
         holder: what holds the lock, for the error ("a training").
-        patience: seconds to wait for another holder before an InputError is raised.
     """
     with made_folder(folder):
         if fcntl is None:
@@ -192,7 +190,7 @@ def locked(folder: Path, holder: str, patience: float = 0.0) -> Iterator[None]:
         with library_errors(folder, "cannot be written", OSError):
             descriptor = os.open(folder, os.O_RDONLY)
         try:
-            is_locked = _lock(descriptor, patience)
+            is_locked = _lock(descriptor)
             # another process may have replaced the folder
             is_here = folder.is_dir() and os.path.samestat(os.fstat(descriptor), folder.stat())
             if not is_locked or not is_here:
@@ -206,17 +204,12 @@ def locked(folder: Path, holder: str, patience: float = 0.0) -> Iterator[None]:
             os.close(descriptor)
 
 
-def _lock(descriptor: int, patience: float) -> bool:
-    """Lock an open folder. Return False if it is still locked after `patience` seconds."""
-    deadline = time.monotonic() + patience
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(0.01)
-        except OSError:  # a file system without locks
-            return True
-        else:
-            return True
+def _lock(descriptor: int) -> bool:
+    """Lock an open folder. Return False if another process holds it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
