@@ -97,5 +97,46 @@ def main(film: Path) -> None:
                     shoot(page, f"page-{panel}-{scheme}")
 
 
+def show_fields() -> None:
+    """Take a picture of the budget of the SYNTHETIC example, grouped by a field of its videos."""
+    with tempfile.TemporaryDirectory() as folder, started() as browser:
+        table = Path(folder) / "fields.csv"
+        with (
+            served(Path(folder) / "example") as address,
+            browser.page(1280, 720) as page,
+        ):
+            entered(page, address)
+            called(page, "Anna")
+            page.click("#example")
+            until(page, "document.querySelectorAll('#videos li').length === 3")
+            settled(page)
+            state = asked(page, "/api/state")
+            actions = [action["name"] for action in state["actions"]]
+            for place, video in enumerate(state["videos"]):
+                track = asked(page, f"/api/videos/{video['id']}")["tracks"][0]["id"]
+                added = []
+                for index, action in enumerate(actions):
+                    start = 40 * index
+                    stop = start + 20 + 10 * ((place + index) % 3)
+                    added.append({"start": start, "stop": stop, "label": action})
+                body = {"track": track, "removed": [], "added": added, "annotator": "Anna"}
+                post(page, f"/api/videos/{video['id']}/edits", body)
+            names = [video["name"] for video in state["videos"]]
+            rows = [
+                f"{name},{'drug' if row else 'control'},{row + 1}" for row, name in enumerate(names)
+            ]
+            table.write_text("\n".join(["video,treatment,day", *rows]) + "\n", encoding="utf-8")
+            to_panel(page, "results")
+            page.set_input_files("#fields", table)
+            settled(page)
+            page.select_option("#group-by", "treatment")
+            settled(page)
+            page.locator("#group-by").scroll_into_view_if_needed()
+            page.get_by_role("button", name="Dismiss").click()
+            page.wait_for_timeout(1500)
+            shoot(page, "app-fields")
+
+
 if __name__ == "__main__":
     main(Path(sys.argv[1]))
+    show_fields()
