@@ -33,6 +33,7 @@ settings.load_profile("house")
 
 
 LONGEST_FILES = (
+    "tests/app/test_recording.py",  # waits for films, and lets others compute
     "tests/test_readme.py",
     "tests/training/test_processes.py",
     "tests/app/test_page_labels.py",
@@ -50,6 +51,11 @@ LONGEST_FILES = (
     "tests/app/test_learn.py",
     "tests/cli/test_killed_commands.py",
     "tests/batch/test_batches.py",
+    "tests/cli/test_joint_video.py",
+    "tests/app/test_removals.py",
+    "tests/batch/test_ray.py",
+    "tests/app/test_page_views.py",
+    "tests/inference/test_stream.py",
 )
 
 
