@@ -340,12 +340,13 @@ class _Plain:
 class FunctionEncoder(_Plain):
     """A function of pictures (N, H, W, 3) uint8 to features (N, D).
 
-    Without a name it is another one in each program, since what it does cannot be told from
-    outside. `register` names it.
+    Without a name it is another encoder each time, since nobody can tell from outside whether what
+    it does has changed. `register` names it.
     """
 
     def __init__(self, function: Callable[[Image], Any], name: str = "") -> None:
-        self.name = name or _function_name(function)
+        own_name = getattr(function, "__name__", type(function).__name__)
+        self.name = name or f"{own_name}@{uuid4().hex[:16]}"
         self._function = function
 
     def encode_images(self, prepared: Image) -> Singles:
@@ -355,15 +356,6 @@ class FunctionEncoder(_Plain):
         if features.ndim != 2 or len(features) != len(prepared):
             raise InputError(f"encoder {self.name!r}", f"shape {features.shape}, not {expected}")
         return features.astype(np.float32)
-
-
-# Name of each function without one. Functions are kept, so that none gets the id of an earlier one.
-_NAME_OF: dict[int, tuple[object, str]] = {}
-
-
-def _function_name(function: Callable[[Image], Any]) -> str:
-    name = getattr(function, "__name__", type(function).__name__)
-    return _NAME_OF.setdefault(id(function), (function, f"{name}@{uuid4().hex[:16]}"))[1]
 
 
 class GridEncoder(_Plain):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 import re
@@ -49,8 +48,6 @@ from fact_clip.training.callbacks import LOGGERS, Callback, FileLog
 from fact_clip.training.plan import Plan
 from fact_clip.training.start import grown_channels, start_texts
 from fact_clip.training.teacher import DRAFTS, TEACHER, teachers_seen
-
-logger = logging.getLogger(__name__)
 
 _TRAIN_AGAIN = "train the run again"
 
@@ -239,7 +236,7 @@ def _new_run(plan: Plan, out: Path, world: int) -> Run:
         transitions=transitions(
             train_labels, dataset.vocabulary.background_indices, len(dataset.vocabulary)
         ),
-        lengths=_lengths(dataset, config.decode.durations),
+        lengths=_lengths(dataset),
         visits=visit_shares(map(dataset.cut_labels, labelled), len(dataset.vocabulary)),
         objects=spec,
         encoder=dataset.encoder,
@@ -251,20 +248,17 @@ def _new_run(plan: Plan, out: Path, world: int) -> Run:
     )
 
 
-def _lengths(dataset: Dataset, weight: float) -> tuple[tuple[float, float], ...]:
+def _lengths(dataset: Dataset) -> tuple[tuple[float, float], ...]:
     """Return the mean and deviation of the log of the frames of whole training segments.
 
-    Warn if none is whole, so that a weight of lengths in decoding has no effect.
+    () if none is whole: each is beside unlabelled frames.
     """
     videos = {name: dataset.cut_labels(name) for name in dataset.labelled(dataset.train)}
     lengths = dataset.segment_lengths(videos, whole_only=True)
-    if any(lengths):
-        durations = Durations.learned(lengths)
-        return tuple(zip(durations.mean.tolist(), durations.deviation.tolist(), strict=True))
-    if weight:
-        message = "%s: not used, since each training segment is beside unlabelled frames"
-        logger.warning(message, "decode.durations")
-    return ()
+    if not any(lengths):
+        return ()
+    durations = Durations.learned(lengths)
+    return tuple(zip(durations.mean.tolist(), durations.deviation.tolist(), strict=True))
 
 
 def _feature_transform(plan: Plan) -> FeatureTransform:
