@@ -264,8 +264,8 @@ def _self_training(dataset: Dataset) -> list[Setting]:
         else f"{len(names)} names of mapping.txt have"
     )
     reason = (
-        f"{subject} no labelled frame, {is_unlabelled.mean():.0%} of the frames have no label: they "
-        "will be learned from their names"
+        f"{subject} no labelled frame, {is_unlabelled.mean():.0%} of the frames have no label: "
+        "they will be learned from their names"
     )
     return [Setting("train.self_training", True, reason)]
 
