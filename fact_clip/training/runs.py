@@ -244,7 +244,8 @@ def useful_threads(plan: Plan) -> int:
 def _train_member(ensemble: Ensemble, model_index: int) -> None:
     """Train a member after the first model, with all processes of the launch."""
     plan = ensemble.plan_of(model_index)
-    # The main process decides for all, before it writes a file that would change the decision.
+    # The main process decides for all. It does not go on to write before all processes are here, and
+    # so have read the files of the member for its plan.
     resume = Processes(plan.device).broadcast(lambda: ensemble.resumes(model_index))
     # Callbacks and progress follow the first model alone, as they do where members train in
     # processes of their own, so this member gets an empty `Watch`.
@@ -265,8 +266,8 @@ def _locked_then_calibrated(plan: Plan, folder: Path, resume: bool) -> Iterator[
     """
     processes = Processes(plan.device)
     if processes.is_main:
-        # In this order, because `locked` creates the folder that `_removed_unless_begun` lists.
-        with locked(folder, "a training"), _removed_unless_begun(folder):
+        # In this order, because `locked` creates the folder that `_emptied_unless_begun` lists.
+        with locked(folder, "a training"), _emptied_unless_begun(folder):
             if resume:
                 remove_unfinished(folder)
             yield
@@ -277,7 +278,7 @@ def _locked_then_calibrated(plan: Plan, folder: Path, resume: bool) -> Iterator[
 
 
 @contextmanager
-def _removed_unless_begun(out: Path) -> Iterator[None]:
+def _emptied_unless_begun(out: Path) -> Iterator[None]:
     """Empty a new folder if bad input or Ctrl-C ends the training before a state is saved."""
     was_empty = not any(out.iterdir())
     try:

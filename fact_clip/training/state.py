@@ -228,8 +228,9 @@ def _classes(plan: Plan) -> Classes:
 def _lengths(dataset: Dataset, weight: float) -> tuple[tuple[float, float], ...]:
     """Return, for each class, mean and deviation of the log of the lengths of its whole segments.
 
-    A segment is whole if it is not beside frames without a label. Lengths are in frames. If none is
-    whole, return () and warn if decoding gives lengths a `weight`, which has no effect then.
+    A segment is whole if it is not beside frames without a label, where it may go on; frames of a
+    hidden class end it. Lengths are in frames. If no segment is whole, return (), and warn if
+    decoding gives lengths a `weight`, which has no effect then.
     """
     videos = {name: dataset.cut_labels(name) for name in dataset.labelled(dataset.train)}
     lengths = dataset.segment_lengths(videos, whole_only=True)
@@ -254,8 +255,8 @@ def _seen(plan: Plan) -> Seen:
 def _resumed(plan: Plan, out: Path, world: int) -> Run:
     """Return the run in the folder, with those settings of the plan that may change.
 
-    An InputError reports other settings, data that differ, and a step of another number of videos
-    than the training began with (videos of a process times processes).
+    An InputError reports other settings, and data that differ. A step keeps the number of videos
+    that the training began with, so a new batch size must give it in all processes together.
     """
     config = plan.config
     dataset = plan.dataset
