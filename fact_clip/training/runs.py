@@ -244,8 +244,8 @@ def useful_threads(plan: Plan) -> int:
 def _train_member(ensemble: Ensemble, model_index: int) -> None:
     """Train a member after the first model, with all processes of the launch."""
     plan = ensemble.plan_of(model_index)
-    # The main process decides for all. It does not go on to write before all processes are here, and
-    # so have read the files of the member for its plan.
+    # The main process decides for all. It does not go on to write before all processes are here,
+    # and so have read the files of the member for its plan.
     resume = Processes(plan.device).broadcast(lambda: ensemble.resumes(model_index))
     # Callbacks and progress follow the first model alone, as they do where members train in
     # processes of their own, so this member gets an empty `Watch`.
