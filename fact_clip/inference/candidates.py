@@ -206,7 +206,7 @@ class CandidateReader:
         visits = self._facts(self.run.visits, vocabulary)
         is_background = np.isin(range(len(vocabulary)), vocabulary.background_indices)
         return VisitRules.learned(
-            visits, is_background, always=decode.always, returns=decode.returns
+            visits, is_background, use_always=decode.always, use_once=decode.returns
         )
 
     def _as_spelled_in_training(self, actions: Sequence[str]) -> Names:
