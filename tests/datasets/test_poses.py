@@ -125,6 +125,25 @@ def test_the_command(tmp_path, capsys):
     assert not (tmp_path / "no").exists()
 
 
+def test_features_of_other_points_or_another_axis_are_not_taken_together(tmp_path, capsys):
+    """Their columns are as many; the JSON files beside them say what made them."""
+    columns_of(tmp_path, "SLEAP", *drawn())
+    path = tmp_path / "take.analysis.h5"
+    out = tmp_path / "data"
+    command = ["data", "convert", "--from", "pose", "--out", str(out), "--fps", "10", "--source-fps", "30"]
+    for number, axis in enumerate(("tail, nose", "nose, tail", "tail, nose")):
+        other = path.rename(tmp_path / f"take{number}.analysis.h5")
+        assert main([*command, str(other), "--software", "SLEAP", "--axis", axis]) == 0
+        path = other
+    facts = [json.loads((out / f"features/take{number}.json").read_text())["encoder"] for number in range(3)]
+    assert facts[0] == facts[2] != facts[1]
+    assert facts[0].startswith("pose:tail, nose@")
+    positions, confidences = drawn()
+    points = load_poses.from_numpy(positions, confidences, list(BODIES), list(POINTS[::-1]), fps=RATE)
+    save_poses.to_sleap_analysis_file(points, path)
+    assert PoseReader("SLEAP", RATE, ("tail", "nose"))(path).encoder != facts[0]
+
+
 def test_an_axis_needs_two_points(tmp_path):
     with refused("--axis"):
         columns_of(tmp_path, "DeepLabCut", *drawn(), axis=("nose",))
