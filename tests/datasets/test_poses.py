@@ -140,6 +140,7 @@ def test_features_of_other_points_or_another_axis_are_not_taken_together(tmp_pat
     assert facts[0].startswith("pose:tail, nose@")
     positions, confidences = drawn()
     points = load_poses.from_numpy(positions, confidences, list(BODIES), list(POINTS[::-1]), fps=RATE)
+    path = tmp_path / "other.analysis.h5"
     save_poses.to_sleap_analysis_file(points, path)
     assert PoseReader("SLEAP", RATE, ("tail", "nose"))(path).encoder != facts[0]
 
