@@ -70,8 +70,8 @@ def init(
 
     Orientation, stride, context, sizes, regularisation and validation follow from what the training
     videos hold, and the parts of names are read; guesses are marked as such. A few training
-    steps are timed. From their duration follow the number of epochs, and of models, that --minutes
-    allow.
+    steps are timed. Without --zero-shot their duration gives the number of epochs, and of models,
+    that --minutes allow.
 
     \b
     Example:

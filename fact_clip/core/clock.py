@@ -98,5 +98,5 @@ class Clock:
         if self.fps is None:
             problem = "times in seconds, but no frame rate is known"
             raise InputError(where, problem, "set --fps or --features")
-        # the rounding of a rate and of its division must not decide on a half
+        # Times of exactly half a frame may come out slightly below it, by rounding: hence 1e-9.
         return np.floor(values * self.fps + 0.5 + 1e-9).astype(np.int64)

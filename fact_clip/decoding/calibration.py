@@ -1,4 +1,4 @@
-"""Corrections of the scores of classes that were trained, for runs with held-out classes.
+"""Corrections of class scores, for runs with held-out classes; `scores.py` applies them.
 
 `Calibration` holds them and reads them from a file. The functions below it compute log p(c) and
 gamma, for `unseen/calibration.py`, which learns both from validation videos.
@@ -108,10 +108,10 @@ def factor_log_shares(vocabulary: Vocabulary, frames: FactorFrames) -> Floats:
     for position, slot in enumerate(vocabulary.slots):
         counts = {factor: count for factor, count in frames[slot].items() if count}
         n_frames = sum(counts.values())
-        shares = {factor: math.log(count / n_frames) for factor, count in counts.items()}
-        untrained = sum(shares.values()) / len(shares)
+        log_shares = {factor: math.log(count / n_frames) for factor, count in counts.items()}
+        untrained = sum(log_shares.values()) / len(log_shares)
         names = [factors[position] or "" for factors in vocabulary.factors]
-        total += [shares.get(name, untrained) for name in names]
+        total += [log_shares.get(name, untrained) for name in names]
     return total
 
 

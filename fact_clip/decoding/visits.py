@@ -21,7 +21,7 @@ class VisitRules:
     """The actions that each rule holds for.
 
     Attributes:
-        always: (C,) actions that occur in every video.
+        always: (C,) actions that occur in nearly every video.
         once: (C,) actions that do not come back.
     """
 

@@ -149,7 +149,7 @@ def _load_checkpoint(model: torch.nn.Module, file: Path, removed: Names) -> None
     model.load_state_dict(weights)
 
 
-# Times the context of a model. No text is cut in a context of this length.
+# Times the context of a model. Hardly any text is cut in a context of this length.
 _UNCUT = 16
 
 
@@ -261,8 +261,8 @@ class Transformers(PictureModel, TextModel):
             trust_remote_code=False,
             use_safetensors=True,
         )
-        # This exists only after `self.model` was read. `clip_length` and `_check_side` read it
-        # before they, or `_clip_side`, use `_missing`.
+        # This is set by the first look at `self.model`, which `_check_side` takes itself. For
+        # `_clip_side` `clip_length` has taken it.
         self._missing: list[str] = sorted(report["missing_keys"])
         return model
 
@@ -391,8 +391,8 @@ class GridEncoder(_Plain):
     """Colour, edges and motion in 6 x 8 cells of a 64 x 48 picture, by NumPy only.
 
     A cell has mean red, green and blue, mean absolute horizontal and vertical gradient, mean
-    absolute change since the previous picture, and that change times the gradients, whose sign is
-    the direction of a movement.
+    absolute change since the previous picture, and the change times the gradients, with its sign,
+    which is the direction of a movement.
     """
 
     name = "grid"

@@ -24,7 +24,7 @@ _START = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class NoSegmentsError(InputError):
-    """A file that would have no segments, which this format cannot be."""
+    """A file that would have no segments, which this format cannot hold."""
 
 
 def write(segmentation: Segmentation, path: Path) -> None:

@@ -12,9 +12,8 @@ videos[i]   {name, frames, times, truth, runs}
   A list of label runs is flat: of each run class index + 1 (0: no label), frames[, mean confidence in percent].
 runs[i]     {title, path, written, seed, members, data, choice, versions, config, result, numbers, classes, confusion,
             factors, boundaries, uncertain, unseen}
-  members   the number of models.
-  result    evaluation.json without per_class, run and videos (docs/json.md); its `members`, which one model lacks, is a
-            list of metrics, one element for each model.
+  members   the number of models; `result.members`, which a run of one model lacks, is a list of their metrics.
+  result    evaluation.json without per_class, run and videos (docs/json.md).
   config    the text of config.yaml; versions: {name: version}.
   numbers   [[name, value, note]]
   classes   [{class, name, group, training, frames, segments, predicted_segments, accuracy, f1}]; training: frames.
@@ -28,7 +27,8 @@ runs[i]     {title, path, written, seed, members, data, choice, versions, config
             one; shares: whether it has a factor in common with this class.
 sweeps[i]   {axes, runs, figures}; runs: their number; figures: [[name, mean, standard deviation]].
 
-Classes and videos are given as indices of `classes` and `videos`; the class index -1 is no label.
+Classes and videos are given as indices of `classes` and `videos` of the page, and by name in `unseen` alone; the class index
+-1 is no label. `run.classes` are rows of a table, not the classes of the page.
 Text goes in as textContent. */
 "use strict";
 window.addEventListener("error", ({message}) => {
@@ -378,7 +378,7 @@ function boundaries() {
 }
 
 function classTable() {
-	// A row of the table has `rowOfRun`: of each run its row of the class in `classes`, undefined if it lacks the class.
+	// A row of the table has `rowOfRun`: of each run its row of the class in `run.classes`, undefined if it lacks the class.
 	const rowsOfClass = (classIndex) => runs.map((run) => run.classes.find((row) => row.class === classIndex));
 	const rows = classes.map((one, classIndex) => ({classIndex, rowOfRun: rowsOfClass(classIndex)}))
 		.filter(({rowOfRun}) => rowOfRun.some(Boolean));

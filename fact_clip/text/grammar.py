@@ -57,10 +57,10 @@ class Grammar:
     def __post_init__(self) -> None:
         # The pattern may still be malformed. The slots are wrong then, but `_slots` raises nothing,
         # and the first condition below reports the pattern.
-        slots = Counter(_slots(self.pattern))
+        slot_counts = Counter(_slots(self.pattern))
         # slots outside groups, which every name has
         required = set(_slots(re.sub(r"\[[^\]]*\]", "", self.pattern))) - {""}
-        repeated = [slot for slot in slots if slot in required and slots[slot] > 1]
+        repeated = [slot for slot in required if slot_counts[slot] > 1]
         problem = ""
         if not _WELL_FORMED.fullmatch(self.pattern):
             problem = "a stray brace or bracket, or a slot that is not a word,"
@@ -125,6 +125,7 @@ class Grammar:
         # "{verb} {object} [with {tool}]" gives "\0 \0 with \0".
         flat = re.sub(r"\{[^{}]*\}", _SLOT, "".join(tokens))
         flat = re.sub(r"[][]", "", flat)
+        # These are the words of the pattern, escaped.
         fixed_words = [re.escape(word) for word in flat.split() if _SLOT not in word]
         # A factor does not begin or end with a word of the pattern: "with" gives
         # (?!(?:with)(?: |$)) and (?<! with).
@@ -209,7 +210,7 @@ def propose(actions: Sequence[str]) -> str | None:
         actions: names of actions.
 
     Returns:
-        The pattern, or None if no two names share a word in one slot.
+        The pattern, or None if no two names share a verb or an object.
     """
     for pattern in _candidates(actions):
         with suppress(InputError):  # a name does not fit, so the next pattern is tried
@@ -223,9 +224,9 @@ def propose(actions: Sequence[str]) -> str | None:
 
 def _candidates(actions: Sequence[str]) -> Iterator[str]:
     """Yield patterns of a verb and an object, with and without what follows a preposition."""
-    marks = (" ", "_", "-", ",")
-    counts = {mark: sum(mark in name for name in actions) for mark in marks}
-    mark = max(marks, key=counts.__getitem__)
+    separators = (" ", "_", "-", ",")
+    counts = {mark: sum(mark in name for name in actions) for mark in separators}
+    mark = max(separators, key=counts.__getitem__)
     if not counts[mark]:
         return
     names = [" ".join(name.split(mark)).split() for name in actions]  # the words of each name
@@ -249,6 +250,6 @@ def _candidates(actions: Sequence[str]) -> Iterator[str]:
 
 
 def _has_repetition(factors: Sequence[Factors], slot: int) -> bool:
-    """Return whether two names have the same word in a slot, up to case."""
+    """Return whether two names have the same factor, up to case, in a slot."""
     names = [factor.lower() for factor in [row[slot] for row in factors] if factor]
     return len(set(names)) < len(names)

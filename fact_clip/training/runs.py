@@ -7,7 +7,8 @@
             train_model: the weights of the first model.
                 threads_limited: on a CPU no more threads than make a step faster.
             train_calibrated: weights and calibration of another member, in a process beside the
-                first model (`training.member`), or in a launch of torchrun after it.
+                first model (`training.member`), or in a launch of torchrun after it, by
+                _train_member.
                 _locked_then_calibrated, train_model
 
 A launch is the processes that torchrun starts, which train one model after the other together. A
@@ -230,7 +231,10 @@ def threads_limited(plan: Plan) -> Iterator[None]:
 
 
 def useful_threads(plan: Plan) -> int:
-    """Return the number of threads that make a step faster: one for each `_GRAIN` numbers."""
+    """Return the number of threads that make a step faster: one for each `_GRAIN` numbers.
+
+    On a GPU these are all threads of torch.
+    """
     if plan.device.type != "cpu":
         return torch.get_num_threads()
     labels = map(plan.dataset.labels, plan.dataset.train)

@@ -105,7 +105,7 @@ def begin(plan: Plan, out: Path, resume: bool = False) -> tuple[Run, dict[str, T
 
 
 def check_free(out: Path) -> None:
-    """Raise an InputError for a folder with files, unless its run has no saved epoch.
+    """Raise an InputError for a folder with files, unless nothing in it has saved weights yet.
 
     Members beside the first model, and a teacher, may have begun before.
     """
@@ -126,7 +126,7 @@ def check_free(out: Path) -> None:
 
 
 def has_progress(folder: Path) -> bool:
-    """Return whether a run folder holds a training that can be resumed from a saved state.
+    """Return whether a resume must read a saved state, even one that is missing.
 
     A run that was interrupted before anything was saved starts again.
     """

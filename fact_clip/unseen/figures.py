@@ -1,7 +1,7 @@
 """Zero-shot figures of a run: seen and unseen classes, curve, diagnostics (docs/protocol.md).
 
-`report` computes them all. The functions below it compute one entry of the result each; public
-`by_factor` comes first.
+`report` computes them all. The functions below it compute entries of the result, or help those
+that do; public `by_factor` comes first.
 
 Labels are indices of `scored.classes.vocabulary`: the classes of the data set, then the candidates
 that the data set lacks. Those that may be predicted are `scored.classes.allowed` (`ClassMap`).
@@ -205,27 +205,27 @@ def _diagnostics(evaluation: _Evaluation) -> dict[str, float | None]:
     groups = evaluation.groups
     vocabulary = scored.classes.vocabulary
     seen = vocabulary.encode(evaluation.calibration.seen).tolist()
-    shares: dict[str, float | None] = {"auroc": None}
+    figures: dict[str, float | None] = {"auroc": None}
 
     # The figure compares trained with untrained candidates, so both must be among the candidates.
     is_untrained = np.isin(scored.classes.allowed, (*groups.unseen, *groups.also_unseen))
     if is_untrained.any() and not is_untrained.all():
         tables = scored.log_score_tables(replace(evaluation.calibration, gamma=0.0))
-        shares["auroc"] = metrics.seen_unseen_auroc(
+        figures["auroc"] = metrics.seen_unseen_auroc(
             scored.truth, tables, groups.unseen, groups.background, groups.also_unseen
         )
 
     frames = scored.classes.counts(training_frames(scored.datasets))  # by label
     truth = scored.truth
     prediction = evaluation.prediction
-    shares |= metrics.confusions(truth, prediction, vocabulary, groups.unseen, seen, frames)
+    figures |= metrics.confusions(truth, prediction, vocabulary, groups.unseen, seen, frames)
     seen_actions = sorted({*seen} - {*groups.background})
     for key, classes in (
         ("compositional_gap", groups.unseen),
         ("compositional_gap_seen", seen_actions),
     ):
-        shares[key] = metrics.compositional_gap(truth, prediction, vocabulary, classes)
-    return shares
+        figures[key] = metrics.compositional_gap(truth, prediction, vocabulary, classes)
+    return figures
 
 
 def _accuracy_among_unseen(evaluation: _Evaluation) -> float:
@@ -294,7 +294,7 @@ def _unseen_classes(evaluation: _Evaluation) -> dict[str, dict[str, Any]]:
         }
         if among_unseen is not None:
             row["unseen_labels_only"] = _percent(among_unseen[is_of_class] == label)
-        # (label + 1,) how often each other label was predicted; empty if no frame is wrong
+        # How often each other label was predicted, (1 + the largest of them,); empty if none was.
         wrong = np.bincount(predicted[is_of_class & (predicted != label)])
         if wrong.size:
             most_frequent = vocabulary.names[wrong.argmax()]

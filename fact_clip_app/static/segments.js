@@ -184,7 +184,7 @@ export function boundaryAt(times, seconds) {
 	return isPreviousNearer ? low - 1 : low;
 }
 
-/** Return the frame that is shown at a time in seconds. */
+/** Return the frame that is shown at a time in seconds, and the number of frames at the end of the film. */
 export function frameUnder(times, seconds) {
 	const nearest = boundaryAt(times, seconds);
 	return nearest > 0 && times[nearest] > seconds ? nearest - 1 : nearest;

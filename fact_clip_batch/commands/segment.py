@@ -38,7 +38,10 @@ def _setting(field: str, name: str) -> Any:
 
 @dataclass(frozen=True)
 class SegmentChoice(ModelChoice):
-    """The options that select a model, its candidates and how it decodes."""
+    """The options that select a model, its candidates and how it decodes.
+
+    `ModelChoice` has the names of the candidates, run, fps and device, and `open`.
+    """
 
     more_actions: Annotated[
         str | None, option("The classes of the run and these names beside them.")
