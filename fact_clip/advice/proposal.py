@@ -25,8 +25,8 @@ from fact_clip.encoders import text_side
 from fact_clip.training.teacher import names_without_examples
 
 # The rules of the recipe. All were chosen in experiments/own_data.md.
-# The stride is such that EPOCHS epochs read about MOST_ROWS_READ rows at most, unless short segments
-# need a smaller one.
+# The stride is such that EPOCHS epochs read about MOST_ROWS_READ rows at most, unless short
+# segments need a smaller one.
 EPOCHS = 50
 MOST_ROWS_READ = 800_000
 # The fewest rows that the stride leaves of a short segment; also the shortest window of context.

@@ -12,6 +12,8 @@ videos[i]   {name, frames, times, truth, runs}
   A list of label runs is flat: of each run class index + 1 (0: no label), frames[, mean confidence in percent].
 runs[i]     {title, path, written, seed, members, data, choice, versions, config, result, numbers, classes, confusion,
             factors, boundaries, uncertain, unseen}
+  path, seed, data: the folder of the run, its seed and the name of its data set; written: when it was evaluated;
+            choice: the decoding settings that validation videos chose, in words, "" if they did not.
   members   the number of models; `result.members`, which a run of one model lacks, is a list of their metrics.
   result    evaluation.json without per_class, run and videos (docs/json.md).
   config    the text of config.yaml; versions: {name: version}.
@@ -51,6 +53,9 @@ const main = document.getElementById("report");
 // --- names and sections ------------------------------------------------------------------------
 
 const classNameOf = (classIndex) => classIndex < 0 ? "no label" : classes[classIndex].name;
+
+/** Return the order of a table that begins with the smallest value of a column; see `table`. */
+const sortedBy = (heading, columns) => [columns.findIndex(([title]) => title === heading), "ascending"];
 
 /** Return the coloured square of a class, with its number. */
 function swatch(one) {
@@ -350,7 +355,7 @@ function unseen() {
 		["mostly taken for", taken, "name", (row) => row.taken[0]?.share],
 	];
 	section("unseen", "Errors on unseen classes", ...perRun((run) => {
-		return run.unseen.length ? table(columns, run.unseen, [3, "ascending"], "unseen classes") : null; // by accuracy
+		return run.unseen.length ? table(columns, run.unseen, sortedBy("accuracy", columns), "unseen classes") : null;
 	}));
 }
 
@@ -421,7 +426,8 @@ function uncertain() {
 	const explanation = note("Predicted segments with the lowest mean confidence: where to look next.");
 	section("uncertain", "Least certain segments", explanation, ...perRun((run, runIndex) => {
 		if (!run.uncertain.length) return make("p", {}, "There are no segments.");
-		return table(columnsOf(runIndex), run.uncertain, [5, "ascending"], "least certain segments"); // by confidence
+		const columns = columnsOf(runIndex);
+		return table(columns, run.uncertain, sortedBy("confidence (%)", columns), "least certain segments");
 	}));
 }
 
