@@ -45,7 +45,7 @@ const several = runs.length > 1;
 //   make(tag, properties, ...children)   an element; children that are null are left out
 //   formatted(number, digits = 1)        its text, "–" for null
 //   table(columns, rows, sorted, caption)   column: [heading, cell of a row, kind, value to sort by]; kind: "number", "name",
-//       "number change" or left out; sorted: [column, "ascending" or "descending"] to begin with, null: it cannot be sorted
+//       "number change" or left out (a cell that is a number has one decimal, so counts are given as text); sorted: [column, "ascending" or "descending"] to begin with, null: it cannot be sorted
 const {make, formatted, signed, difference, isUnseen, note, table} = PageParts;
 const timelines = PageTimelines(data);
 const main = document.getElementById("report");

@@ -210,7 +210,7 @@ def propose(actions: Sequence[str]) -> str | None:
         actions: names of actions.
 
     Returns:
-        The pattern, or None if no two names share a verb or an object.
+        The pattern, or None if no pattern fits all names, or no two share a verb or an object.
     """
     for pattern in _candidates(actions):
         with suppress(InputError):  # a name does not fit, so the next pattern is tried

@@ -4,7 +4,8 @@ begin               the description of a new or resumed run, and the texts of it
 check_free, has_progress
                     whether a run folder can be begun, or continued
 build               model, criterion and transform for a training loop of one's own
-make_criterion      the loss, over the `scored_classes`
+scored_classes      the classes with an output, which the loss is over
+make_criterion      the loss
 RunFiles            weights, `TrainingState` and logs in the run folder
 """
 
@@ -66,7 +67,8 @@ _MOMENTS = {
     "sgd": ("momentum_buffer",),
 }
 
-# Settings that may change when a training is resumed. `_resumed` compares all others.
+# Settings that may change when a training is resumed. `_resumed` compares all others, but for
+# data.drafts of a student, which are decided again.
 _MAY_CHANGE = {"train": {"epochs", "members", "workers", "device", "batch_size"}}
 
 
@@ -82,8 +84,8 @@ def begin(plan: Plan, out: Path, resume: bool = False) -> tuple[Run, dict[str, T
         resume: continue the run in the folder.
 
     Returns:
-        The run, and the text vectors that its model is made from: those of "text", "object_text"
-        and "space" that its head reads.
+        The run, and what its model is made from beside it: "text" and "space", if its head reads
+        them, and "object_text", if there are object columns.
 
     Raises:
         InputError: sizes do not fit together, or the run was begun with other settings.
@@ -126,7 +128,7 @@ def check_free(out: Path) -> None:
 
 
 def has_progress(folder: Path) -> bool:
-    """Return whether a resume must read a saved state, even one that is missing.
+    """Return whether a run has what a resume must continue: a state, even a lost one, or weights.
 
     A run that was interrupted before anything was saved starts again.
     """
@@ -153,8 +155,9 @@ def _new_run(plan: Plan, out: Path, world: int) -> Run:
     if objects is not None:
         # of each column of the features: itself, and mean and deviation of each window of context
         copies = transform.width // transform.input_dim
-        slot = objects.slot + int("sentence" in config.text.parts)
-        spec = ObjectSpec(objects.with_context(copies), objects.fixed, slot)
+        # Texts of a class begin with its sentence, if there is one, so its factors move by one.
+        text_slot = objects.slot + int("sentence" in config.text.parts)
+        spec = ObjectSpec(objects.with_context(copies), objects.fixed, text_slot)
     if spec is not None:
         classes = replace(classes, evidence_slot=spec.slot, evidence_width=spec.width)
     labelled = dataset.labelled(dataset.train)
@@ -192,6 +195,7 @@ def _feature_transform(plan: Plan) -> FeatureTransform:
         return plan.start.transform
     kinds = None
     if plan.objects is not None:
+        # `check` also raises for objects that do not fit, so it comes before the next return.
         kinds = plan.objects.check(dataset.input_dim).kinds()
     if not data.standardize:
         return FeatureTransform(data.context, None, None, dataset.input_dim)
@@ -338,7 +342,8 @@ def build(plan: Plan) -> Parts:
         The parts of the training.
 
     Raises:
-        InputError: sizes do not fit together.
+        InputError: it is no plan, sizes do not fit together, or classes are held out of a head that
+            reads text.
     """
     if not isinstance(plan, Plan):
         raise InputError("plan", f"a {type(plan).__name__}", "give fact_clip.training.resolve")
