@@ -1,4 +1,8 @@
-"""Measurements of a data set, and the recipe that follows from them (`fact-clip data init`)."""
+"""Measurements of a data set, and the recipe that follows from them (`fact-clip data init`).
+
+`propose` measures (`Measures`) and returns settings with reasons (`Proposal`). The private
+functions below it return the settings of one subject each. `recipe.py` writes them into a file.
+"""
 
 import math
 from dataclasses import dataclass, replace
@@ -21,29 +25,31 @@ from fact_clip.encoders import text_side
 from fact_clip.training.teacher import names_without_examples
 
 # The rules of the recipe. All were chosen in experiments/own_data.md.
-# The stride is such that EPOCHS epochs read at most ROWS rows.
+# The stride is such that EPOCHS epochs read at most MOST_ROWS_READ rows, unless short segments need
+# a smaller one.
 EPOCHS = 50
-ROWS = 800_000
-ROWS_OF_A_SHORT_SEGMENT = 5  # that the stride leaves, and the shortest window
-MOST_COLUMNS = 512  # up to which context is added: two windows make five times as many of them
-LONG_WINDOW = 5  # times the short window, which is half of a short segment
-FEWEST_VIDEOS = 40  # training videos from which on some validate
-FEWEST_GROUPS = 10  # persons in them
+MOST_ROWS_READ = 800_000
+# The fewest rows that the stride leaves of a short segment; also the shortest window of context.
+ROWS_OF_A_SHORT_SEGMENT = 5
+MOST_COLUMNS = 512  # with more no context is added, since two windows give five times the columns
+LONG_WINDOW = 5  # times the short window, which is about half of a short segment
+FEWEST_VIDEOS = 40  # with fewer training videos none validate
+FEWEST_GROUPS = 10  # with fewer persons in the training videos none validate
 VALIDATION = 0.1  # share of the training videos
-# Against separable features, which name the training rows and not those of a test.
+# Augmentation against separable features, which name the training rows and not those of a test.
 CHANNELS_DROPPED = 0.6
 NOISE = 1
 PENALTY_IF_SEPARABLE = 1.5  # nats; scores from such features are far too sure
 SPARE_TOKENS = 1.1  # per segment of the longest transcript, before rounding to tens
-WIDTH = 64  # channels of features beside the scores of the classes
+WIDTH = 64  # channels of features in addition to the scores of the classes
 WIDTH_STEP = 32  # the hidden width is a multiple of it
 # Columns are standardised outside these bounds.
-LARGEST_MEAN = 0.25  # median over the columns, absolute
-DEVIATIONS = 0.5, 2.0  # of each column
+LARGEST_MEAN = 0.25  # median over the columns of the absolute mean
+DEVIATIONS = 0.5, 2.0  # lowest and highest deviation of a column
 
 # How `_standardize` samples rows.
-_VIDEOS = 20
-_ROWS = 500  # of a video
+_SAMPLED_VIDEOS = 20
+_SAMPLED_ROWS = 500  # the fewest of each of these videos; a shorter one gives all its rows
 
 
 Value = bool | int | float | str | list[int] | list[str] | list[int | str] | None
@@ -96,7 +102,7 @@ class Measures:
         videos = {name: dataset.labels(name) for name in dataset.labelled(dataset.learning)}
         labels = videos.values()
         whole_lengths = dataset.segment_lengths(videos, whole_only=True)
-        # A class without a whole segment uses those that frames without a label cut.
+        # A class without a whole segment uses the segments that frames without a label cut.
         lengths_of = [
             of_whole or of_all
             for of_whole, of_all in zip(whole_lengths, dataset.segment_lengths(videos), strict=True)
@@ -136,8 +142,14 @@ class Measures:
 class Proposal:
     """Settings on top of the recipe `base`, and the measures that they follow from.
 
-    `videos` counts all videos of the data set, `measures.videos` those to learn from. `unvalidated`
-    is why a model of known classes has no validation videos, or empty.
+    Attributes:
+        settings: the settings, in the order of the recipe.
+        measures: the measures. `measures.videos` counts the videos to learn from.
+        videos: the number of all videos of the data set.
+        vocabulary: the classes.
+        unvalidated: why a model of known classes has no validation videos, or "".
+        notes: remarks for the user.
+        base: the recipe that the settings change.
     """
 
     settings: tuple[Setting, ...]
@@ -157,14 +169,14 @@ def propose(config: DataConfig) -> Proposal:
     """Measure a data set and propose settings.
 
     Args:
-        config: where the data set is. Its own values stay. The labels of the classes that it holds
-            out, and those of its test videos, are not read.
+        config: where the data set is. Values that are set in it are kept. The labels of the
+            classes that it holds out, and those of its test videos, are not read.
 
     Returns:
         The proposal.
 
     Raises:
-        InputError: a fault that training cannot work with.
+        InputError: a fault of the data that prevents a training.
     """
     folder = DataFolder(config)
     config, reasons = guess_names(config, folder.class_names, folder.root)
@@ -173,8 +185,9 @@ def propose(config: DataConfig) -> Proposal:
     dataset = Dataset.open(config, folder)
     dataset.check()
     if dataset.hidden or dataset.clicks(dataset.validation):
-        # Labels that validation may see are hidden as well: the recipe decides how it validates.
-        # Of validation videos with clicks only the clicked frames have a label.
+        # Measured without validation videos, since the recipe decides how it validates: labels
+        # that validation alone may see are then hidden as well, and no video is left of which
+        # the clicked frames alone have a label.
         dataset = Dataset.open(config.model_copy(update={"validation": 0.0}), folder)
 
     measures = Measures.of(dataset)
@@ -238,11 +251,12 @@ def _self_training(dataset: Dataset) -> list[Setting]:
     n_labelled = len(labelled)
     n_videos = len(dataset.learning)
     if not names and 0 < n_labelled < n_videos:
-        n_open = n_videos - n_labelled
-        reason = f"{n_open} of {n_videos} videos have no label: a first model names them"
+        n_unlabelled = n_videos - n_labelled
+        reason = f"{n_unlabelled} of {n_videos} videos have no label: a first model names them"
         return [Setting("train.self_training", True, reason)]
-    is_open = np.concatenate([dataset.labels(name) for name in labelled]) == IGNORED
-    if not names or not is_open.any():
+    # `labelled` is not empty, because `Dataset.check` wants a label.
+    is_unlabelled = np.concatenate([dataset.labels(name) for name in labelled]) == IGNORED
+    if not names or not is_unlabelled.any():
         return []
     subject = (
         "1 name of mapping.txt has"
@@ -250,8 +264,8 @@ def _self_training(dataset: Dataset) -> list[Setting]:
         else f"{len(names)} names of mapping.txt have"
     )
     reason = (
-        f"{subject} no labelled frame, {is_open.mean():.0%} of the frames have no label: they will "
-        "be learned from their names"
+        f"{subject} no labelled frame, {is_unlabelled.mean():.0%} of the frames have no label: "
+        "they will be learned from their names"
     )
     return [Setting("train.self_training", True, reason)]
 
@@ -262,7 +276,7 @@ def _naming(encoder: str | None) -> list[Setting]:
     Such features name classes that were never trained (experiments/joint_space.md).
     """
     texts = text_side(encoder) if encoder else None
-    if texts is None or "@" in texts:  # a digest of local weights, which cannot be opened
+    if texts is None or "@" in texts:  # "@" precedes a digest of local weights: no name to load by
         return []
     space = f"the features lie in one space with the texts of {encoder}"
     return [
@@ -276,18 +290,18 @@ def _validation(
 ) -> tuple[list[Setting], str]:
     """Return settings of groups and validation, and why no videos validate, or "".
 
-    The groups are whole persons, whom no two parts of the data share.
+    A group is the videos of one person. No two parts of the data share a group.
     """
     pattern = config.groups or guess_groups(dataset.learning)
-    persons = 0
+    n_groups = 0
     if pattern:
         labelled = dataset.labelled(dataset.learning)
-        persons = len(set(read_groups(labelled, pattern).values()))
+        n_groups = len(set(read_groups(labelled, pattern).values()))
     if measures.videos < FEWEST_VIDEOS:
         problem = f"{measures.videos} training videos are too few"
-    elif persons < FEWEST_GROUPS:
+    elif n_groups < FEWEST_GROUPS:
         problem = (
-            f"the names of the videos show {persons or 'no'} persons, whom training would share "
+            f"the names of the videos show {n_groups or 'no'} persons, whom training would share "
             "with it"
         )
     elif measures.is_separable:
@@ -295,10 +309,10 @@ def _validation(
     else:
         problem = ""
     settings = []
-    if persons > 1:
+    if n_groups > 1:
         reason = "as given"
         if not config.groups:
-            reason = f"GUESSED: {persons} persons by their names; no two parts share one"
+            reason = f"GUESSED: {n_groups} persons by their names; no two parts share one"
         settings.append(Setting("data.groups", pattern, reason))
     if not problem:
         settings.append(Setting("data.validation", VALIDATION, "picks the epoch"))
@@ -307,7 +321,7 @@ def _validation(
 
 def _reading(dataset: Dataset, measures: Measures, *, in_text_space: bool) -> list[Setting]:
     """Return how rows are read: stride, standardisation and context."""
-    stride = round(EPOCHS * measures.frames / ROWS)
+    stride = round(EPOCHS * measures.frames / MOST_ROWS_READ)
     stride = max(1, min(stride, int(measures.short_segment // ROWS_OF_A_SHORT_SEGMENT)))
     short = f"a short segment has {measures.short_segment:g} rows"
     settings = [Setting("data.stride", stride, f"{measures.frames:,} rows to train on; {short}")]
@@ -325,8 +339,9 @@ def _reading(dataset: Dataset, measures: Measures, *, in_text_space: bool) -> li
             "no more columns"
         )
     elif measures.columns <= MOST_COLUMNS:
-        half = max(measures.short_segment / 2, ROWS_OF_A_SHORT_SEGMENT)
-        window = 2 * int(half / 2) + 1  # odd
+        # The short window is about half a short segment, and has an odd number of rows.
+        target = max(measures.short_segment / 2, ROWS_OF_A_SHORT_SEGMENT)
+        window = 2 * int(target / 2) + 1
         windows = [window, LONG_WINDOW * window]
         reason = f"mean and deviation of windows of these rows beside the columns; {short}"
     else:
@@ -338,18 +353,17 @@ def _reading(dataset: Dataset, measures: Measures, *, in_text_space: bool) -> li
 def _standardize(dataset: Dataset) -> Setting:
     """Return the setting that standardises columns far from zero mean and unit deviation.
 
-    Rows of training videos are sampled, without those for validation: a training fits its
-    standardisation to the same videos.
+    It samples rows of training videos alone, as a training fits its standardisation to these.
     """
     rows = []
-    for name in dataset.train[:_VIDEOS]:
+    for name in dataset.train[:_SAMPLED_VIDEOS]:
         features = dataset.features(name)
-        step = max(1, len(features) // _ROWS)
+        step = max(1, len(features) // _SAMPLED_ROWS)
         rows.append(np.asarray(features[::step], dtype=np.float64))
-    table = np.concatenate(rows)
+    table = np.concatenate(rows)  # (N, D)
     mean = float(np.median(np.abs(table.mean(axis=0))))
-    deviations = table.std(axis=0)
-    deviations = deviations[deviations > 0]
+    deviations = table.std(axis=0)  # (D,)
+    deviations = deviations[deviations > 0]  # constant columns need no standardisation
     low = high = 0.0  # where all columns are constant
     if deviations.size:
         low = float(deviations.min())

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fact_clip.core import Vocabulary
 
 MAX_NAMES = 2
-"""Names whose parts are printed."""
+"""How many names are printed with their parts."""
 
 
 def init(
@@ -86,12 +86,14 @@ def init(
     if path.exists() and not overwrite:
         fix = "replace it with --overwrite, or name another file with --out"
         raise InputError(path, "it exists already", fix)
-    hidden = None if holdout is None else value_of("data.holdout", holdout, "--holdout")
-    if isinstance(hidden, str) and Path(hidden).is_file():
-        hidden = str(Path(hidden).resolve())
+    holdout_value = None if holdout is None else value_of("data.holdout", holdout, "--holdout")
+    if isinstance(holdout_value, str) and Path(holdout_value).is_file():
+        holdout_value = str(Path(holdout_value).resolve())
     values = {
         "root": str(folder),
-        "holdout": hidden,
+        "holdout": holdout_value,
+        # None is guessed from the names; () means that no class is background. Unlabelled names
+        # are guessed in both cases, so they need no None.
         "background": None if background is None else read_names(background, "--background"),
         "fps": fps,
         "layout": layout,
@@ -117,7 +119,7 @@ def init(
 
 
 def _parts_table(vocabulary: Vocabulary) -> str:
-    """Return the parts of the first names as a table. Names with the most parts come first."""
+    """Return a table of the parts of `MAX_NAMES` names, those with the most parts."""
     if len(vocabulary.slots) < 2:
         return "names are read as whole phrases; data.grammar or ROOT/factors.csv gives them parts"
     rows = []

@@ -27,7 +27,16 @@ def option(help_text: str, *names: str, **settings: Any) -> Any:
 
 
 def argument(metavar: str, help_text: str, **settings: Any) -> Any:
-    """Declare a positional argument of a command, as `option` does."""
+    """Declare a positional argument of a command. The metavar comes before the help.
+
+    Args:
+        metavar: its name in the help, such as "DIR".
+        help_text: its help.
+        settings: further arguments of `typer.Argument`.
+
+    Returns:
+        The annotation of the parameter.
+    """
     return typer.Argument(metavar=metavar, help=help_text, **settings)
 
 
@@ -53,11 +62,11 @@ def with_groups(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def _parameters(function: Any) -> list[inspect.Parameter]:
+def _parameters(command_or_group: Any) -> list[inspect.Parameter]:
     """Return the parameters of a command or group as keywords, with their types."""
-    types = get_type_hints(function, include_extras=True)
+    types = get_type_hints(command_or_group, include_extras=True)
     parameters = []
-    for name, parameter in inspect.signature(function).parameters.items():
+    for name, parameter in inspect.signature(command_or_group).parameters.items():
         parameters.append(parameter.replace(annotation=types[name], kind=parameter.KEYWORD_ONLY))
     return parameters
 

@@ -34,10 +34,10 @@ def interruptible() -> Iterator[list[int]]:
 
     timer = threading.Timer(PATIENCE, exit_now)
     timer.daemon = True
-    process = os.getpid()
+    own_pid = os.getpid()
 
     def interrupt(number: int, frame: object) -> None:
-        if os.getpid() != process:  # a data loader process that was forked from this one
+        if os.getpid() != own_pid:  # a data loader process that was forked from this one
             raise KeyboardInterrupt
         if received:  # the command is ending already
             return

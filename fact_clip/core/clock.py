@@ -18,7 +18,7 @@ def row_times(picture_times: Floats, fps: float, end: float | None = None) -> Fl
     """Return the start times of rows that were sampled from a video at n / fps seconds.
 
     A row starts with the picture that it shows, which came up at n / fps or a moment before. If
-    that time would not rise, the row starts at n / fps.
+    that time does not rise, or lies after n / fps, the row starts at n / fps.
 
     Args:
         picture_times: seconds at which the picture of each row came up, (T,).
@@ -27,7 +27,8 @@ def row_times(picture_times: Floats, fps: float, end: float | None = None) -> Fl
 
     Returns:
         Seconds at the start of each row, and at the end of the last one, (T + 1,). The last row
-        ends with the video, or at T / fps if that is sooner.
+        ends with the video, or at T / fps if that is sooner, or if the end is unknown or not after
+        the start of the last row.
     """
     grid = np.arange(len(picture_times) + 1) / fps
     rises = np.append(True, np.diff(picture_times) > 0)
@@ -63,7 +64,8 @@ class Clock:
         times = None
         if self.times is not None:
             even_times = np.arange(len(self.times)) / (self.fps or np.nan)
-            if not np.abs(self.times - even_times).max() < ROUNDING:  # true for NaN
+            # `not <` is also true where no fps is known, so that `even_times` are NaN.
+            if not np.abs(self.times - even_times).max() < ROUNDING:
                 times = tuple(self.times.tolist())
         return replace(
             segmentation, fps=self.fps, times=times, media=self.media, video_fps=self.video_fps

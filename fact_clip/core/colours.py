@@ -68,11 +68,11 @@ def class_colours(names: Iterable[str], background: Collection[str] = ()) -> dic
     Returns:
         The colour of each name. A longer list of names begins with the same colours.
     """
-    names = dict.fromkeys(names)
-    colours = palette(len(names))
+    distinct_names = dict.fromkeys(names)
+    colours = palette(len(distinct_names))  # more than are needed, since background takes none
     n_actions = 0
     looks: dict[str, Colour] = {}
-    for index, name in enumerate(names):
+    for index, name in enumerate(distinct_names):
         look: Colour = {"colour": None, "number": None, "index": index}
         if name not in background:
             n_actions += 1

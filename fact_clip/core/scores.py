@@ -55,8 +55,8 @@ class Scores:
         """
         n_frames = len(self.array)
         first = whole_of(start, "start", 0, n_frames - 1)
-        last = n_frames if stop is None else whole_of(stop, "stop", first + 1, n_frames)
-        means = self.array[first:last].mean(axis=0)  # (C,)
+        end = n_frames if stop is None else whole_of(stop, "stop", first + 1, n_frames)
+        means = self.array[first:end].mean(axis=0)  # (C,)
         order = np.argsort(-means, kind="stable")
         return [Alternative(self.names[index], float(means[index])) for index in order]
 

@@ -1,5 +1,8 @@
 """Corrections of the scores of classes that were trained, for runs with held-out classes.
 
+`Calibration` holds them and reads them from a file. The functions below it compute log p(c) and
+gamma, for `unseen/calibration.py`, which learns both from validation videos.
+
 Calibrated stacking subtracts gamma from the scores of seen classes: Chao et al., "An Empirical
 Study and Analysis of Generalized Zero-Shot Learning" (ECCV 2016). The prior correction subtracts a
 share of log p(c): Menon et al., "Long-tail Learning via Logit Adjustment" (ICLR 2021). See
@@ -25,82 +28,14 @@ from fact_clip.core.messages import join_names
 from fact_clip.metrics import SeenUnseenCurve
 
 FactorFrames = Mapping[str, Mapping[str, int]]
-"""For each slot, the training frames of each factor; "" counts the frames without one."""
+"""For each slot, the training frames of each factor; "" counts the frames without a factor."""
 
-_TRAIN_AGAIN = "train the run again"
-
-
-def factor_frames(vocabulary: Vocabulary, frames: Integers) -> dict[str, dict[str, int]]:
-    """Count the training frames of each factor, by slot, from the frames of each class (C,)."""
-    counts: dict[str, dict[str, int]] = {slot: {} for slot in vocabulary.slots}
-    for factors, count in zip(vocabulary.factors, frames.tolist(), strict=True):
-        for slot, factor in zip(vocabulary.slots, factors, strict=True):
-            name = factor or ""
-            counts[slot][name] = counts[slot].get(name, 0) + count
-    return counts
-
-
-def factor_log_shares(vocabulary: Vocabulary, frames: FactorFrames) -> Floats:
-    """Compute the log probability of each class from the training frames of its factors.
-
-    Args:
-        vocabulary: the C classes, with their factors.
-        frames: the training frames of each factor, by slot.
-
-    Returns:
-        (C,) log of the product of the shares of a class's factors. An untrained factor has the mean
-        of the logs of its slot.
-    """
-    total = np.zeros(len(vocabulary))
-    for position, slot in enumerate(vocabulary.slots):
-        counts = {factor: count for factor, count in frames[slot].items() if count}
-        n_frames = sum(counts.values())
-        shares = {factor: math.log(count / n_frames) for factor, count in counts.items()}
-        untrained = sum(shares.values()) / len(shares)
-        names = [factors[position] or "" for factors in vocabulary.factors]
-        total += [shares.get(name, untrained) for name in names]
-    return total
-
-
-def log_mean_posterior(log_scores: Sequence[Reals], smoothing: float = 1e-4) -> Floats:
-    """Compute the log of the mean class distribution over all frames of some videos.
-
-    Args:
-        log_scores: (T, C) log scores of each video.
-        smoothing: share of a uniform distribution in the mean, in (0, 1], so that no class has
-            probability 0.
-
-    Returns:
-        (C,) log probabilities.
-    """
-    tables = [torch.from_numpy(table.astype(np.float64)) for table in log_scores]
-    mean = torch.cat(tables).softmax(-1).mean(0)  # (C,)
-    smoothed = (1 - smoothing) * mean + smoothing / len(mean)
-    return smoothed.log().numpy()
-
-
-def estimated_log_prior(expected: Floats, frames: Integers, posterior: Floats) -> Floats:
-    """Compute log p(c) as the mean of training frequency and mean posterior, both as logarithms.
-
-    Args:
-        expected: (C,) of `factor_log_shares`, which classes without training frames get, on the
-            scale of the other classes.
-        frames: (C,) training frames of each class.
-        posterior: (C,) of `log_mean_posterior` on validation videos.
-
-    Returns:
-        (C,) log probabilities.
-    """
-    is_trained = frames > 0
-    shares = np.log(np.maximum(frames, 1) / frames.sum())
-    difference = (shares - expected)[is_trained].mean()
-    of_frames = np.where(is_trained, shares, expected + difference)
-    return (of_frames + posterior) / 2
-
-
+# Bounds of the values of a file, so that a damaged one is rejected.
 _Nats = Annotated[float, Field(ge=-1e9, le=1e9)]
 _Weight = Annotated[float, Field(ge=0, le=1e6)]
 _Counts = Mapping[str, Annotated[int, Field(ge=0)]]
+
+_TRAIN_AGAIN = "train the run again"
 
 
 @dataclass(frozen=True)
@@ -109,12 +44,12 @@ class Calibration:
 
     Attributes:
         seen: names of the classes that are not held out and have training frames, and background.
-        frames: for each slot, the training frames of each factor; "" counts frames without one.
-        prior_weight: share of log p(c) that is subtracted.
+        frames: training frames by slot and factor, see `FactorFrames`.
+        prior_weight: share of log p(c) that is subtracted from the scores.
         gamma: subtracted from the scores of seen classes, in nats.
-        prior: log p(c) by name, 0 without correction. Other names get the product of the shares of
-            their factors.
-        shift: added to that product where `prior` is given.
+        prior: log p(c) by name; 0 for background, which is not corrected. A name that is missing
+            here gets the log of the product of the shares of its factors (`factor_log_shares`).
+        shift: added to the log of that product; 0 without `prior`.
     """
 
     seen: Annotated[Names, Field(min_length=1)]
@@ -126,7 +61,7 @@ class Calibration:
 
     def __post_init__(self) -> None:
         if not all(any(counts.values()) for counts in self.frames.values()):
-            raise InputError("frames", "a slot without training frames")
+            raise InputError("frames", "a slot without training frames")  # shares divide by them
 
     @classmethod
     def read(cls, path: Path, vocabulary: Vocabulary) -> Calibration | None:
@@ -158,18 +93,87 @@ class Calibration:
         return np.array([name in self.seen for name in vocabulary.names])
 
 
+def factor_log_shares(vocabulary: Vocabulary, frames: FactorFrames) -> Floats:
+    """Compute the log probability of each class from the training frames of its factors.
+
+    Args:
+        vocabulary: the C classes, with their factors.
+        frames: training frames by slot and factor. Each slot has some.
+
+    Returns:
+        (C,) log of the product of the shares of a class's factors. An untrained factor has the mean
+        of the logs of its slot.
+    """
+    total = np.zeros(len(vocabulary))
+    for position, slot in enumerate(vocabulary.slots):
+        counts = {factor: count for factor, count in frames[slot].items() if count}
+        n_frames = sum(counts.values())
+        shares = {factor: math.log(count / n_frames) for factor, count in counts.items()}
+        untrained = sum(shares.values()) / len(shares)
+        names = [factors[position] or "" for factors in vocabulary.factors]
+        total += [shares.get(name, untrained) for name in names]
+    return total
+
+
+def factor_frames(vocabulary: Vocabulary, class_frames: Integers) -> dict[str, dict[str, int]]:
+    """Count the training frames of each factor, by slot, from those of each class, (C,)."""
+    counts: dict[str, dict[str, int]] = {slot: {} for slot in vocabulary.slots}
+    for factors, count in zip(vocabulary.factors, class_frames.tolist(), strict=True):
+        for slot, factor in zip(vocabulary.slots, factors, strict=True):
+            name = factor or ""
+            counts[slot][name] = counts[slot].get(name, 0) + count
+    return counts
+
+
+def estimated_log_prior(expected: Floats, class_frames: Integers, posterior: Floats) -> Floats:
+    """Compute log p(c) as the mean of training frequency and mean posterior, both as logarithms.
+
+    Args:
+        expected: (C,) result of `factor_log_shares`. A class without training frames has no
+            training frequency; it gets this value, shifted to the scale of the other classes.
+        class_frames: (C,) training frames of each class.
+        posterior: (C,) result of `log_mean_posterior` on validation videos.
+
+    Returns:
+        (C,) log probabilities.
+    """
+    is_trained = class_frames > 0
+    # The maximum keeps the log finite. It is used for no class that was not trained.
+    log_shares = np.log(np.maximum(class_frames, 1) / class_frames.sum())
+    difference = (log_shares - expected)[is_trained].mean()
+    log_frequency = np.where(is_trained, log_shares, expected + difference)  # (C,)
+    return (log_frequency + posterior) / 2
+
+
+def log_mean_posterior(log_scores: Sequence[Reals], smoothing: float = 1e-4) -> Floats:
+    """Compute the log of the mean class distribution over all frames of some videos.
+
+    Args:
+        log_scores: (T, C) log scores of each video.
+        smoothing: share of a uniform distribution in the mean, in (0, 1], so that no class has
+            probability 0.
+
+    Returns:
+        (C,) log probabilities.
+    """
+    tables = [torch.from_numpy(table.astype(np.float64)) for table in log_scores]
+    mean = torch.cat(tables).softmax(-1).mean(0)  # (C,)
+    smoothed = (1 - smoothing) * mean + smoothing / len(mean)
+    return smoothed.log().numpy()
+
+
 def choose_gamma_by_cost(curve: SeenUnseenCurve, cost: float = 0.15) -> float:
     """Return the largest gamma that costs at most a share of the accuracy of seen classes.
 
-    No frame of an unseen class is needed.
+    The accuracy of unseen classes is not read, so no frame of one is needed.
 
     Args:
         curve: accuracies of seen and unseen classes over gamma.
-        cost: share of S(0) that may be lost, 0 to 1.
+        cost: share of S, the accuracy of seen classes, at gamma 0 that may be lost, 0 to 1.
     """
-    at_zero = curve.seen[curve.start]
+    at_zero = curve.seen[curve.start]  # `start` is the index of gamma 0
     if at_zero == 0:
-        return 0.0
+        return 0.0  # nothing can be lost, so the rule would choose the largest gamma of all
     # Sums of shares are rounded, hence the tolerance.
     is_within = curve.seen >= (1 - cost) * at_zero - 1e-9
     return float(curve.gamma[is_within].max())

@@ -176,7 +176,7 @@ class ScoreDecoder:
         if videos:
             is_background = np.isin(np.arange(n_classes), background_labels)
             visits = visit_shares(videos, n_classes)
-            rules = VisitRules.learned(visits, is_background, always=always, returns=returns)
+            rules = VisitRules.learned(visits, is_background, use_always=always, use_once=returns)
         return cls(vocabulary, SegmentCosts(changes, law, rules), switch_penalty, fps)
 
     def segmentation(

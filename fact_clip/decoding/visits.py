@@ -34,8 +34,8 @@ class VisitRules:
         visits: Sequence[tuple[float, float] | None],
         background: Flags,
         *,
-        always: bool = True,
-        returns: bool = True,
+        use_always: bool = True,
+        use_once: bool = True,
     ) -> VisitRules | None:
         """Return the rules that follow from a training.
 
@@ -43,19 +43,19 @@ class VisitRules:
             visits: of each class the share of the training videos that have it, and the share of
                 these in which it comes back; None for a class that was not trained.
             background: (C,) classes that no rule holds for.
-            always: use the first rule.
-            returns: use the second one, about actions that return, which fills `once`.
+            use_always: fill `always`; otherwise no action has to occur.
+            use_once: fill `once`; otherwise every action may come back.
 
         Returns:
             The rules, or None if none is used.
         """
-        if not always and not returns:
+        if not use_always and not use_once:
             return None
         occurs = [pair is not None and pair[0] > NEARLY_ALWAYS for pair in visits]
         once = [pair is not None and pair[0] > 0 and pair[1] < HARDLY_EVER for pair in visits]
         return cls(
-            always=np.array(occurs) & ~background & always,
-            once=np.array(once) & ~background & returns,
+            always=np.array(occurs) & ~background & use_always,
+            once=np.array(once) & ~background & use_once,
         )
 
     def decode(self, rows: Floats, decode_rows: Callable[[Floats], Integers]) -> Integers:
@@ -82,7 +82,8 @@ class VisitRules:
         settled: set[int] = set()
         while True:
             repeated = self._repeated(labels)
-            # Where every other class is excluded, too, a class may come back for ever.
+            # Each label is settled once: where all its rivals are excluded too, it may come back
+            # for ever.
             unsettled = repeated.keys() - settled
             if not unsettled:
                 return labels

@@ -1,4 +1,17 @@
-"""Frame encoders: timm, torchvision, open_clip, transformers, and the grid of cells."""
+"""Frame encoders: timm, torchvision, open_clip, transformers, functions, and the grid of cells.
+
+The models of other libraries are `PictureModel` and `TextModel` of `pretrained.py`, which load and
+run them. A class here gives them these hooks:
+
+    _load           the network of the library, with its weights
+    _picture_side   for `PictureModel`: the transform of a picture, and the function of features
+    _text_side      for `TextModel`: the function from texts to tokens, and that from tokens to
+                    vectors
+
+They are called inside `_loading`, which turns errors of the library into an InputError and sets
+`_no_network` to the reason why nothing can be downloaded, or "". Names of encoders are read in
+`__init__.py`; the part after the colon is the `reference` here.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +43,10 @@ if TYPE_CHECKING:
 
 
 class Backbone(PictureModel):
-    """The input of the last layer of a picture classifier, MODEL or MODEL/FILE."""
+    """The input of the last layer of a picture classifier, MODEL or MODEL/FILE.
+
+    FILE has weights of this machine. Without it the weights of the library are downloaded.
+    """
 
     library = ""
 
@@ -57,6 +73,7 @@ class Timm(Backbone):
             self._model_name, pretrained=self._file is None, num_classes=0
         )
         if self._file is not None:
+            # Names of the last layers, which num_classes=0 has removed from the model.
             head = model.pretrained_cfg.get("classifier") or ()
             removed = (head,) if isinstance(head, str) else tuple(head)
             _load_checkpoint(model, self._file, removed)
@@ -82,14 +99,6 @@ class Torchvision(Backbone):
 
         return 16 if self._model_name in models.list_models(models.video) else 1
 
-    def _weights(self) -> Any:
-        from torchvision import models
-
-        if self._model_name not in (*models.list_models(models), *models.list_models(models.video)):
-            fix = "use one of torchvision.models.list_models()"
-            raise InputError(self._where, f"no classifier {self._model_name!r}", fix)
-        return models.get_model_weights(self._model_name).DEFAULT
-
     def _load(self) -> Any:
         import torch
         from torchvision import models
@@ -105,6 +114,7 @@ class Torchvision(Backbone):
             _load_checkpoint(model, self._file, ())
             if hasattr(model, "transform_input"):
                 model.transform_input = True  # as with the downloaded weights
+        # The last linear layer is the classifier; without it the model returns features.
         modules = model.named_modules()
         layers = [name for name, module in modules if isinstance(module, torch.nn.Linear)]
         model.set_submodule(layers[-1], torch.nn.Identity())
@@ -112,6 +122,15 @@ class Torchvision(Backbone):
 
     def _picture_side(self) -> PictureSide:
         return self._weights().transforms(), self.model
+
+    def _weights(self) -> Any:
+        """Return the weights of the library for this model, with their transform."""
+        from torchvision import models
+
+        if self._model_name not in (*models.list_models(models), *models.list_models(models.video)):
+            fix = "use one of torchvision.models.list_models()"
+            raise InputError(self._where, f"no classifier {self._model_name!r}", fix)
+        return models.get_model_weights(self._model_name).DEFAULT
 
 
 def _load_checkpoint(model: torch.nn.Module, file: Path, removed: Names) -> None:
@@ -130,7 +149,7 @@ def _load_checkpoint(model: torch.nn.Module, file: Path, removed: Names) -> None
     model.load_state_dict(weights)
 
 
-# No text is cut in a context that is this many times longer. A cut shows where its tokens differ.
+# Times the context of a model. No text is cut in a context of this length.
 _UNCUT = 16
 
 
@@ -167,7 +186,7 @@ class OpenClip(PictureModel, TextModel):
     def _load(self) -> Any:
         import open_clip
 
-        settings: Json = {}  # of a tag in the library
+        settings: Json = {}  # what the library knows about a tag
         if self._weights:
             settings = open_clip.get_pretrained_cfg(self._model_name, self._weights)
             if not self._is_local and not settings:
@@ -179,7 +198,7 @@ class OpenClip(PictureModel, TextModel):
             self._weights,
             require_pretrained=True,
             weights_only=True,
-            # OpenAI's weights need the activation that they were trained with
+            # OpenAI's weights need the activation that they were trained with.
             force_quick_gelu=bool(settings.get("quick_gelu")),
         )
 
@@ -196,14 +215,17 @@ class OpenClip(PictureModel, TextModel):
 
         config = open_clip.get_model_config(self._model_name) or {}
         if "hf_tokenizer_name" in config.get("text_cfg", {}):
-            self._is_local = False  # a checkpoint may be local and its tokeniser on the hub
+            # The tokeniser is on the hub, even if the checkpoint is local. `_loading` reads
+            # `_is_local`, and only looks for the network if it is false.
+            self._is_local = False
         with self._loading():
             tokeniser = open_clip.get_tokenizer(self._model_name)
 
         def tokenise(texts: list[str]) -> dict[str, torch.Tensor]:
-            tokens = tokeniser(texts)
+            tokens = tokeniser(texts)  # (N, L)
             length = tokens.shape[1]
-            uncut = tokeniser(texts, context_length=_UNCUT * length)
+            uncut = tokeniser(texts, context_length=_UNCUT * length)  # (N, 16 L)
+            # open_clip cuts a long text without a word; its tokens then differ from the uncut ones.
             is_cut = (tokens != uncut[:, :length]).any(dim=1).tolist()
             if any(is_cut):
                 start = texts[is_cut.index(True)][:40]
@@ -214,7 +236,7 @@ class OpenClip(PictureModel, TextModel):
 
 
 class Transformers(PictureModel, TextModel):
-    """A model of transformers, a folder or OWNER/NAME: safetensors only, no code.
+    """A model of transformers, a folder or OWNER/NAME. It reads safetensors and runs no code.
 
     It embeds pictures and texts (CLIP, SigLIP), or clips (VideoMAE, V-JEPA 2, ...).
     """
@@ -239,7 +261,8 @@ class Transformers(PictureModel, TextModel):
             trust_remote_code=False,
             use_safetensors=True,
         )
-        # Exists once `self.model` was read, which `clip_length` and `_check_side` do first.
+        # This exists only after `self.model` was read. `clip_length` and `_check_side` read it
+        # before they, or `_clip_side`, use `_missing`.
         self._missing: list[str] = sorted(report["missing_keys"])
         return model
 
@@ -248,29 +271,6 @@ class Transformers(PictureModel, TextModel):
         """Return the pictures of a clip, 1 for a model of single pictures. It loads the model."""
         config = self.model.config
         return int(getattr(config, "num_frames", 0) or getattr(config, "frames_per_clip", 1))
-
-    def _clip_side(self) -> PictureSide:
-        """Return the side of clips. `_picture_side` has loaded the model by `clip_length`."""
-        from transformers import AutoVideoProcessor
-
-        if self._missing:
-            raise ValueError(f"no weights for {self._missing[0]}, which would be random")
-        processor = AutoVideoProcessor.from_pretrained(self._source, trust_remote_code=False)
-
-        def transform(clips: torch.Tensor) -> torch.Tensor:
-            (values,) = processor(list(clips), return_tensors="pt").values()
-            return values
-
-        return transform, lambda clips: self.model(clips).last_hidden_state.mean(dim=1)
-
-    def _check_side(self, side: str, *unused: str) -> None:
-        """Check that the model has all weights of a side. `unused` are other prefixes."""
-        if not hasattr(self.model, f"get_{side}_features"):
-            model_type = self.model.config.model_type
-            raise ValueError(f"a model of type {model_type!r}, which has no {side} features")
-        missing = [key for key in self._missing if not key.startswith((*unused, "logit_"))]
-        if missing:
-            raise ValueError(f"no weights for {missing[0]}, which would be random")
 
     def _picture_side(self) -> PictureSide:
         if self.clip_length > 1:
@@ -289,6 +289,33 @@ class Transformers(PictureModel, TextModel):
 
         return transform, features
 
+    def _clip_side(self) -> PictureSide:
+        """Return the picture side of a model of clips, which `clip_length` has loaded."""
+        from transformers import AutoVideoProcessor
+
+        if self._missing:
+            raise ValueError(f"no weights for {self._missing[0]}, which would be random")
+        processor = AutoVideoProcessor.from_pretrained(self._source, trust_remote_code=False)
+
+        def transform(clips: torch.Tensor) -> torch.Tensor:
+            # (N, L, 3, H, W); the name of the only value differs between models
+            (values,) = processor(list(clips), return_tensors="pt").values()
+            return values
+
+        return transform, lambda clips: self.model(clips).last_hidden_state.mean(dim=1)
+
+    def _check_side(self, side: str, *unused: str) -> None:
+        """Check that the model has a side, "image" or "text", and all weights of it.
+
+        `unused` are prefixes of weights of the other side, which may be missing.
+        """
+        if not hasattr(self.model, f"get_{side}_features"):
+            model_type = self.model.config.model_type
+            raise ValueError(f"a model of type {model_type!r}, which has no {side} features")
+        missing = [key for key in self._missing if not key.startswith((*unused, "logit_"))]
+        if missing:
+            raise ValueError(f"no weights for {missing[0]}, which would be random")
+
     def _text_side(self) -> TextSide:
         from transformers import AutoTokenizer
 
@@ -299,12 +326,12 @@ class Transformers(PictureModel, TextModel):
         keys = ["input_ids", "attention_mask"]
         padding: Json = {"padding": True}
         if config.model_type.startswith("siglip"):
-            # SigLIP was trained on texts padded to full length, without a mask
+            # SigLIP was trained on texts padded to full length, without a mask.
             keys = ["input_ids"]
             padding = {"padding": "max_length", "max_length": length}
 
         def tokenise(texts: list[str]) -> dict[str, torch.Tensor]:
-            tokens = tokeniser(texts, return_tensors="pt", **padding)
+            tokens = tokeniser(texts, return_tensors="pt", **padding)  # (N, L) each
             n_tokens = tokens["input_ids"].shape[1]
             if n_tokens > length:
                 raise ValueError(f"a text of {n_tokens} tokens, where the model takes {length}")
@@ -313,11 +340,12 @@ class Transformers(PictureModel, TextModel):
         return tokenise, self.model.get_text_features
 
 
+# The grid of `GridEncoder`.
 _ROWS = 6
 _COLUMNS = 8
 _CELL = 8  # pixels
-_CHANNELS = 8  # of a cell: 3 colours and 5 planes
-# Factors that bring gradients, differences and their products to the range of a colour.
+_CHANNELS = 8  # of a cell: red, green, blue, then the five `planes`
+# Factors that bring gradients, changes and their products to the range of a colour.
 _GRADIENT = 4.0
 _MOTION = 4.0
 _FLOW = 16.0
@@ -340,12 +368,14 @@ class _Plain:
 class FunctionEncoder(_Plain):
     """A function of pictures (N, H, W, 3) uint8 to features (N, D).
 
-    Without a name it is another one in each program, since what it does cannot be told from
-    outside. `register` names it.
+    The name of an encoder says which features are equal. Nothing tells whether two functions, or
+    one at two times, do the same, so a function without a name gets another one each time.
+    `register` names it.
     """
 
     def __init__(self, function: Callable[[Image], Any], name: str = "") -> None:
-        self.name = name or _function_name(function)
+        own_name = getattr(function, "__name__", type(function).__name__)
+        self.name = name or f"{own_name}@{uuid4().hex[:16]}"
         self._function = function
 
     def encode_images(self, prepared: Image) -> Singles:
@@ -355,15 +385,6 @@ class FunctionEncoder(_Plain):
         if features.ndim != 2 or len(features) != len(prepared):
             raise InputError(f"encoder {self.name!r}", f"shape {features.shape}, not {expected}")
         return features.astype(np.float32)
-
-
-# Name of each function without one. Functions are kept, so that none gets the id of an earlier one.
-_NAME_OF: dict[int, tuple[object, str]] = {}
-
-
-def _function_name(function: Callable[[Image], Any]) -> str:
-    name = getattr(function, "__name__", type(function).__name__)
-    return _NAME_OF.setdefault(id(function), (function, f"{name}@{uuid4().hex[:16]}"))[1]
 
 
 class GridEncoder(_Plain):
@@ -382,11 +403,11 @@ class GridEncoder(_Plain):
     def encode_images(self, prepared: Image) -> Singles:
         """Encode (1 + N, 48, 64, 3) -> (N, 384) float32. The first picture is context only."""
         colour = _cells(prepared[1:].astype(np.float32) / np.float32(255))  # (N, 6, 8, 3)
-        # luma of BT.601 in 1/256, so that the sum stays whole
+        # luma of BT.601 in units of 1/256, so that the sums are whole numbers
         luma = prepared @ np.array([77, 150, 29], dtype=np.float32)  # (1 + N, 48, 64)
-        grey = luma / np.float32(256 * 255)
+        grey = luma / np.float32(256 * 255)  # (1 + N, 48, 64), 0 to 1
         change = np.diff(grey, axis=0)  # (N, 48, 64)
-        current = grey[1:]
+        current = grey[1:]  # (N, 48, 64), like all below until `_cells`
         across = np.zeros_like(current)
         down = np.zeros_like(current)
         across[:, :, 1:-1] = current[:, :, 2:] - current[:, :, :-2]
@@ -400,8 +421,9 @@ class GridEncoder(_Plain):
         ]
         columns = [colour]
         for plane in planes:
-            # float32 already, which the stubs of NumPy do not know
+            # The type is float32 already. `astype` says so to mypy, as the stubs do not know it.
             columns.append(_cells(plane[..., None].astype(np.float32, copy=False)))
+        # (N, 6, 8, 8) -> (N, 384)
         return np.concatenate(columns, axis=3).reshape(len(current), self.dim)
 
 

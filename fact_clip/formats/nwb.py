@@ -38,6 +38,7 @@ def write(segmentation: Segmentation, path: Path) -> None:
         raise NoSegmentsError("segmentation", "no segments but background", "write .csv or .json")
     pynwb = library(path, "pynwb", "nwb")
     epoch = library(path, "pynwb.epoch", "nwb")
+    # The description of the table names the omitted background. `read_remark` gets it back.
     description = remark(segmentation) or "actions by fact-clip"
     table = epoch.TimeIntervals(name=OURS, description=description)
     table.add_column(name="label", description="name of the action")
@@ -68,10 +69,10 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     check_file(path, "an NWB file")
     pynwb = library(path, "pynwb", "nwb")
     kinds = (OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError)
-    damaged = library_errors(path, "not an NWB file", *kinds, fix="check it with nwbinspector")
+    input_errors = library_errors(path, "not an NWB file", *kinds, fix="check it with nwbinspector")
     descriptions = {}
     rows = {}
-    with damaged, pynwb.NWBHDF5IO(path, "r") as file:
+    with input_errors, pynwb.NWBHDF5IO(path, "r") as file:
         for name, table in file.read().intervals.items():
             if "label" in table.colnames:
                 columns = [table[column][:] for column in ("start_time", "stop_time", "label")]

@@ -1,6 +1,7 @@
 """From names to the candidates that a trained model scores, with the calibration of its run."""
 
 import logging
+import warnings
 from collections import Counter
 from collections.abc import Collection, Sequence
 from contextlib import suppress
@@ -177,8 +178,11 @@ class CandidateReader:
     def _durations(self, vocabulary: Vocabulary) -> Durations | None:
         """Return the lengths of segments of candidates, or None if they are not used."""
         config = self.run.config
-        # Without a whole segment in training nothing is known of lengths (`state.begin` warns).
-        if not config.decode.durations or not self.run.lengths:
+        if not config.decode.durations:
+            return None
+        if not self.run.lengths:
+            message = "decode.durations has no effect, as no length of a segment is known"
+            warnings.warn(message, stacklevel=2)
             return None
         facts = self._facts(self.run.lengths, vocabulary)
         stride = 1 if config.data.interleave else config.data.stride
@@ -202,7 +206,7 @@ class CandidateReader:
         visits = self._facts(self.run.visits, vocabulary)
         is_background = np.isin(range(len(vocabulary)), vocabulary.background_indices)
         return VisitRules.learned(
-            visits, is_background, always=decode.always, returns=decode.returns
+            visits, is_background, use_always=decode.always, use_once=decode.returns
         )
 
     def _as_spelled_in_training(self, actions: Sequence[str]) -> Names:

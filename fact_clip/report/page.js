@@ -1,16 +1,21 @@
-/* The report. `data` is what `summary` of fact_clip/report/summary.py returns: {classes, runs, videos, sweeps}.
+/* The sections of the report, in the order of `SECTIONS` at the end. Each function there appends its section or, if the
+runs have nothing for it, none. `data` is what `summary` of fact_clip/report/summary.py returns:
+{classes, runs, videos, sweeps}.
 
 classes[i]  {name, colour, number, group, factors}; colour may be null; group is "" if unknown.
 videos[i]   {name, frames, times, truth, runs}
   times     {step} or {starts} in seconds, starts with the end of the video; {step: 1, unit: "frames"} if unknown.
   truth     label runs without confidence; it is that of the first run.
-  runs      of each run null, if it lacks the video, or {p, f, t, figures}: label runs of the prediction and of the
-            frame and token voters, t may be missing; figures: [frame accuracy, edit, F1@50] in percent, null without
-            a labelled frame.
+  runs      one element for each run: null if it lacks the video, or {p, f, t, figures}. p, f and t are label runs of
+            the prediction, the frame voter and the token voter; t may be missing. figures: [frame accuracy, edit, F1@50]
+            in percent, null without a labelled frame.
   A list of label runs is flat: of each run class index + 1 (0: no label), frames[, mean confidence in percent].
 runs[i]     {title, path, written, seed, members, data, choice, versions, config, result, numbers, classes, confusion,
             factors, boundaries, uncertain, unseen}
-  result    evaluation.json without per_class, run and videos; config: text of YAML; versions: {name: version}.
+  members   the number of models.
+  result    evaluation.json without per_class, run and videos (docs/json.md); its `members`, which one model lacks, is a
+            list of metrics, one element for each model.
+  config    the text of config.yaml; versions: {name: version}.
   numbers   [[name, value, note]]
   classes   [{class, name, group, training, frames, segments, predicted_segments, accuracy, f1}]; training: frames.
   confusion [[true, predicted, frames, frames of the true class]], most frequent first, perhaps not all of them;
@@ -18,7 +23,9 @@ runs[i]     {title, path, written, seed, members, data, choice, versions, config
   boundaries {unit, median}, median may be null or "infinite".
   uncertain [{video, index, start, stop, label, true, confidence}]; index: of the predicted segment; start, stop: frames;
             confidence: 0..1.
-  unseen    [{name, level, frames, accuracy, unseen_labels_only, taken: [{name, share, seen, shares}]}]
+  unseen    [{name, level, frames, accuracy, unseen_labels_only, taken: [{name, share, seen, shares}]}]; taken: the classes
+            that its frames are mostly called by mistake; share: percent of its frames; seen: whether that class is a seen
+            one; shares: whether it has a factor in common with this class.
 sweeps[i]   {axes, runs, figures}; runs: their number; figures: [[name, mean, standard deviation]].
 
 Classes and videos are given as indices of `classes` and `videos`; the class index -1 is no label.
@@ -33,6 +40,10 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const {classes, runs, videos, sweeps} = data;
 const several = runs.length > 1;
 // PageParts: page_parts.js, PageTimelines: page_timelines.js, PageCharts: page_charts.js, Timeline: timeline.js
+//   make(tag, properties, ...children)   an element; children that are null are left out
+//   formatted(number, digits = 1)        its text, "–" for null
+//   table(columns, rows, sorted, caption)   column: [heading, cell of a row, kind, value to sort by]; kind: "number", "name",
+//       "number change" or left out; sorted: [column, "ascending" or "descending"] to begin with, null: it cannot be sorted
 const {make, formatted, signed, difference, isUnseen, note, table} = PageParts;
 const timelines = PageTimelines(data);
 const main = document.getElementById("report");
@@ -41,6 +52,7 @@ const main = document.getElementById("report");
 
 const classNameOf = (classIndex) => classIndex < 0 ? "no label" : classes[classIndex].name;
 
+/** Return the coloured square of a class, with its number. */
 function swatch(one) {
 	const node = make("b", {className: isUnseen(one) ? "swatch unseen" : "swatch"});
 	if (one.colour) {
@@ -56,10 +68,12 @@ function classBadge(classIndex) {
 	return make("span", {}, swatch(one), one.name, isUnseen(one) ? ` (${one.group})` : "");
 }
 
+/** Return a column of a `table` with classes; `indexOf` gives the class index of a row. */
 function classColumnOf(indexOf, heading = "class") {
 	return [heading, (row) => classBadge(indexOf(row)), "name", (row) => classNameOf(indexOf(row))];
 }
 
+/** Return a button that shows a predicted segment of a run in the timeline of its video. */
 function link(videoIndex, words, runIndex = 0, segmentIndex = 0) {
 	const button = make("button", {type: "button", title: "show in its timeline"}, words);
 	button.addEventListener("click", () => timelines.show(videoIndex, runIndex, segmentIndex));
@@ -68,8 +82,9 @@ function link(videoIndex, words, runIndex = 0, segmentIndex = 0) {
 
 const nav = make("nav", {ariaLabel: "sections"});
 
+/** Append a section to the page, and a link to it. Return its element, for further children. */
 function section(id, title, ...children) {
-	const open = id === "short" || id === "videos"; // the others are details
+	const open = id === "short" || id === "videos"; // the first look; readers unfold the other sections
 	const details = make("details", {open}, make("summary", {}, make("h2", {}, title)), ...children);
 	const unfold = () => {
 		details.open = true;
@@ -79,7 +94,7 @@ function section(id, title, ...children) {
 	return details;
 }
 
-/** Build something for each run, under its title where there are several. */
+/** Return what `build(run, runIndex)` makes for each run, under the title of the run where there are several. */
 function perRun(build) {
 	return runs.map((run, runIndex) => {
 		const content = build(run, runIndex);
@@ -97,10 +112,6 @@ function inShort() {
 		const items = [...cautions, ...sentences(run)].map((line) => make("li", {}, line));
 		return make("ul", {}, ...items, worstVideo(runIndex), mostConfused(run));
 	}));
-}
-
-function segmentCount({classes: rows}, key) {
-	return rows.reduce((sum, row) => sum + row[key], 0);
 }
 
 function sentences(run) {
@@ -123,6 +134,11 @@ function sentences(run) {
 			+ `${formatted(used.U)} % of one that was not.`);
 	}
 	return lines;
+}
+
+/** Return the segments of all classes of a run; `key` is "segments" or "predicted_segments". */
+function segmentCount({classes: rows}, key) {
+	return rows.reduce((sum, row) => sum + row[key], 0);
 }
 
 function worstVideo(runIndex) {
@@ -149,17 +165,8 @@ function mostConfused({confusion: cells}) {
 
 // --- numbers -----------------------------------------------------------------------------------
 
-/** Return rows for `facts`, [name, fact of a run]: the lowest and highest figure of the models alone. */
-function spreads() {
-	if (!runs.some((run) => run.result.members)) return [];
-	const keys = [["frame_accuracy", "accuracy"], ["edit", "edit"], ["f1@50", "F1@50"]];
-	return keys.map(([key, name]) => [`${name} of the models alone`, (run) => {
-		const values = (run.result.members ?? []).map((one) => one[key]);
-		return values.length ? `${formatted(Math.min(...values))} to ${formatted(Math.max(...values))}` : "–";
-	}]);
-}
-
 function numbers() {
+	// The rows of the first table are names of figures. Its columns are runs, which may lack a figure.
 	const names = [...new Set(runs.flatMap((run) => run.numbers.map(([name]) => name)))];
 	const valuesOf = runs.map((run) => Object.fromEntries(run.numbers.map(([name, value]) => [name, value])));
 	const notes = Object.fromEntries(runs.flatMap((run) => run.numbers.map(([name, , words]) => [name, words])));
@@ -172,6 +179,7 @@ function numbers() {
 		columns.push(["change", change, "number"]);
 	}
 	columns.push(["", (name) => make("span", {className: "soft"}, notes[name])]);
+	// The rows of the second table: [name, text of a run].
 	const facts = [
 		["split", (run) => run.result.split],
 		["videos", (run, runIndex) => videos.filter((video) => video.runs[runIndex]).length],
@@ -196,9 +204,21 @@ function numbers() {
 	if (several) node.append(note(`change: ${runs.at(-1).title} minus ${runs[0].title}, in points of percent.`));
 }
 
+/** Return facts [name, text of a run]: the range of a figure over the models of an ensemble, each evaluated alone. */
+function spreads() {
+	if (!runs.some((run) => run.result.members)) return [];
+	const keys = [["frame_accuracy", "accuracy"], ["edit", "edit"], ["f1@50", "F1@50"]];
+	return keys.map(([key, name]) => [`${name} of the models alone`, (run) => {
+		const values = (run.result.members ?? []).map((metrics) => metrics[key]);
+		return values.length ? `${formatted(Math.min(...values))} to ${formatted(Math.max(...values))}` : "–";
+	}]);
+}
+
+/** Return a table of the figures with and without each correction, and of each level of unseen classes. */
 function correctionTable(run) {
 	const zero = run.result.zero_shot;
 	if (!zero) return null;
+	// A row is the key of a figure, which all ways and levels have. Levels also have `classes`, which no row shows.
 	const keys = Object.keys(Object.values(zero.ways)[0]);
 	const levels = Object.entries(zero.by_level).map(([level, figures]) => [`unseen: ${level}`, figures]);
 	const columns = [...Object.entries(zero.ways), ...levels].map(([name, figures]) => {
@@ -251,24 +271,27 @@ function timelineSection() {
 
 function changes() {
 	if (!several) return;
-	const byVideo = videos.map((video, videoIndex) => ({videoIndex, of: timelines.accuraciesOf(video)}));
-	const byClass = classes.map((one, classIndex) => ({classIndex, of: runs.map((run) => {
+	// A row has `accuracies`, one for each run: null or undefined where the run lacks the video or the class, or has no
+	// labelled frame of it.
+	const byVideo = videos.map((video, videoIndex) => ({videoIndex, accuracies: timelines.accuraciesOf(video)}));
+	const byClass = classes.map((one, classIndex) => ({classIndex, accuracies: runs.map((run) => {
 		const row = run.classes.find((candidate) => candidate.class === classIndex);
 		return row?.frames ? row.accuracy : null;
 	})}));
-	const columns = runs.map((run, runIndex) => [run.title, ({of}) => of[runIndex], "number"]);
-	const delta = ({of}) => difference(of.at(-1), of[0]);
+	const columns = runs.map((run, runIndex) => [run.title, ({accuracies}) => accuracies[runIndex], "number"]);
+	const delta = ({accuracies}) => difference(accuracies.at(-1), accuracies[0]);
 	columns.push(["change", (row) => signed(delta(row)), "number change", delta]);
-	const isKnown = (row) => row.of.some((one) => one != null);
+	const isKnown = ({accuracies}) => accuracies.some((accuracy) => accuracy != null);
 	const nameOf = ({videoIndex}) => videos[videoIndex].name;
 	const videoColumn = ["video", (row) => link(row.videoIndex, nameOf(row)), "name", nameOf];
 	const classColumn = classColumnOf(({classIndex}) => classIndex);
-	const way = [columns.length, "ascending"]; // the last column, once a name column precedes
+	// Both tables begin with the largest loss. "change" is their last column, as a name column precedes `columns`.
+	const order = [columns.length, "ascending"];
 	section("changes", "What changed",
 		note(`Accuracy by video and by class; change: ${runs.at(-1).title} minus ${runs[0].title}.`),
 		make("div", {className: "pair"},
-			table([videoColumn, ...columns], byVideo.filter(isKnown), way, "change by video"),
-			table([classColumn, ...columns], byClass.filter(isKnown), way, "change by class")));
+			table([videoColumn, ...columns], byVideo.filter(isKnown), order, "change by video"),
+			table([classColumn, ...columns], byClass.filter(isKnown), order, "change by class")));
 }
 
 // --- confusions --------------------------------------------------------------------------------
@@ -289,7 +312,7 @@ function confusion() {
 	fill();
 }
 
-/** Return the drawing and the table of a confusion of classes, or of the factors of a slot. */
+/** Return the drawing and the table of a confusion; `kind` is "class" or the slot whose factors are confused. */
 function matrix(run, kind) {
 	const isClass = kind === "class";
 	const cells = isClass ? run.confusion : run.factors[kind]?.cells ?? [];
@@ -310,12 +333,7 @@ function matrix(run, kind) {
 
 // --- unseen classes, boundaries, classes, uncertain segments -----------------------------------
 
-function takenFor({name, share, seen, shares}) {
-	const remarks = [seen ? "seen" : "not seen"];
-	if (shares) remarks.push("shares a factor");
-	return `${name} ${share.toFixed(0)} % (${remarks.join(", ")})`;
-}
-
+/** Show the rows `unseen` of each run, whose keys are described at the top: `unseen_errors` of summary.py. */
 function unseen() {
 	if (!runs.some((run) => run.unseen.length)) return;
 	const classIndexOf = Object.fromEntries(classes.map((one, classIndex) => [one.name, classIndex]));
@@ -332,8 +350,14 @@ function unseen() {
 		["mostly taken for", taken, "name", (row) => row.taken[0]?.share],
 	];
 	section("unseen", "Errors on unseen classes", ...perRun((run) => {
-		return run.unseen.length ? table(columns, run.unseen, [3, "ascending"], "unseen classes") : null;
+		return run.unseen.length ? table(columns, run.unseen, [3, "ascending"], "unseen classes") : null; // by accuracy
 	}));
+}
+
+function takenFor({name, share, seen, shares}) {
+	const remarks = [seen ? "seen" : "not seen"];
+	if (shares) remarks.push("shares a factor");
+	return `${name} ${share.toFixed(0)} % (${remarks.join(", ")})`;
 }
 
 function boundaries() {
@@ -354,19 +378,21 @@ function boundaries() {
 }
 
 function classTable() {
+	// A row of the table has `rowOfRun`: of each run its row of the class in `classes`, undefined if it lacks the class.
 	const rowsOfClass = (classIndex) => runs.map((run) => run.classes.find((row) => row.class === classIndex));
-	const rows = classes.map((one, classIndex) => ({classIndex, of: rowsOfClass(classIndex)}))
-		.filter(({of}) => of.some(Boolean));
-	const known = (key, runIndex) => ({of}) => of[runIndex]?.frames ? of[runIndex][key] : null;
+	const rows = classes.map((one, classIndex) => ({classIndex, rowOfRun: rowsOfClass(classIndex)}))
+		.filter(({rowOfRun}) => rowOfRun.some(Boolean));
+	// Without a true frame a figure of the class means nothing.
+	const known = (key, runIndex) => ({rowOfRun}) => rowOfRun[runIndex]?.frames ? rowOfRun[runIndex][key] : null;
 	const columns = [classColumnOf(({classIndex}) => classIndex)];
 	runs.forEach((run, runIndex) => {
 		const title = several ? ` ${run.title}` : "";
 		const countColumn = (heading, key) => {
-			const countOf = ({of}) => of[runIndex]?.[key] ?? null;
+			const countOf = ({rowOfRun}) => rowOfRun[runIndex]?.[key] ?? null;
 			columns.push([`${heading}${title}`, (row) => `${countOf(row) ?? "–"}`, "number", countOf]);
 		};
 		if (run.classes.some(({group}) => group)) {
-			columns.push([`group${title}`, ({of}) => of[runIndex]?.group ?? "–"]);
+			columns.push([`group${title}`, ({rowOfRun}) => rowOfRun[runIndex]?.group ?? "–"]);
 		}
 		countColumn("training frames", "training");
 		countColumn("frames", "frames");
@@ -379,23 +405,23 @@ function classTable() {
 }
 
 function uncertain() {
-	const unit = (one) => videos[one.video].times.unit ? "frame " : "";
-	const nameOf = (one) => videos[one.video].name;
-	const timeOf = (one, frame) => timelines.clockOf(videos[one.video])(frame);
-	const start = (one) => timeOf(one, one.start);
-	const stop = (one) => timeOf(one, one.stop);
+	const unit = (segment) => videos[segment.video].times.unit ? "frame " : "";
+	const nameOf = (segment) => videos[segment.video].name;
+	const timeOf = (segment, frame) => timelines.clockOf(videos[segment.video])(frame);
+	const start = (segment) => timeOf(segment, segment.start);
+	const stop = (segment) => timeOf(segment, segment.stop);
 	const columnsOf = (runIndex) => [
-		["video", (one) => link(one.video, nameOf(one), runIndex, one.index), "name", nameOf],
-		["from", (one) => unit(one) + formatted(start(one), 2), "number", start],
-		["to", (one) => formatted(stop(one), 2), "number", stop],
-		classColumnOf((one) => one.label, "predicted"),
-		classColumnOf((one) => one.true, "true, mostly"),
-		["confidence (%)", (one) => 100 * one.confidence, "number"],
+		["video", (segment) => link(segment.video, nameOf(segment), runIndex, segment.index), "name", nameOf],
+		["from", (segment) => unit(segment) + formatted(start(segment), 2), "number", start],
+		["to", (segment) => formatted(stop(segment), 2), "number", stop],
+		classColumnOf((segment) => segment.label, "predicted"),
+		classColumnOf((segment) => segment.true, "true, mostly"),
+		["confidence (%)", (segment) => 100 * segment.confidence, "number"],
 	];
 	const explanation = note("Predicted segments with the lowest mean confidence: where to look next.");
 	section("uncertain", "Least certain segments", explanation, ...perRun((run, runIndex) => {
 		if (!run.uncertain.length) return make("p", {}, "There are no segments.");
-		return table(columnsOf(runIndex), run.uncertain, [5, "ascending"], "least certain segments");
+		return table(columnsOf(runIndex), run.uncertain, [5, "ascending"], "least certain segments"); // by confidence
 	}));
 }
 

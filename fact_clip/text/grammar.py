@@ -1,4 +1,9 @@
-"""Patterns that cut names into factors, as "{verb} {object} [with {tool}]" (docs/names.md)."""
+"""Patterns that cut names into factors, as "{verb} {object} [with {tool}]" (docs/names.md).
+
+`Grammar` turns a pattern into a regular expression and reads names by it. `propose` guesses a
+pattern from names. Words of this file: a slot is "{verb}", a group is "[with {tool}]", and a token
+is a slot, a bracket, or the characters between them.
+"""
 
 import re
 from collections import Counter
@@ -12,9 +17,22 @@ from fact_clip.core import Factors, InputError, Names
 PARTICLES = ("up", "down", "off", "on", "out", "in", "away", "over", "back", "apart", "together")
 """Words that belong to the verb before them, unless they are words of the pattern."""
 
-_MAX_NAME = 400  # characters; a longer one would be read in too many ways
-_PATTERN = re.compile(r"(?:[^][{}]|\{\w*\}|\[(?:[^][{}]|\{\w*\})*\])*")
-_SLOT = "\0"  # replaces a slot when the words of a pattern are collected
+# Preposition -> slot of what follows it. `propose` puts the groups in this order.
+PREPOSITIONS = {
+    "from": "source",
+    "into": "target",
+    "onto": "target",
+    "in": "target",
+    "on": "target",
+    "to": "target",
+    "with": "tool",
+    "using": "tool",
+}
+
+_MAX_NAME = 400  # characters; a longer name would take the regular expression too long
+# Characters, {slots}, and [groups], which do not contain each other.
+_WELL_FORMED = re.compile(r"(?:[^][{}]|\{\w*\}|\[(?:[^][{}]|\{\w*\})*\])*")
+_SLOT = "\0"  # stands for a slot where the words of a pattern are collected
 
 
 @dataclass(frozen=True)
@@ -27,7 +45,7 @@ class Grammar:
         pattern: slots in braces, optional groups in brackets. If it has underscores and no blanks,
             they are blanks in names with underscores.
         none: names without any factor, such as the background.
-        words: factor -> what to call it.
+        words: factor as read -> factor that is returned instead.
         underscores: whether "_" in names is the same as a blank.
     """
 
@@ -37,12 +55,14 @@ class Grammar:
     underscores: bool = False
 
     def __post_init__(self) -> None:
-        # `_slots` is safe for a malformed pattern: its slots may be wrong, but it raises nothing.
+        # The pattern may still be malformed. The slots are wrong then, but `_slots` raises nothing,
+        # and the first condition below reports the pattern.
         slots = Counter(_slots(self.pattern))
+        # slots outside groups, which every name has
         required = set(_slots(re.sub(r"\[[^\]]*\]", "", self.pattern))) - {""}
         repeated = [slot for slot in slots if slot in required and slots[slot] > 1]
         problem = ""
-        if not _PATTERN.fullmatch(self.pattern):
+        if not _WELL_FORMED.fullmatch(self.pattern):
             problem = "a stray brace or bracket, or a slot that is not a word,"
         elif re.search(r"\}[\[\]]*\{", self.pattern):
             problem = "nothing between two slots"
@@ -88,8 +108,8 @@ class Grammar:
                     continue
                 factor = " ".join(part.replace("_", " ").split())
                 factor = self.words.get(factor, factor)
-                if slot in factors:  # two groups of one slot fit, and either may be meant
-                    factor = ""
+                if slot in factors:
+                    factor = ""  # two groups of one slot fit, so the name is refused below
                 factors[slot] = factor
         if not factors or not all(factors.values()):
             raise InputError(f"class {name!r}", f"this name does not fit {self.pattern}")
@@ -97,29 +117,30 @@ class Grammar:
 
     @cached_property
     def _expression(self) -> re.Pattern[str]:
-        r"""Return a regular expression with one group per slot, in the order of the pattern.
+        r"""Return a regular expression that captures each slot, in the order of the pattern.
 
         "{verb} {object}" gives `([^ ]+(?: (?:up|down|...)(?= |$))?)\ (.+?)`.
         """
         tokens = _tokens(_with_blanks_inside(self.pattern))
-        # the pattern with a mark for each slot, and without brackets
+        # "{verb} {object} [with {tool}]" gives "\0 \0 with \0".
         flat = re.sub(r"\{[^{}]*\}", _SLOT, "".join(tokens))
         flat = re.sub(r"[][]", "", flat)
         fixed_words = [re.escape(word) for word in flat.split() if _SLOT not in word]
-        # a factor does not begin or end with a word of the pattern, and has none of its marks:
-        # "... with {tool}" gives (?!(?:with)(?: |$)) and (?<! with), "{verb}, {object}" [^,]+?
+        # A factor does not begin or end with a word of the pattern: "with" gives
+        # (?!(?:with)(?: |$)) and (?<! with).
         no_first = f"(?!(?:{'|'.join(fixed_words)})(?: |$))" if fixed_words else ""
         no_last = "".join(f"(?<! {word})" for word in fixed_words)
+        # A factor has no punctuation of the pattern: "{verb}, {object}" gives [^,]+?
         marks = {char for char in flat if not char.isalnum() and char not in (" ", _SLOT)}
         excluded = re.escape("".join(sorted(marks)))
         anything = f"[^{excluded}]+?" if marks else ".+?"
-        # a verb beside a slot is one word, with its particle: "pick", "pick up"
-        lower = [word.lower() for word in fixed_words]
-        particles = "|".join(word for word in PARTICLES if word not in lower)
+        # A verb beside a slot is one word, perhaps with its particle: "pick", "pick up".
+        fixed_lower = [word.lower() for word in fixed_words]
+        particles = "|".join(word for word in PARTICLES if word not in fixed_lower)
         verb = f"[^ {excluded}]+(?: (?:{particles})(?= |$))?"
 
         expression = ""
-        index = -1  # of the slot in flat
+        index = -1  # place of the current slot in `flat`
         for token in tokens:
             if token == "[":
                 expression += "(?:"
@@ -136,49 +157,47 @@ class Grammar:
         return re.compile(expression, re.IGNORECASE)
 
 
-def _tokens(pattern: str) -> list[str]:
-    """Return slots with their braces, brackets, and the text between them."""
-    return [token for token in re.split(r"(\{[^{}]*\}|[\[\]])", pattern) if token]
-
-
 def _slots(pattern: str) -> list[str]:
-    """Return the name of each slot, "" for "{}", which is matched and dropped."""
+    """Return the name of each slot. It is "" for "{}", which is matched and dropped."""
     return [token[1:-1] for token in _tokens(pattern) if token[0] == "{"]
 
 
+def _tokens(pattern: str) -> list[str]:
+    """Return the tokens of a pattern.
+
+    "{verb}[ {object}]" gives "{verb}", "[", " ", "{object}" and "]".
+    """
+    return [token for token in re.split(r"(\{[^{}]*\}|[\[\]])", pattern) if token]
+
+
 def _has_underscores_alone(pattern: str) -> bool:
+    """Return whether a pattern has underscores and no blanks outside its slots."""
     literal = re.sub(r"\{[^{}]*\}", "", pattern)
     return "_" in literal and " " not in literal
 
 
 def _with_blanks_inside(pattern: str) -> str:
-    """Return the pattern with blanks for underscores, and blanks inside optional groups."""
+    """Return the pattern with the blanks beside a group inside the group.
+
+    A missing group then takes its blank with it. "{verb} {object} [with {tool}]" gives
+    "{verb} {object}[ with {tool}]", and "[{hand} hand] {verb} {object}" gives
+    "[{hand} hand ]{verb} {object}". Underscores become blanks if the pattern has no blanks, and
+    several blanks become one.
+    """
     if _has_underscores_alone(pattern):
         pattern = "".join(
             token if token[0] == "{" else token.replace("_", " ") for token in _tokens(pattern)
         )
     pattern = re.sub(r" +\[ *", "[ ", " ".join(pattern.split()))
+    # A group at the beginning has no blank before it, so it takes the one after it.
     return re.sub(r"^\[([^\]]*?) *\] +", r"[\1 ]", pattern)
 
 
 def _is_beside_slot(flat: str, index: int) -> bool:
-    """Return whether only blanks lie between the slot at an index and another one."""
+    """Return whether only blanks are between the slot at `flat[index]` and another slot."""
     left = flat[:index].rstrip(" ")
     right = flat[index + 1 :].lstrip(" ")
     return left.endswith(_SLOT) or right.startswith(_SLOT)
-
-
-# What usually follows a preposition, in the order in which they stand in a name.
-PREPOSITIONS = {
-    "from": "source",
-    "into": "target",
-    "onto": "target",
-    "in": "target",
-    "on": "target",
-    "to": "target",
-    "with": "tool",
-    "using": "tool",
-}
 
 
 def propose(actions: Sequence[str]) -> str | None:
@@ -193,18 +212,13 @@ def propose(actions: Sequence[str]) -> str | None:
         The pattern, or None if no two names share a word in one slot.
     """
     for pattern in _candidates(actions):
-        with suppress(InputError):  # a name that does not fit
+        with suppress(InputError):  # a name does not fit, so the next pattern is tried
             grammar = Grammar.of(pattern, actions)
             factors = [grammar(name) for name in actions]
-            if _has_repetition(factors, 0) or _has_repetition(factors, 1):
+            if _has_repetition(factors, 0) or _has_repetition(factors, 1):  # verb, object
                 return pattern
             return None
     return None
-
-
-def _has_repetition(factors: Sequence[Factors], slot: int) -> bool:
-    names = [factor.lower() for factor in [row[slot] for row in factors] if factor]
-    return len(set(names)) < len(names)
 
 
 def _candidates(actions: Sequence[str]) -> Iterator[str]:
@@ -214,12 +228,13 @@ def _candidates(actions: Sequence[str]) -> Iterator[str]:
     mark = max(marks, key=counts.__getitem__)
     if not counts[mark]:
         return
-    names = [" ".join(name.split(mark)).split() for name in actions]
+    names = [" ".join(name.split(mark)).split() for name in actions]  # the words of each name
     pattern = f"{{verb}}[{mark}{{object}}]"
+    # The object is optional unless every name has a word after the verb that is no particle.
     if all(set(words[1:]) - {*PARTICLES} for words in names):
         pattern = f"{{verb}}{mark}{{object}}"
     if mark in (" ", "_"):
-        inner: Counter[str] = Counter()
+        inner: Counter[str] = Counter()  # word -> names that have it inside
         for words in names:
             # A preposition has a verb and an object before it, and something after it.
             inner.update(word.lower() for word in set(words[2:-1]))
@@ -228,6 +243,12 @@ def _candidates(actions: Sequence[str]) -> Iterator[str]:
             if inner[word] >= 2:
                 groups += f"[{mark}{word}{mark}{{{slot}}}]"
         if groups:
-            # The blank of a group goes before its bracket, as people write it.
+            # Write "... [with {tool}]" as people do, not "...[ with {tool}]"; both read the same.
             yield (pattern + groups).replace("[ ", " [")
     yield pattern.replace("[ ", " [")
+
+
+def _has_repetition(factors: Sequence[Factors], slot: int) -> bool:
+    """Return whether two names have the same word in a slot, up to case."""
+    names = [factor.lower() for factor in [row[slot] for row in factors] if factor]
+    return len(set(names)) < len(names)

@@ -1,13 +1,18 @@
 """`train`: from a recipe, a configuration or a plan to the run folder of one or more models.
 
     train
-        _plan_with_drafts: for train.self_training; trains the teacher if needed.
+        _planned: the plan, with checked settings and the opened data set.
+        _plan_with_drafts: with train.self_training alone; trains the teacher if needed.
         _train_ensemble: locks the run, trains all models, then calibrates the run.
             train_model: the weights of the first model.
-            train_calibrated: weights and calibration of each other member, in a process beside
-                the first model (`training.member`), or in this launch after it.
+                threads_limited: on a CPU no more threads than make a step faster.
+            train_calibrated: weights and calibration of another member, in a process beside the
+                first model (`training.member`), or in a launch of torchrun after it.
+                _locked_then_calibrated, train_model
 
-`Ensemble` alone decides which models continue and which begin.
+A launch is the processes that torchrun starts, which train one model after the other together. A
+call without torchrun is a launch of one process. `Ensemble` alone decides which models continue and
+which begin.
 """
 
 from __future__ import annotations
@@ -52,10 +57,10 @@ from fact_clip.training.teacher import (
 )
 from fact_clip.training.trainer import Watch
 
-# The command line shows what this logger says of a plan.
+# The command line prints the notes of a plan that this logger reports.
 logger = logging.getLogger(__name__)
 
-# torch splits no operation into parts of fewer numbers (docs/method.md).
+# torch splits an operation into parts for its threads. No part has fewer numbers (docs/method.md).
 _GRAIN = 32_768
 
 
@@ -102,7 +107,7 @@ def train(
     out = Path(out)
     is_main = place_in_launch()[0] == 0
     if is_main and not resume:
-        check_free(out)  # before the data set is read
+        check_free(out)  # `begin` does it again, but only after the data set was read
     if printable(str(out)) != str(out):
         problem = "control characters, or bytes that are not UTF-8, in the name of the folder"
         raise InputError(out, problem)
@@ -123,7 +128,7 @@ def train(
 def _planned(
     config: Config | Plan | str | Path, overrides: Sequence[str], data: DataSource | None
 ) -> Plan:
-    """Return the plan of a training."""
+    """Return the plan of a training, or `config` itself if it is one."""
     if isinstance(config, Plan):
         if overrides or data is not None:
             problem = "a plan, whose settings and data are decided"
@@ -140,50 +145,32 @@ def _planned(
             fix = "write the data with datasets.save, and set data.root"
             raise InputError("train.members", problem, fix)
         config = with_data(config, data)
-        folder = MemoryStore(data)
+        folder = MemoryStore(data)  # read instead of `data.root`
     return resolve(config, folder)
 
 
-def train_model(plan: Plan, folder: Path, watch: Watch, *, resume: bool) -> Training:
-    """Train the model of a plan with all processes of the launch.
-
-    Args:
-        plan: of the training.
-        folder: of the run.
-        watch: what is called meanwhile.
-        resume: continue an interrupted training.
-
-    Returns:
-        The result of the model.
-    """
-    processes = Processes(plan.device)
-    with processes.main_first():
-        run, texts = begin(plan, folder, resume)
-    with threads_limited(plan), trainer.numerics(run.config.train):
-        return trainer.Trainer(run, plan.dataset, texts, watch, resume=resume).run_all()
-
-
-def train_calibrated(plan: Plan, folder: Path, watch: Watch, *, resume: bool) -> Training:
-    """Train a run of one model, and learn its calibration; see `train_model`."""
-    with _calibrated_afterwards(plan, folder, resume):
-        return train_model(plan, folder, watch, resume=resume)
-
-
 def _plan_with_drafts(plan: Plan, out: Path, resume: bool, progress: Progress | None) -> Plan:
-    """Return the plan with a teacher's drafts. Train the teacher first if needed."""
+    """Return the plan with a teacher's drafts. Train the teacher first if needed.
+
+    The teacher is a run: the one that train.self_training names, or one in the folder of this run.
+    Its drafts are labels for the frames that have none.
+    """
     if plan.config.data.drafts is not None:
-        plan = with_drafts(plan, None)  # as RUN/config.yaml of a student has them
+        # The config.yaml of a student names its drafts. Whether they still hold is decided below,
+        # on the data set without them.
+        plan = with_drafts(plan, None)
     configured_teacher = teacher_folder(plan.dataset, plan.config.train.self_training)
     folder = configured_teacher or out / TEACHER
     drafts = out / DRAFTS
     drafts_exist = has_drafts(plan.dataset, folder, drafts)
     processes = Processes(plan.device)
-    processes.wait()  # before one of them trains or writes
+    # All processes have looked for the drafts before one of them trains or writes.
+    processes.wait()
     if configured_teacher is None and not drafts_exist:
         store = plan.dataset.folder
         data = store.data if isinstance(store, MemoryStore) else None
-        resume = resume and (folder / "run.json").is_file()
-        train(teacher_config(plan), folder, data=data, resume=resume, progress=progress)
+        teacher_resumes = resume and (folder / "run.json").is_file()
+        train(teacher_config(plan), folder, data=data, resume=teacher_resumes, progress=progress)
     if processes.is_main and not drafts_exist:
         write_drafts(folder, plan.dataset, plan.device, drafts)
     processes.wait()
@@ -191,14 +178,16 @@ def _plan_with_drafts(plan: Plan, out: Path, resume: bool, progress: Progress | 
 
 
 def _train_ensemble(ensemble: Ensemble, watch: Watch) -> Training:
-    """Train all models: beside each other, or in a launch one after the other."""
+    """Train all models: beside each other, or with torchrun one after the other."""
     plan = ensemble.plan
     folder = ensemble.folder
     processes = Processes(plan.device)
-    # `ensemble.resume` is what was asked for. `resumes` decides for each model.
+    # `ensemble.resume` is the argument of `train`. `resumes` decides whether this model continues.
+    # The main process decides for all, before it writes a file that would change the decision.
     first_resumes = processes.broadcast(lambda: ensemble.resumes(0))
-    with _calibrated_afterwards(plan, folder, ensemble.resume):
+    with _locked_then_calibrated(plan, folder, ensemble.resume):
         if processes.world == 1:
+            # Starts the other members. `check_members` reports one that has failed.
             with ensemble.members_beside() as check_members:
                 watch = replace(watch, after_step=check_members)
                 result = train_model(plan, folder, watch, resume=first_resumes)
@@ -209,23 +198,76 @@ def _train_ensemble(ensemble: Ensemble, watch: Watch) -> Training:
     return result
 
 
-def _train_member(ensemble: Ensemble, model_index: int) -> None:
-    """Train a member after the first model with all processes of the launch."""
-    plan = ensemble.plan_of(model_index)
-    # All processes have read the files of the member before the first one writes.
-    resume = Processes(plan.device).broadcast(lambda: ensemble.resumes(model_index))
-    # Without callbacks and progress: they follow the first model alone, as where members train in
-    # processes of their own.
-    train_calibrated(plan, ensemble.member_folder(model_index), Watch(), resume=resume)
+def train_model(plan: Plan, folder: Path, watch: Watch, *, resume: bool) -> Training:
+    """Train the model of a plan with all processes of the launch.
+
+    Args:
+        plan: the plan of the training.
+        folder: the run folder, whose lock the caller holds.
+        watch: callbacks and progress.
+        resume: continue an interrupted training.
+
+    Returns:
+        The result of the model.
+    """
+    processes = Processes(plan.device)
+    # The main process writes the description of a new run. The others then read it.
+    with processes.main_first():
+        run, texts = begin(plan, folder, resume)
+    with threads_limited(plan), trainer.numerics(run.config.train):
+        return trainer.Trainer(run, plan.dataset, texts, watch, resume=resume).run_all()
 
 
 @contextmanager
-def _calibrated_afterwards(plan: Plan, folder: Path, resume: bool) -> Iterator[None]:
-    """Lock a run folder while the block trains its models, then learn its calibration."""
+def threads_limited(plan: Plan) -> Iterator[None]:
+    """Use no more threads in the block than make a step faster."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(min(threads, useful_threads(plan)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def useful_threads(plan: Plan) -> int:
+    """Return the number of threads that make a step faster: one for each `_GRAIN` numbers."""
+    if plan.device.type != "cpu":
+        return torch.get_num_threads()
+    labels = map(plan.dataset.labels, plan.dataset.train)
+    # Numbers of an activation of the frame branch, (batch, rows, width).
+    rows = median_frames(labels) / plan.config.data.stride
+    width = max(block.frame_dim for block in block_configs(plan.config.model))
+    n_numbers = int(plan.config.train.batch_size * rows * width)
+    return max(1, n_numbers // _GRAIN)
+
+
+def _train_member(ensemble: Ensemble, model_index: int) -> None:
+    """Train a member after the first model, with all processes of the launch."""
+    plan = ensemble.plan_of(model_index)
+    # The main process decides for all. It does not go on to write before all processes are here,
+    # and so have read the files of the member for its plan.
+    resume = Processes(plan.device).broadcast(lambda: ensemble.resumes(model_index))
+    # Callbacks and progress follow the first model alone, as they do where members train in
+    # processes of their own, so this member gets an empty `Watch`.
+    train_calibrated(plan, ensemble.member_folder(model_index), Watch(), resume=resume)
+
+
+def train_calibrated(plan: Plan, folder: Path, watch: Watch, *, resume: bool) -> Training:
+    """Train a run of one model, and learn its calibration; see `train_model`."""
+    with _locked_then_calibrated(plan, folder, resume):
+        return train_model(plan, folder, watch, resume=resume)
+
+
+@contextmanager
+def _locked_then_calibrated(plan: Plan, folder: Path, resume: bool) -> Iterator[None]:
+    """Lock a run folder while the block trains its models, then learn its calibration.
+
+    With `resume` remove temporary files first. If a new training fails early, empty the folder.
+    """
     processes = Processes(plan.device)
     if processes.is_main:
-        # In this order: `locked` creates the folder, which `_removed_unless_begun` lists.
-        with locked(folder, "a training"), _removed_unless_begun(folder):
+        # In this order, because `locked` creates the folder that `_emptied_unless_begun` lists.
+        with locked(folder, "a training"), _emptied_unless_begun(folder):
             if resume:
                 remove_unfinished(folder)
             yield
@@ -235,16 +277,9 @@ def _calibrated_afterwards(plan: Plan, folder: Path, resume: bool) -> Iterator[N
     processes.wait()
 
 
-def _calibrate(plan: Plan, folder: Path) -> None:
-    """Learn what corrects the scores of a trained run; then the training has come to its end."""
-    run = Run.read(folder).without_choice()
-    learn_calibration(run, plan.dataset, plan.device)
-    replace(run, finished=True).write()
-
-
 @contextmanager
-def _removed_unless_begun(out: Path) -> Iterator[None]:
-    """Empty a new folder if bad input, or Ctrl-C, ends the training before its first state."""
+def _emptied_unless_begun(out: Path) -> Iterator[None]:
+    """Empty a new folder if bad input or Ctrl-C ends the training before a state is saved."""
     was_empty = not any(out.iterdir())
     try:
         yield
@@ -259,26 +294,9 @@ def _removed_unless_begun(out: Path) -> Iterator[None]:
         raise
 
 
-def useful_threads(plan: Plan) -> int:
-    """Return the number of threads that make a step faster.
-
-    torch splits an operation into parts of 32,768 numbers at least.
-    """
-    if plan.device.type != "cpu":
-        return torch.get_num_threads()
-    labels = map(plan.dataset.labels, plan.dataset.train)
-    rows = median_frames(labels) / plan.config.data.stride
-    width = max(block.frame_dim for block in block_configs(plan.config.model))
-    n_numbers = int(plan.config.train.batch_size * rows * width)
-    return max(1, n_numbers // _GRAIN)
-
-
-@contextmanager
-def threads_limited(plan: Plan) -> Iterator[None]:
-    """Use no more threads in the block than make a step faster."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(min(threads, useful_threads(plan)))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+def _calibrate(plan: Plan, folder: Path) -> None:
+    """Learn what corrects the scores of a trained run, then mark the run as finished."""
+    # Without the decoding that an earlier training chose: `learn_calibration` chooses again.
+    run = Run.read(folder).without_choice()
+    learn_calibration(run, plan.dataset, plan.device)
+    replace(run, finished=True).write()

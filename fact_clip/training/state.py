@@ -1,8 +1,15 @@
-"""Files of a training: the description of its run, and its state for ``--resume``."""
+"""The run of a training and its parts: description, model, criterion, and files.
+
+begin               the description of a new or resumed run, and the texts of its model
+check_free, has_progress
+                    whether a run folder can be begun, or continued
+build               model, criterion and transform for a training loop of one's own
+make_criterion      the loss, over the `scored_classes`
+RunFiles            weights, `TrainingState` and logs in the run folder
+"""
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 import re
@@ -50,34 +57,33 @@ from fact_clip.training.plan import Plan
 from fact_clip.training.start import grown_channels, start_texts
 from fact_clip.training.teacher import DRAFTS, TEACHER, teachers_seen
 
-logger = logging.getLogger(__name__)
-
 _TRAIN_AGAIN = "train the run again"
 
-# Tensors that an optimiser keeps for each parameter.
+# Tensors that the optimiser of torch stores for each parameter.
 _MOMENTS = {
     "adam": ("step", "exp_avg", "exp_avg_sq"),
     "adamw": ("step", "exp_avg", "exp_avg_sq"),
     "sgd": ("momentum_buffer",),
 }
 
-# Settings that may change when a training is resumed.
+# Settings that may change when a training is resumed. `_resumed` compares all others.
 _MAY_CHANGE = {"train": {"epochs", "members", "workers", "device", "batch_size"}}
 
 
 def begin(plan: Plan, out: Path, resume: bool = False) -> tuple[Run, dict[str, Tensor]]:
     """Write the description of a new run, or check that it is that of the run to be resumed.
 
-    The first process alone writes, before the others come here.
+    The main process of a launch is here before the others (`main_first`) and alone writes. The
+    others then read the description as if they resumed it.
 
     Args:
-        plan: of the training.
+        plan: the plan of the training.
         out: the run folder.
         resume: continue the run in the folder.
 
     Returns:
-        The run, and the text vectors that its model is made from: "text", "object_text" and
-        "space", where its head reads them.
+        The run, and the text vectors that its model is made from: those of "text", "object_text"
+        and "space" that its head reads.
 
     Raises:
         InputError: sizes do not fit together, or the run was begun with other settings.
@@ -89,7 +95,8 @@ def begin(plan: Plan, out: Path, resume: bool = False) -> tuple[Run, dict[str, T
     run = (_new_run if is_new else _resumed)(plan, out, processes.world)
     texts = _model_texts(plan, run)
     if is_new:
-        # Sizes that do not fit together are reported here, before anything is written.
+        # Both calls are for their errors: sizes that do not fit together, and fewer model.tokens
+        # than the mean transcript has segments, are reported before anything is written.
         run.new_model(**texts)
         model = plan.config.model
         make_criterion(run, plan.dataset).null_weight(model.tokens, model.transcript)
@@ -106,7 +113,7 @@ def check_free(out: Path) -> None:
         return
     made_before = {"members", TEACHER, DRAFTS}
     if out.parent.name == "members":
-        # A member that was killed before its description was complete.
+        # These are files of a member that was killed before its description was complete.
         made_before |= {"config.yaml", "vocabulary.json", "features.safetensors"}
     if out.is_dir() and {path.name for path in out.iterdir()} <= made_before:
         return
@@ -129,23 +136,130 @@ def has_progress(folder: Path) -> bool:
     if not log.is_file():
         # Converted weights have no log, and must not be trained over.
         return (folder / "model.safetensors").is_file()
-    # A second row of the log comes after the first state, which therefore was there.
+    # A second row of the log is written after the first state. If that is missing now, it was lost,
+    # and the training must not start again without a word.
     return len(read_text(log, "a log of training").splitlines()) > 1
 
 
-def _resumed(plan: Plan, out: Path, world: int) -> Run:
-    """Return the run in the folder with the settings that may change.
+def _new_run(plan: Plan, out: Path, world: int) -> Run:
+    """Return the description of a new run, with the statistics of its training videos."""
+    config = plan.config
+    dataset = plan.dataset
+    transform = _feature_transform(plan)
+    classes = _classes(plan)
+    # The object columns of the features: those of the plan, else those of the run it starts from.
+    spec = None if plan.start is None else plan.start.objects
+    objects = plan.objects
+    if objects is not None:
+        # of each column of the features: itself, and mean and deviation of each window of context
+        copies = transform.width // transform.input_dim
+        slot = objects.slot + int("sentence" in config.text.parts)
+        spec = ObjectSpec(objects.with_context(copies), objects.fixed, slot)
+    if spec is not None:
+        classes = replace(classes, evidence_slot=spec.slot, evidence_width=spec.width)
+    labelled = dataset.labelled(dataset.train)
+    train_labels = [dataset.training_labels(name) for name in labelled]
+    return Run(
+        path=out,
+        config=config,
+        vocabulary=dataset.vocabulary,
+        transform=transform,
+        classes=classes,
+        layout=dataset.layout,
+        fps=dataset.fps,
+        mean_transcript_length=mean_transcript_length(train_labels),
+        transitions=transitions(
+            train_labels, dataset.vocabulary.background_indices, len(dataset.vocabulary)
+        ),
+        lengths=_lengths(dataset),
+        visits=visit_shares(map(dataset.cut_labels, labelled), len(dataset.vocabulary)),
+        objects=spec,
+        encoder=dataset.encoder,
+        videos_a_step=config.train.batch_size * world,
+        seen=_seen(plan),
+        teachers=teachers_seen(config.data.drafts, config.train.self_training),
+        finished=False,
+        n_frames=round(median_frames(train_labels)),
+    )
 
-    A step keeps the number of videos that the training began with.
+
+def _feature_transform(plan: Plan) -> FeatureTransform:
+    """Return the transform of the features. Its statistics need one pass over the videos."""
+    data = plan.config.data
+    dataset = plan.dataset
+    if plan.start is not None:
+        # The weights that the training starts from were learned with these statistics.
+        return plan.start.transform
+    kinds = None
+    if plan.objects is not None:
+        kinds = plan.objects.check(dataset.input_dim).kinds()
+    if not data.standardize:
+        return FeatureTransform(data.context, None, None, dataset.input_dim)
+    names = dataset.train
+    if plan.config.train.member_parts:
+        # Members validate on different videos, and the run has one transform for all. So the
+        # statistics are of all learning videos, and equal for each member.
+        names = tuple(sorted((*dataset.train, *dataset.validation)))
+    features = (dataset.features(name) for name in names)
+    return FeatureTransform.fit(features, data.context, kinds)
+
+
+def _classes(plan: Plan) -> Classes:
+    """Return the facts about the vocabulary that the heads need."""
+    model = plan.config.model
+    vocabulary = plan.dataset.vocabulary
+    if is_open(model.head):
+        _, n_slots, width = plan.texts["text"].shape  # (C, S, W)
+        return Classes(
+            len(vocabulary),
+            n_slots=n_slots,
+            text_width=width,
+            evidence_width=CHANNELS if model.head == "similarity" else 0,
+        )
+    classes = classes_of(vocabulary, model.head)
+    if plan.start is not None and model.head == "closed":
+        classes = replace(classes, channels=grown_channels(plan.start, vocabulary))
+    return classes
+
+
+def _lengths(dataset: Dataset) -> tuple[tuple[float, float], ...]:
+    """Return, for each class, mean and deviation of the log of the lengths of its whole segments.
+
+    A segment is whole if it is not beside frames without a label, where it may go on; frames of a
+    hidden class end it. Lengths are in frames. If no segment is whole, return ().
+    """
+    videos = {name: dataset.cut_labels(name) for name in dataset.labelled(dataset.train)}
+    lengths = dataset.segment_lengths(videos, whole_only=True)
+    if not any(lengths):
+        return ()
+    durations = Durations.learned(lengths)
+    return tuple(zip(durations.mean.tolist(), durations.deviation.tolist(), strict=True))
+
+
+def _seen(plan: Plan) -> Seen:
+    """Return the record of what the training of a plan sees, with the run that it starts from."""
+    seen = Seen.of(plan.dataset)
+    # Classes that have training frames by drafts alone: a model gave these frames their names.
+    learned = plan.dataset.names_of(np.flatnonzero(plan.dataset.learned_counts).tolist())
+    seen = replace(seen, named=tuple(name for name in learned if name not in seen.classes))
+    return seen if plan.start is None else seen.joined(plan.start.seen_by_all())
+
+
+def _resumed(plan: Plan, out: Path, world: int) -> Run:
+    """Return the run in the folder, with those settings of the plan that may change.
+
+    An InputError reports other settings, and data that differ. A step keeps the number of videos
+    that the training began with, so a new batch size must give it in all processes together.
     """
     config = plan.config
     dataset = plan.dataset
-    run = Run.read(out).without_choice()  # it is chosen again after the training
+    run = Run.read(out).without_choice()  # decoding is chosen again after the training
     command = f"fact-clip train {out / 'config.yaml'} --out {out} --resume"
     other_settings = f"resume with the settings of the run ({command}), or use a new --out"
     old_settings = flattened(run.config.model_dump(exclude=_MAY_CHANGE))
     new_settings = flattened(config.model_dump(exclude=_MAY_CHANGE))
     for key, value in old_settings.items():
+        # The folder of the drafts is an absolute path, which changes when a run is moved.
         has_moved = key == "data.drafts" and config.train.self_training
         if new_settings.get(key) != value and not has_moved:
             problem = f"{new_settings.get(key)!r}, but the run has {value!r}"
@@ -166,17 +280,42 @@ def _resumed(plan: Plan, out: Path, world: int) -> Run:
     return replace(run, config=config, videos_a_step=videos_a_step, finished=False)
 
 
-def _seen(plan: Plan) -> Seen:
-    """Return what the training of a plan sees, with the run that it starts from."""
-    seen = Seen.of(plan.dataset)
-    learned = plan.dataset.names_of(np.flatnonzero(plan.dataset.learned_counts).tolist())
-    seen = replace(seen, named=tuple(name for name in learned if name not in seen.classes))
-    return seen if plan.start is None else seen.joined(plan.start.seen_by_all())
+def _model_texts(plan: Plan, run: Run) -> dict[str, Tensor]:
+    """Return the text vectors that the model of a run, new or resumed, is made from."""
+    return {**plan.texts, **start_texts(plan.start), **_joint_space(run, plan.dataset)}
+
+
+def _joint_space(run: Run, dataset: Dataset) -> dict[str, Tensor]:
+    """Return "space" (2, W) for head "similarity", otherwise nothing.
+
+    The model multiplies its columns by the first row and subtracts the second. It then has the raw
+    features minus their mean, in which features and texts are compared.
+    """
+    if run.config.model.head != "similarity":
+        return {}
+    width = run.classes.text_width
+    if dataset.input_dim != width:
+        problem = f"similarity, features of {dataset.input_dim} columns and text vectors of {width}"
+        fix = (
+            "extract the features with a model of images and texts, "
+            "and name its text side in text.encoder"
+        )
+        raise InputError("model.head", problem, fix)
+    if run.transform.std is not None:
+        # The columns are centred already, and divided by the deviation.
+        scale = run.transform.std[:width]
+        rows = (scale, np.zeros_like(scale))  # (W,) each
+    else:
+        features = (dataset.features(name) for name in dataset.train)
+        mean = FeatureTransform.fit(features, ()).mean
+        assert mean is not None
+        rows = (np.ones_like(mean), mean)  # (W,) each
+    return {"space": torch.from_numpy(np.stack(rows))}
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What a training loop of one's own needs beside the data set of the plan.
+    """What a training loop of one's own needs in addition to the data set of the plan.
 
     Attributes:
         model: with random weights.
@@ -193,10 +332,10 @@ def build(plan: Plan) -> Parts:
     """Build the model and the loss of a training.
 
     Args:
-        plan: of the training.
+        plan: the plan of the training.
 
     Returns:
-        Its parts.
+        The parts of the training.
 
     Raises:
         InputError: sizes do not fit together.
@@ -211,149 +350,16 @@ def build(plan: Plan) -> Parts:
     return Parts(model, make_criterion(run, plan.dataset), run.transform)
 
 
-def _new_run(plan: Plan, out: Path, world: int) -> Run:
-    """Return the description of a new run."""
-    config = plan.config
-    dataset = plan.dataset
-    transform = _feature_transform(plan)
-    classes = _classes(plan)
-    spec = None if plan.start is None else plan.start.objects
-    objects = plan.objects
-    if objects is not None:
-        copies = transform.width // transform.input_dim
-        slot = objects.slot + int("sentence" in config.text.parts)
-        spec = ObjectSpec(objects.with_context(copies), objects.fixed, slot)
-    if spec is not None:
-        classes = replace(classes, evidence_slot=spec.slot, evidence_width=spec.width)
-    labelled = dataset.labelled(dataset.train)
-    train_labels = [dataset.training_labels(name) for name in labelled]
-    return Run(
-        path=out,
-        config=config,
-        vocabulary=dataset.vocabulary,
-        transform=transform,
-        classes=classes,
-        layout=dataset.layout,
-        fps=dataset.fps,
-        mean_transcript_length=mean_transcript_length(train_labels),
-        transitions=transitions(
-            train_labels, dataset.vocabulary.background_indices, len(dataset.vocabulary)
-        ),
-        lengths=_lengths(dataset, config.decode.durations),
-        visits=visit_shares(map(dataset.cut_labels, labelled), len(dataset.vocabulary)),
-        objects=spec,
-        encoder=dataset.encoder,
-        videos_a_step=config.train.batch_size * world,
-        seen=_seen(plan),
-        teachers=teachers_seen(config.data.drafts, config.train.self_training),
-        finished=False,
-        n_frames=round(median_frames(train_labels)),
-    )
-
-
-def _lengths(dataset: Dataset, weight: float) -> tuple[tuple[float, float], ...]:
-    """Return the mean and deviation of the log of the frames of whole training segments.
-
-    Warn if none is whole, so that a weight of lengths in decoding has no effect.
-    """
-    videos = {name: dataset.cut_labels(name) for name in dataset.labelled(dataset.train)}
-    lengths = dataset.segment_lengths(videos, whole_only=True)
-    if any(lengths):
-        durations = Durations.learned(lengths)
-        return tuple(zip(durations.mean.tolist(), durations.deviation.tolist(), strict=True))
-    if weight:
-        message = "%s: not used, since each training segment is beside unlabelled frames"
-        logger.warning(message, "decode.durations")
-    return ()
-
-
-def _feature_transform(plan: Plan) -> FeatureTransform:
-    """Return the transform of the features; with statistics, after one pass over the videos."""
-    data = plan.config.data
-    dataset = plan.dataset
-    if plan.start is not None:
-        # The weights of the starting run belong to its statistics.
-        return plan.start.transform
-    kinds = None
-    if plan.objects is not None:
-        kinds = plan.objects.check(dataset.input_dim).kinds()
-    if not data.standardize:
-        return FeatureTransform(data.context, None, None, dataset.input_dim)
-    names = dataset.train
-    if plan.config.train.member_parts:
-        # Members share the statistics of the first one, so these are of all learning videos.
-        names = tuple(sorted((*dataset.train, *dataset.validation)))
-    features = (dataset.features(name) for name in names)
-    return FeatureTransform.fit(features, data.context, kinds)
-
-
-def _classes(plan: Plan) -> Classes:
-    """Return what the heads need of the vocabulary."""
-    model = plan.config.model
-    vocabulary = plan.dataset.vocabulary
-    if is_open(model.head):
-        _, n_slots, width = plan.texts["text"].shape
-        return Classes(
-            len(vocabulary),
-            n_slots=n_slots,
-            text_width=width,
-            evidence_width=CHANNELS if model.head == "similarity" else 0,
-        )
-    classes = classes_of(vocabulary, model.head)
-    if plan.start is not None and model.head == "closed":
-        classes = replace(classes, channels=grown_channels(plan.start, vocabulary))
-    return classes
-
-
-def _model_texts(plan: Plan, run: Run) -> dict[str, Tensor]:
-    """Return the text vectors that the model of a new run is made from."""
-    return {**plan.texts, **start_texts(plan.start), **_joint_space(run, plan.dataset)}
-
-
-def _joint_space(run: Run, dataset: Dataset) -> dict[str, Tensor]:
-    """Return "space" (2, W) for head "similarity".
-
-    It turns the columns that its model reads into centred vectors.
-    """
-    if run.config.model.head != "similarity":
-        return {}
-    width = run.classes.text_width
-    if dataset.input_dim != width:
-        problem = f"similarity, features of {dataset.input_dim} columns and text vectors of {width}"
-        fix = (
-            "extract the features with a model of images and texts, "
-            "and name its text side in text.encoder"
-        )
-        raise InputError("model.head", problem, fix)
-    if run.transform.std is not None:
-        # The columns are centred already.
-        scale = run.transform.std[:width]
-        rows = (scale, np.zeros_like(scale))
-    else:
-        features = (dataset.features(name) for name in dataset.train)
-        mean = FeatureTransform.fit(features, ()).mean
-        assert mean is not None
-        rows = (np.ones_like(mean), mean)
-    return {"space": torch.from_numpy(np.stack(rows))}
-
-
-def scored_classes(run: Run, dataset: Dataset) -> tuple[int, ...]:
-    """Return the classes that training scores.
-
-    With a head that reads text these are the classes that it may see, else all, one output each.
-    """
-    if is_open(run.config.model.head):
-        return dataset.learned
-    return tuple(range(len(run.vocabulary)))
-
-
 def make_criterion(run: Run, dataset: Dataset) -> Criterion:
-    """Return the criterion over the classes that training scores."""
+    """Return the criterion over the `scored_classes`."""
     labels = scored_classes(run, dataset)
+    # Both are positions in `labels`, which are the class indices of the criterion.
     background = [
         index for index, label in enumerate(labels) if label in run.vocabulary.background_indices
     ]
     hidden: tuple[int, ...] = ()
+    # Hidden classes have no score with a head that reads text. With an output for each class the
+    # criterion has to know them.
     if len(labels) == len(run.vocabulary):
         hidden = tuple(index for index in dataset.hidden if index not in dataset.learned)
     return Criterion(
@@ -364,6 +370,17 @@ def make_criterion(run: Run, dataset: Dataset) -> Criterion:
         hidden,
         dataset.learned_counts[list(labels)].tolist(),
     )
+
+
+def scored_classes(run: Run, dataset: Dataset) -> tuple[int, ...]:
+    """Return the classes that training scores, in the order of the scores.
+
+    A head that reads text gets the classes that training may see as candidates. Any other head has
+    an output for each class of the vocabulary.
+    """
+    if is_open(run.config.model.head):
+        return dataset.learned
+    return tuple(range(len(run.vocabulary)))
 
 
 @dataclass
@@ -389,11 +406,11 @@ class RunFiles:
     """The folder of a run that is trained: weights, state and logs.
 
     Args:
-        run: as `begin` described it.
+        run: the run that `begin` returned.
 
     Attributes:
-        path: the folder.
-        config: of the run, for callbacks.
+        path: the run folder.
+        config: the configuration of the run, for callbacks.
     """
 
     def __init__(self, run: Run) -> None:
@@ -402,13 +419,13 @@ class RunFiles:
         self.config = run.config
 
     def rewrite(self) -> None:
-        """Write the description of a run that is resumed, without what it had learned last."""
+        """Write the description of a resumed run, and delete what was learned from old weights."""
         for name in ("decoding.json", "calibration.json", "confidence.json"):
             (self.path / name).unlink(missing_ok=True)
         self._run.write()
 
     def scorer(self, model: FACT) -> Scorer:
-        """Return a scorer with these weights, on their device."""
+        """Return a scorer with the weights of a model, on its device."""
         device = next(model.parameters()).device
         return Scorer(LoadedRun(self._run, [model]), device)
 
@@ -437,7 +454,7 @@ class RunFiles:
         Args:
             state: the progress.
             models: by prefix, "model." and "average.".
-            optimizer: of the training.
+            optimizer: the optimiser of the training.
 
         Returns:
             The path of the file.

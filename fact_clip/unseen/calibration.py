@@ -1,4 +1,13 @@
-"""Gamma and the prior of a run, learned from validation videos (docs/protocol.md)."""
+"""Gamma and the prior of a run, learned from validation videos (docs/protocol.md).
+
+    calibrate
+        check_prior, uncalibrated: the calibration with gamma 0, from training labels alone.
+        _with_prior: adds log p(c), estimated on validation videos.
+        _choose_gamma: by the accuracy of seen classes over gamma, which `GammaCounts` counts.
+
+`GammaCounts` and `groups_by_calibration` also serve the figures of test videos (`figures.py`). What
+a calibration corrects is described in `decoding/calibration.py`.
+"""
 
 from __future__ import annotations
 
@@ -21,79 +30,31 @@ from fact_clip.decoding.calibration import (
 from fact_clip.inference.scored_videos import ScoredVideos
 from fact_clip.metrics.zero_shot import ClassGroups, class_groups
 
-# In nats. The ends are so far out that no frame changes any more, whatever the scores.
+# Values of gamma, in nats. The ends are so far out that no frame changes any more, whatever the
+# scores are.
 _POSITIVE = (*np.arange(0.5, 10.25, 0.5).tolist(), 12.0, 14.0, 17.0, 20.0, 25.0, 30.0, 40.0, 1000.0)
 GAMMAS = (*(-gamma for gamma in reversed(_POSITIVE)), 0.0, *_POSITIVE)
 
-_STEPS_BETWEEN = 8  # between two of `GAMMAS`, when gamma is chosen
+_STEPS_BETWEEN = 8  # steps from the best of `GAMMAS` to each neighbour, when gamma is chosen
 
-# Share of a uniform distribution in a mean posterior: among 67 classes none has less than a frame
-# in thirteen thousand.
+# Share of a uniform distribution in a mean posterior. It gives each of 67 classes a probability of
+# about one frame in thirteen thousand at least.
 _SMOOTHING = 0.005
-
-
-class GammaCounts:
-    """Frames of K classes, and how many of them are right with each of G gammas.
-
-    A class may be seen by one model and unseen by another, so a frame is counted in a table of two
-    rows: as seen or as unseen.
-
-    Args:
-        gammas: values of gamma, 0 among them.
-        n_classes: K.
-    """
-
-    def __init__(self, gammas: Sequence[float], n_classes: int) -> None:
-        self.gammas = gammas
-        self.frames = np.zeros((2, n_classes), np.int64)
-        self.right = np.zeros((len(gammas), 2, n_classes), np.int64)
-        self.background: set[int] = set()
-
-    def add(self, scored: ScoredVideos, calibration: Calibration, groups: ClassGroups) -> None:
-        """Count the frames of videos.
-
-        Args:
-            scored: videos that are decoded as in use.
-            calibration: of their models.
-            groups: what the classes are for these models.
-        """
-        self.background |= groups.background
-        decoded = scored.decode_each_gamma(calibration, self.gammas)
-        for truth, predictions in zip(scored.truth, decoded, strict=True):
-            is_counted = (truth >= 0) & ~np.isin(truth, [*groups.also_unseen])
-            role = np.isin(truth, [*groups.unseen]).astype(np.int64)  # the row of each frame
-            # The flat index row * K + class. Where truth is -1 it is wrong, and not counted.
-            cell = role * self.frames.shape[1] + truth
-            self.frames += self._table(cell[is_counted])
-            for right, is_right in zip(self.right, predictions == truth, strict=True):
-                right += self._table(cell[is_counted & is_right])
-
-    def _table(self, cells: Integers) -> Integers:
-        """Return how often each cell of the table occurs, (2, K)."""
-        return np.bincount(cells, minlength=self.frames.size).reshape(self.frames.shape)
-
-    def curve(self) -> metrics.SeenUnseenCurve:
-        """Return the accuracy of seen and of unseen classes over gamma."""
-        counts = {
-            gamma: metrics.FrameCounts.of_arrays(self.frames.ravel(), right.ravel())
-            for gamma, right in zip(self.gammas, self.right, strict=True)
-        }
-        n_classes = self.frames.shape[1]
-        # The second row has the unseen classes. Background is never unseen, so only the first row
-        # has frames of it.
-        unseen = range(n_classes, 2 * n_classes)
-        return metrics.curve_of_counts(counts, unseen, tuple(self.background))
 
 
 def calibrate(scored_by_model: Sequence[ScoredVideos]) -> Calibration:
     """Learn gamma and the prior from validation videos and training labels alone.
 
-    All classes without training frames are rivals of the seen ones, and gamma is chosen by S alone,
-    which none of them is part of. A class that one member of an ensemble has learned is seen where
-    all are used.
+    All classes without training frames compete with the seen ones. Gamma is chosen by S alone, the
+    accuracy of seen classes, so that no label of an unseen class matters. A class that one member
+    of an ensemble has learned is seen in the calibration of the whole ensemble.
 
     Args:
-        scored_by_model: the result of `validation_videos`.
+        scored_by_model: the result of `validation_videos`: one element if all models have the same
+            validation videos, otherwise one for each model.
+
+    Returns:
+        The calibration; gamma 0 and the prior of the factors if there are no validation videos.
 
     Raises:
         InputError: the prior needs validation videos and there are none.
@@ -101,39 +62,13 @@ def calibrate(scored_by_model: Sequence[ScoredVideos]) -> Calibration:
     datasets = [scored.dataset for scored in scored_by_model]
     config = scored_by_model[0].scorer.run.config.decode
     check_prior(config, datasets[0])
-    start = uncalibrated(datasets, config.prior_weight)
+    at_gamma_0 = uncalibrated(datasets, config.prior_weight)
     if not datasets[0].validation:
-        return start
+        return at_gamma_0
     if config.prior_weight:
-        start = _with_prior(start, scored_by_model)
-    return replace(start, gamma=_choose_gamma(scored_by_model, start, config.gamma_cost))
-
-
-def _choose_gamma(
-    scored_by_model: Sequence[ScoredVideos], start: Calibration, cost: float
-) -> float:
-    """Choose gamma by its cost in seen accuracy, first coarsely, then between neighbours."""
-    coarse = choose_gamma_by_cost(_validation_curve(scored_by_model, start, GAMMAS), cost)
-    index = GAMMAS.index(coarse)
-    lower = GAMMAS[max(index - 1, 0)]
-    upper = GAMMAS[min(index + 1, len(GAMMAS) - 1)]
-    fine = {0.0}
-    for neighbour in (lower, upper):
-        fine.update(np.linspace(coarse, neighbour, _STEPS_BETWEEN + 1).tolist())
-    return choose_gamma_by_cost(_validation_curve(scored_by_model, start, sorted(fine)), cost)
-
-
-def _validation_curve(
-    scored_by_model: Sequence[ScoredVideos], start: Calibration, gammas: Sequence[float]
-) -> metrics.SeenUnseenCurve:
-    """Return the curve over the validation videos of all models."""
-    counts = GammaCounts(gammas, len(scored_by_model[0].classes.vocabulary))
-    for scored in scored_by_model:
-        dataset = scored.dataset
-        of_model = replace(start, seen=uncalibrated([dataset]).seen)
-        groups = groups_by_calibration(of_model, dataset.vocabulary, dataset.validation_unseen)
-        counts.add(scored, of_model, groups)
-    return counts.curve()
+        # First, because gamma is chosen on scores that have this correction.
+        at_gamma_0 = _with_prior(at_gamma_0, scored_by_model)
+    return replace(at_gamma_0, gamma=_choose_gamma(scored_by_model, at_gamma_0, config.gamma_cost))
 
 
 def check_prior(config: DecodeConfig, dataset: Dataset) -> None:
@@ -147,48 +82,153 @@ def uncalibrated(datasets: Sequence[Dataset], prior_weight: float = 0.0) -> Cali
     """Return the calibration with gamma 0 and the prior of the factors.
 
     Args:
-        datasets: of the members; a class that one of them may see and has frames of is seen.
+        datasets: those of the members. A class is seen if one member may see it and there are
+            training frames of it.
         prior_weight: share of the prior that is subtracted.
     """
     vocabulary = datasets[0].vocabulary
     frames = training_frames(datasets)
-    # Untrained background counts as seen too: without gamma it would win frames of all actions.
+    # Background counts as seen even if it was not trained: if gamma were not subtracted from its
+    # score, it would win frames of all actions.
     trained = {*np.flatnonzero(frames).tolist(), *vocabulary.background_indices}
     seen = trained.intersection(label for dataset in datasets for label in dataset.seen)
     names = tuple(vocabulary.names[label] for label in sorted(seen))
     return Calibration(names, factor_frames(vocabulary, frames), prior_weight)
 
 
+def training_frames(datasets: Sequence[Dataset]) -> Integers:
+    """Return the training frames of each class, (C,), in the data set that has most of them."""
+    return np.max([dataset.training_counts for dataset in datasets], axis=0)
+
+
+def _with_prior(at_gamma_0: Calibration, scored_by_model: Sequence[ScoredVideos]) -> Calibration:
+    """Return the calibration with log p(c) of all actions, and 0 for background."""
+    datasets = [scored.dataset for scored in scored_by_model]
+    vocabulary = datasets[0].vocabulary
+    tables = []  # (T', C) of each video of each model
+    for scored in scored_by_model:
+        tables += scored.uncorrected_log_scores()
+    expected = at_gamma_0.log_prior(vocabulary)  # (C,)
+    posterior = log_mean_posterior(tables, _SMOOTHING)  # (C,)
+    prior = estimated_log_prior(expected, training_frames(datasets), posterior)  # (C,)
+    # Candidates that the vocabulary lacks get a prior from their factors. The shift puts it on the
+    # scale of the estimated priors. Background counts in the mean, so this precedes the 0 below.
+    shift = float((prior - expected).mean())
+    # Background is not corrected, while the correction raises the scores of actions, so that
+    # background loses frames to them. This raised H on all sets that were tried, and accuracy on
+    # some (experiments/zero_shot.md).
+    prior[list(vocabulary.background_indices)] = 0.0
+    prior_of_class = dict(zip(vocabulary.names, prior.tolist(), strict=True))
+    return replace(at_gamma_0, prior=prior_of_class, shift=shift)
+
+
+def _choose_gamma(
+    scored_by_model: Sequence[ScoredVideos], at_gamma_0: Calibration, cost: float
+) -> float:
+    """Choose gamma by its cost in seen accuracy, first coarsely, then between neighbours."""
+    coarse = choose_gamma_by_cost(_validation_curve(scored_by_model, at_gamma_0, GAMMAS), cost)
+    index = GAMMAS.index(coarse)
+    lower = GAMMAS[max(index - 1, 0)]
+    upper = GAMMAS[min(index + 1, len(GAMMAS) - 1)]
+    fine = {0.0}  # `choose_gamma_by_cost` compares with S at gamma 0, which the curve must have
+    for neighbour in (lower, upper):
+        fine.update(np.linspace(coarse, neighbour, _STEPS_BETWEEN + 1).tolist())
+    return choose_gamma_by_cost(_validation_curve(scored_by_model, at_gamma_0, sorted(fine)), cost)
+
+
+def _validation_curve(
+    scored_by_model: Sequence[ScoredVideos], at_gamma_0: Calibration, gammas: Sequence[float]
+) -> metrics.SeenUnseenCurve:
+    """Return the curve over the validation videos of all models.
+
+    The videos of each model are decoded with the classes that this model has seen.
+    """
+    counts = GammaCounts(gammas, len(scored_by_model[0].classes.vocabulary))
+    for scored in scored_by_model:
+        dataset = scored.dataset
+        calibration = replace(at_gamma_0, seen=uncalibrated([dataset]).seen)
+        groups = groups_by_calibration(calibration, dataset.vocabulary, dataset.validation_unseen)
+        counts.add(scored, calibration, groups)
+    return counts.curve()
+
+
 def groups_by_calibration(
     calibration: Calibration, vocabulary: Vocabulary, unseen: Collection[int]
 ) -> ClassGroups:
-    """Return the groups of classes. Those that are neither seen nor of U count in no group."""
+    """Return the groups of classes.
+
+    Args:
+        calibration: with the names of the seen classes.
+        vocabulary: the classes.
+        unseen: the classes of U.
+
+    Returns:
+        The groups. `also_unseen`, which count neither for S nor for U, are all classes that are
+        neither seen nor background nor of U.
+    """
     background = vocabulary.background_indices
     seen = vocabulary.encode(calibration.seen).tolist()
     also_unseen = {*range(len(vocabulary))} - {*seen, *background, *unseen}
     return class_groups(unseen=unseen, background=background, also_unseen=also_unseen)
 
 
-def training_frames(datasets: Sequence[Dataset]) -> Integers:
-    """Return the training frames of each class, (C,), in the data set that has most of it."""
-    return np.max([dataset.training_counts for dataset in datasets], axis=0)
+class GammaCounts:
+    """Frames of K classes, and how many of them are right with each of G gammas.
 
+    A class may be seen by one model and unseen by another, so frames are counted in a table of two
+    rows and K columns: row 0 has the frames of seen classes and background, row 1 those of unseen
+    classes.
 
-def _with_prior(start: Calibration, scored_by_model: Sequence[ScoredVideos]) -> Calibration:
-    """Return the calibration with log p(c) of all actions, and 0 for background."""
-    datasets = [scored.dataset for scored in scored_by_model]
-    vocabulary = datasets[0].vocabulary
-    tables = []
-    for scored in scored_by_model:
-        tables += scored.uncorrected_log_scores()
-    expected = start.log_prior(vocabulary)
-    posterior = log_mean_posterior(tables, _SMOOTHING)
-    prior = estimated_log_prior(expected, training_frames(datasets), posterior)
-    # Keeps the priors of other names, which come from their factors, on the scale of the estimated
-    # ones. All actions and background count in it, so it is taken before background is set to 0.
-    shift = float((prior - expected).mean())
-    # Background gains nothing, and so loses frames to all actions: H rises by it on all sets that
-    # were tried, and accuracy on some (experiments/zero_shot.md).
-    prior[list(vocabulary.background_indices)] = 0.0
-    prior_of_class = dict(zip(vocabulary.names, prior.tolist(), strict=True))
-    return replace(start, prior=prior_of_class, shift=shift)
+    Args:
+        gammas: values of gamma, 0 among them.
+        n_classes: K.
+
+    Attributes:
+        frames: (2, K) frames.
+        right: (G, 2, K) frames that have the right label.
+        background: class indices of background.
+    """
+
+    def __init__(self, gammas: Sequence[float], n_classes: int) -> None:
+        self.gammas = gammas
+        self.frames = np.zeros((2, n_classes), np.int64)
+        self.right = np.zeros((len(gammas), 2, n_classes), np.int64)
+        self.background: set[int] = set()
+
+    def add(self, scored: ScoredVideos, calibration: Calibration, groups: ClassGroups) -> None:
+        """Count the frames of videos.
+
+        Args:
+            scored: the videos. They are decoded with each gamma, and otherwise as in use.
+            calibration: the calibration of their models.
+            groups: the roles that the classes have for these models.
+        """
+        self.background |= groups.background
+        decoded = scored.decode_each_gamma(calibration, self.gammas)
+        # Of each video truth (T,) and predictions (G, T).
+        for truth, predictions in zip(scored.truth, decoded, strict=True):
+            is_counted = (truth >= 0) & ~np.isin(truth, [*groups.also_unseen])
+            row = np.isin(truth, [*groups.unseen]).astype(np.int64)  # (T,) 1 for unseen classes
+            # (T,) indices row * K + class of the flat table. Where truth is -1 the index is
+            # meaningless; `is_counted` excludes these frames.
+            cell = row * self.frames.shape[1] + truth
+            self.frames += self._table(cell[is_counted])
+            for table_of_gamma, is_right in zip(self.right, predictions == truth, strict=True):
+                table_of_gamma += self._table(cell[is_counted & is_right])
+
+    def _table(self, cells: Integers) -> Integers:
+        """Return how often each cell of the table occurs, (2, K)."""
+        return np.bincount(cells, minlength=self.frames.size).reshape(self.frames.shape)
+
+    def curve(self) -> metrics.SeenUnseenCurve:
+        """Return the accuracy of seen and of unseen classes over gamma."""
+        counts = {
+            gamma: metrics.FrameCounts.of_arrays(self.frames.ravel(), table_of_gamma.ravel())
+            for gamma, table_of_gamma in zip(self.gammas, self.right, strict=True)
+        }
+        n_classes = self.frames.shape[1]
+        # In the flat table each cell counts as a class of its own, so the unseen classes are the
+        # second row. Background is never unseen, so all its frames are in the first row, where
+        # the indices of cells and classes are equal.
+        unseen = range(n_classes, 2 * n_classes)
+        return metrics.curve_of_counts(counts, unseen, tuple(self.background))

@@ -1,4 +1,11 @@
-"""Zero-shot figures of a run: seen and unseen classes, curve, diagnostics (docs/protocol.md)."""
+"""Zero-shot figures of a run: seen and unseen classes, curve, diagnostics (docs/protocol.md).
+
+`report` computes them all. The functions below it compute one entry of the result each; public
+`by_factor` comes first.
+
+Labels are indices of `scored.classes.vocabulary`: the classes of the data set, then the candidates
+that the data set lacks. Those that may be predicted are `scored.classes.allowed` (`ClassMap`).
+"""
 
 from __future__ import annotations
 
@@ -27,7 +34,7 @@ from fact_clip.unseen.choice import Factor, level, lost_factors
 logger = logging.getLogger(__name__)
 
 IN_USE = "in use"
-"""The entry of `report["ways"]` that decodes as `Segmenter.segment` does."""
+"""The key of `report(...)["ways"]` for labels that are decoded as `Segmenter.segment` does."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +43,14 @@ class _Evaluation:
 
     Attributes:
         scored: the videos.
-        prediction: their labels as in use.
-        unseen_only: their labels with unseen classes as the only candidates, if there are any.
-        calibration: in use.
+        prediction: their labels, decoded as in use.
+        unseen_only: their labels with unseen classes as the only candidates; None if no unseen
+            class is a candidate.
+        calibration: the calibration in use.
         groups: classes by role. `unseen` are the classes of U, with the candidates that the data
             set lacks (`ClassMap.added`). `also_unseen` are the other untrained classes, which count
             in neither S nor U. What may be predicted at all is `ClassMap.allowed`.
-        rules: of the metrics.
+        rules: options of `metrics.evaluate` from the configuration.
     """
 
     scored: ScoredVideos
@@ -69,12 +77,14 @@ def report(scored: ScoredVideos) -> dict[str, Any]:
     vocabulary = dataset.vocabulary
     unseen = (*dataset.unseen, *scored.classes.added)
     groups = groups_by_calibration(calibration, vocabulary, unseen)
-    # Of an ensemble those that no member has learned.
+    # In an ensemble a member may have learned a validation-unseen class of another one. It is seen
+    # then, so what remains are the classes that no member has learned.
     validation_unseen = groups.also_unseen.intersection(dataset.validation_unseen)
     occurring = np.unique(np.concatenate(scored.truth))
     if dataset.unseen and not np.isin(dataset.unseen, occurring).any():
         logger.warning("no frame of these videos has an unseen class, so U and H are 0")
 
+    # Which correction gains what: the same scores, decoded with and without each.
     ways = {
         IN_USE: calibration,
         "gamma 0": replace(calibration, gamma=0.0),
@@ -87,13 +97,13 @@ def report(scored: ScoredVideos) -> dict[str, Any]:
     evaluation = _Evaluation(
         scored=scored,
         prediction=predictions[IN_USE],
-        # Only for true frames of unseen classes, of which an added candidate has none.
+        # Candidates that the data set lacks are left out, as they have no true frame to count.
         unseen_only=scored.decode_among(dataset.unseen),
         calibration=calibration,
         groups=groups,
         rules=scorer.run.config.evaluation.rules,
     )
-    # With the gamma in use, so that no point in use lies above the best of the curve.
+    # The gamma in use is one of the curve, so "best_harmonic_mean" is never below H in use.
     gammas = sorted({*GAMMAS, calibration.gamma})
     counts = GammaCounts(gammas, len(scored.classes.vocabulary))
     counts.add(scored, calibration, groups)
@@ -120,11 +130,43 @@ def report(scored: ScoredVideos) -> dict[str, Any]:
     }
 
 
+def by_factor(
+    vocabulary: Vocabulary, truth: VideoLabels, prediction: VideoLabels
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Compute how often the predicted class has the true factor.
+
+    Args:
+        vocabulary: the classes with their factors.
+        truth: true labels (T,) of each video, -1 where there is none.
+        prediction: predicted labels (T,) of each video.
+
+    Returns:
+        By slot and factor: "frames", its true frames, and "accuracy", the share of them in percent
+        whose predicted class has the factor.
+    """
+    true = np.concatenate(truth)
+    predicted = np.concatenate(prediction)
+    is_labelled = true >= 0
+    true = true[is_labelled]  # (N,) in the N labelled frames of all videos
+    predicted = predicted[is_labelled]  # (N,)
+    table: dict[str, dict[str, dict[str, float]]] = {}
+    for slot in vocabulary.slots:
+        factors, factor_of_class = vocabulary.factor_indices(slot)  # (C,) indices of `factors`
+        is_right = factor_of_class[true] == factor_of_class[predicted]
+        table[slot] = {}
+        for index, factor in enumerate(factors):
+            has_factor = factor_of_class[true] == index  # (N,)
+            if has_factor.any():
+                accuracy = 100 * float(is_right[has_factor].mean())
+                table[slot][factor] = {"frames": int(has_factor.sum()), "accuracy": accuracy}
+    return table
+
+
 def _is_taught(scored: ScoredVideos) -> bool:
     """Return whether drafts or pseudo-labels gave frames the names of hidden classes."""
     run = scored.scorer.run
     if run.config.data.drafts is not None:
-        return True  # also with an older record, which lacks `named`
+        return True  # not from `seen.named`, which older runs lack
     if run.seen is None:
         return False
     holdout = scored.dataset.holdout
@@ -150,19 +192,8 @@ def _figures(
         "H": figures["harmonic_mean"],
     }
     main_keys = metrics.figure_keys("mstcn")
-    # "seen_f1@" is a part of "unseen_f1@", too: F1 of both groups.
+    # "seen_f1@" is also in "unseen_f1@", so the condition picks F1 of both groups.
     return named | {key: figures[key] for key in figures if key in main_keys or "seen_f1@" in key}
-
-
-def _accuracy_among_unseen(evaluation: _Evaluation) -> float:
-    """Return U where unseen classes are the only candidates."""
-    if evaluation.unseen_only is None:
-        return 0.0
-    groups = evaluation.groups
-    means = metrics.class_means(
-        evaluation.scored.truth, evaluation.unseen_only, groups.unseen, groups.background
-    )
-    return means[1]
 
 
 def _diagnostics(evaluation: _Evaluation) -> dict[str, float | None]:
@@ -176,6 +207,7 @@ def _diagnostics(evaluation: _Evaluation) -> dict[str, float | None]:
     seen = vocabulary.encode(evaluation.calibration.seen).tolist()
     shares: dict[str, float | None] = {"auroc": None}
 
+    # The figure compares trained with untrained candidates, so both must be among the candidates.
     is_untrained = np.isin(scored.classes.allowed, (*groups.unseen, *groups.also_unseen))
     if is_untrained.any() and not is_untrained.all():
         tables = scored.log_score_tables(replace(evaluation.calibration, gamma=0.0))
@@ -183,7 +215,7 @@ def _diagnostics(evaluation: _Evaluation) -> dict[str, float | None]:
             scored.truth, tables, groups.unseen, groups.background, groups.also_unseen
         )
 
-    frames = scored.classes.counts(training_frames(scored.datasets))
+    frames = scored.classes.counts(training_frames(scored.datasets))  # by label
     truth = scored.truth
     prediction = evaluation.prediction
     shares |= metrics.confusions(truth, prediction, vocabulary, groups.unseen, seen, frames)
@@ -196,17 +228,19 @@ def _diagnostics(evaluation: _Evaluation) -> dict[str, float | None]:
     return shares
 
 
-def _new_factors(evaluation: _Evaluation) -> dict[str, tuple[Factor, ...]]:
-    """Return, for each unseen class, the factors that no seen class has."""
-    vocabulary = evaluation.scored.classes.vocabulary
-    untrained = evaluation.groups.unseen | evaluation.groups.also_unseen
-    lost = lost_factors(vocabulary, vocabulary.decode(sorted(untrained)))
-    dataset = evaluation.scored.dataset
-    return {name: lost[name] for name in dataset.unseen_names}
+def _accuracy_among_unseen(evaluation: _Evaluation) -> float:
+    """Return U, in percent, where unseen classes are the only candidates."""
+    if evaluation.unseen_only is None:
+        return 0.0
+    groups = evaluation.groups
+    means = metrics.class_means(
+        evaluation.scored.truth, evaluation.unseen_only, groups.unseen, groups.background
+    )
+    return means[1]  # of (S, U)
 
 
 def _by_level(evaluation: _Evaluation) -> dict[str, dict[str, Any]]:
-    """Return the figures with the unseen classes of one level alone."""
+    """Return, for each level, its classes, and the figures with these as the only classes of U."""
     groups = evaluation.groups
     names_of_level: dict[str, list[str]] = {}
     for name, factors in _new_factors(evaluation).items():
@@ -227,9 +261,19 @@ def _by_level(evaluation: _Evaluation) -> dict[str, dict[str, Any]]:
     return table
 
 
+def _new_factors(evaluation: _Evaluation) -> dict[str, tuple[Factor, ...]]:
+    """Return, for each unseen class, its factors that no trained class has."""
+    vocabulary = evaluation.scored.classes.vocabulary
+    untrained = evaluation.groups.unseen | evaluation.groups.also_unseen
+    lost = lost_factors(vocabulary, vocabulary.decode(sorted(untrained)))
+    dataset = evaluation.scored.dataset
+    return {name: lost[name] for name in dataset.unseen_names}
+
+
 def _unseen_classes(evaluation: _Evaluation) -> dict[str, dict[str, Any]]:
     """Return, for each unseen class, its level, accuracies and most frequent wrong label."""
     vocabulary = evaluation.scored.classes.vocabulary
+    # Labels (N,) of the N frames of all videos.
     true = np.concatenate(evaluation.scored.truth)
     predicted = np.concatenate(evaluation.prediction)
     among_unseen = None
@@ -238,19 +282,20 @@ def _unseen_classes(evaluation: _Evaluation) -> dict[str, dict[str, Any]]:
     rows: dict[str, dict[str, Any]] = {}
     for name, factors in _new_factors(evaluation).items():
         label = vocabulary.index(name)
-        frames = true == label
-        n_frames = int(frames.sum())
+        is_of_class = true == label  # (N,)
+        n_frames = int(is_of_class.sum())
         row: dict[str, Any] = {
             "level": level(factors),
             "new": [list(factor) for factor in factors],
             "frames": n_frames,
-            "accuracy": _percent(predicted[frames] == label),
+            "accuracy": _percent(predicted[is_of_class] == label),
             "unseen_labels_only": None,
             "called": None,
         }
         if among_unseen is not None:
-            row["unseen_labels_only"] = _percent(among_unseen[frames] == label)
-        wrong = np.bincount(predicted[frames & (predicted != label)])
+            row["unseen_labels_only"] = _percent(among_unseen[is_of_class] == label)
+        # (label + 1,) how often each other label was predicted; empty if no frame is wrong
+        wrong = np.bincount(predicted[is_of_class & (predicted != label)])
         if wrong.size:
             most_frequent = vocabulary.names[wrong.argmax()]
             row["called"] = {"name": most_frequent, "share": 100 * int(wrong.max()) / n_frames}
@@ -259,36 +304,5 @@ def _unseen_classes(evaluation: _Evaluation) -> dict[str, dict[str, Any]]:
 
 
 def _percent(hits: NDArray[np.bool_]) -> float | None:
+    """Return the share of hits in percent, or None if there is nothing to count."""
     return 100 * float(hits.mean()) if hits.size else None
-
-
-def by_factor(
-    vocabulary: Vocabulary, truth: VideoLabels, prediction: VideoLabels
-) -> dict[str, dict[str, dict[str, float]]]:
-    """Compute how often the predicted class has the true factor.
-
-    Args:
-        vocabulary: the classes with their factors.
-        truth: true labels (T,) of each video, -1 where there is none.
-        prediction: predicted labels (T,) of each video.
-
-    Returns:
-        By slot and factor: "frames", its true frames, and "accuracy", the share of them in percent
-        whose predicted class has the factor.
-    """
-    true = np.concatenate(truth)
-    predicted = np.concatenate(prediction)
-    is_labelled = true >= 0
-    true = true[is_labelled]
-    predicted = predicted[is_labelled]
-    table: dict[str, dict[str, dict[str, float]]] = {}
-    for slot in vocabulary.slots:
-        factors, factor_of_class = vocabulary.factor_indices(slot)
-        is_right = factor_of_class[true] == factor_of_class[predicted]
-        table[slot] = {}
-        for index, factor in enumerate(factors):
-            frames = factor_of_class[true] == index
-            if frames.any():
-                accuracy = 100 * float(is_right[frames].mean())
-                table[slot][factor] = {"frames": int(frames.sum()), "accuracy": accuracy}
-    return table

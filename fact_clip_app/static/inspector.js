@@ -5,7 +5,7 @@ import {confirm} from "./dialogs.js";
 import {edit} from "./edits.js";
 import {move} from "./labelling.js";
 import {tried} from "./requests.js";
-import {change, clock, frameAt, isInstant, typedSeconds} from "./segments.js";
+import {boundaryAt, change, clock, isInstant, typedSeconds} from "./segments.js";
 import {changeActions} from "./session.js";
 import {chosenPart, fault, state, twinOf} from "./state.js";
 
@@ -136,5 +136,5 @@ function typedFrame(content) {
 		fault(`Enter a time between 0 and ${clock(last)}, not "${content}".`);
 		return null;
 	}
-	return frameAt(times, seconds);
+	return boundaryAt(times, seconds);
 }

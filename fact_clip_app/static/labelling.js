@@ -17,7 +17,7 @@ import {actionCalled, chosenIndex, chosenPart, currentTrack, fault, partsOf, say
 const labels = () => currentTrack().segments;
 const framesOf = ({start, stop}) => {
 	const {times} = state.video;
-	return [segments.frameAt(times, start), segments.frameAt(times, stop)];
+	return [segments.boundaryAt(times, start), segments.boundaryAt(times, stop)];
 };
 
 // --- new segments ------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import {showFrame} from "./player.js";
 import {clock, isInstant} from "./segments.js";
 import {state, update} from "./state.js";
 
-const MOST = 100; // rows; a search finds the others
+const MOST_ROWS = 100; // a search finds the other segments
 
 export function SegmentList({video}) {
 	const [search, setSearch] = useState("");
@@ -14,16 +14,21 @@ export function SegmentList({video}) {
 		return track.segments.map((segment) => ({track, segment, words: wordsOf(track, segment)}));
 	}), [video.tracks]);
 	const wanted = search.trim().toLowerCase();
-	const found = rows.filter(({words}) => words.includes(wanted));
+	const found = rows.filter(({words}) => words.includes(wanted)); // all rows without a search
 	return html`<details id="segments-box">
 		<summary>Segments <span class="count">${rows.length}</span></summary>
 		<input id="segment-search" type="search" aria-label="Search segments" placeholder="class, comment, person, accepted draft"
 			value=${search} onInput=${(event) => setSearch(event.target.value)} />
-		<p class="hint" role="status">${wanted ? `${found.length} found` : ""}${found.length > MOST ? `; the first ${MOST} are shown` : ""}</p>
-		<button type="button" id="open-clips" onClick=${() => update({clips: {label: state.pen || state.project.actions[0]?.name, order: "longest"}})}
-			disabled=${!state.project.actions.length}>Clips of a class …</button>
-		<ol id="segments">${found.slice(0, MOST).map(({track, segment}) => html`<${Row}
-			key=${`${track.id} ${segment.start} ${segment.stop} ${segment.label}`} track=${track} segment=${segment} times=${video.times} />`)}</ol>
+		<p class="hint" role="status">
+			${wanted ? `${found.length} found` : ""}${found.length > MOST_ROWS ? `; the first ${MOST_ROWS} are shown` : ""}
+		</p>
+		<button type="button" id="open-clips" disabled=${!state.project.actions.length}
+			onClick=${() => update({clips: {label: state.pen || state.project.actions[0]?.name, order: "longest"}})}>
+			Clips of a class …
+		</button>
+		<ol id="segments">${found.slice(0, MOST_ROWS).map(({track, segment}) => html`<${Row}
+			key=${`${track.id} ${segment.start} ${segment.stop} ${segment.label}`}
+			track=${track} segment=${segment} times=${video.times} />`)}</ol>
 	</details>`;
 }
 

@@ -1,15 +1,27 @@
-/* Labels of a track as a list in order of time, and changes of it: {removed, added}. Times are frames. */
+/* Labels of a track as a list in order of time, and changes of it. No function changes a list or a label that it gets.
+
+label   {start, stop, label, origin, comment, annotator}; its own `label` is the name of its class; `origin` is "drawn",
+        "imported", "predicted" (an accepted draft) or "corrected" (a draft that a person has changed)
+point   a point event: a label with start === stop
+draft   a predicted segment that nobody has accepted, {start, stop, label, confidence}
+part    what a track shows: a label, or the piece of a draft between labels; its `kind` is "label", "accepted" or "draft"
+change  {removed, added}: two lists of labels. `applied` makes a list with it; the server stores the same change.
+
+Times are frame boundaries, except in the last functions, which convert seconds. */
 
 export const isInstant = ({start, stop}) => start === stop;
 
+/** Return whether a label covers a frame. A point covers the frame that starts at it. */
 export const covers = ({start, stop}, frame) => start <= frame && (frame < stop || start === frame);
 
-/** Return drafts between labels, and labels, in order, each with its `kind`. */
+// --- what a track shows ------------------------------------------------------------------------
+
+/** Return the parts of a track: its labels, and what they leave of the drafts. Both lists are in order of time. */
 export function overlay(labels, drafts) {
 	const parts = labels.map((label) => ({...label, kind: kindOf(label)}));
-	let begin = 0;
-	let next = 0; // drafts before it end before `begin`
-	for (const label of [...labels, null]) {
+	let begin = 0; // of the gap before `label`, which goes to `end`
+	let next = 0; // all drafts before this index end before the gap
+	for (const label of [...labels, null]) { // null: the gap after the last label
 		const end = label === null ? Infinity : label.start;
 		while (next < drafts.length && drafts[next].stop <= begin) next += 1;
 		for (let place = next; place < drafts.length && drafts[place].start < end; place++) {
@@ -23,11 +35,13 @@ export function overlay(labels, drafts) {
 	return parts.sort(byTime);
 }
 
-export const byTime = (one, other) => one.start - other.start || one.stop - other.stop;
-
 function kindOf({origin}) {
 	return origin === "predicted" ? "accepted" : "label";
 }
+
+export const byTime = (one, other) => one.start - other.start || one.stop - other.stop;
+
+// --- changes -----------------------------------------------------------------------------------
 
 /** Return the labels after a change. */
 export function applied(labels, {removed, added}) {
@@ -35,6 +49,7 @@ export function applied(labels, {removed, added}) {
 	return [...labels.filter((label) => !gone.has(identity(label))), ...added].sort(byTime);
 }
 
+/** Return a string that two labels share if they agree in all fields that are stored. Labels have no number. */
 export function identity({start, stop, label, origin, comment, annotator}) {
 	return JSON.stringify([start, stop, label, origin, comment, annotator]);
 }
@@ -45,21 +60,12 @@ export function fits(labels, {removed}) {
 	return removed.every((label) => present.has(identity(label)));
 }
 
-/** Return a label without what is only shown. */
+/** Return a part as a label that can be stored: without its `kind` and its confidence. */
 export function plain({start, stop, label, origin = "drawn", comment = "", annotator = ""}) {
 	return {start, stop, label, origin, comment, annotator};
 }
 
-/** Return a part as a label that a person has changed. */
-function byHand(part, values) {
-	const isPredicted = part.kind === "draft" || part.origin === "predicted";
-	const origin = isPredicted ? "corrected" : part.origin;
-	return plain({...part, origin, ...values});
-}
-
-const removal = (part) => part.kind === "draft" ? [] : [plain(part)];
-
-/** Put a label over whatever is there: labels below it are cut. */
+/** Return the change that puts a label over whatever is there: labels below it are cut. */
 export function put(labels, label) {
 	const removed = [];
 	const added = [plain(label)];
@@ -71,42 +77,53 @@ export function put(labels, label) {
 	return {removed, added: added.sort(byTime)};
 }
 
-function overlaps(below, label) {
-	if (isInstant(below) || isInstant(label)) {
-		const inside = isInstant(label) ? below : label;
-		const {start} = isInstant(label) ? label : below;
-		return inside.start < start && start < inside.stop || below.start === label.start && below.stop === label.stop;
+/** Return whether two labels cannot lie on one track. A point may lie on the edge of another label, but not within it. */
+function overlaps(one, other) {
+	if (isInstant(one) || isInstant(other)) {
+		const isSame = one.start === other.start && one.stop === other.stop; // two points at one place
+		const [span, point] = isInstant(other) ? [one, other] : [other, one]; // of two points `span` contains nothing
+		return span.start < point.start && point.start < span.stop || isSame;
 	}
-	return below.start < label.stop && label.start < below.stop;
+	return one.start < other.stop && other.start < one.stop;
 }
 
-/** Return what is left of a label on both sides of another one. The comment stays with the first part. */
+/** Return what is left of a label on both sides of another one: none, one or two labels, and none of a point.
+    The comment stays with the first. */
 function remnants(below, label) {
-	const parts = [];
-	if (isInstant(below)) return parts;
-	if (below.start < label.start) parts.push(byHand(below, {stop: label.start}));
+	const pieces = [];
+	if (isInstant(below)) return pieces;
+	if (below.start < label.start) pieces.push(byHand(below, {stop: label.start}));
 	if (label.stop < below.stop) {
-		const comment = parts.length ? "" : below.comment;
-		parts.push(byHand(below, {start: label.stop, comment}));
+		const comment = pieces.length ? "" : below.comment;
+		pieces.push(byHand(below, {start: label.stop, comment}));
 	}
-	return parts;
+	return pieces;
 }
 
-/** Move the edges of a part, and change its values. A neighbour moves along with a shared edge, unless both edges move; what lies
-    under the part then is cut, and point events within it go. */
+/** Return a part as a label with other values, which a person gave it. An accepted draft is then a corrected one. */
+function byHand(part, values) {
+	const isPredicted = part.kind === "draft" || part.origin === "predicted";
+	const origin = isPredicted ? "corrected" : part.origin;
+	return plain({...part, origin, ...values});
+}
+
+/** Return the change that moves the edges of a part to `start` and `stop`, and gives it other values.
+ *
+ * If one edge moves, a neighbour that shares it moves along. Whatever else lies under the part is cut then, and points
+ * within it go. */
 export function moveEdges(labels, part, start, stop, values = {}) {
 	const removed = removal(part);
 	const added = [byHand(part, {...values, start, stop})];
-	const isWhole = start !== part.start && stop !== part.stop;
+	const bothEdgesMove = start !== part.start && stop !== part.stop;
 	for (const label of labels) {
-		if (removed.some((gone) => identity(gone) === identity(label))) continue;
-		const sharesEdges = !isWhole && !isInstant(part) && !isInstant(label); // no edge belongs to a point event
-		const isLeft = sharesEdges && label.stop === part.start && label.start < start;
-		const isRight = sharesEdges && label.start === part.stop && stop < label.stop;
-		if (isLeft && start !== part.start) {
+		if (removed.some((gone) => identity(gone) === identity(label))) continue; // the part itself
+		const mayShareEdge = !bothEdgesMove && !isInstant(part) && !isInstant(label); // a point shares no edge
+		const isLeft = mayShareEdge && label.stop === part.start && label.start < start;
+		const isRight = mayShareEdge && label.start === part.stop && stop < label.stop;
+		if (isLeft && start !== part.start) { // the end of the left neighbour moves along
 			removed.push(plain(label));
 			added.push(byHand(label, {stop: start}));
-		} else if (isRight && stop !== part.stop) {
+		} else if (isRight && stop !== part.stop) { // the start of the right neighbour moves along
 			removed.push(plain(label));
 			added.push(byHand(label, {start: stop}));
 		} else if (overlaps(label, {start, stop})) {
@@ -117,36 +134,44 @@ export function moveEdges(labels, part, start, stop, values = {}) {
 	return {removed, added: added.sort(byTime)};
 }
 
-/** Give a part another name or comment. */
+/** Return the labels that a change of a part removes: none for a draft, which is not stored. */
+const removal = (part) => part.kind === "draft" ? [] : [plain(part)];
+
+/** Return the change that gives a part another class or comment. */
 export function change(part, values) {
 	return {removed: removal(part), added: [byHand(part, values)]};
 }
 
-/** Cut a part in two at a frame. */
+/** Return the change that cuts a part in two at a boundary. The comment stays with the first half. */
 export function split(part, frame) {
 	const left = byHand(part, {stop: frame});
 	const right = byHand(part, {start: frame, comment: ""});
 	return {removed: removal(part), added: [left, right]};
 }
 
-/** Join two parts that touch under the name of the first one. */
+/** Return the change that joins two parts that touch to one label of the class of the first. */
 export function merge(part, other) {
 	const comment = [part.comment, other.comment].filter(Boolean).join(" ");
 	const joined = {start: Math.min(part.start, other.start), stop: Math.max(part.stop, other.stop), comment};
 	return {removed: [...removal(part), ...removal(other)], added: [byHand(part, joined)]};
 }
 
+/** Return the change that removes a label. A draft cannot be removed: its change is empty. */
 export function remove(part) {
 	return {removed: removal(part), added: []};
 }
 
-/** Accept drafts as they are. */
+/** Return the change that accepts drafts as they are. */
 export function accept(drafts) {
 	return {removed: [], added: drafts.map((draft) => plain({...draft, origin: "predicted"}))};
 }
 
-/** Return the boundary between frames that is nearest to a time in seconds. */
-export function frameAt(times, seconds) {
+// --- times -------------------------------------------------------------------------------------
+
+/** Return the boundary between frames that is nearest to a time in seconds; of two equally near ones the later.
+ *
+ * `times` are the seconds at which the frames start, and the end of the last one. */
+export function boundaryAt(times, seconds) {
 	let low = 0;
 	let high = times.length - 1;
 	while (low < high) {
@@ -154,13 +179,14 @@ export function frameAt(times, seconds) {
 		if (times[middle] < seconds) low = middle + 1;
 		else high = middle;
 	}
-	const isBefore = low > 0 && seconds - times[low - 1] < times[low] - seconds;
-	return isBefore ? low - 1 : low;
+	// now times[low] is the first time that is not before `seconds`, or the last one
+	const isPreviousNearer = low > 0 && seconds - times[low - 1] < times[low] - seconds;
+	return isPreviousNearer ? low - 1 : low;
 }
 
-/** Return the frame that is shown at a time. */
+/** Return the frame that is shown at a time in seconds. */
 export function frameUnder(times, seconds) {
-	const nearest = frameAt(times, seconds);
+	const nearest = boundaryAt(times, seconds);
 	return nearest > 0 && times[nearest] > seconds ? nearest - 1 : nearest;
 }
 

@@ -1,4 +1,10 @@
-"""fact-clip segment."""
+"""fact-clip segment.
+
+segment
+    _segment_live: one input as it comes; `live.py` prints its segments.
+    _segment_files: a batch; `run_task` of `batching.py` goes through it and writes the files.
+        _results, _print_json, _print_segments: prints the results, read back from their files.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def _setting(field: str, name: str) -> Any:
-    """Declare the option of a setting of decoding, with the description of the setting."""
+    """Declare the option of a field of `DecodeSettings`, with the description of the field."""
     return option(str(DecodeSettings.model_fields[field].description), name)
 
 
@@ -52,7 +58,7 @@ class SegmentChoice(ModelChoice):
             raise InputError("--more-actions", problem, fix)
 
     def settings(self) -> DecodeSettings:
-        """Return the settings of decoding."""
+        """Return the settings of decoding. None stands for the value of the model."""
         return DecodeSettings(
             threshold=self.threshold,
             gamma=self.gamma,
@@ -62,7 +68,8 @@ class SegmentChoice(ModelChoice):
         )
 
     def load(self) -> tuple[Segmenter, list[str] | None]:
-        """Open the model. Return its candidates, too."""
+        """Load the model. Return it, and its candidates (None: the classes of the run)."""
+        # `open` only checks the settings. The stream or the task uses them.
         return self.open(read_names(self.more_actions, "--more-actions"), self.settings())
 
 
@@ -78,7 +85,7 @@ def segment(
     *,
     choice: SegmentChoice,
     output: Output,
-    how: BatchChoice,  # not `batch`, which is a number of pictures in `extract`
+    how: BatchChoice,  # not named `batch`, which is a number of pictures in `extract`
     live: Annotated[
         bool,
         option(
@@ -110,6 +117,7 @@ def segment(
     """
     choice.check("segment")
     if live:
+        # Of the options of output and batch only --json may differ from its default.
         if how != BatchChoice() or replace(output, as_json=False) != Output():
             fix = "leave out --out, --format, --media, --with-background, --overwrite, --shard, ..."
             raise InputError("--live", "it writes nothing", fix)
@@ -123,7 +131,7 @@ def segment(
 def _segment_live(
     inputs: Sequence[str], choice: SegmentChoice, as_json: bool, delay: float | None
 ) -> None:
-    """Segment one input as it comes."""
+    """Segment one input as it comes, and print its segments."""
     from fact_clip_batch.commands.live import segment_live
 
     if len(inputs) != 1:
@@ -138,7 +146,7 @@ def _segment_live(
 def _segment_files(
     paths: Sequence[str], choice: SegmentChoice, output: Output, how: BatchChoice
 ) -> None:
-    """Segment files, and print and report the results."""
+    """Segment files, write the results, and print them or a line about them."""
     from fact_clip_batch.inputs import Inputs
     from fact_clip_batch.segmentation import SEGMENT_SUFFIXES, SegmentSettings, SegmentTask
 
@@ -146,6 +154,7 @@ def _segment_files(
     options = how.options(choice.device)
     inputs = Inputs(read_sources(paths), SEGMENT_SUFFIXES)
     out = output.place(choice.run)
+    # Before the model is loaded, because that takes long.
     output.check(out, inputs, list(formats.values()))
 
     def make_task() -> SegmentTask:
@@ -159,9 +168,11 @@ def _segment_files(
         )
         return SegmentTask(model, out, settings, options)
 
-    # This process checks and reads by a task of its own. Actors of Ray each make theirs.
+    # This process checks inputs and reads results by its own task. Each actor of Ray makes another.
     task = make_task()
     tally = run_task(task, make_task, inputs)
+    # The keys are "inputs", the states of an `Outcome` ("computed", "done", "failed", "set aside"),
+    # and "written", the number of files.
     counts = tally.counts
     if output.as_json:
         _print_json(_results(task, inputs))
@@ -178,16 +189,18 @@ def _segment_files(
 
 
 def _results(task: SegmentTask, inputs: Inputs) -> Iterator[tuple[Item, Segmentation]]:
-    """Yield each input that is done, and the segmentation of its record."""
+    """Yield each input of this shard that has a result, and its segmentation, from its record."""
     for item in task.options.shard.items(inputs):
         is_done = False
-        with suppress(InputError):  # the result of this name is of another input
+        # An error means that the result is of another input or request. The batch has reported it.
+        with suppress(InputError):
             is_done = task.is_done(item)
         if is_done:
             yield item, task.read(item)
 
 
 def _print_json(results: Iterator[tuple[Item, Segmentation]]) -> None:
+    """Print a list of segmentations, each in the format of a .json file with id and input."""
     from fact_clip.formats.json_file import as_dict
 
     lines = []
@@ -198,6 +211,7 @@ def _print_json(results: Iterator[tuple[Item, Segmentation]]) -> None:
 
 
 def _print_segments(results: Iterator[tuple[Item, Segmentation]]) -> None:
+    """Print a table of segments for each input."""
     for item, segmentation in results:
         print(f"{printable(str(item.path))}: {segmentation.n_frames} frames")
         print(segment_table(segmentation))

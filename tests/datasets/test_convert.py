@@ -56,6 +56,7 @@ def test_frames_of_an_lmdb(tmp_path):
             {"a_frame_1": np.random.default_rng(0).normal(size=256).astype(np.float32).astype(float).tobytes()},
             "db, 'a'",
         ),
+        ({"a_frame_1": np.arange(256.0).tobytes()}, "db, 'a'"),
         ({"readme": b"1234"}, "db"),
         ({}, "db"),
     ],
@@ -66,12 +67,13 @@ def test_databases_that_are_not_frames(entries, place, tmp_path):
 
 
 def test_float32_vectors_are_not_taken_for_another_type(tmp_path):
-    """Random values, those with zeros as after a ReLU, and columns that are always zero."""
+    """Random values, those with zeros as after a ReLU, columns that are always zero, and values of half precision."""
     values = np.random.default_rng(0).normal(size=512).astype(np.float32)
     for rows in (
         values,
         np.maximum(values, 0),
-        values * (np.arange(512) % 2).astype(np.float32),
+        values * (np.arange(512) % 4 > 1).astype(np.float32),
+        values.astype(np.float16).astype(np.float32),
         np.zeros_like(values),
     ):
         ((_, found),) = read_lmdb(database(tmp_path, {"a_frame_1": rows.tobytes()}))

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 import fact_clip
@@ -20,6 +21,8 @@ from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.objects import ObjectColumns
 from fact_clip.datasets.statistics import segment_lengths
 from fact_clip.datasets.synthetic import write_workbench
+from fact_clip.inference.candidates import CandidateReader
+from fact_clip.run import LoadedRun
 from fact_clip.training import evaluate, sweep, train
 from fact_clip.training.plan import resolve
 from fact_clip.training.state import begin
@@ -178,7 +181,7 @@ def test_a_training_reads_each_list_and_label_once(folder, tmp_path, monkeypatch
         assert {name: counts[name] for name in names} == dict.fromkeys(names, 1)
 
 
-def test_lengths_are_of_whole_segments(folder, tmp_path, caplog):
+def test_lengths_are_of_whole_segments(folder, tmp_path):
     """A segment ends where a hidden class begins, but may go on beside frames that nobody labelled."""
     root = shutil.copytree(folder, tmp_path / "data")
     config = settings(root, "decode.durations=1")
@@ -195,6 +198,9 @@ def test_lengths_are_of_whole_segments(folder, tmp_path, caplog):
         around = zip([None, *names], names, [*names[1:], None], strict=False)
         scattered = [name if before == name == after else "?" for before, name, after in around]
         path.write_text("\n".join(scattered) + "\n")
-    run, _ = begin(resolve(config), tmp_path / "sparse")
+    run, texts = begin(resolve(config), tmp_path / "sparse")
     assert run.lengths == ()
-    assert "decode.durations: not used" in caplog.text
+    loaded = LoadedRun(run, [run.new_model(**texts)])
+    with pytest.warns(UserWarning, match=r"decode\.durations has no effect"):
+        candidates = CandidateReader(loaded, torch.device("cpu"), trust_encoder=False).read()
+    assert candidates.costs.durations is None

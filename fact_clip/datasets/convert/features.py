@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from fact_clip.core import Array, FileLocation, InputError, Singles
+from fact_clip.core import Array, FileLocation, InputError, Json, Singles
 from fact_clip.core.arguments import validated
 from fact_clip.core.io import check_file
 from fact_clip.core.paths import inside, whole_file
@@ -32,6 +32,7 @@ class VideoFeatures:
     columns: str  # in words; the same for all videos
     rows: Array  # (T, D)
     counts: dict[str, int]  # what to tell about it
+    encoder: str | None = None  # what made the columns, if other columns may look alike
 
 
 @validated()
@@ -92,7 +93,10 @@ def write_features(
                 raise InputError(video.path, problem, "use --dtype float32, or scale them")
             np.save(all_or_none.enter_context(whole_file(target)), rows)
             if fps is not None:
-                content = json.dumps({"fps": fps, "n_frames": len(rows)}) + "\n"
+                facts: Json = {"fps": fps, "n_frames": len(rows)}
+                if video.encoder is not None:
+                    facts["encoder"] = video.encoder
+                content = json.dumps(facts) + "\n"
                 unfinished = all_or_none.enter_context(whole_file(sidecar))
                 unfinished.write_text(content, encoding="utf-8")
     return counts
@@ -161,12 +165,13 @@ def _likely_type(values: Singles) -> str:
     bits: random, and so now and then not finite, or zeros. Of a float64 that was a float32 the
     first half holds three bits, and zeros.
     """
-    lower = values[::2]
+    lower = values[::2].view(np.uint32)
     halves = values.view(np.float16)
+    was_half = not (values.view(np.uint32) << 19).any()  # float32 with the mantissas of float16
     if len(values) >= _FEWEST_VALUES:
-        if lower.any() and not (lower.view(np.uint32) << 3).any():
+        if values.any() and not (lower << 3).any():
             return "float64"
         is_half = np.count_nonzero(halves[::2]) * 2 > np.count_nonzero(halves[1::2])
-        if is_half and np.isfinite(halves).all():
+        if is_half and not was_half and np.isfinite(halves).all():
             return "float16"
     return "float32"

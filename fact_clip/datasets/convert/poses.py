@@ -1,5 +1,6 @@
 """Tracked points of bodies to feature columns. movement reads the files of the trackers."""
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -72,7 +73,10 @@ class PoseReader:
         }
         values = np.nan_to_num(np.stack([*columns.values()], axis=1))
         video = ADDED_BY_TRACKERS.sub("", path.stem)
-        return NumberTable(video, tuple(columns), np.arange(len(values)) / self.rate, values)
+        seconds = np.arange(len(values)) / self.rate
+        digest = hashlib.sha256("\0".join(columns).encode()).hexdigest()[:8]
+        encoder = f"pose:{', '.join(self.axis)}@{digest}"
+        return NumberTable(video, tuple(columns), seconds, values, encoder)
 
     def _turned(self, path: Path, points: Floats, names: Sequence[str]) -> Floats:
         """Turn points (T, I, P, S) in x and y, so that the axis of their body points to +x."""

@@ -55,6 +55,7 @@ class NumberTable:
     names: Names  # of the D feature columns
     seconds: Floats | None  # (N,) time of each row, from 0 on, if known
     values: Floats  # (N, D)
+    encoder: str | None = None  # see `VideoFeatures`
 
 
 def convert_tables(
@@ -104,7 +105,7 @@ def convert_tables(
                 "interpolated": n_interpolated,
             }
             columns = f"the columns {', '.join(table.names)}"
-            yield VideoFeatures(path, table.video, columns, frames, counts)
+            yield VideoFeatures(path, table.video, columns, frames, counts, table.encoder)
 
     return write_features(videos(), root, dtype or "float32", sampling.fps)
 
