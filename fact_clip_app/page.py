@@ -21,7 +21,7 @@ from fact_clip_app.history import History
 from fact_clip_app.jobs import STOPPED, BusyError, Job, Queue, Quick
 from fact_clip_app.media import Conversions
 from fact_clip_app.project import Label, Track, VideoEntry
-from fact_clip_app.requests import POSE_RATE, Upload, files_of_video
+from fact_clip_app.requests import FEATURES, POSE_RATE, POSES, Upload, files_of_video
 from fact_clip_batch.stores import RemoteFile
 
 _MAX_HEAPS = -8  # M_ARENA_MAX of <malloc.h>
@@ -275,7 +275,8 @@ class Page:
         path = error.where.path
         name = path.name
         for upload in [*self.files.values()]:
-            if upload.path == path:
+            is_made = upload.ending == POSES and path.suffix in (FEATURES, ".json")
+            if upload.path == path or is_made and upload.path.stem == path.stem:
                 name = upload.name
         for video in self.project.videos():
             for file in (video.media, video.features):

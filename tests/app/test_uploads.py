@@ -290,16 +290,16 @@ def test_the_file_of_a_pose_tracker_becomes_features_of_its_film(opened, tmp_pat
     user = opened(run=None)()
     key = user.upload(tmp_path / name)
     video = user.page.project.video(user.ask("POST", "/api/videos", json={"files": [user.upload(film), key]})["video"])
-    assert (video.name, video.n_frames, video.fps) == ("take", 60, 15.0)
+    assert (video.name, video.n_frames, video.fps) == ("take", 60, 10.0)
     rows = np.load(video.features)
-    assert rows.shape == (60, 16)
+    assert rows.shape == (40, 16)  # 10 a second
     distances = np.linalg.norm(positions[:, :, 0, 0] - positions[:, :, 1, 0], axis=1)  # nose to ear
-    assert any(np.allclose(column, distances, atol=1e-3) for column in rows.T)
+    assert any(np.allclose(column[1::2], distances[2::3], atol=1e-3) for column in rows.T)
     error = user.ask("POST", "/api/videos", 400, json={"files": [user.upload(tmp_path / name)]})["error"]
     assert error.startswith(f"{name}: ")
-    (tmp_path / "short.csv").write_text("scorer,a\n")
-    keys = [user.upload(film), user.upload(tmp_path / "short.csv")]
-    assert user.ask("POST", "/api/videos", 400, json={"files": keys})["error"].startswith("short.csv: ")
+    (tmp_path / "take.csv").write_text("scorer,a\n")
+    keys = [user.upload(film), user.upload(tmp_path / "take.csv")]
+    assert user.ask("POST", "/api/videos", 400, json={"files": keys})["error"].startswith("take.csv: ")
     folder = user.page.project.folder / "videos"
     assert {path.stem for path in folder.iterdir()} == {video.features.stem}
     user.ask("POST", "/api/files", 400, params={"name": "takeDLC.h5"}, content=b"x")  # which may hold code
@@ -325,7 +325,7 @@ def test_points_of_another_film_are_refused(opened, tmp_path, name):
     user = opened(run=None)()
     error = added(user, film, points_of(tmp_path / name, 30), status=400)["error"]
     assert error.startswith(f"{name}: ")
-    assert error.endswith("points of take (give its film)")
+    assert error.endswith("points of take. Give its film.")
     for fitting in ("take.csv", "take_filtered.csv"):
         added(user, film, points_of(tmp_path / fitting, 30))
 
@@ -365,7 +365,7 @@ def test_points_of_other_columns_do_not_fit_a_run(opened, tmp_path, text_run, mo
     run = replace(run, encoder="pose:tail, nose@0")
     monkeypatch.setattr(user.page.engine.base.scorer, "run", run)
     error = added(user, film, points_of(tmp_path / "take.csv", 30), status=400)["error"]
-    assert "features by pose:@" in error
+    assert error.startswith("take.csv: features by pose:@")
     assert "pose:tail, nose@0" in error
 
 
