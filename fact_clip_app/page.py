@@ -276,7 +276,7 @@ class Page:
         name = path.name
         for upload in [*self.files.values()]:
             is_made = upload.ending == POSES and path.suffix in (FEATURES, ".json")
-            if upload.path == path or is_made and upload.path.stem == path.stem:
+            if upload.path == path or (is_made and upload.path.stem == path.stem):
                 name = upload.name
         for video in self.project.videos():
             for file in (video.media, video.features):
