@@ -36,6 +36,7 @@ class Job:
     owner: str  # the id of a video or of a segmentation, or "training"
     # It must report often, since reports raise CancelledError.
     run: Callable[["Job"], object] = lambda job: None
+    drop: Callable[[], object] = lambda: None  # in place of `run`, if it is cancelled before
     state: Literal["waiting", "running", "done", "failed"] = "waiting"
     done: int = 0
     total: int = 0
@@ -99,6 +100,7 @@ class Queue:
                     del self._jobs[job]
                     job.state = "failed"
                     job.error = STOPPED
+                    job.drop()
 
     def close(self) -> None:
         """Cancel all jobs and wait for the running one."""

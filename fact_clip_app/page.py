@@ -2,7 +2,6 @@
 
 import ctypes
 import hashlib
-import re
 import secrets
 import shutil
 import threading
@@ -17,12 +16,12 @@ from pathlib import Path
 from fact_clip.core import FileLocation, InputError, Names, located
 from fact_clip.core.paths import locked
 from fact_clip_app.drafts import Draft, overlaid
-from fact_clip_app.engine import Engine, run_of
+from fact_clip_app.engine import Engine, needs_of, run_of
 from fact_clip_app.history import History
 from fact_clip_app.jobs import STOPPED, BusyError, Job, Queue, Quick
 from fact_clip_app.media import Conversions
 from fact_clip_app.project import Label, Track, VideoEntry
-from fact_clip_app.requests import Upload, files_of_video
+from fact_clip_app.requests import FEATURES, POSE_RATE, POSES, Upload, files_of_video
 from fact_clip_batch.stores import RemoteFile
 
 _MAX_HEAPS = -8  # M_ARENA_MAX of <malloc.h>
@@ -86,23 +85,10 @@ class Page:
         self.project.back_up()
         shutil.rmtree(self.incoming, ignore_errors=True)
         self.conversions.clean()
-        self._clean_videos()
         if self.project.setting(TRAINING, False):
             self.project.set(TRAINING, False)
             message = "the page was closed during a training; start the training again"
             self.training = Job("training", state="failed", error=message)
-
-    def _clean_videos(self) -> None:
-        """Delete files of `add_video` that no video has, as the server was killed meanwhile."""
-        stems = set()
-        for video in [*self.project.videos(), *self.project.videos(removed=True)]:
-            for file in (video.media, video.features):
-                if file is not None:
-                    stems.add(file.stem)
-        for path in (self.project.folder / "videos").glob("*"):
-            stem = path.name.partition(".")[0]
-            if re.fullmatch("[0-9a-f]{16}", stem) and stem not in stems:
-                path.unlink()
 
     def upload(self, key: str) -> Upload:
         """Return an uploaded file."""
@@ -147,7 +133,8 @@ class Page:
                 path = upload.path.rename(folder / f"{stem}{upload.ending}")
                 self.files[key] = replace(upload, path=path)
                 moved.append(self.files[key])
-            return self.refer(*files_of_video(moved))
+            fps = needs_of(self.engine.model()).fps or POSE_RATE
+            return self.refer(*files_of_video(moved, self.engine.frame_times, fps))
         except InputError as error:
             named_error = self.named(error)
             for path in folder.glob(f"{stem}.*"):
@@ -190,17 +177,21 @@ class Page:
     def segment(self, upload: Upload | None, uri: str, names: Sequence[str] | None) -> Job:
         """Queue the segmentation of a file, which is deleted, or of an address."""
 
+        def delete() -> None:
+            if upload is not None:
+                upload.path.unlink(missing_ok=True)
+
         def run(job: Job) -> None:
             with ExitStack() as files:
                 if upload is None:
                     path = files.enter_context(RemoteFile(uri).copied())
                 else:
                     path = upload.path
-                    files.callback(path.unlink, missing_ok=True)
+                    files.callback(delete)
                 files.enter_context(located(uri if upload is None else upload.name))
                 job.segmentation = self.engine.segment(path, names, job)
 
-        job = self.queue.add(Job(secrets.token_hex(8), run))
+        job = self.queue.add(Job(secrets.token_hex(8), run, delete))
         ended = [key for key, other in [*self.segmentings.items()] if other.is_over]
         for key in ended[: -self.limits.results]:
             self.segmentings.pop(key, None)
@@ -276,14 +267,16 @@ class Page:
         folders = [folder for folder, _ in self.project.runs().values()]
         run = run_of(self.engine.base)
         for folder in folders if run is None else [*folders, run.path]:
-            problem = problem.replace(str(folder), folder.name)
+            if folder.name:  # "." is in numbers, too
+                problem = problem.replace(str(folder), folder.name)
         error = type(error)(error.where, problem, error.fix)
         if not isinstance(error.where, FileLocation):
             return error
         path = error.where.path
         name = path.name
         for upload in [*self.files.values()]:
-            if upload.path == path:
+            is_made = upload.ending == POSES and path.suffix in (FEATURES, ".json")
+            if upload.path == path or (is_made and upload.path.stem == path.stem):
                 name = upload.name
         for video in self.project.videos():
             for file in (video.media, video.features):

@@ -1,6 +1,7 @@
 """Bodies of requests as pydantic values, and uploaded files, with limits."""
 
 import json
+import re
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -16,13 +17,13 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from fact_clip.core import InputError
+from fact_clip.core import Floats, InputError
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.core.io import read_mapping
 from fact_clip.core.messages import printable
 from fact_clip.formats import FORMATS
 from fact_clip.video.extract import FORMAT
-from fact_clip.video.pictures import SUFFIXES, picture_times
+from fact_clip.video.pictures import ROUNDING, SUFFIXES
 from fact_clip_app.history import History, Part, Person
 from fact_clip_app.project import (
     Action,
@@ -243,6 +244,9 @@ FEATURES = ".npy"
 POSES = ".csv"
 """The ending of tracked points. HDF5 of trackers may hold code, or name files of this machine."""
 
+POSE_RATE = 10.0
+"""Rows a second of features of tracked points, unless the model in use has a rate."""
+
 _MAX_NAME = 150  # characters of a file name
 _FACTS = (
     "format",
@@ -312,7 +316,9 @@ def base_name(name: str) -> str:
     return clean[:-length][:_MAX_NAME] + clean[-length:]
 
 
-def files_of_video(uploads: Iterable[Upload]) -> tuple[str, Path | None, Path | None]:
+def files_of_video(
+    uploads: Iterable[Upload], frame_times: Callable[[Path, None], Floats], fps: float
+) -> tuple[str, Path | None, Path | None]:
     """Check the files of one video.
 
     Facts of the JSON file beside features are stored, except for the path of a video, which could
@@ -321,6 +327,8 @@ def files_of_video(uploads: Iterable[Upload]) -> tuple[str, Path | None, Path | 
     Args:
         uploads: a video, a feature file, or both, and the JSON file of the features. A file of a
             pose tracker, with its video, becomes features.
+        frame_times: `Engine.frame_times`.
+        fps: rows a second of such features.
 
     Returns:
         The name of the video, its file and its feature file.
@@ -350,8 +358,11 @@ def files_of_video(uploads: Iterable[Upload]) -> tuple[str, Path | None, Path | 
     if features is not None and features.suffix != FEATURES:
         if media is None:
             raise InputError(features, "a file of a pose tracker alone", "give its film, too")
-        names[FEATURES] = names["video"]
-        features = _pose_features(features, media)
+        film = names["video"]
+        if not re.match(rf"{re.escape(film)}(DLC|[\W_]|$)", names[FEATURES]):
+            raise InputError(features, f"by its name not the points of {film}", "give its film")
+        names[FEATURES] = film
+        features = _pose_features(features, frame_times(media, None), fps)
     if features is not None and facts is not None:
         tree = read_mapping(facts, "fps and times of the features")
         if "segments" in tree:
@@ -364,17 +375,22 @@ def files_of_video(uploads: Iterable[Upload]) -> tuple[str, Path | None, Path | 
     return names.get(FEATURES) or names["video"], media, features
 
 
-def _pose_features(path: Path, media: Path) -> Path:
-    """Write the features of tracked points beside their file, with the rate of their film."""
+def _pose_features(path: Path, times: Floats, fps: float) -> Path:
+    """Write the features of points beside their file, for pictures of these times (N + 1,)."""
     # movement takes long to import
     from fact_clip.datasets.convert import PoseReader
+    from fact_clip.datasets.convert.tables import resample
 
-    times = picture_times(media)
-    fps = round((len(times) - 1) / float(times[-1]), 6)
-    table = PoseReader("DeepLabCut", fps)(path)
+    n_pictures = len(times) - 1
+    table = PoseReader("DeepLabCut", n_pictures / float(times[-1] - times[0]))(path)
+    if len(table.values) != n_pictures:
+        problem = f"{len(table.values)} rows for {n_pictures} pictures"
+        raise InputError(path, problem, "track the whole film")
+    rows, _ = resample(times[:-1] + ROUNDING, table.values, fps)
     features = path.with_suffix(FEATURES)
-    np.save(features, table.values.astype(np.float32))
-    features.with_suffix(".json").write_text(json.dumps({"fps": fps}), encoding="utf-8")
+    np.save(features, rows.astype(np.float32))
+    facts = {"fps": fps, "encoder": table.encoder}
+    features.with_suffix(".json").write_text(json.dumps(facts), encoding="utf-8")
     return features
 
 

@@ -134,7 +134,9 @@ def learn(page: Page, training: Training) -> None:
             earlier = measure(previous, test_videos, names)
         figures = {"before": earlier, "after": after}
         names_now = [example.track_name(page) for example in examples]
-        track = training.track if training.track in names_now else names_now[-1]
+        track = training.track
+        if track not in names_now:
+            track = [track, *filter(None, names_now)][-1]
         name = page.project.add_run(out, track, figures)
         if earlier is not None and earlier["right"] > after["right"]:
             outcome = "The model before was better and is kept."

@@ -9,6 +9,7 @@ import {open, refresh} from "./session.js";
 import {BROWSER, fault, say, state} from "./state.js";
 
 const MEDIA = /\.(npy|mp4|m4v|mov|mkv|webm|avi|mpg|mpeg|ts|mts|wmv|flv|ogv|3gp)$/i;
+const BEHIND = /^(DLC|[^\p{L}\p{N}]|$)/u; // what may follow the name of a film in that of its points
 const stemOf = (file) => file.name.replace(/\.[^.]*$/, "");
 
 /** A place for files in the style of the page. */
@@ -41,10 +42,11 @@ export async function take(files) {
 	const stems = new Set(files.filter(({name}) => /\.npy$/i.test(name)).map(stemOf));
 	const groups = new Map();
 	const labels = [];
+	const films = files.filter(({name}) => MEDIA.test(name)).map(stemOf).sort((a, b) => b.length - a.length);
 	for (const file of files) {
-		const film = files.find((other) => MEDIA.test(other.name) && file.name.startsWith(stemOf(other)));
 		if (await isPose(file)) {
-			const stem = stemOf(film ?? file);
+			const whole = stemOf(file);
+			const stem = films.find((film) => whole.startsWith(film) && BEHIND.test(whole.slice(film.length))) ?? whole;
 			groups.set(stem, [...groups.get(stem) ?? [], file]);
 			continue;
 		}

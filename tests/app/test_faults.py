@@ -338,6 +338,7 @@ def test_an_upload_while_an_error_is_worded(user, rows):
         """A file beside which another one arrives."""
 
         name = "take.npy"
+        ending = ".npy"
 
         @property
         def path(self):

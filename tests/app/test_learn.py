@@ -421,9 +421,13 @@ def test_clicks_and_videos_without_labels_are_refused_at_once(opened, rows, work
     assert error.startswith(f"train: {name} has clicks")
 
 
-@pytest.mark.parametrize("n_renamed", [1, 2])
-def test_a_track_that_is_renamed_while_its_training_runs(opened, workbench, text_run, monkeypatch, n_renamed):
-    """The run gets the new name once no track of its training has the old one."""
+@pytest.mark.parametrize(
+    ("n_renamed", "n_removed", "name"), [(1, 0, "main"), (2, 0, "left hand"), (1, 1, "left hand"), (0, 2, "main")]
+)
+def test_a_track_that_is_renamed_while_its_training_runs(
+    opened, workbench, text_run, monkeypatch, n_renamed, n_removed, name
+):
+    """The run gets the new name once no track of its training has the old one, unless all are gone."""
     user = opened()()
     videos = [user.add(path) for path in sorted((workbench / "features").glob("*.npy"))[:2]]
     for video in videos:
@@ -438,10 +442,15 @@ def test_a_track_that_is_renamed_while_its_training_runs(opened, workbench, text
         for video in videos[:n_renamed]:
             (track,) = user.page.project.tracks(video)
             user.page.project.change_track(video, track, name="left hand")
+        for video in videos[len(videos) - n_removed :]:
+            (track,) = user.page.project.tracks(video)
+            user.label(video)
+            user.page.project.add_track(video, "other")
+            user.page.project.remove_track(video, track)
 
     monkeypatch.setattr("fact_clip_app.teach.run_command", rename)
     user.ask("POST", "/api/train", json={})
     state = user.settle()
     assert state["training"]["state"] == "done", state["training"]
-    (name,) = state["runs"]
-    assert user.page.project.track_of_run(name) == ("main" if n_renamed == 1 else "left hand")
+    (run,) = state["runs"]
+    assert user.page.project.track_of_run(run) == name

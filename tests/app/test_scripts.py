@@ -143,3 +143,39 @@ def test_a_deletion_that_the_server_fails_to_store_is_offered_again(status):
     assert before == [2, "Apply my edit again", 1] if status == 500 else [2, None, 0]
     assert repeated == ([[["pour"], 0]] if status == 500 else [])
     assert n_left == 0
+
+
+@pytest.mark.parametrize(
+    ("points", "groups"),
+    [
+        ("mouse10DLC_net.csv", [["mouse1.mp4"], ["mouse10.mp4", "mouse10DLC_net.csv"]]),
+        ("mouse1DLC_net.csv", [["mouse1.mp4", "mouse1DLC_net.csv"], ["mouse10.mp4"]]),
+        ("mouse10_filtered.csv", [["mouse1.mp4"], ["mouse10.mp4", "mouse10_filtered.csv"]]),
+        ("mouse100.csv", [["mouse1.mp4"], ["mouse10.mp4"], ["mouse100.csv"]]),
+    ],
+)
+def test_points_go_to_the_film_with_whose_whole_name_they_begin(points, groups):
+    script = f"""
+    const {{take}} = await import(root + "files.js");
+    globalThis.XMLHttpRequest = class {{
+        upload = {{}};
+        status = 200;
+        open() {{}}
+        send({{name}}) {{
+            this.response = {{file: name}};
+            this.onload();
+        }}
+    }};
+    shown([]);
+    update({{project: {{...state.project, videos: []}}}});
+    const fetched = globalThis.fetch;
+    globalThis.fetch = async (path, options) => {{
+        await fetched(path, options);
+        return {{ok: true, json: async () => state.project}};
+    }};
+    const text = async () => "scorer,";
+    await take(["mouse1.mp4", "mouse10.mp4", "{points}"].map((name) => ({{name, text, slice: () => ({{text}})}})));
+    console.log(JSON.stringify(sent.map(({{files}}) => files)));
+    process.exit();
+    """
+    assert said(script) == groups

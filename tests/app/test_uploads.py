@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import threading
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -262,19 +264,18 @@ def test_features_of_another_width_do_not_tell_where_the_run_lies(user, text_run
     assert "/" not in error
 
 
-def test_files_of_a_killed_upload_are_removed_at_the_next_start(opened, rows):
+def test_videos_that_the_copy_of_the_project_does_not_know_keep_their_files(opened, rows):
     user = opened(run=None)()
-    video = user.page.project.video(user.add(rows, fps=5))
-    user.ask("DELETE", f"/api/videos/{user.add(rows)}")
-    folder = user.page.project.folder / "videos"
-    kept = {path.name for path in folder.iterdir()}
-    assert len(kept) == 4  # with sidecars, and those of the removed video
-    (folder / "0123456789abcdef.mp4").write_bytes(b"x")
-    (folder / "mine.mp4").write_bytes(b"x")  # somebody else's
+    user.add(rows)
     user.page.close()
-    opened(run=None)
-    assert {path.name for path in folder.iterdir()} == kept | {"mine.mp4"}
-    assert video.features.is_file()
+    user = opened(run=None)()  # which copies the project
+    features = user.page.project.video(user.add(rows)).features
+    user.page.close()
+    folder = user.page.project.folder
+    (folder / "project.backup.sqlite").replace(folder / "project.sqlite")
+    user = opened(run=None)()
+    assert len(user.ask("GET", "/api/state")["videos"]) == 1
+    assert features.is_file()
 
 
 def test_the_file_of_a_pose_tracker_becomes_features_of_its_film(opened, tmp_path):
@@ -289,16 +290,99 @@ def test_the_file_of_a_pose_tracker_becomes_features_of_its_film(opened, tmp_pat
     user = opened(run=None)()
     key = user.upload(tmp_path / name)
     video = user.page.project.video(user.ask("POST", "/api/videos", json={"files": [user.upload(film), key]})["video"])
-    assert (video.name, video.n_frames, video.fps) == ("take", 60, 15.0)
+    assert (video.name, video.n_frames, video.fps) == ("take", 60, 10.0)
     rows = np.load(video.features)
-    assert rows.shape == (60, 16)
+    assert rows.shape == (40, 16)  # 10 a second
     distances = np.linalg.norm(positions[:, :, 0, 0] - positions[:, :, 1, 0], axis=1)  # nose to ear
-    assert any(np.allclose(column, distances, atol=1e-3) for column in rows.T)
+    assert any(np.allclose(column[1::2], distances[2::3], atol=1e-3) for column in rows.T)
     error = user.ask("POST", "/api/videos", 400, json={"files": [user.upload(tmp_path / name)]})["error"]
     assert error.startswith(f"{name}: ")
-    (tmp_path / "short.csv").write_text("scorer,a\n")
-    keys = [user.upload(film), user.upload(tmp_path / "short.csv")]
-    assert user.ask("POST", "/api/videos", 400, json={"files": keys})["error"].startswith("short.csv: ")
+    (tmp_path / "take.csv").write_text("scorer,a\n")
+    keys = [user.upload(film), user.upload(tmp_path / "take.csv")]
+    assert user.ask("POST", "/api/videos", 400, json={"files": keys})["error"].startswith("take.csv: ")
     folder = user.page.project.folder / "videos"
     assert {path.stem for path in folder.iterdir()} == {video.features.stem}
     user.ask("POST", "/api/files", 400, params={"name": "takeDLC.h5"}, content=b"x")  # which may hold code
+
+
+def points_of(path, n_rows, speed=1.0):
+    """A file of DeepLabCut whose points part by `speed` in each row."""
+    rows = ["scorer" + ",net" * 6, "bodyparts" + ",nose" * 3 + ",tail" * 3, "coords" + ",x,y,likelihood" * 2]
+    rows += [f"{row},{speed * row},5,1,0,5,1" for row in range(n_rows)]
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+def added(user, *paths, status=200):
+    """The answer to files of one video."""
+    return user.ask("POST", "/api/videos", status, json={"files": [user.upload(path) for path in paths]})
+
+
+@pytest.mark.parametrize("name", ["take10DLC_net.csv", "taken.csv", "other.csv"])
+def test_points_of_another_film_are_refused(opened, tmp_path, name):
+    pytest.importorskip("movement")
+    film = write_video(tmp_path / "take.mp4", numbered(30), rate=15)
+    user = opened(run=None)()
+    error = added(user, film, points_of(tmp_path / name, 30), status=400)["error"]
+    assert error.startswith(f"{name}: ")
+    assert error.endswith("points of take. Give its film.")
+    for fitting in ("take.csv", "take_filtered.csv"):
+        added(user, film, points_of(tmp_path / fitting, 30))
+
+
+def test_points_of_some_pictures_are_refused(opened, tmp_path):
+    pytest.importorskip("movement")
+    film = write_video(tmp_path / "take.mp4", numbered(30), rate=15)
+    error = added(opened(run=None)(), film, points_of(tmp_path / "take.csv", 20), status=400)["error"]
+    assert error.startswith("take.csv: ")
+    assert "20" in error
+    assert "30" in error
+
+
+@pytest.mark.parametrize("kind", ["varying", "rounded"])
+def test_features_of_points_have_the_times_of_the_pictures(opened, tmp_path, kind):
+    pytest.importorskip("movement")
+    times = [200 * row for row in range(20)] + [4000 + 50 * row for row in range(80)]
+    if kind == "rounded":
+        times = [round(1000 * row / 10.0) + (-1) ** row * (row > 0) for row in range(100)]
+    film = write_video(tmp_path / "take.mkv", numbered(100), rate=30, times=times)
+    user = opened(run=None)()
+    video = user.page.project.video(added(user, film, points_of(tmp_path / "take.csv", 100))["video"])
+    rows = np.load(video.features)
+    facts = json.loads(video.features.with_suffix(".json").read_text())
+    assert facts["fps"] == 10.0
+    assert facts["encoder"].startswith("pose:")
+    spread = next(column for column in rows.T if np.isclose(column[-1], 99, atol=1))  # nose to tail
+    expected = np.interp(np.arange(len(rows)) / 10, np.array(times) / 1000, np.arange(100))
+    assert spread == pytest.approx(expected, abs=0.6 if kind == "varying" else 0.05)
+
+
+def test_points_of_other_columns_do_not_fit_a_run(opened, tmp_path, text_run, monkeypatch):
+    pytest.importorskip("movement")
+    film = write_video(tmp_path / "take.mp4", numbered(30), rate=15)
+    user = opened()()
+    run = user.page.engine.base.run
+    run = replace(run, encoder="pose:tail, nose@0")
+    monkeypatch.setattr(user.page.engine.base.scorer, "run", run)
+    error = added(user, film, points_of(tmp_path / "take.csv", 30), status=400)["error"]
+    assert error.startswith("take.csv: features by pose:@")
+    assert "pose:tail, nose@0" in error
+
+
+def test_a_waiting_segmentation_that_is_cancelled_leaves_no_file(user, rows):
+    free = threading.Event()
+    user.page.queue.add(Job("nobody", lambda job: free.wait(20)))
+    how = {"params": {"name": "a.npy", "wait": 0}, "content": rows.read_bytes()}
+    job = user.ask("POST", "/api/segment", 202, **how)["job"]
+    assert len(list(user.page.incoming.iterdir())) == 1
+    user.ask("DELETE", f"/api/segment/{job}")
+    assert list(user.page.incoming.iterdir()) == []
+    free.set()
+
+
+def test_a_run_in_this_folder_leaves_figures_of_errors_as_they_are(opened, text_run, tmp_path, monkeypatch, rows):
+    monkeypatch.chdir(text_run)
+    user = opened(run=Path())()
+    np.save(tmp_path / "a.npy", np.load(rows))
+    (tmp_path / "a.json").write_text('{"fps": 12.5}')
+    assert "12.5 rows" in added(user, tmp_path / "a.npy", tmp_path / "a.json", status=400)["error"]
