@@ -381,11 +381,7 @@ def _pose_features(path: Path, times: Floats, fps: float) -> Path:
     from fact_clip.datasets.convert import PoseReader
     from fact_clip.datasets.convert.tables import resample
 
-    n_pictures = len(times) - 1
-    table = PoseReader("DeepLabCut", n_pictures / float(times[-1] - times[0]))(path)
-    if len(table.values) != n_pictures:
-        problem = f"{len(table.values)} rows for {n_pictures} pictures"
-        raise InputError(path, problem, "track the whole film")
+    table = PoseReader("DeepLabCut", times[:-1])(path)
     rows, _ = resample(times[:-1] + ROUNDING, table.values, fps)
     features = path.with_suffix(FEATURES)
     np.save(features, rows.astype(np.float32))

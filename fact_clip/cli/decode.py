@@ -148,7 +148,5 @@ def decode(
         for name, result in results.items()
     ]
     print(table(rows, digits=0))
-    law = decoder.costs.durations
-    weight = 0.0 if law is None else law.weight
-    learned = f"switching penalty {decoder.penalty:g}, order {order:g}, durations {weight:g}"
+    learned = f"switching penalty {decoder.penalty:g}, order {order:g}, durations {durations:g}"
     note(learned, f"written: {len(targets)} files in {out}")

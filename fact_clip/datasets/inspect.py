@@ -299,6 +299,7 @@ class Inspection:
         for video, array in stored.items():
             self._features[video] = array if orientation == "TD" else array.T
         widths: dict[str, int] = {}
+        cuts = {}
         for video, rows in self._features.items():
             if video not in self.lengths:
                 continue
@@ -307,16 +308,16 @@ class Inspection:
                 n_labels = self.lengths[video]
                 features.check_length(location, rows, orientation, n_labels)
                 widths[video] = rows.shape[1]
+                if abs(len(rows) - n_labels) > features.ROUNDED_FRAMES:
+                    cuts[location] = features.describe_cut(len(rows), n_labels)
         if not widths:
             return
-        lengths = {video: (len(self._features[video]), self.lengths[video]) for video in widths}
-        uncut = [pair for pair in lengths.values() if pair[0] != pair[1]]
+        lengths = [(len(self._features[video]), self.lengths[video]) for video in widths]
+        uncut = [pair for pair in lengths if pair[0] != pair[1]]
         with self._noted("length"):
             features.check_one_rate(self.folder.features_location, uncut)
-            for video, (n_rows, n_labels) in lengths.items():
-                if abs(n_rows - n_labels) > features.ROUNDED_FRAMES:
-                    problem = features.describe_cut(n_rows, n_labels)
-                    self._report("cut", self.folder.feature_location(video), problem)
+            for location, problem in cuts.items():
+                self._report("cut", location, problem)
         # of equally frequent widths the first
         self.columns = Counter(widths.values()).most_common(1)[0][0]
         for video in widths:

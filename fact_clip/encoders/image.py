@@ -375,7 +375,7 @@ class FunctionEncoder(_Plain):
 
     def __init__(self, function: Callable[[Image], Any], name: str = "") -> None:
         own_name = getattr(function, "__name__", type(function).__name__)
-        self.name = name or f"{own_name}@{uuid4().hex[:16]}"
+        self.name = name or f"{own_name}@{uuid4().hex}"
         self._function = function
 
     def encode_images(self, prepared: Image) -> Singles:

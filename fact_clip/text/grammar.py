@@ -60,7 +60,7 @@ class Grammar:
         slot_counts = Counter(_slots(self.pattern))
         # slots outside groups, which every name has
         required = set(_slots(re.sub(r"\[[^\]]*\]", "", self.pattern))) - {""}
-        repeated = [slot for slot in required if slot_counts[slot] > 1]
+        repeated = [slot for slot in slot_counts if slot in required and slot_counts[slot] > 1]
         problem = ""
         if not _WELL_FORMED.fullmatch(self.pattern):
             problem = "a stray brace or bracket, or a slot that is not a word,"

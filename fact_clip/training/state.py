@@ -230,7 +230,8 @@ def _lengths(dataset: Dataset) -> tuple[tuple[float, float], ...]:
     """Return, for each class, mean and deviation of the log of the lengths of its whole segments.
 
     A segment is whole if it is not beside frames without a label, where it may go on; frames of a
-    hidden class end it. Lengths are in frames. If no segment is whole, return ().
+    hidden class end it. Of videos with clicks they are the lengths that the clicks let expect.
+    Lengths are in frames. If no segment is whole, return ().
     """
     videos = {name: dataset.cut_labels(name) for name in dataset.labelled(dataset.train)}
     lengths = dataset.segment_lengths(videos, whole_only=True)

@@ -68,6 +68,19 @@ def test_columns_by_hand(software, turn, tmp_path):
     np.testing.assert_allclose(columns[f"{first} to {second}"], 40, atol=1e-4)
 
 
+def test_speeds_are_by_the_times_of_the_pictures(tmp_path):
+    """A film whose rate falls to a fourth: the points that move 3 pixels a picture are slower then."""
+    columns_of(tmp_path, "DeepLabCut", *drawn())
+    times = np.cumsum([0.0, *[0.05] * 10, *[0.2] * 9])
+    path = tmp_path / "takeDLC_resnet50_mouse.h5"
+    table = PoseReader("DeepLabCut", times)(path)
+    np.testing.assert_array_equal(table.seconds, times)
+    speeds = table.values[:, table.names.index("a speed")]
+    np.testing.assert_allclose(speeds, [0, *[60] * 10, *[15] * 9], rtol=1e-4)
+    with refused(path):
+        PoseReader("DeepLabCut", times[1:])(path)
+
+
 def test_a_body_that_is_not_turned(tmp_path):
     columns = columns_of(tmp_path, "DeepLabCut", *drawn(np.pi / 2), axis=())
     np.testing.assert_allclose(columns["a nose y"], 2, atol=1e-4)

@@ -154,7 +154,7 @@ def read_lmdb(path: Path) -> Iterator[tuple[str, Singles]]:
             columns, remainder = divmod(size, np.dtype(likely).itemsize)
             if likely != "float32" and not remainder:
                 problem = f"its vectors look like {columns} columns of {likely}"
-                raise InputError(location, problem, "write them as float32")
+                raise InputError(location, problem, "write them as float32, or as NAME.npy")
             yield video, values.reshape(len(vectors), -1)
 
 

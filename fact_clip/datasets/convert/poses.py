@@ -30,12 +30,12 @@ class PoseReader:
 
     Attributes:
         software: as movement calls it: DeepLabCut, SLEAP, LightningPose or Anipose.
-        rate: pictures per second of the film.
+        rate: pictures per second of the film, or the time of each picture (T,) in seconds.
         axis: the points at the back and at the front of a body. Empty: it is not turned.
     """
 
     software: str
-    rate: float
+    rate: float | Floats
     axis: Names = ()
 
     def __call__(self, path: Path) -> NumberTable:
@@ -61,19 +61,24 @@ class PoseReader:
         tracks = tracks.interpolate_na(dims[0], max_gap=MAX_GAP + 1)  # between the ends of a gap
         points = tracks.values  # (T, I, P, S)
         centres = tracks.mean(dims[2], skipna=False).values  # (T, I, S); a point less moves it
+        seconds = np.asarray(self.rate)
+        if seconds.ndim == 0:
+            seconds = np.arange(len(points)) / seconds
+        if len(seconds) != len(points):
+            problem = f"{len(points)} rows for {len(seconds)} pictures"
+            raise InputError(path, problem, "track the whole film")
         bodies, names, letters = ([*map(str, tracks[dim].values)] for dim in dims[1:])
         turned = self._turned(path, points - centres[:, :, None], names)
         columns = {
             **_named(turned, bodies, names, letters),
-            **_named(self._speeds(points), bodies, names, ["speed"]),
-            **_named(self._speeds(centres), bodies, ["speed"]),
+            **_named(_speeds(points, seconds), bodies, names, ["speed"]),
+            **_named(_speeds(centres, seconds), bodies, ["speed"]),
             **_named(_distances(points), bodies, _pairs(names)),
             **_named(_distances(centres), _pairs(bodies)),
             **_named(is_seen, bodies, names, ["seen"]),
         }
         values = np.nan_to_num(np.stack([*columns.values()], axis=1))
         video = ADDED_BY_TRACKERS.sub("", path.stem)
-        seconds = np.arange(len(values)) / self.rate
         digest = hashlib.sha256("\0".join(columns).encode()).hexdigest()[:8]
         encoder = f"pose:{', '.join(self.axis)}@{digest}"
         return NumberTable(video, tuple(columns), seconds, values, encoder)
@@ -90,10 +95,12 @@ class PoseReader:
         plane *= np.exp(-1j * np.angle(front - back))[..., None]
         return np.concatenate([plane.real[..., None], plane.imag[..., None], points[..., 2:]], -1)
 
-    def _speeds(self, paths: Floats) -> Floats:
-        """Return the speeds (T, ...) along paths (T, ..., S), in their unit per second."""
-        steps = np.diff(paths, axis=0, prepend=paths[:1])
-        return np.linalg.norm(steps, axis=-1) * self.rate
+
+def _speeds(paths: Floats, seconds: Floats) -> Floats:
+    """Return the speeds (T, ...) along paths (T, ..., S) at some times (T,), per second."""
+    steps = np.diff(paths, axis=0, prepend=paths[:1])
+    # The first step has no length, so any time will do.
+    return (np.linalg.norm(steps, axis=-1).T / np.diff(seconds, prepend=seconds[0] - 1)).T
 
 
 def _distances(points: Floats) -> Floats:
