@@ -96,10 +96,8 @@ def test_the_server_stops_while_events_are_sent(tmp_path, number):
         for thread in threads:
             thread.start()
         time.sleep(1)
-        began = time.monotonic()
         process.send_signal(number)
-        process.wait(10)
-        assert time.monotonic() - began < 3
+        process.wait(10)  # events would be sent for ever
         for thread in threads:
             thread.join(5)
         assert len(ended) == 5
