@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
@@ -162,6 +162,7 @@ def _new_run(plan: Plan, out: Path, world: int) -> Run:
         classes = replace(classes, evidence_slot=spec.slot, evidence_width=spec.width)
     labelled = dataset.labelled(dataset.train)
     train_labels = [dataset.training_labels(name) for name in labelled]
+    cut_labels = {name: dataset.cut_labels(name) for name in labelled}
     return Run(
         path=out,
         config=config,
@@ -174,8 +175,8 @@ def _new_run(plan: Plan, out: Path, world: int) -> Run:
         transitions=transitions(
             train_labels, dataset.vocabulary.background_indices, len(dataset.vocabulary)
         ),
-        lengths=_lengths(dataset),
-        visits=visit_shares(map(dataset.cut_labels, labelled), len(dataset.vocabulary)),
+        lengths=_lengths(dataset.segment_lengths(cut_labels, whole_only=True)),
+        visits=visit_shares(cut_labels.values(), len(dataset.vocabulary)),
         objects=spec,
         encoder=dataset.encoder,
         videos_a_step=config.train.batch_size * world,
@@ -226,15 +227,13 @@ def _classes(plan: Plan) -> Classes:
     return classes
 
 
-def _lengths(dataset: Dataset) -> tuple[tuple[float, float], ...]:
-    """Return, for each class, mean and deviation of the log of the lengths of its whole segments.
+def _lengths(lengths: Sequence[Sequence[float]]) -> tuple[tuple[float, float], ...]:
+    """Return, for each class, mean and deviation of the log of lengths; () if there are none.
 
-    A segment is whole if it is not beside frames without a label, where it may go on; frames of a
-    hidden class end it. Of videos with clicks they are the lengths that the clicks let expect.
-    Lengths are in frames. If no segment is whole, return ().
+    The lengths, in frames, are of whole segments. A segment is whole if it is not beside frames
+    without a label, where it may go on; frames of a hidden class end it. Of videos with clicks they
+    are the lengths that the clicks let expect.
     """
-    videos = {name: dataset.cut_labels(name) for name in dataset.labelled(dataset.train)}
-    lengths = dataset.segment_lengths(videos, whole_only=True)
     if not any(lengths):
         return ()
     durations = Durations.learned(lengths)
