@@ -133,8 +133,8 @@ class Page:
                 path = upload.path.rename(folder / f"{stem}{upload.ending}")
                 self.files[key] = replace(upload, path=path)
                 moved.append(self.files[key])
-            fps = needs_of(self.engine.model()).fps or POSE_RATE
-            return self.refer(*files_of_video(moved, self.engine.frame_times, fps))
+            files = files_of_video(moved, self.engine.frame_times, self._pose_rate)
+            video = self._store(*files)
         except InputError as error:
             named_error = self.named(error)
             for path in folder.glob(f"{stem}.*"):
@@ -143,16 +143,27 @@ class Page:
         finally:
             for key in keys:
                 self.files.pop(key, None)
+        self.encode([video])  # an error of the model takes no stored film away
+        return video
+
+    def _pose_rate(self) -> float:
+        """Return the rows a second of features of tracked points."""
+        return needs_of(self.engine.model()).fps or POSE_RATE
 
     def refer(self, name: str, media: Path | None, features: Path | None) -> VideoEntry:
         """Add a video by reference, and queue its encoding if the model needs it."""
+        video = self._store(name, media, features)
+        self.encode([video])
+        return video
+
+    def _store(self, name: str, media: Path | None, features: Path | None) -> VideoEntry:
+        """Store a video of some files in the project."""
         times = self.engine.frame_times(media, features)
         rows = {} if features is None else self.engine.rows(features)
         video = self.project.video(self.project.add_video(name, media, features, times, **rows))
         assert video is not None
         if media is not None:
             self.conversions.is_played(video.id, media)  # so that opening a page need not look
-        self.encode([video])
         return video
 
     def encode(self, videos: Iterable[VideoEntry]) -> None:

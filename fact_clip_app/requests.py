@@ -317,7 +317,9 @@ def base_name(name: str) -> str:
 
 
 def files_of_video(
-    uploads: Iterable[Upload], frame_times: Callable[[Path, None], Floats], fps: float
+    uploads: Iterable[Upload],
+    frame_times: Callable[[Path, None], Floats],
+    rate: Callable[[], float],
 ) -> tuple[str, Path | None, Path | None]:
     """Check the files of one video.
 
@@ -328,7 +330,7 @@ def files_of_video(
         uploads: a video, a feature file, or both, and the JSON file of the features. A file of a
             pose tracker, with its video, becomes features.
         frame_times: `Engine.frame_times`.
-        fps: rows a second of such features.
+        rate: returns the rows a second of such features. It asks the model in use.
 
     Returns:
         The name of the video, its file and its feature file.
@@ -362,7 +364,7 @@ def files_of_video(
         if not re.match(rf"{re.escape(film)}(DLC|[\W_]|$)", names[FEATURES]):
             raise InputError(features, f"by its name not the points of {film}", "give its film")
         names[FEATURES] = film
-        features = _pose_features(features, frame_times(media, None), fps)
+        features = _pose_features(features, frame_times(media, None), rate())
     if features is not None and facts is not None:
         tree = read_mapping(facts, "fps and times of the features")
         if "segments" in tree:

@@ -386,3 +386,16 @@ def test_a_run_in_this_folder_leaves_figures_of_errors_as_they_are(opened, text_
     np.save(tmp_path / "a.npy", np.load(rows))
     (tmp_path / "a.json").write_text('{"fps": 12.5}')
     assert "12.5 rows" in added(user, tmp_path / "a.npy", tmp_path / "a.json", status=400)["error"]
+
+
+def test_a_film_is_added_beside_a_damaged_model(opened, tmp_path):
+    """Only tracked points ask the model for its rate."""
+    user = opened(run=None)()
+    (tmp_path / "model-1").mkdir()
+    (tmp_path / "model-1" / "run.json").write_text("{")
+    user.page.project.add_run(tmp_path / "model-1", "main", {})
+    user.page.project.set("model", "model-1")
+    key = user.upload(write_video(tmp_path / "take.mp4", numbered(60), rate=15))
+    user.client.post("/api/videos", json={"files": [key]})
+    (video,) = user.page.project.videos()
+    assert video.media.is_file()
