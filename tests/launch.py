@@ -13,14 +13,23 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import torch
 
-PRELOADED = ["fact_clip.cli", "fact_clip.training", "fact_clip.inference.segmenter", "fact_clip_batch"]
+PRELOADED = [
+    "fact_clip.cli",
+    "fact_clip.training",
+    "fact_clip.inference.segmenter",
+    "fact_clip_app.server",
+    "fact_clip_batch",
+    "torch._dynamo",  # which every optimiser imports
+]
 SECONDS = 300.0
 
 
@@ -66,6 +75,27 @@ def _run(words: list[str], variables: dict[str, str], out: str, err: str) -> Non
     for number, path in ((1, out), (2, err)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
     run_python(words)
+
+
+@contextmanager
+def serving(
+    *words: object, ending: signal.Signals = signal.SIGTERM, variables: Mapping[str, str] = {}
+) -> Iterator[tuple[ForkServerProcess, str]]:
+    """Python with some words that prints a line once it serves, and this line; it ends by a signal."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder, "out")
+        out.touch()
+        process = begin(*words, out=out, variables=variables)
+        try:
+            while not (line := out.read_text()).endswith("\n"):
+                assert process.exitcode is None, f"ended with {process.exitcode}"
+                time.sleep(0.02)
+            yield process, line
+        finally:
+            if process.exitcode is None:
+                os.kill(process.pid or 0, ending)
+            process.join(20)
+            process.kill()
 
 
 @dataclass(frozen=True)

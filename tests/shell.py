@@ -83,6 +83,7 @@ def answer(connection: socket.socket) -> None:
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(variables)
+    os.environ.pop("FACT_CLIP_PARENT", None)  # a command ends with its parent, which is this process
     code = exit_code(words)
     sys.stdout.flush()
     sys.stderr.flush()

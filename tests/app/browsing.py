@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
-import tempfile
 import threading
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -32,6 +27,8 @@ from fact_clip_app.requests import Limits
 from fact_clip_app.server import make_app
 
 from ..browser import shoot
+from ..launch import serving
+from ..shell import commands
 
 ROOT = Path(__file__).parents[2]
 FPS, ROWS = 15.0, 5.0  # pictures and rows of features a second
@@ -82,31 +79,22 @@ def large_project(folder: Path, clip: Path) -> None:
     project.close()
 
 
+PAGE = """import sys
+from fact_clip.cli import main
+sys.executable = sys.argv.pop(1)
+main()"""
+
+
 @contextmanager
 def served(project: Path, *arguments: object, ending: signal.Signals = signal.SIGTERM) -> Iterator[str]:
-    """`fact-clip app` on a project in a process of its own; its address. It ends by a signal."""
-    command = [
-        sys.executable,
-        "-m",
-        "fact_clip",
-        "app",
-        str(project),
-        *map(str, arguments),
-        "--port",
-        "0",
-        "--device",
-        "cpu",
-    ]
-    environment = {**os.environ, "XDG_DATA_HOME": str(project.parent / "home")}
-    piped = {"stdout": subprocess.PIPE, "text": True, "cwd": ROOT, "env": environment}
-    with subprocess.Popen(command, **piped) as process:
-        try:
-            line = process.stdout.readline() if process.stdout else ""
-            assert re.fullmatch(r"open http://127\.0\.0\.1:\d+/\?token=[\w-]{43}\n", line), line
-            yield line.split()[1]
-        finally:
-            process.send_signal(ending)
-            process.wait(20)
+    """`fact-clip app` on a project in a process of its own; its address. It ends by a signal.
+
+    Its trainings are forks, too.
+    """
+    words = ["-c", PAGE, commands() / "python", "app", project, *arguments, "--port", 0, "--device", "cpu"]
+    with serving(*words, ending=ending, variables={"XDG_DATA_HOME": str(project.parent / "home")}) as (_, line):
+        assert re.fullmatch(r"open http://127\.0\.0\.1:\d+/\?token=[\w-]{43}\n", line), line
+        yield line.split()[1]
 
 
 @contextmanager
@@ -303,93 +291,76 @@ def by_keys(page, *segments: tuple[str, int, int]) -> None:
     settled(page)
 
 
+HAND = """(presses) => {
+    const video = document.querySelector("video");
+    const hand = window.hand = {seconds: [], clock: []};
+    let behind = 0;
+    const timer = setInterval(() => {
+        const [due, key] = presses[hand.seconds.length];
+        if (video.currentTime < due + behind) return;
+        behind = video.currentTime - due;
+        hand.seconds.push(video.currentTime);
+        hand.clock.push(performance.now() / 1000);
+        const code = /\\d/.test(key) ? `Digit${key}` : `Key${key.toUpperCase()}`;
+        document.activeElement.dispatchEvent(new KeyboardEvent("keydown", {key, code, bubbles: true, cancelable: true}));
+        if (hand.seconds.length === presses.length) clearInterval(timer);
+    }, 5);
+}"""
+
+
 @dataclass
 class Hand:
-    """A person who presses keys while a film plays: (seconds of the film, key) in order of time."""
+    """A person who presses keys while a film plays: (seconds of the film, key) in order of time.
+
+    A script in the page presses them, and knows at which second of the film. A machine that stalls delays this key and
+    all that follow, as if the person had seen things later.
+    """
 
     page: object
     presses: list[tuple[float, str]]
-    latest: float = 0.0  # seconds of the film that a key was pressed too late, at most
 
     def play(self, speed: float) -> None:
-        """Play the film from its start."""
+        """Play the film from its start, and press the keys."""
         self.page.keyboard.press("Escape")
         at(self.page, 0)
-        self.due = [due for due, _ in self.presses]
-        self.page.evaluate(HEAR)
         self.page.evaluate(f"document.querySelector('video').playbackRate = {speed}")
         self.page.locator("#timeline canvas").focus()
+        self.page.evaluate(HAND, self.presses)
         self.page.keyboard.press("Space")
 
-    def act(self) -> bool:
-        """Press the keys that are due; return whether some are left."""
-        script = (
-            "(() => { const video = document.querySelector('video'); return video.ended ? 1e9 : video.currentTime; })()"
+    def end(self) -> None:
+        """Wait until all keys are pressed, stop the film, and know when they were, by the film and by the clock."""
+        until(
+            self.page,
+            f"hand.seconds.length === {len(self.presses)} || document.querySelector('video').ended",
+            patience=300,
         )
-        now = self.page.evaluate(script)
-        while self.presses and self.presses[0][0] <= now:
-            due, key = self.presses.pop(0)
-            self.latest = max(self.latest, now - due)
-            self.page.keyboard.press(key)
-        return bool(self.presses)
-
-    def heard(self) -> list[float]:
-        """When the page heard the keys, in seconds of the film."""
-        return [time for key, time in self.page.evaluate("window.keyTimes") if key not in (" ", "Escape")]
-
-    def is_stalled(self) -> bool:
-        """Whether the page heard two keys at one picture, which were pressed apart."""
-        times = self.heard()
-        pairs = zip(times, times[1:], self.due, self.due[1:], strict=False)
-        return any(after - now < 2 / FPS < later - first for now, after, first, later in pairs)
-
-
-HEAR = """() => {
-    if (!window.keyTimes) {
-        const hear = ({key}) => window.keyTimes.push([key, document.querySelector('video').currentTime]);
-        addEventListener('keydown', hear, true);
-    }
-    window.keyTimes = [];
-}"""
-SPEEDS = (2, 1, 0.5)
-
-
-@contextmanager
-def only_hand() -> Iterator[None]:
-    """Let one test at a time press keys while a film plays, since two would stall each other."""
-    with (Path(tempfile.gettempdir()) / "fact-clip-hand.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        self.page.evaluate("document.querySelector('video').pause()")
+        settled(self.page)
+        self.heard, self.clock = self.page.evaluate("[hand.seconds, hand.clock]")
+        assert len(self.heard) == len(self.presses), "the film ended before the last key"
 
 
 def while_playing(page, number: int, *segments: tuple[str, int, int], track: int = 0) -> None:
-    """Label a track while the film plays, by a key at each change; segments are (key, start, stop) in pictures.
+    """Label a track while the film plays at speed 2, by a key at each change; segments are (key, start, stop) in pictures.
 
-    A machine that stalls is no hand: its labels are taken back, and the film is played at half the speed.
+    Each edge lies where its key was heard.
     """
     presses = []
+    edges = []  # places of the keys of a segment
     for place, (key, start, stop) in enumerate(segments):
         presses.append((start / FPS, key))
+        edges.append((len(presses) - 1, len(presses)))
         follows = place + 1 < len(segments) and segments[place + 1][1] == stop
         if not follows:
             presses.append((stop / FPS, key))
-    before = labels(page, number, track)
-    for speed in SPEEDS:
-        hand = Hand(page, [*presses])
-        with only_hand():
-            hand.play(speed)
-            while hand.act():
-                page.wait_for_timeout(5)
-        page.evaluate("document.querySelector('video').pause()")
-        settled(page)
-        late = max(time - due for time, due in zip(hand.heard(), hand.due, strict=False))
-        is_complete = len(labels(page, number, track)) == len(before) + len(segments)
-        if late < 0.9 and is_complete and not hand.is_stalled():
-            return
-        while labels(page, number, track) != before:
-            page.keyboard.press("Control+z")
-            settled(page)
-    raise AssertionError(f"the machine stalls at the speeds {SPEEDS}")
+    hand = Hand(page, presses)
+    hand.play(2)
+    hand.end()
+    marked = [(round(hand.heard[start] * FPS), round(hand.heard[stop] * FPS)) for start, stop in edges]
+    made = [(start, stop) for start, stop, _ in labels(page, number, track)]
+    assert len(made) == len(marked)
+    assert np.abs(np.subtract(made, marked)).max() <= 1, (made, marked)
 
 
 def dragged(page, start: tuple[float, float], stop: tuple[float, float]) -> None:

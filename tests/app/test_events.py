@@ -6,12 +6,11 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import httpx
@@ -21,28 +20,22 @@ import pytest
 from fact_clip_app.history import History
 from fact_clip_app.project import Project
 
-pytestmark = pytest.mark.slow
+from ..launch import serving
+from ..training.test_ensemble import wait_until
 
-ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.slow
 
 
 @contextmanager
-def served(project: Path) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
+def served(project: Path) -> Iterator[tuple[ForkServerProcess, httpx.Client]]:
     """`fact-clip app` in a process of its own, and a program that may ask it."""
-    command = [sys.executable, "-m", "fact_clip", "app", str(project), "--port", "0"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT, env=environment
-    ) as process:
-        try:
-            assert process.stdout is not None
-            address, _, token = process.stdout.readline().split()[1].partition("/?token=")
-            headers = {"Authorization": f"Bearer {token}"}
-            with httpx.Client(base_url=address, headers=headers, timeout=10) as client:
-                client.get("/health", timeout=60)  # the address comes before the page is loaded
-                yield process, client
-        finally:
-            process.kill()
+    words = ["-m", "fact_clip", "app", project, "--port", 0]
+    with serving(*words, ending=signal.SIGKILL) as (process, line):
+        address, _, token = line.split()[1].partition("/?token=")
+        headers = {"Authorization": f"Bearer {token}"}
+        with httpx.Client(base_url=address, headers=headers, timeout=10) as client:
+            client.get("/health", timeout=60)  # the address comes before the page is loaded
+            yield process, client
 
 
 def new(folder: Path, n_videos: int = 1) -> list[str]:
@@ -84,20 +77,22 @@ def test_events_come_at_each_change_by_whatever_process(tmp_path):
 def test_the_server_stops_while_events_are_sent(tmp_path, number):
     new(tmp_path / "p")
     with served(tmp_path / "p") as (process, client):
+        listening = []
         ended = []
 
         def listen():
             with suppress(httpx.HTTPError), client.stream("GET", "/api/events") as answer:
                 for _ in answer.iter_lines():
-                    pass
+                    listening.append(1)
             ended.append(1)
 
         threads = [threading.Thread(target=listen) for _ in range(5)]
         for thread in threads:
             thread.start()
-        time.sleep(1)
-        process.send_signal(number)
-        process.wait(10)  # events would be sent for ever
+        wait_until(lambda: len(listening) >= 5, 60)
+        os.kill(process.pid, number)
+        process.join(10)  # events would be sent for ever
+        assert process.exitcode is not None
         for thread in threads:
             thread.join(5)
         assert len(ended) == 5

@@ -6,11 +6,9 @@ CLIENTS=30 SECONDS=60 asks for more than CI does.
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
+import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import httpx
 import numpy as np
@@ -18,7 +16,8 @@ import pytest
 
 from fact_clip_app.project import Project
 
-ROOT = Path(__file__).parents[2]
+from ..launch import serving
+
 CLIENTS, SECONDS = int(os.environ.get("CLIENTS", "15")), float(os.environ.get("SECONDS", "5"))
 
 pytestmark = pytest.mark.slow
@@ -27,15 +26,10 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def served(text_run, tmp_path):
     """The port and the project of a page in a process of its own."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "tests.app.serve", str(text_run), str(tmp_path / "project")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, env=environment, text=True) as process:
-        try:
-            assert process.stdout is not None
-            port, token = process.stdout.readline().split()
-            yield f"http://127.0.0.1:{port}", token, tmp_path
-        finally:
-            process.kill()
+    words = ["-m", "tests.app.serve", text_run, tmp_path / "project"]
+    with serving(*words, ending=signal.SIGKILL) as (_, line):
+        port, token = line.split()
+        yield f"http://127.0.0.1:{port}", token, tmp_path
 
 
 def test_what_many_clients_were_told_is_stored_is_there_once(served, rows):

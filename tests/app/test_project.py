@@ -5,10 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -24,10 +21,10 @@ from fact_clip_app.history import ConflictError, History, Person
 from fact_clip_app.project import Label, Project
 from fact_clip_app.requests import ActionValues
 
+from ..launch import begin
 from ..refusals import refused
 from .conftest import labels_of
 
-ROOT = Path(__file__).parents[2]
 FRAMES = 40
 
 
@@ -215,15 +212,16 @@ def test_what_was_answered_survives_any_kill(tmp_path):
     """Processes that are killed while they edit; each edit that was answered is there, and the file is whole."""
     rng, last = np.random.default_rng(0), 0
     for _ in range(int(os.environ.get("KILLS", "20"))):
-        with subprocess.Popen(
-            [sys.executable, "-c", KILLS, str(tmp_path / "p")], stdout=subprocess.PIPE, text=True, cwd=ROOT
-        ) as process:
-            assert process.stdout is not None
-            first = process.stdout.readline()
-            time.sleep(float(rng.uniform(0, 0.03)))
-            os.kill(process.pid, signal.SIGKILL)
-            answered = [first, *process.stdout.readlines()]
-        last = max([last, *(int(line) for line in answered if line.endswith("\n"))])
+        answers = tmp_path / "answers.txt"
+        answers.write_text("")
+        process = begin("-c", KILLS, tmp_path / "p", out=answers)
+        while "\n" not in answers.read_text():
+            assert process.exitcode is None
+        time.sleep(float(rng.uniform(0, 0.03)))
+        process.kill()
+        process.join()
+        answered = answers.read_text().splitlines(keepends=True)
+        last = max(last, *(int(line) for line in answered if line.endswith("\n")))
         project = Project(tmp_path / "p")
         (video,) = project.videos()
         (track,) = project.labelled_tracks(video.id)

@@ -24,7 +24,6 @@ from .browsing import (
     entered,
     film,
     labels,
-    only_hand,
     opened,
     place,
     served_here,
@@ -41,9 +40,10 @@ KEYS = {name: str(number) for number, name in enumerate(CLASSES, start=1)}
 DELAYS = (0.15, 0.3, 0.6)  # seconds of the hand between what is seen and what is pressed
 ORDERS = ("one key", "I, class, O", "class, I, O")
 SPEEDS = (1, 2, 4)
-N_ACTIONS = 18  # each order of keys with each delay twice
+N_ACTIONS = 9  # each order of keys with each delay
 PAUSE = 0.3  # seconds of the hand
-LATE = 1.2  # seconds of the hand that a loaded machine may add
+REST = 8.0  # seconds at the end of a film that a loaded machine may need
+CORRECTION = 1.9  # seconds within which I moves the start that the key before it has set
 ATTEMPTS = 4
 NOTHING = "no action"
 
@@ -78,68 +78,68 @@ def plan(speed: int, count: int = N_ACTIONS) -> list[Action]:
     return actions
 
 
-def shown_as(actions: list[Action]) -> list[tuple[float, str]]:
-    """The film of actions, as (seconds, name)."""
+def shown_as(actions: list[Action], speed: int) -> list[tuple[float, str]]:
+    """The film of actions that is played at a speed, as (seconds, name)."""
     parts = []
     now = 0.0
     for action in actions:
         parts += [(action.start - now, NOTHING), (action.stop - action.start, action.name)]
         now = action.stop
-    return [*parts, (4.0, NOTHING)]
+    return [*parts, (REST * speed, NOTHING)]
 
 
 def test_every_order_of_keys_gives_every_action_at_every_speed(browser, tmp_path):
     speeds = list(SPEEDS)
-    for attempt in range(ATTEMPTS):  # a machine that stalls is no hand, so its keys are not judged
+    for attempt in range(ATTEMPTS):
         speeds = played(browser, tmp_path / str(attempt), speeds)
         if not speeds:
             return
-    raise AssertionError(f"keys were pressed more than {LATE} s late at the speeds {speeds}")
+    raise AssertionError(f"keys were pressed more than {CORRECTION} s apart at the speeds {speeds}")
 
 
 def played(browser, folder: Path, speeds: list[int]) -> list[int]:
-    """Label a film at each speed, and check the labels; the speeds at which the machine was too slow."""
+    """Label a film at each speed, and check the labels; the speeds at which I came too late to move a start."""
     folder.mkdir()
     with ExitStack() as stack:
         hands = []
         for speed in speeds:
             actions = plan(speed)
             clip = folder / f"speed_{speed}.mp4"
-            film(clip, shown_as(actions), speed)
+            film(clip, shown_as(actions, speed), speed)
             address = stack.enter_context(served_here(folder / f"project_{speed}"))
             page = stack.enter_context(browser.page(1000, 800))
             entered(page, address)
             upload(page, clip)
             add_classes(page, *CLASSES)
             hands.append((speed, actions, Hand(page, [press for action in actions for press in action.presses])))
-        with only_hand():
-            for speed, _, hand in hands:
-                hand.play(speed)
-            while sum(hand.act() for _, _, hand in hands):  # each of them acts
-                hands[0][2].page.wait_for_timeout(5)
+        for speed, _, hand in hands:
+            hand.play(speed)
         late = []
         for speed, actions, hand in hands:
-            settled(hand.page)
-            if hand.latest > LATE * speed or hand.is_stalled():
+            hand.end()
+            if is_too_late(hand):
                 late.append(speed)
-                continue
-            check(labels(hand.page), actions, hand.heard(), speed)
+            else:
+                check(labels(hand.page), actions, hand.heard)
         return late
 
 
-def check(segments, actions, heard, speed: int) -> None:
+def is_too_late(hand: Hand) -> bool:
+    """Whether the machine stalled between a key and I."""
+    pairs = zip(pairwise(hand.clock), hand.presses[1:], strict=True)
+    return any(second - first > CORRECTION for (first, second), (_, key) in pairs if key == "i")
+
+
+def check(segments, actions, heard) -> None:
     """There is a segment for each action, from the moment of its first key to that of its last one."""
     assert [name for _, _, name in segments] == [action.name for action in actions]
     times = [*heard]
     for (start, stop, _), action in zip(segments, actions, strict=True):
         moments = [times.pop(0) for _ in action.presses]
+        assert all(moment >= due for moment, (due, _) in zip(moments, action.presses, strict=True))
         begun = moments[1] if action.presses[1][1] == "i" else moments[0]  # I after a class key moves the start
         assert abs(start - begun * FPS) <= 1.01, (action, moments, start)
         assert abs(stop - moments[-1] * FPS) <= 1.01, (action, moments, stop)
-        latest = action.presses[-2][0] + LATE * speed
-        assert action.start <= start / FPS + 1 / FPS
-        assert start / FPS <= latest
-        assert action.stop <= stop / FPS + 1 / FPS <= action.presses[-1][0] + LATE * speed
 
 
 # --- one film, one person -------------------------------------------------------------------------
