@@ -13,18 +13,16 @@ import shlex
 import signal
 import socket
 import stat
-import subprocess
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Sequence
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 
-from .launch import PRELOADED, run_python
+from .launch import begin, run_python
 
-ROOT = Path(__file__).resolve().parents[1]
 CLIENT = """import json, os, socket, sys
 with socket.socket(socket.AF_UNIX) as server:
     server.connect(sys.argv[1])
@@ -40,12 +38,11 @@ def commands() -> Path:
     """The folder of the commands, and the process behind them, which ends with this one."""
     folder = Path(tempfile.mkdtemp(prefix="shell-"))
     address = folder / "socket"
-    server = subprocess.Popen(
-        [sys.executable, "-m", "tests.shell", address], cwd=ROOT, stdout=subprocess.PIPE, env=os.environ
-    )
+    server = begin("-m", "tests.shell", address)
     atexit.register(server.kill)
-    assert server.stdout is not None
-    assert server.stdout.readline() == b"ready\n"
+    while not address.exists():
+        assert server.exitcode is None
+        time.sleep(0.02)
     (folder / "client.py").write_text(CLIENT)
     client = shlex.join([sys.executable, "-I", "-S", str(folder / "client.py"), str(address)])
     for name, words in (("fact-clip", "-m fact_clip "), ("python", "")):
@@ -56,14 +53,11 @@ def commands() -> Path:
 
 def serve(address: str) -> None:
     """Fork for each command."""
-    for name in PRELOADED:
-        import_module(name)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the forks
     with socket.socket(socket.AF_UNIX) as server:
-        server.bind(address)
+        server.bind(f"{address}.new")
         server.listen()
-        sys.stdout.write("ready\n")
-        sys.stdout.flush()
+        Path(f"{address}.new").rename(address)
         while True:
             connection, _ = server.accept()
             if os.fork() == 0:
@@ -80,6 +74,7 @@ def answer(connection: socket.socket) -> None:
         words, folder, variables = json.loads(lines.readline())
     for number, file in enumerate(files):
         os.dup2(file, number)
+    sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(variables)

@@ -94,11 +94,11 @@ def test_every_order_of_keys_gives_every_action_at_every_speed(browser, tmp_path
         speeds = played(browser, tmp_path / str(attempt), speeds)
         if not speeds:
             return
-    raise AssertionError(f"keys were pressed more than {CORRECTION} s apart at the speeds {speeds}")
+    raise AssertionError(f"the machine stalls at the speeds {speeds}")
 
 
 def played(browser, folder: Path, speeds: list[int]) -> list[int]:
-    """Label a film at each speed, and check the labels; the speeds at which I came too late to move a start."""
+    """Label a film at each speed, and check the labels; the speeds at which a key came too late."""
     folder.mkdir()
     with ExitStack() as stack:
         hands = []
@@ -125,7 +125,9 @@ def played(browser, folder: Path, speeds: list[int]) -> list[int]:
 
 
 def is_too_late(hand: Hand) -> bool:
-    """Whether the machine stalled between a key and I."""
+    """Whether the machine stalled between a key and I, or until the film ended."""
+    if hand.heard[-1] == hand.heard[-2]:
+        return True
     pairs = zip(pairwise(hand.clock), hand.presses[1:], strict=True)
     return any(second - first > CORRECTION for (first, second), (_, key) in pairs if key == "i")
 
