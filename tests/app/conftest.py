@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -24,6 +25,8 @@ from fact_clip_app.page import Options, Page
 from fact_clip_app.project import Label, Project
 from fact_clip_app.requests import Limits
 from fact_clip_app.server import make_app
+
+from ..shell import commands
 
 ADDRESS = "http://127.0.0.1:8000"
 UNSURE = {"order": "least sure"}  # asks the clips for the list of What next
@@ -131,6 +134,12 @@ def opened(text_run: Path, tmp_path: Path) -> Iterator[Callable[..., Any]]:
 def user(opened: Callable[..., Any]) -> User:
     """One user of a page with `text_run`."""
     return opened()()
+
+
+@pytest.fixture
+def forked(monkeypatch):
+    """Trainings of the page are forks of a process that has the libraries loaded."""
+    monkeypatch.setattr(sys, "executable", str(commands() / "python"))
 
 
 @pytest.fixture

@@ -153,6 +153,7 @@ def test_models_are_measured_with_the_classes_of_the_project(tiny_run, rows, mon
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked")
 def test_a_model_that_is_trained_on_the_page_has_the_background_of_the_project(opened, workbench):
     """Its name is told to the training, which would guess another one."""
     user = opened(run=None)()

@@ -313,6 +313,7 @@ def edges_of(plan):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked")
 def test_a_new_model_learns_from_videos_that_nobody_labelled(opened, tmp_path):
     user = opened(run=None)()
     rng = np.random.default_rng(1)
@@ -322,7 +323,7 @@ def test_a_new_model_learns_from_videos_that_nobody_labelled(opened, tmp_path):
         if number < 3:
             user.label(video, *edges_of(plan))
     unlabelled = {video["id"]: "background" for video in user.ask("GET", "/api/state")["videos"]}
-    user.ask("POST", "/api/train", json={"minutes": 0.1, "helpers": True, "unlabelled": unlabelled})
+    user.ask("POST", "/api/train", json={"minutes": 0.04, "helpers": True, "unlabelled": unlabelled})
     state = user.settle()
     assert state["training"]["state"] == "done", state["training"]
     (folder, _) = user.page.project.runs()["model-1"]
@@ -331,6 +332,7 @@ def test_a_new_model_learns_from_videos_that_nobody_labelled(opened, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked")
 def test_a_run_is_taught_two_new_actions(opened, tmp_path):
     """Old actions lose at most two points, on videos that nobody trained; figures before and after are of one test."""
     rng, root, videos = np.random.default_rng(1), tmp_path / "data", []
@@ -351,7 +353,7 @@ def test_a_run_is_taught_two_new_actions(opened, tmp_path):
     for number in range(10, 16):
         video = user.add(root / f"features/v{number}.npy", root / f"features/v{number}.json")
         user.label(video, *edges_of(videos[number]))
-    user.ask("POST", "/api/train", json={"minutes": 0.1, "teach": True})
+    user.ask("POST", "/api/train", json={"minutes": 0.04, "teach": True})
     state = user.settle()
     assert state["training"]["state"] == "done", state["training"]
     figures = state["runs"]["model-1"]

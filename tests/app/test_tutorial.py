@@ -129,7 +129,7 @@ def test_the_tutorial_of_the_page(films, browser, tmp_path):
         picture(page, "tutorial-3-label")
 
         # 5. train
-        figures = trained(page, "#train", "model-1", 0.2)
+        figures = trained(page, "#train", "model-1", 0.08)
         assert figures["after"]["right"] > 60
         to_panel(page, "teach")
         picture(page, "tutorial-4-train", clip={"x": 0, "y": 0, "width": 1300, "height": 420})
