@@ -74,7 +74,7 @@ def answer(connection: socket.socket) -> None:
         words, folder, variables = json.loads(lines.readline())
     for number, file in enumerate(files):
         os.dup2(file, number)
-    sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))
+    sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(variables)

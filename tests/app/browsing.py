@@ -49,6 +49,13 @@ def film(path: Path, plan, seed: int) -> list[str]:
     return [name for seconds, name in plan for _ in range(round(seconds * ROWS))]
 
 
+def small_project(folder: Path, clip: Path) -> None:
+    """The film of `SHOWN` without labels."""
+    project = Project(folder)
+    project.add_video(clip.stem, clip, None, np.arange(sum(length for length, _ in SHOWN) * round(FPS) + 1) / FPS)
+    project.close()
+
+
 def large_project(folder: Path, clip: Path) -> None:
     """A video of two hours without a film, with 1500 segments, and 199 short ones, some of them labelled."""
     project = Project(folder)
@@ -193,6 +200,14 @@ def entered(page, address: str, panel: str = "label") -> None:
     page.goto(address)
     page.locator(f"#to-{panel}").wait_for()
     settled(page)
+
+
+def begun(page, address: str, *classes: str) -> None:
+    """Open the page of a project with a film, and give it these classes, as a program does."""
+    entered(page, address)
+    until(page, "document.querySelector('video')?.readyState > 0")
+    if classes:
+        replace_classes(page, *classes)
 
 
 def open_menu(page) -> None:

@@ -13,7 +13,20 @@ pytest.importorskip("av")
 pytest.importorskip("uvicorn")
 
 from ..films import numbered, write_video
-from .browsing import SHOWN, add_classes, asked, edited, entered, film, labels, message, served_here, settled, upload
+from .browsing import (
+    SHOWN,
+    asked,
+    begun,
+    edited,
+    entered,
+    film,
+    labels,
+    message,
+    served_here,
+    settled,
+    small_project,
+    upload,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("heard")]
 
@@ -28,10 +41,9 @@ def clip(tmp_path_factory) -> Path:
 @pytest.fixture
 def labelled(browser, clip, tmp_path):
     """A page with a labelled video of 300 pictures, 15 a second."""
+    small_project(tmp_path / "my_project", clip)
     with served_here(tmp_path / "my_project") as address, browser.page(1300, 900) as page:
-        entered(page, address)
-        upload(page, clip)
-        add_classes(page, "a", "b", "tap")
+        begun(page, address, "a", "b", "tap")
         yield page
 
 

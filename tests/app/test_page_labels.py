@@ -20,6 +20,7 @@ from .browsing import (
     add_classes,
     asked,
     at,
+    begun,
     by_keys,
     called,
     dragged,
@@ -37,6 +38,7 @@ from .browsing import (
     set_key,
     settled,
     shown,
+    small_project,
     until,
     upload,
 )
@@ -55,8 +57,9 @@ def clip(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def address(tmp_path):
-    """A page of a new project without a model."""
+def address(clip, tmp_path):
+    """A page of a project with a film, without a model."""
+    small_project(tmp_path / "my_project", clip)
     with served_here(tmp_path / "my_project") as line:
         yield line
 
@@ -148,11 +151,9 @@ def edited_elsewhere(address: str, video, removed=(), added=()) -> None:
 # --- drawing ---------------------------------------------------------------------------------------------------------
 
 
-def test_drawing_over_a_label_cuts_it_and_undo_restores_it(address, browser, clip):
+def test_drawing_over_a_label_cuts_it_and_undo_restores_it(address, browser):
     with browser.page(1300, 900) as page:
-        entered(page, address)
-        upload(page, clip)
-        add_classes(page, "groom", "eat")
+        begun(page, address, "groom", "eat")
         by_keys(page, ("1", 30, 120))
         page.keyboard.press("Escape")
         page.keyboard.press("2")
@@ -168,12 +169,10 @@ def test_drawing_over_a_label_cuts_it_and_undo_restores_it(address, browser, cli
         assert labels(page) == [(30, 120, "groom")]
 
 
-def test_a_locked_or_hidden_track_is_not_edited(address, browser, clip):
+def test_a_locked_or_hidden_track_is_not_edited(address, browser):
     """Its signs stand beside its row; the keys, the mouse and a recording leave it as it is."""
     with browser.page(1300, 900) as page:
-        entered(page, address)
-        upload(page, clip)
-        add_classes(page, "groom", "eat")
+        begun(page, address, "groom", "eat")
         by_keys(page, ("1", 30, 90))
         for sign in ("Lock main", "Hide main"):
             page.click(f"[aria-label='{sign}']")
@@ -191,11 +190,9 @@ def test_a_locked_or_hidden_track_is_not_edited(address, browser, clip):
         assert labels(page) == [(30, 90, "groom"), (105, 135, "eat")]
 
 
-def test_a_split_is_undone_by_merge_and_another_class_is_not_eaten(address, browser, clip):
+def test_a_split_is_undone_by_merge_and_another_class_is_not_eaten(address, browser):
     with browser.page(1300, 900) as page:
-        entered(page, address)
-        upload(page, clip)
-        add_classes(page, "groom", "eat")
+        begun(page, address, "groom", "eat")
         by_keys(page, ("1", 30, 90), ("2", 90, 150))
         page.mouse.click(*place(page, 3.0))
         at(page, 4.0)
@@ -210,11 +207,9 @@ def test_a_split_is_undone_by_merge_and_another_class_is_not_eaten(address, brow
         assert labels(page) == [(30, 90, "groom"), (90, 150, "eat")]
 
 
-def test_times_are_typed_as_they_are_shown_and_comments_stay(address, browser, clip):
+def test_times_are_typed_as_they_are_shown_and_comments_stay(address, browser):
     with browser.page(1300, 900) as page:
-        entered(page, address)
-        upload(page, clip)
-        add_classes(page, "groom")
+        begun(page, address, "groom")
         by_keys(page, ("1", 30, 90))
         page.fill("#start", "0:03.0")
         page.fill("#comment", "left paw")
@@ -231,11 +226,9 @@ def test_times_are_typed_as_they_are_shown_and_comments_stay(address, browser, c
 # --- the queue -------------------------------------------------------------------------------------------------------
 
 
-def test_held_keys_and_three_undos_are_never_refused(address, browser, clip):
+def test_held_keys_and_three_undos_are_never_refused(address, browser):
     with browser.page(1300, 900) as page:
-        entered(page, address)
-        upload(page, clip)
-        add_classes(page, "groom")
+        begun(page, address, "groom")
         by_keys(page, ("1", 30, 90))
         for _ in range(25):  # as a keyboard repeats a key that is held
             page.keyboard.press(".")
@@ -252,11 +245,9 @@ def test_held_keys_and_three_undos_are_never_refused(address, browser, clip):
         assert not page.locator("#toast.is-fault").is_visible()
 
 
-def test_what_follows_an_undo_at_once_acts_on_what_it_restored(address, browser, clip):
+def test_what_follows_an_undo_at_once_acts_on_what_it_restored(address, browser):
     with browser.page(1300, 900) as page:
-        entered(page, address)
-        upload(page, clip)
-        add_classes(page, "groom")
+        begun(page, address, "groom")
         by_keys(page, ("1", 30, 90), ("1", 120, 150))
         page.mouse.click(*place(page, 9.0))
         page.keyboard.press("Delete")
@@ -268,11 +259,9 @@ def test_what_follows_an_undo_at_once_acts_on_what_it_restored(address, browser,
         assert not page.locator("#toast.is-fault").is_visible()
 
 
-def test_a_conflict_names_the_person_and_the_edit_can_be_applied_again(address, browser, clip):
+def test_a_conflict_names_the_person_and_the_edit_can_be_applied_again(address, browser):
     with browser.page(1300, 900) as anna, browser.page(1300, 900) as bernd:
-        entered(anna, address)
-        upload(anna, clip)
-        add_classes(anna, "groom", "eat")
+        begun(anna, address, "groom", "eat")
         by_keys(anna, ("1", 30, 90))
         entered(bernd, address)
         called(bernd, "Bernd")
@@ -296,12 +285,10 @@ def test_a_conflict_names_the_person_and_the_edit_can_be_applied_again(address, 
         assert (31, 90, "groom") in labels(anna)
 
 
-def test_edits_of_two_people_meet_without_a_word(address, browser, clip):
+def test_edits_of_two_people_meet_without_a_word(address, browser):
     """Each sees what the other does; undo takes back one's own; a half-typed field stays."""
     with browser.page(1300, 900) as anna, browser.page(1300, 900) as bernd:
-        entered(anna, address)
-        upload(anna, clip)
-        add_classes(anna, "groom", "eat")
+        begun(anna, address, "groom", "eat")
         entered(bernd, address)
         by_keys(anna, ("1", 0, 30), ("1", 60, 90))
         by_keys(bernd, ("2", 120, 150))
@@ -321,11 +308,10 @@ def test_edits_of_two_people_meet_without_a_word(address, browser, clip):
         assert labels(bernd) == [(0, 30, "groom"), (120, 150, "eat")]
 
 
-def test_the_page_shows_what_is_stored_however_late_answers_come(address, browser, clip):
+def test_the_page_shows_what_is_stored_however_late_answers_come(address, browser):
     with browser.page(1300, 900) as page:
         without_events(page)
-        entered(page, address)
-        upload(page, clip)
+        begun(page, address)
         add_classes(page, "groom", "eat")
         by_keys(page, ("1", 0, 15))
         # somebody else's edit is stored just before one's own
@@ -388,11 +374,10 @@ def drawn(page, start: float, stop: float, *, settle: bool = True) -> None:
         until(page, "!/^Storing/.test(document.querySelector('#note').textContent)")
 
 
-def test_a_refused_edit_is_kept_while_the_server_is_away_and_discarded_alone(address, browser, clip):
+def test_a_refused_edit_is_kept_while_the_server_is_away_and_discarded_alone(address, browser):
     with browser.page(1300, 900) as page:
         without_events(page)
-        entered(page, address)
-        upload(page, clip)
+        begun(page, address)
         add_classes(page, "groom", "eat")
         by_keys(page, ("1", 30, 90))
         video = shown(page)
@@ -418,8 +403,8 @@ def test_of_two_videos_that_are_clicked_the_last_one_opens(address, browser, cli
     copy = tmp_path / "rat.mp4"
     copy.write_bytes(clip.read_bytes())
     with browser.page(1300, 900) as page:
-        entered(page, address)
-        upload(page, clip, copy)
+        begun(page, address)
+        upload(page, copy)
         until(page, "document.querySelectorAll('#videos li').length === 2")
         other = asked(page, "/api/state")["videos"][1]["id"]
         late = Gate(page, "GET", rf"/api/videos/{other}\?")
@@ -432,10 +417,9 @@ def test_of_two_videos_that_are_clicked_the_last_one_opens(address, browser, cli
         assert page.input_value("#video-name") == "mouse"
 
 
-def test_a_page_whose_first_video_does_not_open_is_live(address, browser, clip):
+def test_a_page_whose_first_video_does_not_open_is_live(address, browser):
     with browser.page(1300, 900) as page:
-        entered(page, address)
-        upload(page, clip)
+        begun(page, address)
         page.route(re.compile(VIDEO), lambda route: route.fulfill(status=400, json={"error": "mouse.npy: gone"}))
         page.reload()
         assert message(page) == "mouse.npy: gone"
@@ -455,11 +439,9 @@ def test_a_page_whose_first_video_does_not_open_is_live(address, browser, clip):
 # --- classes ---------------------------------------------------------------------------------------------------------
 
 
-def test_classes_are_renamed_merged_moved_and_deleted_with_a_question_and_undo(address, browser, clip):
+def test_classes_are_renamed_merged_moved_and_deleted_with_a_question_and_undo(address, browser):
     with browser.page(1300, 900) as page:
-        entered(page, address)
-        upload(page, clip)
-        add_classes(page, "groom", "eat", "run")
+        begun(page, address, "groom", "eat", "run")
         by_keys(page, ("1", 0, 30), ("1", 60, 90), ("2", 90, 120))
         field = edited(page, "groom").locator(".class-name")
         field.fill("grooming")
@@ -496,12 +478,10 @@ def test_classes_are_renamed_merged_moved_and_deleted_with_a_question_and_undo(a
         has_classes(page, ["grooming", "run", "eat"])
 
 
-def test_the_pen_follows_its_class_and_a_point_moves_as_a_whole(address, browser, clip):
+def test_the_pen_follows_its_class_and_a_point_moves_as_a_whole(address, browser):
     pen = "document.querySelector('[aria-pressed=true].give .name').textContent"
     with browser.page(1300, 900) as page:
-        entered(page, address)
-        upload(page, clip)
-        add_classes(page, "groom", "eat", "run")
+        begun(page, address, "groom", "eat", "run")
         page.locator("#timeline canvas").focus()
         page.keyboard.press("2")
         field = edited(page, "eat").locator(".class-name")
@@ -532,11 +512,9 @@ def test_the_pen_follows_its_class_and_a_point_moves_as_a_whole(address, browser
 # --- keys ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_taken_key_is_refused_with_what_takes_it_and_a_class_has_one_sign(address, browser, clip):
+def test_a_taken_key_is_refused_with_what_takes_it_and_a_class_has_one_sign(address, browser):
     with browser.page(1300, 900) as page:
-        entered(page, address)
-        upload(page, clip)
-        add_classes(page, "groom", "eat")
+        begun(page, address, "groom", "eat")
         set_key(page, "eat", "g")
         assert signs(page) == {"groom": "1", "eat": "G"}
         assert asked(page, "/api/state")["colours"]["eat"]["number"] == "G"
@@ -547,11 +525,9 @@ def test_a_taken_key_is_refused_with_what_takes_it_and_a_class_has_one_sign(addr
         assert signs(page) == {"groom": "1", "eat": "G"}
 
 
-def test_a_key_sets_a_click_while_the_mode_is_on(address, browser, clip):
+def test_a_key_sets_a_click_while_the_mode_is_on(address, browser):
     with browser.page(1300, 900) as page:
-        entered(page, address)
-        upload(page, clip)
-        add_classes(page, "groom", "eat")
+        begun(page, address, "groom", "eat")
         page.locator("#timeline canvas").focus()
         page.keyboard.press("F2")
         assert page.locator("#clicks").get_attribute("aria-pressed") == "true"
@@ -570,11 +546,9 @@ def test_a_key_sets_a_click_while_the_mode_is_on(address, browser, clip):
         assert labels(page) == [*clicks, (105, 135, "eat")]  # keys of classes begin and end segments again
 
 
-def test_keys_work_on_german_french_and_chinese_keyboards(address, browser, clip):
+def test_keys_work_on_german_french_and_chinese_keyboards(address, browser):
     with browser.page(1300, 900) as page:
-        entered(page, address)
-        upload(page, clip)
-        add_classes(page, "groom", "eat")
+        begun(page, address, "groom", "eat")
         set_key(page, "eat", "z")
         page.locator("#timeline canvas").focus()
         speed = "document.querySelector('video').playbackRate"
@@ -598,11 +572,9 @@ def test_keys_work_on_german_french_and_chinese_keyboards(address, browser, clip
         assert labels(page) == [(30, 60, "groom")]
 
 
-def test_a_command_gets_another_key(address, browser, clip):
+def test_a_command_gets_another_key(address, browser):
     with browser.page(1300, 900) as page:
-        entered(page, address)
-        upload(page, clip)
-        add_classes(page, "groom")
+        begun(page, address, "groom")
         by_keys(page, ("1", 30, 90))
         page.keyboard.press("?")
         page.locator("#key-split").focus()
@@ -630,8 +602,8 @@ def test_a_label_file_goes_where_the_person_says(address, browser, clip, tmp_pat
     mouse = tmp_path / "mouse.csv"
     mouse.write_text("start,stop,label\n0,1,dig\n")
     with browser.page(1300, 900) as page:
-        entered(page, address)
-        upload(page, clip, copy)
+        begun(page, address)
+        upload(page, copy)
         add_classes(page, "groom")
         by_keys(page, ("1", 30, 90))
         page.set_input_files("#files", by_bernd)  # no video has this name
@@ -673,7 +645,7 @@ def test_labels_are_dropped_together_with_their_video(address, browser, clip, tm
         upload(page, film_path, labels_path)
         until(page, "document.querySelectorAll('#class-list li').length === 2")
         settled(page)
-        assert labels(page) == [(0, 30, "groom"), (30, 300, "eat")]
+        assert labels(page, 1) == [(0, 30, "groom"), (30, 300, "eat")]
 
 
 # --- the rows of the list --------------------------------------------------------------------------------------------
@@ -686,8 +658,7 @@ def test_focus_stays_while_lists_change(address, browser, clip, tmp_path):
         copy.write_bytes(clip.read_bytes())
         copies.append(copy)
     with browser.page(1300, 900) as anna, browser.page(1300, 900) as bernd:
-        entered(anna, address)
-        upload(anna, clip)
+        begun(anna, address)
         entered(bernd, address)
         bernd.locator("#videos button.link").focus()
         upload(anna, *copies)
@@ -698,11 +669,9 @@ def test_focus_stays_while_lists_change(address, browser, clip, tmp_path):
         assert bernd.title() == "mouse – my_project – FACT-CLIP"
 
 
-def test_a_comment_outlives_a_drag_of_its_segment_and_no_other_one(address, browser, clip):
+def test_a_comment_outlives_a_drag_of_its_segment_and_no_other_one(address, browser):
     with browser.page(1300, 900) as page:
-        entered(page, address)
-        upload(page, clip)
-        add_classes(page, "groom", "eat")
+        begun(page, address, "groom", "eat")
         by_keys(page, ("1", 30, 60), ("2", 75, 120))
         page.mouse.click(*place(page, 3.0))
         page.locator("#comment").press_sequentially("left ")
@@ -738,11 +707,9 @@ def test_a_question_waits_for_the_one_that_is_open(address, browser):
         assert page.evaluate("window.said") == [["one", True], ["two", False]]
 
 
-def test_a_tick_stays_until_it_is_stored(address, browser, clip):
+def test_a_tick_stays_until_it_is_stored(address, browser):
     with browser.page(1300, 900) as page:
-        entered(page, address)
-        upload(page, clip)
-        add_classes(page, "groom")
+        begun(page, address, "groom")
         page.evaluate("""() => {
             const send = window.fetch;
             const later = (...request) => new Promise((done) => setTimeout(done, 1500)).then(() => send(...request));
@@ -756,13 +723,11 @@ def test_a_tick_stays_until_it_is_stored(address, browser, clip):
         assert shown(page)["tracks"][0]["complete"] is True
 
 
-def test_what_is_typed_outlives_what_others_do(address, browser, clip, tmp_path):
+def test_what_is_typed_outlives_what_others_do(address, browser, tmp_path):
     table = tmp_path / "by_bernd.csv"
     table.write_text("start,stop,label\n2,4,groom\n")
     with browser.page(1300, 900) as page:
-        entered(page, address)
-        upload(page, clip)
-        add_classes(page, "groom", "eat")
+        begun(page, address, "groom", "eat")
         editor = edited(page, "eat")
         editor.locator(".class-description").press_sequentially("chews a ")
         replace_classes(page, "groom", "eat", "rest")  # another person adds a class meanwhile

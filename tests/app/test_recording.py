@@ -19,6 +19,7 @@ from .browsing import (
     Hand,
     add_classes,
     at,
+    begun,
     dragged,
     edited,
     entered,
@@ -28,6 +29,7 @@ from .browsing import (
     place,
     served_here,
     settled,
+    small_project,
     to_panel,
     until,
     upload,
@@ -158,10 +160,9 @@ def clip(tmp_path_factory) -> Path:
 @pytest.fixture
 def page(browser, clip, tmp_path):
     """The page with a film of 20 s and the classes groom (1) and eat (2)."""
+    small_project(tmp_path / "my_project", clip)
     with served_here(tmp_path / "my_project") as address, browser.page(1300, 900) as page:
-        entered(page, address)
-        upload(page, clip)
-        add_classes(page, "groom", "eat")
+        begun(page, address, "groom", "eat")
         page.locator("#timeline canvas").focus()
         yield page
 
