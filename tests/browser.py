@@ -1,7 +1,7 @@
 """A real headless Chromium for the tests of pages; tests with it are marked slow.
 
-Pages are opened in Debian's chromium through playwright. Where one of the two is missing the tests are skipped with the
-reason; with CI set they fail.
+Pages are opened through playwright in Debian's chromium, or in its chromium-headless-shell, which computes less. Where
+playwright or both browsers are missing the tests are skipped with the reason; with CI set they fail.
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ def missing(reason: str) -> None:
 @contextmanager
 def started() -> Iterator[Browser]:
     """A running browser."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    names = ("chromium-headless-shell", "chromium", "chromium-browser")
+    program = next(filter(None, map(shutil.which, names)), None)
     if program is None:
         missing("chromium is not on PATH: apt-get install chromium")
     try:

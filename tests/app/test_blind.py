@@ -7,6 +7,7 @@ import json
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_plus
@@ -178,17 +179,23 @@ def people_filter(path: str, **params: Any) -> list[Request]:
 
 
 def exports_of_a_video(rated: Rated, name: str) -> list[Request]:
+    """Each video in two formats for all people and tracks, and in all formats for all together."""
     requests = []
     for video in rated.videos:
-        for form in installed():
-            requests += people_filter(f"/api/videos/{video}/export", format=form, drafts=1, background=1)
+        path = f"/api/videos/{video}/export"
+        for form in ("json", "csv"):
+            requests += people_filter(path, format=form, drafts=1, background=1)
             for track in rated.user.page.project.tracks(video):
-                requests.append((f"/api/videos/{video}/export", {"params": {"format": form, "track": track}}))
+                requests.append((path, {"params": {"format": form, "track": track}}))
+    for video in rated.videos[:3]:
+        for form in installed():
+            requests.append((f"/api/videos/{video}/export", {"params": {"format": form, "drafts": 1, "background": 1}}))
     return requests
 
 
 def exports(rated: Rated, name: str) -> list[Request]:
-    return [each for form in installed() for each in people_filter("/api/export", format=form, drafts=1)]
+    together = [("/api/export", {"params": {"format": form, "drafts": 1}}) for form in installed()]
+    return [*people_filter("/api/export", format="json", drafts=1), *together]
 
 
 def installed() -> list[str]:
@@ -232,8 +239,7 @@ def comparisons(rated: Rated, name: str) -> list[Request]:
     return [
         (f"/api/videos/{video}/compare", {"json": {"first": first, "second": second}})
         for video in rated.videos
-        for first in sides
-        for second in sides
+        for first, second in combinations(sides, 2)
     ]
 
 
@@ -300,7 +306,9 @@ ROUTES: dict[tuple[str, str], Callable[[Rated, str], list[Request]]] = {
         for each in people_filter("/api/summary", format=form, table=table)
     ],
     ("GET", "/api/plots/{plot}.{format}"): lambda rated, name: [
-        each for kind in PLOTS for form in ("svg", "png") for each in people_filter(f"/api/plots/{kind}.{form}")
+        each
+        for kind in PLOTS
+        for each in [*people_filter(f"/api/plots/{kind}.svg"), (f"/api/plots/{kind}.png", {})]
     ],
     ("POST", "/api/train"): plain("/api/train", {"json": {"track": "hand of nobody"}}),
     ("DELETE", "/api/train"): NO_LABELS("/api/train"),

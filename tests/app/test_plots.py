@@ -185,6 +185,7 @@ def test_at_most_one_earlier_plot_stays_in_memory(user):
     before = [each for each in gc.get_objects() if isinstance(each, Figure)]  # of other tests
     for _ in range(8):
         words(user, "ethogram")
+    gc.collect()
     after = [each for each in gc.get_objects() if isinstance(each, Figure)]
     figures = [figure for figure in after if not any(figure is other for other in before)]
     assert len(figures) <= 1
