@@ -94,8 +94,10 @@ def serving(
         finally:
             if process.exitcode is None:
                 os.kill(process.pid or 0, ending)
-            process.join(20)
+            process.join(60)
+            has_ended = process.exitcode is not None
             process.kill()
+            assert has_ended, f"not ended by {ending!r}"
 
 
 @dataclass(frozen=True)

@@ -306,9 +306,7 @@ ROUTES: dict[tuple[str, str], Callable[[Rated, str], list[Request]]] = {
         for each in people_filter("/api/summary", format=form, table=table)
     ],
     ("GET", "/api/plots/{plot}.{format}"): lambda rated, name: [
-        each
-        for kind in PLOTS
-        for each in [*people_filter(f"/api/plots/{kind}.svg"), (f"/api/plots/{kind}.png", {})]
+        each for kind in PLOTS for each in [*people_filter(f"/api/plots/{kind}.svg"), (f"/api/plots/{kind}.png", {})]
     ],
     ("POST", "/api/train"): plain("/api/train", {"json": {"track": "hand of nobody"}}),
     ("DELETE", "/api/train"): NO_LABELS("/api/train"),

@@ -7,6 +7,7 @@ import pytest
 pytest.importorskip("av")
 pytest.importorskip("uvicorn")
 
+from ..browser import IMAGES
 from .browsing import asked, by_keys, entered, labels, message, picture, served_here, settled, until
 
 
@@ -39,7 +40,7 @@ def test_classes_that_are_there_stay(opened):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("heard")
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", "dark"] if IMAGES else ["light"])
 def test_a_stranger_opens_an_example_and_labels_it_by_keys(browser, tmp_path, scheme):
     with served_here(tmp_path / "p") as address, browser.page(1280, 720, scheme=scheme) as page:
         entered(page, address)

@@ -296,7 +296,7 @@ def test_how_it_looks(bench, browser, tmp_path):
             page.select_option("#first", "shown")  # without labels this is the prediction
             page.select_option("#second", "predicted")
             page.click("#compare")
-            settled(page)
+            until(page, "document.querySelectorAll('#figures td').length === 8")
             assert page.locator("#figures td").all_text_contents() == ["100.0"] * 5 + ["1.000", "0.00", "1.000"]
             assert page.locator("#comparison canvas").is_visible()
             assert "not marked as fully labelled: new." in page.locator("#incomplete").text_content()
@@ -335,6 +335,7 @@ def test_how_it_looks(bench, browser, tmp_path):
         with browser.page(400, 900) as page:
             entered(page, address)
             page.locator("#timeline canvas").wait_for(timeout=60_000)
+            until(page, "document.querySelector('video').readyState === 4")  # the height of the film is known
             settled(page)
             assert page.evaluate(FITS)
             picture(page, "app-narrow")

@@ -54,10 +54,16 @@ def labelled_project(folder: Path, clip: Path) -> None:
     project.close()
 
 
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    film(path, SHOWN, 9)
+    return path
+
+
 @pytest.fixture
-def address(tmp_path):
-    film(tmp_path / "clip.mp4", SHOWN, 9)
-    labelled_project(tmp_path / "p", tmp_path / "clip.mp4")
+def address(clip, tmp_path):
+    labelled_project(tmp_path / "p", clip)
     with served_here(tmp_path / "p") as address:
         yield address
 
@@ -282,8 +288,7 @@ def findings(page) -> list[str]:
     return lines
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [(1280, 720), (390, 844)])
+@pytest.mark.parametrize(("size", "scheme"), [((1280, 720), "light"), ((390, 844), "dark")])
 def test_axe_finds_nothing_on_any_view(address, browser, scheme, size):
     found = {}
     with browser.page(*size, scheme=scheme) as page:
