@@ -74,7 +74,9 @@ def answer(connection: socket.socket) -> None:
         words, folder, variables = json.loads(lines.readline())
     for number, file in enumerate(files):
         os.dup2(file, number)
-    sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))
+    sys.stdin = os.fdopen(0, closefd=False)
+    sys.stdout = os.fdopen(1, "w", closefd=False)
+    sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(variables)

@@ -105,7 +105,7 @@ def test_edits_of_two_people_outlive_any_kill(tmp_path):
     stored: dict[str, tuple[str, int]] = {}  # edit -> video, start
     deleted = set[str]()
     counts = [0, 0]
-    for _ in range(int(os.environ.get("KILLS", "8"))):
+    for _ in range(int(os.environ.get("KILLS", "6"))):
         with served(tmp_path / "p") as (process, client):
             stop = threading.Event()
 

@@ -211,7 +211,7 @@ while True:
 def test_what_was_answered_survives_any_kill(tmp_path):
     """Processes that are killed while they edit; each edit that was answered is there, and the file is whole."""
     rng, last = np.random.default_rng(0), 0
-    for _ in range(int(os.environ.get("KILLS", "20"))):
+    for _ in range(int(os.environ.get("KILLS", "12"))):
         answers = tmp_path / "answers.txt"
         answers.write_text("")
         process = begin("-c", KILLS, tmp_path / "p", out=answers)

@@ -19,9 +19,9 @@ import pytest
 from .test_many import served as served
 
 CLIENTS = 6
-REQUESTS = int(os.environ.get("REQUESTS", "900"))
+REQUESTS = int(os.environ.get("REQUESTS", "450"))
 SECONDS = float(os.environ.get("SECONDS", "0"))
-JOBS = 36
+JOBS = 18
 NAMES = ("groom", "eat", "rear", "sniff", "grasp shaft")
 READS = ("state", "overview", "summary", "summary?format=csv", "clips", "export?format=csv", "agreement")
 PLOTS = ("ethogram", "budget", "transitions")

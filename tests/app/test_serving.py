@@ -21,7 +21,9 @@ from starlette.testclient import TestClient
 
 import fact_clip
 
+from ..shell import commands
 from ..test_readme import blocks
+from .browsing import served
 from .conftest import ADDRESS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,25 +73,9 @@ def test_the_script_of_the_page_gets_what_segment_gives(text_run, rows, tmp_path
         block.code for block in blocks((ROOT / "docs/serving.md").read_text("utf-8")) if block.language == "python"
     )
     assert sum(bool(line) for line in code.splitlines()) <= 12
-    command = [
-        sys.executable,
-        "-m",
-        "fact_clip",
-        "app",
-        str(tmp_path / "project"),
-        "--run",
-        str(text_run),
-        "--port",
-        "0",
-    ]
-    process, url, token = started(*command)
-    try:
-        answer = subprocess.run(
-            [sys.executable, "-c", code, url, token, str(rows)], capture_output=True, text=True, timeout=60, check=True
-        )
-    finally:
-        process.terminate()
-        process.wait(20)
+    with served(tmp_path / "project", "--run", text_run) as address:
+        words = [commands() / "python", "-c", code, *address.split("/?token="), rows]
+        answer = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)
     expected = fact_clip.load(text_run, "cpu").segment(rows)
     assert [part[2] for part in json.loads(answer.stdout)] == list(expected.transcript)
     assert np.all(np.diff([part[0] for part in json.loads(answer.stdout)]) > 0)
