@@ -141,15 +141,25 @@ def until(page, condition: str, patience: float = 30) -> None:
     raise AssertionError(f"{condition} (the page says: {said})")
 
 
+QUIET = """async () => {
+    const pause = (time) => new Promise((done) => setTimeout(done, time));
+    const isQuiet = () => document.body.getAttribute("aria-busy") !== "true"
+        && !/^(Storing|The server)/.test(document.querySelector("#note")?.textContent ?? "Storing");
+    const end = performance.now() + 30_000;
+    for (let count = 0; count < 3; count++) {
+        while (!isQuiet()) {
+            if (performance.now() > end) return false;
+            await pause(50);
+        }
+        await pause(30);
+    }
+    return true;
+}"""
+
+
 def settled(page) -> None:
     """Wait until every change is stored and every question of the page is answered."""
-    quiet = (
-        "document.body.getAttribute('aria-busy') !== 'true' && "
-        "!/^(Storing|The server)/.test(document.querySelector('#note')?.textContent ?? 'Storing')"
-    )
-    for _ in range(3):
-        until(page, quiet)
-        page.wait_for_timeout(30)
+    assert page.evaluate(QUIET), page.locator("#toast-text").all_text_contents()
 
 
 def asked(page, path: str):
