@@ -133,6 +133,7 @@ def test_a_day_of_two_people(films, browser, tmp_path):
         bernd.check("#complete")
         settled(bernd)
         assert labels(bernd, 0, 1) == told(late)
+        bernd.close()
 
         # they compare, and the command line says the same of the files
         opened(anna, 0)
