@@ -21,10 +21,10 @@ from fact_clip.inference.scorer import Scorer
 from fact_clip.models.blocks import block_configs
 from fact_clip.run import LoadedRun
 from fact_clip.training import Callback, evaluate, train
+from fact_clip.training.description import check_free
 from fact_clip.training.ensemble import SEED_STEP, Ensemble, member_config
 from fact_clip.training.plan import resolve
 from fact_clip.training.runs import useful_threads
-from fact_clip.training.state import check_free
 
 from ..launch import begin
 from ..refusals import refused

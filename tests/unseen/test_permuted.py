@@ -159,16 +159,16 @@ def test_an_estimator_of_scikit_learn_does_not_see_hidden_labels(workbench, tmp_
 
 def plant_in_statistics(patch):
     """Costs of changes and lengths of segments are learned from all labels."""
-    from fact_clip.training import state
+    from fact_clip.training import description
 
-    new_run = state._new_run
+    new_run = description._new_run
 
     def leaky(plan, out, world):
         with pytest.MonkeyPatch.context() as inner:
             inner.setattr(Dataset, "labels", Dataset.all_labels)
             return new_run(plan, out, world)
 
-    patch.setattr(state, "_new_run", leaky)
+    patch.setattr(description, "_new_run", leaky)
 
 
 def plant_in_validation(patch):
