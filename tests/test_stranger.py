@@ -33,7 +33,7 @@ def test_from_an_own_folder_to_actions_nobody_trained(tmp_path, capsys):
         assert any(word in block.code for block in rest)
         rest = [replace(block, code=block.code.replace(word, own)) for block in rest]
     for block in rest:
-        code = block.code.replace("--minutes 0.2 ", "--minutes 0.05 ").replace("train.epochs=30", "train.epochs=8")
+        code = block.code.replace("--minutes 0.2 ", "--minutes 0.05 ").replace("train.epochs=30", "train.epochs=14 train.members=1")
         run(replace(block, code=code), folder)
     zero_shot = json.loads((folder / "runs/words/evaluation.json").read_text())["zero_shot"]
     figures = zero_shot["ways"]["in use"]
