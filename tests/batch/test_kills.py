@@ -1,4 +1,4 @@
-"""100 videos in 2 shards, with kill -9 at random: a decoder, a driver, or all processes of the job.
+"""100 videos in 4 shards, with kill -9 at random: a decoder, a driver, or all processes of the job.
 
 KILLS=20 asks for more kills (`tests/training/test_kills.py`).
 """
@@ -39,7 +39,7 @@ pytestmark = [
 ]
 BAD = {"crash": "crash", "greedy": "memory", "hang": "timeout"}
 GOOD = 97
-SHARDS = 2
+SHARDS = 4
 PAUSE = 0.3  # at most, before a kill
 LIMITS = ("--timeout", "0.1", "--memory", "1")
 
