@@ -8,10 +8,12 @@ import logging
 import os
 import signal
 import socket
+import subprocess
 import sys
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -95,6 +97,27 @@ def _no_network() -> Iterator[None]:
             patch.setattr(socket.socket, name, connecting(getattr(socket.socket, name)))
         patch.setattr(socket, "getaddrinfo", resolving(socket.getaddrinfo))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _forked_members() -> Iterator[None]:
+    """Members of ensembles are forks, as a new Python takes longer to begin than to train a small model."""
+    from fact_clip.training import ensemble
+
+    from .launch import ForkedMember
+
+    names = {"Popen": ForkedMember, "PIPE": subprocess.PIPE, "TimeoutExpired": subprocess.TimeoutExpired}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ensemble, "subprocess", SimpleNamespace(**names))
+        yield
+
+
+@pytest.fixture
+def new_members(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Members of ensembles are new processes, as they are outside the tests."""
+    from fact_clip.training import ensemble
+
+    monkeypatch.setattr(ensemble, "subprocess", subprocess)
 
 
 @pytest.fixture

@@ -159,7 +159,7 @@ def test_members_hide_the_same_groups_by_the_recipe_and_by_the_run(tiny, workben
     assert groups[0][0] != groups[0][1]
 
 
-def test_members_are_stopped_where_the_first_fails(tiny, tmp_path):
+def test_members_are_stopped_where_the_first_fails(tiny, tmp_path, new_members):
     config = tiny(train={"epochs": 1000, "members": 2})
     with pytest.raises(KeyboardInterrupt), Ensemble(resolve(config), tmp_path / "run").members_beside():
         raise KeyboardInterrupt
@@ -167,14 +167,23 @@ def test_members_are_stopped_where_the_first_fails(tiny, tmp_path):
     assert members_of(tmp_path) == []
 
 
-def test_a_member_that_fails_stops_the_training_at_once(tiny, tmp_path):
-    """Its folder is taken, so it fails within its first seconds; the first member has a million epochs to go."""
+def test_a_member_that_fails_stops_the_training_at_once(tiny, tmp_path, request):
+    """Its folder is taken, so it fails within its first seconds; the first member has a million epochs to go.
+
+    A fork in place of its process ends in the same way.
+    """
     run = tmp_path / "run"
     (run / "members" / "2").mkdir(parents=True)
     (run / "members" / "2" / "taken").touch()
     plan = resolve(tiny(train={"epochs": 1_000_000, "members": 2}))
-    with refused("2"), Ensemble(plan, run).members_beside() as after_step:
-        wait_until(after_step, 120)
+    messages = []
+    for kind in ("fork", "new process"):
+        if kind == "new process":
+            request.getfixturevalue("new_members")
+        with refused("2") as refusal, Ensemble(plan, run).members_beside() as after_step:
+            wait_until(after_step, 120)
+        messages.append(refusal.message)
+    assert messages[0] == messages[1]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
