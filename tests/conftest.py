@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from .browser import Browser
     from .hub_server import Hub
 
+# numba, by which movement fills gaps of poses, gives torch as many threads as itself. Where processes have more threads
+# than there are cores, these wait for each other: each test of a model after one of poses took ten times as long.
+os.environ["NUMBA_NUM_THREADS"] = "1"
+
 # The same examples in every run; no time limit an example, because the machines of CI are shared.
 settings.register_profile("house", derandomize=True, deadline=None)
 settings.load_profile("house")
