@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +24,6 @@ from fact_clip.training.plan import resolve
 from fact_clip.training.runs import useful_threads
 from fact_clip.training.state import check_free
 
-from ..launch import begin
 from ..refusals import refused
 from .runs import assert_same, weights
 
@@ -182,22 +179,6 @@ def test_a_member_that_fails_stops_the_training_at_once(tiny, tmp_path, request)
             wait_until(after_step, 120)
         messages.append(refusal.message)
     assert messages[0] == messages[1]
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_no_member_outlives_the_training(tiny, tmp_path, number):
-    """However the training ends, its members end with it."""
-    recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(tiny(train={"epochs": 1_000_000, "members": 2}).to_yaml())
-    process = begin("-m", "fact_clip", "train", recipe, "--out", tmp_path / "run")
-    try:
-        wait_until(lambda: (tmp_path / "run/members/2/last.safetensors").is_file(), 120)
-        assert len(members_of(tmp_path)) == 1
-        os.kill(process.pid, number)
-        process.join(20)
-        wait_until(lambda: members_of(tmp_path) == [], 5)
-    finally:
-        process.kill()
 
 
 def members_of(folder: Path) -> list[int]:
