@@ -37,7 +37,7 @@ SETTINGS = {
     "data": {"holdout": "zero_shot/A.json", "validation": 0.25, "validation_part": 1},
     "model": {"head": "text"},
     "text": {"encoder": "hash:32", "parts": ["factors"]},
-    "train": {"epochs": 8, "lr": 4e-3, "batch_size": 1},
+    "train": {"epochs": 12, "lr": 4e-3, "batch_size": 1},
     "decode": {"prior_weight": 0.1},
 }
 
