@@ -29,7 +29,7 @@ KINDS = {
     "members": merged(ZERO_SHOT, {"train": {"members": 2, "member_parts": True}, "data": {"validation": 0.25}}),
     "clicks with a hold-out": merged(ZERO_SHOT, {"train": {"epochs": 5}}),
     "self-training": merged(TINY, {"data": {"holdout": "zero_shot/A.json"}, "train": {"epochs": 1}}),
-    "sweep": merged(ZERO_SHOT, {"decode": {"order": 1.0, "durations": 1.0}}),
+    "sweep": merged(ZERO_SHOT, {"data": {"stride": 16}, "decode": {"order": 1.0, "durations": 1.0}}),
 }
 WITH_HOLDOUT = [name for name, groups in KINDS.items() if "holdout" in groups.get("data", {})]
 
