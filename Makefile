@@ -44,14 +44,17 @@ lowest:
 
 # The same in a minute: with the torch of `make install`, and only for the rooms that use other libraries.
 LOW := .venv-lowest-any
-lowest-any: $(READY)
+lowest-any: $(LOW)/.ready
+	env OMP_NUM_THREADS=1 $(LOW)/bin/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile -p no:cacheprovider -m "not slow" tests/core tests/formats tests/encoders tests/video tests/batch/test_isolated.py tests/app/test_api.py \
+		tests/report/test_plots.py tests/test_run.py tests/test_hub.py tests/test_security.py
+
+$(LOW)/.ready: pyproject.toml $(READY)
 	test -x $(LOW)/bin/python || "$(PYTHON)" -m venv $(LOW)
 	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > $$(ls -d $(LOW)/lib/python*/site-packages)/base.pth
 	$(BIN)/python tests/lowest.py any > $(LOW)/lowest.txt
 	test -x $(BIN)/uv || $(PIP) uv
 	$(BIN)/uv pip install --quiet --python $(LOW)/bin/python --constraint $(LOW)/lowest.txt --excludes container/excludes.txt --editable ".[$(USERS)]"
-	env OMP_NUM_THREADS=1 $(LOW)/bin/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile -p no:cacheprovider -m "not slow" tests/core tests/formats tests/encoders tests/video tests/batch/test_isolated.py tests/app/test_api.py tests/app/test_editing.py \
-		tests/losses tests/report/test_plots.py tests/test_run.py tests/test_hub.py tests/test_security.py
+	@touch $(LOW)/.ready
 USERS := clip,annotation,lmdb,nwb,video,backbones,app,hub
 
 slow: $(READY)

@@ -30,7 +30,7 @@ def write_run(root: Path) -> Path:
     from fact_clip.datasets.synthetic import write_workbench
 
     data = write_workbench(root / "data", videos=6, persons=3, dim=WIDTH)
-    settings = [f"data.root={data}", "train.epochs=1", "train.device=cpu"]
+    settings = [f"data.root={data}", "data.stride=1", "train.epochs=1", "train.device=cpu"]
     train(Config.load("demo", settings), root / "run")
     return root / "run"
 

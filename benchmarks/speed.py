@@ -41,8 +41,8 @@ from fact_clip.config import Config
 from fact_clip.core.distributed import cpu_has_bf16
 from fact_clip.models import FACT, Classes
 from fact_clip.training import trainer
+from fact_clip.training.description import begin
 from fact_clip.training.plan import resolve
-from fact_clip.training.state import begin
 
 ROOT = Path(__file__).resolve().parents[1]
 # Times faster than the other side, at least.

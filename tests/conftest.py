@@ -8,10 +8,12 @@ import logging
 import os
 import signal
 import socket
+import subprocess
 import sys
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,6 +28,10 @@ from .small import TINY, write_clip_tokeniser
 if TYPE_CHECKING:
     from .browser import Browser
     from .hub_server import Hub
+
+# numba, by which movement fills gaps of poses, gives torch as many threads as itself. Where processes have more threads
+# than there are cores, these wait for each other: each test of a model after one of poses took ten times as long.
+os.environ["NUMBA_NUM_THREADS"] = "1"
 
 # The same examples in every run; no time limit an example, because the machines of CI are shared.
 settings.register_profile("house", derandomize=True, deadline=None)
@@ -95,6 +101,27 @@ def _no_network() -> Iterator[None]:
             patch.setattr(socket.socket, name, connecting(getattr(socket.socket, name)))
         patch.setattr(socket, "getaddrinfo", resolving(socket.getaddrinfo))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _forked_members() -> Iterator[None]:
+    """Members of ensembles are forks, as a new Python takes longer to begin than to train a small model."""
+    from fact_clip.training import ensemble
+
+    from .launch import ForkedMember
+
+    names = {"Popen": ForkedMember, "PIPE": subprocess.PIPE, "TimeoutExpired": subprocess.TimeoutExpired}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ensemble, "subprocess", SimpleNamespace(**names))
+        yield
+
+
+@pytest.fixture
+def new_members(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Members of ensembles are new processes, as they are outside the tests."""
+    from fact_clip.training import ensemble
+
+    monkeypatch.setattr(ensemble, "subprocess", subprocess)
 
 
 @pytest.fixture

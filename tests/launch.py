@@ -1,7 +1,9 @@
 """Processes of Python that have the libraries loaded when they begin, for which a new one takes seconds.
 
-`launched` stands for torchrun. That torchrun itself starts processes, and ends all of them with the first one that
-fails, is tested in core/test_distributed.py and training/test_processes.py.
+`ForkedMember` stands for the new process that trains a member of an ensemble. That such a process ends with its
+training is tested with new ones (`new_members` in conftest.py). `launched` stands for torchrun. That torchrun itself
+starts processes, and ends all of them with the first one that fails, is tested in core/test_distributed.py and
+training/test_processes.py.
 """
 
 from __future__ import annotations
@@ -11,14 +13,17 @@ import os
 import runpy
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import IO
 
 import torch
 
@@ -58,20 +63,30 @@ def begin(
 
     `out` and `err` are the files that it prints to; `variables` are added to those of this process.
     """
+    settings = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.environ.get("PYTHONPATH", ""), **variables}
+    return _forked(_run, [str(word) for word in words], settings, str(out), str(err))
+
+
+def _forked(function: Callable[..., None], *arguments: object) -> ForkServerProcess:
+    """Call a function in a fork of the process that has the libraries loaded."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
-    settings = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.environ.get("PYTHONPATH", ""), **variables}
-    process = context.Process(target=_run, args=([str(word) for word in words], settings, str(out), str(err)))
+    process = context.Process(target=function, args=arguments)
     process.start()
     return process
 
 
-def _run(words: list[str], variables: dict[str, str], out: str, err: str) -> None:
-    torch.set_num_threads(1)
+def _as_new() -> None:
+    """Undo in a fork what a new process does not have."""
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     multiprocessing.set_start_method(None, force=True)  # the server of forks has set its own
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def _run(words: list[str], variables: dict[str, str], out: str, err: str) -> None:
     os.environ.update(variables)
+    _as_new()
     for number, path in ((1, out), (2, err)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
     run_python(words)
@@ -98,6 +113,49 @@ def serving(
             has_ended = process.exitcode is not None
             process.kill()
             assert has_ended, f"not ended by {ending!r}"
+
+
+class ForkedMember:
+    """What `training.ensemble` asks of a `subprocess.Popen` that trains a member, by a fork."""
+
+    def __init__(
+        self, command: Sequence[str], *, env: dict[str, str], stdin: int, stderr: IO[bytes], start_new_session: bool
+    ) -> None:
+        assert stdin == subprocess.PIPE
+        assert start_new_session
+        self.args = command
+        reader, self.stdin = multiprocessing.Pipe(duplex=False)
+        errors = Connection(os.dup(stderr.fileno()), readable=False)
+        self._process = _forked(_train_member, [*command[1:]], env, reader, errors)
+        reader.close()
+        errors.close()
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.exitcode
+
+    def poll(self) -> int | None:
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._process.join(timeout)
+        if self.returncode is None:
+            raise subprocess.TimeoutExpired(self.args, timeout)
+        return self.returncode
+
+    def kill(self) -> None:
+        self._process.kill()
+
+
+def _train_member(words: list[str], variables: dict[str, str], stdin: Connection, stderr: Connection) -> None:
+    os.setsid()
+    os.environ.clear()
+    os.environ.update(variables)
+    _as_new()
+    for number, file in ((0, stdin), (2, stderr)):
+        os.dup2(file.fileno(), number)
+    module, name, recipe, out, _, *options = words
+    run_python([module, name, recipe, out, str(os.getppid()), *options])  # the parent is the server of forks
 
 
 @dataclass(frozen=True)

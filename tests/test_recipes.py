@@ -214,9 +214,8 @@ def test_the_variants_share_their_features(recipe, shared, tmp_path):
 
 def test_views_and_hands_of_havid_in_one_run(shared, tmp_path, capsys):
     """A row each, mean and deviation; a missing one is reported before anything is trained."""
-    names = [f"havid_view{view}_{hand}_pt" for view in (0, 2) for hand in ("lh", "rh")]
-    for name in names[:-1]:
-        data_of(name, shared, tmp_path)
+    names = ["havid_view0_lh_pt", "havid_view2_rh_pt"]
+    data_of("havid_view0_lh_pt", shared, tmp_path)
     sweep = ["--sweep", f"data.name={','.join(names)}"]
     argv = ["train", "havid", f"data.root={tmp_path}", *SMALL, *sweep, "--out", str(tmp_path / "runs")]
     assert "view2_rh_pt" in refused_line((main(argv), *capsys.readouterr()), tmp_path)
@@ -229,7 +228,7 @@ def test_views_and_hands_of_havid_in_one_run(shared, tmp_path, capsys):
     assert lines[0].split()[:7] == ["run", "F1@10", "F1@25", "F1@50", "edit", "frame", "accuracy"]
     assert [line.split()[0] for line in lines[1:]] == [*names, "mean", "sd"]
     accuracies = [one["frame_accuracy"] for one in result["runs"].values()]
-    assert lines[5].split()[5] == f"{np.mean(accuracies):.1f}"
-    assert lines[6].split()[5] == f"{np.std(accuracies, ddof=1):.1f}"
+    assert lines[3].split()[5] == f"{np.mean(accuracies):.1f}"
+    assert lines[4].split()[5] == f"{np.std(accuracies, ddof=1):.1f}"
     assert main([*argv, "--resume"]) == 0
     assert capsys.readouterr().out.splitlines() == lines

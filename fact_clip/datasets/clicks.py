@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from fact_clip.core import Floats, InputError, Integers, Reals
 from fact_clip.datasets.labels import IGNORED, Labels
@@ -182,7 +182,7 @@ def likely_lengths(
     lengths = []
     for label, mean in enumerate(means[:n_classes]):
         count = int((clicked == label).sum())
-        quantiles = norm.ppf((np.arange(count) + 0.5) / max(count, 1))
+        quantiles = ndtri((np.arange(count) + 0.5) / max(count, 1))
         logs = np.log(mean) - variance / 2 + np.sqrt(variance) * quantiles
         lengths.append(np.maximum(np.exp(logs).round(), 1).astype(int).tolist())
     return lengths

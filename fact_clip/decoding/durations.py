@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import log_ndtr
 
 from fact_clip.core import Floats, Integers, Reals
 
@@ -98,7 +98,7 @@ class Durations:
         It is for a segment that the recording cuts, of which n rows are seen.
         """
         logs = np.log(np.arange(1, len(self.log_scores) + 1))[:, None]
-        survival = self.weight * norm.logsf(logs, self.mean, self.deviation)
+        survival = self.weight * log_ndtr((self.mean - logs) / self.deviation)
         return np.pad(survival, ((0, 0), (0, self.n_free)))
 
 

@@ -20,8 +20,8 @@ from fact_clip.core import (
     located,
 )
 from fact_clip.core.arguments import array_of, names_of, number_of, validated
-from fact_clip.datasets.labels import UNLABELLED
-from fact_clip.datasets.statistics import IGNORED, transitions, visit_shares, whole_segments
+from fact_clip.datasets.labels import IGNORED, UNLABELLED
+from fact_clip.datasets.statistics import transitions, visit_shares, whole_segments
 from fact_clip.decoding.durations import Durations
 from fact_clip.decoding.scores import SegmentCosts, mean_probabilities
 from fact_clip.decoding.switching import SHORT, StateCosts, short_segment_penalty

@@ -43,10 +43,10 @@ from fact_clip.run import Run, remove_unfinished
 from fact_clip.training import trainer
 from fact_clip.training.callbacks import Callback
 from fact_clip.training.choice import learn_calibration
+from fact_clip.training.description import begin, check_free
 from fact_clip.training.ensemble import Ensemble
 from fact_clip.training.plan import Plan, resolve
 from fact_clip.training.results import Training
-from fact_clip.training.state import begin, check_free
 from fact_clip.training.teacher import (
     DRAFTS,
     TEACHER,

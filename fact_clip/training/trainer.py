@@ -31,16 +31,11 @@ from fact_clip.models.heads import is_open
 from fact_clip.run import Run
 from fact_clip.training.callbacks import Callback, EpochState, StopTraining
 from fact_clip.training.clicks import ClickBorders
+from fact_clip.training.description import make_criterion, scored_classes
 from fact_clip.training.evaluation import validate
 from fact_clip.training.results import Training
 from fact_clip.training.start import load_start
-from fact_clip.training.state import (
-    RunFiles,
-    TrainingState,
-    has_progress,
-    make_criterion,
-    scored_classes,
-)
+from fact_clip.training.state import RunFiles, TrainingState, has_progress
 
 logger = logging.getLogger(__name__)
 

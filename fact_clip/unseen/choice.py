@@ -127,16 +127,6 @@ def level(new: Sequence[Factor]) -> Literal["compositional", "new factor"]:
     return "new factor" if new else "compositional"
 
 
-@dataclass(frozen=True, order=True)
-class RankKey:
-    """Order of classes that could be held out next: the smallest comes first."""
-
-    shares_all_factors: bool  # another class has the same factors
-    missing_well_filled: int
-    missing_classes: int
-    shuffle: bytes  # an order that depends on the seed
-
-
 @validated("counts", "segments")
 def rank(
     vocabulary: Vocabulary,
@@ -148,7 +138,7 @@ def rank(
     """Rank the actions that could be held out next, best supported first.
 
     The rarest factor of a class is the one with the fewest well-filled other classes, up to two,
-    then with the fewest other classes. A class comes last if another class has all of its factors.
+    then with the fewest other classes.
 
     Args:
         vocabulary: the classes.
@@ -161,17 +151,12 @@ def rank(
         The support of each action that is not held out and has frames.
     """
     support = FactorSupport(vocabulary, set(held_out), counts, segments)
-    twins = classes_with_twins(vocabulary)
     actions = [name for name in support.seen if name not in vocabulary.background]
     supports = [support.weakest(name) for name in actions]
 
-    def key(weakest: Support) -> RankKey:
-        return RankKey(
-            shares_all_factors=weakest.name in twins,
-            missing_well_filled=-min(weakest.well_filled, 2),
-            missing_classes=-weakest.classes,
-            shuffle=hashlib.sha256(f"{seed}\n{weakest.name}".encode()).digest(),
-        )
+    def key(weakest: Support) -> tuple[int, int, bytes]:
+        drawn = hashlib.sha256(f"{seed}\n{weakest.name}".encode()).digest()
+        return -min(weakest.well_filled, 2), -weakest.classes, drawn
 
     return sorted(supports, key=key)
 
@@ -295,12 +280,13 @@ def select(
         for support in supported:
             names = [*selected, support.name]
             hidden = frames[:, vocabulary.encode(names)].sum(1)  # (V,)
-            loss = TrainingLoss(
-                shares_all_factors=support.name in twins,
-                missing_classes=remaining.missing(names, without=support.name),
-                videos=int((hidden > MAX_OF_VIDEO * frames.sum(1)).sum()),
+            losses.append(
+                TrainingLoss(
+                    shares_all_factors=support.name in twins,
+                    missing_classes=remaining.missing(names, without=support.name),
+                    videos=int((hidden > MAX_OF_VIDEO * frames.sum(1)).sum()),
+                )
             )
-            losses.append(loss)
         best = supported[losses.index(min(losses))]  # of equally good ones the first
         selected.append(best.name)
 

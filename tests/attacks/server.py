@@ -7,6 +7,7 @@ line a row: exit code, output, and what became of the files.
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import re
@@ -27,6 +28,7 @@ from fact_clip.cli import COMMANDS
 
 from .row import Row
 from .rows import ROWS
+from .world import make as make_world
 
 CPU_SECONDS = 5  # and what a new process takes to start
 START_SECONDS = 10
@@ -35,9 +37,10 @@ MEMORY = 1 << 30
 DISK = 64 << 20
 HOME = Path(__file__).resolve().parents[2]
 MODULES = (
-    "fact_clip.training fact_clip_compat fact_clip.report fact_clip.inference.scorer fact_clip.datasets.convert fact_clip.video.extract"
+    "fact_clip.training fact_clip_compat.scripts fact_clip.report fact_clip.inference.scorer fact_clip.datasets.convert fact_clip.video.extract"
     " fact_clip.video.write av lmdb pympi.Elan scipy.optimize matplotlib.figure matplotlib.backends.backend_agg"
     " safetensors.torch safetensors.numpy torch._dynamo"
+    " fact_clip_batch.segmentation fact_clip_batch.extraction fact_clip_batch.inputs fact_clip_app.guard"
 )
 
 
@@ -62,12 +65,13 @@ def main() -> None:
     rows = [row for row in ROWS if row.name in set(names)]
     os.environ.update(ENVIRONMENT)
     world = place / "world"
-    if not world.is_dir():
-        world.mkdir(parents=True)
-        # in a process of its own, because training starts threads, which do not survive a fork
-        subprocess.run([sys.executable, "-m", "tests.attacks.world", str(world)], cwd=HOME, check=True)
     for module in (*(path.partition(":")[0] for path, _ in COMMANDS.values()), *MODULES.split()):
         __import__(module)
+    gc.freeze()  # a collection in a fork would touch, and so copy, the memory of all modules
+    if not world.is_dir():
+        world.mkdir(parents=True)
+        maker = _fork(lambda: make_world(world))  # training starts threads, which do not survive a fork
+        assert not os.waitpid(maker, 0)[1]
     read, write = os.pipe()
     os.write(write, b"".join(number.to_bytes(4, "little") for number in range(len(rows))))
     os.close(write)

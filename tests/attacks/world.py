@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -119,7 +118,3 @@ def _video(path: Path) -> None:
             picture = np.full((48, 64, 3), 20 * number, dtype=np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode(None))
-
-
-if __name__ == "__main__":
-    make(Path(sys.argv[1]))

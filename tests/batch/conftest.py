@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -98,22 +99,34 @@ def fact_clip_command(capsys) -> Callable[..., Answer]:
     return run
 
 
-@pytest.fixture
-def s3(monkeypatch) -> Iterator[str]:
-    """An address on an S3 server of this machine."""
-    fsspec = pytest.importorskip("fsspec")
+@pytest.fixture(scope="module")
+def s3_server() -> Iterator[dict[str, str]]:
+    """The variables of an S3 server of this machine."""
+    pytest.importorskip("fsspec")
     pytest.importorskip("s3fs")
     server = pytest.importorskip("moto.server").ThreadedMotoServer(port=0)
     server.start()
     host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    monkeypatch.setenv("FSSPEC_S3_ENDPOINT_URL", f"http://{host}:{port}")
+    address = f"http://{host}:{port}"
+    yield {
+        "AWS_ACCESS_KEY_ID": "x",
+        "AWS_SECRET_ACCESS_KEY": "x",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": address,
+        "FSSPEC_S3_ENDPOINT_URL": address,
+    }
+    server.stop()
+
+
+@pytest.fixture
+def s3(s3_server, monkeypatch) -> Iterator[str]:
+    """An address on the S3 server, empty."""
+    import fsspec
+
+    for name, value in s3_server.items():
+        monkeypatch.setenv(name, value)
     fsspec.get_filesystem_class("s3").clear_instance_cache()
-    bucket = f"lab{port}"  # the server's buckets live as long as the process
+    bucket = f"lab{uuid4().hex}"
     fsspec.filesystem("s3").mkdir(bucket)
     yield f"s3://{bucket}"
     fsspec.get_filesystem_class("s3").clear_instance_cache()
-    server.stop()

@@ -116,7 +116,7 @@ def test_a_crash_a_hang_and_a_flood_cost_one_video_each(library, tmp_path, sabot
     out = tmp_path / "out"
     good = dict.fromkeys(["a", "d", "z"], "extracted")
     bad = ["crash", "greedy", "hang", "text"]
-    quick = {"limits": Limits(seconds=6, gigabytes=1)}
+    quick = {"limits": Limits(seconds=2, gigabytes=1)}
     assert extracted(root, out, **quick) == good | dict.fromkeys(bad, "failed")
     assert list(outputs(out)) == ["a.npy", "d.npy", "z.npy"]
     for _ in range(2):

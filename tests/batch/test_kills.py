@@ -1,4 +1,7 @@
-"""200 videos in 4 shards, with kill -9 at random: a decoder, a driver, or all processes of the job."""
+"""100 videos in 4 shards, with kill -9 at random: a decoder, a driver, or all processes of the job.
+
+KILLS=20 asks for more kills (`tests/training/test_kills.py`).
+"""
 
 from __future__ import annotations
 
@@ -28,14 +31,16 @@ from ..films import numbered, write_video
 from ..launch import begin
 from ..small import write_dataset
 from ..training.test_ensemble import wait_until
+from ..training.test_kills import KILLS
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux", reason="memory limits and /proc"),
 ]
 BAD = {"crash": "crash", "greedy": "memory", "hang": "timeout"}
-GOOD = 197
+GOOD = 97
 SHARDS = 4
+PAUSE = 0.3  # at most, before a kill
 LIMITS = ("--timeout", "0.1", "--memory", "1")
 
 
@@ -46,8 +51,6 @@ class Command:
     words: tuple[str, ...]
     suffix: str
     pictures: int = 0
-    disturbances: int = 3
-    pause: float = 0.3
 
 
 def start(command: Command, films: Path, out: Path, shards: int = SHARDS) -> list[ForkServerProcess]:
@@ -97,7 +100,7 @@ def command(request, tiny, tmp_path) -> Command:
     """`extract`, or `segment` with a run on features of the grid."""
     if request.param == "extract":
         words = ("extract", "--encoder", "grid")
-        return Command(words, suffix=".npy", pictures=300, disturbances=6, pause=1.0)
+        return Command(words, suffix=".npy", pictures=300)
     root = tmp_path / "data"
     labels = dict.fromkeys(("one", "two", "three"), ["rest"] * 2 + ["wander"] * 3)
     write_dataset(root, ("rest", "wander"), labels, train=("one", "two"), test=("three",))
@@ -132,11 +135,11 @@ def test_shards_that_are_killed_at_random(command, sabotage, tmp_path):
         return sum(1 for path in out.rglob(f"*{command.suffix}") if path.name[0] != ".")
 
     counts = []
-    for number in range(command.disturbances):
+    for number in range(3 * KILLS):
         jobs = start(command, films, out)
-        disturb(("decoder", "driver", "job")[number % 3], jobs, count, rng.uniform(0, command.pause))
+        disturb(("decoder", "driver", "job")[number % 3], jobs, count, rng.uniform(0, PAUSE))
         if number % 3 < 2:
-            time.sleep(rng.uniform(0, command.pause))
+            time.sleep(rng.uniform(0, PAUSE))
             [job.kill() for job in jobs]
         codes_of(jobs)
         counts.append(count())
@@ -161,7 +164,7 @@ def test_shards_that_are_killed_at_random(command, sabotage, tmp_path):
     assert all(last[name].attempts == 3 for name in BAD)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(KILLS))
 def test_short_feature_files_that_are_killed_at_random(seed, tiny_run, tmp_path):
     """Files that go through the model together get the same bytes in each order of kills."""
     rng = random.Random(seed)

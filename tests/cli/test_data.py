@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from itertools import groupby
 from pathlib import Path
 
@@ -17,10 +18,16 @@ from fact_clip.datasets.synthetic import write_workbench
 from ..refusals import refused_line
 
 
-@pytest.fixture
-def copy(tmp_path) -> Path:
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory) -> Path:
     """A clean data set: each class is trained in each split."""
-    return write_workbench(tmp_path / "my data", videos=18, persons=3, dim=8)
+    return write_workbench(tmp_path_factory.mktemp("clean") / "data", videos=18, persons=3, dim=8)
+
+
+@pytest.fixture
+def copy(clean, tmp_path) -> Path:
+    """A copy of it, to break."""
+    return shutil.copytree(clean, tmp_path / "my data")
 
 
 def test_check_says_nothing_of_a_clean_set(fact_clip, recipe, copy, monkeypatch):

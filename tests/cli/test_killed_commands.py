@@ -46,10 +46,10 @@ def below(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def films(tmp_path_factory) -> Path:
-    """Sixty copies of a short video under different names."""
+    """Thirty copies of a short video under different names."""
     folder = tmp_path_factory.mktemp("films")
-    first = write_video(folder / "a00.mp4", numbered(300))
-    for number in range(1, 60):
+    first = write_video(folder / "a00.mp4", numbered(150))
+    for number in range(1, 30):
         shutil.copy(first, folder / f"a{number:02}.mp4")
     return folder
 

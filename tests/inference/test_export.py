@@ -40,8 +40,10 @@ def test_an_exported_model_takes_other_names_and_lengths(suffix, tmp_path):
     """A model of blocks `i` and `u` with object columns that reads names; random weights."""
     run = fact_clip.load(SHELF / "text", "cpu").run
     model = run.model()
-    config = run.config.model_copy(update={"model": run.config.model.model_copy(update={"blocks": "iu"})})
-    run = dataclasses.replace(run, config=config)
+    settings = run.config.model
+    one_layer = {name: getattr(settings, name).model_copy(update={"frame_layers": 1}) for name in ("input", "update")}
+    settings = settings.model_copy(update={"blocks": "iu", **one_layer})
+    run = dataclasses.replace(run, config=run.config.model_copy(update={"model": settings}))
     segmenter = segmenter_of(run, run.new_model(model.text, model.objects.names))
     path, extra = segmenter.export(tmp_path / f"m{suffix}"), {"fact_clip.json": ""}
     if suffix == ".pt2":

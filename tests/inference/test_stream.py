@@ -238,9 +238,8 @@ def test_pictures_are_encoded_as_those_of_a_file(video):
 def test_on_real_recordings(name, shared, tmp_path):
     """A model of an epoch: closed for 50Salads, two members for OpenPack, one that reads names for KSCGR."""
     root, more = shared / "data" / name, {"openpack": ["train.members=2"], "kscgr": ["model.head=text"]}.get(name, [])
-    config = fact_clip.Config.load(
-        "own", [f"data.root={root}", "data.fps=5", "data.layout=TD", "train.epochs=1", *more]
-    )
+    data = [f"data.root={root}", "data.fps=5", "data.layout=TD"]
+    config = fact_clip.Config.load("own", [*data, "train.epochs=1", "model.input.frame_layers=3", *more])
     train(config, tmp_path / "run")
     segmenter = fact_clip.load(tmp_path / "run", "cpu")
     features = np.load(sorted((root / "features").glob("*.npy"))[0])

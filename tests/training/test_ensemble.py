@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,38 +19,35 @@ from fact_clip.inference.scorer import Scorer
 from fact_clip.models.blocks import block_configs
 from fact_clip.run import LoadedRun
 from fact_clip.training import Callback, evaluate, train
+from fact_clip.training.description import check_free
 from fact_clip.training.ensemble import SEED_STEP, Ensemble, member_config
 from fact_clip.training.plan import resolve
 from fact_clip.training.runs import useful_threads
-from fact_clip.training.state import check_free
 
-from ..launch import begin
 from ..refusals import refused
 from .runs import assert_same, weights
 
 
 @pytest.fixture(scope="module", autouse=True)
-def two_threads():
-    """One for each member: sums of another number of threads differ in their last bits."""
+def threads():
+    """One, as for each member: sums of another number of threads differ in their last bits."""
     before = torch.get_num_threads()
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
-def pair(two_threads, tiny, tmp_path_factory) -> Path:
+def pair(threads, tiny, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("pair") / "run"
     train(tiny(train={"epochs": 1, "members": 2, "seed": 3}), folder)
     return folder
 
 
 def test_each_member_is_the_run_of_its_seed(pair, tiny, tmp_path):
-    torch.set_num_threads(1)
     for seed, folder in ((3, pair), (3 + SEED_STEP, pair / "members" / "2")):
         train(tiny(train={"epochs": 1, "seed": seed}), tmp_path / str(seed))
         assert_same(weights(tmp_path / str(seed)), weights(folder))
-    torch.set_num_threads(2)
 
 
 def test_a_small_model_trains_with_one_thread(tiny, tmp_path):
@@ -70,9 +65,11 @@ def test_a_small_model_trains_with_one_thread(tiny, tmp_path):
         def on_epoch(self, state):
             seen.append(torch.get_num_threads())
 
+    torch.set_num_threads(2)
     train(tiny(train={"epochs": 1}), tmp_path / "run", callbacks=[Seen()])
-    assert seen == [1]
-    assert torch.get_num_threads() == 2
+    after = torch.get_num_threads()
+    torch.set_num_threads(1)
+    assert (seen, after) == ([1], 2)
 
 
 def test_members_take_the_shares_of_swap_in_turn(tiny):
@@ -139,9 +136,7 @@ def test_resume_adds_members(pair, tiny, tmp_path):
     first = weights(run)
     train(tiny(train={"epochs": 1, "members": 3, "seed": 3}), run, resume=True)
     assert_same(weights(run), first)
-    torch.set_num_threads(1)
     train(tiny(train={"epochs": 1, "seed": 3 + 2 * SEED_STEP}), tmp_path / "third")
-    torch.set_num_threads(2)
     assert_same(weights(run / "members/3"), weights(tmp_path / "third"))
     assert len(fact_clip.load(run).scorer.models) == 3
 
@@ -159,7 +154,7 @@ def test_members_hide_the_same_groups_by_the_recipe_and_by_the_run(tiny, workben
     assert groups[0][0] != groups[0][1]
 
 
-def test_members_are_stopped_where_the_first_fails(tiny, tmp_path):
+def test_members_are_stopped_where_the_first_fails(tiny, tmp_path, new_members):
     config = tiny(train={"epochs": 1000, "members": 2})
     with pytest.raises(KeyboardInterrupt), Ensemble(resolve(config), tmp_path / "run").members_beside():
         raise KeyboardInterrupt
@@ -167,30 +162,23 @@ def test_members_are_stopped_where_the_first_fails(tiny, tmp_path):
     assert members_of(tmp_path) == []
 
 
-def test_a_member_that_fails_stops_the_training_at_once(tiny, tmp_path):
-    """Its folder is taken, so it fails within its first seconds; the first member has a million epochs to go."""
+def test_a_member_that_fails_stops_the_training_at_once(tiny, tmp_path, request):
+    """Its folder is taken, so it fails within its first seconds; the first member has a million epochs to go.
+
+    A fork in place of its process ends in the same way.
+    """
     run = tmp_path / "run"
     (run / "members" / "2").mkdir(parents=True)
     (run / "members" / "2" / "taken").touch()
     plan = resolve(tiny(train={"epochs": 1_000_000, "members": 2}))
-    with refused("2"), Ensemble(plan, run).members_beside() as after_step:
-        wait_until(after_step, 120)
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_no_member_outlives_the_training(tiny, tmp_path, number):
-    """However the training ends, its members end with it."""
-    recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(tiny(train={"epochs": 1_000_000, "members": 2}).to_yaml())
-    process = begin("-m", "fact_clip", "train", recipe, "--out", tmp_path / "run")
-    try:
-        wait_until(lambda: (tmp_path / "run/members/2/last.safetensors").is_file(), 120)
-        assert len(members_of(tmp_path)) == 1
-        os.kill(process.pid, number)
-        process.join(20)
-        wait_until(lambda: members_of(tmp_path) == [], 5)
-    finally:
-        process.kill()
+    messages = []
+    for kind in ("fork", "new process"):
+        if kind == "new process":
+            request.getfixturevalue("new_members")
+        with refused("2") as refusal, Ensemble(plan, run).members_beside() as after_step:
+            wait_until(after_step, 120)
+        messages.append(refusal.message)
+    assert messages[0] == messages[1]
 
 
 def members_of(folder: Path) -> list[int]:

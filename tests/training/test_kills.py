@@ -147,8 +147,16 @@ def test_a_killed_training_goes_on_bit_for_bit_and_leaves_no_orphan(number, whol
     assert not list(run.rglob(".*"))
 
 
-@pytest.mark.parametrize("members", [1, 2])
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code", "members"),
+    [
+        (signal.SIGTERM, 143, 1),
+        (signal.SIGHUP, 129, 1),
+        (signal.SIGINT, 130, 1),
+        (signal.SIGTERM, 143, 2),
+        (signal.SIGINT, 130, 2),
+    ],
+)
 def test_a_signal_ends_a_training_with_one_line(number, code, members, tiny, started, tmp_path):
     recipe, run = tmp_path / "recipe.yaml", tmp_path / "run"
     recipe.write_text(tiny(train={"epochs": 1_000_000, "members": members}).to_yaml())

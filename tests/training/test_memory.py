@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from fact_clip.datasets.features import FeatureTransform
 from fact_clip.datasets.memory import with_data
 from fact_clip.training import evaluate, train, trainer
 
+from ..launch import begin
 from ..refusals import refused
 from ..small import TINY, write_dataset
 
@@ -112,10 +112,11 @@ def test_many_videos_train_in_little_memory(tiny, tmp_path):
         (root / f"splits/train.split{split}.bundle").write_text("\n".join(names[:count]))
         (root / f"splits/test.split{split}.bundle").write_text(names[40])
     config = tiny(data={"name": "folder", "root": str(root), "stride": 1, "validation": 0.0}, train={"epochs": 1})
-    command = [sys.executable, "-c", SCRIPT, config.model_dump_json(), str(tmp_path)]
-    answer = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
-    assert answer.returncode == 0, answer.stderr
-    few, many = json.loads(answer.stdout)
+    out, err = tmp_path / "out", tmp_path / "err"
+    process = begin("-c", SCRIPT, config.model_dump_json(), tmp_path, out=out, err=err)
+    process.join(300)
+    assert process.exitcode == 0, err.read_text()
+    few, many = json.loads(out.read_text())
     assert many - few < 100
 
 

@@ -24,8 +24,8 @@ from fact_clip.datasets.synthetic import write_workbench
 from fact_clip.inference.candidates import CandidateReader
 from fact_clip.run import LoadedRun
 from fact_clip.training import evaluate, sweep, train
+from fact_clip.training.description import begin
 from fact_clip.training.plan import resolve
-from fact_clip.training.state import begin
 
 sweep_module = import_module("fact_clip.training.sweep")  # the package has a function of that name
 

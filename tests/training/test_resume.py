@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +15,9 @@ from fact_clip.run import Run
 from fact_clip.training import train, trainer
 from fact_clip.training.callbacks import LOGGERS, Callback, EpochState, FileLog
 
+from ..launch import begin
 from ..refusals import refused
-from .runs import RANDOM, ROOT, Cut, assert_same, assert_same_runs, cut_at, log_of
+from .runs import RANDOM, Cut, assert_same, assert_same_runs, cut_at, log_of
 from .runs import weights as weights_of
 
 
@@ -106,9 +105,9 @@ def test_a_killed_run_can_be_used_and_resumed(tiny, workbench, tmp_path):
     train(config, tmp_path / "whole")
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(config.to_yaml())
-    command = [sys.executable, "-c", KILLED, str(recipe), str(tmp_path / "parts")]
-    killed = subprocess.run(command, cwd=ROOT, check=False)
-    assert killed.returncode == -9
+    killed = begin("-c", KILLED, recipe, tmp_path / "parts")
+    killed.join(300)
+    assert killed.exitcode == -9
     features = workbench / "features" / "person1_video1.npy"
     assert load(tmp_path / "parts").segment(features).n_frames == len(np.load(features))
     train(config, tmp_path / "parts", resume=True)

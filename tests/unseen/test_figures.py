@@ -422,7 +422,7 @@ def test_candidates_in_evaluation(run, tmp_path):
 def parts(tiny, tmp_path_factory) -> Path:
     """Two members that validate on different videos, and by different classes."""
     folder = tmp_path_factory.mktemp("parts") / "run"
-    settings = {**SETTINGS, "train": {"epochs": 20, "lr": 8e-3, "batch_size": 1, "members": 2, "member_parts": True}}
+    settings = {**SETTINGS, "train": {"epochs": 10, "lr": 8e-3, "batch_size": 1, "members": 2, "member_parts": True}}
     settings["data"] = {**SETTINGS["data"], "standardize": True, "validation_unseen": "auto"}
     train(tiny(**settings), folder)
     return folder
@@ -431,11 +431,11 @@ def parts(tiny, tmp_path_factory) -> Path:
 def test_an_interrupted_ensemble_with_parts_goes_on_by_its_own_recipe(parts, tmp_path, caplog):
     out = tmp_path / "run"
     shutil.copytree(parts, out)
-    train(out / "config.yaml", out, overrides=["train.epochs=21"], resume=True)
+    train(out / "config.yaml", out, overrides=["train.epochs=11"], resume=True)
     for member in (".", "members/2"):
         before, after = Run.read(parts / member), Run.read(out / member)
         assert after.config.data.validation_unseen == before.config.data.validation_unseen
-        assert after.config.train.epochs == 21
+        assert after.config.train.epochs == 11
     evaluate(out, "validation")
     assert "the other members were trained on these videos" in caplog.text
 
@@ -496,19 +496,19 @@ def test_gamma_of_members_is_read_off_what_each_did_not_learn(parts):
     run, member = Run.read(parts), Run.read(parts / "members/2")
     used = fact_clip.load(parts).scorer.calibration
 
+    alone = [(Dataset.open(each.config.data), Scorer(LoadedRun(each, [each.model()]))) for each in (run, member)]
+
     def accuracy(gamma):
         truth, guesses, all_seen = [], [], set()
-        for each in (run, member):
-            dataset = Dataset.open(each.config.data)
+        for dataset, scorer in alone:
             hidden, seen = {*dataset.validation_unseen}, dataset.names_of(trained(dataset))
             all_seen |= {*trained(dataset)}
             truth += [
                 [-1 if label in hidden else label for label in dataset.labels(name).tolist()]
                 for name in dataset.validation
             ]
-            alone = Scorer(LoadedRun(each, [each.model()]))
             calibration = dataclasses.replace(used, gamma=gamma, seen=seen)
-            guesses += predictions(alone, dataset, dataset.validation, calibration)
+            guesses += predictions(scorer, dataset, dataset.validation, calibration)
         return class_mean(truth, guesses, sorted(all_seen - {*dataset.vocabulary.background_indices}))
 
     least = 0.85 * accuracy(0.0) - 1e-9
@@ -547,7 +547,7 @@ def test_each_background_class_can_be_predicted(tmp_path):
         arrays, labels, test=["v5"], class_names=names, fps=10.0, background=background
     )
     settings = ["model.head=text", "text.encoder=hash:32", "train.epochs=25", "train.lr=2e-3", "data.validation=0"]
-    settings += ["decode.choose=false", "augment.channels=0"]
+    settings += ["decode.choose=false", "augment.channels=0", "model.blocks=i", "model.input.frame_layers=3"]
     with refused("text.parts"):
         train("own", tmp_path / "factors", data=data, overrides=[*settings, "text.parts=[factors]", GRAMMAR])
     train("own", tmp_path / "run", data=data, overrides=[*settings, "text.parts=[sentence]"])

@@ -306,8 +306,8 @@ def test_a_class_with_a_twin_is_the_last_to_be_held_out():
     table = {"cut ham": ("cut", "ham"), "cut more ham": ("cut", "ham"), "cut egg": ("cut", "egg")}
     table |= {"hold egg": ("hold", "egg"), "hold ham": ("hold", "ham")}
     words = Vocabulary.from_names(list(table), factors=table, slots=("verb", "object"))
-    assert {row.name for row in rank(words)[3:]} == {"cut ham", "cut more ham"}
-    assert not {"cut ham", "cut more ham"} & set(select(words, 1).unseen)
+    for seed in range(9):
+        assert not {"cut ham", "cut more ham"} & set(select(words, 1, seed=seed).unseen)
 
 
 def test_any_class_can_be_taken():

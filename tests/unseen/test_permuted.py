@@ -29,7 +29,7 @@ KINDS = {
     "members": merged(ZERO_SHOT, {"train": {"members": 2, "member_parts": True}, "data": {"validation": 0.25}}),
     "clicks with a hold-out": merged(ZERO_SHOT, {"train": {"epochs": 5}}),
     "self-training": merged(TINY, {"data": {"holdout": "zero_shot/A.json"}, "train": {"epochs": 1}}),
-    "sweep": merged(ZERO_SHOT, {"decode": {"order": 1.0, "durations": 1.0}}),
+    "sweep": merged(ZERO_SHOT, {"data": {"stride": 16}, "decode": {"order": 1.0, "durations": 1.0}}),
 }
 WITH_HOLDOUT = [name for name, groups in KINDS.items() if "holdout" in groups.get("data", {})]
 
@@ -159,16 +159,16 @@ def test_an_estimator_of_scikit_learn_does_not_see_hidden_labels(workbench, tmp_
 
 def plant_in_statistics(patch):
     """Costs of changes and lengths of segments are learned from all labels."""
-    from fact_clip.training import state
+    from fact_clip.training import description
 
-    new_run = state._new_run
+    new_run = description._new_run
 
     def leaky(plan, out, world):
         with pytest.MonkeyPatch.context() as inner:
             inner.setattr(Dataset, "labels", Dataset.all_labels)
             return new_run(plan, out, world)
 
-    patch.setattr(state, "_new_run", leaky)
+    patch.setattr(description, "_new_run", leaky)
 
 
 def plant_in_validation(patch):
