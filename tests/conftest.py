@@ -41,32 +41,45 @@ settings.load_profile("house")
 LONGEST_FILES = (
     "tests/app/test_recording.py",  # waits for films, and lets others compute
     "tests/test_readme.py",
-    "tests/training/test_processes.py",
     "tests/app/test_page_labels.py",
-    "tests/attacks/test_corpus.py",
     "tests/app/test_day.py",
-    "tests/training/test_kills.py",
-    "tests/test_stranger.py",
-    "tests/app/test_page.py",
-    "tests/app/test_tutorial.py",
-    "tests/training/test_ensemble.py",
-    "tests/test_cookbook.py",
-    "tests/compat/test_command_lines.py",
+    "tests/attacks/test_corpus.py",
     "tests/batch/test_kills.py",
-    "tests/app/test_events.py",
-    "tests/app/test_learn.py",
-    "tests/cli/test_killed_commands.py",
-    "tests/batch/test_batches.py",
-    "tests/cli/test_joint_video.py",
-    "tests/app/test_removals.py",
+    "tests/test_cookbook.py",
+    "tests/app/test_blind.py",
     "tests/batch/test_ray.py",
+    "tests/training/test_processes.py",
+    "tests/training/test_kills.py",
+    "tests/app/test_page.py",
     "tests/app/test_page_views.py",
-    "tests/inference/test_stream.py",
+    "tests/app/test_tutorial.py",
+    "tests/training/test_options.py",
+    "tests/app/test_learn.py",
+    "tests/inference/test_export.py",
+    "tests/unseen/test_permuted.py",
+    "tests/app/test_page_edges.py",
+    "tests/app/test_events.py",
+    "tests/test_stranger.py",
+    "tests/app/test_uploads.py",
+    "tests/cli/test_data.py",
+    "tests/training/test_seen.py",
+    "tests/unseen/test_holdout_training.py",
+    "tests/batch/test_batches.py",
+    "tests/unseen/test_figures.py",
+    "tests/app/test_removals.py",
+    "tests/compat/test_command_lines.py",
+    "tests/app/test_serving.py",
+    "tests/core/test_distributed.py",
+    "tests/app/test_page_scale.py",
+    "tests/test_plugins.py",
+    "tests/training/test_ensemble.py",
+    "tests/training/test_sweep.py",
+    "tests/encoders/test_vit_b_32.py",
 )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take longest, so that no process of `make slow` waits for one of them at the end."""
+    """Begin with the files that take longest, so that no process waits for one of them at the end."""
     ranks = {name: rank for rank, name in enumerate(LONGEST_FILES)}
     items.sort(key=lambda item: ranks.get(item.nodeid.partition("::")[0], len(ranks)))
 
