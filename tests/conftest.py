@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import json
 import logging
 import os
@@ -82,6 +83,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take longest, so that no process waits for one of them at the end."""
     ranks = {name: rank for rank, name in enumerate(LONGEST_FILES)}
     items.sort(key=lambda item: ranks.get(item.nodeid.partition("::")[0], len(ranks)))
+
+
+def pytest_collection_finish() -> None:
+    """Leave the modules out of later collections of garbage, each of which would read all their memory."""
+    gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    """The same for what the tests left, since pytest collects garbage five times at its end."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
