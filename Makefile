@@ -48,7 +48,7 @@ lowest-any: $(LOW)/.ready
 	env OMP_NUM_THREADS=1 $(LOW)/bin/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile -p no:cacheprovider -m "not slow" tests/core tests/formats tests/encoders tests/video tests/batch/test_isolated.py tests/app/test_api.py \
 		tests/report/test_plots.py tests/test_run.py tests/test_hub.py tests/test_security.py
 
-$(LOW)/.ready: pyproject.toml $(READY)
+$(LOW)/.ready: pyproject.toml tests/lowest.py container/excludes.txt $(READY)
 	test -x $(LOW)/bin/python || "$(PYTHON)" -m venv $(LOW)
 	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > $$(ls -d $(LOW)/lib/python*/site-packages)/base.pth
 	$(BIN)/python tests/lowest.py any > $(LOW)/lowest.txt
