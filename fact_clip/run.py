@@ -451,6 +451,16 @@ class Run(RunFacts):
             return None
         return self.seen.joined(*self.teachers, *(member.seen for member in self.members()[1:]))
 
+    @property
+    def validation_videos(self) -> Names | None:
+        """Return the names of the validation videos, or None if they are not recorded."""
+        if self.config.data.validation_videos is not None:
+            return self.config.data.validation_videos
+        if self.seen is None:
+            return None
+        videos = self.seen.videos[: self.seen.n_own or len(self.seen.videos)]
+        return tuple(video.name for video in videos if video.role == "validated")
+
     def digest(self) -> str:
         """Hash the files that determine the results of the run, those of its members included."""
         digest = hashlib.blake2b(digest_size=16)

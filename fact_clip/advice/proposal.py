@@ -18,7 +18,7 @@ from fact_clip.datasets.labels import IGNORED
 from fact_clip.datasets.layout import DataFolder, split_names
 from fact_clip.datasets.naming import guess_names
 from fact_clip.datasets.separability import has_seen_labels, separability
-from fact_clip.datasets.splits import guess_groups, read_groups
+from fact_clip.datasets.splits import LEAST_TRAINED_GROUPS, guess_groups, read_groups
 from fact_clip.datasets.statistics import labelled_segments
 from fact_clip.decoding.switching import PENALTY, SHORT, short_segment_penalty
 from fact_clip.encoders import text_side
@@ -313,6 +313,8 @@ def _validation(
         reason = "as given"
         if not config.groups:
             reason = f"GUESSED: {n_groups} persons by their names; no two parts share one"
+            if n_groups <= LEAST_TRAINED_GROUPS:
+                reason = f"GUESSED: {n_groups} persons by their names; too few to validate apart"
         settings.append(Setting("data.groups", pattern, reason))
     if not problem:
         settings.append(Setting("data.validation", VALIDATION, "picks the epoch"))

@@ -194,6 +194,11 @@ class DataConfig(_Frozen):
     validation_part: Natural = Field(
         0, description="which of the disjoint parts of that size is used"
     )
+    validation_videos: Annotated[Names | None, AfterValidator(_check_unique)] = Field(
+        None,
+        description="names of the validation videos; unset: chosen by the settings around it. An "
+        "ensemble with train.member_parts writes those of each member",
+    )
     groups: str | None = Field(
         None, description="pattern whose parentheses find subjects, which no two parts share"
     )

@@ -33,8 +33,6 @@ from fact_clip.datasets.layout import (
     split_names,
 )
 from fact_clip.datasets.reader import VideoReader
-from fact_clip.datasets.splits import learning_groups
-from fact_clip.unseen.choice import validation_unseen_group
 from fact_clip.unseen.holdout import Holdout, find_holdout
 from fact_clip.unseen.masking import check_leak, masked, masked_rows
 from fact_clip.unseen.roles import VideoRoles, holdout_videos
@@ -56,7 +54,7 @@ class Dataset(VideoReader):
         validation: names of the validation videos.
         test: names of the test videos.
         learning: the training videos, then the validation videos.
-        validation_parts: how many parts of the training videos can validate in turn.
+        all_learning: names of the training videos of the split, used by this model or not.
         holdout: the held-out classes, or None.
         seen: indices of the classes that are not held out.
         unseen: indices of the test-unseen classes.
@@ -90,7 +88,7 @@ class Dataset(VideoReader):
         self.validation = roles.validation
         self.test = roles.test
         self.learning = (*roles.train, *roles.validation)
-        self.validation_parts = roles.validation_parts
+        self.all_learning = roles.all_learning
         self.holdout = roles.holdout
         classes = roles.classes
         self.seen = classes.seen
@@ -160,21 +158,6 @@ class Dataset(VideoReader):
     def videos_of(self, holdout: Holdout) -> SplitVideos:
         """Return the videos to learn from and to test on, of the holdout or the split."""
         return holdout_videos(self.split, holdout)
-
-    def validation_unseen_group(self, holdout: Holdout, number: int) -> Names:
-        """Return a group of validation-unseen classes. Each ensemble member can have its own.
-
-        Args:
-            holdout: the held-out classes.
-            number: the group, from 0. Group 0 is that of the holdout if it names some.
-
-        Returns:
-            Class names that no earlier group has, () if none can be chosen.
-        """
-        learning = self.videos_of(holdout).learning
-        frames = self.count_frames(learning)
-        groups = learning_groups(self.config, learning)
-        return validation_unseen_group(self.vocabulary, holdout, number, frames, groups)
 
     def names_of(self, classes: Iterable[int]) -> Names:
         """Return the names of some classes."""

@@ -29,7 +29,7 @@ from fact_clip.datasets.benchmarks import FACTORS_FILE, Layout, class_factors, p
 from fact_clip.datasets.labels import VideoLabels, unlabelled
 from fact_clip.datasets.naming import names_alike
 from fact_clip.datasets.objects import ObjectColumns
-from fact_clip.datasets.splits import guess_groups, learning_groups, read_groups
+from fact_clip.datasets.splits import guess_groups, read_groups
 from fact_clip.unseen.holdout import find_holdout
 
 logger = logging.getLogger(__name__)
@@ -218,9 +218,6 @@ class Inspection:
                     self._report(
                         "shared groups", path, problem, "fact-clip data split divides them"
                     )
-                labelled = [video for video in parts["train"] if self.classes.get(video, True)]
-                with self._noted("groups"):
-                    learning_groups(self.config, labelled)
 
     def _inspect_labels(self) -> None:
         reader = self.folder.labels(self.config, self.class_names)

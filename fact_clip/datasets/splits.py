@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import heapify, heappop, heapreplace
 from pathlib import Path
 from typing import Literal
@@ -63,27 +63,71 @@ def read_groups(
     return groups
 
 
-def learning_groups(config: DataConfig, learning: Sequence[str]) -> dict[str, str]:
-    """Return training video -> its group, whose videos validate together."""
-    groups = read_groups(learning, config.groups)
-    needs_two = config.groups is not None and config.validation > 0
-    if needs_two and len(set(groups.values())) == 1:
-        fix = "set data.groups=null, or data.validation=0"
-        raise InputError("data.groups", "all training videos are of one group", fix)
-    return groups
+LEAST_TRAINED_GROUPS = 4
+"""Groups of several videos that must remain for training if whole groups are used for validation.
+
+With fewer, a model would learn from too few people.
+"""
+
+LARGEST_PART = 0.25
+"""Largest share of the training videos that whole groups may take for validation."""
 
 
-def count_validation_parts(config: DataConfig, groups: Mapping[str, str]) -> int:
-    """Return how many parts of the training videos can validate in turn."""
-    parts = 1
-    if config.validation:
-        n_groups = len(set(groups.values()))
-        size = validation_size(n_groups, config.validation)
-        parts = max(n_groups // max(size, 1), 1)
-    if config.validation_part >= parts:
-        problem = f"{config.validation_part} is not one of {parts} parts, from 0 on"
-        raise InputError("data.validation_part", problem)
-    return parts
+@dataclass(frozen=True)
+class ValidationGroups:
+    """The groups of training videos that are used for validation together.
+
+    Attributes:
+        of_video: Training video -> its group.
+        pattern: Pattern that finds the groups in the names, or None if each video is a group.
+        largest_part: Largest number of videos that are used for validation together.
+        note: Reason why people are not kept apart, or "".
+    """
+
+    of_video: Mapping[str, str]
+    pattern: str | None
+    largest_part: float
+    note: str = ""
+
+    @classmethod
+    def of(cls, config: DataConfig, videos: Sequence[str]) -> "ValidationGroups":
+        """Return the groups of the training videos that have a label.
+
+        Whole groups are used only if enough of them remain for training.
+
+        Args:
+            config: Configuration with the pattern and the share of validation videos.
+            videos: Names of the videos.
+
+        Returns:
+            The groups by the pattern of the configuration, or each video as a group.
+        """
+        groups = read_groups(videos, config.groups)
+        single = cls(read_groups(videos, None), None, len(videos))
+        if config.groups is None:
+            return single
+        largest_part = max(LARGEST_PART, config.validation) * len(videos)
+        whole = cls(groups, config.groups, largest_part)
+        sizes = Counter(groups.values())
+        n_trained = len(sizes) - validation_size(len(sizes), config.validation)
+        if config.validation == 0:
+            return whole
+        if n_trained < LEAST_TRAINED_GROUPS:
+            plural = "" if len(sizes) == 1 else "s"
+            reason = (
+                f"data.groups finds {len(sizes)} group{plural} in the training videos, and "
+                f"{LEAST_TRAINED_GROUPS} or more must remain for training"
+            )
+        elif max(sizes.values()) > largest_part:
+            largest = max(sizes, key=lambda group: sizes[group])
+            reason = (
+                f"group {largest!r} of data.groups has {sizes[largest]} of {len(videos)} training "
+                "videos"
+            )
+        else:
+            return whole
+        note = f"validation shares people with training, because {reason}"
+        return replace(single, note=note)
 
 
 def together(groups: Mapping[str, str]) -> dict[str, Names]:
@@ -110,52 +154,38 @@ class ValidationCost:
 
 
 def carve_validation(
-    groups: Mapping[str, str],
-    share: float,
-    part: int = 0,
+    groups: ValidationGroups,
+    n_groups: int,
+    *,
+    taken: Set[str] = frozenset(),
     frames: Mapping[str, Mapping[int, int]] | None = None,
     seen: Set[int] = frozenset(),
     validation_unseen: Set[int] = frozenset(),
 ) -> Names:
-    """Choose the training videos that validate: whole groups, at least one and not all.
+    """Choose training videos for validation, in whole groups.
 
     Groups are taken by the hash of their names, but so that the validation-unseen classes occur in
     them and few seen classes lose their last training video (docs/protocol.md, Validation).
 
     Args:
-        groups: training video -> its group.
-        share: of the groups.
-        part: 0 takes the first groups. Part 1, 2, ... is chosen from the groups that no earlier
-            part has. After the last complete part comes part 0.
-        frames: video -> class index -> frames, or None without a holdout.
-        seen: indices of the seen classes.
-        validation_unseen: indices of the validation-unseen classes.
+        groups: Groups of the training videos.
+        n_groups: Number of groups to choose. There are fewer if more would exceed
+            `groups.largest_part`.
+        taken: Groups that are not chosen.
+        frames: Video -> class index -> frames, or None without a holdout.
+        seen: Indices of the seen classes.
+        validation_unseen: Indices of the validation-unseen classes.
 
     Returns:
         The videos.
     """
-    counts: dict[str, Counter[int]] = {group: Counter() for group in groups.values()}
-    for video, group in groups.items():
+    of_video = groups.of_video
+    counts: dict[str, Counter[int]] = {group: Counter() for group in of_video.values()}
+    for video, group in of_video.items():
         counts[group] += Counter((frames or {}).get(video))
-    n_groups = validation_size(len(counts), share)
-    part %= max(len(counts) // max(n_groups, 1), 1)
-    available = by_hash(counts)
-    selected: set[str] = set()
-    for _ in range(part + 1):
-        available = [group for group in available if group not in selected]
-        selected = _select_part(available, counts, n_groups, seen, validation_unseen)
-    return tuple(video for video, group in groups.items() if group in selected)
-
-
-def _select_part(
-    available: Sequence[str],
-    counts: Mapping[str, Counter[int]],
-    n_groups: int,
-    seen: Set[int],
-    validation_unseen: Set[int],
-) -> set[str]:
-    """Return the groups of a part: the one of the lowest cost, again and again."""
+    sizes = Counter(of_video.values())
     uncovered = set(validation_unseen)
+    available = [group for group in by_hash(counts) if group not in taken]
     training_groups = Counter[int]()  # of each class
     for classes in counts.values():
         training_groups.update(classes.keys())
@@ -174,7 +204,8 @@ def _select_part(
     queue = [cost(order) for order in range(len(available))]
     heapify(queue)
     selected: set[str] = set()
-    while len(selected) < n_groups:
+    n_videos = 0
+    while queue and len(selected) < n_groups:
         best = queue[0]
         current = cost(best.order)
         if current > best:
@@ -182,10 +213,13 @@ def _select_part(
             continue
         heappop(queue)
         group = available[best.order]
+        if n_videos + sizes[group] > groups.largest_part:
+            continue
         selected.add(group)
+        n_videos += sizes[group]
         uncovered -= counts[group].keys()
         training_groups.subtract(counts[group].keys())
-    return selected
+    return tuple(video for video, group in of_video.items() if group in selected)
 
 
 def validation_size(count: int, share: float) -> int:

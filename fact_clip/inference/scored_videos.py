@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from fact_clip.core import Flags, Floats, Integers, Vocabulary
+from fact_clip.core import Flags, Floats, Integers, Names, Vocabulary
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.core.progress import paced
 from fact_clip.datasets.dataset import Dataset
@@ -219,20 +219,33 @@ def member_datasets(run: Run, dataset: Dataset) -> list[Dataset]:
 
     Args:
         run: the run.
-        dataset: that of its first member.
+        dataset: that of its first member. If the configuration of the run lists no validation
+            videos, the parts of the members are chosen from the training videos.
 
     Returns:
         One data set if all members train the same, otherwise one for each member.
     """
+    if not run.config.train.member_parts:
+        return [dataset]
+    members = run.members()
+    if run.config.data.validation_videos is None:
+        hidden = [() if dataset.holdout is None else dataset.holdout.validation_unseen]
+        hidden += [_hidden_names(member, hidden[0]) for member in members[1:]]
+        parts = dataset.roles.parts.choose(hidden, chosen=dataset.validation)
+    else:
+        parts = [member.validation_videos or () for member in members]
     datasets = [dataset]
-    if run.config.train.member_parts:
-        for member in run.members()[1:]:
-            data = member.config.data
-            update = {
-                # Other data than those of the training may have fewer parts.
-                "validation_part": data.validation_part % dataset.validation_parts,
-                "validation_unseen": data.validation_unseen,
-            }
-            config = run.config.data.model_copy(update=update)
-            datasets.append(Dataset.open(config, dataset.folder, dataset.vocabulary))
+    for member, part in zip(members[1:], parts[1:], strict=True):
+        update = {
+            "validation_videos": part,
+            "validation_unseen": member.config.data.validation_unseen,
+        }
+        config = run.config.data.model_copy(update=update)
+        datasets.append(Dataset.open(config, dataset.folder, dataset.vocabulary))
     return datasets
+
+
+def _hidden_names(member: Run, default: Names) -> Names:
+    """Return the validation-unseen classes of a member; the default is those of the hold-out."""
+    names = member.config.data.validation_unseen
+    return names if isinstance(names, tuple) else default

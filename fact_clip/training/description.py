@@ -158,9 +158,9 @@ def _feature_transform(plan: Plan) -> FeatureTransform:
         return FeatureTransform(data.context, None, None, dataset.input_dim)
     names = dataset.train
     if plan.config.train.member_parts:
-        # Members validate on different videos, and the run has one transform for all. So the
-        # statistics are of all learning videos, and equal for each member.
-        names = tuple(sorted((*dataset.train, *dataset.validation)))
+        # Each member trains on different videos, and the run has one transform for all members. So
+        # the statistics are those of all training videos of the split.
+        names = tuple(sorted(dataset.all_learning))
     features = (dataset.features(name) for name in names)
     return FeatureTransform.fit(features, data.context, kinds)
 

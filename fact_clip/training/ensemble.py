@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +15,9 @@ from typing import IO
 import torch
 
 from fact_clip.config import Config, with_values
-from fact_clip.core import InputError
+from fact_clip.core import InputError, Json
 from fact_clip.core.paths import inside, write_lines
-from fact_clip.run import Run, member_folders
+from fact_clip.run import member_folders
 from fact_clip.training.plan import Plan, resolve
 
 SEED_STEP = 1000
@@ -58,22 +58,16 @@ class Ensemble:
         return inside(self.folder, "members", self.folders[model_index].name)
 
     def config_of(self, model_index: int) -> Config:
-        """Return the configuration of a member with the classes that it hides."""
+        """Return the configuration of a member, with its part of the validation videos."""
         plan = self.plan
-        config = member_config(plan.config, model_index, plan.dataset.validation_parts)
-        hidden = self._hidden_classes(model_index, config)
-        return with_values(config, {"data.validation_unseen": hidden})
-
-    def _hidden_classes(self, model_index: int, config: Config) -> Sequence[str] | None:
-        """Return the validation-unseen classes that a member hides, or "auto"."""
-        dataset = self.plan.dataset
-        if config.train.member_parts and dataset.holdout is not None:
-            if self.resumes(model_index):
-                # A plan by the config.yaml of a run has the classes that the first member hides.
-                return Run.read(self.folders[model_index]).config.data.validation_unseen
-            if dataset.config.validation_unseen is not None and dataset.config.validation > 0:
-                return dataset.validation_unseen_group(dataset.holdout, model_index)
-        return config.data.validation_unseen
+        config = member_config(plan.config, model_index)
+        if not plan.parts:
+            return config
+        part = plan.parts[model_index]
+        values: Json = {"data.validation_videos": part.validation}
+        if config.data.validation_unseen is not None and plan.dataset.holdout is not None:
+            values["data.validation_unseen"] = part.validation_unseen
+        return with_values(config, values)
 
     def plan_of(self, model_index: int) -> Plan:
         """Return the plan of a member that is trained on the device of the run."""
@@ -160,17 +154,13 @@ class _MemberProcess:
         raise InputError(self.folder, problem, last.removeprefix("fact-clip: "))
 
 
-def member_config(config: Config, model_index: int, validation_parts: int = 1) -> Config:
-    """Return the configuration of a member: its seed, swaps, device and validation videos.
+def member_config(config: Config, model_index: int) -> Config:
+    """Return the configuration of a member: its seed, swaps and device.
 
     Args:
         config: of the run.
         model_index: of the member; 0 is the run itself.
-        validation_parts: number of disjoint parts of validation videos.
     """
-    part = config.data.validation_part
-    if config.train.member_parts and model_index:
-        part = (part + model_index) % validation_parts
     init = config.train.init
     if init is not None:
         folder = Path(init) / "members" / str(model_index + 1)
@@ -183,7 +173,6 @@ def member_config(config: Config, model_index: int, validation_parts: int = 1) -
         "train.seed": config.train.seed + SEED_STEP * model_index,
         "train.device": member_device(config.train.device, model_index, torch.cuda.device_count()),
         "train.loggers": [],
-        "data.validation_part": part,
         "augment.swap": [swap[model_index % len(swap)]],
     }
     return with_values(config, values)

@@ -30,6 +30,7 @@ from fact_clip.core.paths import check_place, inside, write_lines
 from fact_clip.core.progress import paced
 from fact_clip.core.version import __version__
 from fact_clip.datasets.dataset import Dataset
+from fact_clip.datasets.layout import DataStore
 from fact_clip.datasets.memory import DataSource, MemoryStore, with_data
 from fact_clip.decoding import (
     decode_scores,
@@ -64,7 +65,12 @@ TRAINED = (
 )
 """Exceptions from these, since the weights depend on them; `Run.read` checks the columns."""
 
-VALIDATED = ("data.validation=", "data.validation_part=", "data.groups=")
+VALIDATED = (
+    "data.validation=",
+    "data.validation_part=",
+    "data.validation_videos=",
+    "data.groups=",
+)
 """Further ones for the data of the training, whose trained videos would validate."""
 
 
@@ -326,7 +332,10 @@ def open_run(
     trained = Run.read(folder) if overrides else run
     metrics.figure_keys(run.config.evaluation.profile)
     store = None if data is None else MemoryStore(data)
-    dataset = Dataset.open(run.config.data, store, run.vocabulary)
+    dataset = _open_dataset(run, store, overrides)
+    # Without the list if the data are not those of the training.
+    listed = {"data.validation_videos": dataset.config.validation_videos}
+    run = replace(run, config=with_values(run.config, listed))
     _check_data(run, dataset)
     calibration = loaded.calibration
     confidence = loaded.confidence
@@ -348,6 +357,21 @@ def open_run(
     warn_of_unused([run.config], overrides)
     loaded = replace(loaded, run=run, calibration=calibration, confidence=confidence)
     return Scorer(loaded, torch_device, precision=precision), dataset
+
+
+def _open_dataset(run: Run, store: DataStore | None, overrides: Sequence[str]) -> Dataset:
+    """Open the data set of a run, with the validation videos of its training if it has them."""
+    config = run.config.data.model_copy(update={"validation_videos": None})
+    dataset = Dataset.open(config, store, run.vocabulary)
+    if any(override.startswith(VALIDATED) for override in overrides):
+        return dataset
+    names: set[str] = set()
+    for member in run.members():
+        names.update(member.validation_videos or ())
+    if run.validation_videos is None or not names <= dataset.roles.parts.groups.of_video.keys():
+        return dataset
+    config = config.model_copy(update={"validation_videos": run.validation_videos})
+    return Dataset.open(config, dataset.folder, run.vocabulary)
 
 
 def _check_overrides(overrides: Sequence[str], has_other_data: bool) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +28,7 @@ from fact_clip.run import Run
 from fact_clip.training.callbacks import check_loggers
 from fact_clip.training.start import read_start
 from fact_clip.unseen.calibration import check_prior
+from fact_clip.unseen.parts import MemberPart
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,8 @@ class Plan:
         texts: text vectors that the model is made from: "text" (C, S, E), "object_text" (O, E);
             without those of the objects of `start`.
         start: the run of ``train.init``, whose weights the training starts from.
+        parts: Validation videos and hidden classes of each member, or () if all members of the run
+            have the same.
         notes: what was decided.
     """
 
@@ -60,6 +62,7 @@ class Plan:
     objects: ObjectColumns | None = None
     texts: Mapping[str, Tensor] = field(default_factory=dict)
     start: Run | None = None
+    parts: tuple[MemberPart, ...] = ()
     notes: tuple[Note, ...] = ()
 
 
@@ -104,8 +107,13 @@ class _Planner:
         self.dataset = Dataset.open(self.config.data, self.folder)
         if not is_checked and place_in_launch()[0] == 0:
             self.dataset.check()
-        self._warn_of_shared_parts()
+        self._decide(self._groups())
         self._decide(self._validation_unseen())
+        parts = self._member_parts()
+        if parts:
+            self._decide({"data.validation_videos": parts[0].validation})
+            if parts[0].validation != self.dataset.validation:
+                self.dataset = Dataset.open(self.config.data, self.folder)
         if self.config.train.init is None:
             ties_factors = self.config.model.head == "text" and "factors" in self.config.text.parts
             self.objects = ObjectColumns.of_dataset(self.dataset, ties_factors)
@@ -121,6 +129,7 @@ class _Planner:
             objects=self.objects,
             texts=texts,
             start=self.start,
+            parts=parts,
             notes=tuple(self.notes),
         )
 
@@ -168,13 +177,39 @@ class _Planner:
             self.notes.append(Note("; ".join(messages)))
         return values
 
-    def _warn_of_shared_parts(self) -> None:
-        """Warn if there are fewer parts of validation videos than members."""
+    def _groups(self) -> Json:
+        """Decide whether whole groups of videos are used for validation."""
+        groups = self.dataset.roles.parts.groups
+        if not groups.note:
+            return {}
+        self.notes.append(Note(groups.note))
+        return {"data.groups": None}
+
+    def _member_parts(self) -> tuple[MemberPart, ...]:
+        """Decide which videos and classes each member leaves out for its validation."""
         settings = self.config.train
-        parts = self.dataset.validation_parts
-        if settings.member_parts and 1 < parts < settings.members:
-            message = f"{settings.members} members share {parts} parts of validation videos"
-            warnings.warn(message, stacklevel=2)
+        data = self.config.data
+        dataset = self.dataset
+        if not settings.member_parts or settings.members == 1 or not dataset.validation:
+            return ()
+        n_members = settings.members
+        parts = dataset.roles.parts
+        holdout = dataset.holdout
+        hidden = [() if holdout is None else holdout.validation_unseen] * n_members
+        # A model gave names to the frames of these classes only, so with drafts all members hide
+        # the same.
+        if holdout is not None and data.validation_unseen is not None and data.drafts is None:
+            hidden = parts.hidden_groups(n_members)
+        videos = parts.choose(hidden, data.validation_part, data.validation_videos)
+        n_parts = parts.count(n_members)
+        if n_parts < n_members:
+            message = (
+                f"{n_members} members share {n_parts} parts of validation videos, because there "
+                f"are {n_parts} groups of training videos"
+            )
+            self.notes.append(Note(message, logging.WARNING))
+        pairs = zip(videos, hidden, strict=True)
+        return tuple(MemberPart(validation, names) for validation, names in pairs)
 
     def _paths(self) -> Json:
         """Make the paths absolute that a run keeps, so that it can be evaluated from anywhere."""

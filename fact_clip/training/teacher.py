@@ -171,7 +171,8 @@ def write_drafts(teacher: Path, dataset: Dataset, device: torch.device, folder: 
     if is_open(run.config.model.head):
         unknown = set()
     scorer = Scorer(loaded, device)
-    for name in paced(dataset.learning, "naming frames without a label", logger):
+    # Members of the student train on videos that its first model leaves out.
+    for name in paced(dataset.all_learning, "naming frames without a label", logger):
         is_labelled = dataset.labels(name) != IGNORED
         if unknown and is_labelled.any() and not is_labelled.all():
             problem = f"{teacher} has never learned {min(unknown)!r}, which no frame shows"

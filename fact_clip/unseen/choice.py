@@ -390,24 +390,3 @@ def choose_validation_unseen(
         selected.append(best.name)
         budget -= best.frames
     return tuple(name for name in vocabulary if name in selected)
-
-
-def validation_unseen_group(
-    vocabulary: Vocabulary,
-    holdout: Holdout,
-    number: int,
-    frames: Mapping[str, Mapping[int, int]],
-    groups: Mapping[str, str],
-) -> Names:
-    """Return a group of validation-unseen classes.
-
-    Group 0 is that of the holdout, if it names some, else chosen. Group 1, 2, ..., for members of
-    an ensemble, has classes that no earlier group has. A group is () if none can be chosen.
-    """
-    group = holdout.validation_unseen
-    excluded: list[str] = []
-    for turn in range(number + 1):
-        if turn > 0 or not group:
-            group = choose_validation_unseen(vocabulary, holdout.unseen, frames, groups, excluded)
-        excluded += group
-    return group

@@ -1,25 +1,15 @@
 """The roles of videos (train, validation, test) and of classes (seen, unseen) in one split."""
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Names, Vocabulary
 from fact_clip.core.messages import suggest
-from fact_clip.datasets.labels import IGNORED
 from fact_clip.datasets.layout import SplitVideos
-from fact_clip.datasets.splits import (
-    carve_validation,
-    count_validation_parts,
-    learning_groups,
-    read_groups,
-)
-from fact_clip.unseen.choice import validation_unseen_group
+from fact_clip.datasets.splits import read_groups
 from fact_clip.unseen.holdout import Holdout
-
-FrameCounts = Mapping[str, Counter[int]]
-"""Video name -> class index -> frames, hidden classes included."""
+from fact_clip.unseen.parts import FrameCounts, ValidationParts
 
 
 @dataclass(frozen=True)
@@ -65,7 +55,8 @@ class VideoRoles:
     train: Names
     validation: Names
     test: Names
-    validation_parts: int  # parts of the training videos that can validate in turn
+    all_learning: Names  # the training videos of the split, used by this model or not
+    parts: ValidationParts  # what other models may use for validation
     holdout: Holdout | None  # with its validation-unseen classes decided
     classes: ClassRoles
     hidden_in: Mapping[str, tuple[int, ...]]  # hidden classes of validation and test videos
@@ -94,61 +85,74 @@ class VideoRoles:
         Raises:
             InputError: no training video is left, or the settings do not fit the videos.
         """
-        frames: FrameCounts = {}
         if holdout is not None:
             split = holdout_videos(split, holdout.check(vocabulary))
+        frames: FrameCounts = {}
+        if holdout is not None or config.validation > 0:
             frames = count_frames(split.learning)
-        classes = ClassRoles.of(vocabulary, holdout)
-        hidden_in_validation = classes.unseen if classes.hidden else ()
-        labelled = split.learning
-        if config.validation > 0:
-            counts = frames or count_frames(split.learning)
-            labelled = tuple(
-                name for name in labelled if counts[name].keys() - {IGNORED, *hidden_in_validation}
-            )
-        groups = learning_groups(config, labelled)
-        group_of = read_groups(split.learning, config.groups)
-        names_videos = holdout is not None and (holdout.train_videos or holdout.test_videos)
-        if names_videos and config.groups is not None:
-            for group in read_groups(split.test, config.groups).values():
-                if group in group_of.values():
-                    problem = f"videos of {group!r} are trained on and tested"
-                    raise InputError("data.groups", problem, "give each group to one list")
-        validation_parts = count_validation_parts(config, groups)
+        parts = ValidationParts.of(config, vocabulary, holdout, split.learning, frames)
+        _check_groups_of_lists(config, split, holdout)
         if holdout is not None and config.validation_unseen == "auto" and config.validation > 0:
-            names = validation_unseen_group(vocabulary, holdout, 0, frames, groups)
+            (names,) = parts.hidden_groups(1)
             holdout = replace(holdout, validation_unseen=names)
+            parts = replace(parts, holdout=holdout)
 
         classes = ClassRoles.of(vocabulary, holdout, config.drafts is not None)
-        validation = carve_validation(
-            groups,
-            share=config.validation,
-            part=config.validation_part,
-            frames=frames,
-            seen=set(classes.seen),
-            validation_unseen=set(classes.validation_unseen),
-        )
+        hidden = () if holdout is None else holdout.validation_unseen
+        if config.validation_videos is None:
+            (validation,) = parts.choose([hidden], first=config.validation_part)
+        else:
+            validation = _listed(config.validation_videos, parts)
         # A video without a label shows its group, too.
-        validating = {groups[name] for name in validation}
+        group_of = read_groups(split.learning, parts.groups.pattern)
+        validating = {group_of[name] for name in validation}
         train = tuple(name for name in split.learning if group_of[name] not in validating)
         if holdout is not None and holdout.mode == "drop":
-            hidden = set(classes.hidden)
-            train = tuple(name for name in train if not hidden & frames[name].keys())
+            hidden_classes = set(classes.hidden)
+            train = tuple(name for name in train if not hidden_classes & frames[name].keys())
         if not train:
             problem = f"'drop' leaves none of {len(split.learning)} training videos"
             raise InputError("holdout.mode", problem, "use mask")
 
         hidden_in = dict.fromkeys(split.test, tuple[int, ...]())
-        hidden_in |= dict.fromkeys(validation, hidden_in_validation)
+        hidden_in |= dict.fromkeys(validation, classes.unseen if classes.hidden else ())
         return cls(
             train=train,
             validation=validation,
             test=split.test,
-            validation_parts=validation_parts,
+            all_learning=split.learning,
+            parts=parts,
             holdout=holdout,
             classes=classes,
             hidden_in=hidden_in,
         )
+
+
+def _check_groups_of_lists(config: DataConfig, split: SplitVideos, holdout: Holdout | None) -> None:
+    """Raise an InputError if the lists of a hold-out train on and test the same group."""
+    if holdout is None or config.groups is None:
+        return
+    if not holdout.train_videos and not holdout.test_videos:
+        return
+    learned = {*read_groups(split.learning, config.groups).values()}
+    for group in read_groups(split.test, config.groups).values():
+        if group in learned:
+            problem = f"videos of {group!r} are trained on and tested"
+            raise InputError("data.groups", problem, "give each group to one list")
+
+
+def _listed(names: Names, parts: ValidationParts) -> Names:
+    """Return the validation videos that a configuration lists; an InputError if one cannot be."""
+    labelled = parts.groups.of_video
+    for name in names:
+        if name not in labelled:
+            problem = f"{name!r} is not a training video with a label"
+            fix = "leave data.validation_videos out to choose some"
+            raise InputError("data.validation_videos", problem, fix)
+    if labelled.keys() <= {*names}:
+        problem = "all labelled training videos"
+        raise InputError("data.validation_videos", problem, "leave some for training")
+    return names
 
 
 def holdout_videos(split: SplitVideos, holdout: Holdout) -> SplitVideos:

@@ -224,16 +224,6 @@ def test_groups_that_do_not_fit_or_are_shared(look, root):
     write(root, TRAIN, "ad\nbd\nc\n")
     (finding,) = look(groups="(.)$")
     assert (finding.kind, finding.severity) == ("shared groups", "note")
-    write(root, TRAIN, "ad\nbd\n")
-    assert "groups" in {finding.kind for finding in look(groups="(.)$")}
-    assert "groups" not in {finding.kind for finding in look(groups="(.)$", validation=0)}
-
-
-def test_labelled_videos_of_one_group_are_reported(look, root):
-    for video in "ab":
-        labels(root, video, lambda lines: ["?"] * len(lines))
-    (finding,) = [finding for finding in look(groups="(.)") if finding.kind == "groups"]
-    assert finding.error.problem == "all training videos are of one group"
 
 
 def test_what_a_benchmark_says_is_held_against_the_files(look, root):
