@@ -158,6 +158,7 @@ class RunFacts:
         teachers: what the teacher of the drafts has seen, as far as is known.
         finished: whether the training came to its end.
         n_frames: median length of a training video.
+        notes: Sentences about what the plan of the training decided.
     """
 
     classes: Classes
@@ -174,6 +175,7 @@ class RunFacts:
     teachers: tuple[Seen | None, ...] = ()
     finished: bool | None = None
     n_frames: Annotated[int, Field(ge=1)] | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

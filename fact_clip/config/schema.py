@@ -112,6 +112,14 @@ class ObjectData(_Frozen):
         (),
         description="objects that keep their identity, in addition to the factors of other slots",
     )
+    names: tuple[str | None, ...] = Field(
+        (),
+        description="names of found objects, null for an object without a name; an ensemble with "
+        "train.member_parts writes them, so that all members have the same",
+    )
+    columns: tuple[tuple[Natural, ...], ...] = Field(
+        (), description="columns of each of these objects"
+    )
 
     @property
     def names_file(self) -> str | None:

@@ -18,6 +18,7 @@ from fact_clip.core import (
     Floats,
     InputError,
     Integers,
+    Json,
     Names,
     Vocabulary,
 )
@@ -69,6 +70,8 @@ class ObjectColumns:
             The objects, or None.
         """
         config = dataset.config.objects
+        if config.columns:
+            return cls.stored(config, dataset)
         if config.file == "find":
             return cls.find(dataset)
         if config.file != "auto":
@@ -116,6 +119,41 @@ class ObjectColumns:
                 object_columns += range(width, width + n_values)
                 width += n_values
         return cls(names, tuple(map(tuple, columns)), fixed, slot, width)
+
+    @classmethod
+    def stored(cls, config: ObjectData, dataset: Dataset) -> "ObjectColumns":
+        """Return the objects that a configuration lists.
+
+        Args:
+            config: Configuration with their names and columns.
+            dataset: Data set.
+
+        Returns:
+            The objects.
+
+        Raises:
+            InputError: Names and columns do not belong together, or columns do not exist.
+        """
+        sizes = {len(columns) for columns in config.columns}
+        width = dataset.input_dim
+        last = max(chain.from_iterable(config.columns), default=0)
+        if len(config.names) != len(config.columns) or len(sizes) != 1 or last >= width:
+            problem = f"not {len(config.names)} objects with the same number of {width} columns"
+            raise InputError("data.objects.columns", problem, "leave names and columns out")
+        names = tuple(name or "" for name in config.names)
+        fixed_names = {"", *config.fixed}
+        fixed = tuple(number for number, name in enumerate(names) if name in fixed_names)
+        slot = _object_slot(dataset.vocabulary)
+        return cls(names, config.columns, fixed, slot, width)
+
+    def settings(self) -> Json:
+        """Return the settings of a configuration that lists these objects; see `stored`."""
+        fixed = tuple(self.names[number] for number in self.fixed if self.names[number])
+        return {
+            "data.objects.names": tuple(name or None for name in self.names),
+            "data.objects.columns": self.columns,
+            "data.objects.fixed": fixed,
+        }
 
     @classmethod
     def find(cls, dataset: Dataset) -> "ObjectColumns":

@@ -39,6 +39,9 @@ from fact_clip.training.plan import Plan
 from fact_clip.training.start import grown_channels, start_texts
 from fact_clip.training.teacher import DRAFTS, TEACHER, teachers_seen
 
+# Settings that the plan of an ensemble decides. A run of another version may not record them.
+_DECIDED = ("data.validation_videos", "data.objects.names", "data.objects.columns")
+
 # Settings that may change when a training is resumed. `_resumed` compares all others, but for
 # data.drafts of a student, which are decided again.
 _MAY_CHANGE = {"train": {"epochs", "members", "workers", "device", "batch_size"}}
@@ -140,6 +143,7 @@ def _new_run(plan: Plan, out: Path, world: int) -> Run:
         teachers=teachers_seen(config.data.drafts, config.train.self_training),
         finished=False,
         n_frames=round(median_frames(train_labels)),
+        notes=tuple(note.message for note in plan.notes),
     )
 
 
@@ -221,7 +225,8 @@ def _resumed(plan: Plan, out: Path, world: int) -> Run:
     for key, value in old_settings.items():
         # The folder of the drafts is an absolute path, which changes when a run is moved.
         has_moved = key == "data.drafts" and config.train.self_training
-        if new_settings.get(key) != value and not has_moved:
+        is_unrecorded = key in _DECIDED and not value
+        if new_settings.get(key) != value and not has_moved and not is_unrecorded:
             problem = f"{new_settings.get(key)!r}, but the run has {value!r}"
             raise InputError(key, problem, other_settings)
     fix = "use the data that it was trained on"

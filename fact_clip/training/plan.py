@@ -117,7 +117,10 @@ class _Planner:
         if self.config.train.init is None:
             ties_factors = self.config.model.head == "text" and "factors" in self.config.text.parts
             self.objects = ObjectColumns.of_dataset(self.dataset, ties_factors)
-        if self.is_zero_shot and not self.config.train.member_parts:
+            if parts and self.objects is not None and not self.config.data.objects.names_file:
+                # Members learn from other videos, in which they could find other objects.
+                self._decide(self.objects.settings())
+        if self.is_zero_shot:
             check_prior(self.config.decode, self.dataset)
         self.start = read_start(self.config, self.dataset, self.reads_text, self.takes_any_name)
         self._decide(self._start_and_objects())
@@ -201,15 +204,11 @@ class _Planner:
         if holdout is not None and data.validation_unseen is not None and data.drafts is None:
             hidden = parts.hidden_groups(n_members)
         videos = parts.choose(hidden, data.validation_part, data.validation_videos)
-        n_parts = parts.count(n_members)
-        if n_parts < n_members:
-            message = (
-                f"{n_members} members share {n_parts} parts of validation videos, because there "
-                f"are {n_parts} groups of training videos"
-            )
-            self.notes.append(Note(message, logging.WARNING))
         pairs = zip(videos, hidden, strict=True)
-        return tuple(MemberPart(validation, names) for validation, names in pairs)
+        member_parts = tuple(MemberPart(validation, names) for validation, names in pairs)
+        for message in parts.check(member_parts):
+            self.notes.append(Note(message))
+        return member_parts
 
     def _paths(self) -> Json:
         """Make the paths absolute that a run keeps, so that it can be evaluated from anywhere."""

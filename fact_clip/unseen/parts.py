@@ -126,40 +126,100 @@ class ValidationParts:
         return hidden
 
     def choose(
-        self, hidden: Sequence[Names], first: int = 0, chosen: Names | None = None
+        self, hidden: Sequence[Names], first: int = 0, listed: Names | None = None
     ) -> list[Names]:
         """Choose the validation videos of each member.
 
-        No video is in two parts, unless there are fewer groups of videos than members.
+        No video is in two parts, unless there are too few groups of videos.
 
         Args:
             hidden: Names of the validation-unseen classes of each member.
             first: Part of the first member. The parts before it are taken last.
-            chosen: Names of the validation videos of the first member, or None to choose them.
+            listed: Names of the validation videos of the first member, or None to choose them.
 
         Returns:
             Names of the validation videos of each member.
         """
         size = self.size(len(hidden))
         skipped: set[str] = set()
-        if chosen is None:
-            for _ in range(first):
-                part = self._part(size, hidden[0], skipped)
-                skipped |= self._groups_of(part)
         taken: set[str] = set()
         parts: list[Names] = []
-        for number, names in enumerate(hidden):
-            if number == 0 and chosen is not None:
-                part = chosen
-            else:
-                if self.n_groups - len(skipped | taken) < size:
-                    skipped = set()
-                if self.n_groups - len(taken) < size:
-                    taken = set()
-                part = self._part(size, names, skipped | taken)
+        if listed is None:
+            for _ in range(first):
+                skipped |= self._groups_of(self._part(size, hidden[0], skipped))
+        else:
+            parts.append(listed)
+            taken |= self._groups_of(listed)
+            n_others = max(len(hidden) - 1, 1)
+            size = max(min(size, (self.n_groups - len(taken)) // n_others), 1)
+        for names in hidden[len(parts) :]:
+            if self.n_groups - len(skipped | taken) < size:
+                skipped = set()
+            if self.n_groups - len(taken) < size:
+                taken = set()
+            part = self._part(size, names, skipped | taken)
             taken |= self._groups_of(part)
             parts.append(part)
         return parts
+
+    def check(self, parts: Sequence[MemberPart]) -> Names:
+        """Check that the members of an ensemble together learn all training videos.
+
+        Args:
+            parts: What each member leaves out.
+
+        Returns:
+            Sentences about what the data cannot give.
+
+        Raises:
+            InputError: A member has no validation videos, or no member learns a video.
+        """
+        times = Counter(name for part in parts for name in part.validation)
+        for name in self.groups.of_video:
+            if times[name] == len(parts):
+                problem = f"all {len(parts)} members validate on {name!r}, so that no member learns it"
+                raise InputError("train.member_parts", problem, "set it to false, or add videos")
+        for part in parts:
+            if not part.validation:
+                problem = "a member without validation videos"
+                raise InputError("train.member_parts", problem, "set it to false, or add videos")
+        messages = []
+        if max(times.values()) > 1:
+            groups = "videos" if self.groups.pattern is None else f"groups of {self.groups.pattern!r}"
+            messages.append(
+                f"{len(parts)} members share validation videos, because there are only "
+                f"{self.n_groups} {groups} with labels"
+            )
+        lost: dict[str, list[str]] = {}  # class -> models
+        for number, part in enumerate(parts, start=1):
+            for class_name in self._lost_classes(part):
+                lost.setdefault(class_name, []).append(f"model {number}")
+        if lost:
+            classes = "; ".join(f"{name!r} ({', '.join(models)})" for name, models in lost.items())
+            messages.append(
+                f"classes that only validation videos of a model show, so that it learns none of "
+                f"their frames: {classes}"
+            )
+        return tuple(messages)
+
+    def _lost_classes(self, part: MemberPart) -> Names:
+        """Return the classes that a member does not hide and that only its validation videos show."""
+        hidden = {*part.validation_unseen}
+        if self.holdout is not None:
+            hidden.update(self.holdout.unseen)
+        if self.holdout is not None and self.holdout.mode == "oracle":
+            hidden = set()
+        left_out = self._groups_of(part.validation)
+        learned: set[int] = set()
+        validated: set[int] = set()
+        for name, group in self.groups.of_video.items():
+            classes = validated if group in left_out else learned
+            classes.update(self.frames[name])
+        return tuple(
+            name
+            for index, name in enumerate(self.vocabulary.names)
+            if index in validated - learned and name not in hidden
+        )
 
     def _part(self, size: int, hidden: Names, taken: set[str]) -> Names:
         """Choose the videos of a part from the groups that are not taken."""
