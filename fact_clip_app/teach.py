@@ -52,6 +52,7 @@ def continue_command(run: Run, root: Path, out: Path, epochs: int) -> list[str]:
         "data.holdout": None,
         "data.holdout_mode": None,
         "data.validation_unseen": None,
+        "data.validation_videos": None,
         "data.drafts": None,
         "data.validation": 0,
         "data.groups": None,

@@ -107,11 +107,11 @@ class ValidationGroups:
         if config.groups is None:
             return single
         largest_part = max(LARGEST_PART, config.validation) * len(videos)
-        whole = cls(groups, config.groups, largest_part)
+        by_pattern = cls(groups, config.groups, largest_part)
         sizes = Counter(groups.values())
         n_trained = len(sizes) - validation_size(len(sizes), config.validation)
         if config.validation == 0:
-            return whole
+            return by_pattern
         if n_trained < LEAST_TRAINED_GROUPS:
             plural = "" if len(sizes) == 1 else "s"
             reason = (
@@ -125,7 +125,7 @@ class ValidationGroups:
                 "videos"
             )
         else:
-            return whole
+            return by_pattern
         note = f"validation shares people with training, because {reason}"
         return replace(single, note=note)
 

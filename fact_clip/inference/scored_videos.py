@@ -231,7 +231,7 @@ def member_datasets(run: Run, dataset: Dataset) -> list[Dataset]:
     if run.config.data.validation_videos is None:
         hidden = [() if dataset.holdout is None else dataset.holdout.validation_unseen]
         hidden += [_hidden_names(member, hidden[0]) for member in members[1:]]
-        parts = dataset.roles.parts.choose(hidden, listed=dataset.validation)
+        parts = dataset.roles.parts.choose(hidden, first_videos=dataset.validation)
     else:
         parts = [member.validation_videos or () for member in members]
     datasets = [dataset]

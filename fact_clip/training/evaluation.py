@@ -334,8 +334,8 @@ def open_run(
     store = None if data is None else MemoryStore(data)
     dataset = _open_dataset(run, store, overrides)
     # Without the list if the data are not those of the training.
-    listed = {"data.validation_videos": dataset.config.validation_videos}
-    run = replace(run, config=with_values(run.config, listed))
+    settings = {"data.validation_videos": dataset.config.validation_videos}
+    run = replace(run, config=with_values(run.config, settings))
     _check_data(run, dataset)
     calibration = loaded.calibration
     confidence = loaded.confidence

@@ -126,7 +126,7 @@ class ValidationParts:
         return hidden
 
     def choose(
-        self, hidden: Sequence[Names], first: int = 0, listed: Names | None = None
+        self, hidden: Sequence[Names], first: int = 0, first_videos: Names | None = None
     ) -> list[Names]:
         """Choose the validation videos of each member.
 
@@ -135,7 +135,8 @@ class ValidationParts:
         Args:
             hidden: Names of the validation-unseen classes of each member.
             first: Part of the first member. The parts before it are taken last.
-            listed: Names of the validation videos of the first member, or None to choose them.
+            first_videos: Names of the validation videos of the first member, or None to choose
+                them.
 
         Returns:
             Names of the validation videos of each member.
@@ -144,12 +145,12 @@ class ValidationParts:
         skipped: set[str] = set()
         taken: set[str] = set()
         parts: list[Names] = []
-        if listed is None:
+        if first_videos is None:
             for _ in range(first):
                 skipped |= self._groups_of(self._part(size, hidden[0], skipped))
         else:
-            parts.append(listed)
-            taken |= self._groups_of(listed)
+            parts.append(first_videos)
+            taken |= self._groups_of(first_videos)
             n_others = max(len(hidden) - 1, 1)
             size = max(min(size, (self.n_groups - len(taken)) // n_others), 1)
         for names in hidden[len(parts) :]:
@@ -177,7 +178,9 @@ class ValidationParts:
         times = Counter(name for part in parts for name in part.validation)
         for name in self.groups.of_video:
             if times[name] == len(parts):
-                problem = f"all {len(parts)} members validate on {name!r}, so that no member learns it"
+                problem = (
+                    f"all {len(parts)} members validate on {name!r}, so that no member learns it"
+                )
                 raise InputError("train.member_parts", problem, "set it to false, or add videos")
         for part in parts:
             if not part.validation:
@@ -185,7 +188,9 @@ class ValidationParts:
                 raise InputError("train.member_parts", problem, "set it to false, or add videos")
         messages = []
         if max(times.values()) > 1:
-            groups = "videos" if self.groups.pattern is None else f"groups of {self.groups.pattern!r}"
+            groups = (
+                "videos" if self.groups.pattern is None else f"groups of {self.groups.pattern!r}"
+            )
             messages.append(
                 f"{len(parts)} members share validation videos, because there are only "
                 f"{self.n_groups} {groups} with labels"
@@ -203,17 +208,17 @@ class ValidationParts:
         return tuple(messages)
 
     def _lost_classes(self, part: MemberPart) -> Names:
-        """Return the classes that a member does not hide and that only its validation videos show."""
+        """Return the classes that a member scores, but that only its validation videos show."""
         hidden = {*part.validation_unseen}
         if self.holdout is not None:
             hidden.update(self.holdout.unseen)
         if self.holdout is not None and self.holdout.mode == "oracle":
             hidden = set()
-        left_out = self._groups_of(part.validation)
+        validating = self._groups_of(part.validation)
         learned: set[int] = set()
         validated: set[int] = set()
         for name, group in self.groups.of_video.items():
-            classes = validated if group in left_out else learned
+            classes = validated if group in validating else learned
             classes.update(self.frames[name])
         return tuple(
             name

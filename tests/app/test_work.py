@@ -242,6 +242,6 @@ def test_the_command_that_continues(text_run, tmp_path):
     found = continue_command(Run.read(text_run), tmp_path / "set", tmp_path / "out", 7)
     assert found[:3] == ["fact-clip", "train", str(text_run / "config.yaml")]
     assert {f'data.root="{tmp_path / "set"}"', 'data.split="1"', "data.holdout=null", "train.epochs=7"} <= set(found)
-    assert {"data.holdout_mode=null", "data.validation_unseen=null"} <= set(found)
+    assert {"data.holdout_mode=null", "data.validation_unseen=null", "data.validation_videos=null"} <= set(found)
     assert f'train.init="{text_run}"' in found
     assert found[-2:] == ["--out", str(tmp_path / "out")]
