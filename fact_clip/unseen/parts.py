@@ -94,9 +94,9 @@ class ValidationParts:
             return 0
         return max(min(size, self.n_groups // n_members), 1)
 
-    def count(self, n_members: int = 1) -> int:
-        """Return the number of disjoint parts."""
-        return max(self.n_groups // max(self.size(n_members), 1), 1)
+    def count(self) -> int:
+        """Return the number of disjoint parts of one model."""
+        return max(self.n_groups // max(self.size(), 1), 1)
 
     def hidden_groups(self, count: int) -> list[Names]:
         """Choose groups of validation-unseen classes, of which no two share a class.
@@ -126,7 +126,7 @@ class ValidationParts:
         return hidden
 
     def choose(
-        self, hidden: Sequence[Names], first: int = 0, first_videos: Names | None = None
+        self, hidden: Sequence[Names], first_part: int = 0, first_videos: Names | None = None
     ) -> list[Names]:
         """Choose the validation videos of each member.
 
@@ -134,7 +134,7 @@ class ValidationParts:
 
         Args:
             hidden: Names of the validation-unseen classes of each member.
-            first: Part of the first member. The parts before it are taken last.
+            first_part: Number of the part of the first member. The parts before it are taken last.
             first_videos: Names of the validation videos of the first member, or None to choose
                 them.
 
@@ -146,7 +146,7 @@ class ValidationParts:
         taken: set[str] = set()
         parts: list[Names] = []
         if first_videos is None:
-            for _ in range(first):
+            for _ in range(first_part):
                 skipped |= self._groups_of(self._part(size, hidden[0], skipped))
         else:
             parts.append(first_videos)

@@ -100,7 +100,7 @@ class VideoRoles:
         classes = ClassRoles.of(vocabulary, holdout, config.drafts is not None)
         hidden = () if holdout is None else holdout.validation_unseen
         if config.validation_videos is None:
-            (validation,) = parts.choose([hidden], first=config.validation_part)
+            (validation,) = parts.choose([hidden], first_part=config.validation_part)
         else:
             validation = _listed(config.validation_videos, parts)
         # A video without a label shows its group, too.
