@@ -148,7 +148,7 @@ def test_a_folder_that_is_no_clone_is_an_error(tmp_path, source, monkeypatch):
 def here(tmp_path, monkeypatch):
     """A folder of scripts with one file to copy and one recorded digest."""
     folder = tmp_path / "scripts"
-    write(folder / "files/small/README.md", "text")
+    write(folder / "files/small" / building.README, "text")
     write(folder / "digests/small.sha256", f"{ONE_LINE}  a.txt\n")
     monkeypatch.setattr(building, "HERE", folder)
     return folder

@@ -17,12 +17,12 @@ from ..scripts import ROOT, load_script
 results = load_script("experiments/results.py")
 ROWS = results.read_rows()
 
-TOLERANCE = 5.0
+TOLERANCE = 10.0
 """Points by which the figures of `check` may differ from the recorded ones.
 
 On one computer the figures repeat exactly. A different processor or version of PyTorch rounds
-differently, and training amplifies this as it amplifies a different seed. The standard deviation of
-the figures over the seeds 0, 1 and 2 is at most DEVIATION points, and this is about three times as much.
+differently, and training amplifies this until it resembles a different seed. Over three seeds the
+largest standard deviation is 4.2 points, and a broken model loses far more than 10 points.
 """
 
 ROW = results.Row(
