@@ -39,7 +39,7 @@ READ = """
 import json, sys
 import fact_clip, fact_clip.training
 run, actions, *videos = sys.argv[1:]
-result = fact_clip.training.evaluate(run, device="cpu")
+result = fact_clip.training.evaluate(run, device="cpu").details
 segmenter = fact_clip.load(run)
 def cut(actions):
     found = {name: segmenter.segment(f"data/features/{name}.npy", actions).segments for name in videos}
