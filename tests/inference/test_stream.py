@@ -26,7 +26,7 @@ from fact_clip.video.pictures import frames
 
 from ..refusals import refused
 
-SHELF = Path(__file__).parents[1] / "shelf" / "0.3.0"
+SHELF = Path(__file__).parents[1] / "shelf" / "1.0.0"
 LETTERS = ("a", "b", "c")
 
 
