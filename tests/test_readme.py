@@ -115,17 +115,17 @@ def test_readme_is_short_and_shows_four_jobs_in_order():
 @pytest.mark.slow
 def test_the_demo_names_what_it_never_saw(folder):
     printed = (folder / "demo.txt").read_text(encoding="utf-8")
-    assert all(text in printed for text in ("SYNTHETIC", "frame accuracy", "confidence"))
+    assert all(text in printed for text in ("30 real recordings", "frame accuracy", "confidence"))
     written = {path.name for path in (folder / "demo-out").iterdir()}
     assert {"data", "run", "timeline.png"} <= written
     result, closed = (
         json.loads((folder / f"demo-out/{run}/evaluation.json").read_text(encoding="utf-8"))
         for run in ("run", "closed")
     )
-    assert result["metrics"]["frame_accuracy"] > 75
+    assert result["metrics"]["frame_accuracy"] > 40
     reads_names, knows_none = (found["zero_shot"]["ways"]["in use"] for found in (result, closed))
     assert reads_names["U"] > 50
-    assert reads_names["H"] > 60
+    assert reads_names["H"] > 50
     assert knows_none["U"] < 2
 
 
@@ -165,7 +165,7 @@ def test_the_blocks_of_a_tutorial_run(page, tmp_path):
         if block.language in ("bash", "python") and not block.not_run:
             code = block.code.replace("--minutes 0.2", "--minutes 0.05")
             code = code.replace("train.epochs=2 ", "train.epochs=2 train.members=1 ")
-            run(replace(block, code=code.replace("data sample sample", "data sample sample --videos 9")), folder)
+            run(replace(block, code=code.replace("--name assembly", "--name assembly --videos 9")), folder)
 
 
 # --- commands of all pages --------------------------------------------------------------------------------
