@@ -141,9 +141,9 @@ def test_the_blocks_of_readme_run(folder):
 
 
 @pytest.mark.slow
-def test_the_tutorial_of_50salads_in_short(shared, tmp_path, monkeypatch):
+def test_the_tutorial_of_50salads_in_short(real_data, tmp_path, monkeypatch):
     """Four epochs of one model."""
-    monkeypatch.setenv("SALADS", str(shared / "data/salads"))
+    monkeypatch.setenv("SALADS", str(real_data("salads")))
     folder = clone(tmp_path / "clone")
     for block in blocks((ROOT / "docs/tutorials/salads.md").read_text(encoding="utf-8")):
         if block.not_run == "needs 50Salads":

@@ -62,9 +62,9 @@ def test_a_synonym_gives_mostly_the_same_segments(known, new, run, minilm):
     assert not set(replaced) & set(synonym)
 
 
-def test_slice_ham_stands_near_cut_ham(minilm, shared):
+def test_slice_ham_stands_near_cut_ham(minilm, kscgr):
     """KSCGR's own pair: of all its classes the one nearest to "slice ham" is "cut ham", cosine .88."""
-    lines = (shared / "data" / "kscgr" / "mapping.txt").read_text().splitlines()
+    lines = (kscgr / "mapping.txt").read_text().splitlines()
     names = [line.split(maxsplit=1)[1] for line in lines]
     assert "slice ham" not in names
     cosine = minilm.encode_texts(names) @ minilm.encode_texts(["slice ham"])[0]
