@@ -1,10 +1,6 @@
 """Decode the recorded scores of other networks on 50Salads with ``fact-clip decode``.
 
-<<<<<<< HEAD
     PYTHONPATH=. python experiments/peer_scores.py data/salads
-=======
-    PYTHONPATH=. python experiments/peer_scores.py "$FACT_CLIP_DATA/salads"
->>>>>>> alone
 
 Costs of changes and the switching penalty come from the training labels of each split alone. Prints
 accuracy / edit / F1@10 / F1@25 / F1@50, background not counted in edit and F1, of the largest score
