@@ -127,7 +127,7 @@ class DataConfig(_Frozen):
     """Which videos are used, and how their features are read."""
 
     name: str = Field(
-        "folder", description="entry of datasets/benchmarks.py; 'folder' is a data set of your own"
+        "folder", description="entry of datasets/benchmarks.yaml; 'folder' is a data set of your own"
     )
     root: Annotated[str | None, AfterValidator(_expanded)] = Field(
         None, description="folder of the data, or above it; else below $FACT_CLIP_DATA or ./data"

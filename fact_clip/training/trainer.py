@@ -87,7 +87,7 @@ class Trainer:
     """The training of the model of a run.
 
     Args:
-        run: as `state.begin` described it.
+        run: Run folder as `description.begin` created it.
         dataset: the videos.
         texts: text vectors that the model is made from.
         watch: what is called meanwhile; the first process alone has callbacks.
