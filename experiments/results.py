@@ -127,7 +127,12 @@ def read_rows(path: Path = TABLE) -> dict[str, Row]:
 
 
 def find_data(row: Row, root: Path, out: Path) -> Path:
-    """Return the folder of the data set of a row. Write KSCGR from the package if it is missing."""
+    """Return the folder of the data set of a row. Write KSCGR from the package if it is missing.
+
+    If the commands of the row make their data, return the folder for their output.
+    """
+    if not row.data:
+        return out
     folder = (root / row.data).resolve()
     if folder.is_dir():
         return folder

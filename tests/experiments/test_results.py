@@ -125,6 +125,10 @@ def test_kscgr_comes_from_the_package(tmp_path):
     assert len(list((folder / "features").iterdir())) == 30
 
 
+def test_commands_that_make_their_data_need_no_folder(tmp_path):
+    assert results.find_data(ROW, tmp_path / "none", tmp_path / "out") == tmp_path / "out"
+
+
 @pytest.mark.parametrize(
     ("arguments", "place"),
     [
