@@ -131,7 +131,8 @@ def _no_network() -> Iterator[None]:
 def _forked_members() -> Iterator[None]:
     """Members of ensembles are forks, as a new Python takes longer to begin than to train a small model."""
     ensemble = sys.modules.get("fact_clip.training.ensemble")
-    if ensemble is None:  # importing it takes seconds, also where the tests train nothing
+    # Importing it takes seconds, also if the tests train nothing. Windows has no forks.
+    if ensemble is None or not hasattr(os, "fork"):
         yield
         return
     from .launch import ForkedMember
