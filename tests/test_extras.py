@@ -94,7 +94,8 @@ def test_a_missing_extra_is_named_as_it_is_installed(has_checkout, command, tmp_
 
 
 def test_each_extra_that_an_error_names_exists():
+    call = re.compile(r"""(?:require|library|install_command)\(.*["'](\w+)["']\)""")
     names: set[str] = set()
     for path in (ROOT / "fact_clip").rglob("*.py"):
-        names |= {*re.findall(r'(?:require|library)\(.*"(\w+)"\)', path.read_text(encoding="utf-8"))}
+        names |= {*call.findall(path.read_text(encoding="utf-8"))}
     assert {"plots", "video", "hub"} <= names <= PROJECT["optional-dependencies"].keys()

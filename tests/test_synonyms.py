@@ -14,6 +14,8 @@ from fact_clip.datasets.synthetic import write_workbench
 from fact_clip.encoders import text_encoder
 from fact_clip.training import train
 
+RECIPE = Path(__file__).with_name("assembly.yaml")
+
 PAIRS = [("bearing", "ball bearing"), ("phillips screw", "phillips head screw"), ("insert ", "inserting ")]
 
 
@@ -32,7 +34,7 @@ def run(minilm, tmp_path_factory) -> Path:
         "model.blocks=iu", "model.input.hidden=64", "model.input.frame_dim=32",
         "model.input.action_dim=32", "model.input.frame_layers=5", "train.epochs=12", "train.device=cpu",
     ]  # fmt: skip
-    train(Config.load("demo", settings), folder / "run")
+    train(Config.load(str(RECIPE), settings), folder / "run")
     return folder / "run"
 
 

@@ -29,7 +29,7 @@ def sample(
         option(f"Number of videos of `assembly` (default: {ASSEMBLY_VIDEOS}).", min=6, max=10_000),
     ] = None,
 ) -> None:
-    """Write a data set to try things on.
+    """Write a data set to try things on: real recordings, or synthetic videos.
 
     \b
     kscgr     30 real recordings of seven people who cook eggs, with 67 actions. The features
