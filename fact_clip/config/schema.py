@@ -403,7 +403,7 @@ class TrainConfig(_Frozen):
     lr_decay: Count = Field(80, description="'step': epochs until the rate falls to a tenth")
     clip_norm: Weight = Field(10.0, description="largest gradient norm (0: no clipping)")
     average: Part = Field(
-        0.0, description="decay per step of a moving average of the weights (0: none)"
+        0.0, description="largest decay per step of a moving average of the weights (0: none)"
     )
     members: int = Field(
         1,
