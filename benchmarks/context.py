@@ -25,13 +25,13 @@ MOST_GIGABYTES = 1.2
 
 
 def write_run(root: Path) -> Path:
-    """Train the recipe of `fact-clip demo`, with context [5, 25], for one epoch."""
+    """Train the recipe of the synthetic data set, with context [5, 25], for one epoch."""
     from fact_clip import Config, train
     from fact_clip.datasets.synthetic import write_workbench
 
     data = write_workbench(root / "data", videos=6, persons=3, dim=WIDTH)
     settings = [f"data.root={data}", "data.stride=1", "train.epochs=1", "train.device=cpu"]
-    train(Config.load("demo", settings), root / "run")
+    train(Config.load("tests/assembly.yaml", settings), root / "run")
     return root / "run"
 
 

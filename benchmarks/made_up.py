@@ -108,36 +108,15 @@ def write(root: Path, shape: Shape, videos: int) -> None:
         (root / f"groundTruth/v{number}.txt").write_text(
             "".join(f"c{label}\n" for label in labels.tolist())
         )
-    _split(root, 1, videos)
+    _split(root, videos)
 
 
-def write_kscgr(root: Path, videos: int = 21, frames: int = 1190) -> None:
-    """Videos of the shape of KSCGR: 180 columns of 30 objects, float16, 67 classes, 19 frames a segment."""
-    rng = np.random.default_rng(0)
-    for name in ("groundTruth", "features", "splits"):
-        (root / name).mkdir(parents=True)
-    things = ["person", "table", "stove", *(f"food{number}" for number in range(27))]
-    (root / "objects.txt").write_text("\n".join(things) + "\n")
-    verbs = ("cut", "hold", "move")
-    names = ["no action", *(f"{verbs[number % 3]} food{number // 3}" for number in range(66))]
-    (root / "mapping.txt").write_text(
-        "".join(f"{index} {name}\n" for index, name in enumerate(names))
-    )
-    for number in range(videos + 1):
-        labels = np.repeat(rng.integers(0, len(names), frames // 19 + 1), 19)[:frames]
-        (root / f"groundTruth/v{number}.txt").write_text(
-            "\n".join(names[label] for label in labels) + "\n"
-        )
-        np.save(root / f"features/v{number}.npy", rng.random((frames, 180)).astype(np.float16))
-    _split(root, 5, videos)
-
-
-def _split(root: Path, split: int, videos: int) -> None:
-    """The first videos are for training, the one after them for testing."""
-    (root / f"splits/train.split{split}.bundle").write_text(
+def _split(root: Path, videos: int) -> None:
+    """Use all videos but the last one for training."""
+    (root / "splits/train.split1.bundle").write_text(
         "".join(f"v{number}\n" for number in range(videos))
     )
-    (root / f"splits/test.split{split}.bundle").write_text(f"v{videos}\n")
+    (root / "splits/test.split1.bundle").write_text(f"v{videos}\n")
 
 
 def folder(root: Path) -> list[str]:

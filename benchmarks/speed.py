@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 import startup
 import torch
-from made_up import SHAPES, WIDTH, Shape, folder, plant, video, write, write_kscgr
+from made_up import SHAPES, WIDTH, Shape, folder, plant, video, write
 from plain import PlainFACT, PlainLoss, PlainTraining, decode
 from torch import Tensor
 from torch.utils import flop_counter
@@ -39,6 +39,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from fact_clip import decoding
 from fact_clip.config import Config
 from fact_clip.core.distributed import cpu_has_bf16
+from fact_clip.datasets.kscgr import write_kscgr
 from fact_clip.models import FACT, Classes
 from fact_clip.training import trainer
 from fact_clip.training.description import begin
@@ -461,7 +462,7 @@ def answer(of: Mapping[str, Any], *arguments: str) -> dict[str, Any]:
     return found
 
 
-TRAINED = {  # recipe -> a real data set that it trains on, and what it needs for it
+TRAINED = {  # recipe -> the real data set for training, and settings that the recipe needs for it
     "kscgr": ("kscgr", ["text.encoder=hash:384"]),
     "own": ("openpack", ["data.split=1", "data.layout=TD", 'data.background=["no action"]']),
 }
@@ -479,22 +480,17 @@ def epoch(recipe: str, against: Path, rounds: int, epochs: int) -> list[Row]:
     )
     rows = []
     with tempfile.TemporaryDirectory() as place:
-        real = ROOT.parent / "shared/data" / name
-        data, source = (
-            (real, f"videos of {name}")
-            if real.is_dir()
-            else (Path(place) / "data", "made-up videos")
-        )
-        if not real.is_dir():
-            if recipe != "kscgr":
-                return []
-            write_kscgr(data)
-        share = [] if real.is_dir() else ["data.validation=0"]
+        if name == "kscgr":
+            data = write_kscgr(Path(place) / "kscgr")
+        else:
+            # Data sets that are not part of the package. experiments/data has the scripts that build them.
+            data = Path(os.environ.get("FACT_CLIP_DATA", "data")).resolve() / name
+        if not data.is_dir():
+            return []
         # The last epoch validates, and the first one reads files; neither counts.
         fixed = [
             f"data.root={data}",
             *settings,
-            *share,
             "train.members=1",
             f"train.epochs={epochs}",
         ]
@@ -509,7 +505,9 @@ def epoch(recipe: str, against: Path, rounds: int, epochs: int) -> list[Row]:
                     out = f"{place}/{kind}{side}{number}"
                     found = answer(code, recipe, out, *fixed, "train.validate_from=0.99")
                     times[side].append(statistics.median(found["epochs"][:-1]))
-            what = f"epoch of {recipe}, {source}, {kind} time, against {commit.stdout.strip()}"
+            what = (
+                f"epoch of {recipe}, videos of {name}, {kind} time, against {commit.stdout.strip()}"
+            )
             rows.append(ratio(what, times["ours"], times["theirs"], target))
     return rows
 

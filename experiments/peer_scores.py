@@ -1,6 +1,6 @@
 """Decode the recorded scores of other networks on 50Salads with ``fact-clip decode``.
 
-    PYTHONPATH=. python experiments/peer_scores.py ../shared/data/salads
+    PYTHONPATH=. python experiments/peer_scores.py data/salads
 
 Costs of changes and the switching penalty come from the training labels of each split alone. Prints
 accuracy / edit / F1@10 / F1@25 / F1@50, background not counted in edit and F1, of the largest score

@@ -556,14 +556,16 @@ def check_classes(run: Run, names: object, path: Location, fix: str = _COPY) -> 
 
     Args:
         run: the run.
-        names: class names; None for weights of earlier versions, which do not name them.
+        names: class names, as they were stored.
         path: location of an error.
         fix: what to do about it.
 
     Raises:
         InputError: the classes differ.
     """
-    if not isinstance(names, list | tuple) or tuple(names) == run.vocabulary.names:
+    if not isinstance(names, list | tuple):
+        raise InputError(path, "no class names", fix)
+    if tuple(names) == run.vocabulary.names:
         return
     n_classes = len(run.vocabulary)
     problem = f"{len(names)} classes, not the {n_classes} of {run.path}"

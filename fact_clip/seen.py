@@ -75,23 +75,22 @@ class Seen:
     Attributes:
         videos: the learning videos.
         classes: classes with training frames.
+        n_own: number of its own learning videos, which come first in `videos`.
+        test: names of the test videos, or digests of videos in memory.
         hidden: classes that were hidden from this run.
         tuned: those of them by which settings were chosen.
         named: hidden or unlabelled classes that were learned from the names that a model gave.
         is_complete: False if it started from a run without a record.
-        n_own: number of its own learning videos, which come first; 0 if unknown.
-        test: names of the test videos, of data in memory digests; none if unknown.
     """
 
     videos: tuple[SeenVideo, ...]
     classes: Names
+    n_own: int = field(compare=False)
+    test: Names = field(compare=False)
     hidden: Names = ()
     tuned: Names = ()
     named: Names = ()
     is_complete: bool = True
-    # Earlier versions did not record these two.
-    n_own: int = field(default=0, compare=False)
-    test: Names = field(default=(), compare=False)
 
     @classmethod
     def of(cls, dataset: Dataset) -> Seen:
@@ -205,7 +204,7 @@ def is_learned_from(dataset: Dataset, record: Seen | None) -> bool:
     except InputError:
         # Only the test videos are there.
         return False
-    return {*videos} == {*record.videos[: record.n_own or len(videos)]}
+    return {*videos} == {*record.videos[: record.n_own]}
 
 
 def marks_of_test(dataset: Dataset) -> Names:

@@ -1,4 +1,4 @@
-"""The database of a project: tables, migrations, transactions and the good copy."""
+"""The database of a project: tables, transactions and the good copy."""
 
 import json
 import logging
@@ -23,17 +23,21 @@ BACKUP = "project.backup.sqlite"
 ODD_VALUE = "restore project.sqlite from a copy of yours"
 """What to do about a damaged value in a database that is whole."""
 
-MIGRATIONS = {
-    2: """
+VERSION = 6
+"""The version of the tables, which a project stores (PRAGMA user_version)."""
+
+TABLES = """
     CREATE TABLE setting (key TEXT PRIMARY KEY, value TEXT NOT NULL);
     CREATE TABLE action (
         name TEXT PRIMARY KEY, position INTEGER NOT NULL, colour INTEGER NOT NULL,
-        key TEXT NOT NULL, description TEXT NOT NULL, paint TEXT NOT NULL DEFAULT ''
+        key TEXT NOT NULL, description TEXT NOT NULL, paint TEXT NOT NULL DEFAULT '',
+        point INTEGER NOT NULL DEFAULT 0, background INTEGER NOT NULL DEFAULT 0,
+        id TEXT NOT NULL DEFAULT ''
     );
     CREATE TABLE video (
         id TEXT PRIMARY KEY, name TEXT NOT NULL, media TEXT, features TEXT, times BLOB NOT NULL,
         complete INTEGER NOT NULL, revision INTEGER NOT NULL DEFAULT 0, added REAL NOT NULL,
-        removed REAL
+        removed REAL, identity TEXT NOT NULL DEFAULT '{}', layout TEXT, fps REAL
     );
     CREATE TABLE revision (
         video TEXT PRIMARY KEY REFERENCES video ON DELETE CASCADE, number INTEGER NOT NULL
@@ -69,32 +73,13 @@ MIGRATIONS = {
         name TEXT PRIMARY KEY, path TEXT NOT NULL, track TEXT NOT NULL, made REAL NOT NULL,
         figures TEXT NOT NULL
     );
-    """,
-    3: "ALTER TABLE action ADD COLUMN point INTEGER NOT NULL DEFAULT 0;",
-    # Only names that a model had for background were labels without an action.
-    4: """
-    ALTER TABLE video ADD COLUMN identity TEXT NOT NULL DEFAULT '{}';
-    ALTER TABLE action ADD COLUMN background INTEGER NOT NULL DEFAULT 0;
-    INSERT INTO action (name, position, colour, key, description, background)
-    SELECT label, row_number() OVER () + (SELECT coalesce(max(position), 0) FROM action),
-           row_number() OVER () + (SELECT coalesce(max(colour), -1) FROM action), '', '', 1
-    FROM (SELECT DISTINCT label FROM segment
-          WHERE label NOT IN (SELECT 'background' UNION SELECT name FROM action));
-    """,
-    5: """
-    ALTER TABLE action ADD COLUMN id TEXT NOT NULL DEFAULT '';
-    UPDATE action SET id = lower(hex(randomblob(8)));
-    """,
-    6: "ALTER TABLE video ADD COLUMN layout TEXT; ALTER TABLE video ADD COLUMN fps REAL;",
-}
-"""The scripts that lead to each version, which a project stores (PRAGMA user_version).
+"""
+"""The script that creates the tables.
 
 `video.complete` and `video.revision` are not used, since a change of a row of `video` writes its
-times, too. A step of no video is one of the whole project. Its `actions` are the rows of `action`
-that it removed and added.
+times, too. A step of no video is a step of the whole project. Its `actions` are the rows of
+`action` that it removed and added.
 """
-
-_FIRST, _LAST = min(MIGRATIONS), max(MIGRATIONS)
 
 
 class Database:
@@ -116,27 +101,24 @@ class Database:
             self.execute("PRAGMA foreign_keys = ON")
             self._lock = threading.RLock()
             self.folder = folder.resolve()
-            self._migrate()
+            self._create_tables()
         except (OSError, sqlite3.OperationalError) as error:
             raise InputError(path, f"cannot be opened ({error})") from None
         except sqlite3.DatabaseError as error:
             raise InputError(path, f"damaged ({error})", _remedy(folder)) from None
 
-    def _migrate(self) -> None:
+    def _create_tables(self) -> None:
+        """Create the tables of a new project, and check the version of a stored one."""
         with self.change():
             version = self.value("PRAGMA user_version")
-            if version > _LAST:
-                problem = f"a project of a later version ({version})"
-                raise InputError(self.folder, problem, "update fact-clip")
-            if 0 < version < _FIRST:
-                problem = f"a project of version {version}, which was never released"
-                raise InputError(self.folder, problem, "open it once with fact-clip 0.3")
-            for number, script in MIGRATIONS.items():
-                if number <= version:
-                    continue
-                for statement in script.split(";"):
+            if version not in (0, VERSION):
+                problem = f"a project of version {version}, but this version reads {VERSION}"
+                fix = "use the fact-clip version that wrote it"
+                raise InputError(self.folder, problem, fix)
+            if version == 0:
+                for statement in TABLES.split(";"):
                     self.execute(statement)
-                self.execute(f"PRAGMA user_version = {number}")
+                self.execute(f"PRAGMA user_version = {VERSION}")
             self.execute("DELETE FROM setting WHERE key = 'token' AND value = ''")
             self.execute(
                 "INSERT OR IGNORE INTO setting VALUES ('token', ?)", secrets.token_urlsafe(32)

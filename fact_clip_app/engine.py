@@ -128,12 +128,8 @@ class Engine:
     def open_features(
         self, video: VideoEntry, features: Path, model: Segmenter | None
     ) -> tuple[Array, Clock]:
-        """Read a feature file of a video, (T, D), as it was added, and the times of its rows.
-
-        Files of the user that earlier versions added are read as the model in use reads them.
-        """
-        # ours have time first, and a rate
-        needs = needs_of(self.model() if video.features else None)
+        """Read a feature file of a video, (T, D), as it was added, and the times of its rows."""
+        needs = needs_of(None)  # for features that the page extracted, which store their own rate
         return open_features(features, model, video.layout or needs.layout, video.fps or needs.fps)
 
     def names(

@@ -229,16 +229,16 @@ class Project(Database):
 
     @property
     def blind_owner(self) -> str | None:
-        """Return who has switched Blind on ("": unknown), or None if everybody sees all labels."""
+        """Return who has switched Blind on, or None if everybody sees all labels."""
         stored = self.setting(BLIND)
         if stored in (None, False):
             return None
-        return stored if isinstance(stored, str) else ""  # earlier versions stored no name
+        return str(stored)
 
     def owns(self, viewer: str | None) -> bool:
         """Return whether a person may do what is left to the owner while Blind is on."""
         owner = self.blind_owner
-        return owner is None or viewer is None or (owner != "" and owner == viewer)
+        return owner is None or viewer is None or owner == viewer
 
     def eyes(self, viewer: str | None) -> str | None:
         """Return the viewer of `SEEN`: the name of a person, or None where all tracks are seen.

@@ -256,7 +256,6 @@ _FACTS = (
     "fps",
     "times",
     "video_fps",
-    "damage",
     "n_frames",
     "dim",
 )
@@ -369,9 +368,8 @@ def files_of_video(
         tree = read_mapping(facts, "fps and times of the features")
         if "segments" in tree:
             raise InputError(facts, "labels, not facts of features", "load it after its video")
-        if tree.get("format", FORMAT) != FORMAT or tree.get("damage") is not None:
-            problem = "facts of another format, or of a damaged video"
-            raise InputError(facts, problem, "extract the features again")
+        if tree.get("format", FORMAT) != FORMAT:
+            raise InputError(facts, "an unknown format", "extract the features again")
         content = json.dumps({key: tree[key] for key in _FACTS if key in tree})
         features.with_suffix(".json").write_text(content, encoding="utf-8")
     return names.get(FEATURES) or names["video"], media, features

@@ -160,7 +160,7 @@ def _check_named(page: Page, person: Person) -> None:
 def _check_owner(page: Page, person: Person) -> None:
     """Raise an HTTPException if something is left to the owner of a blind project."""
     if not page.project.owns(person.annotator):
-        owner = page.project.blind_owner or "its owner"
+        owner = page.project.blind_owner
         message = f"Blind is on: this is left to {owner}, who has switched it on"
         raise HTTPException(403, message)
 
@@ -229,7 +229,7 @@ def _set_blind(page: Page, blind: bool, person: Person) -> None:
         return
     if not person.annotator:
         raise InputError("blind", "it needs an owner", "type your name first")
-    if owner in (None, "", person.annotator):
+    if owner in (None, person.annotator):
         page.project.set(BLIND, person.annotator if blind else False)
     elif not blind:
         _check_owner(page, person)

@@ -14,7 +14,7 @@ from fact_clip.core.paths import output_path, write_lines
 from fact_clip.core.version import __version__
 from fact_clip.decoding import DecodeSettings
 from fact_clip.decoding.similarity import TEMPERATURE
-from fact_clip.formats import FORMATS, format_called, save
+from fact_clip.formats import format_called, save
 from fact_clip.formats.json_file import as_dict, from_dict
 from fact_clip.inference.decoder import SegmentDecoder
 from fact_clip.inference.scorer import Scorer
@@ -154,7 +154,7 @@ class SegmentTask(Task):
             return False
         request = dict(record["request"])
         identity = request.pop("input")
-        if request != self.request or record.get("id", item.id) != item.id:
+        if request != self.request or record.get("id") != item.id:
             problem = f"{self.folder} has a result of another run, other actions or settings"
             raise InputError(item.path, problem, _FIX)
         path = identity.get("path", item.location)
@@ -198,8 +198,6 @@ class SegmentTask(Task):
         # An interruption must not leave files of another result beside this record.
         for suffix in suffixes:
             self._file(item, suffix).unlink(missing_ok=True)
-        endings = {form.ending for form in FORMATS.values()}  # earlier versions had others, too
-        suffixes = [suffix for suffix in suffixes if suffix in endings]
         record = {
             "id": item.id,
             "request": {**self.request, "input": identity},
@@ -262,7 +260,7 @@ class SegmentTask(Task):
         """Write the files of a done result that are missing."""
         outcome = Outcome(item, "done")
         record = read_record(self._record(item))
-        files = record.get("files", self._suffixes)  # earlier versions have not recorded them
+        files = record.get("files", {})
         if all(suffix in files and self._file(item, suffix).is_file() for suffix in self._suffixes):
             return outcome
         for file in edited_files(self.folder, item.id, record):
@@ -370,7 +368,6 @@ def _extraction_request(segmenter: Segmenter) -> Json:
     request = {
         "encoder": None if run is not None and encoder == run.encoder else encoder,
         "fps": None if run is not None and fps == run.fps else fps,
-        "keep_going": False,  # as records of earlier versions have it
     }
     if segmenter.options.precision != "auto":
         request["precision"] = segmenter.options.precision

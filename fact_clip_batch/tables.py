@@ -151,11 +151,10 @@ def _results(
         if is_of_segments:
             request = dict(facts.get("request", {}))
             request.pop("input", None)
-            is_of_batch = request == batch.request and facts.get("id", item_id) == item_id
+            is_of_batch = request == batch.request and facts.get("id") == item_id
         else:
-            origin = dict(batch.request)
-            origin.pop("keep_going", None)  # of earlier versions; features do not record it
-            is_of_batch = origin.items() <= facts.items() and root.file(f"{item_id}.npy").is_file()
+            has_features = root.file(f"{item_id}.npy").is_file()
+            is_of_batch = has_features and batch.request.items() <= facts.items()
         if not is_of_batch and not is_of_segments:
             continue  # perhaps it describes no features
         if item_id in failures or not is_of_batch or hash_of(item_id) not in hashes:

@@ -131,7 +131,8 @@ def _no_network() -> Iterator[None]:
 def _forked_members() -> Iterator[None]:
     """Members of ensembles are forks, as a new Python takes longer to begin than to train a small model."""
     ensemble = sys.modules.get("fact_clip.training.ensemble")
-    if ensemble is None:  # importing it takes seconds, also where the tests train nothing
+    # Importing it takes seconds, also if the tests train nothing. Windows has no forks.
+    if ensemble is None or not hasattr(os, "fork"):
         yield
         return
     from .launch import ForkedMember
@@ -161,15 +162,40 @@ def heard() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def shared() -> Path:
-    """The folder of real data and parity files beside the repository."""
-    folder = Path(__file__).resolve().parents[2] / "shared"
-    if not folder.is_dir():
-        reason = f"{folder} is missing: the real data and parity files lie beside the repository"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return folder
+def kscgr(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Write KSCGR, the real data set of the package. Tests only read it."""
+    from fact_clip.datasets.kscgr import write_kscgr
+
+    folder = write_kscgr(tmp_path_factory.mktemp("data") / "kscgr")
+    before = _sizes_and_times(folder)
+    yield folder
+    assert _sizes_and_times(folder) == before, "a test wrote into the data set that all tests share"
+
+
+def _sizes_and_times(folder: Path) -> dict[Path, tuple[int, int]]:
+    """Return the size and modification time of each file of a folder."""
+    return {
+        path: (path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(folder.rglob("*")) if path.is_file()
+    }
+
+
+REAL_DATA = os.environ.get("FACT_CLIP_DATA")
+"""The folder of public data sets that `experiments/data` builds, as the tests were started."""
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Callable[[str], Path]:
+    """Return the folder of a public data set, ``real_data("salads")``, or skip the test."""
+
+    def find(name: str) -> Path:
+        if not REAL_DATA:
+            pytest.skip(f"set FACT_CLIP_DATA to a folder that has {name}, as experiments/data builds it")
+        folder = Path(REAL_DATA) / name
+        if not folder.is_dir():
+            pytest.skip(f"{folder} is missing; experiments/data builds it")
+        return folder.resolve()
+
+    return find
 
 
 @pytest.fixture(scope="session")

@@ -52,6 +52,14 @@ SIZES = {
 }
 """Blocks of models that compute in a moment."""
 
+QUICK_DEMO = [
+    "data.stride=32",
+    "data.context=[]",
+    "train.epochs=1",
+    *(f"model.input.{key}={value}" for key, value in (SIZES | {"hidden": 80}).items()),
+]
+"""Settings with which `fact-clip demo` takes seconds."""
+
 ZERO_SHOT: dict[str, dict[str, Any]] = {
     "data": {"holdout": "zero_shot/A.json"},
     "model": {"head": "text"},

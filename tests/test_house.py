@@ -417,3 +417,17 @@ def test_files_that_a_readme_names_are_here():
         if not is_here(name, page, files)
     ]
     assert not named, "named and not in the repository:\n" + "\n".join(named)
+
+
+LOANED = re.compile(rb"\.\./shared\b|/shared/(data|parity|labels)\b")
+"""The folder of data and notes that some developers have next to their checkout."""
+
+
+def test_no_file_names_the_loaned_folder():
+    lines = [
+        f"{file}:{number}"
+        for file in tracked()
+        for number, line in enumerate((ROOT / file).read_bytes().splitlines(), start=1)
+        if LOANED.search(line)
+    ]
+    assert not lines, "the repository must be complete without this folder:\n" + "\n".join(lines)

@@ -90,24 +90,28 @@ def run(block: Block, folder: Path) -> None:
 
 BLOCKS = [block for block in blocks(README.read_text(encoding="utf-8")) if block.language in ("bash", "python")]
 WITH_OWN_DATA = ("3. My own labels", "Actions without examples")  # which test_stranger.py runs on a folder of its own
-SECTIONS = dict.fromkeys(block.section for block in BLOCKS if not block.not_run and block.section not in WITH_OWN_DATA)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """A folder like a clone in which the demo has run; `make demo` is the first thing that README asks for."""
+    """A folder like a clone in which the demo has run; `fact-clip demo` is the first command of README."""
     made = clone(tmp_path_factory.mktemp("readme") / "clone")
     run(Block("Start", "bash", "fact-clip demo --out demo-out | tee demo.txt", 0), made)
     return made
 
 
-def test_readme_is_short_and_shows_four_jobs_in_order():
+def shortened(block: Block) -> Block:
+    """A block of README with trainings of a few epochs."""
+    code = block.code.replace("--minutes 0.5 ", "--minutes 0.1 ").replace("train.epochs=20", "train.epochs=3")
+    return replace(block, code=code)
+
+
+def test_readme_shows_four_jobs_in_order():
     text = README.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 150
     headings = [line.lstrip("# ") for line in text.splitlines() if line.startswith("## ")]
     jobs = ["1. In the labelling page, without code", "2. Type names", "3. My own labels", "4. In Python"]
-    assert headings == ["Install", *jobs, "Results", "More"]
-    pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text)
+    assert headings == ["Install", *jobs, "Results", "Limits", "More"]
+    pictures = re.findall(r"!\[[^\]]+\]\((?!https:)([^)]+)\)", text)
     assert len(pictures) == 3
     assert all((ROOT / path).is_file() for path in pictures)
 
@@ -115,32 +119,31 @@ def test_readme_is_short_and_shows_four_jobs_in_order():
 @pytest.mark.slow
 def test_the_demo_names_what_it_never_saw(folder):
     printed = (folder / "demo.txt").read_text(encoding="utf-8")
-    assert all(text in printed for text in ("SYNTHETIC", "frame accuracy", "confidence"))
+    assert all(text in printed for text in ("30 real recordings", "frame accuracy", "confidence"))
     written = {path.name for path in (folder / "demo-out").iterdir()}
     assert {"data", "run", "timeline.png"} <= written
     result, closed = (
         json.loads((folder / f"demo-out/{run}/evaluation.json").read_text(encoding="utf-8"))
         for run in ("run", "closed")
     )
-    assert result["metrics"]["frame_accuracy"] > 75
+    assert result["metrics"]["frame_accuracy"] > 40
     reads_names, knows_none = (found["zero_shot"]["ways"]["in use"] for found in (result, closed))
     assert reads_names["U"] > 50
-    assert reads_names["H"] > 60
+    assert reads_names["H"] > 50
     assert knows_none["U"] < 2
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("section", SECTIONS)
-def test_the_blocks_of_readme_run(section, folder):
+def test_the_blocks_of_readme_run(folder):
     for block in BLOCKS:
-        if block.section == section and not block.not_run:
-            run(block, folder)
+        if not block.not_run:
+            run(shortened(block), folder)
 
 
 @pytest.mark.slow
-def test_the_tutorial_of_50salads_in_short(shared, tmp_path, monkeypatch):
+def test_the_tutorial_of_50salads_in_short(real_data, tmp_path, monkeypatch):
     """Four epochs of one model."""
-    monkeypatch.setenv("SALADS", str(shared / "data/salads"))
+    monkeypatch.setenv("SALADS", str(real_data("salads")))
     folder = clone(tmp_path / "clone")
     for block in blocks((ROOT / "docs/tutorials/salads.md").read_text(encoding="utf-8")):
         if block.not_run == "needs 50Salads":
@@ -165,7 +168,7 @@ def test_the_blocks_of_a_tutorial_run(page, tmp_path):
         if block.language in ("bash", "python") and not block.not_run:
             code = block.code.replace("--minutes 0.2", "--minutes 0.05")
             code = code.replace("train.epochs=2 ", "train.epochs=2 train.members=1 ")
-            run(replace(block, code=code.replace("data sample sample", "data sample sample --videos 9")), folder)
+            run(replace(block, code=code.replace("--name assembly", "--name assembly --videos 9")), folder)
 
 
 # --- commands of all pages --------------------------------------------------------------------------------

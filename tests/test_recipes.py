@@ -1,12 +1,11 @@
 """Each recipe trains on data of its benchmark's shape: real classes, tokens and file layout, features from prototypes.
 
-Widths and lengths are shrunken so that a step takes a moment. Labels of Breakfast, Epic-Kitchens and HA-ViD are real
-where ../shared has them; the other sets' class names are those of the field, and their videos are made up.
+Widths and lengths are small, so that a step takes a moment. The labels of Breakfast and the class names of HA-ViD, GTEA
+and 50Salads are real. All else is made up.
 """
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,13 +16,14 @@ import pytest
 from fact_clip import training
 from fact_clip.cli import main
 from fact_clip.config import Config
-from fact_clip.core import Vocabulary, runs
+from fact_clip.core import runs
 from fact_clip.datasets import havid
 from fact_clip.datasets.benchmarks import BENCHMARKS
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.inspect import Inspection
 from fact_clip.run import Run
 
+from .published import breakfast_classes, breakfast_segments, havid_tasks
 from .refusals import refused_line
 
 Videos = dict[str, list[str]]  # name -> one class name a frame
@@ -47,45 +47,44 @@ def made_up(names: Sequence[str], background: str, segments: int = 24, frames: i
     return videos
 
 
-def breakfast(shared: Path) -> tuple[tuple[str, ...], Videos]:
+def breakfast() -> tuple[tuple[str, ...], Videos]:
     """Three real videos, each run at a tenth of its length."""
-    names = Vocabulary.from_mapping(shared / "labels/breakfast/mapping.txt").names
-    rle = json.loads((shared / "labels/breakfast/segments_rle.json").read_text())
+    names = breakfast_classes()
+    segments = breakfast_segments()
     chosen = [f"P{person:02}_cam01_P{person:02}_sandwich" for person in (3, 16, 29)]
     return names, {
-        video: [names[label] for label, frames in rle[video] for _ in range(frames // 10 + 1)] for video in chosen
+        video: [names[label] for label, frames in segments[video] for _ in range(frames // 10 + 1)] for video in chosen
     }
 
 
-def epic(shared: Path) -> tuple[tuple[str, ...], Videos, dict[str, tuple[str, ...]]]:
-    """The start of three real videos in order of their segments, and every pair of their whole list.
+def epic() -> tuple[tuple[str, ...], Videos, dict[str, tuple[str, ...]]]:
+    """Make up classes and videos of the size and form of Epic-Kitchens.
 
-    Pairs are added until each of the 97 verbs and 300 nouns is in one.
+    There are 97 verbs and 300 nouns, whose names have hyphens and colons, and 1,352 pairs. Pairs are
+    added until each verb and noun is in one. Three videos have 30 segments each.
     """
-    folder = shared / "labels/epic"
-    verbs, nouns = (
-        {int(row["id"]): row["key"] for row in csv.DictReader((folder / name).read_text().splitlines())}
-        for name in ("EPIC_100_verb_classes.csv", "EPIC_100_noun_classes_v2.csv")
-    )
-    nouns = {index: key for index, key in nouns.items() if index < 300}
-    rows = list(csv.DictReader((folder / "EPIC_100_validation.csv").read_text().splitlines()))
-    pairs = {(int(row["verb_class"]), int(row["noun_class"])): None for row in rows}
-    pairs |= dict.fromkeys((verb, 0) for verb in verbs if verb not in {pair[0] for pair in pairs})
-    pairs |= dict.fromkeys((0, noun) for noun in nouns if noun not in {pair[1] for pair in pairs})
+    verbs = tuple(f"do-{number}" for number in range(97))
+    nouns = tuple(f"thing:{number}" for number in range(300))
+    rng = np.random.default_rng(0)
+    indices = rng.choice(len(verbs) * len(nouns), size=1352, replace=False)
+    pairs = {(int(index) // len(nouns), int(index) % len(nouns)): None for index in indices}
+    used_verbs = {verb for verb, _ in pairs}
+    used_nouns = {noun for _, noun in pairs}
+    pairs |= {(verb, 0): None for verb in range(len(verbs)) if verb not in used_verbs}
+    pairs |= {(0, noun): None for noun in range(len(nouns)) if noun not in used_nouns}
+    classes = [f"{verbs[verb]},{nouns[noun]}" for verb, noun in pairs]
     videos: Videos = {}
     for video in ("P01_11", "P01_12", "P01_13"):
-        own = [row for row in rows if row["video_id"] == video][:30]
-        steps = [f"{verbs[int(row['verb_class'])]},{nouns[int(row['noun_class'])]}" for row in own]
-        videos[video] = [label for step in steps for label in [step] * 12 + ["background,background"] * 4]
-    names = ("background,background", *(f"{verbs[verb]},{nouns[noun]}" for verb, noun in pairs))
-    kinds = {"verb": ("background", *verbs.values()), "noun": ("background", *nouns.values())}
-    return names, videos, kinds
+        steps = rng.choice(classes, size=30)
+        videos[video] = [label for step in steps for label in [str(step)] * 12 + ["background,background"] * 4]
+    kinds = {"verb": ("background", *verbs), "noun": ("background", *nouns)}
+    return ("background,background", *classes), videos, kinds
 
 
-def havid_names(shared: Path, kind: str) -> tuple[str, ...]:
+def havid_names(kind: str) -> tuple[str, ...]:
     """The 75 primitive tasks, or 219 codes of the grammar with `null` and `w`, as many as there are atomic actions."""
     if kind == "pt":
-        return Vocabulary.from_mapping(shared / "labels/havid_primitive_tasks.txt").names
+        return havid_tasks()
     codes = [f"{verb}{part}" for verb in havid.VERBS for part in havid.PARTS][:217]
     return (*codes, havid.IDLE, havid.WRONG)
 
@@ -120,18 +119,18 @@ def write(folder: Path, name: str, classes: Sequence[str], videos: Videos, dim: 
     return root
 
 
-def data_of(recipe: str, shared: Path, folder: Path) -> str:
+def data_of(recipe: str, folder: Path) -> str:
     """Write the data of a recipe, and give back its entry's name."""
     name = Config.load(recipe).data.name
     if name == "breakfast":
-        write(folder, name, *breakfast(shared), dim=2048)
+        write(folder, name, *breakfast(), dim=2048)
     elif name == "epic":
-        names, videos, kinds = epic(shared)
+        names, videos, kinds = epic()
         root = write(folder, name, names, videos, dim=2048)
         for kind, listed in kinds.items():
             (root / f"processed/{kind}_mapping.txt").write_text(numbered(listed))
     elif name.startswith("havid"):
-        names = havid_names(shared, name[-2:])
+        names = havid_names(name[-2:])
         write(folder, name, names, made_up([n for n in names if n != "null"], "null", 12, 20), dim=2048)
     else:
         names, background = {
@@ -163,11 +162,11 @@ TRAINED = {
 
 
 @pytest.mark.parametrize("recipe", TRAINED)
-def test_each_recipe_trains_and_predicts(recipe, shared, tmp_path, monkeypatch):
+def test_each_recipe_trains_and_predicts(recipe, tmp_path, monkeypatch):
     """Found below FACT_CLIP_DATA, two videos trained, the third predicted at full length."""
     n_classes, tokens, blocks = TRAINED[recipe]
     monkeypatch.setenv("FACT_CLIP_DATA", str(tmp_path))
-    name = data_of(recipe, shared, tmp_path)
+    name = data_of(recipe, tmp_path)
     root = tmp_path / (BENCHMARKS[name].folder or name)
     config = Config.load(recipe, SMALL)
     kinds = {finding.kind for finding in Inspection(config.data)}
@@ -197,9 +196,9 @@ def test_each_recipe_trains_and_predicts(recipe, shared, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("recipe", ["havid_view0_lh_pt", "havid_view2_rh_aa"])
-def test_the_variants_share_their_features(recipe, shared, tmp_path):
+def test_the_variants_share_their_features(recipe, tmp_path):
     """Only labels differ: one folder of features beside the variants, `null` the background wherever its id is."""
-    data_of(recipe, shared, tmp_path)
+    data_of(recipe, tmp_path)
     assert len(list((tmp_path / "HAViD/ActionSegmentation/data/features").iterdir())) == 3
     dataset = Dataset.open(Config.load(recipe, [f"data.root={tmp_path}"]).data)
     assert dataset.root == tmp_path / "HAViD/ActionSegmentation/data" / recipe.removeprefix("havid_")
@@ -212,15 +211,15 @@ def test_the_variants_share_their_features(recipe, shared, tmp_path):
         assert task == ("screw", "hex screw", "cylinder plate hole 1", "hex screwdriver")
 
 
-def test_views_and_hands_of_havid_in_one_run(shared, tmp_path, capsys):
+def test_views_and_hands_of_havid_in_one_run(tmp_path, capsys):
     """A row each, mean and deviation; a missing one is reported before anything is trained."""
     names = ["havid_view0_lh_pt", "havid_view2_rh_pt"]
-    data_of("havid_view0_lh_pt", shared, tmp_path)
+    data_of("havid_view0_lh_pt", tmp_path)
     sweep = ["--sweep", f"data.name={','.join(names)}"]
     argv = ["train", "havid", f"data.root={tmp_path}", *SMALL, *sweep, "--out", str(tmp_path / "runs")]
     assert "view2_rh_pt" in refused_line((main(argv), *capsys.readouterr()), tmp_path)
     assert not (tmp_path / "runs").exists()
-    data_of("havid_view2_rh_pt", shared, tmp_path)
+    data_of("havid_view2_rh_pt", tmp_path)
     assert main(argv) == 0
     lines = capsys.readouterr().out.splitlines()
     result = json.loads((tmp_path / "runs/evaluation.json").read_text())

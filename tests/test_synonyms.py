@@ -14,6 +14,8 @@ from fact_clip.datasets.synthetic import write_workbench
 from fact_clip.encoders import text_encoder
 from fact_clip.training import train
 
+RECIPE = Path(__file__).with_name("assembly.yaml")
+
 PAIRS = [("bearing", "ball bearing"), ("phillips screw", "phillips head screw"), ("insert ", "inserting ")]
 
 
@@ -32,7 +34,7 @@ def run(minilm, tmp_path_factory) -> Path:
         "model.blocks=iu", "model.input.hidden=64", "model.input.frame_dim=32",
         "model.input.action_dim=32", "model.input.frame_layers=5", "train.epochs=12", "train.device=cpu",
     ]  # fmt: skip
-    train(Config.load("demo", settings), folder / "run")
+    train(Config.load(str(RECIPE), settings), folder / "run")
     return folder / "run"
 
 
@@ -62,9 +64,9 @@ def test_a_synonym_gives_mostly_the_same_segments(known, new, run, minilm):
     assert not set(replaced) & set(synonym)
 
 
-def test_slice_ham_stands_near_cut_ham(minilm, shared):
+def test_slice_ham_stands_near_cut_ham(minilm, kscgr):
     """KSCGR's own pair: of all its classes the one nearest to "slice ham" is "cut ham", cosine .88."""
-    lines = (shared / "data" / "kscgr" / "mapping.txt").read_text().splitlines()
+    lines = (kscgr / "mapping.txt").read_text().splitlines()
     names = [line.split(maxsplit=1)[1] for line in lines]
     assert "slice ham" not in names
     cosine = minilm.encode_texts(names) @ minilm.encode_texts(["slice ham"])[0]

@@ -3,7 +3,7 @@
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": (
         "fact_clip.cli.demo:demo",
-        "Try everything on synthetic data: recognise actions without examples, from their names.",
+        "Try everything on real recordings: recognise actions without examples, from their names.",
     ),
     "train": (
         "fact_clip.cli.train:train",
@@ -83,7 +83,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "data sample": (
         "fact_clip.cli.data_sample:sample",
-        "Write a data set to try things on: synthetic videos, features, labels and splits.",
+        "Write a data set to try things on: real recordings, or synthetic videos.",
     ),
     "data init": (
         "fact_clip.cli.data_init:init",

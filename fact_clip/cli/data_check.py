@@ -34,7 +34,7 @@ def check(
 
     \b
     Example:
-      fact-clip data check ../shared/data/kscgr data.name=kscgr
+      fact-clip data check data/kscgr data.name=kscgr
     """
     from fact_clip.datasets.inspect import Inspection
 

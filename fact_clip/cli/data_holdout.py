@@ -54,9 +54,9 @@ def holdout(
 
     \b
     Example:
-      fact-clip data holdout kscgr data.root=../shared/data/kscgr --count 6 \\
+      fact-clip data holdout kscgr data.root=data/kscgr --count 6 \\
         --validation-count 3 --out mine.json
-      fact-clip data holdout havid_view0_lh_pt data.root=../shared/data/havid \\
+      fact-clip data holdout havid_view0_lh_pt data.root=data/havid \\
         --unseen "sntft, sntn5"
     """
     if sum(way is not None for way in (unseen, file, only_in, count)) > 1:

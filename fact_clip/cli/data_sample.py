@@ -4,59 +4,92 @@ import importlib.util
 import logging
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fact_clip.cli.arguments import check_new
 from fact_clip.cli.console import note, progress
 from fact_clip.cli.options import argument, option
+from fact_clip.core import InputError
 from fact_clip.core.extras import install_command
 from fact_clip.core.progress import paced
 
 logger = logging.getLogger(__name__)
 
-FPS = 15.0
+ASSEMBLY_FPS = 15.0
+ASSEMBLY_VIDEOS = 24
 
 
 def sample(
-    folder: Annotated[Path, argument("DIR", "Folder to write, a new one.")],
+    folder: Annotated[Path, argument("DIR", "Folder to write. It must be new or empty.")],
+    name: Annotated[
+        Literal["kscgr", "assembly"], option("Data set: real recordings, or synthetic videos.")
+    ] = "kscgr",
     videos: Annotated[
-        int, option("Number of videos; six people take turns.", min=6, max=10_000)
-    ] = 24,
+        int | None,
+        option(f"Number of videos of `assembly` (default: {ASSEMBLY_VIDEOS}).", min=6, max=10_000),
+    ] = None,
 ) -> None:
-    """Write a data set to try things on: synthetic videos, features, labels and splits.
+    """Write a data set to try things on: real recordings, or synthetic videos.
 
-    The workbench: people assemble parts by hand, 23 actions, three splits by person, and classes to
-    hold out in zero_shot/A.json. Its figures say nothing about real video. The videos in DIR/videos
-    show the same actions; they need the extra 'video', and without it features and labels are
-    written alone.
+    \b
+    kscgr     30 real recordings of seven people who cook eggs, with 67 actions. The features
+              describe the objects in view. There are no videos. Hold-outs are in zero_shot/.
+    assembly  SYNTHETIC data: people assemble parts, 23 actions. Features, and videos in
+              DIR/videos if the extra 'video' is installed. Its figures say nothing about real
+              video.
 
     \b
     Example:
       fact-clip data sample sample
+      fact-clip data sample films --name assembly --videos 12
     """
+    if name == "kscgr" and videos is not None:
+        raise InputError("--videos", "kscgr always has 30 recordings", "add --name assembly")
+    check_new(folder)
+    if name == "kscgr":
+        _write_kscgr(folder)
+    else:
+        _write_assembly(folder, videos or ASSEMBLY_VIDEOS)
+
+
+def _write_kscgr(folder: Path) -> None:
+    from fact_clip.datasets.kscgr import write_kscgr
+
+    write_kscgr(folder)
+    print(
+        f"{folder}: KSCGR, 30 real recordings with features at 6 rows per second, labels, 7 splits "
+        "and hold-outs"
+    )
+    print(f"source and licence (MIT): {folder / 'README.md'}")
+    quoted = shlex.quote(str(folder))
+    print(f"check it with: fact-clip data check {quoted}")
+    print(f"train on it with: fact-clip train kscgr data.root={quoted} --out runs/kscgr")
+
+
+def _write_assembly(folder: Path, videos: int) -> None:
     from fact_clip.datasets.synthetic import write_workbench
 
-    check_new(folder)
-    write_workbench(folder, videos=videos, fps=FPS)
+    write_workbench(folder, videos=videos, fps=ASSEMBLY_FPS)
     content = f"{videos} videos as"
     if importlib.util.find_spec("av") is not None:
-        write_videos(folder)
+        _draw_videos(folder)
         content = f"{videos} videos in {folder}/videos, with"
     else:
         note(f"no videos are written: the package av is missing; {install_command('video')}")
     quoted = shlex.quote(str(folder))
     print(
-        f"{folder}: SYNTHETIC data, {content} features at {FPS:g} rows per second, "
+        f"{folder}: SYNTHETIC data, {content} features at {ASSEMBLY_FPS:g} rows per second, "
         "labels and 3 splits"
     )
     print(f"check it with: fact-clip data check {quoted}")
     print(
-        f'write a recipe with: fact-clip data init {quoted} --fps {FPS:g} --background "no action"'
+        f"write a recipe with: fact-clip data init {quoted} --fps {ASSEMBLY_FPS:g} "
+        '--background "no action"'
     )
 
 
-def write_videos(folder: Path) -> None:
-    """Draw the videos of the labels of a synthetic data set."""
+def _draw_videos(folder: Path) -> None:
+    """Draw videos from the labels of a synthetic data set."""
     from fact_clip.datasets.synthetic import draw_actions
     from fact_clip.video.write import write_video
 
@@ -65,4 +98,4 @@ def write_videos(folder: Path) -> None:
         for number, path in enumerate(paced(labels, "drawing", logger, report)):
             actions = path.read_text(encoding="utf-8").splitlines()
             video = folder / "videos" / f"{path.stem}.mp4"
-            write_video(video, draw_actions(actions, FPS, number), FPS)
+            write_video(video, draw_actions(actions, ASSEMBLY_FPS, number), ASSEMBLY_FPS)

@@ -17,7 +17,7 @@ def summary(data: DataSet, overrides: Overrides = None, as_json: AsJson = False)
 
     \b
     Example:
-      fact-clip data summary kscgr data.root=../shared/data/kscgr
+      fact-clip data summary kscgr data.root=data/kscgr
     """
     from fact_clip.datasets.summary import summarize
 

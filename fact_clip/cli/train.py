@@ -58,7 +58,7 @@ def train(
 
     \b
     Example:
-      fact-clip train kscgr data.root=../shared/data/kscgr data.split=5 --out runs/k5
+      fact-clip train kscgr data.root=data/kscgr data.split=5 --out runs/k5
       fact-clip train gtea --sweep data.split=1,2,3,4 --sweep train.seed=0,1,2 --out runs/gtea
     """
     from fact_clip import training

@@ -135,7 +135,8 @@ class DataConfig(_Frozen):
     """Which videos are used, and how their features are read."""
 
     name: str = Field(
-        "folder", description="entry of datasets/benchmarks.py; 'folder' is a data set of your own"
+        "folder",
+        description="entry of datasets/benchmarks.yaml; 'folder' is a data set of your own",
     )
     root: Annotated[str | None, AfterValidator(_expanded)] = Field(
         None, description="folder of the data, or above it; else below $FACT_CLIP_DATA or ./data"
@@ -415,7 +416,7 @@ class TrainConfig(_Frozen):
     lr_decay: Count = Field(80, description="'step': epochs until the rate falls to a tenth")
     clip_norm: Weight = Field(10.0, description="largest gradient norm (0: no clipping)")
     average: Part = Field(
-        0.0, description="decay per step of a moving average of the weights (0: none)"
+        0.0, description="largest decay per step of a moving average of the weights (0: none)"
     )
     members: int = Field(
         1,

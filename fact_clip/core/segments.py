@@ -346,7 +346,7 @@ class Segmentation:
 
     @classmethod
     def from_dict(cls, tree: Mapping[str, Any]) -> Segmentation:
-        """Read the object of `to_dict`, or of an earlier format.
+        """Read the object of `to_dict`.
 
         Args:
             tree: the object.

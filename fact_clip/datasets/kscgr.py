@@ -53,5 +53,7 @@ def pack_kscgr(root: Path, archive_path: Path) -> None:
                 buffer = io.BytesIO()
                 np.save(buffer, np.asfortranarray(np.load(path)))
                 content = buffer.getvalue()
-            entry = zipfile.ZipInfo(path.relative_to(root).as_posix(), _DATE)
-            archive.writestr(entry, content, compress_type=zipfile.ZIP_DEFLATED, compresslevel=9)
+            information = zipfile.ZipInfo(path.relative_to(root).as_posix(), _DATE)
+            archive.writestr(
+                information, content, compress_type=zipfile.ZIP_DEFLATED, compresslevel=9
+            )

@@ -116,9 +116,9 @@ def _times(rows: Iterable[_Segment]) -> Iterator[tuple[int, float]]:
 
 
 def _segmentation(path: Path, file: _File, gaps: Gaps) -> Segmentation:
-    if file.format > FORMAT:
+    if file.format != FORMAT:
         problem = f"format {file.format}, but this version reads {FORMAT}"
-        raise InputError(path, problem, "update fact-clip")
+        raise InputError(path, problem, "use the fact-clip version that wrote it")
     segments = []
     for number, row in enumerate(file.segments):
         with located(FileLocation(path, part=f"segment {number}")):

@@ -103,7 +103,7 @@ def is_current(run: Run, path: Path) -> bool:
     if not (path.is_file() and path.with_suffix(".npz").is_file()):
         return False
     weights = read_mapping(path, "the result of fact-clip evaluate").get("weights")
-    return weights in (None, run.digest())  # earlier versions did not record it
+    return weights == run.digest()
 
 
 def _read(folder: Path, title: str, stem: str) -> Evaluated:

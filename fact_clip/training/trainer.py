@@ -87,7 +87,7 @@ class Trainer:
     """The training of the model of a run.
 
     Args:
-        run: as `state.begin` described it.
+        run: Run folder as `description.begin` created it.
         dataset: the videos.
         texts: text vectors that the model is made from.
         watch: what is called meanwhile; the first process alone has callbacks.
@@ -385,8 +385,13 @@ class Trainer:
         self.optimizer.step()
         if self.averages:
             with torch.no_grad():
-                torch._foreach_lerp_(self.averages, self.parameters, 1 - self.settings.average)
+                torch._foreach_lerp_(self.averages, self.parameters, 1 - self._average_decay())
         return terms.detached()
+
+    def _average_decay(self) -> float:
+        """Return the decay of the moving average, which grows so that the random start is gone."""
+        steps_done = self.state.epoch * self.loader.n_batches + self.state.step
+        return min(self.settings.average, steps_done / (steps_done + 9))
 
     def _swap_objects(self, features: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return features and texts, in which named objects are swapped in a share of the steps."""

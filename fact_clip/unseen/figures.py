@@ -165,8 +165,6 @@ def by_factor(
 def _is_taught(scored: ScoredVideos) -> bool:
     """Return whether drafts or pseudo-labels gave frames the names of hidden classes."""
     run = scored.scorer.run
-    if run.config.data.drafts is not None:
-        return True  # not from `seen.named`, which older runs lack
     if run.seen is None:
         return False
     holdout = scored.dataset.holdout

@@ -305,7 +305,6 @@ class Extraction(VideoRows):
             "version": __version__,
             "dim": rows.shape[1],
             "n_frames": self.count,
-            "damage": None,
             "video": address or str(self._video.absolute()),
             "video_fps": clock.video_fps,
             "times": clock.times.tolist(),
@@ -395,11 +394,7 @@ def is_current(
         is_of_video = is_same(facts["source"], source, is_moved=is_moved)
         origin = origin_of(encoder, settings)
         is_of_request = {key: facts[key] for key in facts.keys() & {*origin, *_ORIGIN}} == origin
-        # earlier versions wrote the part of a damaged video that decodes
-        is_complete = facts["damage"] is None and _shape(target) == (
-            facts["n_frames"],
-            facts["dim"],
-        )
+        is_complete = _shape(target) == (facts["n_frames"], facts["dim"])
     except BROKEN_ARRAY:
         return False
     if is_moved and not is_of_video:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from contextlib import closing
 from dataclasses import replace
 
@@ -15,10 +14,9 @@ from fact_clip.formats import FORMATS
 from fact_clip.inference.loading import load
 from fact_clip_app import teach
 from fact_clip_app.commands.app import _add_actions
-from fact_clip_app.database import DATABASE
 from fact_clip_app.export import export_set, labelled_videos, write_set
 from fact_clip_app.jobs import Job
-from fact_clip_app.project import Label, Project
+from fact_clip_app.project import Project
 from fact_clip_app.teach import continue_command, measure
 
 from ..refusals import refused
@@ -106,30 +104,6 @@ def test_the_classes_of_a_run_bring_its_background(tmp_path, text_run):
     assert project.background == (OWN, BACKGROUND)
     assert [action.name for action in project.actions() if action.background] == [OWN]
     assert project.actions()[-1].name == OWN  # actions get the first keys
-    project.close()
-
-
-def test_labels_without_a_class_become_background_of_an_older_project(tmp_path):
-    """Names of the background of a model became no classes then."""
-    from fact_clip_app.history import History, Part, Person
-
-    project = Project(tmp_path / "p")
-    video = project.add_video("take", None, None, np.arange(11.0))
-    (track,) = project.tracks(video)
-    labels = [Label(0, 5, OWN), Label(5, 8, "stir"), Label(8, 9, BACKGROUND)]
-    History(project).edit(video, Part(track, [], labels), Person())
-    project.close()
-    with closing(sqlite3.connect(tmp_path / "p" / DATABASE)) as base, base:
-        base.execute(f"DELETE FROM action WHERE name = '{OWN}'")
-        base.execute("ALTER TABLE action DROP COLUMN background")
-        base.execute("ALTER TABLE action DROP COLUMN id")
-        for column in ("identity", "layout", "fps"):
-            base.execute(f"ALTER TABLE video DROP COLUMN {column}")
-        base.execute("PRAGMA user_version = 3")
-    project = Project(tmp_path / "p")
-    assert project.background == (OWN, BACKGROUND)
-    assert {action.name: action.background for action in project.actions()} == {"stir": False, OWN: True}
-    assert len({action.colour for action in project.actions()}) == 2
     project.close()
 
 

@@ -470,12 +470,11 @@ def test_blind_needs_a_person_and_survives_a_restart(opened, tmp_path):
     user.ask("POST", "/api/settings", json={"blind": True, "annotator": "Anna"})
     other = Project(tmp_path / "project")
     assert other.blind_owner == "Anna"
-    other.set("blind", True)  # as earlier versions stored it
     state = user.ask("GET", "/api/state")
-    assert (state["project"]["blind"], state["project"]["blind_owner"]) == (True, "")
+    assert (state["project"]["blind"], state["project"]["blind_owner"]) == (True, "Anna")
     assert not other.owns("Bernd")
     other.close()
-    user.ask("POST", "/api/settings", json={"blind": False, "annotator": "Bernd"})
+    user.ask("POST", "/api/settings", json={"blind": False, "annotator": "Anna"})
     assert user.page.project.blind_owner is None
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sqlite3
-from contextlib import closing
 from itertools import groupby
 from pathlib import Path
 
@@ -16,7 +14,6 @@ import fact_clip
 from fact_clip.config import Config, merged
 from fact_clip_app.commands.project import export
 from fact_clip_app.export import export_set
-from fact_clip_app.project import Project
 
 from ..films import numbered, write_video
 from ..refusals import refused
@@ -58,16 +55,6 @@ def test_features_keep_the_rate_that_the_model_in_use_gave_them(films, opened, t
     for root in (tmp_path / "page", tmp_path / "line"):
         assert labelled_rows(root) == LABELS
         assert json.loads((root / "features/take0.json").read_text())["fps"] == 15
-
-
-def test_a_rate_that_nobody_knows_is_an_error_and_not_one(films, tmp_path):
-    folder = films.page.project.folder
-    films.page.close()
-    with closing(sqlite3.connect(folder / "project.sqlite")) as base, base:
-        base.execute("UPDATE video SET layout = NULL, fps = NULL")  # as an earlier version
-    with refused() as refusal:
-        export(folder, out=tmp_path / "line", training="main", unlabelled="background")
-    assert "no rate" in refusal.message
 
 
 @pytest.fixture
@@ -114,15 +101,6 @@ def test_rows_that_are_not_the_frames_of_the_video_are_refused(opened, tmp_path)
     with refused() as refusal:
         export_set(user.page, "main", tmp_path / "set", "background")
     assert "8 rows for 40 frames" in refusal.message
-
-
-def test_a_project_of_before_is_read_as_the_model_in_use_reads_it(films, tmp_path):
-    folder = films.page.project.folder
-    films.page.project.execute("UPDATE video SET layout = NULL, fps = NULL")
-    (video, _) = Project(folder).videos()
-    assert (video.layout, video.fps) == (None, None)
-    export_set(films.page, "main", tmp_path / "page", "background")
-    assert labelled_rows(tmp_path / "page") == LABELS
 
 
 def test_the_command_of_a_film_with_its_own_features_names_these(films):

@@ -1,4 +1,4 @@
-"""Steps of two people: what is stored, undone and refused; the list of actions; old projects."""
+"""Steps of two people: what is stored, undone and refused; the list of actions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -512,47 +511,6 @@ def test_agreement_over_all_videos_by_hand(opened, tmp_path):
 
 
 # --- the store ---------------------------------------------------------------------------------------------------
-
-
-def test_a_project_of_65cbe1a4_opens_with_everything(tmp_path):
-    (tmp_path / "p").mkdir()
-    with closing(sqlite3.connect(tmp_path / "p" / DATABASE)) as base:
-        base.executescript((Path(__file__).parent / "version_2.sql").read_text())
-    project = Project(tmp_path / "p")
-    history = History(project)
-    assert project.token == "token of a test"
-    assert project.setting("adjust") == {"gamma": 1.0}
-    assert project.actions() == [
-        Action("groom", 0, "b"),
-        Action("eat", 1, "1"),
-        Action("dig", 2, "2", "with paws"),
-        Action("rest", 3, "3", paint="#aa00bb"),
-    ]
-    first, second = project.videos()
-    facts = project.label_facts()
-    assert (first.name, facts[first.id].is_complete, first.revision) == ("mouse_01", True, 3)
-    assert (second.name, facts[second.id].is_complete, second.revision) == ("mouse_02", False, 2)
-    (track,) = project.labelled_tracks(first.id)
-    groom = Label(0, 3, "groom", "drawn", "", "Anna")
-    assert track.segments == [groom, Label(5, 6, "eat", "corrected", "", "Bernd")]
-    main, left = project.labelled_tracks(second.id)
-    assert (main.name, main.segments, main.annotator) == ("main", [], "")
-    assert (left.name, left.annotator) == ("left", "Bernd")
-    assert left.segments == [Label(2, 2, "dig", "drawn", "", "Anna")]
-    history.step(first.id, Person("two", "Bernd"), back=True)
-    assert labels_of(project, track.id) == [groom, Label(4, 5, "eat", "imported", "why?", "Anna")]
-    history.step(first.id, Person("one", "Anna"), back=True)  # the class was renamed last
-    assert [action.name for action in project.actions()] == ["groom", "eat", "dig", "sit"]
-    project.close()
-    assert len(Project(tmp_path / "p").videos()) == 2  # a second time
-
-
-def test_a_project_that_is_too_old_is_refused(tmp_path):
-    (tmp_path / "p").mkdir()
-    with closing(sqlite3.connect(tmp_path / "p" / DATABASE)) as base:
-        base.execute("PRAGMA user_version = 1")
-    with refused(tmp_path / "p"):
-        Project(tmp_path / "p")
 
 
 def test_an_edit_of_a_long_track_in_a_large_project_is_stored_at_once(opened, tmp_path):

@@ -7,6 +7,7 @@ import os
 import shutil
 import sqlite3
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from fact_clip_app.database import MIGRATIONS
+from fact_clip_app.database import VERSION
 from fact_clip_app.history import ConflictError, History, Person
 from fact_clip_app.project import Label, Project
 from fact_clip_app.requests import ActionValues
@@ -161,16 +162,17 @@ def test_what_was_removed_comes_back_and_tracks_go_when_they_are_empty(tmp_path)
         project.remove_track(video, main)
 
 
-def test_a_folder_of_something_else_and_a_later_version_are_refused(tmp_path):
+def test_a_folder_of_something_else_and_a_different_version_are_refused(tmp_path):
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "x").touch()
     with refused(tmp_path / "other"):
         Project(tmp_path / "other")
     new(tmp_path / "p")[0].close()
-    with sqlite3.connect(tmp_path / "p/project.sqlite") as base:
-        base.execute(f"PRAGMA user_version = {max(MIGRATIONS) + 1}")
-    with refused(tmp_path / "p"):
-        Project(tmp_path / "p")
+    for version in (1, VERSION - 1, VERSION + 1):
+        with closing(sqlite3.connect(tmp_path / "p/project.sqlite")) as base:
+            base.execute(f"PRAGMA user_version = {version}")
+        with refused(tmp_path / "p"):
+            Project(tmp_path / "p")
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad/project.sqlite").write_bytes(b"no database at all" * 100)
     with refused(tmp_path / "bad/project.sqlite"):

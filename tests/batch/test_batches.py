@@ -207,21 +207,6 @@ def test_segment_under_another_path_redoes_nothing(features, tiny_run, tmp_path)
     assert [result.item.id for result in again] == ["c", "a/take", "b/take"]
 
 
-def test_records_of_the_last_version_are_still_known(features, tiny_run, tmp_path):
-    """Their inputs have a path, a size and a time, and no hash."""
-    segmenter = fact_clip.load(tiny_run, "cpu")
-    out = tmp_path / "out"
-    segment_files(segmenter, [features / "c.npy"], out, formats=["csv"])
-    record = out / ".results" / "c.json"
-    first, second = record.read_text().splitlines()
-    facts = json.loads(first)
-    del facts["request"]["input"]["hash"]
-    facts["request"]["input"]["path"] = "/somewhere/c.npy"
-    record.write_text(json.dumps({key: facts[key] for key in ("request", "suffixes")}) + "\n" + second + "\n")
-    (again,) = segment_files(segmenter, [features / "c.npy"], out, formats=["csv"])
-    assert again.state == "done"
-
-
 def test_a_command_names_the_first_failures_and_counts_the_others(tmp_path, fact_clip_command):
     """What a command remembers of a batch does not grow with it."""
     root = tmp_path / "films"

@@ -247,16 +247,11 @@ def test_the_id_of_a_manifest_may_be_zero(tmp_path):
     assert [item.id for item in Inputs([tmp_path / "m.csv"])] == ["0"]
 
 
-def test_results_of_earlier_versions(segmenter, rows, tmp_path, caplog):
-    """Formats that are gone are removed, and NAME-2 is left out with a word."""
+def test_results_of_another_name_or_batch_are_left_out(segmenter, rows, tmp_path, caplog):
+    """The table omits the record of a different input and results of different actions, and a warning counts them."""
     path, out = save(tmp_path / "x.npy", rows), tmp_path / "out"
     segment_files(segmenter, [path], out)
     record = out / ".results/x.json"
-    facts, result = record.read_text().splitlines()
-    record.write_text(f"{json.dumps(json.loads(facts) | {'suffixes': ['.csv', '.ass']})}\n{result}\n")
-    (out / "x.ass").write_text("of an earlier result")
-    (again,) = segment_files(segmenter, [path], out, overwrite=True)
-    assert (again.state, again.error, (out / "x.ass").exists()) == ("computed", None, False)
     record.rename(out / ".results/x-2.json")
     assert ends(out, tmp_path / "t.csv") == {}
     assert "left out: 1" in caplog.messages[-1]

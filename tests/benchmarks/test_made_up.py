@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 import torch
 
-from fact_clip.config import Config
 from fact_clip.core import runs
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.models import FACT, Classes
@@ -41,6 +40,3 @@ def test_data_sets_can_be_trained_on(tmp_path):
     features, labels = made_up.video(shape, 90, seed=1)
     assert torch.equal(torch.tensor(dataset.features("v1")), features)
     assert dataset.labels("v1").tolist() == labels.tolist()
-    made_up.write_kscgr(tmp_path / "kscgr", videos=2, frames=60)
-    config = Config.load("kscgr", [f"data.root={tmp_path / 'kscgr'}", "data.validation=0"])
-    assert len(Dataset.open(config.data).train) == 2

@@ -14,10 +14,10 @@ from fact_clip.cli import COMMANDS
 from fact_clip.cli.arguments import read_names
 from fact_clip.cli.console import table
 from fact_clip.config import Config
-from fact_clip.datasets.synthetic import write_workbench
 from fact_clip.formats import load
 
 from ..refusals import refused_line
+from ..small import QUICK_DEMO
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -119,10 +119,9 @@ def test_interrupt_says_how_to_go_on(recipe, fact_clip, tmp_path, monkeypatch):
     assert answer.err == f"fact-clip: interrupted; continue with: {again}\n"
 
 
-def test_demo_replaces_an_earlier_demo_and_nothing_else(fact_clip, tiny, tmp_path, monkeypatch):
-    quick = tiny(train={"epochs": 1})
+def test_demo_replaces_an_earlier_demo_and_nothing_else(fact_clip, tmp_path, monkeypatch):
+    quick = Config.load("demo", QUICK_DEMO)
     monkeypatch.setattr(Config, "load", lambda name: quick)
-    monkeypatch.setattr("fact_clip.cli.demo._write_data", write_workbench)  # without films, which take half a minute
     for _ in range(2):
         assert fact_clip("demo", "--out", tmp_path).code == 0
         (tmp_path / "notes.txt").write_text("mine")

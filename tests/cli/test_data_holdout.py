@@ -92,23 +92,22 @@ def test_an_own_folder_is_read_as_a_known_set(workbench, fact_clip, tmp_path):
     assert (json.loads(by_recipe.out)["holdout"], by_recipe.err) == (known, "")
 
 
-def test_a_file_under_the_root_of_the_data(shared, fact_clip, tmp_path):
-    data = shared / "data" / "kscgr"
+def test_a_file_under_the_root_of_the_data(kscgr, fact_clip, tmp_path):
     settings = ["data.name=kscgr", "data.split=5", "--file", "zero_shot/A.json"]
-    result = json.loads(fact_clip("data", "holdout", data, *settings, "--json").out)
+    result = json.loads(fact_clip("data", "holdout", kscgr, *settings, "--json").out)
     assert result["compositional"] is True
     # counted apart, line by line; no video of A is without an unseen frame
     assert result["remains"] == {"videos": 21, "frames": 21593, "segments": 1105, "classes": 54}
     for name, n_videos in (("A", 0), ("B", 1)):
-        tree = json.loads((data / f"zero_shot/{name}.json").read_text())
+        tree = json.loads((kscgr / f"zero_shot/{name}.json").read_text())
         (tmp_path / "drop.json").write_text(json.dumps({**tree, "mode": "drop"}))
-        dropped = fact_clip("data", "holdout", data, *settings[:3], tmp_path / "drop.json", "--json")
+        dropped = fact_clip("data", "holdout", kscgr, *settings[:3], tmp_path / "drop.json", "--json")
         result = json.loads(dropped.out)
         assert (result["holdout"]["mode"], result["remains"]["videos"]) == ("drop", n_videos)
-    text = fact_clip("data", "holdout", data, *settings).out
+    text = fact_clip("data", "holdout", kscgr, *settings).out
     assert "mask                      21   21593      1105       54" in text
     assert "\ncut ham  " in text
-    ham = json.loads(fact_clip("data", "holdout", data, *settings[:3], "zero_shot/new_word_ham.json", "--json").out)
+    ham = json.loads(fact_clip("data", "holdout", kscgr, *settings[:3], "zero_shot/new_word_ham.json", "--json").out)
     assert ["object", "ham"] in ham["lost_factors"]
 
 

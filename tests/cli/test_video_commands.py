@@ -248,7 +248,7 @@ def test_boris_and_label_studio_count_the_pictures_of_the_film(films, pixel_run,
 
     features = tmp_path / "f" / "a.npy"
     assert fact_clip("segment", features, *how, tmp_path / "from features").code == 0
-    sidecar.write_text(json.dumps(facts))  # as earlier versions wrote it: the film is asked
+    sidecar.write_text(json.dumps(facts))  # without the rate of the film, which is read from the film
     assert fact_clip("segment", features, *how, tmp_path / "from film").code == 0
     for out in ("o", "from features", "from film"):
         assert rates(tmp_path / out) == (15, 15, 60, 60)

@@ -30,6 +30,7 @@ from fact_clip.unseen.holdout import HOLDOUTS, Holdout
 from fact_clip_compat.scripts import _link_best, newest
 from fact_clip_compat.settings import read_changes, read_settings
 
+from ..published import HAVID_MAPPING, havid_tasks
 from ..refusals import refused, refused_line
 from ..shell import commands
 
@@ -46,8 +47,8 @@ SMALL = (
 
 
 @pytest.fixture(scope="session")
-def classes(shared) -> tuple[str, ...]:
-    return Vocabulary.from_mapping(shared / "labels/havid_primitive_tasks.txt").names
+def classes() -> tuple[str, ...]:
+    return havid_tasks()
 
 
 @pytest.fixture(scope="session")
@@ -480,10 +481,8 @@ def test_the_gpu_that_is_asked_for(monkeypatch):
 # --- hold-outs --------------------------------------------------------------------------------------
 
 
-def test_holdouts_of_the_package(shared):
-    vocabulary = Vocabulary.from_mapping(
-        shared / "labels/havid_primitive_tasks.txt", (havid.IDLE,), havid.factors, havid.SLOTS
-    )
+def test_holdouts_of_the_package():
+    vocabulary = Vocabulary.from_mapping(HAVID_MAPPING, (havid.IDLE,), havid.factors, havid.SLOTS)
     found = {path.stem: Holdout.read(path).check(vocabulary) for path in HOLDOUTS.glob("*.json")}
     assert set(found["havid_published"].unseen) == set(found["havid_published_drop"].unseen) == set(PUBLISHED)
     assert (found["havid_published"].mode, found["havid_published_drop"].mode) == ("mask", "drop")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import pickle
 import warnings
 from dataclasses import dataclass
@@ -14,15 +13,14 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 import fact_clip
 from fact_clip.run import Run, load_strictly, read_weights
 from fact_clip_compat import convert
 
+from ..published import CASES, read_case
 from ..refusals import refused
-
-FILES = sorted(path.stem for path in (Path(__file__).parents[3] / "shared/parity/model").glob("*.json"))
 
 
 @dataclass
@@ -66,9 +64,8 @@ def numbered(names: list[str]) -> str:
     return "".join(f"{index} {name}\n" for index, name in enumerate(names))
 
 
-def published(name: str, shared: Path, folder: Path) -> Published:
-    path = shared / "parity/model" / f"{name}.json"
-    facts, tensors = json.loads(path.read_text()), load_file(path.with_suffix(".safetensors"))
+def published(name: str, folder: Path) -> Published:
+    facts, tensors = read_case(name)
     mapping, settings = folder / "mapping.txt", folder / "settings.yaml"
     names = [f"action {index}" for index in range(facts["n_classes"])]
     if "verb_of_class" in facts:
@@ -85,8 +82,8 @@ def published(name: str, shared: Path, folder: Path) -> Published:
 
 
 @pytest.fixture
-def breakfast(shared, tmp_path) -> Published:
-    return published("breakfast_iuUU_mstcn2", shared, tmp_path)
+def breakfast(tmp_path) -> Published:
+    return published("breakfast_iuUU_mstcn2", tmp_path)
 
 
 def edit(published: Published, change) -> None:
@@ -99,9 +96,9 @@ def edit(published: Published, change) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-@pytest.mark.parametrize("name", FILES or ["(no parity files)"])
-def test_a_converted_model_predicts_as_recorded(name, suffix, shared, tmp_path):
-    given = published(name, shared, tmp_path)
+@pytest.mark.parametrize("name", CASES)
+def test_a_converted_model_predicts_as_recorded(name, suffix, tmp_path):
+    given = published(name, tmp_path)
     if suffix == ".safetensors":
         given.weights = tmp_path / "weights.safetensors"
         save_file(given.state, given.weights)
@@ -147,8 +144,8 @@ def test_feature_files_are_read_as_published(breakfast, tmp_path):
     assert segmenter.vocabulary.encode(found.to_frames()).tolist() == expected
 
 
-def test_verbs_and_nouns_come_from_their_files(shared, tmp_path):
-    given = published("epic_verb_noun_IUU", shared, tmp_path)
+def test_verbs_and_nouns_come_from_their_files(tmp_path):
+    given = published("epic_verb_noun_IUU", tmp_path)
     classes = Run.read(given.convert()).classes
     assert classes.verb == tuple(given.facts["verb_of_class"])
     assert classes.noun == tuple(given.facts["noun_of_class"])
@@ -226,8 +223,8 @@ def test_the_background_is_that_of_the_data_set(breakfast):
 
 @pytest.mark.parametrize("name", ["transcript_mixed", "clip_no_holdout"])
 @pytest.mark.parametrize("change", [-2, 2])
-def test_a_mapping_with_other_classes_than_the_weights_have_rows(name, change, shared, tmp_path):
-    given = published(name, shared, tmp_path)
+def test_a_mapping_with_other_classes_than_the_weights_have_rows(name, change, tmp_path):
+    given = published(name, tmp_path)
     count = given.facts["n_classes"]
     given.mapping.write_text(numbered([f"action {index}" for index in range(count + change)]))
     given.refuses(None)

@@ -1,28 +1,23 @@
-"""The recorded numbers of the reference model, each file of ../shared/parity/model."""
+"""Compare models with the numbers that the reference code computed (recorded/README.md)."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import pytest
 import torch
-from safetensors.torch import load_file
 
 import fact_clip_compat as compat
 from fact_clip import decoding
 
-FILES = sorted((Path(__file__).parents[3] / "shared/parity/model").glob("*.json"))
-NAMES = [path.stem for path in FILES] or ["(no parity files)"]
+from ..published import CASES, read_case
+
 # Zero in theory, recorded as rounding.
 ROUNDING = ("a2f_layer.X_K.bias", "block_list.0.action_branch.layers.0.self_attn.in_proj_weight")
 
 
-@pytest.fixture(params=NAMES)
-def case(request, shared):
-    """(facts, tensors, model, criterion, output) of one parity file."""
-    path = shared / "parity/model" / f"{request.param}.json"
-    facts, tensors = json.loads(path.read_text()), load_file(path.with_suffix(".safetensors"))
+@pytest.fixture(params=CASES)
+def case(request):
+    """Return (facts, tensors, model, criterion, output) of a recorded model."""
+    facts, tensors = read_case(request.param)
     keys = ("n_classes", "input_dim", "verb_of_class", "noun_of_class", "n_verbs", "n_nouns")
     state = {k.removeprefix("state_dict."): v for k, v in tensors.items() if k.startswith("state_dict.")}
     model, criterion = compat.load_reference(

@@ -10,6 +10,7 @@ from fact_clip.datasets.benchmarks import BENCHMARKS, find_root
 from fact_clip.datasets.layout import DataFolder
 from fact_clip.datasets.naming import guess_names
 
+from ..published import BREAKFAST_MAPPING
 from ..refusals import refused
 
 breakfast_factors = BENCHMARKS["breakfast"].factors
@@ -59,14 +60,15 @@ def test_names_that_do_not_parse(parse, name):
         parse(name)
 
 
-def test_kscgr_names(shared):
+def test_kscgr_names(kscgr):
     benchmark = BENCHMARKS["kscgr"]
-    mapping = shared / "data" / "kscgr" / "mapping.txt"
-    vocabulary = Vocabulary.from_mapping(mapping, benchmark.background, benchmark.factors, benchmark.slots)
+    vocabulary = Vocabulary.from_mapping(
+        kscgr / "mapping.txt", benchmark.background, benchmark.factors, benchmark.slots
+    )
     assert vocabulary.factor_indices("verb")[0] == ("cut", "hold", "move")
     assert set(vocabulary.factor_indices("tool")[0]) == {"chopstick", "knife", "turner"}
     # objects of the class names are columns of the boxes, but for underscores
-    boxes = {line.replace("_", " ") for line in (shared / "data" / "kscgr" / "objects.txt").read_text().split("\n")}
+    boxes = {line.replace("_", " ") for line in (kscgr / "objects.txt").read_text().split("\n")}
     assert set(vocabulary.factor_indices("object")[0]) <= boxes
 
 
@@ -93,10 +95,9 @@ def test_factors_of_a_name(parse, name, factors):
     assert parse(name) == factors
 
 
-def test_every_breakfast_class_has_a_verb_and_an_object(shared):
+def test_every_breakfast_class_has_a_verb_and_an_object():
     benchmark = BENCHMARKS["breakfast"]
-    mapping = shared / "labels/breakfast/mapping.txt"
-    vocabulary = Vocabulary.from_mapping(mapping, ("SIL",), benchmark.factors, benchmark.slots)
+    vocabulary = Vocabulary.from_mapping(BREAKFAST_MAPPING, ("SIL",), benchmark.factors, benchmark.slots)
     assert len(vocabulary) == 48
     verbs, objects = (vocabulary.factor_indices(slot)[0] for slot in ("verb", "object"))
     # counted by hand: stirfry, spoon and butter are verbs of their own

@@ -161,8 +161,8 @@ def test_labels_cannot_be_written_to(open_set):
         dataset.features("a")[0, 0] = 1
 
 
-def test_kscgr(shared):
-    dataset = Dataset.open(DataConfig(name="kscgr", root=str(shared / "data" / "kscgr"), split=5, validation=0.0))
+def test_kscgr(kscgr):
+    dataset = Dataset.open(DataConfig(name="kscgr", root=str(kscgr), split=5, validation=0.0))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         dataset.check()
@@ -178,7 +178,7 @@ def test_kscgr(shared):
     assert dataset.vocabulary.factors[29] == ("move", "boiled egg", "chopstick")
     assert dataset.vocabulary.factors[12] == ("hold", "hard-boiled egg", None)
     # nothing in the data set's own shapes contradicts them
-    folder = Dataset.open(DataConfig(root=str(shared / "data" / "kscgr")))
+    folder = Dataset.open(DataConfig(root=str(kscgr)))
     assert folder.layout == "TD"
 
 

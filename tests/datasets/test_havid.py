@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
@@ -9,6 +8,7 @@ from fact_clip.core import Vocabulary
 from fact_clip.datasets import havid
 from fact_clip.text.forms import third_person
 
+from ..published import havid_tasks
 from ..refusals import refused
 
 
@@ -17,10 +17,9 @@ def sentence_of(code: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def tasks(shared: Path) -> list[str]:
-    """The 75 primitive tasks."""
-    lines = (shared / "labels" / "havid_primitive_tasks.txt").read_text().splitlines()
-    return [line.split()[1] for line in lines]
+def tasks() -> list[str]:
+    """Return the 75 primitive tasks."""
+    return list(havid_tasks())
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import numpy as np
 
 from fact_clip.datasets.kscgr import ARCHIVE, pack_kscgr, write_kscgr
 
-DIGEST = "1fa4352e0ec8e70501a95bdb33f578ad65138989e45031f2c46dd57893a81c95"
+DIGEST = "2ce2512fb9d0561d702f7d5cc0a16fc28f5af4cf1b307421b3a71ba6daeb3b12"
 """SHA-256 over the names and bytes of the files, in the order of their names."""
 
 

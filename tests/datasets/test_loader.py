@@ -272,7 +272,7 @@ def assert_same(one, other):
 
 
 @pytest.mark.parametrize(("seed", "epoch", "expected"), [(3, 0, "dbaefcg"), (3, 1, "fgbacde"), (4, 0, "debfagc")])
-def test_the_order_stays_that_of_earlier_versions(seed, epoch, expected):
+def test_the_order_is_the_recorded_one(seed, epoch, expected):
     """Recorded figures (docs/results.md) depend on it."""
 
     class Letters(Rows):

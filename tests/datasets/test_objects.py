@@ -65,15 +65,14 @@ def test_context_columns_stand_behind_as_whole_copies(root):
     assert sorted(columns.ravel().tolist()) == list(range(24))
 
 
-def test_kscgr(shared):
-    root = shared / "data" / "kscgr"
+def test_kscgr(kscgr):
     config = ObjectData(file="objects.txt", blocks=(1, 1, 2, 2), fixed=("person",))
     names = ["no action", "cut ham with knife"]
     vocabulary = Vocabulary.from_names(
         names, names[:1], {names[0]: (None,) * 3, names[1]: ("cut", "ham", "knife")}, ("verb", "object", "tool")
     )
-    found = ObjectColumns.read(config, root, vocabulary)
-    width = np.load(next((root / "features").glob("*.npy")), mmap_mode="r").shape[1]
+    found = ObjectColumns.read(config, kscgr, vocabulary)
+    width = np.load(next((kscgr / "features").glob("*.npy")), mmap_mode="r").shape[1]
     assert found.check(width).kinds().shape == (width,)
     assert {found.names[at] for at in found.fixed} == {"person", "knife"}
 
@@ -225,13 +224,12 @@ def test_features_without_objects_are_refused():
 
 
 @pytest.mark.parametrize("setting", ["A", "B"])
-def test_the_objects_of_kscgr(shared, setting):
+def test_the_objects_of_kscgr(kscgr, setting):
     """Of each word that training shows the object found is the one that the data's own list has."""
-    root = shared / "data" / "kscgr"
-    config = Config.load("kscgr_zero_shot_plain", [f"data.root={root}", f"data.holdout=zero_shot/{setting}.json"])
+    config = Config.load("kscgr_zero_shot_plain", [f"data.root={kscgr}", f"data.holdout=zero_shot/{setting}.json"])
     dataset = Dataset.open(config.data)
     found = ObjectColumns.find(dataset)
-    listed = [line.replace("_", " ") for line in (root / "objects.txt").read_text().split()]
+    listed = [line.replace("_", " ") for line in (kscgr / "objects.txt").read_text().split()]
     # column 0 to 29: there or not, in the order of the list; table and stove are always there
     assert [row[0] for row in found.columns] == list(range(28))
     assert [len(row) for row in found.columns] == [6] * 28

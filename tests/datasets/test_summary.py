@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,13 @@ from fact_clip.config import DataConfig
 from fact_clip.datasets.inspect import Inspection
 from fact_clip.datasets.summary import summarize
 
+from ..published import (
+    BREAKFAST_MAPPING,
+    BREAKFAST_TEST_PERSONS,
+    breakfast_classes,
+    breakfast_segments,
+    breakfast_split,
+)
 from ..refusals import refused
 from ..small import write_dataset
 
@@ -55,15 +61,18 @@ def test_without_splits_all_labels_count_and_without_videos_none(root):
 
 
 @pytest.fixture(scope="module")
-def breakfast(shared, tmp_path_factory) -> Path:
-    """All 1,712 label files and splits of Breakfast at their real lengths; features of two columns."""
-    source, root = shared / "labels/breakfast", tmp_path_factory.mktemp("breakfast")
+def breakfast(tmp_path_factory) -> Path:
+    """Write all 1,712 label files and splits of Breakfast at their real lengths, and features of two columns."""
+    root = tmp_path_factory.mktemp("breakfast")
     for folder in ("groundTruth", "features", "splits"):
         (root / folder).mkdir()
-    for path in (source / "mapping.txt", *(source / "splits").iterdir()):
-        (root / path.relative_to(source)).write_bytes(path.read_bytes())
-    names = [line.split()[1] for line in (source / "mapping.txt").read_text().splitlines()]
-    for video, segments in json.loads((source / "segments_rle.json").read_text()).items():
+    (root / "mapping.txt").write_bytes(BREAKFAST_MAPPING.read_bytes())
+    for split in BREAKFAST_TEST_PERSONS:
+        for part, videos in breakfast_split(split).items():
+            lines = "".join(f"{video}.txt\n" for video in videos)
+            (root / "splits" / f"{part}.split{split}.bundle").write_text(lines)
+    names = breakfast_classes()
+    for video, segments in breakfast_segments().items():
         text = "".join(f"{names[label]}\n" * frames for label, frames in segments)
         (root / "groundTruth" / f"{video}.txt").write_text(text)
         np.save(root / "features" / f"{video}.npy", np.eye(2, text.count("\n"), dtype=np.float16))
@@ -81,10 +90,10 @@ def test_breakfast_is_complete(breakfast):
     assert sizes == [(1460, 252), (1261, 451), (1279, 433), (1136, 576)]
 
 
-def test_breakfast_counts_are_those_published(breakfast, shared):
+def test_breakfast_counts_are_those_published(breakfast):
     counted = summarize(DataConfig(name="breakfast", root=str(breakfast)))
     assert (counted["videos"], counted["classes"], counted["segments"]) == (1712, 48, 11656)
-    runs = json.loads((shared / "labels/breakfast/segments_rle.json").read_text()).values()
-    assert counted["frames"] == sum(frames for video in runs for _, frames in video)
+    runs = breakfast_segments().values()
+    assert counted["frames"] == sum(n_frames for segments in runs for _, n_frames in segments)
     assert round(counted["video_frames"]["mean"], -2) == 2100
     assert counted["background"] == ["SIL"]

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pympi.Elan import Eaf, to_eaf
 
@@ -356,23 +357,66 @@ def test_csv_of_seconds_beside_frame_numbers(tmp_path):
     assert spans(path, "csv") == {"x": [(10, 20, "a")]}
 
 
-def test_epic_validation_segments_overlap(shared):
-    folder = shared / "labels" / "epic"
-    files = {"verbs": folder / "EPIC_100_verb_classes.csv", "nouns": folder / "EPIC_100_noun_classes_v2.csv"}
-    found = {each.name: each for each in READERS["epic"](folder / "EPIC_100_validation.csv", Options(**files))}
-    assert (len(found), sum(len(each.spans) for each in found.values())) == (138, 9668)
-    assert [(span.start, span.stop, span.label) for span in found["P01_11"].spans[:2]] == [
-        (0.0, 1.89, "take,plate"), (1.56, 2.45, "put,plate"),
-    ]  # fmt: skip
+EPIC_COLUMNS = (
+    "narration_id,participant_id,video_id,narration_timestamp,start_timestamp,stop_timestamp,start_frame,stop_frame,"
+    "narration,verb,verb_class,noun,noun_class,all_nouns,all_noun_classes"
+)
+EPIC_VERBS = ("take", "put", "turn-on", "wash", "open")
+EPIC_NOUNS = ("plate", "cup:measuring", "tap", "drawer", "spoon")
+
+
+def write_epic(folder: Path, segments: dict[str, list[tuple[int, int, int, int]]]) -> Options:
+    """Write made-up files in the form of EPIC-KITCHENS-100: segments (start and stop in 1/100 s, verb, noun).
+
+    The rows of a video are not in one piece, as in the published file.
+    """
+
+    def timestamp(hundredths: int) -> str:
+        seconds = hundredths // 100
+        return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{hundredths % 100:02}"
+
+    rows = []
+    for video, values in segments.items():
+        for number, (start, stop, verb, noun) in enumerate(values):
+            verb_name, noun_name = EPIC_VERBS[verb], EPIC_NOUNS[noun]
+            times = f"{timestamp(start)},{timestamp(start)},{timestamp(stop)},{start * 6 // 10},{stop * 6 // 10}"
+            names = f"{verb_name} {noun_name},{verb_name},{verb},{noun_name},{noun},['{noun_name}'],[{noun}]"
+            rows.append((number, f"{video}_{number},{video[:3]},{video},{times},{names}"))
+    lines = [EPIC_COLUMNS, *(row for _, row in sorted(rows))]
+    (folder / "segments.csv").write_text("\n".join(lines) + "\n")
+    classes = {"verbs": EPIC_VERBS, "nouns": EPIC_NOUNS}
+    for kind, names in classes.items():
+        quoted = '"id","key","instances","category"' if kind == "nouns" else "id,key,instances,category"
+        table = [f"{index},{name},\"['{name}', 'other-{name}']\",kind" for index, name in enumerate(names)]
+        (folder / f"{kind}.csv").write_text("\n".join([quoted, *table]) + "\n")
+    return Options(**{kind: folder / f"{kind}.csv" for kind in classes})
+
+
+def test_epic_segments_overlap(tmp_path):
+    rng = np.random.default_rng(0)
+    segments = {"P01_11": [(0, 189, 0, 0), (156, 245, 1, 0)]}
+    for video in ("P01_11", "P01_12", "P30_101"):
+        start = 5000
+        for _ in range(300):
+            stop = start + int(rng.integers(20, 900))
+            pair = int(rng.integers(5)), int(rng.integers(5))
+            segments.setdefault(video, []).append((start, stop, *pair))
+            start = max(0, stop + int(rng.integers(-250, 400)))
+    options = write_epic(tmp_path, segments)
+    found = {each.name: each for each in READERS["epic"](tmp_path / "segments.csv", options)}
+    assert {name: len(each.spans) for name, each in found.items()} == {"P01_11": 302, "P01_12": 300, "P30_101": 300}
+    for name, values in segments.items():
+        expected = [(start, stop, f"{EPIC_VERBS[verb]},{EPIC_NOUNS[noun]}") for start, stop, verb, noun in values]
+        read = found[name].spans
+        assert [(round(100 * span.start), round(100 * span.stop), span.label) for span in read] == expected
     frames = to_frames(found["P01_11"], Clock(fps=10), "background")
     # 1.56 and 1.89 are nearest to frames 16 and 19: three frames are claimed twice, the later segment has them
-    assert frames.labels[:26] == ["take,plate"] * 16 + ["put,plate"] * 9 + frames.labels[25:26]
-    hundredths = [(round(100 * span.start), round(100 * span.stop), span.label) for span in found["P01_11"].spans]
-    ends = [((start + 5) // 10, (stop + 5) // 10, label) for start, stop, label in hundredths]
-    claims = [{label for start, stop, label in ends if start <= frame < stop} for frame in range(len(frames.labels))]
-    assert frames.contested == sum(len(each) > 1 for each in claims) == 296
-    numbers = READERS["epic"](folder / "EPIC_100_validation.csv", Options())
-    assert numbers[0].spans[1].label == "1,2"
+    assert frames.labels[:26] == ["take,plate"] * 16 + ["put,plate"] * 9 + ["background"]
+    ends = [((start + 5) // 10, (stop + 5) // 10, pair) for start, stop, *pair in segments["P01_11"]]
+    claims = [{(*pair,) for start, stop, pair in ends if start <= frame < stop} for frame in range(len(frames.labels))]
+    assert frames.contested == sum(len(each) > 1 for each in claims) == 1133
+    numbers = {each.name: each for each in READERS["epic"](tmp_path / "segments.csv", Options())}
+    assert numbers["P01_11"].spans[1].label == "1,0"
 
 
 def test_names_of_videos():

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from fact_clip.core import Instant, Segment, Segmentation, Vocabulary
+from fact_clip.core import Instant, Segment, Segmentation
 from fact_clip.core.clock import Clock
 from fact_clip.formats import FORMATS, READERS, load, save
 from fact_clip.formats.base import Options
 from fact_clip.formats.gaps import to_frames
 
+from ..published import breakfast_classes, breakfast_segments
 from ..refusals import refused
 
 # idle 0 to 2, stir 2 to 5, idle 5 to 6, pour 6 to 9, idle 9 to 10; five frames a second
@@ -93,10 +94,10 @@ def test_tools_give_it_back_by_the_name_in_the_file(kind, ending, tmp_path):
 
 
 @pytest.mark.parametrize("kind", [kind for kind in TOOLS if kind != "nwb"])
-def test_breakfast_comes_back_without_its_background(kind, shared, tmp_path):
+def test_breakfast_comes_back_without_its_background(kind, tmp_path):
     """Real labels: 40 recordings of 48 classes, whose background is called SIL."""
-    classes = tuple(Vocabulary.from_mapping(shared / "labels/breakfast/mapping.txt"))
-    videos = json.loads((shared / "labels/breakfast/segments_rle.json").read_text())
+    classes = breakfast_classes()
+    videos = breakfast_segments()
     for name in list(videos)[:40]:
         labels = [classes[index] for index, n_frames in videos[name] for _ in range(n_frames)]
         video = replace(Segmentation.from_frames(labels, 15.0), background=("SIL",), video_fps=25.0)

@@ -180,10 +180,10 @@ def test_json_has_a_version(tmp_path):
     path = save(POUR, tmp_path / "a.json")
     tree = json.loads(path.read_text())
     assert tree.pop("format") == 2
-    path.write_text(json.dumps(tree))  # as earlier versions wrote it
+    path.write_text(json.dumps(tree))  # as other programs may write it
     assert load(path) == POUR
-    for later in (3, "1", True):
-        path.write_text(json.dumps({"format": later, **tree}))
+    for other in (1, 3, "1", True):
+        path.write_text(json.dumps({"format": other, **tree}))
         with refused("a.json"):
             load(path)
 

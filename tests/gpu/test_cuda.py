@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import warnings
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 
 import fact_clip
 import fact_clip_compat as compat
@@ -20,6 +18,7 @@ from fact_clip.losses import Criterion
 from fact_clip.models import FACT, Classes
 from fact_clip.training import train, trainer
 
+from ..published import CASES, read_case
 from ..small import model_config
 
 pytestmark = [
@@ -27,7 +26,6 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device here"),
 ]
 
-RECORDED = sorted((Path(__file__).parents[3] / "shared/parity/model").glob("*.json"))
 SYNCHRONISATIONS = 12  # of a training step, at most
 FIELDS = {
     "frame_logits": "frame_logits",
@@ -60,10 +58,9 @@ def error(found: torch.Tensor, expected: torch.Tensor) -> float:
     return float((found - expected).abs().max() / expected.abs().max())
 
 
-@pytest.mark.parametrize("name", [path.stem for path in RECORDED] or ["(no parity files)"])
-def test_recorded_numbers(name, shared):
-    path = shared / f"parity/model/{name}.json"
-    facts, tensors = json.loads(path.read_text()), load_file(path.with_suffix(".safetensors"))
+@pytest.mark.parametrize("name", CASES)
+def test_recorded_numbers(name):
+    facts, tensors = read_case(name)
     keys = ("n_classes", "input_dim", "verb_of_class", "noun_of_class", "n_verbs", "n_nouns")
     model, criterion = compat.load_reference(
         {k.removeprefix("state_dict."): v for k, v in tensors.items() if k.startswith("state_dict.")},

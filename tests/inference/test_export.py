@@ -31,7 +31,7 @@ from ..small import segmenter_of
 
 onnxruntime = pytest.importorskip("onnxruntime")
 ROOT = Path(__file__).parents[2]
-SHELF = ROOT / "tests" / "shelf" / "0.3.0"
+SHELF = ROOT / "tests" / "shelf" / "1.0.0"
 
 
 @pytest.mark.slow

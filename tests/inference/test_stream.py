@@ -26,7 +26,7 @@ from fact_clip.video.pictures import frames
 
 from ..refusals import refused
 
-SHELF = Path(__file__).parents[1] / "shelf" / "0.3.0"
+SHELF = Path(__file__).parents[1] / "shelf" / "1.0.0"
 LETTERS = ("a", "b", "c")
 
 
@@ -234,12 +234,20 @@ def test_pictures_are_encoded_as_those_of_a_file(video):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["kscgr", "openpack", "salads/split1"])
-def test_on_real_recordings(name, shared, tmp_path):
-    """A model of an epoch: closed for 50Salads, two members for OpenPack, one that reads names for KSCGR."""
-    root, more = shared / "data" / name, {"openpack": ["train.members=2"], "kscgr": ["model.head=text"]}.get(name, [])
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [
+        ("kscgr", "model.head=text"),
+        ("kscgr", "train.members=2"),
+        ("openpack", "train.members=2"),
+        ("salads/split1", "model.head=closed"),
+    ],
+)
+def test_on_real_recordings(name, setting, request, tmp_path):
+    """A stream of real features has the segments of the whole recording, for each kind of model after an epoch."""
+    root = request.getfixturevalue("kscgr") if name == "kscgr" else request.getfixturevalue("real_data")(name)
     data = [f"data.root={root}", "data.fps=5", "data.layout=TD"]
-    config = fact_clip.Config.load("own", [*data, "train.epochs=1", "model.input.frame_layers=3", *more])
+    config = fact_clip.Config.load("own", [*data, "train.epochs=1", "model.input.frame_layers=3", setting])
     train(config, tmp_path / "run")
     segmenter = fact_clip.load(tmp_path / "run", "cpu")
     features = np.load(sorted((root / "features").glob("*.npy"))[0])

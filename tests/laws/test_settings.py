@@ -52,7 +52,7 @@ def test_what_is_no_number_of_a_key_is_refused(key):
     for value in wrong:
         text = {math.inf: ".inf", -math.inf: "-.inf"}.get(value, value) if value == value else ".nan"
         with refused() as caught:
-            Config.load("demo", [f"{key}={text}"])
+            Config.load("kscgr", [f"{key}={text}"])
         assert key in caught.message
 
 
@@ -66,5 +66,5 @@ def test_a_number_has_bounds_on_both_sides(key):
 @pytest.mark.parametrize("key", [key for key, _ in leaves() if key != "data.grammar"])  # which has braces
 def test_a_group_is_no_value(key):
     with refused() as caught:
-        Config.load("demo", [f"{key}={{a: 1}}"])
+        Config.load("kscgr", [f"{key}={{a: 1}}"])
     assert key in caught.message

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from fact_clip.metrics import PROFILES, evaluate
 
+from ..published import RECORDED
 from ..refusals import refused
 
 SEEDED = settings(derandomize=True, deadline=None, max_examples=400)
@@ -40,8 +41,8 @@ def frames(*runs: tuple[int, int]) -> list[int]:
 
 
 @pytest.mark.parametrize(("name", "background"), [("background_counted", ()), ("background_excluded", (0,))])
-def test_recorded_figures(shared: Path, name: str, background: tuple[int, ...]) -> None:
-    recorded = json.loads((shared / "parity" / "metrics.json").read_text())
+def test_recorded_figures(name: str, background: tuple[int, ...]) -> None:
+    recorded = json.loads((RECORDED / "metrics.json").read_text(encoding="utf-8"))
     truth, guess = ([frames(*video) for video in recorded[side]] for side in ("ground_truth", "prediction"))
     got = evaluate(truth, guess, background=background, unseen=recorded["unseen_classes"])
     expected = recorded["expected"][name]

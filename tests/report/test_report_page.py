@@ -256,7 +256,7 @@ def test_an_empty_report_and_a_damaged_one_say_so(browser, evaluated, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def kscgr_run(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def kscgr_run(kscgr: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small model of one epoch on KSCGR with classes held out, scored on its test videos.
 
     For the pictures in the docs FACT_CLIP_KSCGR_RUN names a run that was trained and evaluated properly.
@@ -272,7 +272,7 @@ def kscgr_run(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     small += ["model.input.action_dim=16", "model.input.feedforward=32", "model.tokens=80", "text.encoder=hash:32"]
     small += ["train.epochs=1", "train.members=1", "train.validate_from=0", "data.context=[5]", "train.device=cpu"]
     small += ["data.stride=8", "data.interleave=false"]
-    config = Config.load("kscgr_zero_shot", [f"data.root={shared / 'data/kscgr'}", *small])
+    config = Config.load("kscgr_zero_shot", [f"data.root={kscgr}", *small])
     run = tmp_path_factory.mktemp("kscgr") / "run"
     training.train(config, run)
     training.evaluate(run)

@@ -39,7 +39,7 @@ READ = """
 import json, sys
 import fact_clip, fact_clip.training
 run, actions, *videos = sys.argv[1:]
-result = fact_clip.training.evaluate(run, device="cpu")
+result = fact_clip.training.evaluate(run, device="cpu").details
 segmenter = fact_clip.load(run)
 def cut(actions):
     found = {name: segmenter.segment(f"data/features/{name}.npy", actions).segments for name in videos}
@@ -88,6 +88,9 @@ def make_runs(name: str, tree: Path, kinds: list[str]) -> None:
         figures = json.loads(python(READ, str(out), ",".join(CANDIDATES), *videos))
         for path in [each for pattern in DROPPED for each in sorted(out.glob(pattern))]:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+        for path in sorted(out.rglob("*.yaml")):  # without the folder of this checkout
+            content = path.read_text(encoding="utf-8")
+            path.write_text(content.replace(str(SHELF / "data"), "tests/shelf/data"), encoding="utf-8")
         lines = ",\n".join(f" {json.dumps(name)}: {json.dumps(value)}" for name, value in figures.items())
         (out / "figures.json").write_text(f"{{\n{lines}\n}}\n")
 

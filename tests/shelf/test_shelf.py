@@ -1,4 +1,4 @@
-"""Run folders of released versions: what was found with them on the day they were made is found today."""
+"""Stored run folders give the figures and segments that were stored with them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_the_format_is_on_the_shelf_with_every_kind():
 
 
 @each_run
-def test_the_figures_of_an_old_run(run, tmp_path, capsys):
+def test_the_figures_of_a_stored_run(run, tmp_path, capsys):
     """Frame accuracy within a point, the others within five: another processor may change a frame or a segment."""
     copy = copied(run, tmp_path)
     assert main(["evaluate", str(copy), f"data.root={DATA}", "--device", "cpu", "--json"]) == 0
@@ -58,7 +58,7 @@ def frames(segments: list[tuple[str, int, int]]) -> NDArray[np.object_]:
 
 
 @each_run
-def test_the_segments_of_an_old_run(run):
+def test_the_segments_of_a_stored_run(run):
     """99 of 100 frames have the recorded label, also where candidates are named that the run does not know."""
     segmenter, recorded = fact_clip.load(run), read(run / "figures.json")
     asked = [(None, recorded["segments"])] + ([(CANDIDATES, recorded["candidates"])] if run.name == "text" else [])

@@ -121,7 +121,7 @@ def test_what_is_guessed(names, pattern):
         assert all(map(Grammar.of(pattern, names), names))
 
 
-def test_the_guess_for_kscgr_is_its_own_grammar(shared):
-    lines = (shared / "data" / "kscgr" / "mapping.txt").read_text().splitlines()
+def test_the_guess_for_kscgr_is_its_own_grammar(kscgr):
+    lines = (kscgr / "mapping.txt").read_text().splitlines()
     names = [line.split(" ", 1)[1] for line in lines if not line.endswith("no action")]
     assert propose(names) == VERB_OBJECT_TOOL

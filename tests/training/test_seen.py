@@ -356,8 +356,3 @@ def test_first_figures_of_other_test_videos_are_not_those_of_the_run(tiny, folde
     assert not (tmp_path / "run/evaluation.json").exists()
     evaluate(tmp_path / "run", "validation", overrides=[f"data.root={moved}"])
     assert (tmp_path / "run/evaluation_validation.json").is_file()
-    facts = json.loads((tmp_path / "run/run.json").read_text())
-    del facts["seen"]["n_own"], facts["seen"]["test"]  # as early records
-    (tmp_path / "run/run.json").write_text(json.dumps(facts))
-    assert evaluate(tmp_path / "run", overrides=[f"data.root={moved}"]).details["cautions"] == []
-    assert (tmp_path / "run/evaluation.json").is_file()

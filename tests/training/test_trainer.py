@@ -77,15 +77,15 @@ def test_without_validation_videos_the_last_epoch_is_kept(tiny, tmp_path):
 
 
 def test_the_average_is_that_of_the_weights_after_each_step(tiny, tmp_path):
-    """One step an epoch: a1 = .9 w0 + .1 w1, a2 = .9 a1 + .1 w2."""
-    config = tiny(train={"epochs": 2, "batch_size": 3, "average": 0.9})
+    """One step per epoch: a1 = w1, a2 = (a1 + 9 w2) / 10, a3 = .15 a2 + .85 w3, since .15 is less than 2 / 11."""
+    config = tiny(train={"epochs": 3, "batch_size": 3, "average": 0.15})
     seen = []
     train(config, tmp_path / "run", progress=lambda *_: seen.append(load_file(tmp_path / "run" / "last.safetensors")))
-    torch.manual_seed(config.train.seed)
-    start = Run.read(tmp_path / "run").new_model().state_dict()
-    for name, value in start.items():
-        expected = 0.9 * (0.9 * value + 0.1 * seen[0][f"model.{name}"]) + 0.1 * seen[1][f"model.{name}"]
-        assert torch.allclose(seen[1][f"average.{name}"], expected, atol=1e-6), name
+    for name in Run.read(tmp_path / "run").new_model().state_dict():
+        first, second, third = (weights[f"model.{name}"] for weights in seen)
+        average = 0.15 * (first + 9 * second) / 10 + 0.85 * third
+        assert torch.equal(seen[0][f"average.{name}"], first), name
+        assert torch.allclose(seen[2][f"average.{name}"], average, atol=1e-6), name
 
 
 def test_validation_can_wait_for_the_later_epochs(tiny, tmp_path):

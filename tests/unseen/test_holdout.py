@@ -28,6 +28,7 @@ from fact_clip.unseen.choice import (
 )
 from fact_clip.unseen.holdout import Holdout
 
+from ..published import havid_tasks
 from ..refusals import refused
 from ..small import held_out, write_dataset
 
@@ -69,8 +70,8 @@ def kitchen(tmp_path: Path) -> Callable[..., Dataset]:
 
 
 class TestHoldout:
-    def test_file_of_the_shared_settings(self, shared):
-        holdout = Holdout.read(shared / "data" / "kscgr" / "zero_shot" / "A.json")
+    def test_the_file_of_a_kscgr_setting(self, kscgr):
+        holdout = Holdout.read(kscgr / "zero_shot" / "A.json")
         assert holdout.unseen[0] == "cut ham"
         assert holdout.validation_unseen == ("move frying pan", "cut hard-boiled egg", "move kinshi egg with knife")
         assert holdout.mode == "mask"
@@ -185,10 +186,9 @@ def test_an_unlabelled_video_of_a_tested_person_is_not_trained_on(tmp_path):
 
 
 @pytest.mark.parametrize("setting", ["A", "B", "new_word_ham", "new_word_baked_egg"])
-def test_kscgr_settings_are_sound(shared, setting):
-    root = shared / "data" / "kscgr"
-    path = root / "zero_shot" / f"{setting}.json"
-    held = Dataset.open(DataConfig(name="kscgr", root=str(root), split=5, holdout=f"zero_shot/{setting}.json"))
+def test_kscgr_settings_are_sound(kscgr, setting):
+    path = kscgr / "zero_shot" / f"{setting}.json"
+    held = Dataset.open(DataConfig(name="kscgr", root=str(kscgr), split=5, holdout=f"zero_shot/{setting}.json"))
     held.check()
     values = json.loads(path.read_text())
     assert sorted((*held.train, *held.validation)) == sorted(values["train_videos"])
@@ -214,10 +214,9 @@ LOST = {
 
 
 @pytest.fixture(scope="module")
-def tasks(shared: Path) -> Vocabulary:
-    """The 75 primitive tasks of HA-ViD."""
-    lines = (shared / "labels" / "havid_primitive_tasks.txt").read_text().splitlines()
-    return Vocabulary.from_names([line.split()[1] for line in lines], ("null",), havid.factors, havid.SLOTS)
+def tasks() -> Vocabulary:
+    """Return the vocabulary of the 75 primitive tasks of HA-ViD."""
+    return Vocabulary.from_names(havid_tasks(), ("null",), havid.factors, havid.SLOTS)
 
 
 def test_the_published_havid_holdout_is_not_compositional_and_the_later_one_is(tasks):

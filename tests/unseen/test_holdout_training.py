@@ -70,11 +70,11 @@ def test_a_closed_set_model_never_names_what_it_was_not_shown(tiny, tmp_path):
     assert used["H"] <= 2.0
 
 
-def test_the_kscgr_recipe_with_objects_swapped(shared, tmp_path):
+def test_the_kscgr_recipe_with_objects_swapped(kscgr, tmp_path):
     """Object columns from the data's own files; swapping objects with their words changes the training."""
     small = {"hidden": 32, "frame_dim": 8, "frame_layers": 2, "action_dim": 8, "feedforward": 8}
     sizes = [f"model.{block}.{key}={value}" for block in ("input", "update", "pooled") for key, value in small.items()]
-    rest = [f"data.root={shared / 'data/kscgr'}", "text.encoder=hash:32", "train.epochs=1", "train.members=1"]
+    rest = [f"data.root={kscgr}", "text.encoder=hash:32", "train.epochs=1", "train.members=1"]
     rest += ["data.stride=64", "data.validation=0", "decode.prior_weight=0"]
     runs = {}
     for name, swap in (("never", 0.0), ("always", 1.0), ("again", 1.0)):
@@ -86,20 +86,19 @@ def test_the_kscgr_recipe_with_objects_swapped(shared, tmp_path):
     assert not torch.equal(runs["never"]["objects.own.weight"], runs["always"]["objects.own.weight"])
 
 
-def test_objects_that_all_keep_their_identity_are_refused_before_the_training(shared, tmp_path):
-    root = shared / "data/kscgr"
-    names = json.dumps([line.strip().replace("_", " ") for line in (root / "objects.txt").read_text().splitlines()])
-    config = Config.load("kscgr", [f"data.root={root}", "data.split=5", f"data.objects.fixed={names}"])
+def test_objects_that_all_keep_their_identity_are_refused_before_the_training(kscgr, tmp_path):
+    names = json.dumps([line.strip().replace("_", " ") for line in (kscgr / "objects.txt").read_text().splitlines()])
+    config = Config.load("kscgr", [f"data.root={kscgr}", "data.split=5", f"data.objects.fixed={names}"])
     with refused("data.objects"):
         train(config, tmp_path / "run")
     assert not (tmp_path / "run").exists() or not any((tmp_path / "run").iterdir())
 
 
-def test_the_kscgr_recipe_that_finds_its_objects(shared, tmp_path, caplog):
+def test_the_kscgr_recipe_that_finds_its_objects(kscgr, tmp_path, caplog):
     """Members find objects by what each may see; what they found is kept with the run and names new actions."""
     small = {"hidden": 32, "frame_dim": 8, "frame_layers": 2, "action_dim": 8, "feedforward": 8}
     sizes = [f"model.{block}.{key}={value}" for block in ("input", "update") for key, value in small.items()]
-    rest = [f"data.root={shared / 'data/kscgr'}", "text.encoder=hash:32", "train.epochs=1", "data.stride=64", *sizes]
+    rest = [f"data.root={kscgr}", "text.encoder=hash:32", "train.epochs=1", "data.stride=64", *sizes]
     config = Config.load("kscgr_zero_shot_plain", rest)
     train(config, tmp_path / "run")
     segmenter = fact_clip.load(tmp_path / "run")

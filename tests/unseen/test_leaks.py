@@ -23,7 +23,7 @@ def plant_plain_labels(patch):
 
 
 def plant_majority_of_masked_labels(patch):
-    """The fault of versions before 1.0: the majority is taken of what is left of a stride."""
+    """The majority must not be taken of what is left of a stride."""
     patch.setattr(Dataset, "row_labels", lambda self, name, stride: majority_stride(self.labels(name), stride))
 
 

@@ -196,11 +196,11 @@ def test_a_planted_leak_leaves_a_trace(plant, workbench, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_kscgr_zero_shot_leaves_no_trace(shared, tmp_path):
+def test_kscgr_zero_shot_leaves_no_trace(kscgr, tmp_path):
     runs = []
     for copy in ("one", "other"):
         root = tmp_path / copy / "data"
-        shutil.copytree(shared / "data/kscgr", root, copy_function=shutil.copyfile)
+        shutil.copytree(kscgr, root)
         settings = [f"data.root={root}", "data.holdout=zero_shot/A.json", "train.members=1", "train.epochs=1"]
         config = Config.load("kscgr_zero_shot", [*settings, "train.device=cpu"])
         if copy == "other":

@@ -20,6 +20,7 @@ WRITERS: dict[str, tuple[str, tuple[str, ...], int]] = {  # a command, what is c
     "evaluate": ("evaluate run", ("run",), 24576),
     "labels": ("data convert --from csv {w}/a.csv --unit seconds --fps 4000 --out out", (), 16384),
     "data sample": ("data sample out", (), 65536),
+    "data sample assembly": ("data sample out --name assembly", (), 65536),
     "data init": ("data init data --fps 15", ("data",), 0),
 }  # fmt: skip
 
