@@ -90,8 +90,8 @@ def split(
             )
         return
     note(
-        "put this into the recipe, so that validation and training share no group: "
-        f"data: {{groups: {json.dumps(pattern)}}}"
+        "put this into the recipe, so that whole groups are used for validation if there are "
+        f"enough: data: {{groups: {json.dumps(pattern)}}}"
     )
 
 

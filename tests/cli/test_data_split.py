@@ -35,18 +35,18 @@ def test_a_split_for_each_subject(fact_clip, data):
     ]
     assert answer.err.splitlines() == [
         f"written: train.splitN.bundle and test.splitN.bundle in {data}/splits, N up to 3",
-        "put this into the recipe, so that validation and training share no group: "
+        "put this into the recipe, so that whole groups are used for validation if there are enough: "
         r'data: {groups: "subj(\\d+)"}',
     ]
     assert (data / "splits/test.split3.bundle").read_text() == "subj10_a\nsubj10_b\n"
     assert (data / "splits/train.split3.bundle").read_text() == "subj1_a\nsubj1_b\nsubj2_a\nsubj2_b\n"
     # the line for the recipe is one that it takes
     (data / "mine.yaml").write_text(
-        "base: folder\n" + answer.err.split("group: ")[1].replace("data: {", "data: {root: ., ")
+        "base: folder\n" + answer.err.split("enough: ")[1].replace("data: {", "data: {root: ., ")
     )
     dataset = Dataset.open(Config.load(data / "mine.yaml").data)
-    assert {name.split("_")[0] for name in dataset.validation}.isdisjoint(name.split("_")[0] for name in dataset.train)
-    assert len(dataset.validation) == 2
+    assert dataset.config.groups == r"subj(\d+)"
+    assert len(dataset.validation) == 1  # two groups are too few, so a single video is used
 
 
 def test_a_word_does_not_find_groups(fact_clip, data):
