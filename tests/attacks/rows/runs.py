@@ -109,7 +109,7 @@ def _run_folders() -> Iterator[Row]:
     for what, (name, content) in RESUMED.items():
         yield Row(f"resume/{what}", RESUME, name, {f"run/{name}": content}, run, leaves=("run/log.jsonl",))
     yield Row("resume/another setting", f"{RESUME} train.lr=0.5", "train.lr", copies=run)
-    for what, facts in (("fewer videos", {"seen": {"videos": [], "classes": []}}),):
+    for what, facts in (("fewer videos", {"seen": {"videos": [], "n_own": 0, "test": [], "classes": []}}),):
         yield Row(f"resume/{what}", RESUME, "data", {"run/run.json": edited("", **facts)}, run)
     yield Row("resume/no run", "train {w}/tiny.yaml --out none --resume", "none")
     yield Row(
