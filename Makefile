@@ -1,4 +1,4 @@
-# make demo: install, train and test on synthetic data.   make test: everything that CI checks except the slow tests.
+# make demo: install, then train and test on the real recordings of the package.   make test: everything that CI checks except the slow tests.
 # PYTHON may name any interpreter from 3.11 on. Default: the first one on PATH that can create environments.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
 	"$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo "$$p" && break; done)

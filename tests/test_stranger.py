@@ -19,7 +19,7 @@ from .test_readme import BLOCKS, WITH_OWN_DATA, clone, run
 
 OWN = {
     "[with {tool}]": GRAMMAR,
-    '"slice tomato"': f'"{NEVER_LABELLED}, juggle chainsaw"',
+    '"cut egg, slice tomato"': f'"{NEVER_LABELLED}, juggle chainsaw"',
     '--leave-out subject --pattern "subj(': '--leave-out person --pattern "person(',
     "--fps 6 ": "--fps 15 ",
     "subj1_hamegg": "person1_video1",

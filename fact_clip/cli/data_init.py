@@ -112,7 +112,8 @@ def init(
     for note in proposal.notes[:MAX_NOTES]:
         print(f"note: {note}")
     print(duration_note)
-    words = ["fact-clip", "train", str(path), "--out", "runs/mine"]
+    run = "runs/mine" if path.stem == "recipe" else f"runs/{path.stem}"
+    words = ["fact-clip", "train", str(path), "--out", run]
     if zero_shot and holdout is None:
         words.insert(3, "data.holdout=[name, name]")
     print(f"train it with: {shlex.join(words)}")

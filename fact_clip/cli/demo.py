@@ -72,7 +72,8 @@ def demo(
         f"5. The {len(dataset.test)} test recordings, in percent. Every class is a candidate in "
         "every frame.\n"
         "   S, U: mean accuracy of the seen and of the unseen classes; H: their harmonic mean.\n"
-        "   The README's figures are higher: three models are averaged there, and trained longer."
+        "   The README averages two choices of hidden actions and three larger models that were\n"
+        "   trained longer, so its figures differ."
     )
     print(_comparison({"reads names": reader, "closed set": closed}))
     _segment_recording(out, dataset)

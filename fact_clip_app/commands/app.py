@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 def app(
     project: Annotated[
         Path | None,
-        argument("PROJECT", "Folder of the project; unset: one in the data folder of the user."),
+        argument("PROJECT", "Project folder. Default: a folder in your user data directory."),
     ] = None,
     *,
     model: ModelChoice,
@@ -64,9 +64,10 @@ def app(
 ) -> None:
     """Open a page to label videos, train on the labels, and correct what a model predicts.
 
-    Prints the address, which holds a token, opens it in a browser, and serves until Ctrl-C. All
-    that is done is stored in PROJECT at once. Without a model (--run, or --training-free) the
-    page labels, and trains one. Needs the extra 'app'. See docs/app.md.
+    The command prints an address that contains a token, opens it in a browser, and runs until you
+    press Ctrl-C. The page stores every change in PROJECT at once. You can label videos without a
+    model and train one in the page, or start with a model (--run or --training-free). Needs the
+    extra 'app'. See docs/app.md.
 
     \b
     Example:
