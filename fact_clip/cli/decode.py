@@ -8,7 +8,7 @@ from fact_clip.cli.arguments import data_config, read_formats
 from fact_clip.cli.console import note, table
 from fact_clip.cli.options import AsJson, argument, option
 from fact_clip.core import InputError
-from fact_clip.core.messages import printable
+from fact_clip.core.messages import join_names, printable
 from fact_clip.core.paths import check_place, file_name, inside
 
 
@@ -28,7 +28,10 @@ def decode(
         float | None,
         option("Frames a second of the labels. Default: the data set's, else as --fps.", min=1e-6),
     ] = None,
-    split: Annotated[str, option("Split whose training list is read.")] = "1",
+    split: Annotated[
+        str | None,
+        option("Split whose training list is read. Default: the split of DIR/recipe.yaml, else 1."),
+    ] = None,
     kind: Annotated[
         Literal["probabilities", "logits", "log-probabilities"] | None,
         option("What the scores are. Default: recognised by the values."),
@@ -93,7 +96,7 @@ def decode(
         visible[label] = name if allowed[label] else UNLABELLED
     reader = folder.labels(config, classes)
     labelled = []
-    training = folder.videos("train", split)
+    training = folder.videos("train", split or str(config.split))
     rate = label_fps or folder.rate(config, training) or fps
     for video in training:
         if folder.is_clicked(video):
@@ -106,6 +109,12 @@ def decode(
     if len(labelled) < len(training):
         n_clicked = len(training) - len(labelled)
         note(f"{n_clicked} training videos have clicks, which show no borders: they are left out")
+    taught = [name for name in videos if name in training and not folder.is_clicked(name)]
+    if taught:
+        note(
+            f"{join_names(taught)}: the labels of this video are among the training labels, so the "
+            "result is better than on a new video"
+        )
     decoder = ScoreDecoder.learned(
         classes,
         labelled,

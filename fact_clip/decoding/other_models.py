@@ -32,6 +32,8 @@ Kind = Literal["probabilities", "logits", "log-probabilities"]
 MEMBER_SMOOTHING = 0.03  # chosen in docs/results.md, "Scores of other networks"
 
 _TOLERANCE = 0.02  # by which rows of rounded probabilities may miss a sum of 1
+_FEWEST_DIGITS, _MOST_DIGITS = 2, 6  # of rounded probabilities; one digit counts as two
+_ROUNDED = 1e-3  # by which a rounded number may miss a multiple of its last digit
 _NAME_KIND = "name their kind with kind="
 
 
@@ -241,17 +243,19 @@ def probabilities(
         scores: (T, C), or (C, T).
         where: location of an error.
         n_classes: C.
-        kind: of the scores. Default: probabilities where no number is negative and all rows sum to
-            1, log-probabilities where their exponentials do, and logits otherwise.
+        kind: kind of the scores. Default: probabilities if no number is negative and all rows sum
+            to 1 or to 100, log-probabilities if their exponentials sum to 1, and logits otherwise.
         square: whether (C, C) is known to be (T, C), also of logits.
 
     Returns:
-        (T, C) probabilities, each row with sum 1.
+        (T, C) probabilities, each row with sum 1. A probability that was rounded to 0 is half of
+        the last digit.
 
     Raises:
         InputError: another shape, values that are no scores, or a kind that cannot be recognised.
     """
-    table = array_of(scores, where, f"numbers, (T, {n_classes})").astype(np.float64)
+    stored = array_of(scores, where, f"numbers, (T, {n_classes})")
+    table = stored.astype(np.float64)
     if table.ndim == 2 and table.shape[0] == n_classes != table.shape[1]:
         table = table.T
     if table.ndim != 2 or table.shape[1] != n_classes or not len(table):
@@ -268,13 +272,28 @@ def probabilities(
     sums = table.sum(axis=1, keepdims=True)
     if table.min() < 0 or not sums.all():
         raise InputError(where, "no probabilities: negative numbers, or rows of zeros", _NAME_KIND)
-    return table / sums
+    if not table.all():
+        table = np.maximum(table, _half_digit(table, stored.dtype))
+    return table / table.sum(axis=1, keepdims=True)
+
+
+def _half_digit(table: Floats, dtype: np.dtype[Any]) -> float:
+    """Return half of the last digit of rounded numbers, which were stored in a type."""
+    largest = float(table.max())
+    for digits in range(_FEWEST_DIGITS, _MOST_DIGITS + 1):
+        unit = 10.0**-digits * (100 if largest > 1 + _TOLERANCE else 1)
+        is_multiple = np.isclose(table / unit, np.round(table / unit), rtol=0, atol=_ROUNDED)
+        if is_multiple.all():
+            return unit / 2
+    # An array of whole numbers has been found above.
+    return float(np.finfo(dtype).smallest_subnormal) / 2
 
 
 def _kind_of(table: Floats, where: Location) -> Kind:
     """Recognise the kind of scores by the sums of rows."""
     if table.min() >= 0:
-        if np.abs(table.sum(axis=1) - 1).max() <= _TOLERANCE:
+        sums = table.sum(axis=1)
+        if any(np.abs(sums / whole - 1).max() <= _TOLERANCE for whole in (1, 100)):
             return "probabilities"
         if table.max() <= 1:
             problem = "numbers from 0 to 1 whose rows do not sum to 1"

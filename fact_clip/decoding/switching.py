@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import heapify, heappop, heappush
 from itertools import pairwise
 
@@ -91,9 +91,9 @@ def transition_costs(counts: Floats, weight: float) -> Floats:
     """Compute the cost of each change of class, where the usual change costs 1.
 
     A change of surprise s = -log p(next class | class) costs (1 + weight * s) / (1 + weight * S),
-    with S the mean over the training. The probabilities are the counts, mixed with how often a
-    class follows any class, as if that had been seen once more. A class without transitions costs
-    1 both ways. The costs are closed, see `close_costs`.
+    with S the mean over the training. The probabilities are those of `next_shares`. Where nothing
+    is known, a change costs 1: after a class that nothing followed, and to and from a class that
+    did not occur. The costs are closed, see `close_costs`.
 
     Args:
         counts: (C, C) number of training segments of class c that are followed by class d.
@@ -102,17 +102,82 @@ def transition_costs(counts: Floats, weight: float) -> Floats:
     Returns:
         (C, C) costs, 0 on the diagonal.
     """
-    n_changes = max(counts.sum(), 1)
-    follows = counts.sum(0) / n_changes
-    shares = (counts + follows) / (counts.sum(1, keepdims=True) + 1)
-    surprise = -np.log(np.maximum(shares, 1e-6))
-    mean = (counts * surprise).sum() / n_changes
+    surprise = -np.log(next_shares(counts, occurrences(counts)))
+    mean = (counts * surprise).sum() / max(counts.sum(), 1)
     costs = (1 + weight * surprise) / (1 + weight * mean)
-    absent = counts.sum(0) + counts.sum(1) == 0
-    costs[absent] = 1
-    costs[:, absent] = 1
+    costs[counts.sum(1) == 0] = 1
+    costs[:, occurrences(counts) == 0] = 1
     np.fill_diagonal(costs, 0)
     return close_costs(costs)
+
+
+def listed_counts(counts: Floats, listed: Sequence[int], background: Sequence[int]) -> Floats:
+    """Return the changes of a training in which only some of its classes are named.
+
+    A segment of another action is passed over, or is background if there is one background class.
+    The next listed action after it is known only in the mean, as for a Markov chain.
+
+    Args:
+        counts: (2C, 2C) changes between states in the training, see `StateCosts.learned`.
+        listed: the K classes that are named, the background among them.
+        background: the background classes.
+
+    Returns:
+        (2K, 2K) changes between the states of the K classes.
+    """
+    n_classes = len(counts) // 2
+    kept = np.append(listed, n_classes + np.array(listed))
+    passed = np.setdiff1d(np.arange(2 * n_classes), kept)
+    # A state that ends a video leads nowhere, as if each had ended one.
+    leaving = counts[passed].sum(1, keepdims=True) + 1
+    onward = counts[passed] / leaving  # (U, 2C)
+    steps = np.eye(len(passed)) - onward[:, passed]
+    arrivals = np.linalg.solve(steps, onward[:, kept])  # (U, 2K) the next state that is kept
+    through = counts[np.ix_(kept, passed)] @ arrivals
+    known = counts[np.ix_(kept, kept)]
+    is_background = np.isin(listed, background)
+    if is_background.sum() != 1 or not counts[:, n_classes:].any():
+        return known + through
+    # The passed segments are background after the last listed action.
+    n_listed = len(listed)
+    actions = np.flatnonzero(~is_background)
+    after = n_listed + actions
+    n_passed = counts[np.ix_(kept, passed)].sum(1)
+    known[after] += through[after] + through[actions]
+    known[actions, after] += n_passed[actions]
+    (rest,) = np.flatnonzero(is_background)
+    known[rest] += through[rest]
+    return known
+
+
+def occurrences(counts: Floats) -> Floats:
+    """Return how often each class occurred at least, (C,).
+
+    A class that begins every training video is often left, but never entered.
+
+    Args:
+        counts: (C, C) number of training segments of class c that are followed by class d.
+    """
+    return np.maximum(counts.sum(0), counts.sum(1))
+
+
+def next_shares(counts: Floats, times: Floats) -> Floats:
+    """Compute the probability of each next class, none of which is 0.
+
+    The counts are mixed with how often each class occurs anywhere, which counts as much as one
+    segment. How often classes occur is itself mixed with equal shares, which count as much as one
+    segment. So what was not seen is the less probable, the more was seen.
+
+    Args:
+        counts: (K, C) number of segments in context k that are followed by class c.
+        times: (C,) how often each class occurred.
+
+    Returns:
+        (K, C) probabilities; each row sums to 1.
+    """
+    n_classes = counts.shape[1]
+    anywhere = (times + 1 / n_classes) / (times.sum() + 1)
+    return (counts + anywhere) / (counts.sum(1, keepdims=True) + 1)
 
 
 @dataclass(frozen=True)
@@ -161,7 +226,7 @@ class StateCosts:
         An action is followed by d with probability p(d | last action), and background comes between
         with a probability of its own. A change of surprise s costs (1 + weight * s) / (1 + weight *
         S), with S the mean over the training. All other changes are impossible, so that no path
-        forgets. A class without transitions costs 1 from and to everything.
+        forgets. Where nothing is known, a change costs 1, as in `transition_costs`.
 
         Args:
             counts: (2C, 2C) changes between states in the training.
@@ -177,51 +242,58 @@ class StateCosts:
         n_background = counts[actions, after]
 
         pairs = direct + through
-        follows = (pairs.sum(0) + first) / max(pairs.sum() + first.sum(), 1)
-        next_action = (pairs + follows) / (pairs.sum(1, keepdims=True) + 1)
-        first_action = (first + follows) / (first.sum() + 1)
         n_all = n_background + direct.sum(1)
+        times = np.maximum(pairs.sum(0) + first, n_all)
+        next_action = next_shares(pairs, times)
+        (first_action,) = next_shares(first[None], times)
         share = n_background.sum() / max(n_all.sum(), 1)
         rests = np.clip((n_background + share) / (n_all + 1), *_RESTS)
 
         surprise = np.full(counts.shape, np.inf)
-        surprise[np.ix_(actions, actions)] = -_safe_log((1 - rests)[:, None] * next_action)
-        surprise[np.ix_(after, actions)] = -_safe_log(next_action)
+        surprise[np.ix_(actions, actions)] = -np.log((1 - rests)[:, None] * next_action)
+        surprise[np.ix_(after, actions)] = -np.log(next_action)
         surprise[actions, after] = -np.log(rests)
-        surprise[background, actions] = -_safe_log(first_action)
+        surprise[background, actions] = -np.log(first_action)
         is_possible = np.isfinite(surprise)
-        times = counts[is_possible]
-        mean = (times * surprise[is_possible]).sum() / max(times.sum(), 1)
+        n_changes = counts[is_possible]
+        mean = (n_changes * surprise[is_possible]).sum() / max(n_changes.sum(), 1)
         costs = (1 + weight * surprise) / (1 + weight * mean)
 
-        is_absent = (pairs.sum(0) + pairs.sum(1) + first + n_background) == 0
-        for absent in (actions[is_absent], after[is_absent]):
-            costs[absent] = np.where(is_possible[absent], 1, np.inf)
+        has_no_next = pairs.sum(1) == 0
+        for rows in (actions[has_no_next], after[has_no_next]):
+            costs[np.ix_(rows, actions)] = 1
+        if not first.sum():
+            costs[background, actions] = 1
+        is_absent = times == 0
+        costs[actions[is_absent], after[is_absent]] = 1
         absent = actions[is_absent]
         costs[:, absent] = np.where(is_possible[:, absent], 1, np.inf)
-        np.fill_diagonal(costs, 0)
-        costs = np.minimum(close_costs(np.minimum(costs, IMPOSSIBLE)), IMPOSSIBLE)
-        # A run of background is one segment, with one memory.
-        rests_of = np.append(background, after)
-        costs[np.ix_(rests_of, rests_of)] = IMPOSSIBLE
         np.fill_diagonal(costs, 0)
         states = np.append(np.arange(n_classes), after)
         is_memory = states >= n_classes
         return cls(
-            costs=costs[np.ix_(states, states)],
+            costs=np.minimum(costs, IMPOSSIBLE)[np.ix_(states, states)],
             class_of_state=np.where(is_memory, background, states),
             last_action=np.where(is_memory, states - n_classes, -1),
-        )
+        ).closed()
+
+    def closed(self) -> StateCosts:
+        """Return the costs of the cheapest ways, see `close_costs`.
+
+        A change that is impossible stays impossible: a segment without frames is no way around it.
+        """
+        costs = np.where(self.costs < IMPOSSIBLE, close_costs(self.costs), IMPOSSIBLE)
+        return replace(self, costs=costs)
 
     def with_class(self) -> StateCosts:
         """Return the costs with a last class more, to and from which each change costs 1."""
         costs = np.pad(self.costs, (0, 1), constant_values=1)
         costs[-1, -1] = 0
         return StateCosts(
-            costs=np.minimum(close_costs(costs), IMPOSSIBLE),
+            costs=costs,
             class_of_state=np.append(self.class_of_state, self.class_of_state.max() + 1),
             last_action=np.append(self.last_action, -1),
-        )
+        ).closed()
 
     def of_live(self, is_live: Flags) -> StateCosts:
         """Return the costs between the states of some classes, (C,), and of no other."""
@@ -254,11 +326,6 @@ def shortened(labels: Integers) -> Integers:
     start = runs(labels)[-1][0]
     last_run = labels[start:][-_LONGEST_RUN:]
     return np.concatenate([labels[max(start - 1, 0) : start], last_run])
-
-
-def _safe_log(shares: Floats) -> Floats:
-    logs: Floats = np.log(np.maximum(shares, 1e-6))
-    return logs
 
 
 def close_costs(costs: Floats) -> Floats:

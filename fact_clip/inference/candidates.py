@@ -21,7 +21,7 @@ from fact_clip.datasets.objects import OBJECT_SLOT
 from fact_clip.decoding import CandidateSet
 from fact_clip.decoding.durations import Durations
 from fact_clip.decoding.scores import Scoring, SegmentCosts
-from fact_clip.decoding.switching import StateCosts
+from fact_clip.decoding.switching import StateCosts, listed_counts
 from fact_clip.decoding.visits import VisitRules
 from fact_clip.encoders import TextEncoder, is_local, text_encoder
 from fact_clip.encoders.vectors import class_texts, twins
@@ -161,18 +161,17 @@ class CandidateReader:
         """
         if weight is None:
             weight = self.run.config.decode.order
-        index = {name: position for position, name in enumerate(vocabulary)}
-        n_trained = len(self.vocabulary)
-        n_classes = len(index)
-        state_of = {}
-        for label, name in enumerate(self.vocabulary):
-            if name in index:
-                state_of[label] = index[name]
-                state_of[n_trained + label] = n_classes + index[name]
+        if not weight:
+            return None
+        new_names = [name for name in vocabulary if name not in self.vocabulary]
+        index = {name: position for position, name in enumerate((*self.vocabulary, *new_names))}
+        n_trained, n_classes = len(self.vocabulary), len(index)
+        states = np.append(np.arange(n_trained), n_classes + np.arange(n_trained))
         counts = np.zeros((2 * n_classes, 2 * n_classes))
         for first, second, times in self.run.transitions:
-            if first in state_of and second in state_of:
-                counts[state_of[first], state_of[second]] += times
+            counts[states[first], states[second]] += times
+        listed = [index[name] for name in vocabulary]
+        counts = listed_counts(counts, listed, self.vocabulary.background_indices)
         return StateCosts.learned(counts, weight, vocabulary.background_indices)
 
     def _durations(self, vocabulary: Vocabulary) -> Durations | None:

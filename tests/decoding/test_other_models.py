@@ -42,6 +42,7 @@ TRAINING = [segments_of(("idle", 4), ("peel", 10), ("cut", 10), ("mix", 20), ("i
     [
         (PROBABILITIES, "probabilities"),
         (PROBABILITIES.astype(np.float16), "probabilities"),
+        (100 * PROBABILITIES, "probabilities"),
         (LOGITS, "logits"),
         (LOGITS - LOGITS.min() + 2, "logits"),  # none is negative
         (log_softmax(LOGITS, axis=1), "log-probabilities"),
@@ -62,6 +63,31 @@ def test_logits_of_as_many_frames_as_classes_may_be_either_way_round():
             fact_clip.decode(scores, NAMES, kind=kind, switch_penalty=0.0)
     found = fact_clip.decode(PROBABILITIES[:4], NAMES, switch_penalty=0.0, order=0.0)
     assert found.to_frames() == [NAMES[label] for label in logits.argmax(1)]
+
+
+@pytest.mark.parametrize(
+    ("stored", "floor"),
+    [
+        (np.array([[0.123, 0.877, 0.0, 0.0]]), 0.0005),
+        (np.array([[12.5, 87.5, 0.0, 0.0]]), 0.0005),  # percent
+        (np.array([[0.5, 0.5, 0.0, 0.0]]), 0.005),  # one digit counts as two
+        (np.array([[1, 0, 0, 0]]), 0.005),
+        (np.array([[1 / 3, 2 / 3, 0.0, 0.0]], np.float16), 2.0**-25),
+    ],
+)
+def test_a_rounded_zero_is_half_of_the_last_digit(stored, floor):
+    table = probabilities(stored, "scores", 4)
+    whole = stored.astype(float)
+    whole = whole.clip(floor * whole.sum().round())
+    assert table == pytest.approx(whole / whole.sum(), rel=1e-9)
+
+
+def test_one_frame_whose_class_was_rounded_away_is_no_segment():
+    true = np.tile([0.02, 0.02, 0.94, 0.02], (24, 1))
+    true[12] = [0.02, 0.9797, 0.0003, 0.0]
+    for table in (true, true.round(3), true.round(2), (100 * true).round(1)):
+        found = fact_clip.decode(table, NAMES, training_segments=TRAINING)
+        assert found.transcript == ("peel",)
 
 
 def test_a_kind_that_is_named_is_taken():
@@ -136,7 +162,9 @@ def test_two_segments_of_one_label_that_touch_are_one():
 def test_an_unlabelled_stretch_parts_its_neighbours():
     video = segments_of(("cut", 5), (UNLABELLED, 5), ("peel", 5), ("mix", 5), ("cut", 5))
     costs = ScoreDecoder.learned(NAMES, [video] * 9).costs.transitions.costs
-    assert costs[2, 3] < costs[1, 2]  # peel was followed by mix, and cut by nothing
+    assert costs[1, 2] == 1  # nothing followed cut, so nothing is known
+    assert costs[2, 3] == pytest.approx(1)  # the usual change
+    assert costs[2, 1] > 1.5  # peel was followed by mix, never by cut
 
 
 def test_the_order_decides_between_names_that_are_alike():
@@ -356,6 +384,16 @@ def test_a_square_array_is_refused_unless_the_others_decide(folders, command):
     assert code == 0, err
     found = Segmentation.load(folders / "out" / "short.csv").to_frames()
     assert found == [NAMES[label] for label in LOGITS[:4].argmax(1)]
+
+
+def test_the_split_of_the_recipe_is_read_and_training_videos_are_named(folders, command):
+    data = folders / "data"
+    (data / "recipe.yaml").write_text("base: folder\ndata: {root: ., split: '7'}\n")
+    refused_line(command(folders / "one"), "train.split7.bundle")
+    write_scores(folders / "known", "t3")
+    code, _, err = command(folders / "known", "--split", 1)
+    assert code == 0
+    assert "t3: the labels of this video are among the training labels" in err
 
 
 def test_what_the_command_refuses(folders, command):

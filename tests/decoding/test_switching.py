@@ -13,7 +13,15 @@ from fact_clip.datasets.statistics import remembered, transitions
 from fact_clip.decoding import CandidateSet, DecodeSettings, ModelScores, Voters, decode_scores, decode_switching
 from fact_clip.decoding.durations import Durations
 from fact_clip.decoding.scores import SegmentCosts
-from fact_clip.decoding.switching import StateCosts, close_costs, shortened, transition_costs
+from fact_clip.decoding.switching import (
+    IMPOSSIBLE,
+    StateCosts,
+    close_costs,
+    listed_counts,
+    next_shares,
+    shortened,
+    transition_costs,
+)
 
 
 @pytest.mark.parametrize("penalty", [0.0, 0.4, 1.5, 9.0])
@@ -89,16 +97,16 @@ def test_prices_by_the_order_of_the_training():
     # a is followed by b three times and by c once; b by a twice; nothing is known of d
     counts = np.array([[0, 3, 1, 0], [2, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
     prices = transition_costs(counts, weight=1.0)
-    follows = np.array([2, 3, 1, 0]) / 6
-    surprise_ab, surprise_ac = -np.log((3 + follows[1]) / 5), -np.log((1 + follows[2]) / 5)
-    surprise_ba, surprise_bc = -np.log((2 + follows[0]) / 3), -np.log(follows[2] / 3)
+    anywhere = (np.array([4, 3, 1, 0]) + 1 / 4) / 9  # a was left four times; one segment is shared by all classes
+    surprise_ab, surprise_ac = -np.log((3 + anywhere[1]) / 5), -np.log((1 + anywhere[2]) / 5)
+    surprise_ba, surprise_bc = -np.log((2 + anywhere[0]) / 3), -np.log(anywhere[2] / 3)
     usual = 1 + (3 * surprise_ab + surprise_ac + 2 * surprise_ba) / 6
     assert prices[0, 1] == pytest.approx((1 + surprise_ab) / usual)
     assert prices[0, 2] == pytest.approx((1 + surprise_ac) / usual)
     # by d, which costs 1 both ways, as (1 + surprise_bc) / usual is higher
     assert (1 + surprise_bc) / usual > 2
     assert prices[1, 2] == 2
-    assert prices[3, 0] == prices[0, 3] == 1
+    assert prices[3, 0] == prices[0, 3] == prices[2, 1] == 1  # nothing is known of what follows c
     assert not prices.diagonal().any()
     assert (transition_costs(np.zeros((2, 2)), 1.0) == [[0, 1], [1, 0]]).all()
 
@@ -181,7 +189,7 @@ def test_costs_through_background_by_hand():
     changes = StateCosts.remembering(counted([[0, 1, 0, 2, 1]]), 4.0, 0)
     assert changes.class_of_state.tolist() == [0, 1, 2, 0, 0]
     assert changes.last_action.tolist() == [-1, -1, -1, 1, 2]
-    follows = np.array([2, 1]) / 3  # of 1 and 2, the first action among them
+    follows = (np.array([2, 1]) + 1 / 2) / 4  # how often 1 and 2 occur, with one segment that they share
     rests = np.array([(1 + 1 / 2) / 2, (0 + 1 / 2) / 2])
     after_1 = (np.array([0, 1]) + follows) / 2
     after_2 = (np.array([1, 0]) + follows) / 2
@@ -195,8 +203,66 @@ def test_costs_through_background_by_hand():
     mean = np.mean([*s.values()])
     for (first, second), surprise in s.items():
         assert changes.costs[first, second] == pytest.approx((1 + 4 * surprise) / (1 + 4 * mean))
-    detour = changes.costs[1, 2] + changes.costs[2, 4]
-    assert changes.costs[1, 4] == pytest.approx(detour)  # the background of another action is no way on
+    assert changes.costs[1, 4] == changes.costs[3, 4] == IMPOSSIBLE  # background remembers the action before it
+
+
+def test_each_run_of_background_remembers_the_action_before_it():
+    """The cheapest labelling of all is found where its cost is that of its own memory."""
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        videos = [[0, *map(int, np.repeat(rng.integers(0, 4, 6), rng.integers(1, 3, 6)))] for _ in range(2)]
+        changes = StateCosts.remembering(counted(videos, n_classes=4), 4.0, 0)
+        state_of = {
+            (int(label), int(action)): state
+            for state, (label, action) in enumerate(zip(changes.class_of_state, changes.last_action, strict=True))
+        }
+        table = torch.from_numpy(rng.dirichlet(np.full(4, 1.0), 5))
+
+        def value(labels, table=table, changes=changes, state_of=state_of) -> float:
+            action, before = -1, None
+            total = float(table.log()[np.arange(5), list(labels)].sum())
+            for _, _, label in runs(np.array(labels)):
+                state = state_of[label, action if label == 0 else -1]
+                total -= 0.7 * changes.costs[before, state] if before is not None else 0
+                action, before = (label if label else action), state
+            return total
+
+        found = SegmentCosts(changes).decode(table.clone(), np.ones(4, bool), 0.7)
+        best = max(value(labels) for labels in itertools.product(range(4), repeat=5))
+        assert value(found) == pytest.approx(best)
+
+
+def test_a_change_that_was_not_seen_is_rarer_the_more_was_seen():
+    few, many = (next_shares(np.array([[0, times, 0]]), np.array([times, times, 0])) for times in (1, 40))
+    anywhere = (1 + 1 / 3) / 3  # of the first class, after one segment of each of two
+    assert few[0, 0] == pytest.approx(anywhere / 2)
+    assert many[0, 0] == pytest.approx((40 + 1 / 3) / 81 / 41)
+    assert (few > 0).all()
+    assert (many > 0).all()
+    assert few.sum() == many.sum() == pytest.approx(1)
+
+
+def test_what_is_not_listed_is_passed_over_by_hand():
+    """a x b, a x b, a x c: without x, a is followed by b twice and by c once, each less the share that ends."""
+    counts = np.zeros((8, 8))
+    a, b, c, x = range(4)
+    counts[a, x] = 3
+    counts[x, b], counts[x, c] = 2, 1
+    listed = listed_counts(counts, [a, b, c], ())
+    assert listed[:3, :3] == pytest.approx(np.array([[0, 3 * 2 / 4, 3 / 4], [0, 0, 0], [0, 0, 0]]))
+    assert (listed_counts(counts, [a, b, c, x], ()) == counts).all()
+    assert (listed_counts(counts, [c, a, x, b], ())[1, 2] == 3).all()
+
+
+def test_what_is_not_listed_is_background_by_hand():
+    """rest a x rest b, three times: without x, a is followed by background, and that by b."""
+    counts = counted([[0, 1, 3, 0, 2]] * 3, n_classes=4)
+    listed = listed_counts(counts, [0, 1, 2], (0,))
+    changes = {(first, second): listed[first, second] for first, second in np.argwhere(listed)}
+    # x is left three times for its background, with a share of 3/4, and that three times for b
+    assert changes == {(0, 1): 3, (1, 4): 3, (4, 2): pytest.approx(3 * (3 / 4) ** 2)}
+    everything = listed_counts(counts, [0, 1, 2, 3], (0,))
+    assert (everything == counts).all()
 
 
 @pytest.mark.parametrize("seed", range(12))
