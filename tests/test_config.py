@@ -149,6 +149,26 @@ def test_overrides_are_yaml_values():
     assert (config.data.split, config.data.root, config.data.fps) == ("all", "/a=b", None)
 
 
+def test_a_stride_converts_the_switching_penalty(tmp_path, caplog):
+    """A row of four frames has less evidence than four rows: 12 / 4^0.8 = 3.96."""
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("base: own\ndecode: {switch_penalty: 12}\n")
+
+    def penalty(*overrides):
+        return Config.load(recipe, overrides).decode.switch_penalty
+
+    assert penalty("data.stride=4") == 4.0
+    assert "decode.switch_penalty is 4 instead of 12, since a row has 4 frames instead of 1" in caplog.text
+    caplog.clear()
+    assert penalty("data.stride=4", "decode.switch_penalty=7") == 7
+    assert penalty("data.stride=4", "data.interleave=true") == 12  # scores have a row per frame
+    assert penalty("data.stride=1") == penalty() == 12
+    recipe.write_text("base: own\ndata: {stride: 2}\ndecode: {switch_penalty: 12}\n")
+    assert penalty() == 12
+    assert not caplog.text
+    assert penalty("data.stride=1") == 20.9  # 12 * 2^0.8
+
+
 def test_an_override_changes_its_key_alone():
     before, after = Config.load("kscgr"), Config.load("kscgr", ["loss.smoothing=0.125"])
     assert after.loss.smoothing == 0.125

@@ -5,6 +5,7 @@ docs/configuration.md is generated from this file.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -31,10 +32,13 @@ from fact_clip.config.recipes import (
     split_base,
     with_overrides,
 )
+from fact_clip.config.rows import frames_per_row, penalty_of_rows
 from fact_clip.core import LEAST_FPS, MAX_FRAMES, MOST_FPS, Json, Names
 from fact_clip.core.arguments import validated
 from fact_clip.core.messages import printable
 from fact_clip.core.paths import expanded
+
+logger = logging.getLogger(__name__)
 
 # Bounds far above any sensible value, and below what would fill the memory.
 WIDEST = 65_536  # values a row inside a model
@@ -512,11 +516,27 @@ class Config(_Frozen):
     def overridden(self, overrides: Sequence[str]) -> Config:
         """Return the configuration with ``key=value`` overrides; an error names the key.
 
-        A size of a model block reaches the next block if both had the same before.
+        A size of a model block reaches the next block if both had the same before. If a different
+        stride changes the frames per row, the switching penalty is converted, unless an override
+        sets it.
         """
         if not overrides:
             return self
-        return Config.from_tree(with_overrides(self._tree(), overrides), "")
+        config = Config.from_tree(with_overrides(self._tree(), overrides), "")
+        penalty = self.decode.switch_penalty
+        if any(
+            override.startswith(("decode.switch_penalty=", "decode=")) for override in overrides
+        ):
+            return config
+        frames = [frames_per_row(one.data.stride, one.data.interleave) for one in (self, config)]
+        if not penalty or frames[0] == frames[1]:
+            return config
+        converted = penalty_of_rows(penalty, *frames)
+        logger.warning(
+            "decode.switch_penalty is %g instead of %g, since a row has %d frames instead of %d",
+            *(converted, penalty, frames[1], frames[0]),
+        )
+        return with_values(config, {"decode.switch_penalty": converted})
 
     def _tree(self) -> Json:
         """Return the settings without sizes of a model block that are those of the one before."""

@@ -9,13 +9,11 @@ from itertools import pairwise
 
 import numpy as np
 
+from fact_clip.config.rows import PENALTY_POWER
 from fact_clip.core import Flags, Floats, Integers, Reals, runs
 
 SHORT = 0.2  # quantile of the lengths of action segments
-# Each frame of a wrong segment adds evidence for it, but not independent evidence, so the penalty
-# grows more slowly than the length.
 PENALTY = 1.2  # nats, times a power of the rows of a short segment
-PENALTY_POWER = 0.8
 
 IMPOSSIBLE = 1e6  # cost of a change that no labelling has; finite, since costs are subtracted
 _LONGEST_RUN = 10_000  # rows

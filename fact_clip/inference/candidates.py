@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fact_clip.config.rows import frames_per_row
 from fact_clip.core import NONE_OF_THESE, InputError, Names, Singles, Vocabulary
 from fact_clip.core.arguments import names_of
 from fact_clip.core.messages import join_names, spelling_key
@@ -184,7 +185,7 @@ class CandidateReader:
             warnings.warn(message, stacklevel=2)
             return None
         facts = self._facts(self.run.lengths, vocabulary)
-        stride = 1 if config.data.interleave else config.data.stride
+        stride = frames_per_row(config.data.stride, config.data.interleave)
         return Durations.of_classes(facts, self.run.lengths, stride, config.decode.durations)
 
     def _facts(

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fact_clip.config.rows import frames_per_row
 from fact_clip.core import (
     Array,
     Clock,
@@ -282,7 +283,7 @@ class Scorer(FrameScorer):
         # a window, or else a training video
         self.rows_per_pass = self.window or self.run.n_frames
         self.settings = DecodeSettings(switch_penalty=config.decode.switch_penalty)
-        self.frames_per_score = 1 if config.data.interleave else config.data.stride
+        self.frames_per_score = frames_per_row(config.data.stride, config.data.interleave)
         self.adjustable = ["threshold", "switch_penalty", "shortest"]
         if is_open(config.model.head) or self.calibration is not None:
             self.adjustable.insert(1, "gamma")
