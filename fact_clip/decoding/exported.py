@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from fact_clip.config.rows import frames_per_row
 from fact_clip.core import InputError, Integers, Json, Reals, Vocabulary
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.decoding.durations import Durations
@@ -21,22 +22,26 @@ from fact_clip.decoding.scores import (
 from fact_clip.decoding.switching import StateCosts
 
 
-def decode_exported(outputs: Sequence[Reals], facts: Json) -> Integers:
+def decode_exported(outputs: Sequence[Reals], facts: Json, n_frames: int | None = None) -> Integers:
     """Decode the outputs of an exported model as `Segmenter.segment` does.
 
     Args:
-        outputs: frames (K, T, C) of K models and, where they have tokens, tokens (K, T, C) and
-            has_token (K, T). With ``facts["interleave"]`` those of the pass from each start.
-        facts: the metadata of the file.
+        outputs: frames (K, T', C) of K models and, if they have tokens, tokens (K, T', C) and
+            has_token (K, T'). With ``facts["interleave"]``, the outputs of the pass from each
+            start.
+        facts: metadata of the file.
+        n_frames: T, the number of feature rows of the video. You can leave it out if each output
+            row stands for one feature row.
 
     Returns:
         (T,) indices of ``facts["names"]``.
 
     Raises:
-        InputError: the outputs are not those of all passes.
+        InputError: the outputs are not those of all passes, or do not fit the number of frames.
     """
     tensors = [torch.from_numpy(np.asarray(output)) for output in outputs]
     n_passes = facts["stride"] if facts["interleave"] else 1
+    stride = frames_per_row(facts["stride"], facts["interleave"])
     n_parts = len(tensors) // n_passes
     if len(tensors) not in (n_passes, 3 * n_passes):
         problem = f"{len(tensors)} arrays, not those of {n_passes} passes"
@@ -54,12 +59,16 @@ def decode_exported(outputs: Sequence[Reals], facts: Json) -> Integers:
         passes.append(Voters(frames, tokens, has_token))
     together = Voters.interleaved(passes)
     n_rows = together.frames.shape[1]
+    if n_frames is None and stride == 1:
+        n_frames = n_rows
+    if n_frames is None or -(-n_frames // stride) != n_rows:
+        problem = f"{n_frames}, but the outputs have {n_rows} rows of {stride} frames"
+        raise InputError("n_frames", problem, "give the number of feature rows of the video")
     models = []
     for index in range(len(together.frames)):
         voter = together.unpadded(index, n_rows)
         if facts["factor_weight"]:
-            rows_apart = FACTOR_FRAMES / (1 if facts["interleave"] else facts["stride"])
-            voter = with_factors(voter, vocabulary, facts["factor_weight"], rows_apart)
+            voter = with_factors(voter, vocabulary, facts["factor_weight"], FACTOR_FRAMES / stride)
         models.append(voter)
     scoring = Scoring()
     if facts["offset"] is not None:
@@ -69,7 +78,7 @@ def decode_exported(outputs: Sequence[Reals], facts: Json) -> Integers:
         scoring=scoring,
         costs=SegmentCosts(_changes(facts), _durations(facts)),
     )
-    scores = ModelScores(n_rows, tuple(models), frame_weight=facts["frame_weight"])
+    scores = ModelScores(n_frames, tuple(models), frame_weight=facts["frame_weight"], stride=stride)
     settings = DecodeSettings(switch_penalty=facts["switch_penalty"])
     return decode_scores(scores, candidates, settings)[0]
 

@@ -74,7 +74,7 @@ def test_the_example_of_the_page_decodes_outside(tiny_run, workbench, tmp_path, 
     names: dict[str, object] = {}
     exec(re.findall(r"```python\n(.*?)```", page, re.DOTALL)[1], names)
     whole = names["segmenter"].segment("mydata/features/person1_video1.npy")
-    assert names["segmentation"].to_frames() == whole.to_frames()[::4]
+    assert names["segmentation"].to_frames() == whole.to_frames()
 
 
 @pytest.mark.parametrize("stride", [1, 3])
@@ -106,6 +106,25 @@ def test_outputs_are_decoded_as_the_segmenter_does(stride, n_models, decode, pai
             decode_exported(outputs[:-3], facts)
     names = [facts["names"][label] for label in decode_exported(outputs, facts)]
     assert names == Segmenter(scorer).segment(features).to_frames()
+
+
+@pytest.mark.parametrize("n_frames", [40, 41, 42])
+def test_a_row_of_a_stride_names_all_of_its_frames(n_frames, pair):
+    segmenter = fact_clip.load(pair, "cpu")
+    config = segmenter.run.config
+    data = config.data.model_copy(update={"stride": 3, "interleave": False})
+    run = dataclasses.replace(segmenter.run, config=config.model_copy(update={"data": data}))
+    scorer = Scorer(LoadedRun(run, segmenter.scorer.models), "cpu")
+    features = np.load(min((SHELF.parent / "data" / "features").glob("*.npy")))[:n_frames]
+    rows = torch.from_numpy(run.transform(features))[None]
+    with torch.no_grad():
+        outputs = [part.numpy() for part in Pass(scorer.models, config.decode.blocks).eval()(rows[:, ::3])]
+    facts = json.loads(json.dumps(_metadata(scorer), default=np.ndarray.tolist))
+    names = [facts["names"][label] for label in decode_exported(outputs, facts, n_frames)]
+    assert names == Segmenter(scorer).segment(features).to_frames()
+    for wrong in (None, len(outputs[0][0]), n_frames + 3):
+        with refused("n_frames"):
+            decode_exported(outputs, facts, wrong)
 
 
 OUTSIDE = """
