@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -127,6 +128,13 @@ class ScoredVideos:
         """Return the scores of each video, which are computed when they are first needed."""
         features = map(self.dataset.features, self.video_names)
         return [self.scorer.score(rows, self.candidates) for rows in features]
+
+    def of_model(self, model: int) -> ScoredVideos:
+        """Return the videos with the scores of one of the models, which are not scored again."""
+        of_model = copy(self)
+        parts = [replace(scores, voters=(scores.voters[model],)) for scores in self.scores]
+        of_model.__dict__["scores"] = parts
+        return of_model
 
     def decode(
         self, candidates: CandidateSet, settings: DecodeSettings | None = None

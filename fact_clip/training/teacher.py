@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.special import log_softmax
 
 from fact_clip.config import Config, flattened, with_values
 from fact_clip.core import InputError, Json, Names
@@ -21,13 +20,13 @@ from fact_clip.core.progress import paced
 from fact_clip.datasets.benchmarks import IN_MEMORY
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.labels import IGNORED, UNLABELLED, Labels
-from fact_clip.decoding.switching import decode_switching
 from fact_clip.inference.scored_videos import ScoredVideos
 from fact_clip.inference.scorer import Scorer
 from fact_clip.models.heads import is_open
 from fact_clip.run import Run, check_classes
 from fact_clip.seen import Seen
 from fact_clip.training.plan import Plan, resolve
+from fact_clip.training.stretches import OpenVideo, Trial, choose_weight, name_stretches
 from fact_clip.unseen.calibration import uncalibrated
 
 logger = logging.getLogger(__name__)
@@ -35,8 +34,6 @@ logger = logging.getLogger(__name__)
 TEACHER = "teacher"
 DRAFTS = "drafts"
 """Folders of a run: of the model that names frames, and of the names that it gave."""
-
-_EXCLUDED = -1e4  # nats a frame
 
 _KEY = "train.self_training"
 _RECIPE = "zero_shot"
@@ -148,8 +145,9 @@ def write_drafts(teacher: Path, dataset: Dataset, device: torch.device, folder: 
     """Write the names that a teacher gives to the frames without a label of each learning video.
 
     In a video with labels these are names of the classes without examples: whoever labels some of
-    the actions leaves the others. Where all classes have examples, or a video has no label, the
-    teacher names frames as it segments.
+    the actions leaves the others. Two or more such names are told apart by the teacher's scores and
+    by the neighbours of each stretch (stretches.py). If all classes have examples, or a video has
+    no label, the teacher names frames as it segments.
 
     Args:
         teacher: its run folder.
@@ -171,13 +169,15 @@ def write_drafts(teacher: Path, dataset: Dataset, device: torch.device, folder: 
     if is_open(run.config.model.head):
         unknown = set()
     scorer = Scorer(loaded, device)
+    namer = _Namer(scorer, dataset, new_classes)
     # Members of the student train on videos that its first model leaves out.
     for name in paced(dataset.all_learning, "naming frames without a label", logger):
         is_labelled = dataset.labels(name) != IGNORED
         if unknown and is_labelled.any() and not is_labelled.all():
             problem = f"{teacher} has never learned {min(unknown)!r}, which no frame shows"
             raise InputError(_KEY, problem, "choose a teacher with model.head=text")
-        labels = _named(ScoredVideos(scorer, dataset, [name]), new_classes)
+        namer.read(name)
+    for name, labels in namer.drafts().items():
         names = np.array([*dataset.vocabulary.names, UNLABELLED])[labels]
         write_lines(inside(folder, f"{name}.txt"), names.tolist())
     write_lines(inside(folder, _DIGEST), [_digest(dataset, run)])
@@ -193,36 +193,74 @@ def names_without_examples(dataset: Dataset) -> Names:
     )
 
 
-def _named(scored: ScoredVideos, new_classes: Labels) -> Labels:
-    """Return the names of the frames of a video that have no label, (T,), -1 elsewhere."""
-    (truth,) = scored.truth
-    is_open = truth == IGNORED
-    if not is_open.any():
-        return np.full_like(truth, IGNORED)
-    if new_classes.size and not is_open.all():
-        labels = _decoded_beside(scored, truth, new_classes)
-    else:
-        (labels,) = scored.decode(scored.candidates)
-    return np.where(is_open, labels, IGNORED)
-
-
-def _decoded_beside(scored: ScoredVideos, truth: Labels, new_classes: Labels) -> Labels:
-    """Decode a video whose labelled frames are known, and whose others have new names alone.
+class _Namer:
+    """Names the frames without a label of all learning videos.
 
     Args:
-        scored: the video.
-        truth: (T,), -1 where a frame has no label.
-        new_classes: the new names.
-
-    Returns:
-        (T,) class indices.
+        scorer: The teacher.
+        dataset: Data set of the student.
+        names: Classes without examples.
     """
-    calibration = scored.scorer.calibration or uncalibrated([scored.dataset])
-    (table,) = scored.log_score_tables(calibration)  # (T, C)
-    rows = np.full(table.shape, _EXCLUDED)
-    rows[:, new_classes] = log_softmax(table[:, new_classes], axis=1)
-    is_known = truth != IGNORED
-    rows[is_known] = _EXCLUDED
-    rows[is_known, truth[is_known]] = 0.0
-    penalty_of_frames = (scored.settings.switch_penalty or 0.0) * scored.scores[0].stride
-    return decode_switching(rows, penalty_of_frames)
+
+    def __init__(self, scorer: Scorer, dataset: Dataset, names: Labels) -> None:
+        self._scorer = scorer
+        self._dataset = dataset
+        self._names = names
+        self._labels: dict[str, Labels] = {}  # of each video, -1 where a frame is not named
+        self._open: dict[str, OpenVideo] = {}
+        counts = dataset.class_counts(dataset.learning)
+        self._hidden: list[Labels] = []  # labelled classes that each model never learned
+        for member in scorer.run.members() or [scorer.run]:
+            hidden = [] if member.seen is None else [*member.seen.tuned]
+            classes = dataset.vocabulary.encode(
+                [name for name in hidden if name in dataset.vocabulary]
+            )
+            self._hidden.append(np.setdiff1d(classes[counts[classes] > 0], names))
+        self._trials: list[list[OpenVideo]] = [[] for _ in self._hidden]
+        self._truth: list[Labels] = []
+
+    def read(self, name: str) -> None:
+        """Score a video."""
+        scored = ScoredVideos(self._scorer, self._dataset, [name])
+        (truth,) = scored.truth
+        is_open = truth == IGNORED
+        self._labels[name] = np.full_like(truth, IGNORED)
+        if not is_open.any():
+            return
+        if not self._names.size or is_open.all():
+            (labels,) = scored.decode(scored.candidates)
+            self._labels[name] = np.where(is_open, labels, IGNORED)
+            return
+        penalty = (scored.settings.switch_penalty or 0.0) * scored.scores[0].stride
+        calibration = scored.scorer.calibration or uncalibrated([self._dataset])
+        (table,) = scored.log_score_tables(calibration)  # (T, C)
+        self._open[name] = OpenVideo.scored(truth, table, self._names, penalty)
+        if self._names.size < 2:
+            return
+        self._truth.append(truth)
+        for model, (classes, trial) in enumerate(zip(self._hidden, self._trials, strict=True)):
+            if classes.size > 1:
+                labels = np.where(np.isin(truth, classes), IGNORED, truth)
+                (table,) = scored.of_model(model).log_score_tables(uncalibrated([self._dataset]))
+                trial.append(OpenVideo.scored(labels, table, classes, penalty))
+
+    def drafts(self) -> dict[str, Labels]:
+        """Return the classes (T,) of the frames without a label of each video, -1 elsewhere."""
+        videos = [*self._open.values()]
+        background = self._dataset.vocabulary.background_indices
+        weight = 0.0
+        if self._names.size > 1:
+            trials = [
+                Trial(trial, classes, self._truth)
+                for trial, classes in zip(self._trials, self._hidden, strict=True)
+                if classes.size > 1
+            ]
+            weight = choose_weight(trials, background)
+            logger.info(
+                "neighbours of unlabelled stretches have weight %g, by %d trials with known names",
+                *(weight, len(trials)),
+            )
+        named = name_stretches(videos, self._names, background, weight)
+        for name, video, labels in zip(self._open, videos, named, strict=True):
+            self._labels[name] = np.where(video.labels == IGNORED, labels, IGNORED)
+        return self._labels
