@@ -78,7 +78,7 @@ def test_times_of_a_file_are_at_its_own_rate(fact_clip, open_clip_folder, tmp_pa
     """A model that no data trained has no rate; the stream ran at 5 rows per second."""
     spec = f"clip:local-dir:{open_clip_folder}"
     how = ("--training-free", "--encoder", spec, "--actions", "stir, pour milk", "--prompts", "plain")
-    rows = np.random.default_rng(0).normal(size=(60, 16)).astype("f4")
+    rows = np.random.default_rng(0).normal(size=(60, 8)).astype("f4")
     path = tmp_path / "take.npy"
     np.save(path, rows)
     path.with_suffix(".json").write_text(json.dumps({"fps": 2, "encoder": frame_encoder(spec).name}))
