@@ -328,6 +328,7 @@ class Overview(TypedDict):
     people: list[str]
     kappa: float | None  # of two people who labelled the same videos
     alpha: float | None  # Krippendorff's, of three people or more
+    omissions: AgreementOmissions | None  # what kappa or alpha leaves out
     sentence: str  # for the methods section of a paper
 
 

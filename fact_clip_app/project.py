@@ -546,7 +546,7 @@ class Project(Database):
                                / max(count(DISTINCT segment.track), 1), 0),
                            json_group_array(DISTINCT
                                coalesce(nullif(segment.annotator, ''), track.annotator))
-                               FILTER (WHERE label IS NOT NULL)
+                               FILTER (WHERE label IS NOT NULL OR track.complete)
                     FROM track JOIN video ON video.id = track.video
                     LEFT JOIN segment ON segment.track = track.id
                     WHERE {SEEN} GROUP BY track.video"""

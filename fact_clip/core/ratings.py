@@ -134,7 +134,9 @@ class Rating:
             rated=joined(interval for rating in ratings for interval in rating.rated),
             start=first.start,
             end=first.end,
-            background=tuple(dict.fromkeys(name for one in ratings for name in one.background)),
+            background=tuple(
+                dict.fromkeys(name for rating in ratings for name in rating.background)
+            ),
             owner=first.owner,
             source=first.source,
         )

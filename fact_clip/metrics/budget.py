@@ -147,6 +147,12 @@ def transitions(ratings: Iterable[Rating]) -> list[Json]:
     """Count how often an action follows another within a video, most frequent first.
 
     Time that is not rated parts a video, as other actions may have happened in it.
+
+    Args:
+        ratings: the rating of each video.
+
+    Returns:
+        Rows with the keys from, to and count.
     """
     counts: Counter[tuple[str, str]] = Counter()
     for rating in ratings:

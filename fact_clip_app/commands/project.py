@@ -30,9 +30,9 @@ def import_files(
 ) -> None:
     """Add videos to a project of the page, and load label files.
 
-    Videos are referred to, not copied. A label file belongs to the video of its name, and is of any
-    format that the page reads: ELAN, BORIS, VIA, Label Studio, CSV, JSON, SRT, VTT, or a label a
-    line. Tiers and subjects become tracks.
+    Videos are referred to, not copied. A label file belongs to the video of its name, VIDEO or, for
+    one track, VIDEO.TRACK. It is of any format that the page reads: ELAN, BORIS, VIA, Label Studio,
+    CSV, JSON, SRT, VTT, or a label a line. Tiers and subjects become tracks.
 
     \b
     Example:

@@ -70,6 +70,17 @@ def test_a_video_in_which_a_person_found_nothing_is_compared(two):
     assert "kappa over the time that both have labelled was 1.00" not in user.ask("GET", "/api/overview")["sentence"]
 
 
+def test_a_person_who_found_nothing_is_a_person(two):
+    user, (first, _) = two
+    say(user, first, track(user, first, "main"), "Ann", complete=True)
+    say(user, first, track(user, first, "Bob", "Bob"), "Bob", (0, 13, "groom"), complete=True)
+    overview = user.ask("GET", "/api/overview")
+    assert overview["people"] == ["Ann", "Bob"]
+    assert overview["kappa"] == agreement(user)["figures"]["kappa"]
+    assert overview["omissions"] == agreement(user)["omissions"]
+    assert user.ask("GET", "/api/state")["videos"][0]["annotators"] == ["Ann", "Bob"]
+
+
 def test_a_mark_of_nobody_is_of_no_person_and_named(two):
     """As in projects in which the mark stored no person."""
     user, (first, second) = two
