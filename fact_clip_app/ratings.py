@@ -1,12 +1,16 @@
 """The ratings of a project: what each track, person, label file or model says about a video."""
 
+import logging
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from fact_clip.core import NONE_OF_THESE, InputError, Json, Names, Rating
+from fact_clip.core.messages import join_names
 from fact_clip_app.drafts import Draft
 from fact_clip_app.page import Page
 from fact_clip_app.project import FIELDS, Label, Track, VideoEntry
+
+logger = logging.getLogger(__name__)
 
 
 def background_of(page: Page) -> Names:
@@ -132,6 +136,16 @@ def rated_rows(
             rows.ratings[name] = track_rating(video, track, background)
             rows.segments.extend(_segment_rows(name, video, track, background))
     return rows
+
+
+def warn_of_unrated(rows: RatedRows) -> None:
+    """Warn of videos without a row, so that nobody takes a table for one of all videos."""
+    if rows.unrated:
+        message = "%d videos have no rows, since these people have not labelled them: %s"
+        logger.warning(message, len(rows.unrated), join_names(rows.unrated))
+    if rows.unowned:
+        message = "nobody is named for an empty track that is marked as fully labelled: %s"
+        logger.warning(message, join_names(rows.unowned))
 
 
 def _segment_rows(name: str, video: VideoEntry, track: Track, background: Names) -> Sequence[Json]:

@@ -56,7 +56,14 @@ from fact_clip_app.project import (
     VideoEntry,
     free_name,
 )
-from fact_clip_app.ratings import background_of, is_unowned, rated_rows, rating_of, side_rating
+from fact_clip_app.ratings import (
+    background_of,
+    is_unowned,
+    rated_rows,
+    rating_of,
+    side_rating,
+    warn_of_unrated,
+)
 from fact_clip_app.requests import LABELS, Upload, base_name, ending_of, receive_file, too_large
 from fact_clip_app.tables import write_tables
 
@@ -739,7 +746,12 @@ def summary(
     tables["segments"] = rows.segments
     if format == "csv":
         tables = {table: tables[table]}
-    return _download(lambda folder: write_tables(folder / f"{table}.{format}", tables)[0])
+
+    def write(folder: Path) -> Path:
+        warn_of_unrated(rows)
+        return write_tables(folder / f"{table}.{format}", tables)[0]
+
+    return _download(write)
 
 
 @router.get("/plots/{plot}.{format}", **DOWNLOAD)

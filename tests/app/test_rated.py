@@ -95,6 +95,8 @@ def test_a_mark_of_nobody_is_of_no_person_and_named(two):
     (row,) = [row for row in budget["time"] if row["video"] == "all"]
     duration = user.ask("GET", f"/api/videos/{first}")["duration"]
     assert row["labelled"] == pytest.approx(duration + 10)  # and not the video that nobody has signed
+    table = user.client.get("/api/summary", params={"annotator": "Ann", "format": "csv"})
+    assert "person2_video1" in table.headers["x-warnings"]
     ann = user.ask("GET", "/api/summary", params={"annotator": "Ann"})
     assert (ann["unrated"], ann["unowned"]) == (["person2_video1"], ["person2_video1"])
 
