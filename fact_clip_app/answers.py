@@ -249,12 +249,15 @@ class Clips(TypedDict):
 class Summary(TypedDict):
     """Rows of tables: how long and how often, and what follows what.
 
-    `several` are the videos that count once for each of their labelled tracks.
+    `several` are the videos that count once for each of their labelled tracks, `unrated` those
+    without a row, and `unowned` those of them that somebody unknown has marked as fully labelled.
     """
 
     time: list[Json]
     transitions: list[Json]
     several: list[str]
+    unrated: list[str]
+    unowned: list[str]
 
 
 class OpenVideo(NamedVideo):
@@ -274,10 +277,29 @@ class Incomplete(TypedDict):
     points: int
 
 
+class Omissions(TypedDict):
+    """What figures of agreement leave out.
+
+    Names of `one_sided` are background on both sides, although only one side calls them so.
+    """
+
+    unrated_seconds: float  # that not both sides have labelled
+    points: int  # point events of both sides, which have no duration
+    one_sided: list[str]
+
+
+class AgreementOmissions(Omissions):
+    """What figures of agreement over all videos leave out."""
+
+    videos: list[str]  # names of those that one side has labelled, or without common states
+    unowned: list[str]  # those of them that somebody unknown has marked as fully labelled
+
+
 class VideoAgreement(NamedVideo):
     """The agreement in one video."""
 
     figures: Figures
+    omissions: Omissions
 
 
 class Confusion(TypedDict):
@@ -292,6 +314,8 @@ class Agreement(TypedDict):
 
     videos: list[VideoAgreement]
     figures: Figures
+    seconds: float  # that are compared
+    omissions: AgreementOmissions
     confusion: Confusion
     shared: list[str]  # names of videos that are left out, as people share a track
 
@@ -304,6 +328,7 @@ class Overview(TypedDict):
     people: list[str]
     kappa: float | None  # of two people who labelled the same videos
     alpha: float | None  # Krippendorff's, of three people or more
+    omissions: AgreementOmissions | None  # what kappa or alpha leaves out
     sentence: str  # for the methods section of a paper
 
 
@@ -318,6 +343,8 @@ class Compared(TypedDict):
     """The agreement of two labellings of a video, and a timeline of both."""
 
     figures: Figures
+    seconds: float  # that are compared
+    omissions: Omissions
     rows: list[TimelineRow]
     colours: dict[str, Look]
     warnings: NotRequired[list[str]]

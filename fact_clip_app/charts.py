@@ -1,13 +1,14 @@
 """Figures of labelled videos: ethogram, total times, transitions."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from fact_clip.core import Rating
+from fact_clip.metrics.budget import rated_time, time_budget, transitions
 from fact_clip.report.plots import WIDTH, add_legend, legend_height, name_ticks, new_axes
-from fact_clip_app.budget import Extent, Stretch, time_budget, total_extent, transitions
 
 _WIDTH = 10.0  # inches
 _ROW = 0.32  # inches
@@ -15,58 +16,48 @@ _MARGIN = 1.4  # inches for the axis and its labels
 _VIDEO = "#f0f0f0"  # under the segments of a row, from the start of the video to its end
 _MAX_NUMBERS = 25  # classes of a matrix with numbers
 
-Rows = Mapping[str, Sequence[Stretch]]
-"""The segments of each row."""
 
-
-def ethogram(
-    rows: Rows,
-    extents: Mapping[str, Extent],
-    colours: Mapping[str, str],
-) -> Figure:
-    """Draw the segments of each row over time, from the first frame of its video.
+def ethogram(ratings: Mapping[str, Rating], colours: Mapping[str, str]) -> Figure:
+    """Draw the segments of each rating over time, from the first frame of its video.
 
     Args:
-        rows: the segments of each row, from top to bottom.
-        extents: its duration, and the time of its first frame.
+        ratings: the rating of each row, from top to bottom.
         colours: label -> "#rrggbb", in the order of the legend.
 
     Returns:
         The figure.
     """
-    figure, axes = _figure(len(rows), WIDTH, extra_height=legend_height(colours))
-    for position, (name, parts) in enumerate(rows.items()):
-        axes.barh(position, extents[name].duration or 0.0, color=_VIDEO)
-        first = extents[name].start
+    figure, axes = _figure(len(ratings), WIDTH, extra_height=legend_height(colours))
+    for position, rating in enumerate(ratings.values()):
+        axes.barh(position, rating.duration or 0.0, color=_VIDEO)
+        spans_of: dict[str, list[tuple[float, float]]] = {label: [] for label in colours}
+        for state in rating.actions:
+            spans_of[state.label].append((state.start - rating.start, state.stop - state.start))
+        for point in rating.events:
+            spans_of[point.label].append((point.time - rating.start, 0.0))
         for label, colour in colours.items():
-            spans = [(start - first, stop - start) for start, stop, part in parts if part == label]
             # the line shows instants
-            axes.broken_barh(spans, (position - 0.4, 0.8), color=colour, linewidth=0.5)
-    _name_rows(axes, rows)
-    axes.set_xlim(0, max(extent.duration or 0.0 for extent in extents.values()))
+            axes.broken_barh(spans_of[label], (position - 0.4, 0.8), color=colour, linewidth=0.5)
+    _name_rows(axes, ratings)
+    axes.set_xlim(0, max(rating.duration or 0.0 for rating in ratings.values()))
     axes.set_xlabel("time (s)")
     add_legend(figure, colours.items())
     return figure
 
 
-def time_bars(
-    rows: Rows,
-    extents: Mapping[str, Extent],
-    colours: Mapping[str, str],
-) -> Figure:
+def time_bars(ratings: Mapping[str, Rating], colours: Mapping[str, str]) -> Figure:
     """Draw the total time of each action, longest first, with its share of the labelled time.
 
     Args:
-        rows: the segments of each row.
-        extents: how much of it is labelled.
+        ratings: the rating of each row.
         colours: label -> "#rrggbb".
 
     Returns:
         The figure.
     """
-    total = total_extent(extents.values())
-    budget = time_budget(rows, extents)
-    if len(rows) > 1:
+    labelled, duration = rated_time(ratings.values())
+    budget = time_budget(ratings)
+    if len(ratings) > 1:
         budget = [row for row in budget if row["video"] == "all"]
     labels = [row["label"] for row in budget]
 
@@ -78,23 +69,21 @@ def time_bars(
     )
     axes.bar_label(bars, [f"{row['share']:.1f} %" for row in budget], padding=3)
     _name_rows(axes, labels)
-    duration_text = "" if total.duration is None else f" of {total.duration:.1f}"
-    axes.set_xlabel(
-        f"total time (s); % of the labelled time, {total.labelled:.1f}{duration_text} s"
-    )
+    duration_text = "" if duration is None else f" of {duration:.1f}"
+    axes.set_xlabel(f"total time (s); % of the labelled time, {labelled:.1f}{duration_text} s")
     return figure
 
 
-def transition_matrix(videos: Iterable[Sequence[Stretch]]) -> Figure | None:
+def transition_matrix(ratings: Iterable[Rating]) -> Figure | None:
     """Draw how often an action (row) is followed by another (column).
 
     Args:
-        videos: the segments and the unlabelled time of each video.
+        ratings: the rating of each video.
 
     Returns:
         The figure, or None if no action follows another.
     """
-    pairs = transitions(videos)
+    pairs = transitions(ratings)
     if not pairs:
         return None
     names = sorted({pair["from"] for pair in pairs} | {pair["to"] for pair in pairs})

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fact_clip.core import Clock, Floats, Instant, Integers, Names, Segment, Segmentation
+from fact_clip.core import Clock, Floats, Instant, Integers, Names, Point, Segment, Segmentation
 from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.formats.gaps import Gaps
 from fact_clip_app.project import Label
@@ -78,6 +78,12 @@ def overlaid(drafts: Sequence[Draft], labels: Sequence[Label]) -> list[Draft | L
     return parts
 
 
+def between(drafts: Sequence[Draft], labels: Iterable[Label]) -> list[Draft]:
+    """Return the parts of drafts between segments. Point events part no draft."""
+    segments = [label for label in labels if label.start < label.stop]
+    return [part for part in overlaid(drafts, segments) if isinstance(part, Draft)]
+
+
 def segmentation_of(
     parts: Iterable[Draft | Label], n_frames: int, background: Names
 ) -> Segmentation:
@@ -101,37 +107,11 @@ def segmentation_of(
     return Segmentation(segments=complete, background=background, instants=tuple(instants))
 
 
-def row_labels(
-    parts: Iterable[Draft | Label],
-    times: Floats,
-    rows: Floats,
-    other: str,
-) -> list[str]:
-    """Return the label at the middle of each row of features.
-
-    Args:
-        parts: labels and drafts.
-        times: seconds at which frames start, and the end, (N + 1,).
-        rows: seconds at which rows start, and the end, (T + 1,).
-        other: the label of rows that no part covers.
-
-    Returns:
-        T labels.
-    """
-    middles = (rows[1:] + rows[:-1]) / 2  # (T,)
-    labels = np.full(len(middles), other, dtype=object)
-    for part in parts:
-        first, last = np.searchsorted(middles, [times[part.start], times[part.stop]])
-        labels[first:last] = part.label
-    return labels.tolist()
-
-
-def click_labels(points: Collection[Draft | Label], times: Floats, rows: Floats) -> list[str]:
+def click_labels(points: Sequence[Point], rows: Floats) -> list[str]:
     """Return the labels of the rows of features in which point events lie.
 
     Args:
         points: the point events.
-        times: seconds at which frames start, and the end, (N + 1,).
         rows: seconds at which rows start, and the end, (T + 1,).
 
     Returns:
@@ -139,7 +119,7 @@ def click_labels(points: Collection[Draft | Label], times: Floats, rows: Floats)
     """
     labels = [UNLABELLED] * (len(rows) - 1)
     for point in points:
-        row = int(np.searchsorted(rows, times[point.start], side="right")) - 1
+        row = int(np.searchsorted(rows, point.time, side="right")) - 1
         labels[min(max(row, 0), len(labels) - 1)] = point.label
     n_lost = len(points) - len(labels) + labels.count(UNLABELLED)
     if n_lost:

@@ -1,23 +1,37 @@
 """Labelled videos of a project as a data set."""
 
 import logging
+import math
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fact_clip.core import BACKGROUND, NONE_OF_THESE, Array, Floats, InputError, Names
+import numpy as np
+
+from fact_clip.core import (
+    BACKGROUND,
+    NONE_OF_THESE,
+    Array,
+    Floats,
+    InputError,
+    Names,
+    Rating,
+)
 from fact_clip.core.io import read_mapping
+from fact_clip.core.messages import join_names
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.run import Run
-from fact_clip.seen import features_digest
-from fact_clip_app.drafts import click_labels, row_labels
+from fact_clip.seen import features_digest, video_digest
+from fact_clip_app.drafts import click_labels
 from fact_clip_app.engine import rows_of, run_of
 from fact_clip_app.jobs import Job
 from fact_clip_app.page import Page
 from fact_clip_app.project import ROLES, Label, LabelFacts, Unlabelled, VideoEntry
+from fact_clip_app.ratings import rating_of
 from fact_clip_app.training_set import TrainingSet
 
 logger = logging.getLogger(__name__)
@@ -40,6 +54,7 @@ class LabelledVideo:
     features: Array  # (T, D)
     rows: Floats  # (T + 1,) seconds at which rows start, and the end
     labels: list[str]  # (T,), background as `BACKGROUND`
+    lost: Names = ()  # the class of each segment that covers the middle of no row
 
 
 @dataclass(frozen=True)
@@ -167,11 +182,13 @@ def export_set(
         unlabelled: what the unlabelled frames of videos are that are not complete.
         viewer: whose eyes see the tracks.
 
+    All background is named BACKGROUND, by which `fact-clip data init` knows it.
+
     Raises:
         InputError: if there are fewer than two videos, or `unlabelled` is missing.
     """
     examples = training_videos(page, track, lambda video: unlabelled, viewer)
-    background = page.project.background
+    background = tuple(dict.fromkeys([BACKGROUND, *page.project.background]))
     write_set(
         page, examples, root, None, lambda _: unlabelled, background, Job("export"), stores=False
     )
@@ -278,19 +295,20 @@ def write_set(
     test_videos = []
     trained: set[str] = set()
     tested: set[str] = set()
+    n_lost = Counter[str]()
     for example, features in zip(examples, files.values(), strict=True):
         video = example.video
-        is_background = example.complete or unlabelled(video.id) == "background"
-        other = background[0] if is_background else UNLABELLED
-        name, labelled = _add_labelled_video(
-            page, training_set, video, example.labels, other, features, model, background
-        )
+        is_complete = example.complete or unlabelled(video.id) == "background"
+        rating = rating_of(video, example.labels, background, is_complete=is_complete)
+        name, labelled = _add_labelled_video(page, training_set, video, rating, features, model)
+        n_lost.update(labelled.lost)
         is_test[name] = roles[video.id]
         if is_test[name]:
             test_videos.append(labelled)
             tested |= {*labelled.labels}
         else:
             trained |= {*labelled.labels}
+    _check_lost(n_lost, trained | tested)
     untaught = tested - trained - {BACKGROUND, UNLABELLED}
     if helpers and untaught:
         # else it would be the only name for what is left of videos that are labelled in part
@@ -302,9 +320,8 @@ def write_set(
         array, _ = page.engine.open_features(video, features, model)
         is_labelled = features_digest(array) in files
         if not is_labelled and (record is None or record.find(array) is None):
-            name, _ = _add_labelled_video(
-                page, training_set, video, [], UNLABELLED, features, model, background
-            )
+            nothing = rating_of(video, [], background, is_complete=False)
+            name, _ = _add_labelled_video(page, training_set, video, nothing, features, model)
             is_test[name] = False
     test = [name for name in is_test if is_test[name]]
     train = [name for name in is_test if not is_test[name]]
@@ -312,40 +329,66 @@ def write_set(
     return test_videos
 
 
+def _check_lost(n_lost: Counter[str], names: Collection[str]) -> None:
+    """Warn of segments that cover no row. Raise an InputError if a class has no other ones."""
+    missing = sorted({*n_lost} - {*names})
+    if missing:
+        problem = f"all segments of {join_names(map(repr, missing))} are shorter than a row"
+        fix = "use features of more rows per second, or delete these segments"
+        raise InputError("train", problem, fix)
+    if n_lost:
+        message = "%d segments are shorter than a row of features, and are not trained on: %s"
+        logger.warning(message, n_lost.total(), join_names(sorted(n_lost)))
+
+
+def _row_labels(rating: Rating, rows: Floats) -> tuple[list[str], Names]:
+    """Return the label at the middle of each row, and the classes of states that have no row.
+
+    A rating that reaches from the first frame to the last holds for rows outside of them, too.
+    """
+    if rating.rated == ((rating.start, rating.end),):
+        rating = replace(rating, rated=((-math.inf, math.inf),))
+    middles = (rows[1:] + rows[:-1]) / 2  # (T,)
+    lost = []
+    for state in rating.actions:
+        first, last = np.searchsorted(middles, [state.start, state.stop])
+        if first == last:
+            lost.append(state.label)
+    return rating.labels_at(middles), tuple(lost)
+
+
 def _add_labelled_video(
     page: Page,
     training_set: TrainingSet,
     video: VideoEntry,
-    parts: Sequence[Label],
-    other: str,
+    rating: Rating,
     features: Path,
     model: Segmenter | None,
-    backgrounds: Names,
 ) -> tuple[str, LabelledVideo]:
-    """Add a video to a training set. Point events without segments are clicks.
+    """Add a video to a training set. Point events without states are clicks.
 
-    All background has the first name that the run of the set has for it, or else of `backgrounds`.
+    All background has the first name that the run of the set has for it, or else the rating.
 
     Args:
         page: the page.
         training_set: the set.
         video: the video.
-        parts: its labels.
-        other: the label between them.
+        rating: what its labels say.
         features: its feature file.
         model: the model that reads the features, or None.
-        backgrounds: the names in the labels that mean no action.
 
     Returns:
         The name in the set, and the labels of the rows, in which background is `BACKGROUND`.
     """
     array, clock = page.engine.open_features(video, features, model)
     rows = rows_of(video, features, clock, len(array))
-    is_clicked = bool(parts) and all(part.start == part.stop for part in parts)
+    backgrounds = rating.background
+    is_clicked = bool(rating.points) and not rating.states
+    lost: Names = ()
     if is_clicked:
-        names = click_labels(parts, video.times, rows)
+        names = click_labels(rating.points, rows)
     else:
-        names = row_labels(parts, video.times, rows, other)
+        names, lost = _row_labels(rating, rows)
     run = training_set.run
     background = backgrounds[0]
     if run is not None:
@@ -360,7 +403,8 @@ def _add_labelled_video(
             raise InputError(video.name, problem, fix)
     new_names = {**dict.fromkeys(backgrounds, background), NONE_OF_THESE: UNLABELLED}
     labels = [new_names.get(name, name) for name in names]
-    if parts and {*labels} == {UNLABELLED}:
+    is_labelled = bool(rating.states or rating.points)
+    if is_labelled and {*labels} == {UNLABELLED}:
         raise InputError(video.name, "no label covers a row of its features", "label more of it")
     sidecar = features.with_suffix(".json")
     facts = dict(read_mapping(sidecar, "facts of features")) if sidecar.is_file() else {}
@@ -370,7 +414,7 @@ def _add_labelled_video(
     facts.setdefault("n_frames", len(array))
     name = training_set.add(video.name, array, labels, facts, is_clicked)
     measured = [BACKGROUND if label == background else label for label in labels]
-    return name, LabelledVideo(array, rows, measured)
+    return name, LabelledVideo(array, rows, measured, lost)
 
 
 def _digests(page: Page, model: Segmenter | None) -> Iterable[str]:
@@ -400,7 +444,7 @@ def _add_first_videos(training_set: TrainingSet, run: Run, digests: Collection[s
     names = []
     for video in dataset.train[:FIRST_VIDEOS]:
         features = dataset.features(video)
-        if features_digest(features) in digests:
+        if video_digest(dataset, video) in digests:
             continue
         labels = [classes[index] for index in dataset.labels(video).tolist()]
         if {*labels} == {UNLABELLED}:  # its classes are held out

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from fact_clip.core import InputError
 from fact_clip.formats.table import read_table
-from fact_clip_app.budget import COLUMNS, SEGMENT_COLUMNS
+from fact_clip.metrics.budget import COLUMNS
+from fact_clip_app.tables import SEGMENT_COLUMNS
 
 Fields = dict[str, str]  # value by name of the field
 

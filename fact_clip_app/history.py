@@ -426,8 +426,7 @@ class History:
             self._exchange_actions(removed_rows, added_rows, is_strict, person, outcome)
             names = {BACKGROUND, *(row.name for row in self.project.action_rows())}
             for name in sorted(labels - names):
-                annotator = self._action_changed_by(name, person)
-                raise _conflict(annotator, f'class "{name}"', outcome)
+                self._restore_action(name, person, outcome)
             state = "undone" if back else "done"
             self.project.execute("UPDATE step SET state = ? WHERE id = ?", state, step)
 
@@ -504,6 +503,20 @@ class History:
                 self.project.execute(query, row.position, row.name)
             elif not is_there:
                 self.project.insert_action(row)
+
+    def _restore_action(self, name: str, person: Person, outcome: str) -> None:
+        """Bring back an action that a person has removed. Those of others are a ConflictError."""
+        beginning = json.dumps([name])[:-1]
+        query = """SELECT author, actions FROM step WHERE instr(actions, ?)
+                   ORDER BY id DESC LIMIT 1"""
+        for author, actions in self.project.rows(query, beginning):
+            if author == person.browser:
+                removed, added = json.loads(actions)[:2]
+                rows = [row for row in (*added, *removed) if row[0] == name]
+                self._exchange_actions([], rows[:1], False, person, outcome)
+                return
+        annotator = self._action_changed_by(name, person)
+        raise _conflict(annotator, f'class "{name}"', outcome)
 
     # --- conflicts ------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from fact_clip.core import (
     Instant,
     Integers,
     Location,
+    Names,
     Segment,
     Segmentation,
 )
@@ -132,13 +133,13 @@ def plan(
     Raises:
         InputError: if there is no such track, or `track` is for several tiers.
     """
-    tracks = read_tracks(
+    tracks = read_label_file(
         path,
         video.times,
         is_film=video.media is not None,
         background=project.background,
         video_name=video.name,
-    )
+    ).tracks
     if track is not None:
         if len(tracks) != 1:
             fix = "load them onto new tracks"
@@ -227,14 +228,22 @@ def _read_actions(path: Path, background: Collection[str]) -> list[Action]:
     return actions
 
 
-def read_tracks(
+@dataclass(frozen=True)
+class LabelFile:
+    """The content of a label file."""
+
+    tracks: dict[str, list[Label]]  # the labels of each track, in frames of the video
+    background: Names  # names that mean no action in it
+
+
+def read_label_file(
     path: Path,
     times: Floats,
     *,
     is_film: bool = True,
     background: Collection[str] = (),
     video_name: str = "",
-) -> dict[str, list[Label]]:
+) -> LabelFile:
     """Read a label file of one video.
 
     Args:
@@ -246,16 +255,17 @@ def read_tracks(
         video_name: the name of the video. A file that names another one is read with a warning.
 
     Returns:
-        Track -> its labels, in frames of the video. Tiers of ELAN and subjects of BORIS are tracks,
-        those without labels only if all are.
+        The labels of each track, and the names of background. Tiers of ELAN and subjects of BORIS
+        are tracks, those without labels only if all are.
         Of overlapping segments, the later one goes to a further track. What is marked as
         unlabelled has the label UNLABELLED.
     """
     form = format_of(path)
     if form.annotations is None and form.read is not None:
         labelling = load(path)
-        ignored = {BACKGROUND, *labelling.background}
-        return {MAIN: _of_frames(path, labelling, times, ignored, background, is_film=is_film)}
+        names = {BACKGROUND: None, **dict.fromkeys(labelling.background)}
+        labels = _of_frames(path, labelling, times, names, background, is_film=is_film)
+        return LabelFile({MAIN: labels}, _without_mark(names))
     if form.annotations is None:
         readable = [name for name, form in FORMATS.items() if form.read or form.annotations]
         fix = f"choose one of {', '.join(readable)}"
@@ -274,15 +284,17 @@ def read_tracks(
                 name = MAIN
             tiers[name] = form.annotations(path, Options(tier=tier, instants=True))
     tracks: dict[str, list[Label]] = {tier: [] for tier in tiers}  # overlaps get other names
+    all_names: dict[str, None] = {BACKGROUND: None}
     for tier, videos in tiers.items():
         if len(videos) != 1:
             raise InputError(path, f"{len(videos)} videos", "give the labels of one")
         (annotation,) = videos
         if annotation.name not in (Annotation(path, ()).name, video_name or annotation.name):
             logger.warning("%s: labels of a video named %r", path, annotation.name)
-        ignored = {BACKGROUND, annotation.background or BACKGROUND}
-        ignored |= {*annotation.further_background}
-        labels = _of_spans(annotation, times, ignored, background, is_film=is_film)
+        names = {BACKGROUND: None, annotation.background or BACKGROUND: None}
+        names |= dict.fromkeys(annotation.further_background)
+        all_names |= names
+        labels = _of_spans(annotation, times, names, background, is_film=is_film)
         marks = [label for label in labels if label.label == UNLABELLED]
         tracks[tier], *overlaps = _apart(
             path, (label for label in labels if label.label != UNLABELLED)
@@ -290,7 +302,13 @@ def read_tracks(
         tracks[tier] += marks
         for part in overlaps:
             tracks[free_name(tier, tracks)] = part
-    return {tier: labels for tier, labels in tracks.items() if labels} or tracks
+    tracks = {tier: labels for tier, labels in tracks.items() if labels} or tracks
+    return LabelFile(tracks, _without_mark(all_names))
+
+
+def _without_mark(names: Iterable[str]) -> Names:
+    """Return names of background without that of what nobody has labelled."""
+    return tuple(name for name in names if name != UNLABELLED)
 
 
 def _known(

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from fact_clip.core import FileLocation, InputError, Names, located
 from fact_clip.core.paths import locked
-from fact_clip_app.drafts import Draft, overlaid
+from fact_clip_app.drafts import Draft, between, overlaid
 from fact_clip_app.engine import Engine, needs_of, run_of
 from fact_clip_app.history import History
 from fact_clip_app.jobs import STOPPED, BusyError, Job, Queue, Quick
@@ -266,6 +266,13 @@ class Page:
                 return [*other.segments]
         labels = drafted.segments if drafted else []
         return overlaid(self.drafts(video, tracks, viewer), labels)
+
+    def drafts_between(self, video: VideoEntry, viewer: str | None = None) -> list[Draft]:
+        """Return the drafts between the segments of their track, for a file."""
+        tracks = self.project.labelled_tracks(video.id, viewer=viewer)
+        drafted = self.draft_track(tracks)
+        labels = drafted.segments if drafted else []
+        return between(self.drafts(video, tracks, viewer), labels)
 
     def named(self, error: InputError) -> InputError:
         """Return an error with files by the names that users know and no folders."""

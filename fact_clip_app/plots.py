@@ -8,9 +8,11 @@ from matplotlib.figure import Figure
 from starlette.exceptions import HTTPException
 
 from fact_clip.core.colours import BACKGROUND_COLOUR
+from fact_clip.metrics.budget import actions_of
 from fact_clip.report.plots import save_figure
 from fact_clip_app import charts, views
 from fact_clip_app.page import Page
+from fact_clip_app.ratings import rated_rows
 
 PLOTS = ("ethogram", "budget", "transitions")
 
@@ -40,17 +42,14 @@ def draw(
 def _figure(
     page: Page, kind: str, annotators: Collection[str] | None, viewer: str
 ) -> Figure | None:
-    labelled = views.labelled_rows(page, annotators, viewer)
-    rows = labelled.stretches
-    if not any(rows.values()):
+    ratings = rated_rows(page, annotators, viewer).ratings
+    labels = actions_of(ratings.values())
+    if not labels:
         return None
     if kind == "transitions":
-        return charts.transition_matrix(labelled.chains)
-    labels: dict[str, None] = {}
-    for parts in rows.values():
-        labels |= dict.fromkeys(label for _, _, label in parts)
+        return charts.transition_matrix(ratings.values())
     looks = views.colours(page, list(labels))
     colours = {label: looks[label]["colour"] or BACKGROUND_COLOUR for label in labels}
     if kind == "budget":
-        return charts.time_bars(rows, labelled.extents, colours)
-    return charts.ethogram(rows, labelled.extents, colours)
+        return charts.time_bars(ratings, colours)
+    return charts.ethogram(ratings, colours)

@@ -158,6 +158,11 @@ class Track:
         """Return whether somebody has labelled it, if only as complete."""
         return bool(self.segments) or self.complete
 
+    @property
+    def raters(self) -> set[str]:
+        """Return who has labelled it. A track without labels is that of its owner."""
+        return {self.author(label) for label in self.segments} or {self.annotator}
+
     def author(self, label: Label) -> str:
         """Return who made a label of the track, or "". Without a name, it is of the owner."""
         return label.annotator or self.annotator
@@ -456,6 +461,20 @@ class Project(Database):
                     raise InputError("track", problem, "choose another name") from None
             self.touch(video)
 
+    def mark_track(self, video: str, track: int, complete: bool, annotator: str) -> None:
+        """Mark a track as fully labelled, or not.
+
+        A track of nobody without labels becomes the track of the person who marks it, as
+        otherwise nobody could tell who has found nothing in the video.
+        """
+        with self.change():
+            values: dict[str, object] = {"complete": complete}
+            query = """SELECT annotator = '' AND id NOT IN (SELECT track FROM segment)
+                       FROM track WHERE id = ?"""
+            if complete and annotator and self.value(query, track):
+                values["annotator"] = annotator
+            self.change_track(video, track, **values)
+
     def remove_track(self, video: str, track: int) -> None:
         """Remove a track. Raise an InputError if it has segments, or is the only one.
 
@@ -485,8 +504,8 @@ class Project(Database):
 
         Args:
             video: the id of the video.
-            annotators: whose labels. None stands for all people. A track of somebody else, or from
-                which labels are left out, is not complete.
+            annotators: whose labels. None stands for all people. A track of somebody else or of
+                nobody, or from which labels are left out, is not complete.
             viewer: who looks at them (`eyes`).
         """
         query = f"""SELECT track.id, name, revision, complete, track.annotator, start, stop, label,
@@ -499,7 +518,7 @@ class Project(Database):
             track = tracks.setdefault(key, Track(key, name, [], revision, bool(complete), owner))
             author = row[-1] or owner
             is_shown = annotators is None or author in annotators
-            if not is_shown and (author or row[0] is not None):
+            if not is_shown:
                 tracks[key] = replace(track, complete=False)
             elif row[0] is not None:
                 track.segments.append(Label(*row))
@@ -527,7 +546,7 @@ class Project(Database):
                                / max(count(DISTINCT segment.track), 1), 0),
                            json_group_array(DISTINCT
                                coalesce(nullif(segment.annotator, ''), track.annotator))
-                               FILTER (WHERE label IS NOT NULL)
+                               FILTER (WHERE label IS NOT NULL OR track.complete)
                     FROM track JOIN video ON video.id = track.video
                     LEFT JOIN segment ON segment.track = track.id
                     WHERE {SEEN} GROUP BY track.video"""

@@ -6,7 +6,7 @@ import secrets
 import tempfile
 import time
 import zipfile
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from itertools import chain
 from pathlib import Path
@@ -27,12 +27,11 @@ from fact_clip.core.messages import shortened
 from fact_clip.core.paths import file_name
 from fact_clip.core.version import __version__
 from fact_clip.formats import format_called
+from fact_clip.metrics.budget import group_budget, time_budget, transitions
 from fact_clip.report.summary import FOLDER, TIMELINE, read_assets
 from fact_clip_app import answers, requests, teach, views
-from fact_clip_app.budget import group_budget, time_budget, transitions, write_tables
 from fact_clip_app.clips import Order
 from fact_clip_app.clips import clips as class_clips
-from fact_clip_app.drafts import Draft
 from fact_clip_app.engine import Engine, reads_names
 from fact_clip_app.example import fill
 from fact_clip_app.export import (
@@ -45,20 +44,28 @@ from fact_clip_app.fields import read_fields
 from fact_clip_app.guard import ERRORS, EVENTS, Guard, error_response, is_inside
 from fact_clip_app.history import ConflictError, Edited, Person
 from fact_clip_app.jobs import BusyError, Job
-from fact_clip_app.label_files import plan, read_tracks, warnings_heard
+from fact_clip_app.label_files import plan, read_label_file, warnings_heard
 from fact_clip_app.media import MEDIA_TYPES
 from fact_clip_app.overview import overview as project_overview
 from fact_clip_app.page import Options, Page
 from fact_clip_app.project import (
     BLIND,
     FIELDS,
-    Label,
     Track,
     Unlabelled,
     VideoEntry,
     free_name,
 )
+from fact_clip_app.ratings import (
+    background_of,
+    is_unowned,
+    rated_rows,
+    rating_of,
+    side_rating,
+    warn_of_unrated,
+)
 from fact_clip_app.requests import LABELS, Upload, base_name, ending_of, receive_file, too_large
+from fact_clip_app.tables import write_tables
 
 STATIC = Path(__file__).parent / "static"
 EVENT_SECONDS = 0.25
@@ -367,7 +374,7 @@ def change_video(
     page.project.change_video(video.id, **values)
     if complete is not None:
         for track in page.project.tracks(video.id, person.annotator):
-            page.project.change_track(video.id, track, complete=complete)
+            page.project.mark_track(video.id, track, complete, person.annotator)
     return views.video(page, video.id, person)
 
 
@@ -539,7 +546,14 @@ def change_track(
     """Change values of a track."""
     if page.project.blind_owner is not None and body.annotator not in (None, person.annotator):
         raise HTTPException(403, "Blind is on: a track is yours alone")
-    page.project.change_track(video.id, track, **body.model_dump(exclude_none=True))
+    (stored,) = [row for row in page.project.labelled_tracks(video.id) if row.id == track]
+    if page.project.blind_owner is not None and body.annotator and is_unowned(stored):
+        raise HTTPException(403, "Blind is on: somebody has marked this track as fully labelled")
+    values = body.model_dump(exclude_none=True)
+    complete = values.pop("complete", None)
+    page.project.change_track(video.id, track, **values)
+    if complete is not None:
+        page.project.mark_track(video.id, track, complete, person.annotator)
     return views.video(page, video.id, person)
 
 
@@ -647,8 +661,8 @@ def export(
     def write(folder: Path) -> Path:
         folder = folder / file_name(video.name)
         files: list[Path] = []
-        timeline = page.timeline(video, viewer) if drafts else []
-        views.write_tracks(page, folder, video, tracks, form, background, timeline, files)
+        predicted = page.drafts_between(video, viewer) if drafts else []
+        views.write_tracks(page, folder, video, tracks, form, background, predicted, files)
         if not files:
             raise InputError(video.name, "no segments", "choose another format")
         return files[0] if len(files) == 1 else folder
@@ -713,25 +727,31 @@ def summary(
     A spreadsheet has all tables, among them each segment with its origin and its annotator.
     With `by`, the name of a field, the groups of videos that have one value of it come first.
     """
-    rows = views.labelled_rows(page, annotator, viewer)
-    time_rows = time_budget(rows.stretches, rows.extents)
+    rows = rated_rows(page, annotator, viewer)
+    time_rows = time_budget(rows.ratings)
     if by:
         groups = {name: f"{by}: {fields.get(by) or '–'}" for name, fields in rows.fields.items()}
-        time_rows = group_budget(rows.stretches, rows.extents, groups, rows.ids) + time_rows
+        time_rows = group_budget(rows.ratings, groups, rows.ids) + time_rows
     no_fields = dict.fromkeys(chain.from_iterable(rows.fields.values()), "")
     for row in chain(time_rows, rows.segments):
         fields = no_fields | rows.fields.get(row["video"], {})
         row |= {field: value for field, value in fields.items() if field not in row}
     tables = {
         "time": time_rows,
-        "transitions": transitions(rows.chains),
+        "transitions": transitions(rows.ratings.values()),
     }
     if format == "json":
-        return JSONResponse({**tables, "several": rows.several})
+        omissions = {"unrated": rows.unrated, "unowned": rows.unowned}
+        return JSONResponse({**tables, "several": rows.several, **omissions})
     tables["segments"] = rows.segments
     if format == "csv":
         tables = {table: tables[table]}
-    return _download(lambda folder: write_tables(folder / f"{table}.{format}", tables)[0])
+
+    def write(folder: Path) -> Path:
+        warn_of_unrated(rows)
+        return write_tables(folder / f"{table}.{format}", tables)[0]
+
+    return _download(write)
 
 
 @router.get("/plots/{plot}.{format}", **DOWNLOAD)
@@ -805,39 +825,43 @@ def agreement(page: Served, first: str, second: str, person: Asker) -> answers.A
 def compare(page: Served, video: Stored, body: requests.Comparison) -> answers.Compared:
     """Compare two labellings of a video."""
     tracks = page.project.labelled_tracks(video.id, viewer=body.annotator)
-    labellings = []
+    background = background_of(page)
+    sides = []
     warnings: list[str] = []
     for key in (body.first, body.second):
         name = key
-        parts: Sequence[Draft | Label] | None = views.side(video, tracks, key)
+        rating = side_rating(page, video, tracks, key)
         if key == "shown":
-            parts = page.timeline(video, body.annotator)
+            timeline = page.timeline(video, body.annotator)
+            rating = rating_of(video, timeline, background, source=key)
         elif key == "predicted":
             _check_drafts(page, body.person)
-            parts = page.quick.run(lambda: page.engine.drafts(video))
+            drafts = page.quick.run(lambda: page.engine.drafts(video))
             if page.engine.work(video.id).prediction is None:
                 fix = "choose a model, or wait until the video is encoded"
                 raise InputError(key, f"{video.name} has no prediction", fix)
-        elif parts is None and " " in key:  # as no key of an upload has
+            rating = rating_of(video, drafts, background, source=key)
+        elif rating is None and " " in key:  # as no key of an upload has
             fix = f"choose another video or side{views.blind_remark(page)}"
             raise InputError(key, f"no labels in {video.name}", fix)
-        elif parts is None:
+        elif rating is None:
             upload = page.upload(key)
             name = upload.name
             with warnings_heard() as lines:
-                tiers = read_tracks(
+                file = read_label_file(
                     upload.path,
                     video.times,
                     is_film=video.media is not None,
                     video_name=video.name,
                 )
             warnings += upload.renamed(lines)
-            if len(tiers) > 1:
+            if len(file.tracks) > 1:
                 fix = "load it as labels, and compare the tracks"
-                raise InputError(upload.path, f"{len(tiers)} tracks", fix)
-            (parts,) = tiers.values()
-        labellings.append((name, views.labelling(page, video, parts)))
-    return {**views.comparison(page, labellings), "warnings": list(dict.fromkeys(warnings))}
+                raise InputError(upload.path, f"{len(file.tracks)} tracks", fix)
+            (labels,) = file.tracks.values()
+            rating = rating_of(video, labels, file.background, source=name)
+        sides.append((name, rating))
+    return {**views.comparison(page, video, sides), "warnings": list(dict.fromkeys(warnings))}
 
 
 # --- undo, the page itself, and the application -----------------------------------------------

@@ -63,7 +63,7 @@ class TrainingSet:
         stem = next(name for name in names if not (self._features / f"{name}.npy").exists())
         with whole_file(self._features / f"{stem}.npy") as path:
             np.save(path, features if layout == "TD" else features.T)
-        if layout == "TD":
+        if layout == "TD" or facts:
             write_lines(self._features / f"{stem}.json", [json.dumps(facts)])
         if not self._classes and BACKGROUND in labels:
             self._classes.append(BACKGROUND)

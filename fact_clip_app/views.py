@@ -3,13 +3,23 @@
 import logging
 import shlex
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from hashlib import sha256
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-from fact_clip.core import NONE_OF_THESE, Clock, InputError, Json, Names, Segment, Segmentation
+import numpy as np
+
+from fact_clip.core import (
+    NONE_OF_THESE,
+    Clock,
+    InputError,
+    Json,
+    Rating,
+    Segment,
+    Segmentation,
+)
 from fact_clip.core.colours import palette
 from fact_clip.core.messages import join_names
 from fact_clip.core.paths import file_name
@@ -24,10 +34,15 @@ from fact_clip.formats import (
     save_tracks,
 )
 from fact_clip.formats.nwb import NoSegmentsError
+from fact_clip.metrics.agreement import (
+    Omissions,
+    Pair,
+    agreement_of_pairs,
+    time_agreement,
+)
 from fact_clip_app import answers
-from fact_clip_app.budget import Extent, Pair, Stretch, check_apart, time_agreement, timed_parts
 from fact_clip_app.controls import CONTROLS
-from fact_clip_app.drafts import Draft, row_labels, segmentation_of
+from fact_clip_app.drafts import Draft, segmentation_of
 from fact_clip_app.engine import run_of, typed_names
 from fact_clip_app.history import Person
 from fact_clip_app.jobs import Job
@@ -43,8 +58,8 @@ from fact_clip_app.project import (
     Track,
     VideoEntry,
     free_name,
-    gaps_between,
 )
+from fact_clip_app.ratings import background_of, is_unowned, side_rating
 
 logger = logging.getLogger(__name__)
 
@@ -220,14 +235,9 @@ def video(page: Page, key: str, person: Person) -> answers.Video:
     }
 
 
-def _no_action(page: Page) -> Names:
-    """Return the names that mean no action, with that of what a model has rejected."""
-    return (*page.project.background, NONE_OF_THESE)
-
-
 def colours(page: Page, names: Sequence[str]) -> dict[str, answers.Look]:
     """Return the colour and the sign of each name. Those of an action never change."""
-    background = (*_no_action(page), UNLABELLED)
+    background = (*background_of(page), UNLABELLED)
     actions = {action.name: action for action in page.project.actions()}
     taken = {action.colour for action in actions.values()}
     free = (number for number in count() if number not in taken)
@@ -323,11 +333,10 @@ def export_files(
     forms = [format_called(kind) for kind in formats]
     for video in page.project.full_videos():
         tracks = tracks_by(page, video.id, annotators, viewer)
-        timeline = page.timeline(video, viewer) if with_drafts else []
-        has_drafts = any(isinstance(part, Draft) for part in timeline)
-        if has_drafts or any(track.is_labelled for track in tracks):
+        drafts = page.drafts_between(video, viewer) if with_drafts else []
+        if drafts or any(track.is_labelled for track in tracks):
             for form in forms:
-                write_tracks(page, folder, video, tracks, form, background, timeline, written)
+                write_tracks(page, folder, video, tracks, form, background, drafts, written)
     return written
 
 
@@ -338,7 +347,7 @@ def write_tracks(
     tracks: Sequence[Track],
     form: Format,
     with_background: bool,
-    timeline: Sequence[Draft | Label],
+    drafts: Sequence[Draft],
     written: list[Path],
 ) -> None:
     """Write tracks of a video: one file if the format has tracks, else one a track.
@@ -352,12 +361,11 @@ def write_tracks(
         tracks: its tracks.
         form: the format.
         with_background: write background to formats that leave it out.
-        timeline: labels with drafts, which are written, too, as a track of their own, named DRAFTS.
+        drafts: predicted segments, which become a track of their own, named DRAFTS.
         written: earlier files, which are not replaced. The new ones are added. A file that its
             format cannot have without segments is left out, with a warning.
     """
     parts_of: dict[str, Sequence[Draft | Label]] = {track.name: track.segments for track in tracks}
-    drafts = [part for part in timeline if isinstance(part, Draft)]
     if drafts:
         parts_of[free_name(DRAFTS, parts_of)] = drafts
     if not parts_of:
@@ -395,95 +403,62 @@ def write_tracks(
             written.append(path)
 
 
-@dataclass(frozen=True)
-class LabelledRows:
-    """The tracks that are labelled, at least in part, each as a row of tables and plots."""
-
-    stretches: dict[str, list[Stretch]]  # by the name of the row, without background
-    chains: list[list[Stretch]]  # the same of each row, with its unlabelled time
-    extents: dict[str, Extent]
-    fields: dict[str, dict[str, str]]  # of the video of each row
-    ids: dict[str, str]  # of the video of each row
-    segments: list[Json]  # each action with its track, its people and where it comes from
-    several: list[str]  # names of the videos that have more than one row
-
-
-def labelled_rows(
-    page: Page, annotators: Collection[str] | None = None, viewer: str | None = None
-) -> LabelledRows:
-    """Return a row for each labelled track that a person sees, with the labels of some people."""
-    rows = LabelledRows({}, [], {}, {}, {}, [], [])
-    fields = page.project.setting(FIELDS, {})
-    background = page.project.background
-    for video in page.project.full_videos():
-        times = video.times.tolist()
-        tracks = page.project.labelled_tracks(video.id, annotators, viewer)
-        labelled_tracks = [track for track in tracks if track.is_labelled]
-        if len(labelled_tracks) > 1:
-            rows.several.append(video.name)
-        for track in labelled_tracks:
-            name = video.name if len(tracks) == 1 else f"{video.name}, {track.name}"
-            if name in {*rows.stretches, "all"}:  # which means all videos in tables
-                name = f"{name} ({video.id})"
-            gaps = [] if track.complete else gaps_between(track.segments, video.n_frames)
-            holes = [(times[gap.start], times[gap.stop], gap.label) for gap in gaps]
-            rows.fields[name] = fields.get(video.id, {})
-            rows.ids[name] = video.id
-            rows.stretches[name] = []
-            for label in track.segments:
-                start, stop = times[label.start], times[label.stop]
-                if label.label not in background:
-                    rows.stretches[name].append((start, stop, label.label))
-                    segment = {
-                        "video": name,
-                        "track": track.name,
-                        "start": start,
-                        "stop": stop,
-                        "label": label.label,
-                        "origin": label.origin,
-                        "annotator": track.author(label),
-                        "comment": label.comment,
-                    }
-                    rows.segments.append(segment)
-            rows.chains.append([*rows.stretches[name], *holes])
-            unlabelled = sum(stop - start for start, stop, _ in holes)
-            rows.extents[name] = Extent(video.duration - unlabelled, video.duration, times[0])
-    return rows
-
-
-def comparison(page: Page, labellings: Sequence[tuple[str, Segmentation]]) -> answers.Compared:
-    """Compare two labellings of a video.
+def comparison(
+    page: Page, video: VideoEntry, sides: Sequence[tuple[str, Rating]]
+) -> answers.Compared:
+    """Compare two ratings of a video.
 
     Args:
         page: the page.
-        labellings: the name and the segments of each of the two.
+        video: the video.
+        sides: the name and the rating of each of the two.
 
     Returns:
-        Figures, and the rows of a timeline: both labellings, and where they differ.
+        Figures, what they leave out, and the rows of a timeline: both ratings, and where they
+        differ.
     """
-    (first_name, first), (second_name, second) = labellings
-    differences = _differences(first, second, _no_action(page))
-    names = list(dict.fromkeys([*first.transcript, *second.transcript]))
+    (first_name, first), (second_name, second) = sides
+    result = time_agreement([(first, second)])
+    background = {*first.background, *second.background}
     rows = [
-        _timeline_row(first_name, first),
-        _timeline_row(second_name, second),
-        _timeline_row("differences", differences),
+        _timeline_row(first_name, _shown(video, first)),
+        _timeline_row(second_name, _shown(video, second)),
+        _timeline_row("differences", _differences(video, first, second, background)),
     ]
+    names: dict[str, None] = {}
+    for row in rows[:2]:
+        names |= dict.fromkeys(part["label"] for part in row["segments"])
     return {
-        "figures": _figures([_pair(page, first, second)]),
+        "figures": _figures(result.figures),
+        "seconds": result.seconds,
+        "omissions": _omissions(result.omissions),
         "rows": rows,
-        "colours": colours(page, names),
+        "colours": colours(page, list(names)),
     }
 
 
-def _differences(first: Segmentation, second: Segmentation, background: Names) -> list[Segment]:
-    """Return the runs of frames on which two labellings differ, called "first / second".
+def _shown(video: VideoEntry, rating: Rating) -> Segmentation:
+    """Return a rating as segments without gaps. A point event in no action has one frame."""
+    labels = rating.labels_at(video.times[:-1])
+    for point in rating.points:
+        frame = int(np.searchsorted(video.times[1:], point.time, side="right"))
+        frame = min(frame, video.n_frames - 1)
+        if labels[frame] in (UNLABELLED, *rating.background):
+            labels[frame] = point.label
+    return Segmentation.from_frames(labels)
+
+
+def _differences(
+    video: VideoEntry, first: Rating, second: Rating, background: Collection[str]
+) -> list[Segment]:
+    """Return the runs of frames on which two ratings differ, called "first / second".
 
     All names of background are one.
     """
+    gap = first.background[0]
     first_labels, second_labels = [
-        [background[0] if label in background else label for label in labelling.to_frames()]
-        for labelling in (first, second)
+        [gap if label in background else label for label in rating.labels_at(video.times[:-1])]
+        for rating in (first, second)
     ]
     pairs = zip(first_labels, second_labels, strict=True)
     joined = Segmentation.from_frames([f"{label} / {other}" for label, other in pairs])
@@ -495,68 +470,19 @@ def _differences(first: Segmentation, second: Segmentation, background: Names) -
     return differences
 
 
-def labelling(page: Page, video: VideoEntry, parts: Sequence[Draft | Label]) -> Segmentation:
-    """Return labels and drafts as a segmentation of all frames, with the times that files have.
-
-    Args:
-        page: the page.
-        video: the video.
-        parts: labels and drafts in order. An instant has one frame, unless it is within a segment.
-    """
-    gap_label = page.project.background[0]
-    labels = row_labels(parts, video.times, video.times, gap_label)
-    starts = {part.start for part in parts if part.start + 1 < part.stop}
-    for part in parts:
-        is_free = labels[part.start] == gap_label or part.start in starts
-        if part.start == part.stop and is_free:
-            labels[part.start] = part.label
-    return _clock(video).apply_to(Segmentation.from_frames(labels))
+def _figures(figures: Json) -> answers.Figures:
+    """Return figures by the names that the page has for them."""
+    return {
+        "frame_accuracy" if name == "accuracy" else name: value for name, value in figures.items()
+    }
 
 
-def _pair(page: Page, first: Segmentation, second: Segmentation) -> Pair:
-    """Return two labellings in time, without what is not in the video, or marked as unlabelled."""
-    end = first.seconds(first.n_frames)
-    background = _no_action(page)
-    parts = [*timed_parts(first, background), (0.0, first.seconds(0) or 0.0, UNLABELLED)]
-    return Pair(parts, timed_parts(second, background), end or 0.0).known
-
-
-def _figures(pairs: Sequence[Pair]) -> answers.Figures:
-    figures = time_agreement(pairs).figures
-    figures["frame_accuracy"] = figures.pop("accuracy")
-    return figures
-
-
-def side(video: VideoEntry, tracks: Iterable[Track], key: str) -> list[Label] | None:
-    """Return the labels of one side of a comparison, or None if a video does not have it.
-
-    Unlabelled time has the label UNLABELLED.
-
-    Args:
-        video: the video.
-        tracks: its tracks.
-        key: "track NAME", or "annotator NAME" for a person's labels on all tracks.
-
-    Raises:
-        InputError: if the labels of a person are not one labelling: others have labels on the same
-            track, or labels of several tracks overlap.
-    """
-    side_tracks = []
-    for track in tracks:
-        people = {track.author(label) for label in track.segments} or {track.annotator}
-        is_personal = key in {f"annotator {name}" for name in people}
-        if is_personal and len(people) > 1:
-            fix = "give each person a track, or compare tracks"
-            raise InputError(key, f"others label the track {track.name!r}, too", fix)
-        if track.is_labelled and (is_personal or key == f"track {track.name}"):
-            side_tracks.append(track)
-    if not side_tracks:
-        return None
-    labels = list(chain.from_iterable(track.segments for track in side_tracks))
-    check_apart(key, [(label.start, label.stop, label.label) for label in labels])
-    if not all(track.complete for track in side_tracks):
-        labels += gaps_between(labels, video.n_frames)
-    return sorted(labels)
+def _omissions(omissions: Omissions) -> answers.Omissions:
+    return {
+        "unrated_seconds": round(omissions.unrated_seconds, 6),
+        "points": omissions.points,
+        "one_sided": list(omissions.one_sided),
+    }
 
 
 def agreement_of_all(page: Page, first: str, second: str, viewer: str) -> answers.Agreement:
@@ -571,43 +497,64 @@ def agreement_of_all(page: Page, first: str, second: str, viewer: str) -> answer
     Returns:
         The figures of each video and of all videos, and the seconds in which the first side has
         one name (rows) and the second another (columns). Videos in which a side is not one
-        labelling are left out, and named.
+        labelling are left out, and named, and so are videos that a side has not rated.
     """
     videos = []
     shared = []
+    unrated = []
+    unowned = []
     pairs = []
     for video in page.project.full_videos():
         tracks = page.project.labelled_tracks(video.id, viewer=viewer)
         try:
-            sides = [side(video, tracks, key) for key in (first, second)]
+            sides = [side_rating(page, video, tracks, key) for key in (first, second)]
         except InputError:
             shared.append(video.name)
             continue
-        labellings = [labelling(page, video, labels) for labels in sides if labels is not None]
-        if len(labellings) < 2:
+        ratings = [side for side in sides if side is not None]
+        if ratings and any(map(is_unowned, tracks)):
+            unowned.append(video.name)
+        if len(ratings) < 2:
+            unrated += [video.name] * len(ratings)
             continue
-        pair = _pair(page, *labellings)
-        if pair.seconds > 1e-6:  # something is labelled on both sides
-            pairs.append(pair)
-            row: answers.VideoAgreement = {
-                "id": video.id,
-                "name": video.name,
-                "figures": _figures(pairs[-1:]),
-            }
-            videos.append(row)
+        pair = Pair.of(*ratings)
+        pairs.append(pair)
+        if pair.is_empty:
+            unrated.append(video.name)
+            continue
+        row: answers.VideoAgreement = {
+            "id": video.id,
+            "name": video.name,
+            "figures": _figures(agreement_of_pairs([pair]).figures),
+            "omissions": _omissions(pair.omissions),
+        }
+        videos.append(row)
     if not videos:
         fix = 'choose two of "track NAME" and "annotator NAME" that label the same videos'
         fix += blind_remark(page)
         if shared:
             fix += f"; people share a track, or tracks of one overlap, in {join_names(shared)}"
+        if unowned:
+            fix += f"; nobody is named for a fully labelled track in {join_names(unowned)}"
         raise InputError("agreement", f"no video has both {first!r} and {second!r}", fix)
-    result = time_agreement(pairs)
+    result = agreement_of_pairs(pairs)
     confusion: answers.Confusion = {
         "names": [name or page.project.background[0] for name in result.names],
         "seconds": result.confusion.round(3).tolist(),
     }
-    figures = _figures(pairs)
-    return {"videos": videos, "figures": figures, "confusion": confusion, "shared": shared}
+    omissions: answers.AgreementOmissions = {
+        **_omissions(result.omissions),
+        "videos": unrated,
+        "unowned": [name for name in unowned if name in unrated],
+    }
+    return {
+        "videos": videos,
+        "figures": _figures(result.figures),
+        "seconds": result.seconds,
+        "confusion": confusion,
+        "shared": shared,
+        "omissions": omissions,
+    }
 
 
 def blind_remark(page: Page) -> str:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from fact_clip.core.arrays import Array, Flags, Floats, Image, Integers, Reals, Singles
     from fact_clip.core.clock import Clock, row_times
     from fact_clip.core.frames import frame_labels, majority_stride, runs, stretch
+    from fact_clip.core.ratings import Point, Rating, State
     from fact_clip.core.scores import Scores
     from fact_clip.core.segments import (
         LEAST_FPS,
@@ -68,13 +69,16 @@ __all__ = [
     "Names",
     "NewWord",
     "OrientationError",
+    "Point",
     "Progress",
+    "Rating",
     "Reals",
     "Scores",
     "Segment",
     "Segmentation",
     "Singles",
     "Size",
+    "State",
     "Vocabulary",
     "frame_labels",
     "library_errors",
@@ -88,7 +92,7 @@ __all__ = [
 
 # A file that loads numpy is imported when a name is first asked for, so that the command line can
 # import `InputError` without it.
-_HEAVY = ("arrays", "clock", "frames", "scores", "segments", "vocabulary")
+_HEAVY = ("arrays", "clock", "frames", "ratings", "scores", "segments", "vocabulary")
 
 
 def __getattr__(name: str) -> Any:

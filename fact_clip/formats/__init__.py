@@ -8,12 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from fact_clip.core import (
-    BACKGROUND,
     MAX_FRAMES,
-    UNLABELLED,
     InputError,
     Location,
-    Segment,
     Segmentation,
     located,
 )
@@ -30,10 +27,11 @@ from fact_clip.formats import (
     players,
     via,
 )
-from fact_clip.formats.base import OURS, Reader, check_line
+from fact_clip.formats.base import OURS, Reader, check_line, written_segments
 from fact_clip.formats.boris import Behaviour as Behaviour
 from fact_clip.formats.boris import Ethogram
 from fact_clip.formats.gaps import Gaps, with_framed_instants
+from fact_clip.formats.ratings import load_rating as load_rating
 
 logger = logging.getLogger(__name__)
 
@@ -54,8 +52,8 @@ class Format:
         write_tracks: writes several segmentations of one video, by the names of their tracks, with
             keys, colours and modifiers of classes if it holds them; None if each needs a file.
         module: a module of an extra that writing needs, or "".
-        has_instants: whether it has point events, which get no segment of one frame then.
-        keeps_instants: whether it has a place for instants without such a segment.
+        has_instants: whether the tool has point events.
+        keeps_instants: whether its files have a place for them, though the tool has none.
     """
 
     ending: str
@@ -68,6 +66,11 @@ class Format:
     module: str = ""
     has_instants: bool = False
     keeps_instants: bool = False
+
+    @property
+    def holds_instants(self) -> bool:
+        """Return whether its files hold point events. Others get segments of one frame."""
+        return self.has_instants or self.keeps_instants
 
     @property
     def is_installed(self) -> bool:
@@ -107,6 +110,7 @@ _FORMATS: dict[str, Format] = {
         annotations=elan.read_annotations,
         write_tracks=elan.write_tracks,
         module="pympi",
+        keeps_instants=True,
     ),
     "nwb": Format(".nwb", nwb.write, annotations=nwb.read_annotations, module="pynwb"),
     "boris": Format(
@@ -162,8 +166,8 @@ def save(
 
     Formats that must name a video name `segmentation.media`, else the file without its ending.
     Segments of `segmentation.background` are omitted, unless the format has a label for every
-    frame. Instants are point events in BORIS. Other formats get a segment of one frame for each in
-    background; csv, json and ELAN keep the others apart, the rest omits them with a warning.
+    frame. Instants are point events in BORIS, csv, json and ELAN. Other formats get a segment of
+    one frame for each in background, and omit the others; a warning counts both.
     Where the first background is "?", gaps are unlabelled, so the other background is written.
 
     Args:
@@ -223,23 +227,21 @@ def _for_file(
 ) -> dict[str, Segmentation]:
     """Return the tracks of a file, with instants as it can hold them."""
     complete = {}
+    n_framed = 0
     n_omitted = 0
     for name, track in tracks.items():
+        if track.instants and not form.holds_instants:
+            framed = with_framed_instants(track)
+            n_omitted += len(framed.instants)
+            n_framed += len(track.instants) - len(framed.instants)
+            track = framed
         complete[name] = _complete(track, path, form, with_background)
-        instants = complete[name].instants
-        if instants and form.write_tracks is not None and not form.has_instants:
-            points = f"{name} points"
-            while points in tracks:
-                points += "'"
-            gap = Segment(0, track.n_frames, BACKGROUND)
-            empty = replace(track, segments=(gap,), background=(BACKGROUND,), instants=instants)
-            complete[points] = _complete(empty, path, form, with_background=False)
-            instants = complete[points].instants
-        if not (form.has_instants or form.keeps_instants):
-            n_omitted += len(instants)
     if n_omitted:
         message = "%s: %d point events have no place in this format, and are left out"
         logger.warning(message, path, n_omitted)
+    if n_framed:
+        message = "%s: %d point events become segments of one frame in this format"
+        logger.warning(message, path, n_framed)
     return complete
 
 
@@ -247,14 +249,10 @@ def _complete(
     segmentation: Segmentation, path: Path, form: Format, with_background: bool
 ) -> Segmentation:
     """Return the segmentation with the background and the media that the file gets."""
-    if not form.has_instants:
-        segmentation = with_framed_instants(segmentation)
     media = segmentation.media
     background = segmentation.background
     if with_background and not form.every_frame:
         background = ()
-    elif form.read is None and UNLABELLED in background[:1]:  # gaps would mean that it is unknown
-        background = (UNLABELLED,)
     if media is not None:  # the path of a video may not be UTF-8
         media = media.encode(errors="surrogatepass").decode(errors="replace")
     elif form.needs_media:
@@ -263,7 +261,7 @@ def _complete(
             media = path.name[: -len(form.ending)]
     segmentation = replace(segmentation, media=media, background=background)
     if form.read is None:  # other programs, and `Span`, read names of one line
-        for segment in segmentation.foreground:
+        for segment in written_segments(segmentation):
             check_line(segment.label)
     return segmentation
 

@@ -5,7 +5,8 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PureWindowsPath
 from typing import Any, Literal
 from urllib.parse import unquote
@@ -13,10 +14,12 @@ from urllib.parse import unquote
 from fact_clip.core import (
     LEAST_FPS,
     MOST_FPS,
+    UNLABELLED,
     FileLocation,
     InputError,
     Location,
     Names,
+    Segment,
     Segmentation,
 )
 from fact_clip.core.arguments import check_name
@@ -44,7 +47,8 @@ class Options:
     verbs: Path | None = None  # the class files of Epic-Kitchens, both or neither
     nouns: Path | None = None
     decimal: Literal[".", ","] = "."  # in the times (CSV)
-    instants: bool = False  # read point events, as empty spans (BORIS)
+    instants: bool = False  # read point events, as empty spans (BORIS, ELAN)
+    default_fps: float | None = None  # of frame numbers, if neither `fps` nor the file has a rate
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,9 @@ class Annotation:
     end: float | None = None  # length of the video in `unit`, if the file has it
     background: str | None = None  # label of what lies between the spans, if the file has it
     further_background: Names = ()  # labels of spans that are background, too
+    start: float | None = (
+        None  # of the video in `unit`, if the file has the time of its first frame
+    )
     tier: str = ""  # that was read; "": the format has none
 
     def __post_init__(self) -> None:
@@ -90,20 +97,66 @@ class Annotation:
         if self.background is not None:
             check_name(self.background, self.path)
 
+    def with_background(self, names: Names) -> "Annotation":
+        """Return the annotation with the name of its gaps, and further names of background."""
+        if not names:
+            return self
+        return replace(self, background=names[0], further_background=names[1:])
+
 
 Reader = Callable[[Path, Options], list[Annotation]]
 
 
+def omitted_names(segmentation: Segmentation) -> Names:
+    """Return the names whose segments are left out of files that have no label for each frame.
+
+    These are the names of background. If the first one is "?", background is written, so that
+    gaps mean what nobody has labelled.
+    """
+    if UNLABELLED in segmentation.background[:1]:
+        return (UNLABELLED,)
+    return segmentation.background
+
+
+def written_segments(segmentation: Segmentation) -> tuple[Segment, ...]:
+    """Return the segments that are not left out, in order."""
+    omitted = omitted_names(segmentation)
+    return tuple(segment for segment in segmentation if segment.label not in omitted)
+
+
+def background_note(segmentation: Segmentation) -> str:
+    """Return the name of the gaps, with the names of segments that are background, or ""."""
+    names = segmentation.background
+    if not names:
+        return ""
+    written = {*segmentation.transcript} - {*omitted_names(segmentation)}
+    further = [name for name in names[1:] if name in written]
+    if not further and not names[0].startswith("["):
+        return names[0]
+    return json.dumps([names[0], *further], ensure_ascii=False)
+
+
+def read_background_note(note: str) -> Names:
+    """Return the names of a `background_note`, that of the gaps first."""
+    if note.startswith("["):
+        with suppress(ValueError):
+            names = json.loads(note)
+            if names and all(isinstance(name, str) for name in names):
+                return tuple(names)
+    return (note,)
+
+
 def remark(segmentation: Segmentation) -> str:
-    """Return a remark for a field of free text that names the omitted background, or ""."""
-    return f"{_REMARK}{segmentation.background[0]}" if segmentation.background else ""
+    """Return a remark for a field of free text that names the background, or ""."""
+    note = background_note(segmentation)
+    return f"{_REMARK}{note}" if note else ""
 
 
-def read_remark(value: object) -> str | None:
-    """Return the background of a `remark`, or None for any other value."""
+def read_remark(value: object) -> Names:
+    """Return the background of a `remark`, or nothing for any other value."""
     if isinstance(value, str) and value.startswith(_REMARK):
-        return value.removeprefix(_REMARK)
-    return None
+        return read_background_note(value.removeprefix(_REMARK))
+    return ()
 
 
 class TiersError(InputError):

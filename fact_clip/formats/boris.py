@@ -20,10 +20,12 @@ from fact_clip.formats.base import (
     Span,
     check_line,
     choose,
+    omitted_names,
     read_remark,
     remark,
     video_name,
     write_json,
+    written_segments,
 )
 from fact_clip.formats.table import read_table, without_mark
 from fact_clip.formats.times import (
@@ -111,7 +113,7 @@ def write_subjects(tracks: Mapping[str, Segmentation], path: Path, ethogram: Eth
     project = blank["project"] | {
         "project_date": date,
         "project_name": name,
-        "behaviors_conf": _behaviours(first.background, events, ethogram),
+        "behaviors_conf": _behaviours(omitted_names(first), events, ethogram),
         "observations": {name: observation},
         "subjects_conf": _subjects(tracks),
     }
@@ -203,14 +205,14 @@ def _events(tracks: Mapping[str, Segmentation], path: Path, ethogram: Ethogram) 
     """
     lasting = set()
     for segmentation in tracks.values():
-        lasting |= {_code_of(segment, ethogram) for segment in segmentation.foreground}
+        lasting |= {_code_of(segment, ethogram) for segment in written_segments(segmentation)}
     events = []
     n_omitted = 0
     for name, segmentation in tracks.items():
         subject = "" if [*tracks] == [OURS] else name
         grid = picture_grid(segmentation)
         last_stop: dict[str, int] = {}  # of the segments of a class
-        parts: list[Segment | Instant] = [*segmentation.foreground, *segmentation.instants]
+        parts: list[Segment | Instant] = [*written_segments(segmentation), *segmentation.instants]
         parts.sort(key=lambda part: (part.start, part.stop))
         for part in parts:
             code = _code_of(part, ethogram)
@@ -349,14 +351,12 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         subject = choose(video.where, "subject", subjects, options.tier) if subjects else ""
         spans = _spans([event for event in video.events if event.subject == subject])
         background = read_remark(video.description)
-        if background is not None:  # subjects are those of all observations
+        if background:  # subjects are those of all observations
             background = video.backgrounds.get(subject, background)
-        if spans or background is not None:  # else it is not coded yet
+        if spans or background:  # else it is not coded yet
             end = next(iter(video.lengths)) if len(video.lengths) == 1 else None
-            name = video.name
-            annotations.append(
-                Annotation(path, spans, name, end=end, background=background, tier=subject)
-            )
+            annotation = Annotation(path, spans, video.name, end=end, tier=subject)
+            annotations.append(annotation.with_background(background))
     if n_points and not annotations:
         problem = "only point events, which have no length"
         raise InputError(path, problem, "make state events of them")
@@ -375,7 +375,8 @@ class _Video:
     events: list[_Event]
     lengths: set[float]  # of its media files
     description: object
-    backgrounds: Mapping[str, str] = field(default_factory=dict)  # of subjects that name one
+    # names of the background, by the subject that has them
+    backgrounds: Mapping[str, Names] = field(default_factory=dict)
 
 
 def _videos(project: _Project, path: Path) -> list[_Video]:
@@ -388,7 +389,7 @@ def _videos(project: _Project, path: Path) -> list[_Video]:
     backgrounds = {}
     for configured in project.subjects_conf.values():
         background = read_remark(configured.description)
-        if background is not None:
+        if background:
             backgrounds[configured.name] = background
     videos = []
     for name, observation in project.observations.items():

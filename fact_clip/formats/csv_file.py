@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 _MARK = "is_background"
 _YES = "yes"
+_BEGIN = "begin_seconds"
 _END = "end_seconds"
 _TIMES = "times"
 _UNEVEN = "uneven"  # a rate may fit the few seconds of a file by chance
@@ -37,7 +38,7 @@ def write(segmentation: Segmentation, path: Path) -> None:
     An instant is a row whose stop is its start. Comments are a further column, if there are some,
     and so are the name of the background that is left out and the length of the video. Rows of
     further background names are marked in `is_background`, those of uneven times in `times`, beside
-    the second at which the video ends.
+    the second at which the video ends. If the first frame is late, `begin_seconds` has its second.
     """
     background = segmentation.background[:1]  # one is left out; others are rows
     segments = [segment for segment in segmentation if segment.label not in background]
@@ -56,6 +57,8 @@ def write(segmentation: Segmentation, path: Path) -> None:
     if segmentation.times is not None:
         further[_TIMES] = [_UNEVEN] * len(parts)
         further[_END] = [segmentation.times[-1]] * len(parts)
+        if segmentation.times[0] > 0:
+            further[_BEGIN] = [segmentation.times[0]] * len(parts)
     rows = zip(cells(segmentation, parts), *further.values(), strict=True)
     write_table(
         path, [(*COLUMNS, *further), *((*row, *further_cells) for row, *further_cells in rows)]
@@ -202,6 +205,9 @@ def _with_background(annotation: Annotation, rows: Sequence[Row], options: Optio
     rate = 1.0 if annotation.unit == "frames" else _rate(annotation.path, rows, options)
     if not complete:
         return annotation
+    start = None
+    if annotation.unit == "seconds" and row.get(_BEGIN):
+        start = _time(where, row, _BEGIN, options)
     end = None
     if annotation.unit == "seconds" and row.get(_END):
         end = _time(where, row, _END, options)
@@ -210,6 +216,7 @@ def _with_background(annotation: Annotation, rows: Sequence[Row], options: Optio
     marked = {without_mark(row["label"]) for _, row in rows if row.get(_MARK) == _YES}
     return replace(
         annotation,
+        start=start,
         end=end,
         background=without_mark(row["background"]),
         further_background=tuple(sorted(marked)),

@@ -1,14 +1,23 @@
 """ELAN (.eaf): actions on a tier, confidences and comments on tiers below; written by pympi."""
 
+import logging
 import os
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from fact_clip.core import FileLocation, InputError, Segmentation, library_errors
+from fact_clip.core import (
+    BACKGROUND,
+    FileLocation,
+    InputError,
+    Segment,
+    Segmentation,
+    library_errors,
+)
 from fact_clip.core.io import check_file
 from fact_clip.formats.base import (
     COMMENT,
@@ -16,16 +25,26 @@ from fact_clip.formats.base import (
     Annotation,
     Options,
     Span,
+    background_note,
     choose,
     library,
+    read_background_note,
 )
-from fact_clip.formats.times import milliseconds
+from fact_clip.formats.gaps import with_framed_instants
+from fact_clip.formats.times import milliseconds, parse_seconds, second_of
+
+logger = logging.getLogger(__name__)
+
+_Elements = Mapping[str, ElementTree.Element]
 
 CONFIDENCE = "confidence"
 _COMMENTS = re.compile(r"\bcomments?$", re.IGNORECASE)
 # XML 1.0 has no way to write these.
 _NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _BACKGROUND = "background"
+_BEGIN = "begin_seconds"
+_END = "end_seconds"
+_POINTS = "points"
 _MIME = {
     ".mp4": "video/mp4",
     ".mpg": "video/mpeg",
@@ -37,7 +56,8 @@ _MIME = {
 def write_tracks(tracks: Mapping[str, Segmentation], path: Path, _ethogram: object) -> None:
     """Write segmentations of one video, each on a tier of its own.
 
-    Confidences and comments are on tiers below it. There are no keys or colours.
+    Confidences and comments are on tiers below it. Point events are annotations of one frame on a
+    tier that a property names. There are no keys or colours.
     """
     pympi = library(path, "pympi.Elan", "annotation")
     eaf = pympi.Eaf(author="fact-clip")
@@ -46,13 +66,16 @@ def write_tracks(tracks: Mapping[str, Segmentation], path: Path, _ethogram: obje
     first = next(iter(tracks.values()))
     if first.media:
         eaf.add_linked_file(*_link(path, first.media))
+    if first.seconds(0) is not None:
+        eaf.add_property(_BEGIN, repr(second_of(first, 0)))
+        eaf.add_property(_END, repr(second_of(first, first.n_frames)))
     for tier, segmentation in tracks.items():
         names = (*segmentation.background, *segmentation.transcript)
         _check_characters((tier, segmentation.media or "", *names))
         eaf.add_tier(tier)
         if segmentation.background:
             name = _BACKGROUND if segmentation is first else f"{_BACKGROUND} {tier}"
-            eaf.add_property(name, segmentation.background[0])
+            eaf.add_property(name, background_note(segmentation))
         confidences = {}
         comments = {}
         for start, stop, segment in milliseconds(segmentation):
@@ -66,7 +89,32 @@ def write_tracks(tracks: Mapping[str, Segmentation], path: Path, _ethogram: obje
         _check_characters(comments.values())
         _add_below(eaf, CONFIDENCE, tier, confidences, tracks)
         _add_below(eaf, COMMENT, tier, comments, tracks)
+    for tier, segmentation in tracks.items():
+        if segmentation.instants:
+            _add_points(eaf, path, tier, segmentation)
     pympi.to_eaf(path, eaf)
+
+
+def _add_points(eaf: Any, path: Path, tier: str, segmentation: Segmentation) -> None:
+    """Add a tier of point events. Those in a frame that has one are counted in a warning."""
+    name = f"{tier} {_POINTS}"
+    while name in eaf.get_tier_names():
+        name += "'"
+    eaf.add_tier(name)
+    eaf.add_property(f"{_POINTS} {tier}", name)
+    gap = Segment(0, segmentation.n_frames, BACKGROUND)
+    empty = replace(segmentation, segments=(gap,), background=(BACKGROUND,))
+    framed = with_framed_instants(empty)
+    comments = {}
+    for start, stop, segment in milliseconds(framed):
+        eaf.add_annotation(name, start, stop, segment.label)
+        if segment.comment:
+            comments[(start + stop) / 2] = segment.comment
+    _check_characters((name, *framed.transcript, *comments.values()))
+    _add_below(eaf, COMMENT, name, comments, eaf.get_tier_names())
+    if framed.instants:
+        message = "%s: %d point events are left out, since their frame has one already"
+        logger.warning(message, path, len(framed.instants))
 
 
 def _add_below(
@@ -114,7 +162,8 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     """Read the aligned annotations of one tier, in seconds; the video is named after the file.
 
     A tier without annotations is read only if the options name it.
-    Comments come from a tier below, whose name or type is "comment" or ends so.
+    Comments come from a tier below, whose name or type is "comment" or ends so. Point events of
+    our writer are empty spans; without `options.instants` they are left out.
     """
     root = _document(path)
     slots = _by_id(path, root.iter("TIME_SLOT"), "TIME_SLOT_ID")
@@ -122,15 +171,67 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     aligned = {
         name: tier.findall("ANNOTATION/ALIGNABLE_ANNOTATION") for name, tier in tiers.items()
     }
-    # ours is empty if a video is nothing but background, and so may be one that is named
-    may_be_empty = {OURS} if options.tier is None else {*tiers}
-    names = [
-        name
-        for name, tier in tiers.items()
-        if aligned[name] or (name in may_be_empty and "PARENT_REF" not in tier.attrib)
-    ]
-    choice = choose(path, "tier", names, options.tier)
+    properties = {}
+    for element in root.iterfind("HEADER/PROPERTY"):
+        properties[element.get("NAME")] = element.text
+    points_of = {tier: properties.get(f"{_POINTS} {tier}") for tier in tiers}
+    choice = _choose_tier(path, tiers, aligned, points_of, options.tier, _BACKGROUND in properties)
 
+    spans = _spans(path, choice, tiers, slots, aligned)
+    points_tier = points_of[choice]
+    if points_tier is not None and points_tier in aligned:
+        points = _spans(path, points_tier, tiers, slots, aligned)
+        if options.instants:
+            spans += [replace(point, stop=point.start) for point in points]
+        elif points:
+            message = "%s: %d point events are left out, since they have no length"
+            logger.warning(message, path, len(points))
+    start = _second(path, properties.get(_BEGIN))
+    end = _second(path, properties.get(_END))
+    annotation = Annotation(path, spans, start=start, end=end, tier=choice)
+    note = properties.get(f"{_BACKGROUND} {choice}", properties.get(_BACKGROUND))
+    return [annotation if note is None else annotation.with_background(read_background_note(note))]
+
+
+def _choose_tier(
+    path: Path,
+    tiers: _Elements,
+    aligned: Mapping[str, list[ElementTree.Element]],
+    points_of: Mapping[str, str | None],
+    tier: str | None,
+    is_ours: bool,
+) -> str:
+    """Return the tier to read. Tiers of points are read only if somebody names them."""
+    points_tiers = {*points_of.values()} - {tier}
+    roots = [
+        name
+        for name in tiers
+        if "PARENT_REF" not in tiers[name].attrib and name not in points_tiers
+    ]
+    names = []
+    for name in roots:
+        # ours is empty if a video is nothing but background, and so may be one that is named
+        may_be_empty = name == OURS or tier is not None
+        if aligned[name] or aligned.get(points_of[name] or "") or may_be_empty:
+            names.append(name)
+    if is_ours and not names:
+        names = roots
+    return choose(path, "tier", names, tier)
+
+
+def _second(path: Path, value: str | None) -> float | None:
+    """Return the value of a property in seconds, if the file has it."""
+    return None if value is None else parse_seconds(FileLocation(path), value, "a property")
+
+
+def _spans(
+    path: Path,
+    choice: str,
+    tiers: _Elements,
+    slots: _Elements,
+    aligned: Mapping[str, list[ElementTree.Element]],
+) -> list[Span]:
+    """Return the annotations of a tier, with their comments."""
     comments = {}
     for tier in tiers.values():
         kinds = (tier.get("TIER_ID", ""), tier.get("LINGUISTIC_TYPE_REF", ""))
@@ -150,11 +251,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         label = annotation.findtext("ANNOTATION_VALUE", "")
         comment = comments.get(key, "")
         spans.append(Span(int(start) / 1000, int(stop) / 1000, label, where, comment))
-    properties = {}
-    for element in root.iterfind("HEADER/PROPERTY"):
-        properties[element.get("NAME")] = element.text
-    background = properties.get(f"{_BACKGROUND} {choice}", properties.get(_BACKGROUND))
-    return [Annotation(path, spans, background=background, tier=choice)]
+    return spans
 
 
 def _time_value(slots: Mapping[str, ElementTree.Element], key: str) -> str:

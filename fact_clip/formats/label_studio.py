@@ -16,9 +16,12 @@ from fact_clip.formats.base import (
     Options,
     Span,
     Unit,
+    background_note,
     choose,
+    read_background_note,
     video_name,
     write_json,
+    written_segments,
 )
 from fact_clip.formats.times import Number, parse_seconds, picture, picture_grid, picture_rate
 
@@ -43,10 +46,11 @@ def write(segmentation: Segmentation, path: Path) -> None:
         grid = MILLISECONDS
     if rate is not None:
         data["fps"] = rate
-    if segmentation.background:
-        data["background"] = segmentation.background[0]
+    note = background_note(segmentation)
+    if note:
+        data["background"] = note
 
-    segments = segmentation.foreground
+    segments = written_segments(segmentation)
     prediction: Json = {"model_version": "fact-clip"}
     scores = [segment.confidence for segment in segments if segment.confidence is not None]
     if scores:
@@ -166,24 +170,26 @@ def _annotation(
     regions = [region for region in answer.result or [] if region.is_timed]
     controls = [str(region.from_name) for region in regions]
     is_ours = is_predicted and answer.version == "fact-clip"
+    background = () if data.background is None else read_background_note(data.background)
     if not answer.result:  # nothing but background
-        return Annotation(where.path, [], name, "frames", background=data.background)
+        return Annotation(where.path, [], name, "frames").with_background(background)
     control = choose(where, "control", controls, options.tier)
     regions = [region for region in regions if str(region.from_name) == control]
     kinds = {region.value.ranges is None for region in regions}
     if len(kinds) > 1:
         raise InputError(where, f"the control {control!r} has both frames and seconds")
     unit: Unit = "seconds" if kinds.pop() else "frames"
-    fps = options.fps or data.fps
+    fps = options.fps or data.fps or options.default_fps
     # our predictions count frames of the features if the rate is unknown
     if unit == "frames" and fps is None and not is_ours:
-        raise InputError(where, "frames, but no fps in its data", "set --source-fps")
+        fix = "give their rate with --source-fps (data convert) or --fps (summary)"
+        raise InputError(where, "frames, but no fps in its data", fix)
 
     spans: list[Span] = []
     for region in regions:
         spans += _spans(where, region)
-    background = data.background
-    return Annotation(where.path, spans, name, unit, fps, background=background, tier=control)
+    annotation = Annotation(where.path, spans, name, unit, fps, tier=control)
+    return annotation.with_background(background)
 
 
 def _spans(task: FileLocation, region: _Region) -> list[Span]:

@@ -87,4 +87,4 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         span = Span(float(start), float(stop), str(label), where, comment=str(comment))
         spans.append(span)
     background = read_remark(descriptions[tier])
-    return [Annotation(path, spans, background=background, tier=tier)]
+    return [Annotation(path, spans, tier=tier).with_background(background)]

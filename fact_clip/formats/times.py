@@ -12,6 +12,7 @@ from pydantic import BeforeValidator
 from fact_clip.core import FileLocation, InputError, Segment, Segmentation, library_errors
 from fact_clip.core.arguments import is_number
 from fact_clip.core.clock import ROUNDING
+from fact_clip.formats.base import written_segments
 
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _CLOCK = re.compile(r"(?:([0-9]+):(?=[0-5]?[0-9]:))?([0-9]+):([0-5]?[0-9](?:\.[0-9]*)?)")
@@ -69,7 +70,7 @@ def second_of(segmentation: Segmentation, frame: int) -> float:
 
 def timed(segmentation: Segmentation) -> Iterator[tuple[float, float, Segment]]:
     """Yield (start, stop, segment) in seconds, without background."""
-    for segment in segmentation.foreground:
+    for segment in written_segments(segmentation):
         start = second_of(segmentation, segment.start)
         yield start, second_of(segmentation, segment.stop), segment
 

@@ -19,6 +19,7 @@ from fact_clip.formats.base import (
     remark,
     video_name,
     write_json,
+    written_segments,
 )
 from fact_clip.formats.times import Number, timed
 
@@ -34,7 +35,7 @@ def write(segmentation: Segmentation, path: Path) -> None:
     The action is a choice, the confidence a text beside it.
     """
     video = segmentation.media or "video"
-    labels = sorted({segment.label for segment in segmentation.foreground})
+    labels = sorted({segment.label for segment in written_segments(segmentation)})
     metadata = {}
     for number, (start, stop, segment) in enumerate(timed(segmentation)):
         values = {"1": segment.label}
@@ -114,16 +115,15 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         logger.warning(message, path, n_points)
 
     background = read_remark(attribute.desc)
-    is_ours = background is not None and len(project.file) == 1  # not with further videos
+    is_ours = bool(background) and len(project.file) == 1  # not with further videos
     annotations = []
     for file, facts in project.file.items():
         if file in spans or is_ours:
             name = video_name(facts.fname)
             video_spans = spans.get(file, [])
             tier = attribute.aname
-            annotations.append(
-                Annotation(path, video_spans, name, background=background, tier=tier)
-            )
+            annotation = Annotation(path, video_spans, name, tier=tier)
+            annotations.append(annotation.with_background(background))
     return annotations
 
 

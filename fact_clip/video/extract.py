@@ -201,7 +201,10 @@ class VideoRows:
         if self._clip.length > 1:
             inputs = clips(inputs, self._clip, self.count)
             lead = 0
-        encode_rows.previous = [picture for _, picture in islice(inputs, lead)]
+        previous = [picture for _, picture in islice(inputs, lead)]
+        if previous:  # the first picture has no past, as in `RowEncoder`
+            previous = [previous[0]] * (encoder.context - len(previous)) + previous
+        encode_rows.previous = previous
         while batch := list(islice(inputs, self._settings.batch)):
             times = np.array([shown_at for shown_at, _ in batch])
             self.append(times, encode_rows([picture for _, picture in batch]))

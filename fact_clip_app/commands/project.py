@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -14,6 +15,7 @@ from fact_clip.core.messages import join_names
 
 if TYPE_CHECKING:
     from fact_clip_app.page import Page
+    from fact_clip_app.project import VideoEntry
 
 Folder = Annotated[Path, argument("PROJECT", "Folder of the project.")]
 
@@ -28,9 +30,9 @@ def import_files(
 ) -> None:
     """Add videos to a project of the page, and load label files.
 
-    Videos are referred to, not copied. A label file belongs to the video of its name, and is of any
-    format that the page reads: ELAN, BORIS, VIA, Label Studio, CSV, JSON, SRT, VTT, or a label a
-    line. Tiers and subjects become tracks.
+    Videos are referred to, not copied. A label file belongs to the video of its name, VIDEO or, for
+    one track, VIDEO.TRACK. It is of any format that the page reads: ELAN, BORIS, VIA, Label Studio,
+    CSV, JSON, SRT, VTT, or a label a line. Tiers and subjects become tracks.
 
     \b
     Example:
@@ -61,11 +63,11 @@ def import_files(
             ids[stem] = [_add_video(page, stem, media.get(stem), features.get(stem))]
         videos = page.project.videos()
         for path, stem in labels:
-            matches = ids.get(stem) or [video.id for video in videos if video.name == stem]
+            matches, track = _videos_of(stem, videos, ids)
             if len(matches) != 1:
                 problem = f"{len(matches) or 'no'} videos {stem!r} in the project"
                 raise InputError(path, problem, "name the file after one video")
-            loaded = _load_labels(page, matches[0], path, replace=replace)
+            loaded = _load_labels(page, matches[0], path, track, replace=replace)
             print(f"{path}: {loaded}")
     note(f"{project}: {len(videos)} video{'' if len(videos) == 1 else 's'}")
 
@@ -99,14 +101,34 @@ def _add_video(page: Page, name: str, media: Path | None, features: Path | None)
     return video.id
 
 
-def _load_labels(page: Page, video_id: str, path: Path, *, replace: bool) -> str:
+def _videos_of(
+    stem: str, videos: Sequence[VideoEntry], ids: Mapping[str, list[str]]
+) -> tuple[list[str], str | None]:
+    """Return the videos that a label file names, and its track, as VIDEO or VIDEO.TRACK.
+
+    Args:
+        stem: the name of the file without its ending.
+        videos: the videos of the project.
+        ids: the videos that were added in this command, by name.
+    """
+    name = stem
+    track = ""
+    while True:
+        matches = ids.get(name) or [video.id for video in videos if video.name == name]
+        if matches or "." not in name:
+            return matches, track or None
+        name, _, part = name.rpartition(".")
+        track = f"{part}.{track}" if track else part
+
+
+def _load_labels(page: Page, video_id: str, path: Path, track: str | None, *, replace: bool) -> str:
     """Load a label file and return what was loaded, as text."""
     from fact_clip_app.history import Person
     from fact_clip_app.label_files import plan
 
     video = page.project.video(video_id)
     assert video is not None
-    loading = plan(page.project, video, path, page.engine.background)
+    loading = plan(page.project, video, path, page.engine.background, name=track)
     for name, count in loading.replaced.items():
         if not replace:
             raise InputError(path, f"track {name} has {count} segments", "name --replace")

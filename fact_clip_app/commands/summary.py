@@ -2,18 +2,19 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from fact_clip.cli.console import note, print_result, table
 from fact_clip.cli.options import AsJson, argument, option
-from fact_clip.core import BACKGROUND, InputError, Json, located
+from fact_clip.core import InputError, Json, located
 from fact_clip.core.messages import join_names
 
 if TYPE_CHECKING:
-    from fact_clip.formats.base import Options
+    from fact_clip.core import Rating
+
+_ROUNDING = 0.04
+"""Seconds by which segments of a file may overlap, less than most frames last."""
 
 
 def summary(
@@ -57,7 +58,9 @@ def summary(
     segments counts as background, and shares are of the labelled time. Agreement, as on the page,
     in continuous time: Cohen's kappa and accuracy, F1 at overlaps of 10, 25 and 50 %, the edit
     score, the mean distance of edges in seconds, and the ICC of total times. Kappa depends on the
-    duration of the video, which most formats do not hold: give --duration or --video.
+    duration of the video, which most formats do not hold: give --duration or --video. A name that
+    one file calls background is background of both. The columns unrated_seconds and points count
+    what is not compared: time that not both have labelled, and point events.
 
     \b
     Example:
@@ -66,36 +69,38 @@ def summary(
       fact-clip summary ann --against bob
       fact-clip summary take.eaf --tier ann --against take.eaf --against-tier bob
     """
-    from fact_clip.formats.base import Options
-    from fact_clip_app.budget import Extent, Pair, time_budget, transitions, write_tables
+    from fact_clip.formats import load_rating
+    from fact_clip.metrics.budget import time_budget, transitions
+    from fact_clip_app.tables import write_tables
 
-    options = Options(tier=tier, unit=unit, instants=True)
     files = _files(labels)
-    read = partial(_read, fps=fps, durations=_durations(files, video, duration))
-    recordings = {name: read(name, path, options) for name, path in files.items()}
-    parts = {name: recording.parts for name, recording in recordings.items()}
-    extents = {}
-    for name, recording in recordings.items():
-        duration_or_none = recording.seconds if recording.has_end else None
-        # what lies between segments is background
-        labelled = Pair(recording.parts, (), recording.seconds).known.seconds
-        extents[name] = Extent(labelled, duration_or_none)
+    spans = _spans(files, video, duration)
+    ratings = {}
+    for name, path in files.items():
+        ratings[name] = load_rating(path, tier=tier, fps=fps, unit=unit, span=spans.get(name))
     tables: dict[str, list[Json]] = {
-        "time": time_budget(parts, extents),
-        "transitions": transitions(parts.values()),
+        "time": time_budget(ratings),
+        "transitions": transitions(ratings.values()),
     }
     if against:
-        options = replace(options, tier=against_tier or tier)
-        tables["agreement"] = [
-            _agreement(name, recordings[name], read(name, path, options))
-            for name, path in _counterparts(files, against).items()
-        ]
-    endless = [name for name, recording in recordings.items() if not recording.has_end]
+        pairs = {}
+        for name, path in _counterparts(files, against).items():
+            second_tier = against_tier or tier
+            span = spans.get(name)
+            second = load_rating(path, tier=second_tier, fps=fps, unit=unit, span=span)
+            pairs[name] = (ratings[name], second)
+        tables["agreement"] = [_agreement(name, *pair) for name, pair in pairs.items()]
+        if len(pairs) < len(files):
+            omitted = [name for name in files if name not in pairs]
+            note(f"not compared, as there is no second labelling: {join_names(omitted)}")
+    endless = [name for name, rating in ratings.items() if rating.end is None]
     if endless:
         note(
             f"{join_names(endless)}: the file does not say how long the video is, so shares are of "
             "the time to the end of the last segment; --duration or --video says it"
         )
+    if not tables["time"]:
+        note(f"no action in {join_names(ratings)}, so there are no rows")
 
     if out is not None:
         for path in write_tables(out, tables):
@@ -174,7 +179,7 @@ def _counterparts(files: Mapping[str, Path], against: Sequence[Path]) -> dict[st
     return dict(zip(files, against, strict=True))
 
 
-def _durations(
+def _spans(
     files: Mapping[str, Path], videos: Sequence[Path] | None, duration: float | None
 ) -> dict[str, tuple[float, float]]:
     """Return the times of the first frame and the end of videos, as far as options say it."""
@@ -194,89 +199,31 @@ def _durations(
     return dict(zip(files, spans, strict=True))
 
 
-@dataclass(frozen=True)
-class Recording:
-    """The labels of a video, in seconds."""
+def _agreement(name: str, first: "Rating", second: "Rating") -> Json:
+    """Return the agreement of two ratings, as a row of the table."""
+    from fact_clip.core.ratings import check_apart
+    from fact_clip.metrics import time_agreement
 
-    parts: Sequence[tuple[float, float, str]]  # start, stop and action, or UNLABELLED
-    seconds: float  # its duration, or the end of its last segment
-    has_end: bool  # whether that is the duration
-
-
-def _read(
-    name: str,
-    path: Path,
-    options: "Options",
-    fps: float | None,
-    durations: Mapping[str, tuple[float, float]],
-) -> Recording:
-    """Read the label file of a video, whose duration is given unless the file says it."""
-    from fact_clip.datasets.labels import UNLABELLED
-    from fact_clip.formats import format_of, load
-    from fact_clip.formats.csv_file import usual_unit
-    from fact_clip_app.budget import timed_parts
-
-    file_format = format_of(path)
-    if file_format.annotations is None:
-        if options.tier is not None:
-            raise InputError("--tier", f"{path} has no tiers", "leave it out")
-        labelling = load(path)
-        labelling = replace(labelling, fps=labelling.fps or fps)
-        end = labelling.seconds(labelling.n_frames)
-        if end is None:
-            raise InputError(path, "labels without times", "give --fps")
-        parts = timed_parts(labelling, {*labelling.background, BACKGROUND} - {UNLABELLED})
-        parts.append((0.0, labelling.seconds(0) or 0.0, UNLABELLED))
-        return Recording(parts, end, has_end=True)
-
-    options = replace(options, unit=options.unit or usual_unit(path))
-    annotations = file_format.annotations(path, options)
-    if len(annotations) != 1:
-        raise InputError(path, f"{len(annotations)} videos", "give files of one video")
-    (annotation,) = annotations
-    scale = 1.0 if annotation.unit == "seconds" else annotation.fps or fps
-    if scale is None:
-        raise InputError(path, "frames without a rate", "give --fps")
-    background = {annotation.background, BACKGROUND, *annotation.further_background}
-    background -= {UNLABELLED}
-    parts = [
-        (span.start / scale, span.stop / scale, span.label)
-        for span in annotation.spans
-        if span.label not in background
-    ]
-    last_stop = max((span.stop / scale for span in annotation.spans), default=0.0)
-    first, end = durations.get(name, (0.0, last_stop))
-    parts.append((0.0, first, UNLABELLED))
-    has_end = bool(annotation.end) or name in durations
-    if annotation.end:
-        end = annotation.end / scale
-    elif end < last_stop - 0.5:
-        problem = f"segments up to {last_stop:.1f} s of a video of {end:.1f} s"
-        raise InputError(path, problem, "give the duration of this video")
-    if annotation.background == UNLABELLED:
-        stop = 0.0
-        for span in sorted(annotation.spans, key=lambda span: span.start):
-            if stop < span.start / scale:
-                parts.append((stop, span.start / scale, UNLABELLED))
-            stop = max(span.stop / scale, stop)
-        parts.append((stop, max(end, stop), UNLABELLED))
-    return Recording(parts, end, has_end)
-
-
-def _agreement(name: str, first: Recording, second: Recording) -> Json:
-    """Return the agreement of two labellings, as a row of the table."""
-    from fact_clip_app.budget import Pair, check_apart, time_agreement
-
-    for recording in (first, second):
-        check_apart(name, recording.parts)
-    ends = [recording.seconds for recording in (first, second) if recording.has_end]
-    if not ends:
-        ends = [first.seconds, second.seconds]
+    for rating in (first, second):
+        check_apart(name, rating.states, _ROUNDING)
+    if first.end is None and second.end is None:
         note(
-            f"{name}: no file says how long the video is, {max(ends):.3f} s are assumed, the end of"
-            " the last segment; --duration or --video says it"
+            f"{name}: no file says how long the video is, {max(first.last, second.last):.3f} s are"
+            " assumed, the end of the last segment; --duration or --video says it"
         )
-    pair = Pair(first.parts, second.parts, max(ends)).known
     with located(name):
-        figures = time_agreement([pair]).figures
-    return {"video": name, "duration": pair.seconds, **figures}
+        result = time_agreement([(first, second)])
+    omissions = result.omissions
+    if omissions.points:
+        note(f"{name}: point events, which have no duration, are not compared: {omissions.points}")
+    if omissions.one_sided:
+        names = join_names(map(repr, omissions.one_sided))
+        note(f"{name}: background on both sides, although only one file calls it so: {names}")
+    return {
+        "video": name,
+        "duration": result.seconds,
+        **result.figures,
+        "unrated_seconds": omissions.unrated_seconds,
+        "points": omissions.points,
+        "one_sided": "; ".join(omissions.one_sided),
+    }

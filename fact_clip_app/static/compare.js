@@ -56,6 +56,7 @@ export function Compare({people}) {
 		${answer && answer.labels !== labelsKey() && html`<p class="fault" id="outdated">Labels or predictions have changed since. Compare again.</p>`}
 		${answer && html`<p class="fault" id="compare-warnings" hidden=${!answer.warnings?.length}>${answer.warnings?.join("\n")}</p>`}
 		${answer && html`<${Figures} figures=${answer.figures} />`}
+		${answer && html`<${Omissions} answer=${answer} />`}
 		${answer?.shared?.length > 0 && html`<p class="fault" id="shared">Left out, since people share a track there, or tracks of one person overlap: ${answer.shared.join(", ")}.</p>`}
 		${answer && html`<${Incomplete} videos=${answer.videos ?? [video]} />`}
 		${answer?.videos && html`<${Agreement} answer=${answer} />`}
@@ -74,6 +75,18 @@ function Figures({figures}) {
 		${Object.entries(FIGURES).map(([key, [title, digits]]) => html`<tr key=${key}>
 			<th scope="row">${title}</th><td>${figures[key]?.toFixed(digits) ?? "–"}</td></tr>`)}
 	</tbody></table>`;
+}
+
+/** Return what the figures leave out, as they have no place for it. */
+function Omissions({answer: {seconds, omissions}}) {
+	const {unrated_seconds: unrated, points, one_sided: oneSided, videos = [], unowned = []} = omissions;
+	const lines = [`${seconds.toFixed(1)} s are compared.`];
+	if (unrated >= 0.05) lines.push(`${unrated.toFixed(1)} s are not compared, since not both sides have labelled them.`);
+	if (points) lines.push(`${points} point events are not compared, since they have no duration.`);
+	if (oneSided.length) lines.push(`Background on both sides, although only one side calls it so: ${oneSided.join(", ")}.`);
+	if (videos.length) lines.push(`Videos in which there is nothing to compare: ${videos.join(", ")}.`);
+	if (unowned.length) lines.push(`Nobody is named for a track that is marked as fully labelled: ${unowned.join(", ")}.`);
+	return html`<p class="hint" id="omissions">${lines.join(" ")}</p>`;
 }
 
 /** Say whose unlabelled frames are not known to be background, though they count as that. */

@@ -112,15 +112,21 @@ function sorted(rows, {key, way}) {
 }
 
 function Budget({filter: people}) {
-	const {fields} = state.project;
+	const {project} = state;
+	const {fields} = project;
 	const [by, setBy] = useState("");
 	const [order, setOrder] = useState({});
 	const sortBy = (key) => setOrder({key, way: order.key === key && order.way === "descending" ? "ascending" : "descending"});
 	const filter = by ? {...people, by} : people;
 	const query = new URLSearchParams(filter);
 	const [answer, problem] = useAnswer(`/api/summary?${query}`);
-	const rows = answer?.time ?? [];
+	const allRows = answer?.time ?? [];
+	const isGroup = ({video}) => by && video.startsWith(`${by}: `);
+	const rows = allRows.filter((row) => row.count > 0 || isGroup(row));
+	const nZeros = allRows.length - rows.length;
 	const several = answer?.several ?? [];
+	const unrated = answer?.unrated ?? [];
+	const unowned = answer?.unowned ?? [];
 	const save = (format, table = "time") => tried(() => download(`/api/summary?${new URLSearchParams({...filter, format, table})}`));
 	const loadFields = ([file]) => tried(async () => {
 		await ask("/api/fields", "POST", {file: await upload(file), annotator: state.annotator});
@@ -133,6 +139,11 @@ function Budget({filter: people}) {
 		<p class="hint" hidden=${rows.length || problem}>Nothing is labelled yet.</p>
 		<p class="hint" id="several" hidden=${!several.length}>Counted once for each of their tracks, here and in the plots: ${several.join(", ")}.
 			Choose whose labels count above.</p>
+		<p class="hint" id="unrated" hidden=${!unrated.length} title=${unrated.join(", ")}>${unrated.length} of ${project.videos.length} videos
+			have no rows, since ${people.annotator ? `${people.annotator} has` : "nobody has"} not labelled them.
+			<span hidden=${!unowned.length}> Nobody is named for a track that is marked as fully labelled in ${unowned.join(", ")}:
+			mark it again under your name.</span></p>
+		<p class="hint" id="zeros" hidden=${!nZeros}>The downloads have ${nZeros} further rows of zeros, for classes that a video does not show.</p>
 		<div class="bar" hidden=${!rows.length}>
 			<button type="button" id="budget-csv" onClick=${() => save("csv")}>Download as CSV</button>
 			<button type="button" id="budget-xlsx" onClick=${() => save("xlsx")}>Download as XLSX</button>

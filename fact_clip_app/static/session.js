@@ -85,7 +85,7 @@ function ownTrack({tracks}) {
 /** Give the person a track of their own: an empty one without an owner, or a new one. */
 async function claimTrack({id, tracks}) {
 	const {annotator} = state;
-	const free = tracks.find((track) => !track.annotator);
+	const free = tracks.find((track) => !track.annotator && !track.complete); // a complete one is somebody's
 	const add = () => ask(videoPath(id, "/tracks") + viewQuery(), "POST", {name: annotator, annotator});
 	if (!free) return add();
 	try {

@@ -38,6 +38,15 @@ def segment_live(source: str, model: Segmenter, stream: Stream, as_json: bool) -
             print(_line(segment, stream.fps, as_json), flush=True)
 
 
+def rate_of_file(source: str, model: Segmenter) -> float | None:
+    """Return the rows per second that NAME.json states for a feature file, or None."""
+    path = Path(source)
+    if path.suffix.lower() != FEATURES or not path.is_file():
+        return None
+    _, clock = model.scorer.needs.open(path)
+    return clock.fps
+
+
 def _line(segment: Segment, fps: float | None, as_json: bool) -> str:
     seconds = [None if fps is None else frame / fps for frame in (segment.start, segment.stop)]
     if as_json:

@@ -135,14 +135,13 @@ def _segment_live(
     inputs: Sequence[str], choice: SegmentChoice, as_json: bool, delay: float | None
 ) -> None:
     """Segment one input as it comes, and print its segments."""
-    from fact_clip_batch.commands.live import segment_live
+    from fact_clip_batch.commands.live import rate_of_file, segment_live
 
     if len(inputs) != 1:
         raise InputError("--live", f"{len(inputs)} inputs", "give one")
     model, candidates = choice.load()
-    stream = model.stream(
-        5.0 if delay is None else delay, candidates, choice.settings(), fps=choice.fps
-    )
+    fps = choice.fps or rate_of_file(inputs[0], model)
+    stream = model.stream(5.0 if delay is None else delay, candidates, choice.settings(), fps=fps)
     segment_live(inputs[0], model, stream, as_json)
 
 

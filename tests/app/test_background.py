@@ -63,7 +63,7 @@ def test_a_training_set_has_one_background(opened, rows, workbench, tmp_path, te
     export_set(user.page, "main", tmp_path / "new", "background")
     n_rows = len(np.load(rows))
     labels = (tmp_path / "new/groundTruth/person1_video1.txt").read_text().splitlines()
-    assert labels == ["stir"] * 10 + [OWN] * (n_rows - 10)
+    assert labels == ["stir"] * 10 + [BACKGROUND] * (n_rows - 10)  # which `data init` knows
     user.ask("POST", "/api/actions", json={"do": "change", "name": OWN, "to": "rest"})
     videos = labelled_videos(user.page, "main")
     model = load(text_run, "cpu")

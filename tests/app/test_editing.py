@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 import fact_clip
-from fact_clip.core import BACKGROUND, Segment, Segmentation
+from fact_clip.core import BACKGROUND, Rating, Segment, Segmentation
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.formats import FORMATS
-from fact_clip_app.drafts import Draft, drafts_of, overlaid, row_labels, segmentation_of
-from fact_clip_app.export import labelled_videos, write_set
+from fact_clip_app.drafts import Draft, drafts_of, overlaid, segmentation_of
+from fact_clip_app.export import _row_labels, labelled_videos, write_set
 from fact_clip_app.jobs import Job
 from fact_clip_app.project import Label
 
@@ -79,7 +79,11 @@ def test_a_file_has_no_gaps_and_joins_nothing():
 def test_rows_of_features_and_pictures_of_a_video():
     times, rows = np.arange(11) / 10, np.array([0.0, 0.25, 0.5, 0.75, 1.0])
     labels = [Label(1, 3, "a"), Label(5, 5, "b"), Label(6, 10, "c")]
-    assert row_labels(labels, times, rows, "?") == ["a", "?", "c", "c"]  # middles at 0.125, 0.375, 0.625, 0.875
+    parts = [(times[label.start], times[label.stop], label.label) for label in labels]
+    rating = Rating.of(parts, is_complete=False, end=1.0)
+    names, lost = _row_labels(rating, rows)
+    assert names == ["a", "?", "c", "c"]  # middles at 0.125, 0.375, 0.625, 0.875
+    assert lost == ()
     predicted = Segmentation((Segment(0, 1, "x"), Segment(1, 3, "y", 0.5), Segment(3, 4, "z")))
     assert drafts_of(predicted, rows, times) == [Draft(0, 3, "x"), Draft(3, 8, "y", 0.5), Draft(8, 10, "z")]
 

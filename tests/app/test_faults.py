@@ -16,7 +16,7 @@ import pytest
 from fact_clip.core import InputError, Segment, Segmentation
 from fact_clip_app.database import BACKUP, DATABASE
 from fact_clip_app.jobs import Job
-from fact_clip_app.label_files import MAX_OVERLAPS, plan, read_tracks
+from fact_clip_app.label_files import MAX_OVERLAPS, plan, read_label_file
 from fact_clip_app.page import TRAINING
 from fact_clip_app.project import MAX_NAME, Action, Project
 from fact_clip_app.requests import Limits, Upload
@@ -132,10 +132,10 @@ def test_overlaps_of_a_label_file_are_limited(tmp_path):
     path = tmp_path / "many.csv"
     rows = [f"{number / 1000},{9 + number / 1000},label" for number in range(MAX_OVERLAPS + 1)]
     path.write_text("\n".join(["start,stop,label", *rows[:-1]]))
-    assert len(read_tracks(path, times)) == MAX_OVERLAPS
+    assert len(read_label_file(path, times).tracks) == MAX_OVERLAPS
     path.write_text("\n".join(["start,stop,label", *rows]))
     with refused(path) as refusal:
-        read_tracks(path, times)
+        read_label_file(path, times)
     assert f"more than {MAX_OVERLAPS} segments overlap" in refusal.message
 
 
@@ -150,7 +150,7 @@ def test_overlaps_and_tiers_of_one_name_are_tracks_of_their_own(tmp_path):
     for name, (subject, *seconds) in spans.items():
         observation["events"] += [[second, subject, name, "", ""] for second in seconds]
     path.write_text(json.dumps(project))
-    tracks = read_tracks(path, np.arange(101) / 10)
+    tracks = read_label_file(path, np.arange(101) / 10).tracks
     assert {name: [label.label for label in labels] for name, labels in tracks.items()} == {
         "rat": ["run"], "rat 3": ["eat"], "rat 2": ["sit"], "main": ["hop"], "main 2": ["dig"],
     }  # fmt: skip
@@ -163,10 +163,10 @@ def test_names_that_no_edit_could_have_are_refused(ending, tmp_path):
     for length, is_allowed in ((MAX_NAME, True), (MAX_NAME + 1, False)):
         Segmentation((Segment(0, 30, "stir"), Segment(30, 60, "x" * length)), fps=15.0).save(path)
         if is_allowed:
-            assert [label.stop for label in read_tracks(path, times)["main"]] == [30, 60]
+            assert [label.stop for label in read_label_file(path, times).tracks["main"]] == [30, 60]
             continue
         with refused(f"{path}:3" if ending == ".csv" else path) as refusal:
-            read_tracks(path, times)
+            read_label_file(path, times)
         assert f"at most {MAX_NAME} " in str(refusal.message)
 
 

@@ -592,3 +592,28 @@ def test_a_list_of_classes_keeps_what_it_does_not_say(two):
     body = {"actions": [{"name": "idle", "background": False, "description": ""}]}
     (action,) = anna.ask("PUT", "/api/actions", json=body)["actions"]
     assert [action[name] for name in values] == [False, True, "#112233", ""]
+
+
+def test_an_undone_class_comes_back_with_its_segments(two, workbench):
+    """Ctrl+Z in another video takes the class away, and later edits there drop its return."""
+    anna, _, video = two
+    other = anna.add(workbench / "features" / "person2_video1.npy")
+    do(anna, ANNA, do="add", names=["rear"])
+    (added,) = edit(anna, video, ANNA, [part(3, 9, "rear")])["added"]
+    edit(anna, video, ANNA, removed=[added])
+    undo(anna, other, ANNA)
+    assert names_of(anna.ask("GET", "/api/state")) == []
+    edit(anna, other, ANNA, [part(3, 9, "stir")])
+    assert main(undo(anna, video, ANNA)) == [(3, 9, "rear")]
+    assert set(names_of(anna.ask("GET", "/api/state"))) == {"rear", "stir"}
+    assert main(undo(anna, video, ANNA)) == []  # steps before it can be undone, too
+
+
+def test_a_class_that_somebody_else_has_removed_does_not_come_back(two):
+    anna, bernd, video = two
+    do(anna, ANNA, do="add", names=["rear"])
+    (added,) = edit(anna, video, ANNA, [part(3, 9, "rear")])["added"]
+    edit(anna, video, ANNA, removed=[added])
+    do(bernd, BERND, do="delete", name="rear")
+    answer = undo(anna, video, ANNA, 409)
+    assert answer["error"].startswith("Bernd changed")

@@ -320,6 +320,7 @@ def test_axe_finds_nothing_on_any_view(address, browser, scheme, size):
         page.select_option("#second", label="track second")
         page.click("#compare")
         page.locator("#figures").wait_for()
+        assert "s are compared." in page.locator("#omissions").text_content()
         found["comparison"] = findings(page)
         page.check("#all-videos")
         page.click("#compare")

@@ -13,7 +13,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from fact_clip_app.budget import Extent
+from fact_clip.core import Rating
 from fact_clip_app.charts import ethogram
 
 from .test_editing import NASTY
@@ -101,7 +101,7 @@ def test_labels_named_like_background_are_background(user, tmp_path):
     assert "background" not in [action["name"] for action in state["actions"]]
     assert "background" in state["background"]
     summary = user.ask("GET", "/api/summary")
-    rows = {row["label"]: row for row in summary["time"] if row["video"] == "empty"}
+    rows = {row["label"]: row for row in summary["time"] if row["video"] == "empty" and row["count"]}
     assert {label: (row["seconds"], row["count"], row["labelled"]) for label, row in rows.items()} == {
         "hop": (7.0, 2, 18.0),
         "sit": (3.0, 1, 18.0),
@@ -127,8 +127,9 @@ def test_labels_named_like_background_are_background(user, tmp_path):
 )
 def test_the_legend_of_an_ethogram_fits_under_it(name, count):
     names = [f"{name} {number}" for number in range(count)]
-    rows = {"mouse": [(number, number + 1, label) for number, label in enumerate(names)]}
-    figure = ethogram(rows, {"mouse": Extent(count, count)}, dict.fromkeys(names, "#123456"))
+    parts = [(number, number + 1, label) for number, label in enumerate(names)]
+    rating = Rating.of(parts, is_complete=True, end=count)
+    figure = ethogram({"mouse": rating}, dict.fromkeys(names, "#123456"))
     figure.draw_without_rendering()
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == names
@@ -139,8 +140,8 @@ def test_the_legend_of_an_ethogram_fits_under_it(name, count):
 
 
 def test_an_ethogram_begins_at_the_first_frame():
-    rows = {"mouse": [(92.0, 95.0, "pour")]}
-    axes = ethogram(rows, {"mouse": Extent(3.0, 10.0, 90.0)}, {"pour": "#123456"}).axes[0]
+    rating = Rating.of([(92.0, 95.0, "pour")], is_complete=False, start=90.0, end=100.0)
+    axes = ethogram({"mouse": rating}, {"pour": "#123456"}).axes[0]
     assert axes.get_xlim() == (0, 10)
     assert axes.collections[0].get_paths()[0].get_extents().intervalx.tolist() == [2, 5]
 

@@ -13,7 +13,7 @@ from fact_clip.core import Segment, Segmentation
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.formats import FORMATS
 from fact_clip_app.history import History, Person
-from fact_clip_app.label_files import read_tracks
+from fact_clip_app.label_files import read_label_file
 from fact_clip_app.project import Label, Project
 
 from ..films import numbered, write_video
@@ -188,7 +188,7 @@ def test_tiers_are_tracks_and_overlaps_go_apart(tmp_path):
             document.add_annotation(tier, start, stop, label)
     document.to_file(str(tmp_path / "a.eaf"))
     times = np.arange(31) / 10
-    tracks = read_tracks(tmp_path / "a.eaf", times)
+    tracks = read_label_file(tmp_path / "a.eaf", times).tracks
     assert {name: parts(labels) for name, labels in tracks.items()} == {
         "left": [(0, 10, "hold")],
         "right": [(5, 15, "cut"), (20, 25, "cut")],
@@ -196,13 +196,13 @@ def test_tiers_are_tracks_and_overlaps_go_apart(tmp_path):
     (tmp_path / "a.vtt").write_text(
         "WEBVTT\n\n00:00.000 --> 00:01.000\nhold &amp; cut\n\n2\n00:00:00.500 --> 00:00:02.000\n<i>cut</i>\n"
     )
-    tracks = read_tracks(tmp_path / "a.vtt", times)
+    tracks = read_label_file(tmp_path / "a.vtt", times).tracks
     assert [parts(labels) for labels in tracks.values()] == [[(0, 10, "hold & cut")], [(5, 20, "cut")]]
     (tmp_path / "b.srt").write_text("1\nsoon --> 1\nx\n")
     with refused(f"{tmp_path / 'b.srt'}:2"):
-        read_tracks(tmp_path / "b.srt", times)
+        read_label_file(tmp_path / "b.srt", times)
     with refused(tmp_path / "a.vtt"):  # of another video
-        read_tracks(tmp_path / "a.vtt", times[:6])
+        read_label_file(tmp_path / "a.vtt", times[:6])
 
 
 def test_what_cannot_be_imported_is_refused(film, tmp_path, capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ import pytest
 from fact_clip.core import BACKGROUND, InputError
 from fact_clip.datasets.clicks import FOLDER
 from fact_clip.inference.loading import load
-from fact_clip_app.export import LabelledVideo, labelled_videos, write_set
+from fact_clip.seen import features_digest
+from fact_clip_app.export import LabelledVideo, _add_first_videos, labelled_videos, write_set
 from fact_clip_app.jobs import Job
 from fact_clip_app.teach import may_have_seen
 from fact_clip_app.training_set import TrainingSet
@@ -181,3 +183,17 @@ def test_a_training_without_the_videos_of_the_run_says_so(opened, workbench, tex
     training = user.settle()["training"]
     assert training["state"] == "done", training["error"]
     assert "are not there; what it learns now may replace the old" in training["note"]
+
+
+def test_a_video_of_the_project_is_known_though_its_labels_are_a_row_shorter(text_run, workbench, tmp_path):
+    """The features that a data set returns are cut to its labels; those of the project are whole."""
+    root = tmp_path / "data"
+    shutil.copytree(workbench, root)
+    for path in (root / "groundTruth").glob("*.txt"):
+        path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    run = load(text_run, "cpu").run
+    data = run.config.data.model_copy(update={"root": str(root)})
+    run = replace(run, config=run.config.model_copy(update={"data": data}))
+    whole = {features_digest(np.load(path)) for path in (root / "features").glob("*.npy")}
+    assert _add_first_videos(TrainingSet(tmp_path / "other", run), run, set())
+    assert _add_first_videos(TrainingSet(tmp_path / "set", run), run, whole) == []

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from fact_clip import cli
-from fact_clip.core import Segment, Segmentation
+from fact_clip.core import Point, Segment, Segmentation
 from fact_clip.inference.loading import load
 from fact_clip.inference.scorer import FeatureSpec
 from fact_clip.video.write import write_video
@@ -24,7 +24,7 @@ from fact_clip_app.drafts import click_labels
 from fact_clip_app.export import export_set
 from fact_clip_app.history import Person
 from fact_clip_app.jobs import Job
-from fact_clip_app.project import Label, Project
+from fact_clip_app.project import Project
 from fact_clip_app.server import segmented
 
 from ..refusals import refused, refused_line
@@ -114,8 +114,8 @@ def test_changed_features_are_neither_compared_nor_trained_on(opened, rows, tmp_
 
 
 def test_clicks_in_one_row_of_features_are_counted(caplog):
-    points = [Label(0, 0, "peck"), Label(1, 1, "call"), Label(3, 3, "call")]
-    assert click_labels(points, np.arange(5) / 10, np.arange(4) / 5) == ["call", "call", "?"]
+    points = [Point(0.0, "peck"), Point(0.1, "call"), Point(0.3, "call")]
+    assert click_labels(points, np.arange(4) / 5) == ["call", "call", "?"]
     assert [record.getMessage().split()[0] for record in caplog.records] == ["1"]
 
 

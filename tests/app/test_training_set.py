@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from fact_clip.cli import main
 from fact_clip.config import DataConfig
 from fact_clip.core.paths import whole_file
 from fact_clip.datasets.layout import DataFolder
+from fact_clip.inference.loading import load
 from fact_clip_app.teach import new_folder
 from fact_clip_app.training_set import TrainingSet
 
@@ -81,3 +84,13 @@ def test_two_writers_of_one_file_do_not_share_a_name(tmp_path):
         second.write_text("second")
         assert first != second
     assert (tmp_path / "a.txt").read_text() == "first"  # the outer one ends last
+
+
+def test_features_of_runs_with_columns_first_keep_their_facts(text_run, tmp_path):
+    """Such sets had no JSON files, so that the next run knew neither rate nor encoder."""
+    run = load(text_run, "cpu").run
+    columns_first = replace(run, layout="DT")
+    training_set = TrainingSet(tmp_path, columns_first)
+    name = training_set.add("take", features(1), LABELS, {"fps": 15.0, "encoder": "mine"})
+    (path,) = tmp_path.glob(f"**/{name}.json")
+    assert json.loads(path.read_text())["fps"] == 15.0

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import fact_clip as package
+from fact_clip.encoders import frame_encoder
 from fact_clip.formats import load
 from fact_clip_batch.commands import live as command
 
@@ -71,6 +72,19 @@ def test_options_that_do_not_go_together(fact_clip, tiny_run, features):
     refused_line(fact_clip("segment", features, *how, "--live", "--overwrite"), "--live")
     refused_line(fact_clip("segment", features, *how, "--live", "--with-background"), "--live")
     refused_line(fact_clip("segment", "camera:0", *how, "--live"), "camera:0")  # a run that names no encoder
+
+
+def test_times_of_a_file_are_at_its_own_rate(fact_clip, open_clip_folder, tmp_path):
+    """A model that no data trained has no rate; the stream ran at 5 rows per second."""
+    spec = f"clip:local-dir:{open_clip_folder}"
+    how = ("--training-free", "--encoder", spec, "--actions", "stir, pour milk", "--prompts", "plain")
+    rows = np.random.default_rng(0).normal(size=(60, 8)).astype("f4")
+    path = tmp_path / "take.npy"
+    np.save(path, rows)
+    path.with_suffix(".json").write_text(json.dumps({"fps": 2, "encoder": frame_encoder(spec).name}))
+    answer = fact_clip("segment", path, *how, "--live", "--json")
+    assert answer.code == 0, answer.err
+    assert json.loads(answer.out.splitlines()[-1])["stop_seconds"] == 30
 
 
 def test_features_have_even_times(fact_clip, tiny_run, features, tmp_path):

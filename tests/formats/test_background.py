@@ -12,7 +12,7 @@ from fact_clip.core import Instant, Segment, Segmentation
 from fact_clip.core.clock import Clock
 from fact_clip.formats import FORMATS, READERS, load, save
 from fact_clip.formats.base import Options
-from fact_clip.formats.gaps import to_frames
+from fact_clip.formats.gaps import to_frames, with_framed_instants
 
 from ..published import breakfast_classes, breakfast_segments
 from ..refusals import refused
@@ -134,7 +134,8 @@ def test_instants_leave_the_rest_as_it_is(tmp_path):
     segments = (Segment(0, 4, "idle", 0.5), Segment(4, 6, "rest", 0.25), Segment(6, 8, "cut"), Segment(8, 10, "idle"))
     instants = (Instant(10, "end"), Instant(2, "call"), Instant(2, "ring"), Instant(7, "lost"))
     video = Segmentation(segments, background=("idle", "rest"), instants=instants)
-    framed = load(save(video, tmp_path / "x.json"))
+    assert load(save(video, tmp_path / "x.json")).instants == instants
+    framed = with_framed_instants(video)
     expected = [
         *((0, 2, "idle", 0.5), (2, 3, "call", None), (3, 4, "idle", 0.5), (4, 6, "rest", 0.25)),
         *((6, 8, "cut", None), (8, 9, "idle", None), (9, 10, "end", None)),

@@ -145,7 +145,7 @@ def test_point_events_inside_segments_of_their_class_are_counted(tmp_path, caplo
 
 
 def test_files_without_point_events_have_a_frame_for_each_moment(tmp_path):
-    loaded = load(save(VIDEO, tmp_path / "a.json", ethogram=ETHOGRAM))
+    loaded = load(save(VIDEO, tmp_path / "a.jsonl", ethogram=ETHOGRAM))
     assert [(one.start, one.stop, one.label, one.comment) for one in loaded] == [
         (0, 5, "idle", ""),
         (5, 6, "lick", "once"),

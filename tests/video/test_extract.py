@@ -74,6 +74,29 @@ def test_an_interrupted_extraction_goes_on_where_it_stopped(video, tmp_path, bat
     assert described(tmp_path / "a.npy")["times"] == described(tmp_path / "whole" / "a.npy")["times"]
 
 
+class Averaging(Stumbling):
+    """An encoder whose rows are made of three pictures."""
+
+    name = "averaging"
+    context = 2
+
+    def encode_images(self, prepared):
+        self.left -= 1
+        if self.left < 0:
+            raise KeyboardInterrupt
+        rows = prepared.reshape(len(prepared), -1)[:, :5].astype("f4")
+        return rows[:-2] + 2 * rows[1:-1] + 4 * rows[2:]
+
+
+def test_the_first_pictures_have_the_same_past_after_an_interruption(video, tmp_path):
+    path = video("a.mp4")
+    settings = Settings(fps=10, batch=1)
+    whole = np.load(extract(path, Averaging(10**6), tmp_path / "whole", settings))
+    with pytest.raises(KeyboardInterrupt):
+        extract(path, Averaging(1), tmp_path, settings)
+    np.testing.assert_array_equal(np.load(extract(path, Averaging(10**6), tmp_path, settings)), whole)
+
+
 def test_features_that_a_kill_left_without_their_description_are_made_again(video, tmp_path, monkeypatch):
     """They are no features of another program, which are never replaced."""
     path = video("a.mp4")

@@ -1,0 +1,282 @@
+"""Agreement of two raters in continuous time, and what it leaves out."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+
+from fact_clip.core import (
+    BACKGROUND,
+    Floats,
+    InputError,
+    Integers,
+    Json,
+    Names,
+    Rating,
+    State,
+    runs,
+)
+from fact_clip.core.ratings import Interval, shared
+from fact_clip.metrics.frame import percent
+from fact_clip.metrics.segmental import OVERLAPS, Run, SegmentCounts, edit_of, f1_smoothed
+
+_TICK = 1e-9  # seconds; times are compared in whole ticks
+_SLACK = 1e-3  # percent of an overlap that rounded times may lack
+
+
+@dataclass(frozen=True)
+class Omissions:
+    """What an agreement leaves out."""
+
+    unrated_seconds: float = 0.0  # of the videos, which not both raters have rated
+    points: int = 0  # events of both raters, which have no duration
+    one_sided: Names = ()  # names that one rater uses and only the other one calls background
+
+    @classmethod
+    def total(cls, omissions: Iterable["Omissions"]) -> "Omissions":
+        """Add up what the agreement of several videos leaves out."""
+        parts = list(omissions)
+        return cls(
+            unrated_seconds=sum(part.unrated_seconds for part in parts),
+            points=sum(part.points for part in parts),
+            one_sided=tuple(sorted({name for part in parts for name in part.one_sided})),
+        )
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far two raters agree in time, whatever the frames of their labels are."""
+
+    figures: Json  # in percent, but kappa and ICC are at most 1; None where there is nothing
+    names: Names  # of the actions; the first one, "", is background
+    confusion: Floats  # (K, K) seconds with an action of the first and of the second rater
+    seconds: float  # that are compared
+    omissions: Omissions
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two ratings of one video, cut to the time that both have rated."""
+
+    first: tuple[State, ...]  # without background, as if the other time were not in the video
+    second: tuple[State, ...]
+    seconds: float  # that are compared
+    omissions: Omissions
+
+    @classmethod
+    def of(cls, first: Rating, second: Rating) -> "Pair":
+        """Cut two ratings. A name that either calls background is background of both."""
+        ends = [rating.end for rating in (first, second) if rating.end is not None]
+        end = max(ends or [first.last, second.last])
+        common = shared(first.rated_until(end), second.rated_until(end))
+        seconds = sum(stop - start for start, stop in common)
+        background = {*first.background, *second.background}
+        one_sided = _foreign_background(first, second) | _foreign_background(second, first)
+        omissions = Omissions(
+            unrated_seconds=max(end - min(first.start, second.start) - seconds, 0.0),
+            points=len(_other_points(first, background)) + len(_other_points(second, background)),
+            one_sided=tuple(sorted(one_sided)),
+        )
+        return cls(
+            first=_cut(first, common, background),
+            second=_cut(second, common, background),
+            seconds=seconds,
+            omissions=omissions,
+        )
+
+    @property
+    def is_empty(self) -> bool:
+        """Return whether nothing can be compared: no time, or point events and no state."""
+        has_states = bool(self.first or self.second)
+        return self.seconds < _TICK or (self.omissions.points > 0 and not has_states)
+
+
+def _foreign_background(rating: Rating, other: Rating) -> set[str]:
+    """Return the names in a rating that only the other one calls background."""
+    labels = {state.label for state in rating.states} | {point.label for point in rating.points}
+    return (labels & {*other.background}) - {*rating.background, BACKGROUND}
+
+
+def _other_points(rating: Rating, background: set[str]) -> list[str]:
+    return [point.label for point in rating.points if point.label not in background]
+
+
+def _cut(rating: Rating, common: Sequence[Interval], background: set[str]) -> tuple[State, ...]:
+    """Return the actions of a rating as if the video had only the common time."""
+    states = [state for state in rating.states if state.label not in background]
+    if not common or not states:
+        return ()
+    edges = np.array(common)  # (H, 2)
+    lengths = edges[:, 1] - edges[:, 0]
+    stops = lengths.cumsum()
+    positions = np.stack([stops - lengths, stops], axis=1)  # (H, 2) of the edges after the cut
+    times = np.array([(state.start, state.stop) for state in states])  # (S, 2)
+    moved = np.interp(times, edges.ravel(), positions.ravel())
+    return tuple(
+        State(start, stop, state.label)
+        for state, (start, stop) in zip(states, moved.tolist(), strict=True)
+        if start < stop
+    )
+
+
+def time_agreement(ratings: Sequence[tuple[Rating, Rating]]) -> Agreement:
+    """Compare two ratings of each video in continuous time, without sampling.
+
+    Only time that both have rated is compared. A name that either calls background is background
+    of both. Point events have no duration, so that they are counted and not compared.
+
+    Args:
+        ratings: the two ratings of each video. Of overlapping states, the later one counts.
+
+    Returns:
+        Cohen's kappa, accuracy, F1 at the usual overlaps, edit score, distance of edges and ICC,
+        with what they leave out. All videos are pooled, but the edit score and the distance are
+        means over videos. A video in which nothing can be compared adds to what is left out.
+
+    Raises:
+        InputError: there is nothing to compare in any video.
+    """
+    return agreement_of_pairs([Pair.of(first, second) for first, second in ratings])
+
+
+def agreement_of_pairs(pairs: Sequence[Pair]) -> Agreement:
+    """Return the agreement of ratings that are cut to the time that both have rated."""
+    omissions = Omissions.total(pair.omissions for pair in pairs)
+    full_pairs = [pair for pair in pairs if not pair.is_empty]
+    if not full_pairs:
+        problem = "nothing that both have labelled"
+        fix = "label more of them, or mark tracks as fully labelled"
+        if omissions.points:
+            problem += f" but {omissions.points} point events, which have no duration to compare"
+            fix = "label states, or compare how often each event occurs"
+        raise InputError("compare", problem, fix)
+    labels = {state.label for pair in full_pairs for state in (*pair.first, *pair.second)}
+    names = ("", *sorted(labels))
+    ticks = np.zeros((len(names), len(names)))
+    runs_of_pairs = []
+    for pair in full_pairs:
+        times = [0.0, max(pair.seconds, _TICK)]
+        for state in (*pair.first, *pair.second):
+            times += [state.start, state.stop]
+        edges = np.unique(_ticks(times))  # (P + 1,)
+        first, second = (
+            _piece_labels(states, edges, names) for states in (pair.first, pair.second)
+        )
+        np.add.at(ticks, (first, second), np.diff(edges))
+        runs_of_pairs.append((_piece_runs(first, edges), _piece_runs(second, edges)))
+    return Agreement(
+        figures=_figures(ticks, runs_of_pairs, names),
+        names=names,
+        confusion=ticks * _TICK,
+        seconds=sum(pair.seconds for pair in full_pairs),
+        omissions=omissions,
+    )
+
+
+def _figures(
+    ticks: Floats, runs_of_pairs: Sequence[tuple[list[Run], list[Run]]], names: Names
+) -> Json:
+    shares = ticks / ticks.sum()
+    observed = float(shares.trace())
+    expected = float(shares.sum(0) @ shares.sum(1))
+    figures: Json = {
+        # as `fact_clip.metrics.cohen_kappa`
+        "kappa": 1.0 if expected >= 1 else (observed - expected) / (1 - expected),
+        "accuracy": percent(float(ticks.trace()), float(ticks.sum())),
+    }
+    for overlap in OVERLAPS:
+        counts = [SegmentCounts.of(*both, overlap - _SLACK) for both in runs_of_pairs]
+        f1 = f1_smoothed(*SegmentCounts.pooled(counts).totals())
+        figures[f"f1@{overlap}"] = f1 if any(map(any, runs_of_pairs)) else None
+    figures["edit"] = _mean(edit_of(*both) for both in runs_of_pairs if any(both))
+
+    firsts = [_states(first, names) for first, _ in runs_of_pairs]
+    seconds = [_states(second, names) for _, second in runs_of_pairs]
+    figures["edges_s"] = _mean(map(boundary_distance, firsts, seconds))
+    figures["icc"] = duration_icc(list(chain(*firsts)), list(chain(*seconds)))
+    return figures
+
+
+def _ticks(seconds: Sequence[float]) -> Integers:
+    ticks: Integers = np.round(np.array(seconds) / _TICK).astype(np.int64)
+    return ticks
+
+
+def _piece_labels(states: Iterable[State], edges: Integers, names: Names) -> Integers:
+    """Return the index of the action on each piece between two edges, (P,)."""
+    labels = np.zeros(len(edges) - 1, dtype=np.int64)
+    for state in sorted(states):
+        first, last = np.searchsorted(edges, _ticks([state.start, state.stop]))
+        labels[first:last] = names.index(state.label)
+    return labels
+
+
+def _piece_runs(labels: Integers, edges: Integers) -> list[Run]:
+    """Return the runs of pieces in ticks, without background."""
+    times = edges.tolist()
+    return [(times[start], times[stop], label) for start, stop, label in runs(labels) if label]
+
+
+def _states(parts: Iterable[Run], names: Names) -> list[State]:
+    return [State(start * _TICK, stop * _TICK, names[label]) for start, stop, label in parts]
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    numbers = [value for value in values if value is not None]
+    return float(np.mean(numbers)) if numbers else None
+
+
+def boundary_distance(first: Sequence[State], second: Sequence[State]) -> float | None:
+    """Return the mean distance from each edge of a labelling to the nearest one of the other.
+
+    Args:
+        first: states of one rater.
+        second: states of the other.
+
+    Returns:
+        Seconds, or None if either has no states.
+    """
+    first_edges = _edge_times(first)
+    second_edges = _edge_times(second)
+    if not len(first_edges) or not len(second_edges):
+        return None
+    distances = np.abs(first_edges[:, None] - second_edges[None])  # (E, F)
+    return float(np.concatenate([distances.min(1), distances.min(0)]).mean())
+
+
+def _edge_times(states: Sequence[State]) -> Floats:
+    times = [state[:2] for state in states]
+    return np.unique(np.array(times, dtype=np.float64))
+
+
+def duration_icc(first: Sequence[State], second: Sequence[State]) -> float | None:
+    """Return the agreement on the total time of each action: ICC(A,1) of McGraw and Wong (1996).
+
+    Args:
+        first: states of one rater.
+        second: states of the other.
+
+    Returns:
+        The coefficient, or None with fewer than two actions or if the times do not vary.
+    """
+    names = sorted({name for _, _, name in (*first, *second)})
+    times = np.array([[_total(first, name), _total(second, name)] for name in names])  # (N, 2)
+    n_names = len(names)
+    if n_names < 2 or np.ptp(times) == 0:
+        return None
+    mean = times.mean()
+    row_means = times.mean(1)
+    column_means = times.mean(0)
+    residuals = times - row_means[:, None] - column_means + mean
+    rows = 2 * ((row_means - mean) ** 2).sum() / (n_names - 1)
+    columns = n_names * ((column_means - mean) ** 2).sum()
+    error = (residuals**2).sum() / (n_names - 1)
+    total = rows + error + 2 * (columns - error) / n_names
+    if total == 0:
+        return None
+    return float((rows - error) / total)
+
+
+def _total(states: Sequence[State], action: str) -> float:
+    return sum(state.stop - state.start for state in states if state.label == action)

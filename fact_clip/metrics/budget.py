@@ -1,0 +1,174 @@
+"""Time budgets of ratings: how long, how often and when each action occurs, and what follows it."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, pairwise
+
+import numpy as np
+
+from fact_clip.core import Floats, Json, Names, Rating, State
+
+_ROUNDING = 1e-9  # seconds
+
+COLUMNS = (
+    "video",
+    "label",
+    "seconds",
+    "share",
+    "labelled",
+    "duration",
+    "count",
+    "mean",
+    "deviation",
+    "first",
+)
+
+
+def time_budget(ratings: Mapping[str, Rating]) -> list[Json]:
+    """Return a row for each video and action, and for each action in all videos (video "all").
+
+    A video has rows of zeros for the actions that only others show, so that a mean over its rows is
+    a mean over videos.
+
+    Args:
+        ratings: the rating of each video.
+
+    Returns:
+        Rows of `COLUMNS`: total time, percent of the rated time, rated time, duration (None if
+        unknown), number of segments and point events, mean and standard deviation of their
+        durations (None for one), and start of the first one (None for "all"). In seconds; actions
+        by their total time.
+    """
+    rows = []
+    actions = actions_of(ratings.values())
+    total_times = dict.fromkeys(actions, 0.0)
+    for video, rating in ratings.items():
+        times = dict.fromkeys(actions, 0.0) | _action_times(rating)
+        for action, seconds in times.items():
+            total_times[action] += seconds
+        name = "all (video)" if video == "all" else video
+        rows += _budget(name, [rating], times)
+    if len(ratings) > 1:
+        for row in _budget("all", list(ratings.values()), total_times):
+            rows.append({**row, "first": None})
+    return rows
+
+
+def group_budget(
+    ratings: Mapping[str, Rating], groups: Mapping[str, str], ids: Mapping[str, str]
+) -> list[Json]:
+    """Return a row for each group and action, as `time_budget` returns for all videos.
+
+    A group has zeros for the actions of other groups.
+
+    Args:
+        ratings: the rating of each video, or of each of its tracks.
+        groups: the group of each video.
+        ids: its id, which its tracks share.
+    """
+    rows = []
+    actions = actions_of(ratings.values())
+    for group in sorted(set(groups.values())):
+        members = [video for video in ratings if groups[video] == group]
+        times = dict.fromkeys(actions, 0.0)
+        for video in members:
+            for action, seconds in _action_times(ratings[video]).items():
+                times[action] += seconds
+        count = len({ids[video] for video in members})
+        name = f"{group} ({count})"
+        for row in _budget(name, [ratings[video] for video in members], times):
+            rows.append({**row, "first": None})
+    return rows
+
+
+def actions_of(ratings: Iterable[Rating]) -> Names:
+    """Return the names of the actions that ratings have, without background."""
+    names: dict[str, None] = {}
+    for rating in ratings:
+        names |= dict.fromkeys(state.label for state in _occurrences(rating))
+    return tuple(names)
+
+
+def _occurrences(rating: Rating) -> list[State]:
+    """Return the actions of a rating in order. A point event is a state without a duration."""
+    points = [State(point.time, point.time, point.label) for point in rating.events]
+    return sorted([*rating.actions, *points])
+
+
+def _action_times(rating: Rating) -> dict[str, float]:
+    """Return the seconds of each action in a video, once where its segments overlap."""
+    times: dict[str, float] = defaultdict(float)
+    ends: dict[str, float] = {}
+    for start, stop, action in _occurrences(rating):
+        begin = max(start, ends.get(action, start))
+        ends[action] = max(stop, begin)
+        times[action] += ends[action] - begin
+    return times
+
+
+def rated_time(ratings: Iterable[Rating]) -> tuple[float, float | None]:
+    """Return the rated seconds of videos, and their duration, or None if one is unknown."""
+    ratings = list(ratings)
+    durations = [rating.duration for rating in ratings if rating.duration is not None]
+    duration = sum(durations) if len(durations) == len(ratings) else None
+    return sum(rating.rated_seconds for rating in ratings), duration
+
+
+def _budget(video: str, ratings: Sequence[Rating], times: Mapping[str, float]) -> list[Json]:
+    lengths: dict[str, list[float]] = {action: [] for action in times}
+    starts: dict[str, float] = {}
+    for start, stop, action in chain.from_iterable(map(_occurrences, ratings)):
+        lengths[action].append(stop - start)
+        starts[action] = min(start, starts.get(action, start))
+
+    rows = []
+    labelled, duration = rated_time(ratings)
+    for action in sorted(lengths, key=lambda action: (-times[action], action)):
+        durations = lengths[action]
+        total = times[action]
+        rows.append(
+            {
+                "video": video,
+                "label": action,
+                "seconds": total,
+                "share": 100 * total / labelled if labelled else 0.0,
+                "labelled": labelled,
+                "duration": duration,
+                "count": len(durations),
+                "mean": float(np.mean(durations)) if durations else None,
+                "deviation": float(np.std(durations, ddof=1)) if len(durations) > 1 else None,
+                "first": starts.get(action),
+            }
+        )
+    return rows
+
+
+def transitions(ratings: Iterable[Rating]) -> list[Json]:
+    """Count how often an action follows another within a video, most frequent first.
+
+    Time that is not rated parts a video, as other actions may have happened in it.
+
+    Args:
+        ratings: the rating of each video.
+
+    Returns:
+        Rows with the keys from, to and count.
+    """
+    counts: Counter[tuple[str, str]] = Counter()
+    for rating in ratings:
+        for first, second in pairwise(_occurrences(rating)):
+            if _is_rated(rating, first.stop, second.start):
+                counts[first.label, second.label] += 1
+    return [
+        {"from": action, "to": follower, "count": count}
+        for (action, follower), count in counts.most_common()
+    ]
+
+
+def _is_rated(rating: Rating, start: float, stop: float) -> bool:
+    """Return whether all time between two moments is rated."""
+    if stop - start <= _ROUNDING:
+        return True
+    spans: Floats = np.array(rating.rated).reshape(-1, 2)
+    is_within = (spans[:, 0] <= start + _ROUNDING) & (stop - _ROUNDING <= spans[:, 1])
+    return bool(is_within.any())
