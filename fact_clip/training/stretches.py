@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import log_softmax, softmax
 
-from fact_clip.core import Floats, Integers, runs
+from fact_clip.core import Floats, runs
 from fact_clip.datasets.labels import IGNORED, Labels
 from fact_clip.decoding.switching import decode_switching
 
-WEIGHTS = (0.5, 1.0)
-"""Weights of the neighbours that are tried. The first one holds if no trial is possible."""
+SETTINGS = ((1.0, 0.5), (1.0, 1.0), (0.5, 0.5), (0.5, 1.0))
+"""Weights of scores and of neighbours, over which shares are averaged."""
 
 BEGINNING, END = -2, -3
 """What stands before or after a stretch that has no labelled action there."""
@@ -104,13 +104,15 @@ def find_stretches(labels: Labels, background: Sequence[int] = (), video: int = 
     return found
 
 
-def shares_of_names(scores: Floats, stretches: Sequence[Stretch], weight: float) -> Floats:
+def shares_of_names(
+    scores: Floats, stretches: Sequence[Stretch], settings: Sequence[tuple[float, float]] = SETTINGS
+) -> Floats:
     """Estimate which name each stretch has, by expectation and maximisation.
 
     Args:
         scores: (N, K) mean log scores of the K names in the N stretches.
         stretches: The N stretches.
-        weight: Weight of the neighbours, compared with the scores.
+        settings: Weights of the scores and of the neighbours. The shares are averaged over them.
 
     Returns:
         (N, K) shares, whose rows sum to 1.
@@ -118,12 +120,17 @@ def shares_of_names(scores: Floats, stretches: Sequence[Stretch], weight: float)
     before = _one_hot([stretch.before for stretch in stretches])
     after = _one_hot([stretch.after for stretch in stretches])
     log_length = np.log([stretch.stop - stretch.start for stretch in stretches])
-    shares: Floats = softmax(scores, axis=1)
-    for _ in range(_ROUNDS):
-        neighbours = _log_contexts(shares, before) + _log_contexts(shares, after)
-        total = scores + weight * neighbours + _log_density(shares, log_length)
-        shares = softmax(total, axis=1)
-    return shares
+    results = []
+    for weight_of_scores, weight in settings:
+        weighted = weight_of_scores * scores
+        shares: Floats = softmax(weighted, axis=1)
+        for _ in range(_ROUNDS):
+            neighbours = _log_contexts(shares, before) + _log_contexts(shares, after)
+            total = weighted + weight * neighbours + _log_density(shares, log_length)
+            shares = softmax(total, axis=1)
+        results.append(shares)
+    mean: Floats = np.mean(results, axis=0)
+    return mean
 
 
 def _one_hot(contexts: Sequence[int]) -> Floats:
@@ -154,7 +161,7 @@ def _log_density(shares: Floats, log_length: Floats) -> Floats:
 
 
 def name_stretches(
-    videos: Sequence[OpenVideo], names: Labels, background: Sequence[int], weight: float
+    videos: Sequence[OpenVideo], names: Labels, background: Sequence[int]
 ) -> list[Labels]:
     """Name the unlabelled frames of some videos by both views.
 
@@ -162,19 +169,18 @@ def name_stretches(
         videos: The videos.
         names: (K,) classes that frames without a label may have.
         background: Background classes.
-        weight: Weight of the neighbours; 0 takes the names that the scores alone give.
 
     Returns:
         Classes (T,) of each video; labels where there are some.
     """
-    named = [video.decoded.copy() for video in videos]
+    named = [video.labels.copy() for video in videos]
     stretches = []
     for index, video in enumerate(videos):
         stretches += find_stretches(video.labels, background, index)
-    if not weight or not stretches:
+    if not stretches:
         return named
     means = [videos[part.video].scores[part.start : part.stop].mean(0) for part in stretches]
-    best = shares_of_names(np.array(means), stretches, weight).argmax(1)
+    best = shares_of_names(np.array(means), stretches).argmax(1)
     for part, name in zip(stretches, names[best], strict=True):
         named[part.video][part.start : part.stop] = name
     return named
@@ -194,28 +200,25 @@ class Trial:
     names: Labels
     truth: Sequence[Labels]
 
-    def n_right(self, background: Sequence[int], weight: float) -> int:
-        """Return how many frames of these classes get their name; see `name_stretches`."""
-        named = name_stretches(self.videos, self.names, background, weight)
+    def n_right(self, named: Sequence[Labels]) -> int:
+        """Return how many frames of these classes get their name."""
         return sum(
             int(((labels == truth) & np.isin(truth, self.names)).sum())
             for labels, truth in zip(named, self.truth, strict=True)
         )
 
 
-def choose_weight(trials: Sequence[Trial], background: Sequence[int]) -> float:
-    """Choose the weight of the neighbours by labelled classes, without any hidden label.
+def do_neighbours_help(trials: Sequence[Trial], background: Sequence[int]) -> bool:
+    """Return whether neighbours name labelled classes as well as the scores alone, or better.
+
+    No hidden label is read.
 
     Args:
-        trials: Classes that a model of the teacher never learned.
+        trials: Classes that a model of the teacher never learned. Without any, the result is True.
         background: Background classes.
-
-    Returns:
-        The weight with the most frames that get their name. Equal ones: the first of `WEIGHTS`,
-        then the next ones, then 0, the scores alone.
     """
-    candidates = (*WEIGHTS, 0.0)
-    counts: Integers = np.array(
-        [sum(trial.n_right(background, weight) for trial in trials) for weight in candidates]
-    )
-    return candidates[int(counts.argmax())]
+    by_scores = by_both = 0
+    for trial in trials:
+        by_scores += trial.n_right([video.decoded for video in trial.videos])
+        by_both += trial.n_right(name_stretches(trial.videos, trial.names, background))
+    return by_both >= by_scores

@@ -26,7 +26,7 @@ from fact_clip.models.heads import is_open
 from fact_clip.run import Run, check_classes
 from fact_clip.seen import Seen
 from fact_clip.training.plan import Plan, resolve
-from fact_clip.training.stretches import OpenVideo, Trial, choose_weight, name_stretches
+from fact_clip.training.stretches import OpenVideo, Trial, do_neighbours_help, name_stretches
 from fact_clip.unseen.calibration import uncalibrated
 
 logger = logging.getLogger(__name__)
@@ -248,19 +248,21 @@ class _Namer:
         """Return the classes (T,) of the frames without a label of each video, -1 elsewhere."""
         videos = [*self._open.values()]
         background = self._dataset.vocabulary.background_indices
-        weight = 0.0
+        named = [video.decoded for video in videos]
         if self._names.size > 1:
             trials = [
                 Trial(trial, classes, self._truth)
                 for trial, classes in zip(self._trials, self._hidden, strict=True)
                 if classes.size > 1
             ]
-            weight = choose_weight(trials, background)
-            logger.info(
-                "neighbours of unlabelled stretches have weight %g, by %d trials with known names",
-                *(weight, len(trials)),
+            helps = do_neighbours_help(trials, background)
+            use = "are used" if helps else "are not used"
+            message = (
+                "labelled actions around unlabelled stretches %s, by %d trials with known names"
             )
-        named = name_stretches(videos, self._names, background, weight)
+            logger.info(message, use, len(trials))
+            if helps:
+                named = name_stretches(videos, self._names, background)
         for name, video, labels in zip(self._open, videos, named, strict=True):
             self._labels[name] = np.where(video.labels == IGNORED, labels, IGNORED)
         return self._labels
