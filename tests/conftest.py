@@ -66,7 +66,7 @@ LONGEST_FILES = (
     "tests/training/test_seen.py",
     "tests/unseen/test_holdout_training.py",
     "tests/batch/test_batches.py",
-    "tests/unseen/test_figures.py",
+    "tests/evaluation/test_zero_shot.py",
     "tests/app/test_removals.py",
     "tests/compat/test_command_lines.py",
     "tests/app/test_serving.py",

@@ -126,15 +126,10 @@ def is_upward(source: str, target: str) -> bool:
         return True
     if here[0] != there[0]:
         return FLOORS[""][here[0]] <= FLOORS[""][there[0]]
-    if min(len(here), len(there)) < 2 or (here[1] == there[1] and here[1] != "unseen"):
+    if min(len(here), len(there)) < 2 or here[1] == there[1]:
         return False
     floors = FLOORS[here[0]]
-    return floor(floors, here) < floor(floors, there)
-
-
-def floor(floors: dict[str, int], module: list[str]) -> int:
-    """The floor of a module: its own, as those of `unseen` have it, or that of its room."""
-    return floors.get(".".join(module[1:3]), floors.get(module[1], len(floors)))
+    return floors.get(here[1], len(floors)) < floors.get(there[1], len(floors))
 
 
 def upward(source: str, code: str) -> list[str]:

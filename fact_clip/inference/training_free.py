@@ -15,9 +15,9 @@ from fact_clip.decoding.similarity import similarity_probabilities
 from fact_clip.encoders import FrameEncoder, ImageTextEncoder, Runtime, frame_encoder
 from fact_clip.encoders.vectors import embed
 from fact_clip.inference.candidates import check_actions
+from fact_clip.inference.new_words import VectorCache
 from fact_clip.inference.scorer import FeatureSpec, FrameScorer
 from fact_clip.text.prompts import TEMPLATES
-from fact_clip.unseen.new_words import VectorCache
 from fact_clip.video.extract import Settings
 
 

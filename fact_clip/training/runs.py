@@ -36,13 +36,13 @@ from fact_clip.core.messages import printable
 from fact_clip.core.paths import locked
 from fact_clip.datasets.memory import DataSource, MemoryStore, with_data
 from fact_clip.datasets.statistics import median_frames
+from fact_clip.evaluation.learning import learn_calibration
 from fact_clip.losses.criterion import LOSSES, Loss
 from fact_clip.metrics.report import METRICS, Metric
 from fact_clip.models.blocks import block_configs
 from fact_clip.run import Run, remove_unfinished
 from fact_clip.training import trainer
 from fact_clip.training.callbacks import Callback
-from fact_clip.training.choice import learn_calibration
 from fact_clip.training.description import begin, check_free
 from fact_clip.training.ensemble import Ensemble
 from fact_clip.training.plan import Plan, resolve

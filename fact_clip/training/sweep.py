@@ -18,11 +18,12 @@ from fact_clip.core.io import parse_yaml, write_value
 from fact_clip.core.paths import file_name, inside, locked
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.layout import DataFolder
-from fact_clip.training.evaluation import evaluate, metrics_only
+from fact_clip.evaluation.results import Figures
+from fact_clip.evaluation.split_evaluation import evaluate, metrics_only
+from fact_clip.evaluation.zero_shot import IN_USE
 from fact_clip.training.plan import Plan, resolve
-from fact_clip.training.results import Figures, Sweep
+from fact_clip.training.results import Sweep
 from fact_clip.training.runs import train
-from fact_clip.unseen.figures import IN_USE
 
 logger = logging.getLogger(__name__)
 

@@ -20,10 +20,11 @@ from torch import Tensor, nn
 from fact_clip.config import TrainConfig
 from fact_clip.core import InputError, Json, Progress
 from fact_clip.core.distributed import Processes, pick_device, pick_precision
+from fact_clip.core.frames import IGNORED
 from fact_clip.core.progress import Pace
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.labels import IGNORED
 from fact_clip.datasets.loader import Batch, TrainingLoader, TrainingVideos, draw
+from fact_clip.evaluation.validation import validate
 from fact_clip.losses.criterion import Criterion, LossTerms
 from fact_clip.losses.truth import Truth
 from fact_clip.models import FACT
@@ -32,7 +33,6 @@ from fact_clip.run import Run
 from fact_clip.training.callbacks import Callback, EpochState, StopTraining
 from fact_clip.training.clicks import ClickBorders
 from fact_clip.training.description import make_criterion, scored_classes
-from fact_clip.training.evaluation import validate
 from fact_clip.training.results import Training
 from fact_clip.training.start import load_start
 from fact_clip.training.state import RunFiles, TrainingState, has_progress

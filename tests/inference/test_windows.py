@@ -15,13 +15,13 @@ from fact_clip import metrics
 from fact_clip.config import ModelConfig
 from fact_clip.datasets import features as features_module
 from fact_clip.datasets.dataset import Dataset
+from fact_clip.evaluation.validation import validate
 from fact_clip.inference import scorer as scorer_module
 from fact_clip.inference.scorer import Window, cut_windows
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.models import FACT
 from fact_clip.models.blocks import convolution_reach
 from fact_clip.training import evaluate, train
-from fact_clip.training.evaluation import validate
 
 from ..refusals import refused
 from ..small import ZERO_SHOT, model_config, segmenter_of

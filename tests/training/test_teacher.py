@@ -13,7 +13,7 @@ from fact_clip.config import Config, merged
 from fact_clip.core import InputError
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.statistics import labelled_segments
-from fact_clip.inference.scored_videos import ScoredVideos
+from fact_clip.evaluation.scored_videos import ScoredVideos
 from fact_clip.inference.scorer import Scorer
 from fact_clip.run import Run
 from fact_clip.seen import NO_RECORD

@@ -13,8 +13,9 @@ from fact_clip.core import runs
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.synthetic import write_workbench
+from fact_clip.evaluation import decoding_choice as choice
 from fact_clip.run import DecodingChoice, Run
-from fact_clip.training import choice, evaluate, train
+from fact_clip.training import evaluate, train
 
 from ..refusals import refused
 

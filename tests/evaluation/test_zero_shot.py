@@ -20,14 +20,14 @@ from fact_clip.config import Config
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.decoding import frame_scores
 from fact_clip.decoding.calibration import factor_frames
-from fact_clip.inference.scored_videos import ScoredVideos, validation_videos
+from fact_clip.evaluation import zero_shot
+from fact_clip.evaluation.calibration import GAMMAS, calibrate
+from fact_clip.evaluation.record import Record
+from fact_clip.evaluation.scored_videos import ScoredVideos, validation_videos
 from fact_clip.inference.scorer import Scorer
 from fact_clip.models import FACT
-from fact_clip.report.record import Record
 from fact_clip.run import LoadedRun, Run
 from fact_clip.training import evaluate, train
-from fact_clip.unseen import figures as zero_shot
-from fact_clip.unseen.calibration import GAMMAS, calibrate
 from fact_clip.unseen.choice import lost_factors
 
 from ..refusals import refused

@@ -27,7 +27,7 @@ from fact_clip.decoding.calibration import (
     factor_frames,
     log_mean_posterior,
 )
-from fact_clip.inference.scored_videos import ScoredVideos
+from fact_clip.evaluation.scored_videos import ScoredVideos
 from fact_clip.metrics.zero_shot import ClassGroups, class_groups
 
 # Values of gamma, in nats. The ends are so far out that no frame changes any more, whatever the

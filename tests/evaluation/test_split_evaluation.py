@@ -11,10 +11,11 @@ import pytest
 
 from fact_clip import Config, Vocabulary, metrics
 from fact_clip.datasets.dataset import Dataset
+from fact_clip.evaluation.split_evaluation import score
+from fact_clip.evaluation.validation import validate
 from fact_clip.inference.loading import load
 from fact_clip.run import Run
 from fact_clip.training import evaluate, train
-from fact_clip.training.evaluation import score, validate
 
 from ..refusals import refused
 
