@@ -27,7 +27,7 @@ import subprocess
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -188,6 +188,8 @@ class Run(RunFacts):
         vocabulary: of the training.
         transform: from raw features to the model's input.
         choice: the decoding settings that validation videos chose, if they did.
+        members_read: Members of an ensemble that have been read, by number. Changed descriptions
+            of the run share them.
     """
 
     path: Path
@@ -195,6 +197,7 @@ class Run(RunFacts):
     vocabulary: Vocabulary
     transform: FeatureTransform
     choice: DecodingChoice | None = None
+    members_read: dict[int, Run] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def read(cls, path: str | Path, overrides: Sequence[str] = ()) -> Run:
@@ -219,8 +222,7 @@ class Run(RunFacts):
         stored = parse_value(RunFacts, facts, path / "run.json", _COPY)
         recorded = Config.from_tree(tree, str(path / "config.yaml"))
         config = recorded.overridden(overrides)
-        if config.decode.choose and not recorded.decode.choose:
-            raise InputError("decode.choose", "training chooses settings", "train a run with it")
+        _check_choose(config, recorded)
         choice = None
         choice_path = path / "decoding.json"
         if config.decode.choose and os.path.lexists(choice_path):
@@ -234,6 +236,29 @@ class Run(RunFacts):
             choice=choice,
             **vars(stored),
         )
+        run.check()
+        return run
+
+    def overridden(self, overrides: Sequence[str]) -> Run:
+        """Return the run as `read` describes it with these overrides, without reading it again.
+
+        Args:
+            overrides: ``key=value`` settings on top of its configuration.
+
+        Returns:
+            The run.
+
+        Raises:
+            InputError: A setting is not valid, or the files of the run do not fit it.
+        """
+        recorded = self.without_choice().config
+        config = recorded.overridden(overrides)
+        _check_choose(config, recorded)
+        choice = None
+        if config.decode.choose and self.choice is not None:
+            choice = self.choice
+            config = recorded.overridden([*choice.overrides, *overrides])
+        run = replace(self, config=config, choice=choice)
         run.check()
         return run
 
@@ -331,25 +356,27 @@ class Run(RunFacts):
 
     @classmethod
     def open(cls, path: str | Path, overrides: Sequence[str] = ()) -> LoadedRun:
-        """Read a run with its models, in evaluation mode, its calibration and its confidences.
+        """Read a run, and load its models; see `read` and `load`."""
+        return cls.read(path, overrides).load()
 
-        Args:
-            path: as of `read`.
-            overrides: as of `read`.
-        """
-        run = cls.read(path, overrides)
-        if run.is_unfinished():
-            logger.warning("the training of %s has not come to its end", run.path)
-        calibration = Calibration.read(run.path / "calibration.json", run.vocabulary)
-        is_zero_shot = run.config.data.has_untrained_classes and is_open(run.config.model.head)
-        if calibration is None and is_zero_shot:
+    def load(self) -> LoadedRun:
+        """Load the models, in evaluation mode, with the calibration and the confidences."""
+        if self.is_unfinished():
+            logger.warning("the training of %s has not come to its end", self.path)
+        calibration = Calibration.read(self.path / "calibration.json", self.vocabulary)
+        if calibration is None and self.is_zero_shot:
             message = "no calibration.json in %s, so gamma is 0 and no prior is subtracted"
-            logger.warning(message, run.path)
+            logger.warning(message, self.path)
         confidence = None
-        confidence_path = run.path / "confidence.json"
+        confidence_path = self.path / "confidence.json"
         if os.path.lexists(confidence_path):
             confidence = read_value(Confidence, confidence_path, "train the run again")
-        return LoadedRun(run, run.models(), calibration, confidence, run.seen_by_all())
+        return LoadedRun(self, self.models(), calibration, confidence, self.seen_by_all())
+
+    @property
+    def is_zero_shot(self) -> bool:
+        """Return whether the model reads names, and was trained with classes held out."""
+        return self.config.data.has_untrained_classes and is_open(self.config.model.head)
 
     def write(self) -> None:
         """Write everything but the weights."""
@@ -425,15 +452,21 @@ class Run(RunFacts):
         return model.eval()
 
     def members(self) -> list[Run]:
-        """Read the members of an ensemble: the run itself, then those in its folder."""
+        """Return the members of an ensemble: the run itself, then the members in its folder.
+
+        The folder of a member is read when the member is first needed.
+        """
         n_members = self.config.train.members
         members = [self]
-        for folder in member_folders(self.path, n_members):
-            if not folder.is_dir():
-                raise InputError(folder, f"no such folder; the run has {n_members} models", _COPY)
-            member = Run.read(folder)
-            _check_member(self, member)
-            members.append(member)
+        for number, folder in enumerate(member_folders(self.path, n_members), start=2):
+            if number not in self.members_read:
+                if not folder.is_dir():
+                    problem = f"no such folder; the run has {n_members} models"
+                    raise InputError(folder, problem, _COPY)
+                member = Run.read(folder)
+                _check_member(self, member)
+                self.members_read[number] = member
+            members.append(self.members_read[number])
         return members
 
     def models(self) -> list[FACT]:
@@ -500,6 +533,12 @@ class LoadedRun:
             trained = (*record.classes, *record.named)
         trained = (*trained, *vocabulary.background)
         return tuple(name for name in vocabulary if name in trained)
+
+
+def _check_choose(config: Config, recorded: Config) -> None:
+    """Raise an InputError for an override that makes a trained run choose its decoding."""
+    if config.decode.choose and not recorded.decode.choose:
+        raise InputError("decode.choose", "training chooses settings", "train a run with it")
 
 
 def member_folders(path: Path, members: int) -> list[Path]:

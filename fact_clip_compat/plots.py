@@ -46,7 +46,9 @@ def draw_run(run_dir: Path, part: str, out: Path) -> list[Path]:
     Returns:
         The files.
     """
-    scorer, dataset = open_run(run_dir, (), "auto")
+    opened = open_run(run_dir, (), "auto")
+    scorer = opened.scorer
+    dataset = opened.dataset
     videos = [_states(scorer, dataset, name) for name in split_names(dataset, part)]
     vocabulary = dataset.vocabulary
     figures = {}

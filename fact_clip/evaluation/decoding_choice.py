@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from fact_clip import metrics
@@ -15,9 +14,8 @@ from fact_clip.config import EvaluationConfig
 from fact_clip.core import Vocabulary
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.separability import has_seen_labels, separability
-from fact_clip.decoding import Calibration
-from fact_clip.evaluation.scored_videos import ScoredVideos, VideoLabels, validation_videos
-from fact_clip.run import DecodeValues, DecodingChoice, Run
+from fact_clip.evaluation.scored_videos import ScoredVideos, VideoLabels
+from fact_clip.run import DecodeValues, DecodingChoice
 
 FEWEST_VIDEOS = 6  # validation videos; with fewer a standard error says little
 SCALES = (0.35, 0.5, 0.7, 1.0, 1.4, 2.0)  # of the penalty of the recipe
@@ -33,7 +31,7 @@ class _Trial:
 
 
 def choose_decoding(
-    run: Run, dataset: Dataset, device: torch.device | str, calibration: Calibration | None
+    scored_by_model: Sequence[ScoredVideos], dataset: Dataset
 ) -> DecodingChoice | None:
     """Choose switching penalty and order by the mean of accuracy, edit and F1@50.
 
@@ -44,22 +42,20 @@ def choose_decoding(
     by more than one.
 
     Args:
-        run: the trained run.
-        dataset: its data set.
-        device: where the models run.
-        calibration: of the run.
+        scored_by_model: The result of `validation_videos`, with the calibration of the run.
+        dataset: The data set of the run.
 
     Returns:
         The choice, or None for a run whose recipe does not ask for one.
     """
-    decode = run.config.decode
-    if not decode.choose or run.config.model.transcript:
+    config = scored_by_model[0].scorer.run.config
+    decode = config.decode
+    if not decode.choose or config.model.transcript:
         return None
     recipe = {"switch_penalty": decode.switch_penalty, "order": decode.order}
     unchanged = DecodingChoice(
         recipe=recipe, settings=recipe, videos=0, gain=0.0, error=0.0, reason=""
     )
-    scored_by_model = validation_videos(run, dataset, device, calibration)
     n_videos = 0
     for scored in scored_by_model:
         n_videos += sum(bool((truth >= 0).any()) for truth in scored.truth)
@@ -80,7 +76,7 @@ def choose_decoding(
         if scale != 1:  # not rounded at 1, so that the settings of the recipe compare equal
             penalty = round(penalty * scale, 2)
         figures = [
-            _figures(scored, penalty, order, run.config.evaluation) for scored in scored_by_model
+            _figures(scored, penalty, order, config.evaluation) for scored in scored_by_model
         ]
         trial = _Trial(
             settings={"switch_penalty": penalty, "order": order},

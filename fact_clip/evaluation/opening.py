@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fact_clip import metrics
@@ -13,10 +13,8 @@ from fact_clip.core.distributed import Precision, pick_device
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.layout import DataStore
 from fact_clip.datasets.memory import DataSource, MemoryStore, with_data
-from fact_clip.evaluation.calibration import calibrate
 from fact_clip.evaluation.cautions import check_seen
-from fact_clip.evaluation.learning import learn_confidence
-from fact_clip.evaluation.scored_videos import validation_videos
+from fact_clip.evaluation.learning import learn_for_decoding
 from fact_clip.hub import run_folder
 from fact_clip.inference.scorer import Scorer
 from fact_clip.run import Run, check_classes
@@ -42,16 +40,31 @@ VALIDATED = (
 """Further exceptions for the training data: a trained video could become a validation video."""
 
 
+@dataclass(frozen=True)
+class OpenedRun:
+    """A run that is ready to score a data set.
+
+    Attributes:
+        scorer: The models of the run with its overrides.
+        dataset: The data set.
+        trained: The run without overrides.
+    """
+
+    scorer: Scorer
+    dataset: Dataset
+    trained: Run
+
+
 def open_run(
     run_dir: str | Path,
     overrides: Sequence[str],
     device: str,
     precision: Precision = "auto",
     data: DataSource | None = None,
-) -> tuple[Scorer, Dataset]:
+) -> OpenedRun:
     """Open a run with overrides, and its data set.
 
-    Gamma and confidences are learned again where the decoding differs from that of the training.
+    Gamma and confidences are learned again if the decoding differs from the training.
 
     Args:
         run_dir: the run folder.
@@ -60,12 +73,15 @@ def open_run(
         precision: of the model's products.
         data: data in memory instead of ``data.root``.
 
+    Returns:
+        The run and its data set.
+
     Raises:
         InputError: an override belongs to the training, or the run does not fit the data.
     """
     _check_overrides(overrides, has_other_data=data is not None)
-    folder = run_folder(run_dir)
-    loaded = Run.open(folder, overrides)
+    trained = Run.read(run_folder(run_dir))
+    loaded = trained.overridden(overrides).load()
     torch_device = pick_device(device, "device")
     run = loaded.run
     if data is not None:
@@ -73,34 +89,31 @@ def open_run(
         if config.data.background is None:
             config = with_values(config, {"data.background": run.vocabulary.background})
         run = replace(run, config=with_data(config, data))
-    trained = Run.read(folder) if overrides else run
     metrics.figure_keys(run.config.evaluation.profile)
     store = None if data is None else MemoryStore(data)
     dataset = _open_dataset(run, store, overrides)
-    # Without the list if the data are not those of the training.
+    # If these are not the data of the training, the list is None.
     settings = {"data.validation_videos": dataset.config.validation_videos}
     run = replace(run, config=with_values(run.config, settings))
     _check_data(run, dataset)
-    calibration = loaded.calibration
-    confidence = loaded.confidence
-
-    is_decoded_alike = (
-        run.config.decode == trained.config.decode
-        and run.config.train.members == trained.config.train.members
-    )
-    if not is_decoded_alike:
+    loaded = replace(loaded, run=run)
+    if not _is_decoded_alike(run, trained):
         if dataset.validation:
             check_seen(trained, dataset, "validation")
-        elif confidence is not None:
+        elif loaded.confidence is not None:
             problem = "no validation videos, by which another decoding is calibrated"
             raise InputError("data.validation", problem, "leave it as in the training")
-        if calibration is not None and dataset.holdout is not None:
-            calibration = calibrate(validation_videos(run, dataset, torch_device))
-        if confidence is not None:
-            confidence = learn_confidence(run, dataset, torch_device, calibration)
+        calibration, confidence = learn_for_decoding(loaded, dataset, torch_device)
+        loaded = replace(loaded, calibration=calibration, confidence=confidence)
     warn_of_unused([run.config], overrides)
-    loaded = replace(loaded, run=run, calibration=calibration, confidence=confidence)
-    return Scorer(loaded, torch_device, precision=precision), dataset
+    return OpenedRun(Scorer(loaded, torch_device, precision=precision), dataset, trained)
+
+
+def _is_decoded_alike(run: Run, trained: Run) -> bool:
+    """Return whether a run decodes the scores of the same models as in its training."""
+    if run.config.decode != trained.config.decode:
+        return False
+    return run.config.train.members == trained.config.train.members
 
 
 def _open_dataset(run: Run, store: DataStore | None, overrides: Sequence[str]) -> Dataset:

@@ -41,7 +41,7 @@ from fact_clip.evaluation.record import Record, Video
 from fact_clip.evaluation.results import Evaluation
 from fact_clip.evaluation.scored_videos import ScoredVideos, VideoLabels
 from fact_clip.models.heads import is_open
-from fact_clip.run import Run, commit, evaluation_stem
+from fact_clip.run import commit, evaluation_stem
 from fact_clip.seen import data_digest, is_learned_from, marks_of_test
 
 logger = logging.getLogger(__name__)
@@ -110,7 +110,10 @@ def evaluate(
         InputError: the run or the data cannot be read or do not fit each other, or a setting of the
             model or its training is overridden.
     """
-    scorer, dataset = open_run(run_dir, overrides, device, precision, data)
+    opened = open_run(run_dir, overrides, device, precision, data)
+    scorer = opened.scorer
+    dataset = opened.dataset
+    trained = opened.trained
     names_encoder = any(override.startswith("text.encoder=") for override in overrides)
     scorer.reader.trust_encoder = trust_encoder or names_encoder
     if names_encoder and actions is None and is_open(scorer.run.config.model.head):
@@ -118,7 +121,6 @@ def evaluate(
             "text.encoder has no effect without new names: "
             "trained classes keep the vectors of the training"
         )
-    trained = Run.read(scorer.run.path)
     cautions = check_seen(trained, dataset, split)
     changes = [*overrides]
     if precision == "bf16":

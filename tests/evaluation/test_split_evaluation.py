@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from fact_clip import Config, Vocabulary, metrics
+from fact_clip.core.distributed import Processes
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.evaluation.split_evaluation import score
 from fact_clip.evaluation.validation import validate
@@ -169,7 +170,7 @@ def test_validation_is_the_evaluation_and_its_mean(run):
     segmenter = load(run).scorer
     config, names = segmenter.run.config, ("person1_video1", "person3_video1")
     dataset = Dataset.open(config.data)
-    figures = validate(segmenter, dataset, names)
+    figures = validate(segmenter, dataset, names, Processes("cpu"))
     truth = [dataset.labels(name) for name in names]
     guess = [segmenter.predict(dataset.features(name))[0] for name in names]
     background = dataset.vocabulary.background_indices

@@ -525,7 +525,7 @@ def test_another_decoding_is_calibrated_again(folder, request, tmp_path):
     overrides = ["decode.prior_weight=0.4", "decode.gamma_cost=0.3"]
     config = Config.load(run / "config.yaml", overrides)
     opened = dataclasses.replace(Run.read(run), config=config)
-    repeated = calibrate(validation_videos(opened, Dataset.open(config.data), "cpu"))
+    repeated = calibrate(validation_videos(opened, opened.models(), Dataset.open(config.data), "cpu"))
     figures = evaluate(run, overrides=overrides).details["zero_shot"]
     assert (figures["gamma"], figures["prior_weight"]) == (repeated.gamma, 0.4)
     assert evaluate(run).details["zero_shot"]["gamma"] == stored.gamma

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import fact_clip
 from fact_clip import metrics
 from fact_clip.config import ModelConfig
+from fact_clip.core.distributed import Processes
 from fact_clip.datasets import features as features_module
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.evaluation.validation import validate
@@ -219,7 +220,7 @@ def test_evaluate_validate_and_segment_read_the_same_windows(tiny, workbench, tm
     background = dataset.vocabulary.background_indices
     figures = metrics.evaluate(truth, found, background=background, count_background=True)
     assert result["metrics"] == {"profile": "fact", **figures}
-    validated = validate(segmenter.scorer, dataset, dataset.test)
+    validated = validate(segmenter.scorer, dataset, dataset.test, Processes("cpu"))
     assert validated["frame_accuracy"] == result["metrics"]["frame_accuracy"]
     assert validated["edit"] == result["metrics"]["edit"]
     assert set(lengths) == {16}

@@ -35,7 +35,7 @@ def scripted_validation(monkeypatch, scores: list[float]) -> list[tuple[str, ...
     """Let validations say these scores; the names that they were asked for are collected."""
     asked: list[tuple[str, ...]] = []
 
-    def validate(segmenter, dataset, names):
+    def validate(segmenter, dataset, names, processes):
         asked.append(tuple(names))
         return {"score": scores[len(asked) - 1], "edit": 1.0}
 
