@@ -35,7 +35,7 @@ from fact_clip.encoders.vectors import embed
 from fact_clip.inference.scorer import Scorer
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.inference.training_free import SimilarityScorer
-from fact_clip.run import Run
+from fact_clip.runs.run import Run
 from fact_clip.training import evaluate, train
 
 Floats = NDArray[np.float64]

@@ -20,7 +20,7 @@ from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.inference.candidates import check_trust
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.metrics.segmental import count_segments
-from fact_clip.run import Run
+from fact_clip.runs.run import Run
 from fact_clip_app.engine import run_of, typed_names
 from fact_clip_app.export import (
     LabelledVideo,

@@ -21,7 +21,7 @@ from fact_clip.inference.scorer import Scorer
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.inference.sources import FEATURES
 from fact_clip.inference.training_free import SimilarityScorer
-from fact_clip.run import FILES
+from fact_clip.runs.files import FILES
 from fact_clip.video.pictures import SUFFIXES, Span
 from fact_clip_batch.engine import BatchOptions, Outcome, Task, run_batch
 from fact_clip_batch.inputs import Inputs, Item

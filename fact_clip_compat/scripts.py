@@ -21,8 +21,9 @@ from fact_clip.core.distributed import pick_device
 from fact_clip.core.io import write_value
 from fact_clip.core.paths import file_name, inside
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.hub import run_folder
-from fact_clip.run import Run, evaluation_stem
+from fact_clip.runs.files import evaluation_stem
+from fact_clip.runs.hub import run_folder
+from fact_clip.runs.run import Run
 from fact_clip.training.sweep import resolve_all, split_configs
 from fact_clip_compat.settings import read_changes, read_settings
 from fact_clip_compat.weights import convert_for, digest_of

@@ -63,7 +63,7 @@ LONGEST_FILES = (
     "tests/test_stranger.py",
     "tests/app/test_uploads.py",
     "tests/cli/test_data.py",
-    "tests/training/test_seen.py",
+    "tests/runs/test_seen.py",
     "tests/unseen/test_holdout_training.py",
     "tests/batch/test_batches.py",
     "tests/evaluation/test_zero_shot.py",

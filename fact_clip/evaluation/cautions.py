@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fact_clip.core import InputError, Names
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.run import Run
-from fact_clip.seen import NO_RECORD
+from fact_clip.runs.run import Run
+from fact_clip.runs.seen import NO_RECORD
 
 
 def check_seen(run: Run, dataset: Dataset, split: str) -> list[str]:

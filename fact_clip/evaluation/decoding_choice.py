@@ -15,7 +15,7 @@ from fact_clip.core import Vocabulary
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.separability import has_seen_labels, separability
 from fact_clip.evaluation.scored_videos import ScoredVideos, VideoLabels
-from fact_clip.run import DecodeValues, DecodingChoice
+from fact_clip.runs.facts import DecodeValues, DecodingChoice
 
 FEWEST_VIDEOS = 6  # validation videos; with fewer a standard error says little
 SCALES = (0.35, 0.5, 0.7, 1.0, 1.4, 2.0)  # of the penalty of the recipe

@@ -23,7 +23,7 @@ from fact_clip.decoding import Calibration, Confidence
 from fact_clip.evaluation.calibration import calibrate
 from fact_clip.evaluation.decoding_choice import choose_decoding
 from fact_clip.evaluation.scored_videos import ScoredVideos, VideoLabels, validation_videos
-from fact_clip.run import LoadedRun, Run
+from fact_clip.runs.run import LoadedRun, Run
 
 logger = logging.getLogger(__name__)
 

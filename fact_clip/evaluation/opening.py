@@ -15,9 +15,9 @@ from fact_clip.datasets.layout import DataStore
 from fact_clip.datasets.memory import DataSource, MemoryStore, with_data
 from fact_clip.evaluation.cautions import check_seen
 from fact_clip.evaluation.learning import learn_for_decoding
-from fact_clip.hub import run_folder
 from fact_clip.inference.scorer import Scorer
-from fact_clip.run import Run, check_classes
+from fact_clip.runs.hub import run_folder
+from fact_clip.runs.run import Run, check_classes
 
 CHANGEABLE = ("data.", "decode.", "evaluation.", "text.encoder=", "train.members=")
 """Settings that an evaluation may change."""

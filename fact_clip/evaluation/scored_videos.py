@@ -26,7 +26,7 @@ from fact_clip.decoding import (
 from fact_clip.decoding.scores import Labels
 from fact_clip.inference.scorer import Scorer
 from fact_clip.models import FACT
-from fact_clip.run import LoadedRun, Run
+from fact_clip.runs.run import LoadedRun, Run
 
 logger = logging.getLogger(__name__)
 

@@ -41,8 +41,8 @@ from fact_clip.evaluation.record import Record, Video
 from fact_clip.evaluation.results import Evaluation
 from fact_clip.evaluation.scored_videos import ScoredVideos, VideoLabels
 from fact_clip.models.heads import is_open
-from fact_clip.run import commit, evaluation_stem
-from fact_clip.seen import data_digest, is_learned_from, marks_of_test
+from fact_clip.runs.files import commit, evaluation_stem
+from fact_clip.runs.seen import data_digest, is_learned_from, marks_of_test
 
 logger = logging.getLogger(__name__)
 

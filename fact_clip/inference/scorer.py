@@ -45,8 +45,8 @@ from fact_clip.inference.windows import Pass, Window, cut_windows, grouped
 from fact_clip.models import FACT
 from fact_clip.models.blocks import convolution_reach
 from fact_clip.models.heads import is_open
-from fact_clip.run import LoadedRun, Run
-from fact_clip.seen import Seen
+from fact_clip.runs.run import LoadedRun, Run
+from fact_clip.runs.seen import Seen
 from fact_clip.video.pictures import probe
 
 logger = logging.getLogger(__name__)

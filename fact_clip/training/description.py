@@ -33,8 +33,9 @@ from fact_clip.losses import Criterion
 from fact_clip.models import FACT, Classes, ObjectSpec
 from fact_clip.models.heads import is_open
 from fact_clip.models.similarity import CHANNELS
-from fact_clip.run import Run, check_classes, classes_of
-from fact_clip.seen import Seen
+from fact_clip.runs.facts import classes_of
+from fact_clip.runs.run import Run, check_classes
+from fact_clip.runs.seen import Seen
 from fact_clip.training.plan import Plan
 from fact_clip.training.start import grown_channels, start_texts
 from fact_clip.training.teacher import DRAFTS, TEACHER, teachers_seen

@@ -25,7 +25,7 @@ from fact_clip.encoders.sentence import StoredVectors
 from fact_clip.encoders.vectors import class_texts, class_vectors, embed, twins
 from fact_clip.evaluation.calibration import check_prior
 from fact_clip.models.heads import is_open, reads_text
-from fact_clip.run import Run
+from fact_clip.runs.run import Run
 from fact_clip.training.callbacks import check_loggers
 from fact_clip.training.start import read_start
 from fact_clip.unseen.parts import MemberPart

@@ -40,7 +40,8 @@ from fact_clip.evaluation.learning import learn_calibration
 from fact_clip.losses.criterion import LOSSES, Loss
 from fact_clip.metrics.report import METRICS, Metric
 from fact_clip.models.blocks import block_configs
-from fact_clip.run import Run, remove_unfinished
+from fact_clip.runs.files import remove_unfinished
+from fact_clip.runs.run import Run
 from fact_clip.training import trainer
 from fact_clip.training.callbacks import Callback
 from fact_clip.training.description import begin, check_free

@@ -27,8 +27,8 @@ from fact_clip.evaluation.calibration import uncalibrated
 from fact_clip.evaluation.scored_videos import ScoredVideos
 from fact_clip.inference.scorer import Scorer
 from fact_clip.models.heads import is_open
-from fact_clip.run import Run, check_classes
-from fact_clip.seen import Seen
+from fact_clip.runs.run import Run, check_classes
+from fact_clip.runs.seen import Seen
 from fact_clip.training.plan import Plan, resolve
 
 logger = logging.getLogger(__name__)

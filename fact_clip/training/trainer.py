@@ -29,7 +29,7 @@ from fact_clip.losses.criterion import Criterion, LossTerms
 from fact_clip.losses.truth import Truth
 from fact_clip.models import FACT
 from fact_clip.models.heads import is_open
-from fact_clip.run import Run
+from fact_clip.runs.run import Run
 from fact_clip.training.callbacks import Callback, EpochState, StopTraining
 from fact_clip.training.clicks import ClickBorders
 from fact_clip.training.description import Parts, scored_classes

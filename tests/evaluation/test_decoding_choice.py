@@ -15,7 +15,8 @@ from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.synthetic import write_workbench
 from fact_clip.evaluation import decoding_choice as choice
 from fact_clip.evaluation.scored_videos import validation_videos
-from fact_clip.run import DecodingChoice, Run
+from fact_clip.runs.facts import DecodingChoice
+from fact_clip.runs.run import Run
 from fact_clip.training import evaluate, train
 
 from ..refusals import refused

@@ -15,7 +15,7 @@ from fact_clip.evaluation import decoding_choice
 from fact_clip.evaluation.learning import learn_calibration
 from fact_clip.inference.scorer import Scorer
 from fact_clip.models import FACT
-from fact_clip.run import Run
+from fact_clip.runs.run import Run
 from fact_clip.training import evaluate, resolve, train
 
 from ..small import TINY, ZERO_SHOT
@@ -137,7 +137,7 @@ def test_an_evaluation_reads_the_run_once(root, tmp_path, monkeypatch):
 def test_scores_serve_another_decoding(root, tmp_path):
     """The labels equal those of a scorer that is opened with the other decoding."""
     from fact_clip.evaluation.scored_videos import ScoredVideos
-    from fact_clip.run import LoadedRun
+    from fact_clip.runs.run import LoadedRun
 
     plan = resolve(config_on(root, ZERO_SHOT))
     train(plan, tmp_path / "run")

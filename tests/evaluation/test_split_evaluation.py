@@ -15,7 +15,7 @@ from fact_clip.datasets.dataset import Dataset
 from fact_clip.evaluation.split_evaluation import score
 from fact_clip.evaluation.validation import validate
 from fact_clip.inference.loading import load
-from fact_clip.run import Run
+from fact_clip.runs.run import Run
 from fact_clip.training import evaluate, train
 
 from ..refusals import refused

@@ -26,7 +26,7 @@ from fact_clip.evaluation.record import Record
 from fact_clip.evaluation.scored_videos import ScoredVideos, validation_videos
 from fact_clip.inference.scorer import Scorer
 from fact_clip.models import FACT
-from fact_clip.run import LoadedRun, Run
+from fact_clip.runs.run import LoadedRun, Run
 from fact_clip.training import evaluate, train
 from fact_clip.unseen.choice import lost_factors
 

@@ -23,7 +23,7 @@ from fact_clip.datasets.objects import ObjectColumns
 from fact_clip.datasets.statistics import segment_lengths
 from fact_clip.datasets.synthetic import write_workbench
 from fact_clip.inference.candidates import CandidateReader
-from fact_clip.run import LoadedRun
+from fact_clip.runs.run import LoadedRun
 from fact_clip.training import evaluate, sweep, train
 from fact_clip.training.description import begin
 from fact_clip.training.plan import resolve

@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 
 from fact_clip.config import Config, TrainConfig
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.run import Run, read_weights
+from fact_clip.runs.run import Run
+from fact_clip.runs.weights import read_weights
 from fact_clip.training import train, trainer
 
 from ..refusals import refused
