@@ -38,8 +38,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fact_clip import decoding
 from fact_clip.config import Config
-from fact_clip.core.distributed import Processes, cpu_has_bf16
 from fact_clip.datasets.kscgr import write_kscgr
+from fact_clip.devices.device import cpu_has_bf16
+from fact_clip.devices.processes import Processes
 from fact_clip.models import FACT, Classes
 from fact_clip.training import trainer
 from fact_clip.training.description import begin

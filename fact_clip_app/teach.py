@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from fact_clip.core import BACKGROUND, InputError, Json, Names, Vocabulary
-from fact_clip.core.distributed import PARENT
 from fact_clip.core.io import read_mapping
+from fact_clip.core.launch import PARENT
 from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.inference.candidates import check_trust
 from fact_clip.inference.segmenter import Segmenter

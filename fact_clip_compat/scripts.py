@@ -17,10 +17,10 @@ from fact_clip.cli.holdout import choose, description, open_whole
 from fact_clip.cli.train import summary_of, training_bar
 from fact_clip.config import Config, DataConfig
 from fact_clip.core import InputError, Names
-from fact_clip.core.distributed import pick_device
 from fact_clip.core.io import write_value
 from fact_clip.core.paths import file_name, inside
 from fact_clip.datasets.dataset import Dataset
+from fact_clip.devices.device import pick_device
 from fact_clip.runs.files import evaluation_stem
 from fact_clip.runs.hub import run_folder
 from fact_clip.runs.run import Run

@@ -70,7 +70,7 @@ LONGEST_FILES = (
     "tests/app/test_removals.py",
     "tests/compat/test_command_lines.py",
     "tests/app/test_serving.py",
-    "tests/core/test_distributed.py",
+    "tests/devices/test_processes.py",
     "tests/app/test_page_scale.py",
     "tests/test_plugins.py",
     "tests/training/test_ensemble.py",

@@ -18,7 +18,7 @@ import torch
 from fact_clip.advice.proposal import Proposal, Setting
 from fact_clip.config import Config, read_recipe, set_key, with_values
 from fact_clip.core import Names
-from fact_clip.core.distributed import Processes
+from fact_clip.devices.processes import Processes
 from fact_clip.training.description import begin
 from fact_clip.training.plan import Plan, resolve
 from fact_clip.training.trainer import Trainer, numerics

@@ -35,7 +35,7 @@ def report(
       fact-clip report runs/a runs/b --out compared.html
       fact-clip report runs/k5 --plots plots
     """
-    from fact_clip.core.distributed import pick_device
+    from fact_clip.devices.device import pick_device
 
     if out is not None:
         where = "--out"

@@ -9,10 +9,10 @@ from pathlib import Path
 from fact_clip import metrics
 from fact_clip.config import warn_of_unused, with_values
 from fact_clip.core import InputError
-from fact_clip.core.distributed import Precision, pick_device
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.layout import DataStore
 from fact_clip.datasets.memory import DataSource, MemoryStore, with_data
+from fact_clip.devices.device import Precision, pick_device
 from fact_clip.evaluation.cautions import check_seen
 from fact_clip.evaluation.learning import learn_for_decoding
 from fact_clip.inference.scorer import Scorer

@@ -24,7 +24,6 @@ from fact_clip import metrics
 from fact_clip.config import EvaluationConfig
 from fact_clip.core import InputError, Json, Progress, Vocabulary
 from fact_clip.core.arguments import validated
-from fact_clip.core.distributed import Precision, Processes
 from fact_clip.core.io import read_lines, read_mapping, write_value
 from fact_clip.core.paths import check_place, inside, write_lines
 from fact_clip.core.progress import paced
@@ -33,6 +32,8 @@ from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.memory import DataSource
 from fact_clip.decoding import decode_scores, reliability, voter_labels
 from fact_clip.decoding.scores import Labels
+from fact_clip.devices.device import Precision
+from fact_clip.devices.processes import Processes
 from fact_clip.evaluation import zero_shot
 from fact_clip.evaluation.calibration import training_frames
 from fact_clip.evaluation.cautions import check_seen, split_names

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from fact_clip import metrics
 from fact_clip.core import Integers, runs
-from fact_clip.core.distributed import Processes
 from fact_clip.datasets.dataset import Dataset
+from fact_clip.devices.processes import Processes
 from fact_clip.inference.scorer import Scorer
 
 

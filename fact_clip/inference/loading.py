@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fact_clip.core import InputError
 from fact_clip.core.arguments import number_of, validated
-from fact_clip.core.distributed import Precision, pick_device
+from fact_clip.devices.device import Precision, pick_device
 from fact_clip.encoders import (
     FRAME_ENCODERS,
     EncodeImages,

@@ -19,7 +19,6 @@ from torch import Tensor
 
 from fact_clip.config import flattened
 from fact_clip.core import InputError
-from fact_clip.core.distributed import Processes
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.features import FeatureTransform
 from fact_clip.datasets.statistics import (
@@ -29,6 +28,7 @@ from fact_clip.datasets.statistics import (
     visit_shares,
 )
 from fact_clip.decoding.durations import Durations
+from fact_clip.devices.processes import Processes
 from fact_clip.losses import Criterion
 from fact_clip.models import FACT, Classes, ObjectSpec
 from fact_clip.models.heads import is_open

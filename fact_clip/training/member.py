@@ -11,7 +11,8 @@ import sys
 import threading
 from pathlib import Path
 
-from fact_clip.core.distributed import Processes, end_with_parent
+from fact_clip.core.launch import end_with_parent
+from fact_clip.devices.processes import Processes
 
 
 def _end_with_stdin() -> None:

@@ -31,11 +31,12 @@ import torch
 from fact_clip.config import Config
 from fact_clip.core import InputError, Progress
 from fact_clip.core.arguments import validated
-from fact_clip.core.distributed import Processes, place_in_launch
+from fact_clip.core.launch import place_in_launch
 from fact_clip.core.messages import printable
 from fact_clip.core.paths import locked
 from fact_clip.datasets.memory import DataSource, MemoryStore, with_data
 from fact_clip.datasets.statistics import median_frames
+from fact_clip.devices.processes import Processes
 from fact_clip.evaluation.learning import learn_calibration
 from fact_clip.losses.criterion import LOSSES, Loss
 from fact_clip.metrics.report import METRICS, Metric

@@ -13,8 +13,8 @@ from typing import Any
 from fact_clip.config import Config, with_values
 from fact_clip.core import InputError, Progress
 from fact_clip.core.arguments import validated
-from fact_clip.core.distributed import place_in_launch
 from fact_clip.core.io import parse_yaml, write_value
+from fact_clip.core.launch import place_in_launch
 from fact_clip.core.paths import file_name, inside, locked
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.layout import DataFolder

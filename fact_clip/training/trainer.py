@@ -19,11 +19,12 @@ from torch import Tensor, nn
 
 from fact_clip.config import TrainConfig
 from fact_clip.core import InputError, Json, Progress
-from fact_clip.core.distributed import Processes, pick_device, pick_precision
 from fact_clip.core.frames import IGNORED
 from fact_clip.core.progress import Pace
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.loader import Batch, TrainingLoader, TrainingVideos, draw
+from fact_clip.devices.device import pick_device, pick_precision
+from fact_clip.devices.processes import Processes
 from fact_clip.evaluation.validation import validate
 from fact_clip.losses.criterion import Criterion, LossTerms
 from fact_clip.losses.truth import Truth

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from fact_clip.config import Config, merged
-from fact_clip.core.distributed import Processes
 from fact_clip.datasets.synthetic import write_workbench
+from fact_clip.devices.processes import Processes
 from fact_clip.evaluation import decoding_choice
 from fact_clip.evaluation.learning import learn_calibration
 from fact_clip.inference.scorer import Scorer

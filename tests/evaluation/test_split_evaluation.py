@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from fact_clip import Config, Vocabulary, metrics
-from fact_clip.core.distributed import Processes
 from fact_clip.datasets.dataset import Dataset
+from fact_clip.devices.processes import Processes
 from fact_clip.evaluation.split_evaluation import score
 from fact_clip.evaluation.validation import validate
 from fact_clip.inference.loading import load

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 import fact_clip
 from fact_clip import metrics
 from fact_clip.config import ModelConfig
-from fact_clip.core.distributed import Processes
 from fact_clip.datasets import features as features_module
 from fact_clip.datasets.dataset import Dataset
+from fact_clip.devices.processes import Processes
 from fact_clip.evaluation.validation import validate
 from fact_clip.inference import scorer as scorer_module
 from fact_clip.inference.scorer import Window, cut_windows

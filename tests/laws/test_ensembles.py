@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from fact_clip.config import Config
-from fact_clip.core.distributed import Processes
 from fact_clip.datasets import Dataset, from_arrays
 from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.datasets.memory import MemoryStore, with_data
+from fact_clip.devices.processes import Processes
 from fact_clip.training.description import begin
 from fact_clip.training.ensemble import Ensemble
 from fact_clip.training.plan import resolve

@@ -17,11 +17,11 @@ import yaml
 
 import fact_clip
 from fact_clip.config import Config
-from fact_clip.core.distributed import Processes
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.objects import ObjectColumns
 from fact_clip.datasets.statistics import segment_lengths
 from fact_clip.datasets.synthetic import write_workbench
+from fact_clip.devices.processes import Processes
 from fact_clip.inference.candidates import CandidateReader
 from fact_clip.runs.run import LoadedRun
 from fact_clip.training import evaluate, sweep, train
