@@ -37,10 +37,11 @@ from fact_clip.devices.processes import Processes
 from fact_clip.evaluation import zero_shot
 from fact_clip.evaluation.calibration import training_frames
 from fact_clip.evaluation.cautions import check_seen, split_names
-from fact_clip.evaluation.opening import open_run
+from fact_clip.evaluation.opening import OpenedRun, open_run
 from fact_clip.evaluation.record import Record, Video
 from fact_clip.evaluation.results import Evaluation
 from fact_clip.evaluation.scored_videos import ScoredVideos, VideoLabels
+from fact_clip.inference.scorer import Scorer
 from fact_clip.models.heads import is_open
 from fact_clip.runs.files import commit, evaluation_stem
 from fact_clip.runs.seen import data_digest, is_learned_from, marks_of_test
@@ -115,38 +116,21 @@ def evaluate(
     scorer = opened.scorer
     dataset = opened.dataset
     trained = opened.trained
-    names_encoder = any(override.startswith("text.encoder=") for override in overrides)
-    scorer.reader.trust_encoder = trust_encoder or names_encoder
-    if names_encoder and actions is None and is_open(scorer.run.config.model.head):
-        logger.warning(
-            "text.encoder has no effect without new names: "
-            "trained classes keep the vectors of the training"
-        )
+    _trust_encoder(scorer, overrides, actions, trust_encoder)
     cautions = check_seen(trained, dataset, split)
     changes = [*overrides]
     if precision == "bf16":
         changes.append("precision=bf16")
     digest = data_digest(dataset, split_names(dataset, split))
-    has_background = dataset.vocabulary.background == trained.vocabulary.background
-    is_own = has_background and is_learned_from(dataset, trained.seen)
-    if is_own and (overrides or data is not None):
-        # Figures of other test videos, or of other labels, are not those of the run.
-        stored = scorer.run.path / f"{evaluation_stem(split, actions is not None)}.json"
-        if stored.is_file():
-            is_own = read_mapping(stored, "figures").get("data") == digest
-        elif split == "test" and trained.seen is not None:
-            is_own = {*marks_of_test(dataset)} == {*trained.seen.test}
     is_changed = not all(change.startswith("data.root=") for change in changes)
-    if not is_changed and not is_own:
-        is_changed = True
-        cautions.append("not the videos, labels or background of the run, so evaluation.json stays")
-    stem = evaluation_stem(split, actions is not None, is_changed)
-    suffix = stem.removeprefix(evaluation_stem(split))
-    record_path = inside(scorer.run.path, f"{stem}.npz")
-    figures_path = inside(scorer.run.path, f"{stem}.json")
-    predictions = inside(scorer.run.path, "predictions", f"{split}{suffix}")
-    check_place(record_path)
-    check_place(figures_path)
+    if not is_changed:
+        stored = scorer.run.path / f"{evaluation_stem(split, actions is not None)}.json"
+        is_moved = bool(overrides) or data is not None
+        if not _has_data_of_run(opened, split, digest, stored, is_moved=is_moved):
+            is_changed = True
+            caution = "not the videos, labels or background of the run, so evaluation.json stays"
+            cautions.append(caution)
+    files = _EvaluationFiles.of(scorer.run.path, split, actions is not None, is_changed)
     for caution in cautions:
         logger.warning("%s", caution)
     processes = Processes(scorer.device)
@@ -154,7 +138,7 @@ def evaluate(
     videos = ScoredVideos(scorer, dataset, split_names(dataset, split), actions)
     scored = _score(videos, split, processes, progress)
     if processes.is_main:
-        _write_predictions(scored, predictions)
+        _write_predictions(scored, files.predictions)
     result: Json = {
         "run": str(scorer.run.path),
         "split": split,
@@ -171,8 +155,8 @@ def evaluate(
     if dataset.holdout is not None:
         result["zero_shot"] = zero_shot.report(videos)
     if processes.is_main:
-        _save_record(record_path, scored)
-        write_value(figures_path, result)
+        _save_record(files.record, scored)
+        write_value(files.figures, result)
     return Evaluation(
         run=result["run"],
         split=split,
@@ -181,6 +165,80 @@ def evaluate(
         per_class=result["per_class"],
         details=result,
     )
+
+
+def _trust_encoder(
+    scorer: Scorer, overrides: Sequence[str], actions: Sequence[str] | None, trust_encoder: bool
+) -> None:
+    """Trust a text encoder that an override names, and warn if it has no effect."""
+    names_encoder = any(override.startswith("text.encoder=") for override in overrides)
+    scorer.reader.trust_encoder = trust_encoder or names_encoder
+    if names_encoder and actions is None and is_open(scorer.run.config.model.head):
+        logger.warning(
+            "text.encoder has no effect without new names: "
+            "trained classes keep the vectors of the training"
+        )
+
+
+def _has_data_of_run(
+    opened: OpenedRun, split: str, digest: str, stored: Path, *, is_moved: bool
+) -> bool:
+    """Return whether the videos and labels are those of the run, so that its figures change.
+
+    Args:
+        opened: The run and the data.
+        split: The split that is scored.
+        digest: Digest of its videos.
+        stored: File with the figures of the run.
+        is_moved: Whether the data were named by the caller.
+    """
+    dataset = opened.dataset
+    trained = opened.trained
+    if dataset.vocabulary.background != trained.vocabulary.background:
+        return False
+    if not is_learned_from(dataset, trained.seen):
+        return False
+    if not is_moved:
+        return True
+    # The learning videos are those of the run, but the scored videos may differ.
+    if stored.is_file():
+        return read_mapping(stored, "figures").get("data") == digest
+    if split == "test" and trained.seen is not None:
+        return {*marks_of_test(dataset)} == {*trained.seen.test}
+    return True
+
+
+@dataclass(frozen=True)
+class _EvaluationFiles:
+    """Where an evaluation is written.
+
+    Attributes:
+        figures: File of the figures.
+        record: File of the record for the report.
+        predictions: Folder of the predicted labels.
+    """
+
+    figures: Path
+    record: Path
+    predictions: Path
+
+    @classmethod
+    def of(cls, run_dir: Path, split: str, has_actions: bool, is_changed: bool) -> _EvaluationFiles:
+        """Return the files in a run folder; see `evaluation_stem`.
+
+        Raises:
+            InputError: A file cannot be written there.
+        """
+        stem = evaluation_stem(split, has_actions, is_changed)
+        suffix = stem.removeprefix(evaluation_stem(split))
+        files = cls(
+            figures=inside(run_dir, f"{stem}.json"),
+            record=inside(run_dir, f"{stem}.npz"),
+            predictions=inside(run_dir, "predictions", f"{split}{suffix}"),
+        )
+        check_place(files.record)
+        check_place(files.figures)
+        return files
 
 
 def _score(
