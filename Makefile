@@ -46,7 +46,7 @@ lowest:
 LOW := .venv-lowest-any
 lowest-any: $(LOW)/.ready
 	env OMP_NUM_THREADS=1 $(LOW)/bin/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile -p no:cacheprovider -m "not slow" tests/core tests/formats tests/encoders tests/video tests/batch/test_isolated.py tests/app/test_api.py \
-		tests/report/test_plots.py tests/test_run.py tests/test_hub.py tests/test_security.py
+		tests/report/test_plots.py tests/runs/test_run.py tests/runs/test_hub.py tests/test_security.py
 
 $(LOW)/.ready: pyproject.toml tests/lowest.py container/excludes.txt $(READY)
 	test -x $(LOW)/bin/python || "$(PYTHON)" -m venv $(LOW)

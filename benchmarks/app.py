@@ -30,7 +30,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 
-from fact_clip.run import Run
+from fact_clip.runs.run import Run
 from fact_clip_app.project import Project
 
 MINUTES = 10.0

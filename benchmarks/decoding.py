@@ -27,7 +27,7 @@ from fact_clip.decoding import (
     decode_switching,
 )
 from fact_clip.decoding.scores import Scoring
-from fact_clip.unseen.calibration import GAMMAS
+from fact_clip.evaluation.calibration import GAMMAS
 
 TARGET = 0.5  # of the time of one gamma after the other, at most, with a switching penalty
 RUNS = 5

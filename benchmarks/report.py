@@ -26,9 +26,10 @@ from numpy.typing import NDArray
 from fact_clip import metrics
 from fact_clip.config import Config
 from fact_clip.core import Vocabulary
-from fact_clip.report.record import Record, Video
+from fact_clip.evaluation.record import Record, Video
 from fact_clip.report.summary import Evaluated, save_report
-from fact_clip.run import Run, classes_of
+from fact_clip.runs.facts import classes_of
+from fact_clip.runs.run import Run
 
 TARGET_SECONDS, TARGET_MB = 2.0, 5.0
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]

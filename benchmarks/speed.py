@@ -38,8 +38,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fact_clip import decoding
 from fact_clip.config import Config
-from fact_clip.core.distributed import cpu_has_bf16
 from fact_clip.datasets.kscgr import write_kscgr
+from fact_clip.devices.device import cpu_has_bf16
+from fact_clip.devices.processes import Processes
 from fact_clip.models import FACT, Classes
 from fact_clip.training import trainer
 from fact_clip.training.description import begin
@@ -372,10 +373,11 @@ def train_by(kind: type[trainer.Trainer], shape: Shape, steps: int, *overrides: 
         write(root / "data", shape, shape.batch * steps)
         fixed = [*folder(root / "data"), "train.epochs=1", f"train.batch_size={shape.batch}"]
         plan = resolve(shape.config(*fixed, *overrides))
-        run, texts = begin(plan, root / "run")
+        processes = Processes(plan.device)
+        run, parts = begin(plan, root / "run", processes)
         trainer.Trainer = kind  # type: ignore[misc]
         try:
-            trainer.Trainer(run, plan.dataset, texts).run_all()
+            trainer.Trainer(run, plan.dataset, parts, processes).run_all()
         finally:
             trainer.Trainer = kept  # type: ignore[misc]
 

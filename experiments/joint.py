@@ -29,13 +29,13 @@ from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.synthetic import FACTORS, write_workbench
 from fact_clip.decoding import CandidateSet, ModelScores, decode_scores
 from fact_clip.decoding.fusion import Voters
-from fact_clip.decoding.similarity import similarity_probabilities
 from fact_clip.encoders import text_encoder
 from fact_clip.encoders.vectors import embed
 from fact_clip.inference.scorer import Scorer
 from fact_clip.inference.segmenter import Segmenter
+from fact_clip.inference.similarity import similarity_probabilities
 from fact_clip.inference.training_free import SimilarityScorer
-from fact_clip.run import Run
+from fact_clip.runs.run import Run
 from fact_clip.training import evaluate, train
 
 Floats = NDArray[np.float64]

@@ -1,4 +1,4 @@
-"""Measure by threshold how well `unseen.new_words` separates synonyms from unrelated words.
+"""Measure by threshold how well `inference.new_words` separates synonyms from unrelated words.
 
     .venv/bin/python experiments/words.py VERBS.csv NOUNS.csv MAPPING.txt...
 
@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from fact_clip.core import Vocabulary
 from fact_clip.encoders import text_encoder
+from fact_clip.inference.new_words import ACTION_TEMPLATE, FAR, JUDGE, OBJECT_TEMPLATE
 from fact_clip.text.prompts import tidy
-from fact_clip.unseen.new_words import ACTION_TEMPLATE, FAR, JUDGE, OBJECT_TEMPLATE
 
 DRAWS = 30
 SIZES = {"verb": 10, "noun": 30}

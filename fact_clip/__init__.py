@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from fact_clip.core import Vocabulary as Vocabulary
     from fact_clip.core.version import __version__ as __version__
     from fact_clip.decoding.other_models import decode as decode
-    from fact_clip.hub import share as share
+    from fact_clip.evaluation import evaluate as evaluate
     from fact_clip.inference.loading import load as load
     from fact_clip.inference.segmenter import Segmenter as Segmenter
     from fact_clip.plugins import register as register
-    from fact_clip.training import evaluate as evaluate
+    from fact_clip.runs.hub import share as share
     from fact_clip.training import train as train
 
 _ROOMS = (
@@ -44,10 +44,10 @@ _HOME_OF = {
     "Segmenter": "fact_clip.inference.segmenter",
     "Vocabulary": "fact_clip.core",
     "decode": "fact_clip.decoding.other_models",
-    "evaluate": "fact_clip.training",
+    "evaluate": "fact_clip.evaluation",
     "load": "fact_clip.inference.loading",
     "register": "fact_clip.plugins",
-    "share": "fact_clip.hub",
+    "share": "fact_clip.runs.hub",
     "train": "fact_clip.training",
 }
 __all__ = [*_HOME_OF, *_ROOMS]

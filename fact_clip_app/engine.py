@@ -32,7 +32,7 @@ from fact_clip.inference.scorer import FeatureSpec
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.inference.sources import Source
 from fact_clip.models.heads import is_open
-from fact_clip.run import Run
+from fact_clip.runs.run import Run
 from fact_clip.video.extract import Settings, extract
 from fact_clip.video.pictures import SUFFIXES, picture_times, probe
 from fact_clip_app.drafts import Draft, drafts_of, renamed

@@ -24,8 +24,8 @@ from fact_clip.core.messages import join_names
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.inference.segmenter import Segmenter
-from fact_clip.run import Run
-from fact_clip.seen import features_digest, video_digest
+from fact_clip.runs.run import Run
+from fact_clip.runs.seen import features_digest, video_digest
 from fact_clip_app.drafts import click_labels
 from fact_clip_app.engine import rows_of, run_of
 from fact_clip_app.jobs import Job

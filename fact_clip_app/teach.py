@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from fact_clip.core import BACKGROUND, InputError, Json, Names, Vocabulary
-from fact_clip.core.distributed import PARENT
 from fact_clip.core.io import read_mapping
+from fact_clip.core.launch import PARENT
 from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.inference.candidates import check_trust
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.metrics.segmental import count_segments
-from fact_clip.run import Run
+from fact_clip.runs.run import Run
 from fact_clip_app.engine import run_of, typed_names
 from fact_clip_app.export import (
     LabelledVideo,

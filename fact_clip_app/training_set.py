@@ -14,7 +14,7 @@ from fact_clip.core.paths import whole_file, write_lines
 from fact_clip.datasets.benchmarks import BENCHMARKS, FACTORS_FILE, new_factors
 from fact_clip.datasets.clicks import FOLDER as CLICKS_FOLDER
 from fact_clip.datasets.labels import UNLABELLED
-from fact_clip.run import Run
+from fact_clip.runs.run import Run
 
 
 class TrainingSet:

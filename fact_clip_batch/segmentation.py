@@ -13,15 +13,15 @@ from fact_clip.core.identity import identity_of, is_same
 from fact_clip.core.paths import output_path, write_lines
 from fact_clip.core.version import __version__
 from fact_clip.decoding import DecodeSettings
-from fact_clip.decoding.similarity import TEMPERATURE
 from fact_clip.formats import format_called, save
 from fact_clip.formats.json_file import as_dict, from_dict
 from fact_clip.inference.decoder import SegmentDecoder
 from fact_clip.inference.scorer import Scorer
 from fact_clip.inference.segmenter import Segmenter
+from fact_clip.inference.similarity import TEMPERATURE
 from fact_clip.inference.sources import FEATURES
 from fact_clip.inference.training_free import SimilarityScorer
-from fact_clip.run import FILES
+from fact_clip.runs.files import FILES
 from fact_clip.video.pictures import SUFFIXES, Span
 from fact_clip_batch.engine import BatchOptions, Outcome, Task, run_batch
 from fact_clip_batch.inputs import Inputs, Item

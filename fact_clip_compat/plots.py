@@ -13,10 +13,12 @@ from matplotlib.figure import Figure
 from fact_clip.core import Floats, Reals, Vocabulary
 from fact_clip.core.colours import BACKGROUND_COLOUR, class_colours
 from fact_clip.datasets.dataset import Dataset
+from fact_clip.evaluation.cautions import split_names
+from fact_clip.evaluation.opening import open_run
+from fact_clip.evaluation.record import Labels
+from fact_clip.evaluation.split_evaluation import given_transcript
 from fact_clip.inference.scorer import Scorer
 from fact_clip.report.plots import name_ticks, new_axes, save_figure, show_plainly
-from fact_clip.report.record import Labels
-from fact_clip.training.evaluation import given_transcript, open_run, split_names
 
 MOST_POINTS = 5000  # more dots only hide each other
 _MOST_SCORES = 4  # videos whose class scores are drawn
@@ -44,7 +46,9 @@ def draw_run(run_dir: Path, part: str, out: Path) -> list[Path]:
     Returns:
         The files.
     """
-    scorer, dataset = open_run(run_dir, (), "auto")
+    opened = open_run(run_dir, (), "auto")
+    scorer = opened.scorer
+    dataset = opened.dataset
     videos = [_states(scorer, dataset, name) for name in split_names(dataset, part)]
     vocabulary = dataset.vocabulary
     figures = {}

@@ -10,19 +10,21 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from fact_clip import training
+from fact_clip.advice.holdouts import choose, description, open_whole
 from fact_clip.cli.console import note, progress
+from fact_clip.cli.data_holdout import holdout_text
 from fact_clip.cli.errors import run_command
 from fact_clip.cli.evaluate import evaluation_text
-from fact_clip.cli.holdout import choose, description, open_whole
 from fact_clip.cli.train import summary_of, training_bar
 from fact_clip.config import Config, DataConfig
 from fact_clip.core import InputError, Names
-from fact_clip.core.distributed import pick_device
 from fact_clip.core.io import write_value
 from fact_clip.core.paths import file_name, inside
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.hub import run_folder
-from fact_clip.run import Run, evaluation_stem
+from fact_clip.devices.device import pick_device
+from fact_clip.runs.files import evaluation_stem
+from fact_clip.runs.hub import run_folder
+from fact_clip.runs.run import Run
 from fact_clip.training.sweep import resolve_all, split_configs
 from fact_clip_compat.settings import read_changes, read_settings
 from fact_clip_compat.weights import convert_for, digest_of
@@ -249,7 +251,7 @@ def _select(arguments: Namespace) -> None:
     if arguments.output is not None:
         holdout.save_json(arguments.output)  # first: if it fails, its error is all that is printed
         result = f"written: {arguments.output}; train with data.holdout={arguments.output}"
-    note(description(dataset, holdout)[1])
+    note(holdout_text(description(dataset, holdout)))
     print(result)
 
 

@@ -26,7 +26,8 @@ from fact_clip.encoders import text_encoder
 from fact_clip.encoders.vectors import class_vectors
 from fact_clip.losses import Criterion
 from fact_clip.models import FACT, Classes
-from fact_clip.run import Run, load_strictly, save_weights
+from fact_clip.runs.run import Run
+from fact_clip.runs.weights import load_strictly, save_weights
 from fact_clip_compat.settings import flatten, held_out, read_config
 
 # What torch.load and safetensors raise for files that are broken or hold more than weights.

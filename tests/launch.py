@@ -2,7 +2,7 @@
 
 `ForkedMember` stands for the new process that trains a member of an ensemble. That such a process ends with its
 training is tested with new ones (`new_members` in conftest.py). `launched` stands for torchrun. That torchrun itself
-starts processes, and ends all of them with the first one that fails, is tested in core/test_distributed.py and
+starts processes, and ends all of them with the first one that fails, is tested in devices/test_processes.py and
 training/test_processes.py.
 """
 

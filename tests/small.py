@@ -133,6 +133,6 @@ def segmenter_of(run: Any, *models: Any, calibration: Any = None) -> Segmenter:
     """A segmenter on the CPU with these models, without what a run folder has beside them."""
     from fact_clip.inference.scorer import Scorer
     from fact_clip.inference.segmenter import Segmenter
-    from fact_clip.run import LoadedRun
+    from fact_clip.runs.run import LoadedRun
 
     return Segmenter(Scorer(LoadedRun(run, list(models), calibration), "cpu"))

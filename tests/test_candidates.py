@@ -17,10 +17,10 @@ from fact_clip.config import Config, merged
 from fact_clip.decoding import Calibration, CandidateSet
 from fact_clip.encoders import text_encoder
 from fact_clip.encoders.sentence import HashEncoder
-from fact_clip.inference.scored_videos import ClassMap
+from fact_clip.evaluation.scored_videos import ClassMap
+from fact_clip.inference import new_words
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.training import evaluate, train
-from fact_clip.unseen import new_words
 
 from .refusals import refused
 from .small import ZERO_SHOT, segmenter_of

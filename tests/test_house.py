@@ -126,15 +126,10 @@ def is_upward(source: str, target: str) -> bool:
         return True
     if here[0] != there[0]:
         return FLOORS[""][here[0]] <= FLOORS[""][there[0]]
-    if min(len(here), len(there)) < 2 or (here[1] == there[1] and here[1] != "unseen"):
+    if min(len(here), len(there)) < 2 or here[1] == there[1]:
         return False
     floors = FLOORS[here[0]]
-    return floor(floors, here) < floor(floors, there)
-
-
-def floor(floors: dict[str, int], module: list[str]) -> int:
-    """The floor of a module: its own, as those of `unseen` have it, or that of its room."""
-    return floors.get(".".join(module[1:3]), floors.get(module[1], len(floors)))
+    return floors.get(here[1], len(floors)) < floors.get(there[1], len(floors))
 
 
 def upward(source: str, code: str) -> list[str]:
@@ -162,8 +157,8 @@ def test_no_data_file_names_a_module(package):
         ("fact_clip.core.plugins", "TABLES = {'head': ['models.heads:HEADS']}"),
         ("fact_clip.config.schema", "import_module(f'fact_clip.{room}')"),
         ("fact_clip.inference.segmenter", "import fact_clip\n\nfact_clip.evaluate()"),
-        ("fact_clip.run", "from fact_clip import load"),
-        ("fact_clip.metrics.frame", "'fact_clip.run'"),
+        ("fact_clip.runs.run", "from fact_clip import load"),
+        ("fact_clip.metrics.frame", "'fact_clip.runs.run'"),
         ("fact_clip.cli.train", "'fact_clip_batch.commands.batch:status'"),
         ("fact_clip_batch.engine", "'fact_clip_app.page'"),
         ("fact_clip_batch.engine", "'fact_clip_compat.weights'"),

@@ -22,7 +22,7 @@ from fact_clip.cli import main
 from fact_clip.encoders import FRAME_ENCODERS, TEXT_ENCODERS, frame_encoder, is_local, text_encoder
 from fact_clip.formats import FORMATS, READERS, format_called, save
 from fact_clip.models.heads import HEADS, is_open
-from fact_clip.run import Run
+from fact_clip.runs.run import Run
 
 from .refusals import refused, refused_line
 from .test_readme import blocks

@@ -21,7 +21,7 @@ from fact_clip.datasets import havid
 from fact_clip.datasets.benchmarks import BENCHMARKS
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.inspect import Inspection
-from fact_clip.run import Run
+from fact_clip.runs.run import Run
 
 from .published import breakfast_classes, breakfast_segments, havid_tasks
 from .refusals import refused_line

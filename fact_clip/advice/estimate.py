@@ -18,6 +18,7 @@ import torch
 from fact_clip.advice.proposal import Proposal, Setting
 from fact_clip.config import Config, read_recipe, set_key, with_values
 from fact_clip.core import Names
+from fact_clip.devices.processes import Processes
 from fact_clip.training.description import begin
 from fact_clip.training.plan import Plan, resolve
 from fact_clip.training.trainer import Trainer, numerics
@@ -89,10 +90,11 @@ def estimate(config: Config) -> Estimate:
     plan = replace(plan, dataset=sample)
     with tempfile.TemporaryDirectory() as temporary:
         start_time = time.process_time()
-        run, texts = begin(plan, Path(temporary) / "run")
+        processes = Processes(plan.device)
+        run, parts = begin(plan, Path(temporary) / "run", processes)
         preparing = time.process_time() - start_time
         with numerics(run.config.train):
-            epoch, validation = timed(plan, Trainer(run, sample, texts))
+            epoch, validation = timed(plan, Trainer(run, sample, parts, processes))
 
     def ratio(names: Sequence[str], sample_names: Sequence[str]) -> float:
         n_frames = sum(frames[name] for name in names)

@@ -13,16 +13,17 @@ import numpy as np
 
 from fact_clip.config import DataConfig
 from fact_clip.core import Names, Vocabulary
+from fact_clip.core.frames import IGNORED
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.labels import IGNORED
 from fact_clip.datasets.layout import DataFolder, split_names
 from fact_clip.datasets.naming import guess_names
 from fact_clip.datasets.separability import has_seen_labels, separability
-from fact_clip.datasets.splits import LEAST_TRAINED_GROUPS, guess_groups, read_groups
+from fact_clip.datasets.splits import guess_groups
 from fact_clip.datasets.statistics import labelled_segments
 from fact_clip.decoding.switching import PENALTY, SHORT, short_segment_penalty
 from fact_clip.encoders import text_side
 from fact_clip.training.teacher import names_without_examples
+from fact_clip.unseen.groups import LEAST_TRAINED_GROUPS, read_groups
 
 # The rules of the recipe. All were chosen in experiments/own_data.md.
 # The stride is such that EPOCHS epochs read about MOST_ROWS_READ rows at most, unless short

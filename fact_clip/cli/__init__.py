@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 from pkgutil import resolve_name
 from typing import Annotated, Any
 
@@ -14,6 +13,7 @@ from typer.main import get_command
 from fact_clip.cli.commands import COMMANDS, GROUPS
 from fact_clip.cli.errors import run_command
 from fact_clip.core import InputError, Json
+from fact_clip.core.launch import PARENT, end_with_parent
 from fact_clip.core.version import __version__
 
 __all__ = ["COMMANDS", "main"]
@@ -63,12 +63,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     # No command opens a window, and matplotlib fails on an unknown name in this variable.
     os.environ["MPLBACKEND"] = "agg"
-    # The variable is core.distributed.PARENT, which would load torch.
-    parent = os.environ.get("FACT_CLIP_PARENT", "")
+    parent = os.environ.get(PARENT, "")
     if not parent and "TORCHELASTIC_RUN_ID" in os.environ:
         parent = str(os.getppid())
     if argv is None and parent.isdecimal():
-        import_module("fact_clip.core.distributed").end_with_parent(int(parent))
+        end_with_parent(int(parent))
 
     def command() -> object:
         _check_words(arguments)

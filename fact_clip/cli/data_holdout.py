@@ -2,14 +2,15 @@
 
 import os
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 from fact_clip.cli.arguments import data_config, read_names
-from fact_clip.cli.console import note, print_result
+from fact_clip.cli.console import note, print_result, table
 from fact_clip.cli.options import AsJson, DataSet, Overrides, option
-from fact_clip.core import InputError
+from fact_clip.core import InputError, Json
 
 
 def holdout(
@@ -75,7 +76,7 @@ def holdout(
         if out.suffix != ".json" or os.path.lexists(out):  # a run may name it
             problem = "it exists already, or does not end in .json"
             raise InputError(out, problem, "name a new file with --out")
-    from fact_clip.cli.holdout import choose, description, of_videos, open_with_guesses
+    from fact_clip.advice.holdouts import choose, description, of_videos, open_with_guesses
     from fact_clip.unseen.holdout import Holdout, read_holdout
 
     dataset, guesses = open_with_guesses(data_config(data, overrides))
@@ -92,12 +93,46 @@ def holdout(
         fix = "give --count, --unseen, --file or --only-in"
         raise InputError("data holdout", "nothing is chosen", fix)
     choice = replace(choice, mode=dataset.config.holdout_mode or choice.mode)
-    result, summary = description(dataset, choice)
+    result = description(dataset, choice)
     if min_support == 0 and not result["compositional"]:
         lost = ", ".join(map(" ".join, result["lost_factors"]))
         message = f"no seen class has {lost}: these words are known by the text encoder alone"
         warnings.warn(message, stacklevel=2)
     note(*guesses)
-    print_result(result, summary, as_json)
+    print_result(result, holdout_text(result), as_json)
     if out is not None:
         note(f"written: {choice.save_json(out)}; train with data.holdout={out}")
+
+
+def holdout_text(result: Json) -> str:
+    """Return the description of a hold-out as text.
+
+    Args:
+        result: The result of `advice.holdouts.description`.
+
+    Returns:
+        A table of the classes, their factors that occur in few seen classes or in none, and a table
+        of what remains for training.
+    """
+    rows = []
+    single_lines: dict[str, None] = {}
+    for row in result["classes"]:
+        shared = {key: row[key] for key in ("name", "group", "frames", "level")}
+        rows.append({**shared, "new factors": [_factor(factor) for factor in row["new"]]})
+        for single in row["on_one_class"]:
+            single_lines[f"  {_factor(single['factor'])}: {single['class']}"] = None
+    texts = [table(rows)]
+    if single_lines:
+        head = "factors that rest on one seen class, whose other factors they may be taken for:"
+        texts.append("\n".join([head, *single_lines]))
+    if result["lost_factors"]:
+        names = ", ".join(map(_factor, result["lost_factors"]))
+        texts.append(f"parts of the held-out names that occur in no trained class: {names}")
+    else:
+        texts.append("all parts of the held-out names occur in trained classes")
+    texts.append(table([{"remains for training": result["holdout"]["mode"], **result["remains"]}]))
+    return "\n\n".join(texts)
+
+
+def _factor(pair: Sequence[str] | None) -> str:
+    return "none" if pair is None else f"{pair[0]} {pair[1]}"

@@ -47,7 +47,8 @@ def split(
       fact-clip data split my_data --folds 5 --pattern "^(P\\d+)"
       fact-clip data split my_data --test 0.2
     """
-    from fact_clip.datasets.splits import divide, guess_groups, read_groups, write_splits
+    from fact_clip.datasets.splits import divide, guess_groups, write_splits
+    from fact_clip.unseen.groups import read_groups
 
     if sum(way is not None for way in (leave_out, folds, test)) != 1:
         raise InputError("data split", "give exactly one of --leave-out, --folds and --test")

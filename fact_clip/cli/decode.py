@@ -74,7 +74,8 @@ def decode(
       fact-clip decode model_a model_b --training-labels mydata --format eaf,csv --out segments
     """
     from fact_clip.core import Segmentation
-    from fact_clip.datasets.labels import IGNORED, UNLABELLED, unlabelled
+    from fact_clip.core.frames import IGNORED
+    from fact_clip.datasets.labels import UNLABELLED, unlabelled
     from fact_clip.datasets.layout import DataFolder
     from fact_clip.datasets.naming import guess_names
     from fact_clip.decoding.other_models import ScoreDecoder, probabilities

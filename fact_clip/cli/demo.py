@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fact_clip.config import Config
     from fact_clip.core import Segmentation
     from fact_clip.datasets.dataset import Dataset
-    from fact_clip.training.results import Evaluation
+    from fact_clip.evaluation.results import Evaluation
 
 HOLDOUT = "zero_shot/A.json"
 """Hold-out file: six classes whose words occur in other classes, and three that select gamma."""

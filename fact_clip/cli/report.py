@@ -35,7 +35,7 @@ def report(
       fact-clip report runs/a runs/b --out compared.html
       fact-clip report runs/k5 --plots plots
     """
-    from fact_clip.core.distributed import pick_device
+    from fact_clip.devices.device import pick_device
 
     if out is not None:
         where = "--out"
@@ -50,7 +50,7 @@ def report(
         return
     from fact_clip.report import summary
     from fact_clip.report.plots import save_plots
-    from fact_clip.run import evaluation_stem
+    from fact_clip.runs.files import evaluation_stem
 
     folders, _ = summary.evaluations(runs)
     _evaluate_missing(folders, split, device)
@@ -80,7 +80,7 @@ def write_report(
     """
     from fact_clip.core.paths import check_place
     from fact_clip.report import summary, write
-    from fact_clip.run import evaluation_stem
+    from fact_clip.runs.files import evaluation_stem
 
     folders, _ = summary.evaluations(runs)
     check_place(summary.page_path(folders, evaluation_stem(split), out))
@@ -92,7 +92,8 @@ def _evaluate_missing(folders: Sequence[Path], split: str, device: str) -> None:
     """Evaluate the runs that lack what the report is made from, which may take minutes."""
     from fact_clip import training
     from fact_clip.report.summary import is_current
-    from fact_clip.run import Run, evaluation_stem
+    from fact_clip.runs.files import evaluation_stem
+    from fact_clip.runs.run import Run
 
     for folder in folders:
         path = folder / f"{evaluation_stem(split)}.json"

@@ -28,6 +28,6 @@ def share(
       fact-clip share runs/mine OWNER/NAME --private
       fact-clip segment my.mp4 --run hf://OWNER/NAME
     """
-    from fact_clip.hub import share as upload
+    from fact_clip.runs.hub import share as upload
 
     print(upload(run, repository, private=private, license=license))

@@ -9,6 +9,9 @@ from fact_clip.core.arguments import array_of, whole_of
 from fact_clip.core.arrays import Integers
 from fact_clip.core.errors import InputError
 
+IGNORED = -1
+"""Label of a frame that no loss and no metric looks at, and of padding."""
+
 
 def frame_labels(labels: ArrayLike, where: str) -> Integers:
     """Check per-frame labels.

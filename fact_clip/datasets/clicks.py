@@ -14,7 +14,8 @@ import numpy as np
 from scipy.special import ndtri
 
 from fact_clip.core import Floats, InputError, Integers, Reals
-from fact_clip.datasets.labels import IGNORED, Labels
+from fact_clip.core.frames import IGNORED
+from fact_clip.datasets.labels import Labels
 from fact_clip.formats.table import read_table
 from fact_clip.formats.times import parse_seconds
 

@@ -20,19 +20,20 @@ from fact_clip.core import (
     Vocabulary,
 )
 from fact_clip.core.arguments import validated
+from fact_clip.core.frames import IGNORED
 from fact_clip.core.io import read_lines
 from fact_clip.datasets import features, statistics
 from fact_clip.datasets.benchmarks import find_root
 from fact_clip.datasets.clicks import likely_lengths
-from fact_clip.datasets.labels import HIDDEN, IGNORED, UNLABELLED, LabelReader, Labels
+from fact_clip.datasets.labels import HIDDEN, UNLABELLED, LabelReader, Labels
 from fact_clip.datasets.layout import (
     WRITE_SPLITS,
     DataFolder,
     DataStore,
-    SplitVideos,
     split_names,
 )
 from fact_clip.datasets.reader import VideoReader
+from fact_clip.unseen.groups import SplitVideos
 from fact_clip.unseen.holdout import Holdout, find_holdout
 from fact_clip.unseen.masking import check_leak, masked, masked_rows
 from fact_clip.unseen.roles import VideoRoles, holdout_videos

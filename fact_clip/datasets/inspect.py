@@ -29,7 +29,8 @@ from fact_clip.datasets.benchmarks import FACTORS_FILE, Layout, class_factors, p
 from fact_clip.datasets.labels import VideoLabels, unlabelled
 from fact_clip.datasets.naming import names_alike
 from fact_clip.datasets.objects import ObjectColumns
-from fact_clip.datasets.splits import guess_groups, read_groups
+from fact_clip.datasets.splits import guess_groups
+from fact_clip.unseen.groups import read_groups
 from fact_clip.unseen.holdout import find_holdout
 
 logger = logging.getLogger(__name__)

@@ -10,11 +10,11 @@ import numpy as np
 from fact_clip.config import DataConfig
 from fact_clip.core import UNLABELLED as UNLABELLED
 from fact_clip.core import InputError, Integers, Location, Names
+from fact_clip.core.frames import IGNORED
 from fact_clip.core.messages import suggest
 
 Labels = Integers
 
-IGNORED = -1  # label of frames that no loss and no metric looks at, and of padding
 HIDDEN = -2  # label of frames of hidden classes, where they cut segments
 
 

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from fact_clip.config import DataConfig
 from fact_clip.core import (
@@ -33,6 +33,7 @@ from fact_clip.datasets.benchmarks import (
 from fact_clip.datasets.clicks import Click
 from fact_clip.datasets.features import check_whole, load_features, read_clock, read_sidecar
 from fact_clip.datasets.labels import LabelReader, unlabelled
+from fact_clip.unseen.groups import SplitVideos
 
 # The lists of a split, by part ("train", "test") and name of the split.
 SPLIT_FILES = ("splits/{part}.split{name}.bundle", "{name}.{part}", "split{name}.{part}")
@@ -42,13 +43,6 @@ WRITE_SPLITS = (
 )
 
 Videos = dict[str, Location]  # the videos of a list, each with the line that names it
-
-
-class SplitVideos(NamedTuple):
-    """The videos of a split."""
-
-    learning: Names  # for training and validation
-    test: Names
 
 
 class DataStore(ABC):

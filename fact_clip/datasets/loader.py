@@ -17,11 +17,12 @@ from torch.nn.utils.rnn import pad_sequence
 
 from fact_clip.config import AugmentConfig
 from fact_clip.core import InputError, Names
-from fact_clip.core.distributed import end_with_parent
+from fact_clip.core.frames import IGNORED
+from fact_clip.core.launch import end_with_parent
 from fact_clip.datasets import reader
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.features import FeatureTransform
-from fact_clip.datasets.labels import IGNORED, Labels
+from fact_clip.datasets.labels import Labels
 
 Key = tuple[int, str]  # epoch and name of a video
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from fact_clip.core import Floats, Integers
+from fact_clip.core.frames import IGNORED
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.labels import IGNORED
 
 # Share of rows that a linear map names correctly in training videos that it has not seen, from
 # which on features have probably seen the labels: on test videos they will be worse.

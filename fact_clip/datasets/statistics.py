@@ -8,7 +8,8 @@ from itertools import pairwise
 import numpy as np
 
 from fact_clip.core import Integers, runs
-from fact_clip.datasets.labels import IGNORED, Labels
+from fact_clip.core.frames import IGNORED
+from fact_clip.datasets.labels import Labels
 
 Run = tuple[int, int, int]  # start, stop and class of a segment
 

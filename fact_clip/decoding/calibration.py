@@ -1,7 +1,7 @@
 """Corrections of class scores, for runs with held-out classes; `scores.py` applies them.
 
 `Calibration` holds them and reads them from a file. The functions below it compute log p(c) and
-gamma, for `unseen/calibration.py`, which learns both from validation videos.
+gamma, for `evaluation/calibration.py`, which learns both from validation videos.
 
 Calibrated stacking subtracts gamma from the scores of seen classes: Chao et al., "An Empirical
 Study and Analysis of Generalized Zero-Shot Learning" (ECCV 2016). The prior correction subtracts a

@@ -20,7 +20,8 @@ from fact_clip.core import (
     located,
 )
 from fact_clip.core.arguments import array_of, names_of, number_of, validated
-from fact_clip.datasets.labels import IGNORED, UNLABELLED
+from fact_clip.core.frames import IGNORED
+from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.datasets.statistics import transitions, visit_shares, whole_segments
 from fact_clip.decoding.durations import Durations
 from fact_clip.decoding.scores import SegmentCosts, mean_probabilities

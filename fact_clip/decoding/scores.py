@@ -289,40 +289,59 @@ def decode_scores(
     if settings.threshold is not None and any(voter.aligned for voter in scores.voters):
         problem = "the scores of a model that aligns a transcript are no probabilities"
         raise InputError("threshold", problem, "leave it out")
-    fixed = np.empty(0, np.int64) if final is None else final[:: scores.stride]
-    n_final = len(fixed)
-
     if table is None:
         table = class_scores(scores, candidates.with_gamma(settings.gamma))
-    allowed = candidates.is_allowed
-    plain = table
-    if settings.threshold is not None:
-        background = candidates.vocabulary.background_indices
-        raised = raise_background(table.cpu().numpy(), background, settings.threshold)
-        table = torch.from_numpy(raised)
-        if not background:
-            allowed = np.append(allowed, True)
-            plain = table
+    rows = _Rows.of(table, candidates, settings.threshold)
 
-    costs = candidates.costs
-    if table.shape[1] > len(candidates.vocabulary):
-        costs = costs.with_class()
-    labels_before = fixed if history is None else np.concatenate([history, fixed])
+    final_rows = np.empty(0, np.int64) if final is None else final[:: scores.stride]
+    n_final = len(final_rows)
+    fixed = final_rows if history is None else np.concatenate([history, final_rows])
     penalty = settings.switch_penalty or 0.0
-    decoded = costs.decode(table[n_final:].clone(), allowed, penalty, labels_before)
-    shares = table.cpu().numpy()
-    labels = np.concatenate([fixed, decoded])
+    decoded = rows.costs.decode(rows.scores[n_final:].clone(), rows.allowed, penalty, fixed)
+    labels = np.concatenate([final_rows, decoded])
 
     if settings.shortest:
         if scores.rate is None:
             problem = "seconds, but the rate of these features is not known"
             raise InputError("shortest", problem, "set fps=, or leave it out")
         shortest_rows = math.ceil(settings.shortest * scores.rate - 1e-6)
-        labels = absorb_short(labels, shares, shortest_rows, n_final)
-    # The rounding of a mean may end a little above one.
-    confidence = plain.cpu().numpy()[np.arange(len(labels)), labels].clip(0, 1)
+        labels = absorb_short(labels, rows.scores.cpu().numpy(), shortest_rows, n_final)
+    probabilities = rows.probabilities.cpu().numpy()[np.arange(len(labels)), labels]
     index = scores.row_of_frame
-    return labels[index], confidence[index]
+    # The rounding of a mean may end a little above one.
+    return labels[index], probabilities.clip(0, 1)[index]
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """What `decode_scores` decodes: T' rows of K classes.
+
+    K is the number of candidates, plus 1 if a threshold adds a background class.
+
+    Attributes:
+        scores: (T', K) scores that are decoded.
+        probabilities: (T', K) probabilities that are reported for the labels.
+        allowed: (K,) classes that may be predicted.
+        costs: Costs of the segments of the classes.
+    """
+
+    scores: Tensor
+    probabilities: Tensor
+    allowed: Flags
+    costs: SegmentCosts
+
+    @classmethod
+    def of(cls, table: Tensor, candidates: CandidateSet, threshold: float | None) -> _Rows:
+        """Return the rows of probabilities (T', C). A threshold raises the background."""
+        allowed = candidates.is_allowed
+        if threshold is None:
+            return cls(table, table, allowed, candidates.costs)
+        background = candidates.vocabulary.background_indices
+        raised = torch.from_numpy(raise_background(table.cpu().numpy(), background, threshold))
+        if background:
+            return cls(raised, table, allowed, candidates.costs)
+        with_background = candidates.costs.with_class()
+        return cls(raised, raised, np.append(allowed, True), with_background)
 
 
 @torch.inference_mode()

@@ -24,8 +24,8 @@ import numpy as np
 from safetensors import SafetensorError
 
 from fact_clip.core import Image, InputError, Singles, Size
-from fact_clip.core.distributed import Precision, pick_device, pick_precision
 from fact_clip.core.paths import expanded
+from fact_clip.devices.device import Precision, pick_device, pick_precision
 
 if TYPE_CHECKING:
     import torch

@@ -26,10 +26,10 @@ from fact_clip.decoding.switching import StateCosts, listed_counts
 from fact_clip.decoding.visits import VisitRules
 from fact_clip.encoders import TextEncoder, is_local, text_encoder
 from fact_clip.encoders.vectors import class_texts, twins
+from fact_clip.inference.new_words import VectorCache, describe_new_word, new_words
 from fact_clip.models import FACT
 from fact_clip.models.heads import is_open
-from fact_clip.run import LoadedRun, Run
-from fact_clip.unseen.new_words import VectorCache, describe_new_word, new_words
+from fact_clip.runs.run import LoadedRun, Run
 
 logger = logging.getLogger(__name__)
 

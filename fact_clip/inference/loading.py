@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fact_clip.core import InputError
 from fact_clip.core.arguments import number_of, validated
-from fact_clip.core.distributed import Precision, pick_device
+from fact_clip.devices.device import Precision, pick_device
 from fact_clip.encoders import (
     FRAME_ENCODERS,
     EncodeImages,
@@ -15,12 +15,12 @@ from fact_clip.encoders import (
     Runtime,
     frame_encoder,
 )
-from fact_clip.hub import run_folder
 from fact_clip.inference.scorer import Scorer
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.inference.sources import ModelOptions
 from fact_clip.inference.training_free import SimilarityScorer
-from fact_clip.run import Run
+from fact_clip.runs.hub import run_folder
+from fact_clip.runs.run import Run
 
 
 @validated("run_dir", "encoder")

@@ -24,7 +24,6 @@ from fact_clip.core import (
     Vocabulary,
 )
 from fact_clip.core.arguments import array_of
-from fact_clip.core.distributed import Precision, pick_device, pick_precision
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import check_finite, load_features, read_clock, read_sidecar
 from fact_clip.datasets.labels import UNLABELLED, unlabelled
@@ -40,14 +39,15 @@ from fact_clip.decoding import (
 )
 from fact_clip.decoding.fusion import FACTOR_FRAMES, with_factors
 from fact_clip.decoding.scores import Labels
+from fact_clip.devices.device import Precision, pick_device, pick_precision
 from fact_clip.encoders import FrameEncoder, Runtime, frame_encoder
 from fact_clip.inference.candidates import CandidateReader, check_trust
 from fact_clip.inference.windows import Pass, Window, cut_windows, grouped
 from fact_clip.models import FACT
 from fact_clip.models.blocks import convolution_reach
 from fact_clip.models.heads import is_open
-from fact_clip.run import LoadedRun, Run
-from fact_clip.seen import Seen
+from fact_clip.runs.run import LoadedRun, Run
+from fact_clip.runs.seen import Seen
 from fact_clip.video.pictures import probe
 
 logger = logging.getLogger(__name__)

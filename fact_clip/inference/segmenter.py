@@ -29,13 +29,13 @@ from fact_clip.core.progress import paced
 from fact_clip.core.scores import Scores
 from fact_clip.decoding import CandidateSet, DecodeSettings
 from fact_clip.encoders import FrameEncoder
-from fact_clip.hub import save_pretrained
 from fact_clip.inference.decoder import DECODERS, Decode, SegmentDecoder
 from fact_clip.inference.export import export
 from fact_clip.inference.scorer import FrameScorer, Scorer
 from fact_clip.inference.sources import ModelOptions, SourceReader
 from fact_clip.inference.stream import Stream
-from fact_clip.run import Run
+from fact_clip.runs.hub import save_pretrained
+from fact_clip.runs.run import Run
 
 Input = TypeVar("Input")
 

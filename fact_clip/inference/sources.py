@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from fact_clip.core import Array, Clock, FileLocation, InputError, Location, Progress, Reals
-from fact_clip.core.distributed import Precision
 from fact_clip.core.io import check_file
+from fact_clip.devices.device import Precision
 from fact_clip.encoders import EncodeImages, FrameEncoder
 from fact_clip.inference.scorer import FrameScorer
 from fact_clip.video.extract import Settings, encode

@@ -8,16 +8,16 @@ import torch
 
 from fact_clip.core import Clock, InputError, Location, Reals, Singles, Vocabulary
 from fact_clip.core.arguments import names_of, number_of
-from fact_clip.core.distributed import Precision
 from fact_clip.decoding import CandidateSet, DecodeSettings, ModelScores
 from fact_clip.decoding.fusion import Voters
-from fact_clip.decoding.similarity import similarity_probabilities
+from fact_clip.devices.device import Precision
 from fact_clip.encoders import FrameEncoder, ImageTextEncoder, Runtime, frame_encoder
 from fact_clip.encoders.vectors import embed
 from fact_clip.inference.candidates import check_actions
+from fact_clip.inference.new_words import VectorCache
 from fact_clip.inference.scorer import FeatureSpec, FrameScorer
+from fact_clip.inference.similarity import similarity_probabilities
 from fact_clip.text.prompts import TEMPLATES
-from fact_clip.unseen.new_words import VectorCache
 from fact_clip.video.extract import Settings
 
 

@@ -27,7 +27,7 @@ def write(
         InputError: a run does not exist or was not evaluated.
     """
     from fact_clip.report import summary  # it opens runs, and loads torch
-    from fact_clip.run import evaluation_stem
+    from fact_clip.runs.files import evaluation_stem
 
     run_folders, sweeps = summary.evaluations([runs] if isinstance(runs, str | Path) else runs)
     stem = evaluation_stem(split)

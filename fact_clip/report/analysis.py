@@ -9,7 +9,7 @@ import numpy as np
 
 from fact_clip.core import Floats, Json, Vocabulary, runs
 from fact_clip.datasets.statistics import labelled_segments
-from fact_clip.report.record import Labels, Video
+from fact_clip.evaluation.record import Labels, Video
 
 MOST_CELLS = 4000  # of a confusion matrix; the largest ones
 

@@ -28,10 +28,10 @@ from fact_clip.core import (
 from fact_clip.core.colours import class_colours
 from fact_clip.core.io import read_mapping
 from fact_clip.core.paths import write_lines
-from fact_clip.hub import run_folder
+from fact_clip.evaluation.record import FIX, ROWS, Labels, Record, Video
 from fact_clip.report import analysis
-from fact_clip.report.record import FIX, ROWS, Labels, Record, Video
-from fact_clip.run import Run
+from fact_clip.runs.hub import run_folder
+from fact_clip.runs.run import Run
 
 FOLDER = Path(__file__).parent
 TIMELINE = ("timeline_tools.js", "timeline_painter.js", "timeline.js")

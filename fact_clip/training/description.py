@@ -1,6 +1,6 @@
 """The description of a run that is trained, and its model and loss.
 
-begin               the description of a new or resumed run, and the texts of its model
+begin               the description of a new or resumed run, with its model and loss
 check_free          whether a run folder can be begun
 build               model, criterion and transform for a training loop of one's own
 scored_classes      the classes with an output, which the loss is over
@@ -19,7 +19,6 @@ from torch import Tensor
 
 from fact_clip.config import flattened
 from fact_clip.core import InputError
-from fact_clip.core.distributed import Processes
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.features import FeatureTransform
 from fact_clip.datasets.statistics import (
@@ -29,12 +28,14 @@ from fact_clip.datasets.statistics import (
     visit_shares,
 )
 from fact_clip.decoding.durations import Durations
+from fact_clip.devices.processes import Processes
 from fact_clip.losses import Criterion
 from fact_clip.models import FACT, Classes, ObjectSpec
 from fact_clip.models.heads import is_open
 from fact_clip.models.similarity import CHANNELS
-from fact_clip.run import Run, check_classes, classes_of
-from fact_clip.seen import Seen
+from fact_clip.runs.facts import classes_of
+from fact_clip.runs.run import Run, check_classes
+from fact_clip.runs.seen import Seen
 from fact_clip.training.plan import Plan
 from fact_clip.training.start import grown_channels, start_texts
 from fact_clip.training.teacher import DRAFTS, TEACHER, teachers_seen
@@ -47,38 +48,65 @@ _DECIDED = ("data.validation_videos", "data.objects.names", "data.objects.column
 _MAY_CHANGE = {"train": {"epochs", "members", "workers", "device", "batch_size"}}
 
 
-def begin(plan: Plan, out: Path, resume: bool = False) -> tuple[Run, dict[str, Tensor]]:
-    """Write the description of a new run, or check that it is that of the run to be resumed.
+@dataclass(frozen=True)
+class Parts:
+    """What a training loop needs in addition to the data set of the plan.
 
-    The main process of a launch is here before the others (`main_first`) and alone writes. The
-    others then read the description as if they resumed it.
+    Attributes:
+        model: Model with random weights.
+        criterion: Loss of the model.
+        transform: Transform from raw features (T, D) to rows that the model reads.
+    """
+
+    model: FACT
+    criterion: Criterion
+    transform: FeatureTransform
+
+
+def begin(
+    plan: Plan, out: Path, processes: Processes, *, resume: bool = False
+) -> tuple[Run, Parts]:
+    """Describe a run and build its parts. Write the description of a new run.
+
+    The main process of a launch calls this function before the other processes (`main_first`), and
+    only the main process writes. The other processes then read the description as if they resumed
+    the run.
 
     Args:
-        plan: the plan of the training.
-        out: the run folder.
-        resume: continue the run in the folder.
+        plan: Plan of the training.
+        out: Run folder.
+        processes: Processes that train the run.
+        resume: Whether the run in the folder is continued.
 
     Returns:
-        The run, and what its model is made from beside it: "text" and "space", if its head reads
-        them, and "object_text", if there are object columns.
+        The run, and its model and loss.
 
     Raises:
-        InputError: sizes do not fit together, or the run was begun with other settings.
+        InputError: Sizes do not fit together, or the run was begun with different settings.
     """
-    processes = Processes(plan.device)
     is_new = processes.is_main and not resume
     if is_new:
         check_free(out)
-    run = (_new_run if is_new else _resumed)(plan, out, processes.world)
-    texts = _model_texts(plan, run)
+        run = _new_run(plan, out, processes.world)
+    else:
+        run = _resumed(plan, out, processes.world)
+    # The initial weights follow from the seed.
+    torch.manual_seed(plan.config.train.seed)
+    parts = _parts(plan, run)
     if is_new:
-        # Both calls are for their errors: sizes that do not fit together, and fewer model.tokens
-        # than the mean transcript has segments, are reported before anything is written.
-        run.new_model(**texts)
+        # Too few model.tokens are reported before anything is written, as are sizes that do not
+        # fit together, which `_parts` reports.
         model = plan.config.model
-        make_criterion(run, plan.dataset).null_weight(model.tokens, model.transcript)
+        parts.criterion.null_weight(model.tokens, model.transcript)
         run.write()
-    return run, texts
+    return run, parts
+
+
+def _parts(plan: Plan, run: Run) -> Parts:
+    """Build the model of a run, new or resumed, and its loss."""
+    texts = {**plan.texts, **start_texts(plan.start), **_joint_space(run, plan.dataset)}
+    model = run.new_model(**texts)
+    return Parts(model, make_criterion(run, plan.dataset), run.transform)
 
 
 def check_free(out: Path) -> None:
@@ -245,11 +273,6 @@ def _resumed(plan: Plan, out: Path, world: int) -> Run:
     return replace(run, config=config, videos_a_step=videos_a_step, finished=False)
 
 
-def _model_texts(plan: Plan, run: Run) -> dict[str, Tensor]:
-    """Return the text vectors that the model of a run, new or resumed, is made from."""
-    return {**plan.texts, **start_texts(plan.start), **_joint_space(run, plan.dataset)}
-
-
 def _joint_space(run: Run, dataset: Dataset) -> dict[str, Tensor]:
     """Return "space" (2, W) for head "similarity", otherwise nothing.
 
@@ -278,21 +301,6 @@ def _joint_space(run: Run, dataset: Dataset) -> dict[str, Tensor]:
     return {"space": torch.from_numpy(np.stack(rows))}
 
 
-@dataclass(frozen=True)
-class Parts:
-    """What a training loop of one's own needs in addition to the data set of the plan.
-
-    Attributes:
-        model: with random weights.
-        criterion: the loss.
-        transform: turns raw features (T, D) into rows that the model reads.
-    """
-
-    model: FACT
-    criterion: Criterion
-    transform: FeatureTransform
-
-
 def build(plan: Plan) -> Parts:
     """Build the model and the loss of a training.
 
@@ -312,8 +320,7 @@ def build(plan: Plan) -> Parts:
         problem = "a loop of one's own would train the held-out classes as wrong answers"
         raise InputError("data.holdout", problem, "use fact_clip.train")
     run = _new_run(plan, Path(), world=1)
-    model = run.new_model(**_model_texts(plan, run))
-    return Parts(model, make_criterion(run, plan.dataset), run.transform)
+    return _parts(plan, run)
 
 
 def make_criterion(run: Run, dataset: Dataset) -> Criterion:

@@ -17,7 +17,7 @@ import torch
 from fact_clip.config import Config, with_values
 from fact_clip.core import InputError, Json
 from fact_clip.core.paths import inside, write_lines
-from fact_clip.run import member_folders
+from fact_clip.runs.files import member_folders
 from fact_clip.training.plan import Plan, resolve
 
 SEED_STEP = 1000

@@ -11,7 +11,8 @@ import sys
 import threading
 from pathlib import Path
 
-from fact_clip.core.distributed import end_with_parent
+from fact_clip.core.launch import end_with_parent
+from fact_clip.devices.processes import Processes
 
 
 def _end_with_stdin() -> None:
@@ -41,7 +42,8 @@ def main(recipe: str, out: str, parent: str, *options: str) -> None:
 
     try:
         plan = resolve(Config.load(recipe), is_checked=True)
-        train_calibrated(plan, Path(out), Watch(), resume="--resume" in options)
+        processes = Processes(plan.device)
+        train_calibrated(plan, Path(out), processes, Watch(), resume="--resume" in options)
     except InputError as error:
         sys.exit(f"fact-clip: {error}")
 

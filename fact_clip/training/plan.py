@@ -14,20 +14,21 @@ from torch import Tensor
 from fact_clip import metrics
 from fact_clip.config import Config, with_values
 from fact_clip.core import WHOLE_NAME, InputError, Json, Vocabulary
-from fact_clip.core.distributed import pick_device, place_in_launch
+from fact_clip.core.launch import place_in_launch
 from fact_clip.datasets.benchmarks import IN_MEMORY
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.layout import DataFolder, DataStore
 from fact_clip.datasets.naming import guess_names
 from fact_clip.datasets.objects import OBJECT_SLOT, ObjectColumns
+from fact_clip.devices.device import pick_device
 from fact_clip.encoders import text_encoder
 from fact_clip.encoders.sentence import StoredVectors
 from fact_clip.encoders.vectors import class_texts, class_vectors, embed, twins
+from fact_clip.evaluation.calibration import check_prior
 from fact_clip.models.heads import is_open, reads_text
-from fact_clip.run import Run
+from fact_clip.runs.run import Run
 from fact_clip.training.callbacks import check_loggers
 from fact_clip.training.start import read_start
-from fact_clip.unseen.calibration import check_prior
 from fact_clip.unseen.parts import MemberPart
 
 

@@ -31,18 +31,20 @@ import torch
 from fact_clip.config import Config
 from fact_clip.core import InputError, Progress
 from fact_clip.core.arguments import validated
-from fact_clip.core.distributed import Processes, place_in_launch
+from fact_clip.core.launch import place_in_launch
 from fact_clip.core.messages import printable
 from fact_clip.core.paths import locked
 from fact_clip.datasets.memory import DataSource, MemoryStore, with_data
 from fact_clip.datasets.statistics import median_frames
+from fact_clip.devices.processes import Processes
+from fact_clip.evaluation.learning import learn_calibration
 from fact_clip.losses.criterion import LOSSES, Loss
 from fact_clip.metrics.report import METRICS, Metric
 from fact_clip.models.blocks import block_configs
-from fact_clip.run import Run, remove_unfinished
+from fact_clip.runs.files import remove_unfinished
+from fact_clip.runs.run import Run
 from fact_clip.training import trainer
 from fact_clip.training.callbacks import Callback
-from fact_clip.training.choice import learn_calibration
 from fact_clip.training.description import begin, check_free
 from fact_clip.training.ensemble import Ensemble
 from fact_clip.training.plan import Plan, resolve
@@ -121,9 +123,10 @@ def train(
     if is_main:
         for note in plan.notes:
             logger.log(note.level, "%s", note.message)
+    processes = Processes(plan.device)
     if plan.config.train.self_training:
-        plan = _plan_with_drafts(plan, out, resume, progress)
-    return _train_ensemble(Ensemble(plan, out, resume), Watch(callbacks, progress))
+        plan = _plan_with_drafts(plan, out, processes, resume, progress)
+    return _train_ensemble(Ensemble(plan, out, resume), processes, Watch(callbacks, progress))
 
 
 def _planned(
@@ -150,7 +153,9 @@ def _planned(
     return resolve(config, folder)
 
 
-def _plan_with_drafts(plan: Plan, out: Path, resume: bool, progress: Progress | None) -> Plan:
+def _plan_with_drafts(
+    plan: Plan, out: Path, processes: Processes, resume: bool, progress: Progress | None
+) -> Plan:
     """Return the plan with a teacher's drafts. Train the teacher first if needed.
 
     The teacher is a run: the one that train.self_training names, or one in the folder of this run.
@@ -164,7 +169,6 @@ def _plan_with_drafts(plan: Plan, out: Path, resume: bool, progress: Progress | 
     folder = configured_teacher or out / TEACHER
     drafts = out / DRAFTS
     drafts_exist = has_drafts(plan.dataset, folder, drafts)
-    processes = Processes(plan.device)
     # All processes have looked for the drafts before one of them trains or writes.
     processes.wait()
     if configured_teacher is None and not drafts_exist:
@@ -178,45 +182,48 @@ def _plan_with_drafts(plan: Plan, out: Path, resume: bool, progress: Progress | 
     return with_drafts(plan, str(drafts.resolve()))
 
 
-def _train_ensemble(ensemble: Ensemble, watch: Watch) -> Training:
-    """Train all models: beside each other, or with torchrun one after the other."""
+def _train_ensemble(ensemble: Ensemble, processes: Processes, watch: Watch) -> Training:
+    """Train all models at the same time, or with torchrun one after the other."""
     plan = ensemble.plan
     folder = ensemble.folder
-    processes = Processes(plan.device)
     # `ensemble.resume` is the argument of `train`. `resumes` decides whether this model continues.
     # The main process decides for all, before it writes a file that would change the decision.
     first_resumes = processes.broadcast(lambda: ensemble.resumes(0))
-    with _locked_then_calibrated(plan, folder, ensemble.resume):
+    with _locked_then_calibrated(plan, folder, processes, ensemble.resume):
         if processes.world == 1:
             # Starts the other members. `check_members` reports one that has failed.
             with ensemble.members_beside() as check_members:
                 watch = replace(watch, after_step=check_members)
-                result = train_model(plan, folder, watch, resume=first_resumes)
+                result = train_model(plan, folder, processes, watch, resume=first_resumes)
         else:
-            result = train_model(plan, folder, watch, resume=first_resumes)
+            result = train_model(plan, folder, processes, watch, resume=first_resumes)
             for model_index in range(1, len(ensemble.folders)):
-                _train_member(ensemble, model_index)
+                _train_member(ensemble, model_index, processes)
     return result
 
 
-def train_model(plan: Plan, folder: Path, watch: Watch, *, resume: bool) -> Training:
+def train_model(
+    plan: Plan, folder: Path, processes: Processes, watch: Watch, *, resume: bool
+) -> Training:
     """Train the model of a plan with all processes of the launch.
 
     Args:
         plan: the plan of the training.
         folder: the run folder, whose lock the caller holds.
+        processes: Processes of the launch.
         watch: callbacks and progress.
         resume: continue an interrupted training.
 
     Returns:
         The result of the model.
     """
-    processes = Processes(plan.device)
-    # The main process writes the description of a new run. The others then read it.
-    with processes.main_first():
-        run, texts = begin(plan, folder, resume)
-    with threads_limited(plan), trainer.numerics(run.config.train):
-        return trainer.Trainer(run, plan.dataset, texts, watch, resume=resume).run_all()
+    with threads_limited(plan):
+        # The main process writes the description of a new run. The others then read it.
+        with processes.main_first():
+            run, parts = begin(plan, folder, processes, resume=resume)
+        with trainer.numerics(run.config.train):
+            training = trainer.Trainer(run, plan.dataset, parts, processes, watch, resume=resume)
+            return training.run_all()
 
 
 @contextmanager
@@ -245,30 +252,34 @@ def useful_threads(plan: Plan) -> int:
     return max(1, n_numbers // _GRAIN)
 
 
-def _train_member(ensemble: Ensemble, model_index: int) -> None:
+def _train_member(ensemble: Ensemble, model_index: int, processes: Processes) -> None:
     """Train a member after the first model, with all processes of the launch."""
     plan = ensemble.plan_of(model_index)
     # The main process decides for all. It does not go on to write before all processes are here,
     # and so have read the files of the member for its plan.
-    resume = Processes(plan.device).broadcast(lambda: ensemble.resumes(model_index))
+    resume = processes.broadcast(lambda: ensemble.resumes(model_index))
     # Callbacks and progress follow the first model alone, as they do where members train in
     # processes of their own, so this member gets an empty `Watch`.
-    train_calibrated(plan, ensemble.member_folder(model_index), Watch(), resume=resume)
+    folder = ensemble.member_folder(model_index)
+    train_calibrated(plan, folder, processes, Watch(), resume=resume)
 
 
-def train_calibrated(plan: Plan, folder: Path, watch: Watch, *, resume: bool) -> Training:
+def train_calibrated(
+    plan: Plan, folder: Path, processes: Processes, watch: Watch, *, resume: bool
+) -> Training:
     """Train a run of one model, and learn its calibration; see `train_model`."""
-    with _locked_then_calibrated(plan, folder, resume):
-        return train_model(plan, folder, watch, resume=resume)
+    with _locked_then_calibrated(plan, folder, processes, resume):
+        return train_model(plan, folder, processes, watch, resume=resume)
 
 
 @contextmanager
-def _locked_then_calibrated(plan: Plan, folder: Path, resume: bool) -> Iterator[None]:
+def _locked_then_calibrated(
+    plan: Plan, folder: Path, processes: Processes, resume: bool
+) -> Iterator[None]:
     """Lock a run folder while the block trains its models, then learn its calibration.
 
     With `resume` remove temporary files first. If a new training fails early, empty the folder.
     """
-    processes = Processes(plan.device)
     if processes.is_main:
         # In this order, because `locked` creates the folder that `_emptied_unless_begun` lists.
         with locked(folder, "a training"), _emptied_unless_begun(folder):

@@ -10,9 +10,10 @@ from torch import Tensor
 from fact_clip.config import Config, ModelConfig
 from fact_clip.core import InputError, Names, Vocabulary
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.hub import run_folder
 from fact_clip.models import FACT
-from fact_clip.run import Run, load_strictly, read_weights
+from fact_clip.runs.hub import run_folder
+from fact_clip.runs.run import Run
+from fact_clip.runs.weights import load_strictly, read_weights
 
 logger = logging.getLogger(__name__)
 

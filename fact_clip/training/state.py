@@ -20,14 +20,8 @@ from fact_clip.core.io import parse_value, read_text
 from fact_clip.core.paths import inside
 from fact_clip.inference.scorer import Scorer
 from fact_clip.models import FACT
-from fact_clip.run import (
-    LoadedRun,
-    Run,
-    check_classes,
-    load_strictly,
-    read_weights,
-    save_weights,
-)
+from fact_clip.runs.run import LoadedRun, Run, check_classes
+from fact_clip.runs.weights import load_strictly, read_weights, save_weights
 from fact_clip.training.callbacks import LOGGERS, Callback, FileLog
 
 _TRAIN_AGAIN = "train the run again"

@@ -12,7 +12,8 @@ import numpy as np
 from scipy.special import log_softmax, softmax
 
 from fact_clip.core import Floats, runs
-from fact_clip.datasets.labels import IGNORED, Labels
+from fact_clip.core.frames import IGNORED
+from fact_clip.datasets.labels import Labels
 from fact_clip.decoding.switching import decode_switching
 
 SETTINGS = ((1.0, 0.5), (1.0, 1.0), (0.5, 0.5), (0.5, 1.0))

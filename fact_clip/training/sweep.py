@@ -13,16 +13,17 @@ from typing import Any
 from fact_clip.config import Config, with_values
 from fact_clip.core import InputError, Progress
 from fact_clip.core.arguments import validated
-from fact_clip.core.distributed import Processes
 from fact_clip.core.io import parse_yaml, write_value
+from fact_clip.core.launch import place_in_launch
 from fact_clip.core.paths import file_name, inside, locked
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.layout import DataFolder
-from fact_clip.training.evaluation import evaluate, metrics_only
+from fact_clip.evaluation.results import Figures
+from fact_clip.evaluation.split_evaluation import evaluate, metrics_only
+from fact_clip.evaluation.zero_shot import IN_USE
 from fact_clip.training.plan import Plan, resolve
-from fact_clip.training.results import Figures, Sweep
+from fact_clip.training.results import Sweep
 from fact_clip.training.runs import train
-from fact_clip.unseen.figures import IN_USE
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +92,7 @@ def sweep(
     if str(config.data.split) == "all":
         splits = dict.fromkeys(plan.config.data.split for plan in plans.values())
         axes = {**axes, "data.split": [*splits]}
-    is_main = Processes(next(iter(plans.values())).device).is_main
+    is_main = place_in_launch()[0] == 0
 
     with locked(out, "a training") if is_main else nullcontext():
         runs: dict[str, Figures] = {}

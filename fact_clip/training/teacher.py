@@ -14,20 +14,21 @@ import torch
 
 from fact_clip.config import Config, flattened, with_values
 from fact_clip.core import InputError, Json, Names
+from fact_clip.core.frames import IGNORED
 from fact_clip.core.io import read_text
 from fact_clip.core.paths import inside, write_lines
 from fact_clip.core.progress import paced
 from fact_clip.datasets.benchmarks import IN_MEMORY
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.labels import IGNORED, UNLABELLED, Labels
-from fact_clip.inference.scored_videos import ScoredVideos
+from fact_clip.datasets.labels import UNLABELLED, Labels
+from fact_clip.evaluation.calibration import uncalibrated
+from fact_clip.evaluation.scored_videos import ScoredVideos
 from fact_clip.inference.scorer import Scorer
 from fact_clip.models.heads import is_open
-from fact_clip.run import Run, check_classes
-from fact_clip.seen import Seen
+from fact_clip.runs.run import Run, check_classes
+from fact_clip.runs.seen import Seen
 from fact_clip.training.plan import Plan, resolve
 from fact_clip.training.stretches import OpenVideo, Trial, do_neighbours_help, name_stretches
-from fact_clip.unseen.calibration import uncalibrated
 
 logger = logging.getLogger(__name__)
 

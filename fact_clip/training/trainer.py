@@ -19,20 +19,21 @@ from torch import Tensor, nn
 
 from fact_clip.config import TrainConfig
 from fact_clip.core import InputError, Json, Progress
-from fact_clip.core.distributed import Processes, pick_device, pick_precision
+from fact_clip.core.frames import IGNORED
 from fact_clip.core.progress import Pace
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.labels import IGNORED
 from fact_clip.datasets.loader import Batch, TrainingLoader, TrainingVideos, draw
+from fact_clip.devices.device import pick_device, pick_precision
+from fact_clip.devices.processes import Processes
+from fact_clip.evaluation.validation import validate
 from fact_clip.losses.criterion import Criterion, LossTerms
 from fact_clip.losses.truth import Truth
 from fact_clip.models import FACT
 from fact_clip.models.heads import is_open
-from fact_clip.run import Run
+from fact_clip.runs.run import Run
 from fact_clip.training.callbacks import Callback, EpochState, StopTraining
 from fact_clip.training.clicks import ClickBorders
-from fact_clip.training.description import make_criterion, scored_classes
-from fact_clip.training.evaluation import validate
+from fact_clip.training.description import Parts, scored_classes
 from fact_clip.training.results import Training
 from fact_clip.training.start import load_start
 from fact_clip.training.state import RunFiles, TrainingState, has_progress
@@ -89,7 +90,8 @@ class Trainer:
     Args:
         run: Run folder as `description.begin` created it.
         dataset: the videos.
-        texts: text vectors that the model is made from.
+        parts: The model and the loss, as `description.begin` built them.
+        processes: Processes that train the run.
         watch: what is called meanwhile; the first process alone has callbacks.
         resume: continue from the saved state, if there is one.
     """
@@ -98,7 +100,8 @@ class Trainer:
         self,
         run: Run,
         dataset: Dataset,
-        texts: dict[str, Tensor],
+        parts: Parts,
+        processes: Processes,
         watch: Watch = Watch(),
         *,
         resume: bool = False,
@@ -112,10 +115,10 @@ class Trainer:
         self.device = pick_device(self.settings.device, "train.device")
         precision = pick_precision(self.settings.precision, self.device, "train.precision")
         self.bf16 = precision == "bf16"
-        self.processes = Processes(self.device)
+        self.processes = processes
         self.videos_a_step = run.videos_a_step or self.settings.batch_size * self.processes.world
 
-        self.model = self._setup_model(run, texts)
+        self.model = self._setup_model(run, parts.model)
         self.classes = [*scored_classes(run, dataset)]
         self.videos = self._setup_videos(run)
         self.parameters: list[Tensor] = [*self.model.parameters()]
@@ -125,7 +128,7 @@ class Trainer:
         self.lengths = self._setup_compile()
         self.state = self._setup_state(resume)
         # After the state was loaded into the model itself.
-        self.parallel = self.processes.parallel(_Loss(self.model, make_criterion(run, dataset)))
+        self.parallel = self.processes.parallel(_Loss(self.model, parts.criterion))
         self.text_embeddings = self._setup_text_embeddings()
         self.clicks = ClickBorders(run.path, self.settings.epochs, dataset, self.state.epoch)
         self.loader = self._setup_loader()
@@ -141,11 +144,9 @@ class Trainer:
             # Last, because nothing is refused from here on.
             self.files.rewrite()
 
-    def _setup_model(self, run: Run, texts: dict[str, Tensor]) -> FACT:
-        """Return the model with the weights to start from."""
-        # The seed comes first: the initial weights follow from it.
-        torch.manual_seed(self.settings.seed)
-        model = run.new_model(**texts).to(self.device)
+    def _setup_model(self, run: Run, model: FACT) -> FACT:
+        """Return the model with the weights to start from, on the device."""
+        model = model.to(self.device)
         if self.settings.init is not None:
             load_start(model, run)
         return model
@@ -422,7 +423,7 @@ class Trainer:
         # Whole videos, each of another length, are not compiled for.
         eager = torch.compiler.set_stance("force_eager") if self.lengths else nullcontext()
         with eager:
-            figures = validate(scorer, self.dataset, self.dataset.validation)
+            figures = validate(scorer, self.dataset, self.dataset.validation, self.processes)
         if figures["score"] > self.state.best:
             self.state.best = figures["score"]
             self._save_model({"epoch": self.state.epoch, "validation": figures})

@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Integers, Names, majority_stride
-
-IGNORED = -1
+from fact_clip.core.frames import IGNORED
 
 
 def masked(labels: Integers, hidden: Sequence[int]) -> Integers:

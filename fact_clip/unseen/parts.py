@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Names, Vocabulary
-from fact_clip.datasets.labels import IGNORED
-from fact_clip.datasets.splits import ValidationGroups, carve_validation, validation_size
+from fact_clip.core.frames import IGNORED
 from fact_clip.unseen.choice import choose_validation_unseen
+from fact_clip.unseen.groups import ValidationGroups, carve_validation, validation_size
 from fact_clip.unseen.holdout import Holdout
 
 FrameCounts = Mapping[str, Counter[int]]

@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Names, Vocabulary
 from fact_clip.core.messages import suggest
-from fact_clip.datasets.layout import SplitVideos
-from fact_clip.datasets.splits import read_groups
+from fact_clip.unseen.groups import SplitVideos, read_groups
 from fact_clip.unseen.holdout import Holdout
 from fact_clip.unseen.parts import FrameCounts, ValidationParts
 

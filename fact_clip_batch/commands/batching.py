@@ -16,7 +16,7 @@ from fact_clip.cli.errors import with_options
 from fact_clip.cli.options import option
 from fact_clip.cli.signals import InterruptedCommandError
 from fact_clip.core import InputError
-from fact_clip.core.distributed import place_in_launch
+from fact_clip.core.launch import place_in_launch
 from fact_clip.core.messages import MAX_LISTED, printable
 
 if TYPE_CHECKING:

@@ -43,7 +43,7 @@ class Output:
 
     def place(self, run: Path | None) -> str:
         """Return the folder to write to, or its address in another store."""
-        from fact_clip.hub import is_address, run_folder
+        from fact_clip.runs.hub import is_address, run_folder
 
         # The folder of a run on the hub is a cache.
         if self.out is None and run is not None and not is_address(run):

@@ -12,7 +12,7 @@ import pytest
 from fact_clip.core import BACKGROUND, InputError
 from fact_clip.datasets.clicks import FOLDER
 from fact_clip.inference.loading import load
-from fact_clip.seen import features_digest
+from fact_clip.runs.seen import features_digest
 from fact_clip_app.export import LabelledVideo, _add_first_videos, labelled_videos, write_set
 from fact_clip_app.jobs import Job
 from fact_clip_app.teach import may_have_seen

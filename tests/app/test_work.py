@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 from fact_clip.core import InputError
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.inference.loading import load
-from fact_clip.run import Run
+from fact_clip.runs.run import Run
 from fact_clip_app.engine import Engine
 from fact_clip_app.guard import HttpProtocol
 from fact_clip_app.jobs import BusyError, Job, Queue, Quick

@@ -46,6 +46,7 @@ def test_help_loads_no_command():
         ".cli.signals",
         ".core",
         ".core.errors",
+        ".core.launch",
         ".core.messages",
         ".core.types",
         ".core.version",

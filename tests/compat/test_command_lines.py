@@ -23,8 +23,9 @@ from fact_clip.core import Vocabulary
 from fact_clip.datasets import havid
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.encoders import text_encoder
-from fact_clip.hub import run_folder
-from fact_clip.run import Run, read_weights
+from fact_clip.runs.hub import run_folder
+from fact_clip.runs.run import Run
+from fact_clip.runs.weights import read_weights
 from fact_clip.unseen.choice import lost_factors
 from fact_clip.unseen.holdout import HOLDOUTS, Holdout
 from fact_clip_compat.scripts import _link_best, newest

@@ -16,7 +16,8 @@ import yaml
 from safetensors.torch import save_file
 
 import fact_clip
-from fact_clip.run import Run, load_strictly, read_weights
+from fact_clip.runs.run import Run
+from fact_clip.runs.weights import load_strictly, read_weights
 from fact_clip_compat import convert
 
 from ..published import CASES, read_case

@@ -11,18 +11,16 @@ import pytest
 from fact_clip.config import DataConfig
 from fact_clip.core import Vocabulary
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.layout import SplitVideos, split_names
-from fact_clip.datasets.splits import (
+from fact_clip.datasets.layout import split_names
+from fact_clip.datasets.splits import divide, guess_groups, in_order, write_splits
+from fact_clip.unseen.groups import (
+    SplitVideos,
     ValidationGroups,
     by_hash,
     carve_validation,
-    divide,
-    guess_groups,
-    in_order,
     read_groups,
     together,
     validation_size,
-    write_splits,
 )
 from fact_clip.unseen.holdout import Holdout
 from fact_clip.unseen.roles import VideoRoles

@@ -10,7 +10,7 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 
-from fact_clip.core.distributed import pick_device
+from fact_clip.devices.device import pick_device
 from fact_clip.encoders import Runtime, frame_encoder, pretrained, text_encoder
 from fact_clip.encoders.image import OpenClip
 

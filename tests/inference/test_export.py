@@ -24,7 +24,7 @@ from fact_clip.inference.export import Pass, _metadata
 from fact_clip.inference.loading import load
 from fact_clip.inference.scorer import Scorer
 from fact_clip.inference.segmenter import Segmenter
-from fact_clip.run import LoadedRun
+from fact_clip.runs.run import LoadedRun
 
 from ..refusals import refused
 from ..small import segmenter_of

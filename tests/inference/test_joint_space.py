@@ -12,7 +12,7 @@ from fact_clip.datasets.dataset import Dataset
 from fact_clip.decoding import decode_gammas, decode_scores
 from fact_clip.inference.scorer import Scorer
 from fact_clip.inference.segmenter import Segmenter
-from fact_clip.run import Run
+from fact_clip.runs.run import Run
 from fact_clip.training import train
 
 from ..refusals import refused

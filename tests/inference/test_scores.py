@@ -15,7 +15,7 @@ from fact_clip.decoding import Calibration, DecodeSettings, class_scores, decode
 from fact_clip.decoding.switching import absorb_short, raise_background
 from fact_clip.inference import SegmentDecoder
 from fact_clip.inference.scorer import Scorer
-from fact_clip.run import LoadedRun
+from fact_clip.runs.run import LoadedRun
 
 
 def absorbed_slowly(labels, scores, least):

@@ -16,7 +16,7 @@ from fact_clip.datasets.dataset import Dataset
 from fact_clip.decoding import frame_scores
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.models import BlockOutput, Output
-from fact_clip.run import Run
+from fact_clip.runs.run import Run
 from fact_clip.training import evaluate, train
 
 from ..refusals import refused

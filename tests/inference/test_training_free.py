@@ -13,11 +13,11 @@ import fact_clip
 from fact_clip.core import Vocabulary
 from fact_clip.decoding import CandidateSet, DecodeSettings, ModelScores, decode_scores
 from fact_clip.decoding.fusion import Voters
-from fact_clip.decoding.similarity import smoothed
 from fact_clip.encoders import text_encoder
 from fact_clip.encoders.image import OpenClip
 from fact_clip.encoders.vectors import embed
 from fact_clip.inference.loading import load
+from fact_clip.inference.similarity import smoothed
 from fact_clip.inference.training_free import SimilarityScorer
 
 from ..refusals import refused

@@ -15,13 +15,14 @@ from fact_clip import metrics
 from fact_clip.config import ModelConfig
 from fact_clip.datasets import features as features_module
 from fact_clip.datasets.dataset import Dataset
+from fact_clip.devices.processes import Processes
+from fact_clip.evaluation.validation import validate
 from fact_clip.inference import scorer as scorer_module
 from fact_clip.inference.scorer import Window, cut_windows
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.models import FACT
 from fact_clip.models.blocks import convolution_reach
 from fact_clip.training import evaluate, train
-from fact_clip.training.evaluation import validate
 
 from ..refusals import refused
 from ..small import ZERO_SHOT, model_config, segmenter_of
@@ -219,7 +220,7 @@ def test_evaluate_validate_and_segment_read_the_same_windows(tiny, workbench, tm
     background = dataset.vocabulary.background_indices
     figures = metrics.evaluate(truth, found, background=background, count_background=True)
     assert result["metrics"] == {"profile": "fact", **figures}
-    validated = validate(segmenter.scorer, dataset, dataset.test)
+    validated = validate(segmenter.scorer, dataset, dataset.test, Processes("cpu"))
     assert validated["frame_accuracy"] == result["metrics"]["frame_accuracy"]
     assert validated["edit"] == result["metrics"]["edit"]
     assert set(lengths) == {16}

@@ -14,7 +14,8 @@ from fact_clip.datasets.convert import Target, convert_annotations
 from fact_clip.datasets.features import load_features, read_sidecar
 from fact_clip.formats import READERS, save
 from fact_clip.formats.base import Options
-from fact_clip.run import Run, read_weights
+from fact_clip.runs.run import Run
+from fact_clip.runs.weights import read_weights
 from fact_clip.unseen.holdout import Holdout
 from fact_clip_compat.weights import read_state
 

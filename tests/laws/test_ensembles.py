@@ -11,6 +11,7 @@ from fact_clip.config import Config
 from fact_clip.datasets import Dataset, from_arrays
 from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.datasets.memory import MemoryStore, with_data
+from fact_clip.devices.processes import Processes
 from fact_clip.training.description import begin
 from fact_clip.training.ensemble import Ensemble
 from fact_clip.training.plan import resolve
@@ -94,7 +95,7 @@ def test_members_share_what_is_decided_once(seed, tmp_path):
     runs = []
     for index in range(n_members):
         member_plan = plan if index == 0 else ensemble.plan_of(index)
-        run, _ = begin(member_plan, tmp_path / str(index))
+        run, _ = begin(member_plan, tmp_path / str(index), Processes("cpu"))
         runs.append(run)
     for run in runs[1:]:
         assert run.objects == runs[0].objects

@@ -25,11 +25,11 @@ from fact_clip.datasets.benchmarks import BENCHMARKS
 from fact_clip.datasets.layout import DataFolder
 from fact_clip.decoding import Voters, decode_switching
 from fact_clip.decoding.fusion import fuse, fuse_gammas, with_factors
-from fact_clip.decoding.similarity import similarity_probabilities
 from fact_clip.encoders import FRAME_ENCODERS, TEXT_ENCODERS
 from fact_clip.formats import FORMATS, READERS, save
 from fact_clip.formats.base import Options
 from fact_clip.formats.gaps import to_frames
+from fact_clip.inference.similarity import similarity_probabilities
 from fact_clip.metrics import evaluate
 from fact_clip.metrics.report import PROFILES
 from fact_clip.models.heads import HEADS

@@ -7,6 +7,7 @@ import pytest
 
 from fact_clip.core import Vocabulary
 from fact_clip.datasets.statistics import labelled_segments
+from fact_clip.evaluation.record import Video
 from fact_clip.report.analysis import (
     boundaries,
     confusion,
@@ -14,7 +15,6 @@ from fact_clip.report.analysis import (
     least_certain,
     step_of,
 )
-from fact_clip.report.record import Video
 
 
 def labels(text: str) -> np.ndarray:

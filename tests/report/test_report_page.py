@@ -14,7 +14,7 @@ from fact_clip import training
 from fact_clip.cli.report import write_report
 from fact_clip.config import Config
 from fact_clip.report.summary import Evaluated, save_report
-from fact_clip.run import Run
+from fact_clip.runs.run import Run
 
 from ..browser import Browser, shoot
 from .conftest import NASTY, rows_of

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 import fact_clip
 from fact_clip.cli import main
-from fact_clip.run import FORMAT
+from fact_clip.runs.facts import FORMAT
 
 from ..refusals import refused_line
 from .make import CANDIDATES, KINDS

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from fact_clip.run import read_weights
+from fact_clip.runs.weights import read_weights
 from fact_clip.training import trainer
 
 ROOT = Path(__file__).resolve().parents[2]

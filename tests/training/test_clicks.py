@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 
 from fact_clip.core import runs
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.run import Run
+from fact_clip.runs.run import Run
 from fact_clip.training import evaluate, train
 from fact_clip.training.plan import resolve
 from fact_clip.training.sweep import resolve_all

@@ -12,8 +12,8 @@ import pytest
 import fact_clip
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.decoding import DecodeSettings
-from fact_clip.hub import run_folder
-from fact_clip.run import Run
+from fact_clip.runs.hub import run_folder
+from fact_clip.runs.run import Run
 from fact_clip.training import build, evaluate, resolve, train
 from fact_clip.training.sweep import _standard_deviation
 

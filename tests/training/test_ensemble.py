@@ -17,7 +17,7 @@ from fact_clip.cli.evaluate import evaluation_text
 from fact_clip.decoding import frame_scores
 from fact_clip.inference.scorer import Scorer
 from fact_clip.models.blocks import block_configs
-from fact_clip.run import LoadedRun
+from fact_clip.runs.run import LoadedRun
 from fact_clip.training import Callback, evaluate, train
 from fact_clip.training.description import check_free
 from fact_clip.training.ensemble import SEED_STEP, Ensemble, member_config

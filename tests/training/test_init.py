@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from fact_clip.run import Run
+from fact_clip.runs.run import Run
 from fact_clip.training import train
 from fact_clip.training.ensemble import member_config
 

@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from fact_clip.core import InputError
-from fact_clip.run import read_weights
+from fact_clip.runs.weights import read_weights
 from fact_clip.training import train
 
 from ..launch import begin

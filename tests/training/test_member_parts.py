@@ -13,7 +13,7 @@ import yaml
 from fact_clip.config import Config, merged
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.synthetic import write_workbench
-from fact_clip.run import Run
+from fact_clip.runs.run import Run
 from fact_clip.training import evaluate, train
 from fact_clip.training.ensemble import Ensemble
 from fact_clip.training.plan import resolve

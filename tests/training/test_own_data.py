@@ -21,8 +21,9 @@ from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.objects import ObjectColumns
 from fact_clip.datasets.statistics import segment_lengths
 from fact_clip.datasets.synthetic import write_workbench
+from fact_clip.devices.processes import Processes
 from fact_clip.inference.candidates import CandidateReader
-from fact_clip.run import LoadedRun
+from fact_clip.runs.run import LoadedRun
 from fact_clip.training import evaluate, sweep, train
 from fact_clip.training.description import begin
 from fact_clip.training.plan import resolve
@@ -186,7 +187,7 @@ def test_lengths_are_of_whole_segments(folder, tmp_path):
     root = shutil.copytree(folder, tmp_path / "data")
     config = settings(root, "decode.durations=1")
     plan = resolve(config)
-    run, _ = begin(plan, tmp_path / "run")
+    run, _ = begin(plan, tmp_path / "run", Processes("cpu"))
     dataset = plan.dataset
     lengths = segment_lengths(map(dataset.all_labels, dataset.train), len(dataset.vocabulary))
     for label in {*range(len(lengths))} - {*dataset.hidden}:
@@ -198,9 +199,9 @@ def test_lengths_are_of_whole_segments(folder, tmp_path):
         around = zip([None, *names], names, [*names[1:], None], strict=False)
         scattered = [name if before == name == after else "?" for before, name, after in around]
         path.write_text("\n".join(scattered) + "\n")
-    run, texts = begin(resolve(config), tmp_path / "sparse")
+    run, parts = begin(resolve(config), tmp_path / "sparse", Processes("cpu"))
     assert run.lengths == ()
-    loaded = LoadedRun(run, [run.new_model(**texts)])
+    loaded = LoadedRun(run, [parts.model])
     with pytest.warns(UserWarning, match=r"decode\.durations has no effect"):
         candidates = CandidateReader(loaded, torch.device("cpu"), trust_encoder=False).read()
     assert candidates.costs.durations is None

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from fact_clip.core import distributed
-from fact_clip.core.distributed import pick_precision
+from fact_clip.devices import device
+from fact_clip.devices.device import pick_precision
 from fact_clip.training import train
 
 from .runs import log_of, weights
@@ -23,7 +23,7 @@ TEXT = {
 
 
 def test_a_training_in_bf16_starts_where_that_in_float32_starts(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(distributed, "cpu_has_bf16", lambda: True)
+    monkeypatch.setattr(device, "cpu_has_bf16", lambda: True)
     losses = {}
     for precision in ("float32", "bf16"):
         one = dict(TEXT, train={"epochs": 2, "precision": precision})
@@ -41,11 +41,11 @@ def test_auto_is_float32_without_a_gpu_that_has_bf16():
 
 
 def test_bf16_on_a_cpu_without_it_is_done_with_one_line_of_warning(monkeypatch):
-    monkeypatch.setattr(distributed, "cpu_has_bf16", lambda: False)
+    monkeypatch.setattr(device, "cpu_has_bf16", lambda: False)
     with pytest.warns(UserWarning, match="^p: this cpu") as found:
         assert pick_precision("bf16", CPU, "p") == "bf16"
     assert len(found) == 1
-    monkeypatch.setattr(distributed, "cpu_has_bf16", lambda: True)
+    monkeypatch.setattr(device, "cpu_has_bf16", lambda: True)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert pick_precision("bf16", CPU, "p") == "bf16"

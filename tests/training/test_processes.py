@@ -17,7 +17,8 @@ import torch
 from fact_clip.config import Config
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.synthetic import write_workbench
-from fact_clip.run import Run, read_weights
+from fact_clip.runs.run import Run
+from fact_clip.runs.weights import read_weights
 from fact_clip.training import ensemble as members
 from fact_clip.training import evaluate, train, trainer
 from fact_clip.training.plan import resolve

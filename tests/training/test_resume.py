@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from fact_clip import load
-from fact_clip import run as run_module
-from fact_clip.run import Run
+from fact_clip.runs import weights as weights_module
+from fact_clip.runs.run import Run
 from fact_clip.training import train, trainer
 from fact_clip.training.callbacks import LOGGERS, Callback, EpochState, FileLog
 
@@ -124,7 +124,7 @@ def test_a_save_that_fails_leaves_the_file_before_it(name, tiny, tmp_path, monke
         with pytest.raises(Cut):
             train(config, run, progress=cut_after(1))
         before = (run / name).read_bytes()
-        write = run_module.save_tensors
+        write = weights_module.save_tensors
 
         def half_written(tensors, path, facts):
             write(tensors, path, facts)
@@ -132,7 +132,7 @@ def test_a_save_that_fails_leaves_the_file_before_it(name, tiny, tmp_path, monke
                 path.write_bytes(path.read_bytes()[:1000])
                 raise OSError(28, "No space left on device")
 
-        patch.setattr(run_module, "save_tensors", half_written)
+        patch.setattr(weights_module, "save_tensors", half_written)
         with refused(name):
             train(config, run, resume=True)
     assert (run / name).read_bytes() == before
@@ -185,7 +185,7 @@ def test_a_state_of_another_training_is_refused(tiny, tiny_run, tmp_path):
     config = Run.read(run).config
     more = config.model_copy(update={"train": config.train.model_copy(update={"epochs": 99})})
     path = run / "last.safetensors"
-    tensors, facts = run_module.read_weights(path)
+    tensors, facts = weights_module.read_weights(path)
     unknown = {**tensors, "optimizer.9999.step": tensors["optimizer.0.step"].clone()}
     renamed = {name.replace("exp_avg_sq", "second"): tensor for name, tensor in tensors.items()}
     for state, stored, place in (
@@ -194,7 +194,7 @@ def test_a_state_of_another_training_is_refused(tiny, tiny_run, tmp_path):
         (renamed, facts, "last.safetensors, optimizer.0"),
         (unknown, facts, "last.safetensors, optimizer.9999"),
     ):
-        run_module.save_weights(path, state, stored)
+        weights_module.save_weights(path, state, stored)
         with refused(place):
             train(more, run, resume=True)
 

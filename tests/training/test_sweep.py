@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fact_clip.metrics.report import METRICS
-from fact_clip.run import Run
+from fact_clip.runs.run import Run
 from fact_clip.training import evaluate, sweep, train, trainer
 from fact_clip.training.sweep import main_figures, read_axes
 

@@ -13,10 +13,10 @@ from fact_clip.config import Config, merged
 from fact_clip.core import InputError, runs
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.statistics import labelled_segments
-from fact_clip.inference.scored_videos import ScoredVideos
+from fact_clip.evaluation.scored_videos import ScoredVideos
 from fact_clip.inference.scorer import Scorer
-from fact_clip.run import Run
-from fact_clip.seen import NO_RECORD
+from fact_clip.runs.run import Run
+from fact_clip.runs.seen import NO_RECORD
 from fact_clip.training import evaluate, train
 from fact_clip.training.plan import resolve
 from fact_clip.training.teacher import teacher_config

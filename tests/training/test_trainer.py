@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 
 from fact_clip.config import Config, TrainConfig
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.run import Run, read_weights
+from fact_clip.runs.run import Run
+from fact_clip.runs.weights import read_weights
 from fact_clip.training import train, trainer
 
 from ..refusals import refused
@@ -35,7 +36,7 @@ def scripted_validation(monkeypatch, scores: list[float]) -> list[tuple[str, ...
     """Let validations say these scores; the names that they were asked for are collected."""
     asked: list[tuple[str, ...]] = []
 
-    def validate(segmenter, dataset, names):
+    def validate(segmenter, dataset, names, processes):
         asked.append(tuple(names))
         return {"score": scores[len(asked) - 1], "edit": 1.0}
 

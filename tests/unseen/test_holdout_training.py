@@ -13,7 +13,7 @@ import fact_clip
 from fact_clip.config import Config, merged
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.objects import ObjectColumns
-from fact_clip.run import Run
+from fact_clip.runs.run import Run
 from fact_clip.training import evaluate, train
 
 from ..refusals import refused

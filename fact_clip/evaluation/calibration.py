@@ -18,7 +18,7 @@ import numpy as np
 
 from fact_clip import metrics
 from fact_clip.config import DecodeConfig
-from fact_clip.core import InputError, Integers, Vocabulary
+from fact_clip.core import Flags, InputError, Integers, Vocabulary
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.decoding import Calibration
 from fact_clip.decoding.calibration import (
@@ -27,7 +27,7 @@ from fact_clip.decoding.calibration import (
     factor_frames,
     log_mean_posterior,
 )
-from fact_clip.inference.scored_videos import ScoredVideos
+from fact_clip.evaluation.scored_videos import ScoredVideos
 from fact_clip.metrics.zero_shot import ClassGroups, class_groups
 
 # Values of gamma, in nats. The ends are so far out that no frame changes any more, whatever the
@@ -172,27 +172,55 @@ def groups_by_calibration(
     return class_groups(unseen=unseen, background=background, also_unseen=also_unseen)
 
 
-class GammaCounts:
-    """Frames of K classes, and how many of them are right with each of G gammas.
-
-    A class may be seen by one model and unseen by another, so frames are counted in a table of two
-    rows and K columns: row 0 has the frames of seen classes and background, row 1 those of unseen
-    classes.
+class _RoleCounts:
+    """Frames of K classes that have one role, and how many of them are right with each of G gammas.
 
     Args:
-        gammas: values of gamma, 0 among them.
+        n_gammas: G.
         n_classes: K.
 
     Attributes:
-        frames: (2, K) frames.
-        right: (G, 2, K) frames that have the right label.
-        background: class indices of background.
+        frames: (K,) frames.
+        right: (G, K) frames that have the right label.
+    """
+
+    def __init__(self, n_gammas: int, n_classes: int) -> None:
+        self.frames = np.zeros(n_classes, np.int64)
+        self.right = np.zeros((n_gammas, n_classes), np.int64)
+
+    def add(self, truth: Integers, is_right: Flags) -> None:
+        """Count the frames of a video.
+
+        Args:
+            truth: (T,) true classes of the frames that have this role.
+            is_right: (G, T) frames that have the right label.
+        """
+        n_classes = len(self.frames)
+        self.frames += np.bincount(truth, minlength=n_classes)
+        for counts, is_right_with_gamma in zip(self.right, is_right, strict=True):
+            counts += np.bincount(truth[is_right_with_gamma], minlength=n_classes)
+
+
+class GammaCounts:
+    """Right frames of seen and of unseen classes with each of G gammas.
+
+    A class may be seen by one model and unseen by a different model, so its frames are counted
+    once for each role.
+
+    Args:
+        gammas: values of gamma, 0 among them.
+        n_classes: number of classes.
+
+    Attributes:
+        seen: Frames of seen classes and of background.
+        unseen: Frames of unseen classes.
+        background: Indices of the background classes.
     """
 
     def __init__(self, gammas: Sequence[float], n_classes: int) -> None:
         self.gammas = gammas
-        self.frames = np.zeros((2, n_classes), np.int64)
-        self.right = np.zeros((len(gammas), 2, n_classes), np.int64)
+        self.seen = _RoleCounts(len(gammas), n_classes)
+        self.unseen = _RoleCounts(len(gammas), n_classes)
         self.background: set[int] = set()
 
     def add(self, scored: ScoredVideos, calibration: Calibration, groups: ClassGroups) -> None:
@@ -207,28 +235,23 @@ class GammaCounts:
         decoded = scored.decode_each_gamma(calibration, self.gammas)
         # Of each video truth (T,) and predictions (G, T).
         for truth, predictions in zip(scored.truth, decoded, strict=True):
+            is_right = predictions == truth
             is_counted = (truth >= 0) & ~np.isin(truth, [*groups.also_unseen])
-            row = np.isin(truth, [*groups.unseen]).astype(np.int64)  # (T,) 1 for unseen classes
-            # (T,) indices row * K + class of the flat table. Where truth is -1 the index is
-            # meaningless; `is_counted` excludes these frames.
-            cell = row * self.frames.shape[1] + truth
-            self.frames += self._table(cell[is_counted])
-            for table_of_gamma, is_right in zip(self.right, predictions == truth, strict=True):
-                table_of_gamma += self._table(cell[is_counted & is_right])
-
-    def _table(self, cells: Integers) -> Integers:
-        """Return how often each cell of the table occurs, (2, K)."""
-        return np.bincount(cells, minlength=self.frames.size).reshape(self.frames.shape)
+            is_unseen = np.isin(truth, [*groups.unseen])
+            for counts, has_role in ((self.seen, ~is_unseen), (self.unseen, is_unseen)):
+                frames = is_counted & has_role
+                counts.add(truth[frames], is_right[:, frames])
 
     def curve(self) -> metrics.SeenUnseenCurve:
         """Return the accuracy of seen and of unseen classes over gamma."""
+        n_classes = len(self.seen.frames)
+        # The metric knows one role of a class. So class k counts as class k where it is seen, and
+        # as class K + k where it is unseen. Background is never unseen and keeps its index.
+        frames = np.concatenate([self.seen.frames, self.unseen.frames])
+        right = np.concatenate([self.seen.right, self.unseen.right], axis=1)
         counts = {
-            gamma: metrics.FrameCounts.of_arrays(self.frames.ravel(), table_of_gamma.ravel())
-            for gamma, table_of_gamma in zip(self.gammas, self.right, strict=True)
+            gamma: metrics.FrameCounts.of_arrays(frames, right_with_gamma)
+            for gamma, right_with_gamma in zip(self.gammas, right, strict=True)
         }
-        n_classes = self.frames.shape[1]
-        # In the flat table each cell counts as a class of its own, so the unseen classes are the
-        # second row. Background is never unseen, so all its frames are in the first row, where
-        # the indices of cells and classes are equal.
         unseen = range(n_classes, 2 * n_classes)
         return metrics.curve_of_counts(counts, unseen, tuple(self.background))

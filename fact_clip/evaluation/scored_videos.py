@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
+from fact_clip.config import DecodeConfig
 from fact_clip.core import Flags, Floats, Integers, Names, Vocabulary
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.core.progress import paced
@@ -23,8 +24,10 @@ from fact_clip.decoding import (
     decode_gammas,
     decode_scores,
 )
+from fact_clip.decoding.scores import Labels
 from fact_clip.inference.scorer import Scorer
-from fact_clip.run import LoadedRun, Run
+from fact_clip.models import FACT
+from fact_clip.runs.run import LoadedRun, Run
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +98,7 @@ class ScoredVideos:
         scorer: the models.
         dataset: of the videos.
         video_names: the videos.
-        actions: names of the candidates; None: the classes of the run.
+        actions: Names of the candidates, or None for the classes of the run.
 
     Attributes:
         candidates: as the run scores and corrects them.
@@ -113,6 +116,7 @@ class ScoredVideos:
         self.scorer = scorer
         self.dataset = dataset
         self.video_names = video_names
+        self.actions = actions
         self.settings = scorer.settings
         self.candidates = scorer.choose(actions)
         self.classes = ClassMap.of(dataset.vocabulary, self.candidates)
@@ -126,8 +130,28 @@ class ScoredVideos:
     @cached_property
     def scores(self) -> list[ModelScores]:
         """Return the scores of each video, which are computed when they are first needed."""
-        features = map(self.dataset.features, self.video_names)
-        return [self.scorer.score(rows, self.candidates) for rows in features]
+        scores = []
+        for name in paced(self.video_names, "scoring videos", logger):
+            scores.append(self.scorer.score(self.dataset.features(name), self.candidates))
+        return scores
+
+    def with_decoding(self, decode: DecodeConfig, calibration: Calibration | None) -> ScoredVideos:
+        """Return the videos with the same scores and models, but with a different decoding.
+
+        Args:
+            decode: Settings that differ from the settings of the run only in ``switch_penalty``
+                and ``order``, which do not influence the scores.
+            calibration: Calibration to apply, or None.
+
+        Returns:
+            The videos, which decode as a run that is opened with these settings.
+        """
+        run = self.scorer.run
+        run = replace(run, config=run.config.model_copy(update={"decode": decode}))
+        scorer = Scorer(LoadedRun(run, self.scorer.models, calibration), self.scorer.device)
+        videos = ScoredVideos(scorer, self.dataset, self.video_names, self.actions)
+        videos.scores = self.scores
+        return videos
 
     def of_model(self, model: int) -> ScoredVideos:
         """Return the videos with the scores of one of the models, which are not scored again."""
@@ -137,14 +161,30 @@ class ScoredVideos:
         return of_model
 
     def decode(
-        self, candidates: CandidateSet, settings: DecodeSettings | None = None
+        self, candidates: CandidateSet | None = None, settings: DecodeSettings | None = None
     ) -> VideoLabels:
-        """Decode each video with these corrections of the candidates; None: the run's settings."""
-        labels = []
+        """Decode each video.
+
+        Args:
+            candidates: Candidates with their corrections, or None for the corrections of the run.
+            settings: Decoding settings, or None for the settings of the run.
+
+        Returns:
+            Labels (T,) of each video.
+        """
+        return [labels for labels, _ in self.decode_with_confidence(candidates, settings)]
+
+    def decode_with_confidence(
+        self, candidates: CandidateSet | None = None, settings: DecodeSettings | None = None
+    ) -> list[Labels]:
+        """Decode each video to its labels (T,) and their probabilities (T,); see `decode`."""
+        decoded = []
         for scores in self.scores:
-            indices, _ = decode_scores(scores, candidates, settings or self.settings)
-            labels.append(self.classes.labels(indices))
-        return labels
+            indices, probabilities = decode_scores(
+                scores, candidates or self.candidates, settings or self.settings
+            )
+            decoded.append((self.classes.labels(indices), probabilities))
+        return decoded
 
     def decode_each_gamma(
         self, calibration: Calibration, gammas: Sequence[float]
@@ -191,34 +231,32 @@ def _log_scores(scores: ModelScores, candidates: CandidateSet) -> Floats:
 
 
 def validation_videos(
-    run: Run,
-    dataset: Dataset,
-    device: torch.device | str,
-    calibration: Calibration | None = None,
+    run: Run, models: Sequence[FACT], dataset: Dataset, device: torch.device | str
 ) -> list[ScoredVideos]:
-    """Return the validation videos, with the models of a run that have not learned them.
+    """Return the validation videos, each with the models of a run that have not learned it.
+
+    The videos are not corrected by a calibration; see `ScoredVideos.with_decoding`.
 
     Args:
         run: the trained run.
+        models: the models of the run, which are already loaded.
         dataset: its data set.
         device: where the models run.
-        calibration: a calibration to apply, or None to learn one.
 
     Returns:
         One element for a run whose members share their validation videos, otherwise one for each
         member.
     """
     if not run.config.train.member_parts:
-        loaded = LoadedRun(run, run.models(), calibration)
-        return [ScoredVideos(Scorer(loaded, device), dataset, dataset.validation)]
+        scorer = Scorer(LoadedRun(run, models), device)
+        return [ScoredVideos(scorer, dataset, dataset.validation)]
     scored_by_model = []
-    for member, of_member in zip(run.members(), member_datasets(run, dataset), strict=True):
+    datasets = member_datasets(run, dataset)
+    for member, model, of_member in zip(run.members(), models, datasets, strict=True):
         # The decoding of the run may have been overridden.
         described = replace(member, config=run.config, lengths=member.lengths or run.lengths)
-        loaded = LoadedRun(described, [member.model()], calibration)
-        scored_by_model.append(
-            ScoredVideos(Scorer(loaded, device), of_member, of_member.validation)
-        )
+        scorer = Scorer(LoadedRun(described, [model]), device)
+        scored_by_model.append(ScoredVideos(scorer, of_member, of_member.validation))
     return scored_by_model
 
 

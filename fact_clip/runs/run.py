@@ -20,26 +20,18 @@ interrupted run leaves files that load.
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
-import subprocess
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
 
-import numpy as np
 import torch
-from pydantic import Field, TypeAdapter
-from safetensors import SafetensorError, safe_open
+from pydantic import TypeAdapter
 from safetensors.numpy import save_file as save_arrays
-from safetensors.torch import save_file as save_tensors
-from torch import Tensor, nn
+from torch import Tensor
 
-from fact_clip.config import Config, Rate
+from fact_clip.config import Config
 from fact_clip.core import (
     FileLocation,
     InputError,
@@ -49,133 +41,20 @@ from fact_clip.core import (
     Vocabulary,
     library_errors,
 )
-from fact_clip.core.io import (
-    check_file,
-    parse_json,
-    parse_value,
-    read_mapping,
-    read_value,
-    write_value,
-)
+from fact_clip.core.io import parse_value, read_mapping, read_value, write_value
 from fact_clip.core.paths import inside, whole_file
 from fact_clip.core.version import __version__
-from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.features import FeatureTransform
 from fact_clip.decoding import Calibration, Confidence
-from fact_clip.models import FACT, Classes, ObjectSpec
+from fact_clip.models import FACT
 from fact_clip.models.heads import is_open, reads_text
-from fact_clip.seen import Seen
+from fact_clip.runs.facts import FORMAT, DecodeValues, DecodingChoice, RunFacts, read_facts
+from fact_clip.runs.files import COPY_AGAIN, RESULT_FILES, commit, member_folders
+from fact_clip.runs.seen import Seen
+from fact_clip.runs.weights import load_strictly, read_weights, writing_tensors
 
 logger = logging.getLogger(__name__)
-
-FORMAT = 2
-
-FILES = (
-    "config.yaml",
-    "vocabulary.json",
-    "run.json",
-    "features.safetensors",
-    "model.safetensors",
-    "calibration.json",
-    "confidence.json",
-    "decoding.json",
-)
-"""Files that determine the results of a run, in its folder and in the folders of members."""
-
-RESULT_FILES = ("model.safetensors", "calibration.json", "confidence.json", "decoding.json")
-"""Those of them that a further training changes."""
-
-PATTERNS = (*FILES, *(f"members/*/{name}" for name in FILES))
-
-_COPY = "copy the run folder again"
-
-_Index = Annotated[int, Field(ge=0)]
-_Share = Annotated[float, Field(ge=0, le=1)]
-_LogFrames = Annotated[float, Field(ge=0, le=50)]
-
-
-_Value = Annotated[float, Field(ge=0, le=1e6)]
-DecodeValues = dict[Annotated[str, Field(pattern="^[a-z_]+$")], _Value]
-"""Values by key of the group ``decode``."""
-
-
-@dataclass(frozen=True)
-class DecodingChoice:
-    """Settings of the group ``decode`` that validation videos chose, and the evidence for them.
-
-    See docs/method.md, 'Chosen settings'.
-
-    Attributes:
-        recipe: the values of the recipe.
-        settings: the values in use, of the same keys.
-        videos: number of validation videos that were decoded, each by members that had not trained
-            on it.
-        gain: mean gain of the best values that were tried, which need not be in use, in points.
-        error: standard error of the gain over the videos.
-        reason: why these values are in use, in words.
-    """
-
-    recipe: DecodeValues
-    settings: DecodeValues
-    videos: Annotated[int, Field(ge=0)]
-    gain: float
-    error: float
-    reason: str
-
-    @property
-    def overrides(self) -> list[str]:
-        """Return the chosen settings as overrides of a configuration."""
-        return [f"decode.{key}={value}" for key, value in self.settings.items()]
-
-    def __str__(self) -> str:
-        """Return the choice in words."""
-        words = []
-        for key, value in self.settings.items():
-            change = "" if value == self.recipe[key] else f" (the recipe has {self.recipe[key]:g})"
-            words.append(f"{key} {value:g}{change}")
-        return f"decoding with {', '.join(words)}: {self.reason}"
-
-
-@dataclass(frozen=True)
-class RunFacts:
-    """The content of ``run.json``, apart from versions.
-
-    Attributes:
-        classes: what the heads need of the vocabulary.
-        layout: orientation of feature files.
-        fps: feature rows per second, if known.
-        mean_transcript_length: mean segments of the training videos.
-        objects: which columns of the model's input belong to which named object.
-        encoder: the frame encoder that made the features from videos, if known.
-        transitions: (state, next state, times) of the segments of the training videos; a state is
-            one of C classes, or C + a, background after action a.
-        lengths: mean and deviation of the logarithm of the frames of a segment of each class.
-        visits: of each class the share of the training videos that have it, and the share of these
-            in which it comes back.
-        videos_a_step: of the training, over all its processes.
-        seen: the videos and classes of the training; None in a run without a record.
-        teachers: what the teacher of the drafts has seen, as far as is known.
-        finished: whether the training came to its end.
-        n_frames: median length of a training video.
-        notes: Sentences about what the plan of the training decided.
-    """
-
-    classes: Classes
-    layout: Layout
-    fps: Rate | None
-    mean_transcript_length: Annotated[float, Field(ge=0, le=1e9)] | None
-    objects: ObjectSpec | None = None
-    encoder: Annotated[str, Field(max_length=4096, pattern=r"^[^\x00-\x1f\x7f]*$")] | None = None
-    transitions: tuple[tuple[_Index, _Index, Annotated[int, Field(ge=1)]], ...] = ()
-    lengths: tuple[tuple[_LogFrames, _LogFrames], ...] = ()
-    visits: tuple[tuple[_Share, _Share], ...] = ()
-    videos_a_step: Annotated[int, Field(ge=1)] | None = None
-    seen: Seen | None = None
-    teachers: tuple[Seen | None, ...] = ()
-    finished: bool | None = None
-    n_frames: Annotated[int, Field(ge=1)] | None = None
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,6 +67,8 @@ class Run(RunFacts):
         vocabulary: of the training.
         transform: from raw features to the model's input.
         choice: the decoding settings that validation videos chose, if they did.
+        members_read: Members of an ensemble that have been read, by number. Changed descriptions
+            of the run share them.
     """
 
     path: Path
@@ -195,13 +76,14 @@ class Run(RunFacts):
     vocabulary: Vocabulary
     transform: FeatureTransform
     choice: DecodingChoice | None = None
+    members_read: dict[int, Run] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def read(cls, path: str | Path, overrides: Sequence[str] = ()) -> Run:
         """Read the description of a run folder.
 
         Args:
-            path: the folder, which `fact_clip.hub.run_folder` finds for what a user names.
+            path: the folder, which `runs.hub.run_folder` finds for what a user names.
             overrides: ``key=value`` settings on top of its configuration.
 
         Returns:
@@ -211,16 +93,15 @@ class Run(RunFacts):
             InputError: there is no run folder, or one of another format, or a file is damaged.
         """
         path = Path(path)
-        facts = _read_facts(path)
+        facts = read_facts(path)
         tree = read_mapping(path / "config.yaml", "a complete run folder")
         for group in Config.model_fields:
             if group not in tree:
-                raise InputError(path / "config.yaml", f"no group {group}", _COPY)
-        stored = parse_value(RunFacts, facts, path / "run.json", _COPY)
+                raise InputError(path / "config.yaml", f"no group {group}", COPY_AGAIN)
+        stored = parse_value(RunFacts, facts, path / "run.json", COPY_AGAIN)
         recorded = Config.from_tree(tree, str(path / "config.yaml"))
         config = recorded.overridden(overrides)
-        if config.decode.choose and not recorded.decode.choose:
-            raise InputError("decode.choose", "training chooses settings", "train a run with it")
+        _check_choose(config, recorded)
         choice = None
         choice_path = path / "decoding.json"
         if config.decode.choose and os.path.lexists(choice_path):
@@ -229,11 +110,34 @@ class Run(RunFacts):
         run = cls(
             path=path,
             config=config,
-            vocabulary=read_value(Vocabulary, path / "vocabulary.json", _COPY),
-            transform=FeatureTransform.read(path / "features.safetensors", _COPY),
+            vocabulary=read_value(Vocabulary, path / "vocabulary.json", COPY_AGAIN),
+            transform=FeatureTransform.read(path / "features.safetensors", COPY_AGAIN),
             choice=choice,
             **vars(stored),
         )
+        run.check()
+        return run
+
+    def overridden(self, overrides: Sequence[str]) -> Run:
+        """Return the run as `read` describes it with these overrides, without reading it again.
+
+        Args:
+            overrides: ``key=value`` settings on top of its configuration.
+
+        Returns:
+            The run.
+
+        Raises:
+            InputError: A setting is not valid, or the files of the run do not fit it.
+        """
+        recorded = self.without_choice().config
+        config = recorded.overridden(overrides)
+        _check_choose(config, recorded)
+        choice = None
+        if config.decode.choose and self.choice is not None:
+            choice = self.choice
+            config = recorded.overridden([*choice.overrides, *overrides])
+        run = replace(self, config=config, choice=choice)
         run.check()
         return run
 
@@ -327,29 +231,31 @@ class Run(RunFacts):
                 raise self._damaged("run.json", problem)
 
     def _damaged(self, name: str, problem: str) -> InputError:
-        return InputError(self.path / name, problem, _COPY)
+        return InputError(self.path / name, problem, COPY_AGAIN)
 
     @classmethod
     def open(cls, path: str | Path, overrides: Sequence[str] = ()) -> LoadedRun:
-        """Read a run with its models, in evaluation mode, its calibration and its confidences.
+        """Read a run, and load its models; see `read` and `load`."""
+        return cls.read(path, overrides).load()
 
-        Args:
-            path: as of `read`.
-            overrides: as of `read`.
-        """
-        run = cls.read(path, overrides)
-        if run.is_unfinished():
-            logger.warning("the training of %s has not come to its end", run.path)
-        calibration = Calibration.read(run.path / "calibration.json", run.vocabulary)
-        is_zero_shot = run.config.data.has_untrained_classes and is_open(run.config.model.head)
-        if calibration is None and is_zero_shot:
+    def load(self) -> LoadedRun:
+        """Load the models, in evaluation mode, with the calibration and the confidences."""
+        if self.is_unfinished():
+            logger.warning("the training of %s has not come to its end", self.path)
+        calibration = Calibration.read(self.path / "calibration.json", self.vocabulary)
+        if calibration is None and self.is_zero_shot:
             message = "no calibration.json in %s, so gamma is 0 and no prior is subtracted"
-            logger.warning(message, run.path)
+            logger.warning(message, self.path)
         confidence = None
-        confidence_path = run.path / "confidence.json"
+        confidence_path = self.path / "confidence.json"
         if os.path.lexists(confidence_path):
             confidence = read_value(Confidence, confidence_path, "train the run again")
-        return LoadedRun(run, run.models(), calibration, confidence, run.seen_by_all())
+        return LoadedRun(self, self.models(), calibration, confidence, self.seen_by_all())
+
+    @property
+    def is_zero_shot(self) -> bool:
+        """Return whether the model reads names, and was trained with classes held out."""
+        return self.config.data.has_untrained_classes and is_open(self.config.model.head)
 
     def write(self) -> None:
         """Write everything but the weights."""
@@ -420,20 +326,26 @@ class Run(RunFacts):
             )
         except InputError as error:
             location = FileLocation(self.path / "config.yaml", part=str(error.where))
-            raise InputError(location, error.problem, error.fix or _COPY) from None
+            raise InputError(location, error.problem, error.fix or COPY_AGAIN) from None
         load_strictly(model, weights, path)
         return model.eval()
 
     def members(self) -> list[Run]:
-        """Read the members of an ensemble: the run itself, then those in its folder."""
+        """Return the members of an ensemble: the run itself, then the members in its folder.
+
+        The folder of a member is read when the member is first needed.
+        """
         n_members = self.config.train.members
         members = [self]
-        for folder in member_folders(self.path, n_members):
-            if not folder.is_dir():
-                raise InputError(folder, f"no such folder; the run has {n_members} models", _COPY)
-            member = Run.read(folder)
-            _check_member(self, member)
-            members.append(member)
+        for number, folder in enumerate(member_folders(self.path, n_members), start=2):
+            if number not in self.members_read:
+                if not folder.is_dir():
+                    problem = f"no such folder; the run has {n_members} models"
+                    raise InputError(folder, problem, COPY_AGAIN)
+                member = Run.read(folder)
+                _check_member(self, member)
+                self.members_read[number] = member
+            members.append(self.members_read[number])
         return members
 
     def models(self) -> list[FACT]:
@@ -502,56 +414,13 @@ class LoadedRun:
         return tuple(name for name in vocabulary if name in trained)
 
 
-def member_folders(path: Path, members: int) -> list[Path]:
-    """Return the run folders of an ensemble's members after the first, which is the run itself."""
-    return [path / "members" / str(number) for number in range(2, members + 1)]
+def _check_choose(config: Config, recorded: Config) -> None:
+    """Raise an InputError for an override that makes a trained run choose its decoding."""
+    if config.decode.choose and not recorded.decode.choose:
+        raise InputError("decode.choose", "training chooses settings", "train a run with it")
 
 
-def _read_facts(folder: Path) -> Json:
-    """Read run.json; raise an InputError if there is none, or one of another format."""
-    path = folder / "run.json"
-    if not path.is_file():
-        fix = "name a folder made by 'fact-clip train' or 'fact-clip convert'"
-        raise InputError(folder, "no run.json", fix)
-    facts = read_mapping(path, "a complete run folder")
-    version = facts.get("format")
-    if type(version) is not int or version != FORMAT:  # True and 2.0 are equal to numbers, too
-        fix = f"use the fact-clip version that wrote it ({facts.get('fact_clip', 'unknown')})"
-        raise InputError(path, f"format {version!r}, but this version reads {FORMAT}", fix)
-    return facts
-
-
-def classes_of(vocabulary: Vocabulary, head: str) -> Classes:
-    """Return what a head needs of a vocabulary; a verb-noun head takes its first two slots.
-
-    Args:
-        vocabulary: the classes.
-        head: name of the head.
-
-    Raises:
-        InputError: a verb-noun head, and fewer than two slots.
-    """
-    if head != "verb-noun":
-        return Classes(len(vocabulary))
-    if len(vocabulary.slots) < 2:
-        raise InputError("model.head", "verb-noun needs a vocabulary with the slots verb and noun")
-    numbers = []
-    counts = []
-    for slot in vocabulary.slots[:2]:
-        factors, indices = vocabulary.factor_indices(slot)
-        # Classes without a factor (the background) share one of their own.
-        count = len(factors) + int((indices < 0).any())
-        numbers.append(tuple((indices % count).tolist()))
-        counts.append(count)
-    _, first = np.unique(numbers, axis=1, return_index=True)  # class of each verb and noun
-    doubled = [repr(name) for label, name in enumerate(vocabulary) if label not in first]
-    if doubled:
-        message = "never predicted by verb-noun, as earlier classes have their verb and noun: "
-        warnings.warn(message + ", ".join(doubled), stacklevel=2)
-    return Classes(len(vocabulary), numbers[0], numbers[1], counts[0], counts[1])
-
-
-def check_classes(run: Run, names: object, path: Location, fix: str = _COPY) -> None:
+def check_classes(run: Run, names: object, path: Location, fix: str = COPY_AGAIN) -> None:
     """Check that data or weights have the classes of a run, in the same order.
 
     Args:
@@ -574,18 +443,6 @@ def check_classes(run: Run, names: object, path: Location, fix: str = _COPY) -> 
             problem += f" (first difference: {name!r}, not {run_name!r})"
             break
     raise InputError(path, problem, fix)
-
-
-def remove_unfinished(path: Path) -> None:
-    """Remove temporary files of a training that was killed, from its folder, which is locked."""
-    patterns = [
-        ".tmp*",  # of safetensors
-        "members/.[0-9]*-*.yaml",
-        *(f".[0-9]*-{name}" for name in (*FILES, "log.*", "*.safetensors")),
-    ]
-    for pattern in patterns:
-        for file in list(path.glob(pattern)):
-            file.unlink()
 
 
 def _shared_facts(run: Run) -> Json:
@@ -612,107 +469,4 @@ def _check_member(run: Run, member: Run) -> None:
     for part, value in _shared_facts(member).items():
         if value != facts[part]:
             problem = f"this member has other {part} than {run.path}"
-            raise InputError(member.path, problem, _COPY)
-
-
-def save_weights(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """Write tensors and some JSON facts to one file."""
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with writing_tensors(path) as unfinished:
-        save_tensors(plain, unfinished, {"facts": json.dumps(dict(facts))})
-
-
-@contextmanager
-def writing_tensors(path: Path) -> Iterator[Path]:
-    """Write as `whole_file`, for safetensors, whose error on a full disk is not an OSError."""
-    with whole_file(path) as unfinished, library_errors(path, "cannot be written", SafetensorError):
-        yield unfinished
-
-
-def read_weights(path: Path) -> tuple[dict[str, Tensor], Json]:
-    """Read tensors and facts of a file of `save_weights`.
-
-    Raises:
-        InputError: the file cannot be read.
-    """
-    check_file(path, "weights as they were saved")
-    kinds = SafetensorError, OSError, RuntimeError, TypeError, KeyError
-    with (
-        library_errors(path, "not a readable safetensors file", *kinds),
-        safe_open(path, framework="pt") as file,
-    ):
-        metadata = file.metadata() or {}
-        weights = {key: file.get_tensor(key) for key in list(file.keys())}
-    # The best score is minus infinity before the first validation.
-    facts = parse_json(metadata.get("facts", "{}"), path, "facts about the weights", finite=False)
-    if not isinstance(facts, dict):
-        problem = f"the facts about the weights are a {type(facts).__name__}, not an object"
-        raise InputError(path, problem)
-    return weights, facts
-
-
-def load_strictly(model: nn.Module, weights: Mapping[str, Tensor], path: str | Path) -> None:
-    """Load weights into a model.
-
-    Args:
-        model: the model.
-        weights: by name of the parameter.
-        path: location of an error.
-
-    Raises:
-        InputError: names the first missing, unexpected or wrongly shaped parameter.
-    """
-    expected = model.state_dict()
-    missing = sorted(expected.keys() - weights.keys())
-    extra = sorted(weights.keys() - expected.keys())
-    if missing or extra:
-        first = [*missing, *extra][0]
-        problem = (
-            f"{len(missing)} parameters are missing and {len(extra)} unexpected (first: {first})"
-        )
-        raise InputError(path, problem, "check that the configuration is that of the weights")
-    for name, value in expected.items():
-        loaded = weights[name]
-        if loaded.shape != value.shape:
-            problem = (
-                f"{name} has shape {tuple(loaded.shape)}, but the model has {tuple(value.shape)}"
-            )
-            raise InputError(path, problem, "check sizes and class count")
-        if loaded.is_floating_point() != value.is_floating_point() or loaded.is_meta:
-            problem = f"{name} holds {loaded.dtype} of {loaded.device}, not {value.dtype}"
-            raise InputError(path, problem, "save the weights again")
-        if value.is_floating_point() and not loaded.isfinite().all():
-            raise InputError(path, f"{name} has a NaN or an infinity", "train the model again")
-    model.load_state_dict(dict(weights))
-
-
-def commit() -> str | None:
-    """Return the git commit of the checkout, with "+" if files differ, or None without git."""
-    folder = Path(__file__).resolve().parents[1]
-    if not (folder / ".git").exists():
-        return None
-    command = ["git", "describe", "--always", "--exclude=*", "--dirty=+"]
-    try:
-        result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return result.stdout.strip()
-
-
-def evaluation_stem(split: str, has_actions: bool = False, is_changed: bool = False) -> str:
-    """Return the name, without suffix, of the files that an evaluation writes into a run.
-
-    Args:
-        split: of the videos.
-        has_actions: whether candidates were given.
-        is_changed: whether settings or data are other ones, so that the figures do not belong to
-            the run.
-    """
-    stem = "evaluation"
-    if split != "test":
-        stem += f"_{split}"
-    if has_actions:
-        stem += "_actions"
-    if is_changed:
-        stem += "_changed"
-    return stem
+            raise InputError(member.path, problem, COPY_AGAIN)

@@ -16,12 +16,13 @@ import fact_clip
 from fact_clip.cli import main
 from fact_clip.core.io import read_mapping
 from fact_clip.encoders import is_local
-from fact_clip.hub import _portable, is_address, run_folder
 from fact_clip.report.summary import is_current
-from fact_clip.run import FILES, Run
+from fact_clip.runs.files import FILES
+from fact_clip.runs.hub import _portable, is_address, run_folder
+from fact_clip.runs.run import Run
 
-from .refusals import refused, refused_line
-from .test_readme import blocks
+from ..refusals import refused, refused_line
+from ..test_readme import blocks
 
 ADDRESS = "hf://lab/kitchen"
 ROWS = np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32)
@@ -214,7 +215,7 @@ def test_the_script_of_the_docs_runs(hub, run, workbench, tmp_path, monkeypatch)
     (tmp_path / "runs").mkdir()
     run.rename(tmp_path / "runs" / "mine")
     shutil.copy(workbench / "features" / "person1_video1.npy", tmp_path)
-    page = (Path(__file__).parents[1] / "docs" / "sharing.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "sharing.md").read_text(encoding="utf-8")
     (script,) = (block.code for block in blocks(page) if block.language == "python")
     names: dict[str, object] = {}
     exec(compile(script, "docs/sharing.md", "exec"), names)

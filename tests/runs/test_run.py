@@ -22,9 +22,11 @@ from fact_clip.config import Config
 from fact_clip.core.io import write_value
 from fact_clip.datasets.features import FeatureTransform
 from fact_clip.models import Classes
-from fact_clip.run import FORMAT, Run, check_classes, classes_of, read_weights, save_weights
+from fact_clip.runs.facts import FORMAT, classes_of
+from fact_clip.runs.run import Run, check_classes
+from fact_clip.runs.weights import read_weights, save_weights
 
-from .refusals import refused
+from ..refusals import refused
 
 
 @pytest.fixture

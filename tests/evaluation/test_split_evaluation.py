@@ -11,10 +11,12 @@ import pytest
 
 from fact_clip import Config, Vocabulary, metrics
 from fact_clip.datasets.dataset import Dataset
+from fact_clip.devices.processes import Processes
+from fact_clip.evaluation.split_evaluation import score
+from fact_clip.evaluation.validation import validate
 from fact_clip.inference.loading import load
-from fact_clip.run import Run
+from fact_clip.runs.run import Run
 from fact_clip.training import evaluate, train
-from fact_clip.training.evaluation import score, validate
 
 from ..refusals import refused
 
@@ -168,7 +170,7 @@ def test_validation_is_the_evaluation_and_its_mean(run):
     segmenter = load(run).scorer
     config, names = segmenter.run.config, ("person1_video1", "person3_video1")
     dataset = Dataset.open(config.data)
-    figures = validate(segmenter, dataset, names)
+    figures = validate(segmenter, dataset, names, Processes("cpu"))
     truth = [dataset.labels(name) for name in names]
     guess = [segmenter.predict(dataset.features(name))[0] for name in names]
     background = dataset.vocabulary.background_indices

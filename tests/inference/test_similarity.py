@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from fact_clip.decoding import similarity
-from fact_clip.decoding.similarity import similarity_probabilities
+from fact_clip.inference import similarity
+from fact_clip.inference.similarity import similarity_probabilities
 
 
 @pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])

@@ -10,8 +10,8 @@ import pytest
 
 from fact_clip.datasets import from_arrays
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.run import Run
-from fact_clip.seen import NO_RECORD, features_digest
+from fact_clip.runs.run import Run
+from fact_clip.runs.seen import NO_RECORD, features_digest
 from fact_clip.training import StopTraining, evaluate, train
 from fact_clip.training.callbacks import Callback
 
@@ -185,7 +185,7 @@ class _StopAt(Callback):
 def test_a_stopped_training_keeps_its_last_weights(tiny, folder, tmp_path):
     late = {"train": {"epochs": 10, "validate_from": 0.9}}
     train(settings(tiny, folder, **late), tmp_path / "run", callbacks=[_StopAt(3)])
-    from fact_clip.run import read_weights
+    from fact_clip.runs.weights import read_weights
 
     facts = read_weights(tmp_path / "run" / "model.safetensors")[1]
     assert facts["epoch"] == 3
@@ -194,7 +194,7 @@ def test_a_stopped_training_keeps_its_last_weights(tiny, folder, tmp_path):
 
 
 def test_an_interrupted_training_is_unfinished_and_says_so(tiny, folder, tmp_path, caplog):
-    from fact_clip.run import read_weights
+    from fact_clip.runs.weights import read_weights
 
     late = {"train": {"epochs": 10, "validate_from": 0.9}}
     with pytest.raises(ZeroDivisionError):

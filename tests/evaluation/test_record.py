@@ -11,9 +11,9 @@ import pytest
 from fact_clip import load, training
 from fact_clip.core import Vocabulary
 from fact_clip.datasets.dataset import Dataset
+from fact_clip.evaluation.record import ROWS, Record, Video
 from fact_clip.inference.scorer import Scorer
-from fact_clip.report.record import ROWS, Record, Video
-from fact_clip.run import LoadedRun, Run
+from fact_clip.runs.run import LoadedRun, Run
 
 NAMES = Vocabulary.from_names(["no action", "pour", "stir"], background=["no action"])
 

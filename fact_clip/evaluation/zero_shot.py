@@ -20,15 +20,15 @@ from numpy.typing import NDArray
 from fact_clip import metrics
 from fact_clip.core import Vocabulary
 from fact_clip.decoding import Calibration
-from fact_clip.inference.scored_videos import ScoredVideos, VideoLabels
-from fact_clip.metrics.zero_shot import ClassGroups, class_groups
-from fact_clip.unseen.calibration import (
+from fact_clip.evaluation.calibration import (
     GAMMAS,
     GammaCounts,
     groups_by_calibration,
     training_frames,
     uncalibrated,
 )
+from fact_clip.evaluation.scored_videos import ScoredVideos, VideoLabels
+from fact_clip.metrics.zero_shot import ClassGroups, class_groups
 from fact_clip.unseen.choice import Factor, level, lost_factors
 
 logger = logging.getLogger(__name__)

@@ -20,14 +20,14 @@ from fact_clip.config import Config
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.decoding import frame_scores
 from fact_clip.decoding.calibration import factor_frames
-from fact_clip.inference.scored_videos import ScoredVideos, validation_videos
+from fact_clip.evaluation import zero_shot
+from fact_clip.evaluation.calibration import GAMMAS, calibrate
+from fact_clip.evaluation.record import Record
+from fact_clip.evaluation.scored_videos import ScoredVideos, validation_videos
 from fact_clip.inference.scorer import Scorer
 from fact_clip.models import FACT
-from fact_clip.report.record import Record
-from fact_clip.run import LoadedRun, Run
+from fact_clip.runs.run import LoadedRun, Run
 from fact_clip.training import evaluate, train
-from fact_clip.unseen import figures as zero_shot
-from fact_clip.unseen.calibration import GAMMAS, calibrate
 from fact_clip.unseen.choice import lost_factors
 
 from ..refusals import refused
@@ -525,7 +525,7 @@ def test_another_decoding_is_calibrated_again(folder, request, tmp_path):
     overrides = ["decode.prior_weight=0.4", "decode.gamma_cost=0.3"]
     config = Config.load(run / "config.yaml", overrides)
     opened = dataclasses.replace(Run.read(run), config=config)
-    repeated = calibrate(validation_videos(opened, Dataset.open(config.data), "cpu"))
+    repeated = calibrate(validation_videos(opened, opened.models(), Dataset.open(config.data), "cpu"))
     figures = evaluate(run, overrides=overrides).details["zero_shot"]
     assert (figures["gamma"], figures["prior_weight"]) == (repeated.gamma, 0.4)
     assert evaluate(run).details["zero_shot"]["gamma"] == stored.gamma

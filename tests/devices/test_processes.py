@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fact_clip.core.distributed import Processes
+from fact_clip.devices.processes import Processes
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,7 +20,7 @@ SCRIPT = """
 import atexit, json, sys
 from pathlib import Path
 import torch
-from fact_clip.core.distributed import Processes
+from fact_clip.devices.processes import Processes
 out = Path(sys.argv[1])
 @atexit.register  # after what the processes have to end
 def threads():

@@ -25,7 +25,8 @@ from fact_clip.core.io import read_mapping
 from fact_clip.core.paths import inside, same_place
 from fact_clip.metrics import figure_name
 from fact_clip.models.heads import is_open, reads_text
-from fact_clip.run import PATTERNS, LoadedRun, Run
+from fact_clip.runs.files import PATTERNS
+from fact_clip.runs.run import LoadedRun, Run
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ _LOGIN = "log in with 'hf auth login', or set HF_TOKEN"
 _EVALUATION = "evaluation.json"
 _WEIGHTS = ("model.safetensors", "ckpts/best.net")  # files that may stand for their run
 _VERSIONS = ("fact_clip", "torch", "commit")
-_CARD = Path(__file__).parent / "configs" / "model_card.md"
+_CARD = Path(__file__).parents[1] / "configs" / "model_card.md"
 
 # An absolute path and its last part, alone or behind the name of an encoder
 # (transformers:/home/a, timm:MODEL//home/a).

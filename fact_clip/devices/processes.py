@@ -1,126 +1,27 @@
-"""Devices, and the group of processes that ``torchrun`` or ``accelerate launch`` started."""
+"""The group of processes that ``torchrun`` or ``accelerate launch`` started."""
 
 from __future__ import annotations
 
 import atexit
 import os
-import signal
-import sys
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import timedelta
 from inspect import signature
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, TypeVar
 
-from fact_clip.core.errors import InputError
-from fact_clip.core.types import Json
+import torch
+from torch import Tensor
 
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
+from fact_clip.core import Json
+from fact_clip.core.launch import end_with_parent, place_in_launch
+from fact_clip.devices.device import best_device, pick_device
 
 T = TypeVar("T")
 R = TypeVar("R")
-Precision = Literal["auto", "float32", "bf16"]
 
-# A rank may wait for another that still works. If one has failed, the launcher ends all of them.
+# A rank may wait for a rank that still works. If a rank has failed, the launcher ends all of them.
 _PATIENCE = timedelta(days=1)
-
-
-def place_in_launch() -> tuple[int, int]:
-    """Return the rank of this process and the world size, from the environment of the launcher."""
-    rank_value = os.environ.get("RANK") or "0"
-    world_value = os.environ.get("WORLD_SIZE") or "1"
-    rank = int(rank_value) if rank_value.isdecimal() else -1
-    world = int(world_value) if world_value.isdecimal() else -1
-
-    needed = ("MASTER_ADDR", "MASTER_PORT", "LOCAL_RANK")
-    is_incomplete = world > 1 and not all(os.environ.get(name) for name in needed)
-    if not 0 <= rank < world or is_incomplete:
-        problem = f"process {rank_value} of {world_value}"
-        raise InputError("RANK", problem, "start by torchrun, or unset RANK and WORLD_SIZE")
-    return rank, world
-
-
-def pick_device(name: str | torch.device, where: str = "device") -> torch.device:
-    """Return the device of a name.
-
-    Args:
-        name: auto (a GPU if there is one), cpu, cuda, cuda:N or mps.
-        where: the name of the argument, for an error.
-
-    Returns:
-        The device. One that this machine lacks raises an InputError.
-    """
-    import torch
-
-    name = str(name)
-    if name == "auto":
-        return _best_device()
-
-    counts = {
-        "cpu": 1,
-        "cuda": torch.cuda.device_count(),
-        "mps": int(torch.backends.mps.is_available()),
-    }
-    with suppress(RuntimeError, ValueError, OverflowError):
-        device = torch.device(name)
-        if (device.index or 0) < counts.get(device.type, 0):
-            return device
-    fix = "choose auto, cpu, cuda, cuda:N or mps"
-    raise InputError(where, f"this machine has no {name!r}", fix)
-
-
-def _best_device() -> torch.device:
-    import torch
-
-    if torch.cuda.is_available():
-        rank = os.environ.get("LOCAL_RANK", "")
-        if rank.isdecimal():
-            return torch.device(f"cuda:{int(rank) % torch.cuda.device_count()}")
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
-def pick_precision(
-    setting: str, device: torch.device, where: str, auto: Sequence[str] = ("cuda",)
-) -> str:
-    """Choose the precision of a device.
-
-    Args:
-        setting: float32, bf16, or auto: bf16 if the device computes in it natively.
-        device: where the model runs.
-        where: the name of the setting, for a warning.
-        auto: kinds of devices on which auto may choose bf16.
-
-    Returns:
-        "float32" or "bf16".
-    """
-    import torch
-
-    if device.type == "cuda":
-        is_native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        is_native = device.type == "cpu" and cpu_has_bf16()
-    if setting == "bf16" and not is_native:
-        problem = f"this {device.type} does not compute in bfloat16 natively; float32 is faster"
-        warnings.warn(f"{where}: {problem}", stacklevel=2)
-    if setting == "auto":
-        return "bf16" if is_native and device.type in auto else "float32"
-    return setting
-
-
-def cpu_has_bf16() -> bool:
-    """Return whether the CPU multiplies bfloat16 (AVX-512 BF16, AMX, or the ARM instructions)."""
-    import torch
-
-    if not hasattr(torch.cpu, "get_capabilities"):
-        return False
-    capabilities = torch.cpu.get_capabilities()
-    return any(
-        capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "amx_tile", "bf16")
-    )
 
 
 class Processes:
@@ -138,7 +39,7 @@ class Processes:
         if self.world == 1:
             return
 
-        # before there is a group, which its functions otherwise keep as a default
+        # Imported before there is a group, which its functions would keep as a default.
         import torch.distributed.nn
 
         if "TORCHELASTIC_RUN_ID" in os.environ:
@@ -147,7 +48,7 @@ class Processes:
         on_gpu = self.device.type == "cuda"
         if on_gpu:
             has_index = self.device.index is not None
-            torch.cuda.set_device(self.device if has_index else _best_device())
+            torch.cuda.set_device(self.device if has_index else best_device())
         if torch.distributed.is_initialized():
             return
         torch.distributed.init_process_group("nccl" if on_gpu else "gloo", timeout=_PATIENCE)
@@ -194,8 +95,6 @@ class Processes:
         """
         if self.world == 1:
             return list(results)
-        import torch
-
         by_rank: list[Any] = [None] * self.world
         torch.distributed.all_gather_object(by_rank, list(results))
         return [by_rank[index % self.world][index // self.world] for index in range(count)]
@@ -209,8 +108,6 @@ class Processes:
         """Sum `scale` times each value over all ranks."""
         if self.world == 1:
             return dict(values)
-        import torch
-
         tensors = [
             torch.as_tensor(value, device=self.device, dtype=torch.float32)
             for value in values.values()
@@ -233,21 +130,3 @@ class Processes:
         is_renamed = "forward_sync_buffers" in parameters
         options["forward_sync_buffers" if is_renamed else "broadcast_buffers"] = False
         return DistributedDataParallel(model, **options)
-
-
-PARENT = "FACT_CLIP_PARENT"  # environment variable: ID of the process that a command ends with
-
-
-def end_with_parent(parent: int) -> None:
-    """End this process when its parent ends, even by SIGKILL. Only Linux can do that.
-
-    Args:
-        parent: ID of the parent process.
-    """
-    if sys.platform != "linux":
-        return
-    import ctypes
-
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # 1 is PR_SET_PDEATHSIG of <linux/prctl.h>
-    if os.getppid() != parent:  # it has ended already
-        os._exit(1)

@@ -13,8 +13,11 @@ from fact_clip.core import runs
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.synthetic import write_workbench
-from fact_clip.run import DecodingChoice, Run
-from fact_clip.training import choice, evaluate, train
+from fact_clip.evaluation import decoding_choice as choice
+from fact_clip.evaluation.scored_videos import validation_videos
+from fact_clip.runs.facts import DecodingChoice
+from fact_clip.runs.run import Run
+from fact_clip.training import evaluate, train
 
 from ..refusals import refused
 
@@ -121,7 +124,7 @@ def test_a_refused_resume_leaves_the_choice(chosen_run, tmp_path):
 def test_a_figure_by_hand(chosen_run):
     """Mean of accuracy, edit and F1@50 of each video, decoded with a penalty that allows one class."""
     run = Run.read(chosen_run)
-    (videos,) = choice.validation_videos(run, Dataset.open(run.config.data), "cpu")
+    (videos,) = validation_videos(run, run.models(), Dataset.open(run.config.data), "cpu")
     found = choice._figures(videos, 1e6, 0.0, run.config.evaluation)
     labels = videos.decode(videos.candidates, DecodeSettings(switch_penalty=1e6))
     for figure, truth, predicted in zip(found, videos.truth, labels, strict=True):

@@ -1,11 +1,10 @@
-"""Selection and description of hold-outs, for ``data holdout`` and the published script."""
+"""Hold-outs that a data set allows: their selection, and what each of them leaves for training."""
 
 import json
 import re
-from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
-from fact_clip.cli.console import table
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Json, library_errors
 from fact_clip.datasets.dataset import Dataset
@@ -94,7 +93,7 @@ def open_with_guesses(config: DataConfig) -> tuple[Dataset, list[str]]:
     return open_whole(guessed, folder), lines
 
 
-def description(dataset: Dataset, holdout: Holdout) -> tuple[Json, str]:
+def description(dataset: Dataset, holdout: Holdout) -> Json:
     """Describe a hold-out.
 
     Args:
@@ -102,8 +101,8 @@ def description(dataset: Dataset, holdout: Holdout) -> tuple[Json, str]:
         holdout: the hold-out.
 
     Returns:
-        As JSON and as text: whether it is compositional, the new factors of each class, the factors
-        that rest on one seen class, and what remains for training.
+        Whether it is compositional, the new factors of each class, the factors that occur in a
+        single seen class, and what remains for training.
     """
     vocabulary = dataset.vocabulary
     counts = dataset.class_counts(dataset.learning)
@@ -126,43 +125,24 @@ def description(dataset: Dataset, holdout: Holdout) -> tuple[Json, str]:
     }
 
     classes = []
-    rows = []
-    lost: list[Sequence[str]] = []
-    rest_lines: list[str] = []
     for name, factors in new_factors.items():
         row = {
             "name": name,
             "group": "unseen" if name in holdout.unseen else "validation-unseen",
             "frames": int(counts[vocabulary.index(name)]),
             "level": level(factors),
+            "new": [list(factor) for factor in factors],
+            "on_one_class": [
+                {"factor": list(factor), "class": class_name}
+                for factor, class_name in resting[name].items()
+            ],
         }
-        rests = []
-        for factor, class_name in resting[name].items():
-            rests.append({"factor": list(factor), "class": class_name})
-            rest_lines.append(f"  {_factor(factor)}: {class_name}")
-        classes.append({**row, "new": list(map(list, factors)), "on_one_class": rests})
-        rows.append({**row, "new factors": list(map(_factor, factors))})
-        lost += [factor for factor in factors if factor not in lost]
-
-    texts = [table(rows)]
-    if rest_lines:
-        head = "factors that rest on one seen class, whose other factors they may be taken for:"
-        texts.append("\n".join([head, *dict.fromkeys(rest_lines)]))
-    if lost:
-        names = ", ".join(map(_factor, lost))
-        texts.append(f"parts of the held-out names that occur in no trained class: {names}")
-    else:
-        texts.append("all parts of the held-out names occur in trained classes")
-    texts.append(table([{"remains for training": holdout.mode, **remains}]))
-    result = {
+        classes.append(row)
+    lost = dict.fromkeys(chain.from_iterable(new_factors.values()))
+    return {
         "holdout": holdout.to_dict(),
         "compositional": not lost,
-        "lost_factors": list(map(list, lost)),
+        "lost_factors": [list(factor) for factor in lost],
         "classes": classes,
         "remains": remains,
     }
-    return result, "\n\n".join(texts)
-
-
-def _factor(pair: Sequence[str] | None) -> str:
-    return "none" if pair is None else f"{pair[0]} {pair[1]}"

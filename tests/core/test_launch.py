@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fact_clip.core.distributed import PARENT
+from fact_clip.core.launch import PARENT
 from fact_clip.core.paths import locked
 
 from ..refusals import refused
@@ -45,7 +45,7 @@ def test_the_lock_ends_with_its_owner(tmp_path):
     """A process that is killed leaves nothing behind that has to be cleaned up."""
     code = f"""
 from pathlib import Path
-from fact_clip.core.distributed import PARENT
+from fact_clip.core.launch import PARENT
 from fact_clip.core.paths import locked
 with locked(Path({str(tmp_path)!r}), "a training"):
     print("held", flush=True)
@@ -68,7 +68,7 @@ def test_a_child_ends_with_its_parent(tmp_path):
     child = f"""
 import os, time
 from pathlib import Path
-from fact_clip.core.distributed import end_with_parent
+from fact_clip.core.launch import end_with_parent
 end_with_parent(os.getppid())
 Path({str(tmp_path / "child")!r}).write_text(str(os.getpid()))
 time.sleep(600)

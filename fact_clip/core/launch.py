@@ -1,0 +1,42 @@
+"""The place of this process in a launch, and processes that end with their parent."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+from fact_clip.core.errors import InputError
+
+PARENT = "FACT_CLIP_PARENT"
+"""Environment variable with the ID of the process that a command ends with."""
+
+
+def place_in_launch() -> tuple[int, int]:
+    """Return the rank of this process and the world size, from the environment of the launcher."""
+    rank_value = os.environ.get("RANK") or "0"
+    world_value = os.environ.get("WORLD_SIZE") or "1"
+    rank = int(rank_value) if rank_value.isdecimal() else -1
+    world = int(world_value) if world_value.isdecimal() else -1
+
+    needed = ("MASTER_ADDR", "MASTER_PORT", "LOCAL_RANK")
+    is_incomplete = world > 1 and not all(os.environ.get(name) for name in needed)
+    if not 0 <= rank < world or is_incomplete:
+        problem = f"process {rank_value} of {world_value}"
+        raise InputError("RANK", problem, "start by torchrun, or unset RANK and WORLD_SIZE")
+    return rank, world
+
+
+def end_with_parent(parent: int) -> None:
+    """End this process when its parent ends, even by SIGKILL. Only Linux can do that.
+
+    Args:
+        parent: ID of the parent process.
+    """
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # 1 is PR_SET_PDEATHSIG of <linux/prctl.h>
+    if os.getppid() != parent:  # it has ended already
+        os._exit(1)

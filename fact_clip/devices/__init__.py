@@ -1,0 +1,5 @@
+"""Where tensors are computed: devices, precision, and the processes of a launch."""
+
+from fact_clip.devices.device import pick_device
+
+__all__ = ["pick_device"]

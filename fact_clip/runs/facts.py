@@ -1,0 +1,149 @@
+"""What ``run.json`` and ``decoding.json`` of a run folder hold."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from fact_clip.config import Rate
+from fact_clip.core import InputError, Json, Vocabulary
+from fact_clip.core.io import read_mapping
+from fact_clip.datasets.benchmarks import Layout
+from fact_clip.models import Classes, ObjectSpec
+from fact_clip.runs.seen import Seen
+
+FORMAT = 2
+
+_Index = Annotated[int, Field(ge=0)]
+_Share = Annotated[float, Field(ge=0, le=1)]
+_LogFrames = Annotated[float, Field(ge=0, le=50)]
+_Value = Annotated[float, Field(ge=0, le=1e6)]
+DecodeValues = dict[Annotated[str, Field(pattern="^[a-z_]+$")], _Value]
+"""Values by key of the group ``decode``."""
+
+
+@dataclass(frozen=True)
+class DecodingChoice:
+    """Settings of the group ``decode`` that validation videos chose, and the evidence for them.
+
+    See docs/method.md, 'Chosen settings'.
+
+    Attributes:
+        recipe: the values of the recipe.
+        settings: the values in use, of the same keys.
+        videos: number of validation videos that were decoded, each by members that had not trained
+            on it.
+        gain: mean gain of the best values that were tried, which need not be in use, in points.
+        error: standard error of the gain over the videos.
+        reason: why these values are in use, in words.
+    """
+
+    recipe: DecodeValues
+    settings: DecodeValues
+    videos: Annotated[int, Field(ge=0)]
+    gain: float
+    error: float
+    reason: str
+
+    @property
+    def overrides(self) -> list[str]:
+        """Return the chosen settings as overrides of a configuration."""
+        return [f"decode.{key}={value}" for key, value in self.settings.items()]
+
+    def __str__(self) -> str:
+        """Return the choice in words."""
+        words = []
+        for key, value in self.settings.items():
+            change = "" if value == self.recipe[key] else f" (the recipe has {self.recipe[key]:g})"
+            words.append(f"{key} {value:g}{change}")
+        return f"decoding with {', '.join(words)}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """The content of ``run.json``, apart from versions.
+
+    Attributes:
+        classes: what the heads need of the vocabulary.
+        layout: orientation of feature files.
+        fps: feature rows per second, if known.
+        mean_transcript_length: mean segments of the training videos.
+        objects: which columns of the model's input belong to which named object.
+        encoder: the frame encoder that made the features from videos, if known.
+        transitions: (state, next state, times) of the segments of the training videos; a state is
+            one of C classes, or C + a, background after action a.
+        lengths: mean and deviation of the logarithm of the frames of a segment of each class.
+        visits: of each class the share of the training videos that have it, and the share of these
+            in which it comes back.
+        videos_a_step: of the training, over all its processes.
+        seen: the videos and classes of the training; None in a run without a record.
+        teachers: what the teacher of the drafts has seen, as far as is known.
+        finished: whether the training came to its end.
+        n_frames: median length of a training video.
+        notes: Sentences about what the plan of the training decided.
+    """
+
+    classes: Classes
+    layout: Layout
+    fps: Rate | None
+    mean_transcript_length: Annotated[float, Field(ge=0, le=1e9)] | None
+    objects: ObjectSpec | None = None
+    encoder: Annotated[str, Field(max_length=4096, pattern=r"^[^\x00-\x1f\x7f]*$")] | None = None
+    transitions: tuple[tuple[_Index, _Index, Annotated[int, Field(ge=1)]], ...] = ()
+    lengths: tuple[tuple[_LogFrames, _LogFrames], ...] = ()
+    visits: tuple[tuple[_Share, _Share], ...] = ()
+    videos_a_step: Annotated[int, Field(ge=1)] | None = None
+    seen: Seen | None = None
+    teachers: tuple[Seen | None, ...] = ()
+    finished: bool | None = None
+    n_frames: Annotated[int, Field(ge=1)] | None = None
+    notes: tuple[str, ...] = ()
+
+
+def read_facts(folder: Path) -> Json:
+    """Read run.json; raise an InputError if there is none, or one of another format."""
+    path = folder / "run.json"
+    if not path.is_file():
+        fix = "name a folder made by 'fact-clip train' or 'fact-clip convert'"
+        raise InputError(folder, "no run.json", fix)
+    facts = read_mapping(path, "a complete run folder")
+    version = facts.get("format")
+    if type(version) is not int or version != FORMAT:  # True and 2.0 are equal to numbers, too
+        fix = f"use the fact-clip version that wrote it ({facts.get('fact_clip', 'unknown')})"
+        raise InputError(path, f"format {version!r}, but this version reads {FORMAT}", fix)
+    return facts
+
+
+def classes_of(vocabulary: Vocabulary, head: str) -> Classes:
+    """Return what a head needs of a vocabulary; a verb-noun head takes its first two slots.
+
+    Args:
+        vocabulary: the classes.
+        head: name of the head.
+
+    Raises:
+        InputError: a verb-noun head, and fewer than two slots.
+    """
+    if head != "verb-noun":
+        return Classes(len(vocabulary))
+    if len(vocabulary.slots) < 2:
+        raise InputError("model.head", "verb-noun needs a vocabulary with the slots verb and noun")
+    numbers = []
+    counts = []
+    for slot in vocabulary.slots[:2]:
+        factors, indices = vocabulary.factor_indices(slot)
+        # Classes without a factor (the background) share one of their own.
+        count = len(factors) + int((indices < 0).any())
+        numbers.append(tuple((indices % count).tolist()))
+        counts.append(count)
+    _, first = np.unique(numbers, axis=1, return_index=True)  # class of each verb and noun
+    doubled = [repr(name) for label, name in enumerate(vocabulary) if label not in first]
+    if doubled:
+        message = "never predicted by verb-noun, as earlier classes have their verb and noun: "
+        warnings.warn(message + ", ".join(doubled), stacklevel=2)
+    return Classes(len(vocabulary), numbers[0], numbers[1], counts[0], counts[1])
