@@ -401,7 +401,9 @@ class FeatureTransform:
 def _share_statistics(mean: Floats, variance: Floats, kinds: Integers) -> None:
     """Give the columns of each kind, in every block of context, one mean and variance, in place."""
     dim = len(kinds)
-    blocks = [kinds + block * dim for block in range(len(mean) // dim)]
+    # A column of no object has a kind of its own, which may be larger than the number of columns.
+    n_kinds = kinds.max() + 1
+    blocks = [kinds + block * n_kinds for block in range(len(mean) // dim)]
     kind_of = np.concatenate(blocks)
     for kind in np.unique(kind_of):
         same = kind_of == kind

@@ -197,6 +197,26 @@ def test_far_off_values_are_cut():
     assert found.tolist() == pytest.approx([-0.01 / np.sqrt(0.0099), LIMIT, -LIMIT], rel=1e-5)
 
 
+def test_a_column_of_no_object_shares_with_no_other_block():
+    """Two objects of two values and a last column of no object, whose kind is 2 + 4."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(200, 5)).astype(np.float32)
+    rows[:, 4] = 500 + 50 * rows[:, 4]
+    kinds = np.array([0, 1, 0, 1, 6])
+    transform = FeatureTransform.fit([rows], context=(5,), kinds=kinds)
+    alone = FeatureTransform.fit([rows], context=(5,))
+    for block in range(3):  # the columns, their window means and their window deviations
+        own = 5 * block + 4
+        assert transform.mean[own] == pytest.approx(alone.mean[own])
+        assert transform.std[own] == pytest.approx(alone.std[own])
+        for kind in (0, 1):
+            pair = [5 * block + kind, 5 * block + 2 + kind]
+            middle = alone.mean[pair].mean()
+            variance = (alone.std[pair] ** 2 + (alone.mean[pair] - middle) ** 2).mean()
+            assert transform.mean[pair] == pytest.approx([middle, middle], rel=1e-4, abs=1e-5)
+            assert transform.std[pair] == pytest.approx([variance**0.5] * 2, rel=1e-4)
+
+
 def test_columns_of_one_kind_share_their_statistics():
     """As if their values stood in one column; context columns have kinds of their own."""
     rng = np.random.default_rng(0)
