@@ -13,15 +13,17 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from fact_clip.config import Config
+from fact_clip.config import Config, DataConfig
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.arguments import validated
 from fact_clip.core.io import check_file, read_mapping
+from fact_clip.core.messages import join_names
 from fact_clip.core.paths import inside
 from fact_clip.datasets.benchmarks import BENCHMARKS, Layout
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.features import FeatureTransform
 from fact_clip.datasets.layout import DataFolder
+from fact_clip.datasets.naming import guess_names
 from fact_clip.encoders import text_encoder
 from fact_clip.encoders.vectors import class_vectors
 from fact_clip.losses import Criterion
@@ -129,7 +131,9 @@ def convert(
         out: the run folder.
         mapping: ``mapping.txt``. Verb-noun models read ``verb_mapping.txt`` and
             ``noun_mapping.txt`` beside it; their class names are "verb,noun".
-        background: names of background classes. None: as published for the data set of the YAML.
+        background: Names of background classes, or None for the classes that are published for the
+            data set of the YAML. For an unknown data set they are guessed from the names, with a
+            warning.
         layout: of feature files. None: as published for the data set of the YAML.
 
     Returns:
@@ -154,7 +158,7 @@ def convert(
         raise InputError(config, f"unknown dataset {name!r}", fix)
     names = Vocabulary.from_mapping(mapping).names
     if background is None:
-        background = [name for name in benchmark.background_of(names) if name in names]
+        background = _with_background(settings.data, names).background or ()
     data = settings.data.model_copy(
         update={"layout": layout, "fps": benchmark.fps, "background": tuple(background)}
     )
@@ -174,6 +178,18 @@ def convert(
     return out
 
 
+def _with_background(data: DataConfig, names: Sequence[str]) -> DataConfig:
+    """Return the configuration with the background classes that a training would use."""
+    if data.background is not None:
+        return data
+    background = guess_names(data, names)[0].background or ()
+    if data.name == "folder":
+        guessed = join_names(background) or "no class"
+        warnings.warn(f"background by its name: {guessed}; --background sets it", stacklevel=4)
+    present = tuple(name for name in background if name in names)
+    return data.model_copy(update={"background": present})
+
+
 def convert_for(checkpoint: Path, config: Config, out: Path) -> Path:
     """Convert a checkpoint as `convert` does, with a configuration of this package and its data.
 
@@ -181,6 +197,7 @@ def convert_for(checkpoint: Path, config: Config, out: Path) -> Path:
     """
     weights = read_state(checkpoint)
     folder = DataFolder(config.data)
+    config = config.model_copy(update={"data": _with_background(config.data, folder.class_names)})
     dataset = Dataset(config.data, folder, folder.vocabulary(config.data))
     dataset.check()
     if config.model.head == "fact-clip" and "text_embeddings" not in weights:

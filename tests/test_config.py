@@ -153,6 +153,7 @@ def test_a_stride_converts_the_switching_penalty(tmp_path, caplog):
     """A row of four frames has less evidence than four rows: 12 / 4^0.8 = 3.96."""
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text("base: own\ndecode: {switch_penalty: 12}\n")
+    caplog.set_level("INFO")
 
     def penalty(*overrides):
         return Config.load(recipe, overrides).decode.switch_penalty

@@ -528,11 +528,11 @@ class Config(_Frozen):
             override.startswith(("decode.switch_penalty=", "decode=")) for override in overrides
         ):
             return config
-        frames = [frames_per_row(one.data.stride, one.data.interleave) for one in (self, config)]
+        frames = [frames_per_row(data.stride, data.interleave) for data in (self.data, config.data)]
         if not penalty or frames[0] == frames[1]:
             return config
         converted = penalty_of_rows(penalty, *frames)
-        logger.warning(
+        logger.info(
             "decode.switch_penalty is %g instead of %g, since a row has %d frames instead of %d",
             *(converted, penalty, frames[1], frames[0]),
         )

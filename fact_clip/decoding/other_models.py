@@ -294,7 +294,7 @@ def _kind_of(table: Floats, where: Location) -> Kind:
     """Recognise the kind of scores by the sums of rows."""
     if table.min() >= 0:
         sums = table.sum(axis=1)
-        if any(np.abs(sums / whole - 1).max() <= _TOLERANCE for whole in (1, 100)):
+        if any(np.abs(sums / total - 1).max() <= _TOLERANCE for total in (1, 100)):
             return "probabilities"
         if table.max() <= 1:
             problem = "numbers from 0 to 1 whose rows do not sum to 1"

@@ -109,43 +109,42 @@ def transition_costs(counts: Floats, weight: float) -> Floats:
     return close_costs(costs)
 
 
-def listed_counts(counts: Floats, listed: Sequence[int], background: Sequence[int]) -> Floats:
+def listed_counts(counts: Floats, classes: Sequence[int], background: Sequence[int]) -> Floats:
     """Return the changes of a training in which only some of its classes are named.
 
-    A segment of another action is passed over, or is background if there is one background class.
-    The next listed action after it is known only in the mean, as for a Markov chain.
+    A segment of a different action is passed over, or is background if there is one background
+    class. The next listed action after it is only known in the mean, as for a Markov chain.
 
     Args:
         counts: (2C, 2C) changes between states in the training, see `StateCosts.learned`.
-        listed: the K classes that are named, the background among them.
-        background: the background classes.
+        classes: The K classes that are named, the background among them.
+        background: Background classes.
 
     Returns:
         (2K, 2K) changes between the states of the K classes.
     """
     n_classes = len(counts) // 2
-    kept = np.append(listed, n_classes + np.array(listed))
-    passed = np.setdiff1d(np.arange(2 * n_classes), kept)
-    # A state that ends a video leads nowhere, as if each had ended one.
-    leaving = counts[passed].sum(1, keepdims=True) + 1
-    onward = counts[passed] / leaving  # (U, 2C)
-    steps = np.eye(len(passed)) - onward[:, passed]
-    arrivals = np.linalg.solve(steps, onward[:, kept])  # (U, 2K) the next state that is kept
-    through = counts[np.ix_(kept, passed)] @ arrivals
-    known = counts[np.ix_(kept, kept)]
-    is_background = np.isin(listed, background)
+    states = np.append(classes, n_classes + np.array(classes))  # (2K,)
+    passed_states = np.setdiff1d(np.arange(2 * n_classes), states)  # (U,)
+    # Each passed state ends a video once more than it was seen to, so that every way leads out.
+    n_left = counts[passed_states].sum(1, keepdims=True) + 1
+    onward_shares = counts[passed_states] / n_left  # (U, 2C)
+    steps = np.eye(len(passed_states)) - onward_shares[:, passed_states]
+    arrivals = np.linalg.solve(steps, onward_shares[:, states])  # (U, 2K) of the next named state
+    detours = counts[np.ix_(states, passed_states)] @ arrivals
+    changes = counts[np.ix_(states, states)]
+    is_background = np.isin(classes, background)
     if is_background.sum() != 1 or not counts[:, n_classes:].any():
-        return known + through
-    # The passed segments are background after the last listed action.
-    n_listed = len(listed)
+        return changes + detours
+    # The passed segments are background after the last named action.
     actions = np.flatnonzero(~is_background)
-    after = n_listed + actions
-    n_passed = counts[np.ix_(kept, passed)].sum(1)
-    known[after] += through[after] + through[actions]
-    known[actions, after] += n_passed[actions]
-    (rest,) = np.flatnonzero(is_background)
-    known[rest] += through[rest]
-    return known
+    backgrounds = len(classes) + actions
+    n_passed = counts[np.ix_(states, passed_states)].sum(1)
+    changes[backgrounds] += detours[backgrounds] + detours[actions]
+    changes[actions, backgrounds] += n_passed[actions]
+    (first,) = np.flatnonzero(is_background)
+    changes[first] += detours[first]
+    return changes
 
 
 def occurrences(counts: Floats) -> Floats:

@@ -171,8 +171,8 @@ class CandidateReader:
         counts = np.zeros((2 * n_classes, 2 * n_classes))
         for first, second, times in self.run.transitions:
             counts[states[first], states[second]] += times
-        listed = [index[name] for name in vocabulary]
-        counts = listed_counts(counts, listed, self.vocabulary.background_indices)
+        classes = [index[name] for name in vocabulary]
+        counts = listed_counts(counts, classes, self.vocabulary.background_indices)
         return StateCosts.learned(counts, weight, vocabulary.background_indices)
 
     def _durations(self, vocabulary: Vocabulary) -> Durations | None:

@@ -70,15 +70,15 @@ class Stretch:
         video: Index of its video.
         start: First frame.
         stop: Frame after the last one.
-        before: Labelled action before it, or `BEGINNING`.
-        after: Labelled action after it, or `END`.
+        last_action: Labelled action before it, or `BEGINNING`.
+        next_action: Labelled action after it, or `END`.
     """
 
     video: int
     start: int
     stop: int
-    before: int
-    after: int
+    last_action: int
+    next_action: int
 
 
 def find_stretches(labels: Labels, background: Sequence[int] = (), video: int = 0) -> list[Stretch]:
@@ -92,17 +92,17 @@ def find_stretches(labels: Labels, background: Sequence[int] = (), video: int = 
     Returns:
         The stretches, in order.
     """
-    found = []
-    before = BEGINNING
-    waiting: list[tuple[int, int, int]] = []  # start, stop and action before
+    stretches = []
+    last_action = BEGINNING
+    waiting: list[tuple[int, int, int]] = []  # start, stop and last action
     for start, stop, label in [*runs(labels), (len(labels), len(labels), END)]:
         if label == IGNORED:
-            waiting.append((start, stop, before))
+            waiting.append((start, stop, last_action))
         elif label not in background:
-            found += [Stretch(video, *stretch, after=label) for stretch in waiting]
+            stretches += [Stretch(video, *stretch, next_action=label) for stretch in waiting]
             waiting = []
-            before = label
-    return found
+            last_action = label
+    return stretches
 
 
 def shares_of_names(
@@ -118,15 +118,15 @@ def shares_of_names(
     Returns:
         (N, K) shares, whose rows sum to 1.
     """
-    before = _one_hot([stretch.before for stretch in stretches])
-    after = _one_hot([stretch.after for stretch in stretches])
+    last_actions = _one_hot([stretch.last_action for stretch in stretches])
+    next_actions = _one_hot([stretch.next_action for stretch in stretches])
     log_length = np.log([stretch.stop - stretch.start for stretch in stretches])
     results = []
     for weight_of_scores, weight in settings:
         weighted = weight_of_scores * scores
         shares: Floats = softmax(weighted, axis=1)
         for _ in range(_ROUNDS):
-            neighbours = _log_contexts(shares, before) + _log_contexts(shares, after)
+            neighbours = _log_contexts(shares, last_actions) + _log_contexts(shares, next_actions)
             total = weighted + weight * neighbours + _log_density(shares, log_length)
             shares = softmax(total, axis=1)
         results.append(shares)
@@ -164,7 +164,7 @@ def _log_density(shares: Floats, log_length: Floats) -> Floats:
 def name_stretches(
     videos: Sequence[OpenVideo], names: Labels, background: Sequence[int]
 ) -> list[Labels]:
-    """Name the unlabelled frames of some videos by both views.
+    """Find the names of the unlabelled frames of some videos by both views.
 
     Args:
         videos: The videos.

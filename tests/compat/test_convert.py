@@ -222,6 +222,16 @@ def test_the_background_is_that_of_the_data_set(breakfast):
     assert Run.read(breakfast.convert()).vocabulary.background == ("SIL",)
 
 
+def test_the_background_of_an_unknown_data_set_is_guessed_as_a_training_guesses_it(breakfast):
+    tree = yaml.safe_load(breakfast.yaml.read_text())
+    breakfast.yaml.write_text(yaml.safe_dump({**tree, "dataset": "cooking"}))
+    names = ["background", *(f"action {index}" for index in range(1, breakfast.facts["n_classes"]))]
+    breakfast.mapping.write_text(numbered(names))
+    with pytest.warns(UserWarning, match="background by its name: background"):
+        run = Run.read(breakfast.convert(layout="TD"))
+    assert run.vocabulary.background == ("background",)
+
+
 @pytest.mark.parametrize("name", ["transcript_mixed", "clip_no_holdout"])
 @pytest.mark.parametrize("change", [-2, 2])
 def test_a_mapping_with_other_classes_than_the_weights_have_rows(name, change, tmp_path):

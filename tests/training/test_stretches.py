@@ -72,7 +72,7 @@ def slow_shares(scores, stretches, weight_of_scores, weight):
             spread = sum(row[k] * (x - mean) ** 2 for row, x in zip(z, logs, strict=True))
             variance = (spread + 2 * variance_of_all) / (count + 2)
             for i, part in enumerate(stretches):
-                for side in ("before", "after"):
+                for side in ("last_action", "next_action"):
                     contexts = {getattr(other, side) for other in stretches}
                     same = sum(
                         row[k]
