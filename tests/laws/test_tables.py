@@ -235,7 +235,7 @@ def test_reading_follows_no_address(kind, tmp_path, monkeypatch):
 
 # --- encoders ---------------------------------------------------------------------------------------------
 
-NEEDS_WEIGHTS = {"clip", "open_clip", "transformers", "timm", "torchvision"}  # see tests/encoders/test_pretrained.py
+NEEDS_WEIGHTS = {"clip", "open_clip", "transformers", "timm"}  # see tests/encoders/test_pretrained.py
 
 
 @pytest.mark.parametrize("kind", sorted(TEXT_ENCODERS.keys() - NEEDS_WEIGHTS))
