@@ -11,10 +11,10 @@ import pytest
 
 import fact_clip
 from fact_clip.encoders import Clip, clip_of, frame_encoder
-from fact_clip.testing import check_encoder
 from fact_clip.video.extract import Settings, clips, extract
 from fact_clip_batch import Inputs, extract_batch
 
+from ..laws.parts import check_encoder
 from ..refusals import refused
 
 
