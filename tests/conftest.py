@@ -24,7 +24,7 @@ import fact_clip
 from fact_clip.config import Config, merged
 from fact_clip.datasets.synthetic import write_workbench
 
-from .small import TINY, write_clip_tokeniser
+from .small import TINY
 
 if TYPE_CHECKING:
     from .browser import Browser
@@ -322,20 +322,16 @@ def open_clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a random CLIP model of transformers, with a tokeniser that knows single letters."""
-    pytest.importorskip("transformers")
+def video_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a random VideoMAE model of transformers, which reads clips of four pictures."""
+    transformers = pytest.importorskip("transformers")
     import torch
-    from tokenizers.pre_tokenizers import ByteLevel
-    from transformers import CLIPConfig, CLIPModel
 
-    folder = tmp_path_factory.mktemp("clip")
-    tower = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    letters = sorted(ByteLevel.alphabet())
-    tokens = ["<|startoftext|>", "<|endoftext|>", *letters, *(f"{letter}</w>" for letter in letters)]
-    text = {**tower, "vocab_size": len(tokens), "max_position_embeddings": 24, "bos_token_id": 0, "eos_token_id": 1}
-    config = CLIPConfig(text_config=text, vision_config={**tower, "image_size": 32, "patch_size": 16}, projection_dim=8)
+    folder = tmp_path_factory.mktemp("videomae")
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    config = transformers.VideoMAEConfig(image_size=32, patch_size=16, num_frames=4, tubelet_size=2, **sizes)
     torch.manual_seed(0)
-    CLIPModel(config).save_pretrained(folder)
-    write_clip_tokeniser(folder, tokens)
+    transformers.VideoMAEModel(config).save_pretrained(folder)
+    crop = {"height": 32, "width": 32}
+    transformers.VideoMAEImageProcessor(size={"shortest_edge": 32}, crop_size=crop).save_pretrained(folder)
     return folder

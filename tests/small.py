@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,14 +100,6 @@ def write_dataset(
     for part, videos in splits.items():
         (root / "splits" / f"{part}.split1.bundle").write_text("".join(f"{video}\n" for video in videos))
     return root
-
-
-def write_clip_tokeniser(folder: Path, tokens: Sequence[str]) -> None:
-    """The files of a CLIP tokeniser without merges; its constructor takes files in transformers 4, and content in 5."""
-    (folder / "tokenizer.json").unlink(missing_ok=True)
-    (folder / "vocab.json").write_text(json.dumps({token: index for index, token in enumerate(tokens)}))
-    (folder / "merges.txt").write_text("#version: 0.2\n")
-    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "CLIPTokenizer"}))
 
 
 def training_batches(

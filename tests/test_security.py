@@ -87,7 +87,7 @@ def test_a_planted_link_is_replaced_and_not_followed(tmp_path):
 CANARY = """
 from pathlib import Path
 Path({canary!r}).write_text("ran")
-from transformers import CLIPModel as Evil
+class Evil: pass
 """
 
 
@@ -96,15 +96,12 @@ CODE = "custom code|requires you to execute"
 
 
 @pytest.fixture
-def evil(clip_folder, tmp_path, monkeypatch) -> Path:
-    """A CLIP model of a type of its own, with code that leaves a canary, and a person who would say yes to all."""
-    folder = Path(shutil.copytree(clip_folder, tmp_path / "evil"))
+def evil(video_model_folder, tmp_path, monkeypatch) -> Path:
+    """A video model of a type of its own, with code that leaves a canary, and a person who would say yes to all."""
+    folder = Path(shutil.copytree(video_model_folder, tmp_path / "evil"))
     facts = json.loads((folder / "config.json").read_text())
     facts |= {"model_type": "evil", "auto_map": {"AutoConfig": "evil.Evil", "AutoModel": "evil.Evil"}}
     (folder / "config.json").write_text(json.dumps(facts))
-    tokens = json.loads((folder / "tokenizer_config.json").read_text())
-    tokens |= {"tokenizer_class": "Evil", "auto_map": {"AutoTokenizer": ["evil.Evil", None]}}
-    (folder / "tokenizer_config.json").write_text(json.dumps(tokens))
     (folder / "evil.py").write_text(CANARY.format(canary=str(tmp_path / "canary")))
     monkeypatch.setattr("builtins.input", lambda *_: "y")
     return folder
@@ -113,10 +110,10 @@ def evil(clip_folder, tmp_path, monkeypatch) -> Path:
 def test_code_beside_a_model_is_not_run(evil, tmp_path):
     from transformers import AutoModel
 
-    from fact_clip.encoders import text_encoder
+    from fact_clip.encoders import frame_encoder
 
-    with refused(f"text encoder 'transformers:{tmp_path / 'evil'}'"):
-        text_encoder(f"transformers:{evil}").encode_texts(["cut ham"])
+    with refused(f"frame encoder 'transformers:{tmp_path / 'evil'}'"):
+        frame_encoder(f"transformers:{evil}").load()
     assert not (tmp_path / "canary").exists()
     with pytest.raises((AttributeError, ValueError, TypeError)):  # what the library does after a "y"
         AutoModel.from_pretrained(evil)
@@ -133,17 +130,17 @@ class Planted:
         return open, (self.path, "w")
 
 
-def test_weights_are_safetensors_or_nothing(clip_folder, tmp_path):
+def test_weights_are_safetensors_or_nothing(video_model_folder, tmp_path):
     import torch
 
-    from fact_clip.encoders import text_encoder
+    from fact_clip.encoders import frame_encoder
     from fact_clip.encoders.pretrained import Pretrained, Runtime
 
-    folder = Path(shutil.copytree(clip_folder, tmp_path / "model"))
+    folder = Path(shutil.copytree(video_model_folder, tmp_path / "model"))
     (folder / "model.safetensors").unlink()
     torch.save({"a": Planted(tmp_path / "canary")}, folder / "pytorch_model.bin")
-    with refused(f"text encoder 'transformers:{tmp_path / 'model'}'"):
-        text_encoder(f"transformers:{folder}").encode_texts(["cut ham"])
+    with refused(f"frame encoder 'transformers:{tmp_path / 'model'}'"):
+        frame_encoder(f"transformers:{folder}").load()
 
     class Careless(Pretrained):  # a library that asks for everything in the file
         def _load(self):
@@ -176,26 +173,23 @@ def renamed(run: Path, folder: Path, text: str, frames: str | None = None) -> Pa
 
 
 def test_a_text_encoder_that_a_run_names_by_a_path_needs_consent(
-    evil, clip_folder, run_of_words, workbench, tmp_path, capsys
+    open_clip_folder, run_of_words, workbench, tmp_path, capsys
 ):
-    run = renamed(run_of_words, tmp_path, f"transformers:{evil}")
+    run = renamed(run_of_words, tmp_path, f"open_clip:local-dir:{open_clip_folder}")
     features = str(workbench / "features" / "person1_video1.npy")
     new = ["segment", "--run", str(run), features, "--more-actions", "polish gear", "--out", str(tmp_path / "out")]
     assert main(["segment", "--run", str(run), features, "--out", str(tmp_path / "out")]) == 0  # nothing is embedded
     capsys.readouterr()
     assert "--trust-encoder" in refused_line((main(new), *capsys.readouterr()), run)
-    # the consent is to read the files, not to run them
-    refused_line((main([*new, "--trust-encoder"]), *capsys.readouterr()), f"text encoder 'transformers:{evil}'")
     (tmp_path / "names.txt").write_text("polish gear\n")
     command = ["evaluate", str(run), "--actions-file", str(tmp_path / "names.txt")]
     assert "--trust-encoder" in refused_line((main(command), *capsys.readouterr()), run)
-    assert not (tmp_path / "canary").exists()
 
 
-def test_consent_in_python(run_of_words, clip_folder, workbench, tmp_path):
+def test_consent_in_python(run_of_words, open_clip_folder, workbench, tmp_path):
     import fact_clip
 
-    run = renamed(run_of_words, tmp_path, f"transformers:{clip_folder}")
+    run = renamed(run_of_words, tmp_path, f"open_clip:local-dir:{open_clip_folder}")
     features, actions = np.load(workbench / "features" / "person1_video1.npy"), ["polish gear"]
     with refused("stranger"):
         fact_clip.load(run).segment(features, actions)
@@ -207,17 +201,20 @@ def test_consent_in_python(run_of_words, clip_folder, workbench, tmp_path):
 
 
 @pytest.mark.parametrize("encoder", ["transformers:FOLDER", "clip:local-dir:FOLDER", "timm:resnet18/FOLDER/x.pth"])
-def test_a_frame_encoder_that_a_run_names_by_a_path_needs_consent(encoder, clip_folder, run_of_words, tmp_path, capsys):
+def test_a_frame_encoder_that_a_run_names_by_a_path_needs_consent(encoder, evil, run_of_words, tmp_path, capsys):
     pytest.importorskip("av")
     from .films import numbered, write_video
 
     film = write_video(tmp_path / "a.mp4", numbered(10))
-    named = encoder.replace("FOLDER", str(clip_folder))
+    named = encoder.replace("FOLDER", str(evil))
     run = renamed(run_of_words, tmp_path, "hash:16", named)
     command = ["segment", "--run", str(run), str(film), "--out", str(tmp_path / "out")]
     line = refused_line((main(command), *capsys.readouterr()), run)
     assert "--encoder" in line
     assert "--trust-encoder" in line
+    # the consent is to read the files, not to run them
+    assert main([*command, "--trust-encoder"]) != 0
+    assert not (tmp_path / "canary").exists()
     assert not (tmp_path / "out").exists()
 
 
@@ -226,10 +223,10 @@ def test_a_frame_encoder_that_a_run_names_by_a_path_needs_consent(encoder, clip_
     [
         ("grid", False), ("minilm", False), ("hash:256", False), ("file:/a/b.npz", False),
         ("clip:ViT-B-32/openai", False), ("clip:hf-hub:timm/ViT-B-16-SigLIP", False), ("timm:resnet50.a1_in1k", False),
-        ("torchvision:resnet50", False), ("transformers:google/siglip-base-patch16-224", False),
+        ("transformers:MCG-NJU/videomae-base", False),
         ("clip:ViT-B-32/weights.pt", True), ("clip:ViT-B-32//a/weights", True), ("clip:local-dir:a", True),
         ("open_clip:local-dir:/a", True), ("timm:resnet50/weights", True), ("timm:local-dir:a", True),
-        ("torchvision:resnet50/a.pth", True), ("transformers:/a", True), ("transformers:./a", True),
+        ("timm:resnet50/a.pth", True), ("transformers:/a", True), ("transformers:./a", True),
         ("transformers:~/a", True), ("transformers:a/b/c", True),
     ],
 )  # fmt: skip
@@ -243,9 +240,9 @@ def test_a_folder_here_is_not_taken_for_a_model_of_the_hub(tmp_path, monkeypatch
     from fact_clip.encoders import is_local
 
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "google" / "siglip").mkdir(parents=True)
+    (tmp_path / "google" / "vivit").mkdir(parents=True)
     (tmp_path / "openai").write_text("")
-    assert is_local("transformers:google/siglip")
+    assert is_local("transformers:google/vivit")
     assert is_local("clip:ViT-B-32/openai")
 
 

@@ -1,6 +1,5 @@
 """Encoders of pictures and texts, by name. Models and torch are loaded when they are used."""
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,8 +16,7 @@ from fact_clip.encoders.image import (
     GridEncoder,
     OpenClip,
     Timm,
-    Torchvision,
-    Transformers,
+    VideoModel,
 )
 from fact_clip.encoders.pretrained import Runtime, looks_local
 from fact_clip.encoders.sentence import HashEncoder, MiniLM, StoredVectors
@@ -128,7 +126,6 @@ class Entry(Generic[Encoder]):
 
 _CLIP = {"open_clip": "clip"}
 _TRANSFORMERS = {"transformers": "text"}
-_TORCHVISION = {"torchvision": "backbones"}
 
 
 def _adopt(method: str, name: str, part: Any) -> Entry[Any] | None:
@@ -144,10 +141,11 @@ _FRAME: dict[str, Entry[FrameEncoder]] = {
     "grid": Entry("grid", lambda *_: GridEncoder()),
     "clip": Entry("clip:ViT-B-32/openai", partial(OpenClip, "clip"), _CLIP),
     "transformers": Entry(
-        "transformers:google/siglip-base-patch16-224", Transformers, _TRANSFORMERS | _TORCHVISION
+        "transformers:MCG-NJU/videomae-base",
+        VideoModel,
+        _TRANSFORMERS | {"torchvision": "backbones"},
     ),
     "timm": Entry("timm:resnet50.a1_in1k", Timm, {"timm": "backbones"}),
-    "torchvision": Entry("torchvision:resnet50", Torchvision, _TORCHVISION),
 }
 _TEXT: dict[str, Entry[TextEncoder]] = {
     "file": Entry("file:vectors.npz", lambda reference, *_: StoredVectors(reference)),
@@ -156,7 +154,6 @@ _TEXT: dict[str, Entry[TextEncoder]] = {
     "open_clip": Entry(
         "open_clip:ViT-B-32/laion2b_s34b_b79k", partial(OpenClip, "open_clip"), _CLIP
     ),
-    "transformers": Entry("transformers:openai/clip-vit-base-patch32", Transformers, _TRANSFORMERS),
 }
 FRAME_ENCODERS = PluginTable("fact_clip.encoders", _FRAME, partial(_adopt, "encode_images"))
 TEXT_ENCODERS = PluginTable("fact_clip.encoders", _TEXT, partial(_adopt, "encode_texts"))
@@ -220,8 +217,6 @@ def text_side(name: str) -> str | None:
     prefix, _, reference = name.partition(":")
     if prefix == "clip":
         return f"open_clip:{reference}"
-    if prefix == "transformers" and not re.search("clip|siglip|@", reference.lower()):
-        return None  # a model of videos, such as VideoMAE
     return name if prefix in TEXT_ENCODERS else None
 
 
@@ -235,7 +230,7 @@ def is_local(name: str) -> bool:
         True if the name contains a path. Stored vectors ("file:PATH") are numbers, not a model.
     """
     prefix, _, reference = name.partition(":")
-    if prefix in ("timm", "torchvision"):
+    if prefix == "timm":
         return "/" in reference or ":" in reference
     if prefix in ("clip", "open_clip"):
         path = reference.partition("/")[2]

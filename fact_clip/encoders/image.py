@@ -1,4 +1,4 @@
-"""Frame encoders: timm, torchvision, open_clip, transformers, functions, and the grid of cells.
+"""Frame encoders: timm, open_clip, video models, functions, and the grid of cells.
 
 The models of other libraries are `PictureModel` and `TextModel` of `pretrained.py`, which load and
 run them. A class here gives them these hooks:
@@ -37,34 +37,25 @@ from fact_clip.encoders.pretrained import (
 
 if TYPE_CHECKING:
     import torch
-    from PIL.Image import Image as PictureFile
 
     from fact_clip.encoders.pretrained import PictureSide, TextSide
 
 
-class Backbone(PictureModel):
-    """The input of the last layer of a picture classifier, MODEL or MODEL/FILE.
+class Timm(PictureModel):
+    """The pooled features of a backbone of timm, MODEL or MODEL/FILE.
 
     FILE has weights of this machine. Without it the weights of the library are downloaded.
     """
 
-    library = ""
-
     def __init__(self, reference: str, where: str, runtime: Runtime) -> None:
         self._model_name, _, weights = reference.partition("/")
         self._file = expanded(weights) if weights else None
-        name = f"{self.library}:{self._model_name}"
+        name = f"timm:{self._model_name}"
         if self._file is not None:
             if not self._file.is_file():
                 raise InputError(where, f"no file {self._file}")
             name = f"{name}/{content_name(self._file)}"
         super().__init__(name, where, runtime, is_local=self._file is not None)
-
-
-class Timm(Backbone):
-    """The pooled features of a backbone of timm."""
-
-    library = "timm"
 
     def _load(self) -> Any:
         import timm
@@ -84,53 +75,6 @@ class Timm(Backbone):
 
         settings = timm.data.resolve_model_data_config(self.model)
         return timm.data.create_transform(**settings, is_training=False), self.model
-
-
-class Torchvision(Backbone):
-    """A classifier of pictures, or of clips, of torchvision without its last layer."""
-
-    library = "torchvision"
-    site = "https://download.pytorch.org"
-
-    @cached_property
-    def clip_length(self) -> int:  # type: ignore[override]
-        """Return the pictures of a clip, 1 for a model of single pictures."""
-        from torchvision import models
-
-        return 16 if self._model_name in models.list_models(models.video) else 1
-
-    def _load(self) -> Any:
-        import torch
-        from torchvision import models
-
-        weights = self._weights()
-        if self._file is None:
-            downloaded = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
-            if self._no_network and not downloaded.is_file():
-                raise FileNotFoundError(f"no file {downloaded}")
-            model = models.get_model(self._model_name, weights=weights)
-        else:
-            model = models.get_model(self._model_name, weights=None)
-            _load_checkpoint(model, self._file, ())
-            if hasattr(model, "transform_input"):
-                model.transform_input = True  # as with the downloaded weights
-        # The last linear layer is the classifier; without it the model returns features.
-        modules = model.named_modules()
-        layers = [name for name, module in modules if isinstance(module, torch.nn.Linear)]
-        model.set_submodule(layers[-1], torch.nn.Identity())
-        return model
-
-    def _picture_side(self) -> PictureSide:
-        return self._weights().transforms(), self.model
-
-    def _weights(self) -> Any:
-        """Return the weights of the library for this model, with their transform."""
-        from torchvision import models
-
-        if self._model_name not in (*models.list_models(models), *models.list_models(models.video)):
-            fix = "use one of torchvision.models.list_models()"
-            raise InputError(self._where, f"no classifier {self._model_name!r}", fix)
-        return models.get_model_weights(self._model_name).DEFAULT
 
 
 def _load_checkpoint(model: torch.nn.Module, file: Path, removed: Names) -> None:
@@ -235,10 +179,10 @@ class OpenClip(PictureModel, TextModel):
         return tokenise, self.model.encode_text
 
 
-class Transformers(PictureModel, TextModel):
-    """A model of transformers, a folder or OWNER/NAME. It reads safetensors and runs no code.
+class VideoModel(PictureModel):
+    """A model of clips of transformers (VideoMAE, V-JEPA 2, ...), a folder or OWNER/NAME.
 
-    It embeds pictures and texts (CLIP, SigLIP), or clips (VideoMAE, V-JEPA 2, ...).
+    It reads safetensors and runs no code.
     """
 
     def __init__(self, reference: str, where: str, runtime: Runtime) -> None:
@@ -261,40 +205,23 @@ class Transformers(PictureModel, TextModel):
             trust_remote_code=False,
             use_safetensors=True,
         )
-        # This is set by the first look at `self.model`, which `_check_side` takes itself. For
-        # `_clip_side` `clip_length` has taken it.
-        self._missing: list[str] = sorted(report["missing_keys"])
+        if _clip_length(model) < 2:
+            problem = f"a model of type {model.config.model_type!r}, which does not read clips"
+            fix = "for CLIP and SigLIP use clip:MODEL/TAG of open_clip (docs/encoders.md)"
+            raise InputError(self._where, problem, fix)
+        missing = sorted(report["missing_keys"])
+        if missing:
+            raise ValueError(f"no weights for {missing[0]}, which would be random")
         return model
 
     @cached_property
     def clip_length(self) -> int:  # type: ignore[override]
-        """Return the pictures of a clip, 1 for a model of single pictures. It loads the model."""
-        config = self.model.config
-        return int(getattr(config, "num_frames", 0) or getattr(config, "frames_per_clip", 1))
+        """Return the number of pictures of a clip. It loads the model."""
+        return _clip_length(self.model)
 
     def _picture_side(self) -> PictureSide:
-        if self.clip_length > 1:
-            return self._clip_side()
-        from transformers import AutoImageProcessor
-
-        self._check_side("image", "text_model", "text_projection")
-        processor = AutoImageProcessor.from_pretrained(self._source, trust_remote_code=False)
-        model = self.model
-
-        def transform(image: PictureFile) -> torch.Tensor:
-            return processor(images=image, return_tensors="pt")["pixel_values"][0]
-
-        def features(pixels: torch.Tensor) -> Any:
-            return model.get_image_features(pixel_values=pixels)
-
-        return transform, features
-
-    def _clip_side(self) -> PictureSide:
-        """Return the picture side of a model of clips, which `clip_length` has loaded."""
         from transformers import AutoVideoProcessor
 
-        if self._missing:
-            raise ValueError(f"no weights for {self._missing[0]}, which would be random")
         processor = AutoVideoProcessor.from_pretrained(self._source, trust_remote_code=False)
 
         def transform(clips: torch.Tensor) -> torch.Tensor:
@@ -304,40 +231,11 @@ class Transformers(PictureModel, TextModel):
 
         return transform, lambda clips: self.model(clips).last_hidden_state.mean(dim=1)
 
-    def _check_side(self, side: str, *unused: str) -> None:
-        """Check that the model has a side, "image" or "text", and all weights of it.
 
-        `unused` are prefixes of weights of the other side, which may be missing.
-        """
-        if not hasattr(self.model, f"get_{side}_features"):
-            model_type = self.model.config.model_type
-            raise ValueError(f"a model of type {model_type!r}, which has no {side} features")
-        missing = [key for key in self._missing if not key.startswith((*unused, "logit_"))]
-        if missing:
-            raise ValueError(f"no weights for {missing[0]}, which would be random")
-
-    def _text_side(self) -> TextSide:
-        from transformers import AutoTokenizer
-
-        self._check_side("text", "vision_model")
-        tokeniser = AutoTokenizer.from_pretrained(self._source, trust_remote_code=False)
-        config = self.model.config
-        length = config.text_config.max_position_embeddings
-        keys = ["input_ids", "attention_mask"]
-        padding: Json = {"padding": True}
-        if config.model_type.startswith("siglip"):
-            # SigLIP was trained on texts padded to full length, without a mask.
-            keys = ["input_ids"]
-            padding = {"padding": "max_length", "max_length": length}
-
-        def tokenise(texts: list[str]) -> dict[str, torch.Tensor]:
-            tokens = tokeniser(texts, return_tensors="pt", **padding)  # (N, L) each
-            n_tokens = tokens["input_ids"].shape[1]
-            if n_tokens > length:
-                raise ValueError(f"a text of {n_tokens} tokens, where the model takes {length}")
-            return {key: tokens[key] for key in keys}
-
-        return tokenise, self.model.get_text_features
+def _clip_length(model: Any) -> int:
+    """Return the number of pictures that a model of transformers reads at once."""
+    config = model.config
+    return int(getattr(config, "num_frames", 0) or getattr(config, "frames_per_clip", 1))
 
 
 # The grid of `GridEncoder`.

@@ -66,8 +66,6 @@ class Runtime:
 class Pretrained(ABC):
     """A model of another library, loaded when it is first used. A local one is never downloaded."""
 
-    site = ""  # of the weights; "": the hub
-
     def __init__(self, name: str, where: str, runtime: Runtime, is_local: bool) -> None:
         self.name = name
         self._where = where
@@ -101,7 +99,7 @@ class Pretrained(ABC):
         """Read files in the block without running code in them, from the cache if offline."""
         from huggingface_hub import constants
 
-        self._no_network = "" if self._is_local else no_network(self.site or constants.ENDPOINT)
+        self._no_network = "" if self._is_local else no_network(constants.ENDPOINT)
         quiet = logging.root.manager.disable
         offline = constants.HF_HUB_OFFLINE
         logging.disable(max(quiet, logging.ERROR))  # libraries also log the errors that they raise
@@ -136,9 +134,8 @@ class Pretrained(ABC):
             dtype = weight.dtype if value.is_floating_point() else None
             inputs[key] = value.to(weight.device, dtype)
         with torch.inference_mode():
-            features = function(**inputs)
-        # transformers 5 returns an object, transformers 4 the tensor
-        return getattr(features, "pooler_output", features).float().cpu().numpy()
+            features: torch.Tensor = function(**inputs)
+        return features.float().cpu().numpy()
 
 
 class PictureModel(Pretrained):

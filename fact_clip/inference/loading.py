@@ -43,7 +43,7 @@ def load(
 
     Args:
         run_dir: the folder, or its ckpts/best.net; or an image-text model, which compares frames
-            with names without training: "clip:ViT-B-32/openai", "transformers:FOLDER", an object.
+            with names without training: "clip:ViT-B-32/openai", an object.
         device: auto, cpu, cuda, cuda:N or mps.
         actions: the candidates for calls that name none; None: the classes of the run.
         encoder: frame encoder for videos, as "clip:ViT-B-32/openai", an object with its methods, or

@@ -57,7 +57,7 @@ class SimilarityScorer(FrameScorer):
         self.smoothing = number_of(smoothing, "smoothing", "seconds, 0 or more", 0, 1e6)
         model = frame_encoder(encoder, Runtime(device, precision))
         if not hasattr(model, "encode_texts"):
-            fix = "use a model of images and texts, clip:... or transformers:..."
+            fix = "use a model of images and texts, clip:MODEL/TAG"
             raise InputError(f"frame encoder {encoder!r}", "cannot read names", fix)
         self.encoder = cast(ImageTextEncoder, model)
         self.fps = fps

@@ -15,7 +15,9 @@ def extract(
         argument("VIDEO", "Videos, folders, globs in quotes, manifests, or - for a list on stdin."),
     ],
     *,
-    encoder: Annotated[str, option("grid, clip:ViT-B-32/openai, timm:NAME, torchvision:NAME, ...")],
+    encoder: Annotated[
+        str, option("grid, clip:ViT-B-32/openai, timm:NAME, transformers:NAME, ...")
+    ],
     out: Annotated[str, option("Folder for NAME.npy and NAME.json, s3://... too.")],
     fps: Annotated[float, option("Rows per second.")] = 5.0,
     batch: Annotated[int, option("Pictures encoded together.")] = 32,

@@ -286,7 +286,7 @@ def test_teach_reads_no_encoder_that_a_run_names_by_a_path(opened, text_run, row
         user.label(video, (0, 5, "grasp shaft"))
         user.ask("PATCH", f"/api/videos/{video}", json={"complete": True})
     run = user.page.engine.base.run
-    text = run.config.text.model_copy(update={"encoder": "transformers:/some/folder"})
+    text = run.config.text.model_copy(update={"encoder": "open_clip:local-dir:/some/folder"})
     object.__setattr__(run, "config", run.config.model_copy(update={"text": text}))
     error = user.ask("POST", "/api/train", 400, json={"teach": True})["error"]
     assert "trust_encoder" in error

