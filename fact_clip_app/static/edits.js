@@ -173,16 +173,17 @@ async function reload() {
 
 /** Keep an edit that the server has refused, show the labels as they are there, and offer to repeat it. */
 async function refuse({video: id, body}, error) {
-	const text = messageOf(id, error);
+	const text = messageOf(id, body, error);
 	const isRepeatable = body && (error.status >= 500 || error.status === 409 && body.added.length > 0);
 	if (isRepeatable) update({refused: [...state.refused, {video: id, body}]});
 	if (state.video?.id === id) await tried(() => showStored(id));
 	fault(text, isRepeatable ? {title: "Apply my edit again", run: repeatRefused} : null);
 }
 
-/** Return the message of a refusal. An edit that builds on a refused one keeps the message that names the person. */
-function messageOf(id, error) {
-	const isSequel = error.answer.annotator === "" && state.refused.some(({video}) => video === id);
+/** Return the message of a refusal. An edit of labels that a refused edit had made keeps the message that names the person. */
+function messageOf(id, body, error) {
+	const isSequel = body?.removed.length > 0
+		&& state.refused.some(({video, body: {added}}) => video === id && fits(added, body));
 	const isShown = state.toast?.button?.run === repeatRefused;
 	return isSequel && isShown ? state.toast.text : error.message;
 }
