@@ -185,7 +185,7 @@ def _with_background(data: DataConfig, names: Sequence[str]) -> DataConfig:
     background = guess_names(data, names)[0].background or ()
     if data.name == "folder":
         guessed = join_names(background) or "no class"
-        warnings.warn(f"background by its name: {guessed}; --background sets it", stacklevel=4)
+        warnings.warn(f"background by its name: {guessed}", stacklevel=4)
     present = tuple(name for name in background if name in names)
     return data.model_copy(update={"background": present})
 
