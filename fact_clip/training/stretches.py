@@ -35,7 +35,7 @@ class OpenVideo:
 
     Attributes:
         labels: (T,) classes, -1 where a frame has no label.
-        scores: (T, K) log scores of the K names.
+        scores: (N, K) mean log scores of the K names in its N stretches without a label.
         decoded: (T,) class of each frame by the scores; labels where there are some.
     """
 
@@ -59,7 +59,11 @@ class OpenVideo:
         is_known = labels != IGNORED
         rows[is_known] = _EXCLUDED
         rows[is_known, labels[is_known]] = 0.0
-        return cls(labels, scores, decode_switching(rows, penalty))
+        means = [
+            scores[start:stop].mean(0) for start, stop, label in runs(labels) if label == IGNORED
+        ]
+        means_by_name = np.array(means).reshape(-1, len(names))
+        return cls(labels, means_by_name, decode_switching(rows, penalty))
 
 
 @dataclass(frozen=True)
@@ -180,11 +184,22 @@ def name_stretches(
         stretches += find_stretches(video.labels, background, index)
     if not stretches:
         return named
-    means = [videos[part.video].scores[part.start : part.stop].mean(0) for part in stretches]
-    best = shares_of_names(np.array(means), stretches).argmax(1)
+    scores = np.concatenate([video.scores for video in videos])
+    best = shares_of_names(scores, stretches).argmax(1)
     for part, name in zip(stretches, names[best], strict=True):
         named[part.video][part.start : part.stop] = name
     return named
+
+
+def count_divided(videos: Sequence[OpenVideo]) -> tuple[int, int]:
+    """Return how many unlabelled stretches have several names by the scores, and how many exist."""
+    n_divided = n_stretches = 0
+    for video in videos:
+        for start, stop, label in runs(video.labels):
+            if label == IGNORED:
+                n_stretches += 1
+                n_divided += len(np.unique(video.decoded[start:stop])) > 1
+    return n_divided, n_stretches
 
 
 @dataclass(frozen=True)

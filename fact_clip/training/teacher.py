@@ -28,7 +28,13 @@ from fact_clip.models.heads import is_open
 from fact_clip.runs.run import Run, check_classes
 from fact_clip.runs.seen import Seen
 from fact_clip.training.plan import Plan, resolve
-from fact_clip.training.stretches import OpenVideo, Trial, do_neighbours_help, name_stretches
+from fact_clip.training.stretches import (
+    OpenVideo,
+    Trial,
+    count_divided,
+    do_neighbours_help,
+    name_stretches,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -256,12 +262,14 @@ class _Namer:
                 for trial, classes in zip(self._trials, self._hidden, strict=True)
                 if classes.size > 1
             ]
-            helps = do_neighbours_help(trials, background)
-            use = "are used" if helps else "are not used"
-            message = (
-                "labelled actions around unlabelled stretches %s, by %d trials with known names"
+            n_divided, n_stretches = count_divided(videos)
+            # Both views give a stretch one name, so most stretches must hold a single action.
+            helps = 2 * n_divided < n_stretches and do_neighbours_help(trials, background)
+            logger.info(
+                "labelled actions around unlabelled stretches are %s, by %d trials with known "
+                "names; %d of %d stretches have several names by the scores alone",
+                *("used" if helps else "not used", len(trials), n_divided, n_stretches),
             )
-            logger.info(message, use, len(trials))
             if helps:
                 named = name_stretches(videos, self._names, background)
         for name, video, labels in zip(self._open, videos, named, strict=True):

@@ -15,6 +15,7 @@ from fact_clip.training.stretches import (
     OpenVideo,
     Stretch,
     Trial,
+    count_divided,
     do_neighbours_help,
     find_stretches,
     name_stretches,
@@ -152,3 +153,15 @@ def test_misleading_neighbours_are_switched_off():
     assert trial.n_right([video.decoded for video in videos]) == 600
     assert trial.n_right(name_stretches(videos, names, ())) == 500
     assert not do_neighbours_help([trial], ())
+
+
+def test_stretches_of_several_names_are_counted():
+    """Of two names that follow each other without a label between them, a single name would be half wrong."""
+    names = np.array([4, 5])
+    truth = np.repeat([0, 4, 5, 1, 4, 0], [5, 10, 8, 5, 6, 5])
+    table = np.full((len(truth), 6), -6.0)
+    table[np.arange(len(truth)), truth] = 0.0
+    video = OpenVideo.scored(np.where(truth > 3, OPEN, truth), table, names, penalty=1.0)
+    assert (video.decoded == truth).all()
+    assert count_divided([video, video]) == (2, 4)
+    assert count_divided([]) == (0, 0)

@@ -19,7 +19,7 @@ from fact_clip.runs.run import Run
 from fact_clip.runs.seen import NO_RECORD
 from fact_clip.training import evaluate, train
 from fact_clip.training.plan import resolve
-from fact_clip.training.teacher import teacher_config
+from fact_clip.training.teacher import _Namer, names_without_examples, teacher_config
 
 from ..refusals import refused
 from ..small import TINY, ZERO_SHOT, write_dataset
@@ -317,3 +317,24 @@ def test_drafts_of_an_unknown_teacher_are_told(trained, workbench, recipe, tmp_p
     drafts = shutil.copytree(trained / "drafts", tmp_path / "drafts")
     train(student(workbench, recipe, data={"drafts": str(drafts)}, train={"self_training": False}), tmp_path / "run")
     assert any(NO_RECORD in caution for caution in evaluate(tmp_path / "run").details["cautions"])
+
+
+def test_actions_that_follow_each_other_without_a_label_keep_their_names(monkeypatch, workbench, recipe, tmp_path):
+    """If most stretches have several names by the scores, each frame has the name that is decoded for it."""
+    config = student(workbench, recipe)
+    teacher = tmp_path / "teacher"
+    train(teacher_config(resolve(config)), teacher)
+    dataset = resolve(config).dataset
+    scorer = Scorer(Run.open(teacher), "cpu")
+    names = dataset.vocabulary.encode(names_without_examples(dataset))
+    drafts = {}
+    for n_divided in (0, 10):
+        monkeypatch.setattr("fact_clip.training.teacher.count_divided", lambda videos, n=n_divided: (n, 20))
+        namer = _Namer(scorer, dataset, names)
+        for name in dataset.learning:
+            namer.read(name)
+        drafts[n_divided] = namer.drafts()
+        decoded = {name: np.where(video.labels < 0, video.decoded, -1) for name, video in namer._open.items()}
+    for name, labels in decoded.items():
+        np.testing.assert_array_equal(drafts[10][name], labels)
+    assert any((drafts[0][name] != drafts[10][name]).any() for name in decoded)
