@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fact_clip.datasets.convert import Target
     from fact_clip.formats.base import Options
 
-OF_LABELS = ("fps", "features", "layout", "background", "mapping")
+OF_LABELS = ("fps", "features", "layout", "as_", "background", "mapping")
 
 READABLE: dict[str, tuple[str, ...]] = {
     "eaf": (*OF_LABELS, "tier"),
@@ -28,6 +28,7 @@ READABLE: dict[str, tuple[str, ...]] = {
     "label-studio": (*OF_LABELS, "tier", "source_fps"),
     "nwb": (*OF_LABELS, "tier"),
     "csv": (*OF_LABELS, "unit", "source_fps", "decimal"),
+    "json": OF_LABELS,
     "vtt": OF_LABELS,
     "srt": OF_LABELS,
     "epic": (*OF_LABELS, "verbs", "nouns"),
@@ -61,6 +62,10 @@ def convert(
         Path | None, option("Folder of NAME.npy, which give the labels their length.")
     ] = None,
     layout: Annotated[Layout, option("Layout of these .npy files, time or channels first.")] = None,
+    as_: Annotated[
+        Literal["labels", "clicks"],
+        option("Labels of all frames, or a click in the middle of each segment.", "--as"),
+    ] = "labels",
     background: Annotated[
         str | None,
         option("Class of frames without an annotation; unset: as the file says, or background."),
@@ -113,13 +118,15 @@ def convert(
 
     Labels go to ROOT/mapping.txt and ROOT/groundTruth, features to ROOT/features. Where segments
     overlap, the one that started last gets the frame; if they started together, the shorter one.
-    The table says how many frames that decided.
+    The table says how many frames that decided. If the names are right but the times are rough, use
+    --as clicks: training then finds the borders. Clicks go to ROOT/clicks.
 
     \b
     Example:
       fact-clip data convert --from eaf labels/*.eaf --features data/features --fps 5 --out data
       fact-clip data convert --from csv takes.csv --unit seconds --fps 15 --background idle \\
         --out data
+      fact-clip data convert --from json labels/*.json --as clicks --fps 5 --out data
       fact-clip data convert --from table imu/*.csv --time timestamp --fps 15 --out data
       fact-clip data convert --from pose poses/*.h5 --software DeepLabCut --source-fps 30 \\
         --fps 10 --axis "tail, nose" --out data
@@ -181,7 +188,10 @@ def convert(
             background=background,
             mapping=mapping,
         )
-        _convert_annotations(files, kind, out, target, options, as_json)
+        if as_ == "clicks":
+            _convert_to_clicks(files, kind, out, target, options, as_json)
+        else:
+            _convert_annotations(files, kind, out, target, options, as_json)
 
 
 def _check_options(kind: str, context: typer.Context, unit: str | None) -> None:
@@ -197,10 +207,12 @@ def _check_options(kind: str, context: typer.Context, unit: str | None) -> None:
         fix = f"use one of {', '.join(dict.fromkeys([*READABLE, *READERS]))}"
         raise InputError("--from", f"there is no kind {kind!r}", fix)
     for name in sorted(typed - {*READABLE.get(kind, OF_PLUGINS)}):
-        where = f"--{name.replace('_', '-')}"
+        where = f"--{name.strip('_').replace('_', '-')}"
         raise InputError(where, f"--from {kind} does not read it", "leave it out")
     if unit == ("frames" if kind == "table" else "milliseconds"):
         raise InputError("--unit", f"{unit} with --from {kind}", "use seconds")
+    if "background" in typed and context.params["as_"] == "clicks":
+        raise InputError("--background", "--as clicks does not read it", "leave it out")
     name, needed = ("unit", "time") if kind == "table" else ("layout", "features")
     if name in typed and needed not in typed:
         raise InputError(f"--{name}", f"it needs --{needed}", f"give --{needed} too")
@@ -238,3 +250,26 @@ def _convert_annotations(
     }
     notes = [f"{total[key]} {effect}" for key, effect in effects.items() if total[key]]
     note("; ".join([f"written: {len(videos)} videos in {printable(str(out))}", *notes]))
+
+
+def _convert_to_clicks(
+    files: list[Path], kind: str, out: Path, target: Target, options: Options, as_json: bool
+) -> None:
+    """Convert files of a tool to clicks, and print how many segments of each video are doubtful."""
+    from fact_clip.datasets.convert import convert_to_clicks
+
+    videos = convert_to_clicks(files, kind, out, target, options)
+    total = Counter[str]()
+    counts = {}
+    for name, middles in videos.items():
+        counts[name] = {
+            "clicks": len(middles.clicks),
+            "empty": len(middles.empty),
+            "inside": len(middles.inside),
+            "shared": len(middles.shared),
+        }
+        total.update(counts[name])
+    rows = [{"video": name, **row} for name, row in counts.items()]
+    rows.append({"video": "total", **total})
+    print_result({"videos": counts, "total": total}, table(rows), as_json)
+    note(f"written: {len(videos)} videos in {printable(str(out))}, {total['clicks']} clicks")

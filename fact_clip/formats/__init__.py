@@ -126,12 +126,13 @@ _FORMATS: dict[str, Format] = {
 }
 FORMATS = PluginTable("fact_clip.formats", _FORMATS, _adopt)
 
-# The formats of `fact-clip data convert --from`: the annotations of `FORMATS`, and a form that is
-# not written.
+# The formats of `fact-clip data convert --from`: the annotations of `FORMATS`, and two forms that
+# only this command reads.
 _READERS: dict[str, Reader] = {
     name: form.annotations for name, form in _FORMATS.items() if form.annotations is not None
 }
 _READERS["epic"] = csv_file.read_epic
+_READERS["json"] = json_file.read_annotations
 READERS = PluginTable(
     "fact_clip.formats", _READERS, lambda name, part: _adopt(name, part).annotations
 )

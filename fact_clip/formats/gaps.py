@@ -137,11 +137,11 @@ def to_frames(annotation: Annotation, clock: Clock, background: str | None = Non
     """
     # later spans overwrite earlier ones
     spans = sorted(annotation.spans, key=lambda span: (span.start, -span.stop))
-    starts = _boundaries(annotation, [span.start for span in spans], clock)
-    stops = _boundaries(annotation, [span.stop for span in spans], clock)
+    starts = boundaries(annotation, [span.start for span in spans], clock)
+    stops = boundaries(annotation, [span.stop for span in spans], clock)
     reach = int(stops.max(initial=0))
     n_frames = clock.n_frames
-    end = int(_boundaries(annotation, [annotation.end or 0], clock)[0])
+    end = int(boundaries(annotation, [annotation.end or 0], clock)[0])
     if n_frames is None:
         n_frames = end
         # a stop may be a moment after the end in the file, but one far from it is a mistake
@@ -185,7 +185,7 @@ def last_frame(n_frames: int) -> int:
     return n_frames + max(n_frames // 100, 10)
 
 
-def _boundaries(annotation: Annotation, values: Sequence[float], clock: Clock) -> Integers:
+def boundaries(annotation: Annotation, values: Sequence[float], clock: Clock) -> Integers:
     """Return the frame boundaries of times in the annotation's unit."""
     if annotation.unit == "seconds":
         return clock.frames(values, annotation.path)

@@ -21,10 +21,18 @@ from fact_clip.core import (
     located,
 )
 from fact_clip.core.io import parse_value, read_text, read_value
-from fact_clip.formats.base import COMMENT, write_json, write_text
+from fact_clip.formats.base import (
+    COMMENT,
+    Annotation,
+    Options,
+    Span,
+    video_name,
+    write_json,
+    write_text,
+)
 from fact_clip.formats.gaps import Gaps, gapless
 from fact_clip.formats.table import COLUMNS, cells
-from fact_clip.formats.times import rate_of
+from fact_clip.formats.times import Number, rate_of
 
 FORMAT = 2  # of a segmentation
 
@@ -162,3 +170,45 @@ def read_lines(path: Path, gaps: Gaps) -> Segmentation:
             segments.append(row.segment())
         rows.append(row)
     return gapless(path, segments, rate_of(_times(rows)), gaps)
+
+
+class _Interval(BaseModel):
+    start_seconds: Number
+    stop_seconds: Number
+    label: str
+    video: str = ""
+    comment: str = ""
+
+
+class _Moment(BaseModel):
+    seconds: Number
+    label: str
+
+
+class _Intervals(BaseModel):
+    segments: list[_Interval]
+    instants: list[_Moment] = []
+    media: str = ""
+    background: Names = ()
+
+
+def read_annotations(path: Path, options: Options) -> list[Annotation]:
+    """Read segments in seconds, such as those of a vision-language model, or a file of `write`."""
+    file = read_value(_Intervals, path, "give segments with start_seconds, stop_seconds and label")
+    spans: dict[str, list[Span]] = {}
+    for number, row in enumerate(file.segments):
+        where = FileLocation(path, part=f"segment {number}")
+        span = Span(row.start_seconds, row.stop_seconds, row.label, where, row.comment)
+        spans.setdefault(row.video, []).append(span)
+    if "" in spans and len(spans) > 1:
+        raise InputError(path, "some segments name their video, others do not", "name all or none")
+    if options.instants:
+        for number, point in enumerate(file.instants):
+            where = FileLocation(path, part=f"instant {number}")
+            span = Span(point.seconds, point.seconds, point.label, where)
+            spans.setdefault("", []).append(span)
+    annotations = []
+    for video, video_spans in spans.items():
+        annotation = Annotation(path, video_spans, video_name(video or file.media))
+        annotations.append(annotation.with_background(file.background))
+    return annotations

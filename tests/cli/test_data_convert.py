@@ -9,8 +9,8 @@ import pytest
 
 from fact_clip.cli.data_convert import READABLE
 from fact_clip.config import Config
-from fact_clip.core import FileLocation, Segment, Segmentation
-from fact_clip.datasets.convert import Target, convert_annotations
+from fact_clip.core import FileLocation, Instant, Segment, Segmentation
+from fact_clip.datasets.convert import Target, convert_annotations, convert_to_clicks
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.formats import FORMATS, READERS, save, save_tracks
 from fact_clip.formats.base import Annotation, Options, Span
@@ -72,6 +72,83 @@ def test_csv_becomes_the_common_layout(fact_clip, rows, tmp_path):
     tree = json.loads(again.out)
     assert tree["videos"]["a"] == {"frames": 10, "segments": 3, "gaps": 2, "contested": 1, "lost": 0}
     assert tree["total"] == {"frames": 13, "segments": 4, "gaps": 2, "contested": 1, "lost": 0}
+
+
+def test_rough_times_become_clicks(fact_clip, rows, tmp_path):
+    """At five frames per second, the boundaries of a are 2, 5 and 4, 10; those of b are 0, 3."""
+    root = tmp_path / "data"
+    command = ("data", "convert", "--from", "csv", rows, "--unit", "seconds", "--fps", 5, "--as", "clicks")
+    answer = fact_clip(*command, "--out", root)
+    assert answer.code == 0
+    assert (root / "mapping.txt").read_text() == "0 pour\n1 stir\n"
+    assert (root / "clicks/a.csv").read_text() == "frame,label\n3,pour\n7,stir\n"
+    assert (root / "clicks/b.csv").read_text() == "frame,label\n1,pour\n"
+    assert not (root / "groundTruth").exists()
+    assert answer.out.splitlines() == [
+        "video  clicks  empty  inside  shared",
+        "a           2      0       0       0",
+        "b           1      0       0       0",
+        "total       3      0       0       0",
+    ]
+    assert answer.err == f"written: 2 videos in {root}, 3 clicks\n"
+    again = fact_clip(*command, "--out", root, "--json")
+    assert "clicks: 2 files of clicks that were there are replaced\n" in again.err
+    assert json.loads(again.out)["total"] == {"clicks": 3, "empty": 0, "inside": 0, "shared": 0}
+    refused_line(fact_clip(*command, "--background", "idle", "--out", root), "--background")
+
+
+def test_doubtful_segments_are_named(fact_clip, tmp_path):
+    """In frames; row 3 has the middle of row 2, row 4 is empty and lies inside row 5."""
+    path = tmp_path / "a.csv"
+    path.write_text("start_frame,stop_frame,label\n4,6,pour\n0,10,stir\n14,14,pour\n12,20,stir\n")
+    found = convert_to_clicks([path], "csv", tmp_path / "data", Target())
+    assert found["a"].clicks == [(5, "pour"), (14, "pour"), (16, "stir")]
+    answer = fact_clip("data", "convert", "--from", "csv", path, "--out", tmp_path / "data", "--as", "clicks")
+    assert answer.out.splitlines()[1].split() == ["a", "3", "1", "2", "1"]
+    warnings = [line for line in answer.err.splitlines() if "warning" in line]
+    assert [line[line.index("(") :] for line in warnings] == [
+        f"({path}:4)",
+        f"({path}:2, {path}:4)",
+        f"({path}:3)",
+    ]
+
+
+def test_labels_that_count_more_than_clicks(rows, tmp_path):
+    (tmp_path / "groundTruth").mkdir()
+    (tmp_path / "groundTruth/b.txt").write_text("pour\n")
+    with refused("b.txt"):
+        convert_to_clicks([rows], "csv", tmp_path, Target(fps=5.0), Options(unit="seconds"))
+    assert not (tmp_path / "mapping.txt").exists()
+    assert not (tmp_path / "clicks").exists()
+
+
+@pytest.mark.parametrize("kind", ["csv", "json", "eaf", "boris"])
+def test_segments_and_point_events_of_any_tool_become_clicks(kind, tmp_path):
+    segments = (Segment(0, 4, "idle"), Segment(4, 9, "pour"), Segment(9, 20, "stir"))
+    video = Segmentation(segments, fps=5.0, instants=(Instant(17, "beep"),))
+    file = save(video, tmp_path / f"a.{kind}", with_background=True)
+    found = convert_to_clicks([file], kind, tmp_path / "data", Target(fps=5.0), Options())
+    assert found["a"].clicks == [(2, "idle"), (6, "pour"), (14, "stir"), (17, "beep")]
+
+
+def test_a_data_set_of_clicks_opens(tmp_path):
+    (tmp_path / "a.json").write_text(
+        json.dumps({"segments": [{"start_seconds": "0:00", "stop_seconds": "0:04.4", "label": "pour"}]})
+    )
+    for name in "ab":
+        (tmp_path / "features").mkdir(exist_ok=True)
+        np.save(tmp_path / f"features/{name}.npy", np.arange(40, dtype=np.float32).reshape(20, 2))
+        (tmp_path / "splits").mkdir(exist_ok=True)
+    (tmp_path / "splits/train.split1.bundle").write_text("a\n")
+    (tmp_path / "splits/test.split1.bundle").write_text("b\n")
+    (tmp_path / "groundTruth").mkdir()
+    (tmp_path / "groundTruth/b.txt").write_text("pour\n" * 20)
+    target = Target(fps=5.0, features=tmp_path / "features", layout="TD")
+    convert_to_clicks([tmp_path / "a.json"], "json", tmp_path, target)
+    config = Config.from_tree({"data": {"name": "folder", "root": str(tmp_path), "fps": 5.0, "layout": "TD"}}, "test")
+    dataset = Dataset.open(config.data)
+    dataset.check()
+    assert dataset.clicks(["a"]) == {"a": [11]}
 
 
 def test_a_bad_row_is_named_and_nothing_is_written(fact_clip, tmp_path):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from pympi.Elan import Eaf, to_eaf
 
-from fact_clip.core import Segment, Segmentation
+from fact_clip.core import Instant, Segment, Segmentation
 from fact_clip.core.clock import Clock
 from fact_clip.formats import READERS, save
 from fact_clip.formats.base import Options, video_name
@@ -45,6 +45,7 @@ def spans(path: Path, kind: str, **options: Any) -> dict[str, list[tuple[float, 
         ("label-studio", ".label-studio.json", "take 1"),
         ("nwb", ".nwb", "x"),
         ("csv", ".csv", "x"),
+        ("json", ".json", "take 1"),
     ],
 )
 def test_what_was_exported_comes_back_frame_by_frame(kind, ending, name, tmp_path, caplog):
@@ -74,8 +75,49 @@ def test_a_cue_ends_where_the_next_one_begins(kind, tmp_path):
 
 def test_every_kind_is_tested_here():
     assert set(READERS) == {
-        *("eaf", "boris", "via", "label-studio", "csv", "epic", "vtt", "srt", "nwb"),
+        *("eaf", "boris", "via", "label-studio", "csv", "epic", "json", "vtt", "srt", "nwb"),
     }
+
+
+def test_json_of_a_vision_language_model(tmp_path):
+    path = tmp_path / "take.1.json"
+    first = {"start_seconds": "01:02.5", "stop_seconds": 70, "label": "pour milk", "note": "sure"}
+    second = {"start_seconds": 3.25, "stop_seconds": 3.25, "label": "stir"}
+    path.write_text(json.dumps({"segments": [first, second]}))
+    assert spans(path, "json") == {"take.1": [(62.5, 70, "pour milk"), (3.25, 3.25, "stir")]}
+    path.write_text(json.dumps({"segments": [{**first, "video": "d/a.mp4"}, {**second, "video": "b.b"}]}))
+    assert spans(path, "json") == {"a": [(62.5, 70, "pour milk")], "b.b": [(3.25, 3.25, "stir")]}
+
+
+@pytest.mark.parametrize(
+    ("segments", "place"),
+    [
+        ([{"start_seconds": 1, "label": "a"}], "a.json, segments.0.stop_seconds"),
+        ([{"start_seconds": 1, "stop_seconds": "2s", "label": "a"}], "a.json, segments.0.stop_seconds"),
+        ([{"start_seconds": 3, "stop_seconds": 2, "label": "a"}], "a.json, segment 0"),
+        (
+            [
+                {"start_seconds": 1, "stop_seconds": 2, "label": "a", "video": "v"},
+                {"start_seconds": 1, "stop_seconds": 2, "label": "a"},
+            ],
+            "a.json",
+        ),
+    ],
+)
+def test_json_with_a_bad_segment(segments, place, tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps({"segments": segments}))
+    with refused(place):
+        READERS["json"](tmp_path / "a.json", Options())
+
+
+def test_json_of_our_own_keeps_background_and_point_events(tmp_path):
+    video = Segmentation(
+        (Segment(0, 4, "idle"), Segment(4, 9, "pour")), 5.0, background=("idle",), instants=(Instant(7, "beep"),)
+    )
+    (annotation,) = READERS["json"](save(video, tmp_path / "a.json"), Options(instants=True))
+    assert annotation.background == "idle"
+    found = [(span.start, span.stop, span.label) for span in annotation.spans]
+    assert found == [(0, 0.8, "idle"), (0.8, 1.8, "pour"), (1.4, 1.4, "beep")]
 
 
 def test_eaf_of_pympi(tmp_path):

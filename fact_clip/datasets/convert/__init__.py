@@ -1,6 +1,10 @@
 """Convert annotations, databases of features, tables of numbers and poses to the common layout."""
 
-from fact_clip.datasets.convert.annotations import Target, convert_annotations
+from fact_clip.datasets.convert.annotations import (
+    Target,
+    convert_annotations,
+    convert_to_clicks,
+)
 from fact_clip.datasets.convert.features import convert_features
 from fact_clip.datasets.convert.poses import PoseReader
 from fact_clip.datasets.convert.tables import Sampling, convert_tables
@@ -12,4 +16,5 @@ __all__ = [
     "convert_annotations",
     "convert_features",
     "convert_tables",
+    "convert_to_clicks",
 ]

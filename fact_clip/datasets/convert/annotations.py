@@ -1,20 +1,23 @@
-"""Annotation files to label files and a mapping."""
+"""Annotation files to label files, or to clicks, and a mapping."""
 
 import logging
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fact_clip.core import Clock, InputError, Segmentation, Vocabulary, located
 from fact_clip.core.arguments import check_name, validated
 from fact_clip.core.messages import join_names, normalize
-from fact_clip.core.paths import check_place, file_name, inside, write_lines
+from fact_clip.core.paths import check_place, file_name, inside, whole_file, write_lines
+from fact_clip.datasets import clicks
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import check_whole, read_clock
 from fact_clip.datasets.naming import names_alike
 from fact_clip.formats import READERS, save
 from fact_clip.formats.base import Annotation, Options
 from fact_clip.formats.gaps import Frames, to_frames
+from fact_clip.formats.middles import Middles, to_middles
+from fact_clip.formats.table import write_table
 
 logger = logging.getLogger(__name__)
 
@@ -73,47 +76,99 @@ def convert_annotations(
     """
     if target.background is not None:
         check_name(target.background, "--background")
-    annotations = _read_annotations(files, kind, options or Options())
-    all_files = ", ".join(map(str, files))
-    if not annotations:
-        raise InputError(all_files, "no annotated videos")
-    tiers = {annotation.tier for annotation in annotations.values()} - {""}
-    if len(tiers) > 1:
-        message = "%s: the labels are those of several tiers, %s; --tier chooses one for all"
-        logger.warning(message, root, join_names(map(repr, sorted(tiers))))
+    annotations = _read_annotations(files, kind, root, options or Options())
     videos = {
         name: to_frames(annotation, target.clock(name), target.background)
         for name, annotation in annotations.items()
     }
+    labels: Set[str] = set().union(*(frames.labels for frames in videos.values()))
+    background = list(dict.fromkeys(frames.background for frames in videos.values()))
+    mapped = _mapped_classes(root)
+    classes = _new_mapping(files, root, mapped, labels, background, target.mapping)
 
-    mapping_path = root / "mapping.txt"
-    mapped = list(Vocabulary.from_mapping(mapping_path)) if mapping_path.is_file() else []
-    classes = _new_mapping(mapping_path, mapped, videos, target.mapping)
-    with located(all_files):
-        Vocabulary.from_names(classes)  # no two names look the same
-
-    for alike in names_alike(classes):
-        logger.warning("%s: %s are classes of their own", mapping_path, join_names(alike))
     label_paths = {name: inside(root, "groundTruth", f"{name}.txt") for name in videos}
-    for path in (*label_paths.values(), mapping_path):
-        check_place(path)
-    n_replaced = sum(path.exists() for path in label_paths.values())
-    write_lines(
-        inside(root, "mapping.txt"), (f"{index} {name}" for index, name in enumerate(classes))
-    )
+    n_replaced = _check_places(root, label_paths)
+    _write_mapping(root, classes)
     for name, frames in videos.items():
         save(Segmentation.from_frames(frames.labels), label_paths[name], kind="txt")
 
     if n_replaced:
         folder = root / "groundTruth"
         logger.info("%s: %d label files that were there are replaced", folder, n_replaced)
-    new_classes = classes[len(mapped) :]
-    if mapped and target.mapping is None and new_classes:
-        logger.info("%s: new classes: %s", mapping_path, join_names(new_classes))
+    _log_new_classes(root, mapped, classes, target.mapping)
     return videos
 
 
-def _read_annotations(files: Sequence[Path], kind: str, options: Options) -> dict[str, Annotation]:
+@validated()
+def convert_to_clicks(
+    files: Sequence[Path], kind: str, root: Path, target: Target, options: Options | None = None
+) -> dict[str, Middles]:
+    """Write `root`/mapping.txt and clicks/NAME.csv from annotation files whose times are rough.
+
+    The middle of each segment becomes a click, and so does each point event. Gaps become nothing,
+    so idle time needs segments of its own. Otherwise this is like `convert_annotations`.
+
+    Args:
+        files: Annotation files.
+        kind: Format, a key of `READERS`.
+        root: Folder of the data set.
+        target: Frames and classes. The background is not used.
+        options: Reader options for what a file does not say.
+
+    Returns:
+        Video -> its clicks, and the segments that are doubtful. A warning names these.
+
+    Raises:
+        InputError: A file cannot be read, a video has labels already, or a middle is not in it.
+    """
+    annotations = _read_annotations(files, kind, root, replace(options or Options(), instants=True))
+    videos = {
+        name: to_middles(annotation, target.clock(name)) for name, annotation in annotations.items()
+    }
+    labels = {label for middles in videos.values() for _, label in middles.clicks}
+    mapped = _mapped_classes(root)
+    classes = _new_mapping(files, root, mapped, labels, [], target.mapping)
+
+    click_paths = {}
+    for name, middles in videos.items():
+        label_path = root / "groundTruth" / f"{name}.txt"
+        if label_path.exists():
+            fix = "remove them, or name another folder with --out"
+            raise InputError(label_path, "labels, which count more than clicks", fix)
+        if not middles.clicks:
+            raise InputError(annotations[name].path, f"{name!r} has no segments")
+        click_paths[name] = inside(root, clicks.FOLDER, f"{name}.csv")
+    n_replaced = _check_places(root, click_paths)
+    _write_mapping(root, classes)
+    for name, middles in videos.items():
+        with whole_file(click_paths[name]) as unfinished:
+            write_table(unfinished, [("frame", "label"), *middles.clicks], end="\n")
+
+    if n_replaced:
+        folder = root / clicks.FOLDER
+        logger.info("%s: %d files of clicks that were there are replaced", folder, n_replaced)
+    _log_new_classes(root, mapped, classes, target.mapping)
+    _warn_of_doubts(root, list(videos.values()))
+    return videos
+
+
+def _warn_of_doubts(root: Path, videos: Sequence[Middles]) -> None:
+    """Warn about doubtful segments, with their number and places."""
+    problems = {
+        "empty": "start and stop in one frame",
+        "inside": "lie within a longer one, so the order of clicks may be wrong",
+        "shared": "have the middle frame of a shorter one, so they are left out",
+    }
+    for kind, problem in problems.items():
+        spans = [span for middles in videos for span in getattr(middles, kind)]
+        if spans:
+            places = join_names(span.where for span in spans)
+            logger.warning("%s: segments that %s: %d (%s)", root, problem, len(spans), places)
+
+
+def _read_annotations(
+    files: Sequence[Path], kind: str, root: Path, options: Options
+) -> dict[str, Annotation]:
     """Read the annotation of each video by its file name, and reject a video that occurs twice."""
     annotations: dict[str, Annotation] = {}
     path_of: dict[str, Path] = {}
@@ -127,6 +182,12 @@ def _read_annotations(files: Sequence[Path], kind: str, options: Options) -> dic
                 raise InputError(path, problem, fix)
             annotations[name] = annotation
             path_of[spelling] = path
+    if not annotations:
+        raise InputError(", ".join(map(str, files)), "no annotated videos")
+    tiers = {annotation.tier for annotation in annotations.values()} - {""}
+    if len(tiers) > 1:
+        message = "%s: the labels are those of several tiers, %s; --tier chooses one for all"
+        logger.warning(message, root, join_names(map(repr, sorted(tiers))))
     return annotations
 
 
@@ -138,23 +199,58 @@ def video_file_name(path: Path, video: str) -> str:
     return name
 
 
+def _mapped_classes(root: Path) -> list[str]:
+    """Return the classes of a data set, none if it has no mapping yet."""
+    path = root / "mapping.txt"
+    return list(Vocabulary.from_mapping(path)) if path.is_file() else []
+
+
 def _new_mapping(
-    path: Path, mapped: list[str], videos: Mapping[str, Frames], allowed: Path | None
+    files: Sequence[Path],
+    root: Path,
+    mapped: list[str],
+    labels: Set[str],
+    background: list[str],
+    allowed: Path | None,
 ) -> list[str]:
     """Return the classes of the new mapping, those `mapped` already first."""
-    labels: Set[str] = set().union(*(frames.labels for frames in videos.values()))
-    background = list(dict.fromkeys(frames.background for frames in videos.values()))
+    path = root / "mapping.txt"
     if allowed is None:
         new = labels - set(mapped)
         new_background = [name for name in background if name in new]
-        return mapped + new_background + sorted(new - set(background))
-
-    classes = list(Vocabulary.from_mapping(allowed))
-    if mapped != classes[: len(mapped)]:
-        problem = f"its first classes differ from {path}"
-        raise InputError(allowed, problem, "leave --mapping out")
-    unknown = sorted(labels - set(classes))
-    if unknown:
-        fix = "name the class of the gaps with --background" if unknown == background else ""
-        raise InputError(allowed, f"no class {join_names(unknown)}, which the files have", fix)
+        classes = mapped + new_background + sorted(new - set(background))
+    else:
+        classes = list(Vocabulary.from_mapping(allowed))
+        if mapped != classes[: len(mapped)]:
+            problem = f"its first classes differ from {path}"
+            raise InputError(allowed, problem, "leave --mapping out")
+        unknown = sorted(labels - set(classes))
+        if unknown:
+            fix = "name the class of the gaps with --background" if unknown == background else ""
+            raise InputError(allowed, f"no class {join_names(unknown)}, which the files have", fix)
+    with located(", ".join(map(str, files))):
+        Vocabulary.from_names(classes)  # no two names look the same
+    for alike in names_alike(classes):
+        logger.warning("%s: %s are classes of their own", path, join_names(alike))
     return classes
+
+
+def _check_places(root: Path, paths: Mapping[str, Path]) -> int:
+    """Reject places that cannot be written. Return how many of the files are there already."""
+    for path in (*paths.values(), root / "mapping.txt"):
+        check_place(path)
+    return sum(path.exists() for path in paths.values())
+
+
+def _write_mapping(root: Path, classes: Sequence[str]) -> None:
+    lines = (f"{index} {name}" for index, name in enumerate(classes))
+    write_lines(inside(root, "mapping.txt"), lines)
+
+
+def _log_new_classes(
+    root: Path, mapped: list[str], classes: list[str], allowed: Path | None
+) -> None:
+    """Log the classes that a mapping got."""
+    new_classes = classes[len(mapped) :]
+    if mapped and allowed is None and new_classes:
+        logger.info("%s: new classes: %s", root / "mapping.txt", join_names(new_classes))
