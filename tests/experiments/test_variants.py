@@ -10,7 +10,9 @@ import pytest
 from fact_clip import InputError
 from fact_clip.config import DataConfig
 from fact_clip.core import FileLocation
+from fact_clip.datasets.convert import Target, convert_to_clicks
 from fact_clip.datasets.dataset import Dataset
+from fact_clip.formats.base import Options
 
 from ..scripts import load_script
 
@@ -70,6 +72,52 @@ def test_one_click_in_each_segment(tmp_path, root):
             expected.append([str(rng.integers(start, stop)), name])
         assert rows == expected
     assert [path.name for path in (tmp_path / "out/groundTruth").iterdir()] == ["t.txt"]
+
+
+def test_rough_segments_without_faults_are_the_true_ones(monkeypatch):
+    for name in ("MOVED", "WRONG", "MISSING"):
+        monkeypatch.setattr(variants, name, 0.0)
+    rows, counts = variants.roughen(LABELS, ["idle", "pour"], np.random.default_rng(0))
+    assert (rows, counts) == (list(SEGMENTS), {"segments": 3})
+
+
+@pytest.mark.parametrize("fault", ["WRONG", "MISSING"])
+def test_all_rough_segments_have_the_fault(fault, monkeypatch):
+    monkeypatch.setattr(variants, "MOVED", 0.0)
+    monkeypatch.setattr(variants, "WRONG", float(fault == "WRONG"))
+    monkeypatch.setattr(variants, "MISSING", float(fault == "MISSING"))
+    rows, counts = variants.roughen(LABELS, ["idle", "pour"], np.random.default_rng(0))
+    if fault == "MISSING":
+        assert (rows, counts) == ([], {"missing": 3})
+    else:
+        assert rows == [(0, 3, "pour"), (3, 8, "idle"), (8, 12, "pour")]
+        assert counts == {"segments": 3, "wrong name": 3}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_ends_of_rough_segments_move_by_half_of_the_length_at_most(seed):
+    labels = np.repeat(["idle", "pour", "stir"], (200, 300, 100)).tolist() * 5
+    rows, counts = variants.roughen(labels, ["idle", "pour", "stir"], np.random.default_rng(seed))
+    assert len(rows) == counts["segments"] == 15 - counts["missing"]
+    lengths = {0: 200, 200: 300, 500: 100}
+    for start, stop, _ in rows:
+        middle = (start + stop) // 2
+        true_start = max(edge for edge in lengths if edge <= middle % 600)
+        length = lengths[true_start]
+        true_start += middle // 600 * 600
+        assert abs(start - true_start) <= length / 2
+        assert abs(stop - true_start - length) <= length / 2
+
+
+def test_rough_segments_become_clicks(tmp_path, root, capsys):
+    out = tmp_path / "out"
+    assert variants.main(["rough", str(root), str(out), "--split", "2", "--seed", "1"]) == 0
+    assert "segments: " in capsys.readouterr().out
+    target = Target(features=out / "features", layout="TD")
+    convert_to_clicks([out / "rough.csv"], "csv", out, target, Options(unit="frames"))
+    assert [path.name for path in (out / "groundTruth").iterdir()] == ["t.txt"]
+    assert (root / "mapping.txt").read_text() == (out / "mapping.txt").read_text() == "0 idle\n1 pour\n"
+    Dataset.open(DataConfig(name="folder", root=str(out), layout="TD", fps=1.0)).check()
 
 
 def test_unknown_split_and_full_folder_are_errors(tmp_path, root, capsys):
