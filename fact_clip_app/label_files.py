@@ -25,7 +25,7 @@ from fact_clip.core import (
 )
 from fact_clip.core.io import read_text
 from fact_clip.datasets.labels import UNLABELLED
-from fact_clip.formats import FORMATS, format_of, load
+from fact_clip.formats import FORMATS, READERS, format_of, load
 from fact_clip.formats.base import Annotation, Options, Span, TiersError
 from fact_clip.formats.boris import read_ethogram
 from fact_clip.formats.csv_file import usual_unit
@@ -117,6 +117,7 @@ def plan(
     track: int | None = None,
     name: str | None = None,
     viewer: str | None = None,
+    is_rough: bool = False,
 ) -> Loading:
     """Return what a label file would change.
 
@@ -129,6 +130,7 @@ def plan(
         name: the name of the track, or the beginning of its name if there are several tiers.
             Without either, the tracks are named as the tiers.
         viewer: who loads the file. The names of tracks that are hidden from this person are taken.
+        is_rough: Whether segments become point events in their middles.
 
     Raises:
         InputError: if there is no such track, or `track` is for several tiers.
@@ -139,6 +141,7 @@ def plan(
         is_film=video.media is not None,
         background=project.background,
         video_name=video.name,
+        is_rough=is_rough,
     ).tracks
     if track is not None:
         if len(tracks) != 1:
@@ -243,6 +246,7 @@ def read_label_file(
     is_film: bool = True,
     background: Collection[str] = (),
     video_name: str = "",
+    is_rough: bool = False,
 ) -> LabelFile:
     """Read a label file of one video.
 
@@ -253,6 +257,7 @@ def read_label_file(
         background: what keeps its name where background becomes labels: beside what is marked as
             unlabelled.
         video_name: the name of the video. A file that names another one is read with a warning.
+        is_rough: Whether segments become point events in their middles, as the times are rough.
 
     Returns:
         The labels of each track, and the names of background. Tiers of ELAN and subjects of BORIS
@@ -261,10 +266,14 @@ def read_label_file(
         unlabelled has the label UNLABELLED.
     """
     form = format_of(path)
+    if is_rough and form is FORMATS["json"]:  # seconds are enough, as in answers of other models
+        form = replace(form, annotations=READERS["json"])
     if form.annotations is None and form.read is not None:
         labelling = load(path)
         names = {BACKGROUND: None, **dict.fromkeys(labelling.background)}
         labels = _of_frames(path, labelling, times, names, background, is_film=is_film)
+        if is_rough:
+            labels = _middles(path, labels)
         return LabelFile({MAIN: labels}, _without_mark(names))
     if form.annotations is None:
         readable = [name for name, form in FORMATS.items() if form.read or form.annotations]
@@ -295,6 +304,8 @@ def read_label_file(
         names |= dict.fromkeys(annotation.further_background)
         all_names |= names
         labels = _of_spans(annotation, times, names, background, is_film=is_film)
+        if is_rough:
+            labels = _middles(path, labels)
         marks = [label for label in labels if label.label == UNLABELLED]
         tracks[tier], *overlaps = _apart(
             path, (label for label in labels if label.label != UNLABELLED)
@@ -304,6 +315,17 @@ def read_label_file(
             tracks[free_name(tier, tracks)] = part
     tracks = {tier: labels for tier, labels in tracks.items() if labels} or tracks
     return LabelFile(tracks, _without_mark(all_names))
+
+
+def _middles(path: Path, labels: Iterable[Label]) -> list[Label]:
+    """Return point events in the middles of labels, without what is marked as unlabelled."""
+    points = []
+    for label in labels:
+        if label.label != UNLABELLED:
+            middle = (label.start + label.stop) // 2
+            points.append(replace(label, start=middle, stop=middle))
+    logger.warning("%s: rough times, so point events in the middles: %d", path, len(points))
+    return points
 
 
 def _without_mark(names: Iterable[str]) -> Names:

@@ -198,7 +198,8 @@ class TrackChange(VideoChange):
 class NewLabels(Signed):
     """A label file for a video: the key of an upload, and the track, or the name of a new one.
 
-    It says whether labels that are there are replaced, and whether to try without storing.
+    It says whether labels that are there are replaced, whether to try without storing, and whether
+    the times are rough, so that segments become point events in their middles.
     """
 
     file: str
@@ -206,6 +207,7 @@ class NewLabels(Signed):
     name: Name | None = None
     replace: bool = False
     dry: bool = False
+    rough: bool = False
 
 
 class NewFields(Signed):

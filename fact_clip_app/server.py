@@ -582,6 +582,7 @@ def import_labels(
             body.track,
             body.name,
             body.annotator,
+            body.rough,
         )
     warnings = upload.renamed(lines)
     if body.dry:

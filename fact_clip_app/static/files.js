@@ -124,7 +124,7 @@ async function targetOf(file, key, fitting) {
 }
 
 function lookAt(key, video) {
-	const body = {file: key, track: null, name: null, dry: true, annotator: state.annotator, browser: BROWSER};
+	const body = {file: key, track: null, name: null, dry: true, rough: state.isRough, annotator: state.annotator, browser: BROWSER};
 	return ask(videoPath(video, "/labels"), "POST", body);
 }
 
@@ -173,7 +173,7 @@ function LoadFields({file, upload: key, first, isFitting}) {
 
 /** Store a label file; the person is asked before labels are replaced. */
 async function store(file, key, {video, track, name, annotator}) {
-	const body = {file: key, track, name, annotator, browser: BROWSER, replace: false};
+	const body = {file: key, track, name, annotator, browser: BROWSER, replace: false, rough: state.isRough};
 	let answer;
 	try {
 		answer = await ask(videoPath(video, "/labels"), "POST", body);

@@ -14,6 +14,7 @@ export const state = {
 	toast: null, // {text, isFault, button: {title, run}}
 	question: null, // of the dialog that is open, see dialogs.js
 	progress: "", // of uploads
+	isRough: false, // whether segments of label files become points in their middles
 	video: null, // the answer of /api/videos/ID, with its labels as they are after unsent edits
 	shownDrafts: "", // tells which drafts the open video has, see session.js
 	trackId: null, // the current track

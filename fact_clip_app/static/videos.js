@@ -1,7 +1,7 @@
 /* The list of videos, and what to label next. */
 
 import {html, useMemo, useState} from "./vendor/preact-htm.js";
-import {JobLine, Select} from "./controls.js";
+import {Check, JobLine, Select} from "./controls.js";
 import {confirm} from "./dialogs.js";
 import {DropZone} from "./files.js";
 import {acceptAbove} from "./labelling.js";
@@ -22,6 +22,8 @@ export function Videos() {
 	return html`<section aria-labelledby="videos-title" id="videos-box">
 		<h2 id="videos-title">Videos <span class="count">${videos.length}</span></h2>
 		<${DropZone} id="files" title="Add files …" />
+		<p hidden=${!videos.length} title="Segments of label files become point events in their middles">
+			<${Check} id="rough" label="Times in label files are rough" checked=${state.isRough} onChange=${(isRough) => update({isRough})} /></p>
 		<p id="progress" class="hint" role="status">${state.progress}</p>
 		<div class="bar" id="video-filters" hidden=${videos.length < 2}>
 			<input id="video-search" type="search" aria-label="Search videos" placeholder="Search" value=${search}

@@ -45,6 +45,30 @@ def test_all_tiers_are_tracks_whatever_their_names(tmp_path):
         read_label_file(tmp_path / "z.eaf", TIMES)
 
 
+ROUGH = "start_seconds,stop_seconds,label\n0,4,cut\n2,10,stir\n19,20,cut\n"
+
+
+def test_rough_times_become_point_events(tmp_path):
+    """15 frames per second; a segment inside another one does not need a track of its own."""
+    tracks, lines = read(tmp_path / "x.csv", ROUGH + "5,6,pour\n", is_rough=True)
+    assert tracks == {"main": [(30, 30, "cut"), (82, 82, "pour"), (90, 90, "stir"), (292, 292, "cut")]}
+    assert lines == [f"{tmp_path / 'x.csv'}: rough times, so point events in the middles: 4"]
+    answer = '{"segments": [{"start_seconds": "0:00", "stop_seconds": 4, "label": "cut"}]}'
+    assert read(tmp_path / "y.json", answer, is_rough=True)[0] == {"main": [(30, 30, "cut")]}
+    frames = "".join(f"{label}\n" for label in ["cut"] * 100 + ["?"] * 100 + ["stir"] * 100)
+    assert read(tmp_path / "z.txt", frames, is_rough=True)[0] == {"main": [(50, 50, "cut"), (250, 250, "stir")]}
+
+
+def test_the_page_loads_rough_times_as_one_step(user, rows, tmp_path):
+    video = user.ask("POST", "/api/videos", json={"files": [user.upload(rows)]})["video"]
+    path = tmp_path / "labels.csv"
+    path.write_text("start_frame,stop_frame,label\n0,4,cut\n4,10,stir\n")
+    body = {"file": user.upload(path), "rough": True}
+    loaded = user.ask("POST", f"/api/videos/{video}/labels", json=body)
+    assert main(loaded) == [(2, 2, "cut"), (7, 7, "stir")]
+    assert loaded["warnings"] == ["labels.csv: rough times, so point events in the middles: 2"]
+
+
 OURS = "start,stop,start_seconds,stop_seconds,label,confidence\n"
 
 
