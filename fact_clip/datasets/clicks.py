@@ -29,6 +29,12 @@ SURE = 0.95
 """Probability with which a frame lies on its side of a border, so that it is labelled
 (experiments/clicks.md)."""
 
+MISSED = 5.0
+"""Nats by which a class must score above the labels of both clicks around a stretch, so that the
+stretch is a segment without a right click (experiments/clicks.md)."""
+
+_LEAST_SCORE = -10.0  # nats
+
 _CONTENT = "time or frame, and label, one click a line"
 
 
@@ -254,3 +260,48 @@ def border_gaps(
         start, stop = (frame + 1 + np.searchsorted(passed, (1 - SURE, SURE))).tolist()
         gaps.append((start, stop if values.any() else start))  # one class on both sides
     return [*gaps, (n_frames, n_frames)]
+
+
+def missed_stretches(
+    log_scores: Reals, frames: Sequence[int], labels: Integers, alike: float = 1.0
+) -> list[Gap | None]:
+    """Find segments that have no click, or a click with a wrong label.
+
+    Args:
+        log_scores: Scores of a model, (T, C).
+        frames: Frames of the N clicks.
+        labels: Class indices of the clicks.
+        alike: Number of frames that say nearly the same, and count as one.
+
+    Returns:
+        For each of the N + 1 parts before, between and after the clicks: the stretch in which one
+        class scores above the labels of the clicks around it, or None if none does so clearly.
+    """
+    scores = np.maximum(log_scores, _LEAST_SCORE)
+    edges = [-1, *frames, len(scores)]
+    names = [labels[0], *labels, labels[-1]]
+    stretches: list[Gap | None] = []
+    for (before, after), around in zip(pairwise(edges), pairwise(names), strict=True):
+        stretches.append(None)
+        if IGNORED in around:
+            continue
+        between = scores[before + 1 : after]
+        gains = between - between[:, around].max(axis=1, keepdims=True)
+        totals = np.pad(np.cumsum(gains, axis=0), ((1, 0), (0, 0)))
+        rises = totals - np.minimum.accumulate(totals, axis=0)
+        stop, label = np.unravel_index(rises.argmax(), rises.shape)
+        if rises[stop, label] >= MISSED * alike:
+            start = totals[:stop, label].argmin()
+            stretches[-1] = (before + 1 + int(start), before + 1 + int(stop))
+    return stretches
+
+
+def widen_gaps(gaps: Sequence[Gap], stretches: Sequence[Gap | None]) -> list[Gap]:
+    """Return gaps that contain the stretches of `missed_stretches`."""
+    widened = []
+    for (start, stop), stretch in zip(gaps, stretches, strict=True):
+        if stretch is not None:
+            start = min(start, stretch[0])
+            stop = max(stop, stretch[1])
+        widened.append((start, stop))
+    return widened

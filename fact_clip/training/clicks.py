@@ -17,6 +17,8 @@ from fact_clip.datasets.clicks import (
     expected_lengths,
     first_gaps,
     gap_labels,
+    missed_stretches,
+    widen_gaps,
 )
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.decoding import class_scores
@@ -49,7 +51,8 @@ Gaps = dict[str, list[Gap]]
 class ClickBorders:
     """The borders between the clicks of the training videos.
 
-    Frames near a border that is not sure have no label. These gaps are kept in ``RUN/clicks.json``
+    Frames near a border that is not sure have no label, and neither have segments that seem to have
+    no click, or one with a wrong label. These gaps are kept in ``RUN/clicks.json``
     by epoch, so that a resumed training has those of its epoch.
 
     Args:
@@ -98,12 +101,17 @@ class ClickBorders:
         """
         candidates = scorer.choose()
         gains = {}
+        stretches = {}
         for name, frames in self.clicks.items():
             scores = scorer.score(self.dataset.features(name), candidates)
             probabilities = class_scores(scores, candidates).cpu().numpy()[scores.row_of_frame]
             logs = np.log(np.maximum(probabilities, np.finfo(np.float32).tiny))
             gains[name] = border_gains(logs, frames, self.labels[name])
-        gaps = self._matched(gains)
+            stretches[name] = missed_stretches(logs, frames, self.labels[name], self.alike)
+        gaps = {
+            name: widen_gaps(video_gaps, stretches[name])
+            for name, video_gaps in self._matched(gains).items()
+        }
         self._apply(gaps)
         self._history[epoch] = gaps
         if is_main:

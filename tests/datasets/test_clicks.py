@@ -12,6 +12,7 @@ import pytest
 from fact_clip.config import DataConfig
 from fact_clip.datasets.benchmarks import BENCHMARKS
 from fact_clip.datasets.clicks import (
+    MISSED,
     SURE,
     Click,
     border_gains,
@@ -22,7 +23,9 @@ from fact_clip.datasets.clicks import (
     label_frames,
     likely_lengths,
     middle_borders,
+    missed_stretches,
     read_clicks,
+    widen_gaps,
 )
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.inspect import Inspection
@@ -119,6 +122,43 @@ def test_between_clicks_of_one_class_all_frames_are_labelled():
     gains = border_gains(np.random.default_rng(0).normal(size=(50, 3)), frames, labels)
     gaps = border_gaps(gains, frames, labels, np.zeros(4), 50)
     assert (gap_labels([2, 2], gaps, 50) == 2).all()
+
+
+def test_segments_without_a_right_click_by_hand():
+    """Class 2 has no click in frames 5 to 7, and the click in frame 12 should be of class 1."""
+    names = np.array([0, 0, 0, 0, 0, 2, 2, 2, 0, 0, 1, 1, 1, 1, 0, 0])
+    scores = np.where(names[:, None] == np.arange(4), -0.1, -3.1)
+    clicks, labels = [2, 12, 15], np.array([0, 3, 0])
+    stretches = missed_stretches(scores, clicks, labels)
+    # 3 frames of 3 nats are more than 5; 2 frames of class 1 before its click are 6, 1 after it is 3
+    assert stretches == [None, (5, 8), None, None]
+    assert missed_stretches(scores, clicks, labels, alike=2.0) == [None, None, None, None]
+    assert missed_stretches(scores[:12], [2], labels[:1]) == [None, (5, 8)]
+    assert missed_stretches(scores[5:], [4], labels[:1]) == [(0, 3), (5, 9)]
+    assert missed_stretches(scores, clicks, np.array([0, -1, 0])) == [None, None, None, None]
+    assert widen_gaps([(0, 0), (6, 9), (13, 14), (16, 16)], [(3, 5), (5, 8), None, (14, 15)]) == [
+        (0, 5),
+        (5, 9),
+        (13, 14),
+        (14, 16),
+    ]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_missed_stretch_is_that_of_the_largest_sum(seed):
+    rng = np.random.default_rng(seed)
+    scores = 3 * rng.normal(size=(16, 4)) - 3
+    clicks, labels = [3, 11], rng.integers(0, 4, 2)
+    stretches = missed_stretches(scores, clicks, labels, alike=2.0)
+    parts = [(0, 3, labels[[0, 0]]), (4, 11, labels), (12, 16, labels[[1, 1]])]
+    for stretch, (first, last, around) in zip(stretches, parts, strict=True):
+        sums = {}
+        for start, stop in itertools.combinations(range(first, last + 1), 2):
+            for label in range(4):
+                rows = np.maximum(scores[start:stop], -10)
+                sums[start, stop, label] = (rows[:, label] - np.maximum(*rows[:, around].T)).sum()
+        best = max(sums, key=sums.__getitem__)
+        assert stretch == (best[:2] if sums[best] >= 2 * MISSED else None)
 
 
 def test_lengths_follow_from_gaps_between_clicks():
