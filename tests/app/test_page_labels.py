@@ -753,3 +753,18 @@ def test_what_is_typed_outlives_what_others_do(address, browser, tmp_path):
         assert [(track["name"], track["segments"][0]["annotator"]) for track in shown(page)["tracks"][1:]] == [
             ("Bernd", "Bernd")
         ]
+
+
+def test_rough_times_are_loaded_as_points(address, browser, clip, tmp_path):
+    film_path = tmp_path / "take.mp4"
+    film_path.write_bytes(clip.read_bytes())
+    labels_path = tmp_path / "take.json"
+    labels_path.write_text(json.dumps({"segments": [{"start_seconds": "0:02", "stop_seconds": 6, "label": "eat"}]}))
+    with browser.page(1300, 900) as page:
+        begun(page, address)
+        upload(page, film_path)
+        page.check("#rough")
+        page.set_input_files("#files", labels_path)
+        text = message(page, "take.json: 1 on track main.")
+        assert text.endswith("rough times, so point events in the middles: 1")
+        assert labels(page, 1) == [(60, 60, "eat")]
