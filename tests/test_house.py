@@ -160,9 +160,9 @@ def test_no_data_file_names_a_module(package):
         ("fact_clip.runs.run", "from fact_clip import load"),
         ("fact_clip.metrics.frame", "'fact_clip.runs.run'"),
         ("fact_clip.cli.train", "'fact_clip_batch.commands.batch:status'"),
-        ("fact_clip_batch.engine", "'fact_clip_app.page'"),
+        ("fact_clip_batch.engine", "'fact_clip_app.workspace.workspace'"),
         ("fact_clip_batch.engine", "'fact_clip_compat.weights'"),
-        ("fact_clip_app.project", "'fact_clip_app.server'"),
+        ("fact_clip_app.store.project", "'fact_clip_app.web.server'"),
     ],
 )  # fmt: skip
 def test_a_module_above_is_found_in_a_string(source, code):
@@ -174,7 +174,7 @@ def test_a_module_above_is_found_in_a_string(source, code):
     ("source", "code"),
     [
         ("fact_clip.cli.train", "'fact_clip.models.heads'"),
-        ("fact_clip_app.page", "'fact_clip_batch.stores'"),
+        ("fact_clip_app.workspace.workspace", "'fact_clip_batch.stores'"),
         ("fact_clip.training.runs", "'fact_clip.training.member'"),
         ("fact_clip.core.io", "'data.root', 'text.encoder', 'fact_clip', 'see fact_clip.models.heads'"),
     ],
