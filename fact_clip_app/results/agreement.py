@@ -5,27 +5,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from fact_clip.core import (
-    InputError,
-    Json,
-    Names,
-    Rating,
-    Segment,
-    Segmentation,
-)
+from fact_clip.core import InputError, Json, Names, Rating, Segment, Segmentation
 from fact_clip.core.messages import join_names
 from fact_clip.datasets.labels import UNLABELLED
-from fact_clip.metrics.agreement import (
-    Omissions,
-    Pair,
-    agreement_of_pairs,
-    time_agreement,
-)
+from fact_clip.metrics.agreement import Omissions, Pair, agreement_of_pairs, time_agreement
 from fact_clip_app.api import answers
 from fact_clip_app.results.ratings import is_unowned, side_rating
-from fact_clip_app.store.project import (
-    VideoEntry,
-)
+from fact_clip_app.store.project import VideoEntry
 from fact_clip_app.workspace.class_colours import background_of, colours
 from fact_clip_app.workspace.workspace import Workspace
 

@@ -7,21 +7,10 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-from fact_clip.core import (
-    NONE_OF_THESE,
-    Clock,
-    Segmentation,
-)
+from fact_clip.core import NONE_OF_THESE, Clock, Segmentation
 from fact_clip.core.paths import file_name
 from fact_clip.datasets.labels import UNLABELLED
-from fact_clip.formats import (
-    Behaviour,
-    Format,
-    format_called,
-    format_of,
-    save,
-    save_tracks,
-)
+from fact_clip.formats import Behaviour, Format, format_called, format_of, save, save_tracks
 from fact_clip.formats.nwb import NoSegmentsError
 from fact_clip_app.store.label_files import MAIN
 from fact_clip_app.store.project import Label, Track, VideoEntry, free_name

@@ -10,15 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fact_clip.core import (
-    BACKGROUND,
-    NONE_OF_THESE,
-    Array,
-    Floats,
-    InputError,
-    Names,
-    Rating,
-)
+from fact_clip.core import BACKGROUND, NONE_OF_THESE, Array, Floats, InputError, Names, Rating
 from fact_clip.core.io import read_mapping
 from fact_clip.core.messages import join_names
 from fact_clip.datasets.dataset import Dataset

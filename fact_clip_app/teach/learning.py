@@ -1,4 +1,4 @@
-"""Trainings on labels of a project, by ``fact-clip train``, and figures before and after."""
+"""Training on labels of a project with ``fact-clip train``, and figures before and after it."""
 
 import json
 import os

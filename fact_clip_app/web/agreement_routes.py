@@ -3,10 +3,7 @@
 from fact_clip.core import InputError
 from fact_clip_app.api import answers, request_bodies
 from fact_clip_app.results.agreement import agreement_of_all, blind_remark, comparison
-from fact_clip_app.results.ratings import (
-    rating_of,
-    side_rating,
-)
+from fact_clip_app.results.ratings import rating_of, side_rating
 from fact_clip_app.store.label_files import read_label_file, warnings_heard
 from fact_clip_app.web.access import Asker, Served, Stored, check_drafts
 from fact_clip_app.web.route_options import api_router

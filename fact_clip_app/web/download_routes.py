@@ -20,16 +20,11 @@ from fact_clip_app.api import answers
 from fact_clip_app.results.budget import budget_tables
 from fact_clip_app.results.label_export import LabelWriter, VideoLabels, export_files, tracks_by
 from fact_clip_app.results.overview import overview as project_overview
-from fact_clip_app.results.ratings import (
-    rated_rows,
-    warn_of_unrated,
-)
+from fact_clip_app.results.ratings import rated_rows, warn_of_unrated
 from fact_clip_app.results.table_files import write_tables
 from fact_clip_app.store.label_files import warnings_heard
 from fact_clip_app.store.project import Unlabelled
-from fact_clip_app.teach.labelled_videos import (
-    export_set,
-)
+from fact_clip_app.teach.labelled_videos import export_set
 from fact_clip_app.web.access import Asker, Repeated, Served, Stored, Viewer
 from fact_clip_app.web.route_options import DOWNLOAD, api_router
 

@@ -6,9 +6,7 @@ from fact_clip.core import InputError
 from fact_clip_app.api import answers, request_bodies
 from fact_clip_app.results.clips import Order
 from fact_clip_app.results.clips import clips as class_clips
-from fact_clip_app.results.ratings import (
-    is_unowned,
-)
+from fact_clip_app.results.ratings import is_unowned
 from fact_clip_app.store.history import ConflictError, Edited
 from fact_clip_app.store.label_files import plan, warnings_heard
 from fact_clip_app.store.project import Track, VideoEntry, free_name

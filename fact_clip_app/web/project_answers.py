@@ -1,4 +1,4 @@
-"""JSON for the page, and segmentations for files."""
+"""The state of a project and of a video, as JSON for the page."""
 
 import shlex
 from collections.abc import Sequence
@@ -7,22 +7,12 @@ from hashlib import sha256
 from itertools import chain
 from typing import Any
 
-from fact_clip.core import (
-    InputError,
-)
-from fact_clip.formats import (
-    FORMATS,
-)
+from fact_clip.core import InputError
+from fact_clip.formats import FORMATS
 from fact_clip_app.api import answers
 from fact_clip_app.api.decoding_controls import CONTROLS
 from fact_clip_app.store.history import Person
-from fact_clip_app.store.project import (
-    FIELDS,
-    ROLES,
-    UNUSED,
-    LabelFacts,
-    VideoEntry,
-)
+from fact_clip_app.store.project import FIELDS, ROLES, UNUSED, LabelFacts, VideoEntry
 from fact_clip_app.workspace.class_colours import colours
 from fact_clip_app.workspace.engine import run_of, typed_names
 from fact_clip_app.workspace.jobs import Job

@@ -13,7 +13,7 @@ from starlette.staticfiles import StaticFiles
 
 import fact_clip_app
 from fact_clip.core.version import __version__
-from fact_clip.report.summary import FOLDER, TIMELINE, read_assets
+from fact_clip.report.summary import FOLDER, TIMELINE, TIMELINE_STYLE, read_assets
 from fact_clip_app.api import answers
 from fact_clip_app.web import (
     agreement_routes,
@@ -84,7 +84,7 @@ def timeline_script(request: Request) -> Response:
 
 def timeline_style(request: Request) -> Response:
     """Return the style of the timeline."""
-    return FileResponse(FOLDER / "timeline.css")
+    return FileResponse(FOLDER / TIMELINE_STYLE)
 
 
 def health() -> answers.Health:

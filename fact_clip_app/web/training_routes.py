@@ -2,11 +2,7 @@
 
 from fact_clip_app.api import answers, request_bodies
 from fact_clip_app.teach import learning
-from fact_clip_app.teach.labelled_videos import (
-    check_number,
-    labelled_videos,
-    untrained_points,
-)
+from fact_clip_app.teach.labelled_videos import check_number, labelled_videos, untrained_points
 from fact_clip_app.web.access import Asker, Served, check_owner
 from fact_clip_app.web.route_options import api_router
 

@@ -5,10 +5,7 @@ from itertools import count
 
 from typing_extensions import TypedDict
 
-from fact_clip.core import (
-    NONE_OF_THESE,
-    Names,
-)
+from fact_clip.core import NONE_OF_THESE, Names
 from fact_clip.core.colours import palette
 from fact_clip.datasets.labels import UNLABELLED
 from fact_clip_app.store.project import Action

@@ -11,16 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fact_clip.core import (
-    Array,
-    Clock,
-    Floats,
-    InputError,
-    Json,
-    Names,
-    Progress,
-    Segmentation,
-)
+from fact_clip.core import Array, Clock, Floats, InputError, Json, Names, Progress, Segmentation
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.core.paths import file_name
 from fact_clip.datasets.benchmarks import Layout

@@ -1,4 +1,4 @@
-"""The page without its answers: the project, the models, files that came in, and work to do."""
+"""An open project: its models, uploaded files and jobs, which all requests share."""
 
 import ctypes
 import hashlib
@@ -46,7 +46,7 @@ class Options:
 
 
 class Workspace:
-    """The project, the models and the work of a page."""
+    """The project, the models and the jobs of a server or a command."""
 
     def __init__(self, engine: Engine, options: Options) -> None:
         self.engine = engine
