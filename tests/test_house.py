@@ -233,7 +233,7 @@ REPORT = PACKAGE / "report"
 STATIC = ROOT / "fact_clip_app" / "static"
 SCRIPTS = sorted(path for path in (*REPORT.rglob("*.js"), *STATIC.rglob("*.js")) if path.parent.name != "vendor")
 MOST_LINES_OF_A_SCRIPT = 250
-BELOW_A_PANEL = {"shared", "vendor"}
+BELOW_A_PANEL = {"common", "vendor"}
 """The folders of static/ from which every panel may import."""
 
 
@@ -267,7 +267,7 @@ def scripts_below(codes: dict[Path, str]) -> dict[Path, set[Path]]:
 
 def test_scripts_do_not_use_each_other_in_a_circle():
     below = scripts_below({path: path.read_text(encoding="utf-8") for path in SCRIPTS})
-    assert STATIC / "shared" / "sync.js" in below[STATIC / "shared" / "edits.js"]
+    assert STATIC / "common" / "sync.js" in below[STATIC / "common" / "edits.js"]
     assert REPORT / "timeline" / "painter.js" in below[REPORT / "timeline" / "timeline.js"]
     assert not in_circles(below)
 
@@ -301,7 +301,7 @@ def test_panels_import_only_themselves_and_what_is_shared():
         if path.parent.parent != STATIC:
             continue
         folder = path.parent.name
-        allowed = {"vendor", folder} if folder == "shared" else {*BELOW_A_PANEL, folder}
+        allowed = {"vendor", folder} if folder == "common" else {*BELOW_A_PANEL, folder}
         for file in imported_files(path, path.read_text(encoding="utf-8")):
             assert file.is_file(), f"{path} imports {file}"
             if file.parent.parent != STATIC or file.parent.name not in allowed:
@@ -331,7 +331,7 @@ def test_wheels_have_the_data_files_of_packages():
     table = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["package-data"]
     installed = {path for package, globs in table.items() for glob in globs for path in (ROOT / package).glob(glob)}
     files = [ROOT / file for file in tracked() if file.parts[0] in table and file.suffix != ".py"]
-    assert STATIC / "shared" / "state.js" in files
+    assert STATIC / "common" / "state.js" in files
     assert [file for file in files if file.name != "README.md" and file not in installed] == []
 
 

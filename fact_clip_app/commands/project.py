@@ -130,7 +130,9 @@ def _load_labels(
 
     video = workspace.project.video(video_id)
     assert video is not None
-    loading = plan(workspace.project, video, path, workspace.engine.background, name=track)
+    loading = plan(
+        workspace.project, video, path, background=workspace.engine.background, name=track
+    )
     for name, count in loading.replaced.items():
         if not replace:
             raise InputError(path, f"track {name} has {count} segments", "name --replace")

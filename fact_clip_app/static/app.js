@@ -11,12 +11,12 @@ import {open, reopen} from "./label/open_video.js";
 import * as player from "./label/player.js";
 import {listUncertain, listUncertainSoon} from "./label/what_next.js";
 import {ResultsPanel} from "./results/results_panel.js";
-import {Field, Icon} from "./shared/controls.js";
-import {confirm, Question, Toast} from "./shared/dialogs.js";
-import {discardRefused, repeatRefused} from "./shared/edits.js";
-import {catchUp, changeSettings, refresh} from "./shared/project.js";
-import {listen, tried} from "./shared/requests.js";
-import {fault, setAnnotator, state, subscribe, update} from "./shared/state.js";
+import {Field, Icon} from "./common/controls.js";
+import {confirm, Question, Toast} from "./common/dialogs.js";
+import {discardRefused, repeatRefused} from "./common/edits.js";
+import {catchUp, changeSettings, refresh} from "./common/project.js";
+import {listen, tried} from "./common/requests.js";
+import {fault, setAnnotator, state, subscribe, update} from "./common/state.js";
 import {TeachPanel} from "./teach/teach_panel.js";
 
 const PANELS = {label: ["Label", LabelPanel], teach: ["Teach", TeachPanel], results: ["Results", ResultsPanel]};

@@ -113,6 +113,7 @@ def plan(
     project: Project,
     video: VideoEntry,
     path: Path,
+    *,
     background: Collection[str] = (),
     track: int | None = None,
     name: str | None = None,

@@ -185,10 +185,10 @@ def export_set(
         workspace,
         examples,
         root,
-        None,
-        lambda _: unlabelled,
-        background,
-        Job("export"),
+        model=None,
+        unlabelled=lambda _: unlabelled,
+        background=background,
+        job=Job("export"),
         stores=False,
     )
 

@@ -103,10 +103,16 @@ def learn(workspace: Workspace, training: Training) -> None:
         data = folder / "data"
         recipe = folder / "recipe.yaml"
         out = folder / folder.name
-        unlabelled = training.unlabelled.get
         with warnings_heard() as warnings:
             test_videos = write_set(
-                workspace, examples, data, start, unlabelled, names_of_background, job, helpers
+                workspace,
+                examples,
+                data,
+                model=start,
+                unlabelled=training.unlabelled.get,
+                background=names_of_background,
+                job=job,
+                helpers=helpers,
             )
 
         classes = Vocabulary.from_mapping(data / "mapping.txt")

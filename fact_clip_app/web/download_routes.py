@@ -57,7 +57,11 @@ def _download(
             for file in files:
                 archive.write(file, file.relative_to(folder.name))
     return FileResponse(
-        path, 200, headers, kind, BackgroundTask(folder.cleanup), filename=path.name
+        path,
+        headers=headers,
+        media_type=kind,
+        background=BackgroundTask(folder.cleanup),
+        filename=path.name,
     )
 
 

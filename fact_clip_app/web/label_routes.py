@@ -38,7 +38,11 @@ def edit(workspace: Served, video: Stored, body: request_bodies.Edit) -> Edited:
     check_seen(workspace, video, body.track, body.person)
     try:
         return workspace.history.edit(
-            video.id, body.part, body.person, body.edit, workspace.engine.background
+            video.id,
+            body.part,
+            body.person,
+            edit=body.edit,
+            background=workspace.engine.background,
         )
     except ConflictError as error:
         error.fields["track"] = _track(workspace, video, body)
@@ -122,10 +126,10 @@ def import_labels(
             workspace.project,
             video,
             upload.path,
-            workspace.engine.background,
-            body.track,
-            body.name,
-            body.annotator,
+            background=workspace.engine.background,
+            track=body.track,
+            name=body.name,
+            viewer=body.annotator,
         )
     warnings = upload.renamed(lines)
     if body.dry:

@@ -134,7 +134,7 @@ async def receive_upload(workspace: Workspace, request: Request, name: str) -> U
     path = workspace.incoming / secrets.token_hex(12)
     uploads[client] += 1
     try:
-        part_name = await receive_file(request, path, name, limit, limits)
+        part_name = await receive_file(request, path, name=name, limit=limit, limits=limits)
         if not name:
             name = base_name(part_name)
             if ending_of(name) in LABELS and path.stat().st_size > limits.label_bytes:

@@ -23,7 +23,7 @@ globalThis.fetch = async (path, options) => {
     if (options?.body) sent.push(JSON.parse(options.body));
     return {ok: true, json: async () => ({revision: 1, video_revision: 4, added: [], undo: null, redo: null})};
 };
-const {state, update} = await import(root + "shared/state.js");
+const {state, update} = await import(root + "common/state.js");
 const labelled = (start, stop, label) => ({start, stop, label, origin: "drawn", comment: "", annotator: ""});
 const shown = (segments, drafts = []) => update({
     toast: null, trackId: 1, frame: 0,
@@ -48,7 +48,7 @@ def said(script: str):
 
 def test_a_class_that_becomes_background_changes_drafts_and_comparisons():
     script = """
-    const {predictionSettings} = await import(root + "shared/project.js");
+    const {predictionSettings} = await import(root + "common/project.js");
     const {remove} = await import(root + "label/labelling.js");
     shown([], [{start: 0, stop: 8, label: "pour", confidence: 1}]);
     const before = JSON.stringify(predictionSettings());
@@ -75,7 +75,7 @@ def test_a_point_event_that_is_moved_onto_another_says_so():
 
 def test_a_refused_edit_is_not_applied_to_another_track():
     script = """
-    const {repeatRefused} = await import(root + "shared/edits.js");
+    const {repeatRefused} = await import(root + "common/edits.js");
     shown([labelled(0, 8, "mine")]);
     const edit = (track) => ({video: "v", body: {track, removed: [], added: [labelled(2, 5, "pour")]}});
     update({refused: [edit(2)]});
@@ -103,7 +103,7 @@ def test_a_point_event_is_not_merged():
 
 def test_a_class_is_followed_by_its_id_and_not_by_its_colour():
     script = """
-    const {accept} = await import(root + "shared/project.js");
+    const {accept} = await import(root + "common/project.js");
     const action = ([id, name]) => ({id, name, colour: 0});
     const named = (...actions) => ({project: {name: "p"}, actions: actions.map(action)});
     shown([]);
@@ -124,7 +124,7 @@ def test_a_deletion_that_the_server_fails_to_store_is_offered_again(status):
     script = f"""
     const fetched = globalThis.fetch;
     const there = [labelled(0, 4, "pour"), labelled(5, 8, "stir")];
-    const {{edit, repeatRefused}} = await import(root + "shared/edits.js");
+    const {{edit, repeatRefused}} = await import(root + "common/edits.js");
     shown(there);
     globalThis.fetch = async (path, options) => path.endsWith("edits")
         ? {{ok: false, status: {status}, json: async () => ({{error: "no"}})}}
@@ -183,7 +183,7 @@ def test_points_go_to_the_film_with_whose_whole_name_they_begin(points, groups):
 
 def test_a_part_changes_its_state_only_along_arrows():
     script = """
-    const {become, sync} = await import(root + "shared/sync.js");
+    const {become, sync} = await import(root + "common/sync.js");
     become("labels", "sending");
     let problem = "";
     try {
@@ -200,8 +200,8 @@ def test_a_part_changes_its_state_only_along_arrows():
 
 def test_changes_during_a_fetch_are_fetched_together_afterwards():
     script = """
-    const {catchUp, follow} = await import(root + "shared/project.js");
-    const {sync} = await import(root + "shared/sync.js");
+    const {catchUp, follow} = await import(root + "common/project.js");
+    const {sync} = await import(root + "common/sync.js");
     shown([]);
     const states = [];
     let followed = 0;
@@ -224,8 +224,8 @@ def test_changes_during_a_fetch_are_fetched_together_afterwards():
 
 def test_an_edit_is_sent_again_while_the_server_is_away():
     script = """
-    const {afterEdits, edit} = await import(root + "shared/edits.js");
-    const {sync} = await import(root + "shared/sync.js");
+    const {afterEdits, edit} = await import(root + "common/edits.js");
+    const {sync} = await import(root + "common/sync.js");
     shown([]);
     const answer = globalThis.fetch;
     globalThis.fetch = async () => {

@@ -170,7 +170,7 @@ def test_a_client_has_few_uploads_at_once_and_so_have_all(opened):
 
 
 def test_a_full_disk_has_a_reason(user, monkeypatch):
-    async def full(*_):
+    async def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("fact_clip_app.web.received_files.receive_file", full)

@@ -1,11 +1,11 @@
 /* The list of classes: a row each. */
 
 import {html, useState} from "../vendor/preact-htm.js";
-import {Check, Field} from "../shared/controls.js";
-import {confirm, question} from "../shared/dialogs.js";
-import {changeActions} from "../shared/project.js";
-import {tried} from "../shared/requests.js";
-import {actionCalled, chosenPart, fault, state, twinOf, update} from "../shared/state.js";
+import {Check, Field} from "../common/controls.js";
+import {confirm, question} from "../common/dialogs.js";
+import {changeActions} from "../common/project.js";
+import {tried} from "../common/requests.js";
+import {actionCalled, chosenPart, fault, state, twinOf, update} from "../common/state.js";
 import {takenBy} from "./keys.js";
 import {clickClass} from "./labelling.js";
 

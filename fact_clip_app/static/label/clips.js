@@ -1,12 +1,12 @@
 /* The sheet of clips: segments of a class over all videos, to look through and give another class. */
 
 import {html, useEffect, useRef} from "../vendor/preact-htm.js";
-import {asPairs, Select, useAnswer} from "../shared/controls.js";
-import {bodyOf, mayEdit, reloadLater} from "../shared/edits.js";
-import {refresh} from "../shared/project.js";
-import {ask, tried, videoPath} from "../shared/requests.js";
-import {change, clock, plain} from "../shared/segments.js";
-import {state, update} from "../shared/state.js";
+import {asPairs, Select, useAnswer} from "../common/controls.js";
+import {bodyOf, mayEdit, reloadLater} from "../common/edits.js";
+import {refresh} from "../common/project.js";
+import {ask, tried, videoPath} from "../common/requests.js";
+import {change, clock, plain} from "../common/segments.js";
+import {state, update} from "../common/state.js";
 import {show} from "./videos.js";
 
 const MOST = 12;

@@ -1,7 +1,7 @@
 /* Times that change while a film plays: of the cursor, and of what is recorded. */
 
 import {html, useEffect, useState} from "../vendor/preact-htm.js";
-import {state} from "../shared/state.js";
+import {state} from "../common/state.js";
 import * as player from "./player.js";
 
 const {Timeline} = globalThis;

@@ -1,6 +1,6 @@
 /* What a key does: a command is a line of this table. */
 
-import {fold, state, update} from "../shared/state.js";
+import {fold, state, update} from "../common/state.js";
 import * as labelling from "./labelling.js";
 import * as player from "./player.js";
 import * as recording from "./recording.js";

@@ -1,9 +1,9 @@
 /* What an empty project shows: the way in, and the work in five pictures. */
 
 import {html} from "../vendor/preact-htm.js";
-import {accept} from "../shared/project.js";
-import {ask, tried, viewQuery} from "../shared/requests.js";
-import {say, state, update} from "../shared/state.js";
+import {accept} from "../common/project.js";
+import {ask, tried, viewQuery} from "../common/requests.js";
+import {say, state, update} from "../common/state.js";
 import {DropZone} from "./files.js";
 import {open} from "./open_video.js";
 

@@ -1,12 +1,12 @@
 /* Files that are dropped or chosen: videos, feature files, label files. */
 
 import {html} from "../vendor/preact-htm.js";
-import {FileButton} from "../shared/controls.js";
-import {confirm} from "../shared/dialogs.js";
-import {loadLabels, stemOf} from "../shared/label_files.js";
-import {refresh} from "../shared/project.js";
-import {ask, Refused, upload} from "../shared/requests.js";
-import {fault, state} from "../shared/state.js";
+import {FileButton} from "../common/controls.js";
+import {confirm} from "../common/dialogs.js";
+import {loadLabels, stemOf} from "../common/label_files.js";
+import {refresh} from "../common/project.js";
+import {ask, Refused, upload} from "../common/requests.js";
+import {fault, state} from "../common/state.js";
 import {open} from "./open_video.js";
 
 const MEDIA = /\.(npy|mp4|m4v|mov|mkv|webm|avi|mpg|mpeg|ts|mts|wmv|flv|ogv|3gp)$/i;

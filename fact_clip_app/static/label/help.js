@@ -1,7 +1,7 @@
 /* The list of keys. */
 
 import {html, useEffect, useRef} from "../vendor/preact-htm.js";
-import {state, update} from "../shared/state.js";
+import {state, update} from "../common/state.js";
 import {COMMANDS} from "./commands.js";
 import {keyOf, nameOf, resetKeys, setKey} from "./keys.js";
 

@@ -1,12 +1,12 @@
 /* The chosen segment, beside the video. */
 
 import {html, useState} from "../vendor/preact-htm.js";
-import {confirm} from "../shared/dialogs.js";
-import {edit} from "../shared/edits.js";
-import {changeActions} from "../shared/project.js";
-import {tried} from "../shared/requests.js";
-import {boundaryAt, change, clock, isInstant, typedSeconds} from "../shared/segments.js";
-import {chosenPart, fault, state, twinOf} from "../shared/state.js";
+import {confirm} from "../common/dialogs.js";
+import {edit} from "../common/edits.js";
+import {changeActions} from "../common/project.js";
+import {tried} from "../common/requests.js";
+import {boundaryAt, change, clock, isInstant, typedSeconds} from "../common/segments.js";
+import {chosenPart, fault, state, twinOf} from "../common/state.js";
 import {move} from "./labelling.js";
 
 export const ORIGINS = {

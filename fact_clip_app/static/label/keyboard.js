@@ -1,7 +1,7 @@
 /* What a pressed key does on the page. */
 
-import {afterSteps, redo, undo} from "../shared/edits.js";
-import {state} from "../shared/state.js";
+import {afterSteps, redo, undo} from "../common/edits.js";
+import {state} from "../common/state.js";
 import {classOfKey, commandOfKey} from "./keys.js";
 import * as labelling from "./labelling.js";
 import * as player from "./player.js";

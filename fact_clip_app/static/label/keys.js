@@ -1,6 +1,6 @@
 /* The keys of the page: commands, and classes. */
 
-import {state, update, fault} from "../shared/state.js";
+import {state, update, fault} from "../common/state.js";
 import {COMMANDS} from "./commands.js";
 
 const SAME = {Backspace: "Delete", NumpadAdd: "Equal", NumpadSubtract: "Minus", NumpadEnter: "Enter"};

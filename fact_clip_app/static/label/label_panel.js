@@ -1,10 +1,10 @@
 /* The panel where videos are labelled. */
 
 import {html, useState} from "../vendor/preact-htm.js";
-import {Check, Select} from "../shared/controls.js";
-import {refresh} from "../shared/project.js";
-import {tried} from "../shared/requests.js";
-import {currentTrack, state, update} from "../shared/state.js";
+import {Check, Select} from "../common/controls.js";
+import {refresh} from "../common/project.js";
+import {tried} from "../common/requests.js";
+import {currentTrack, state, update} from "../common/state.js";
 import {Classes} from "./classes.js";
 import {Clock} from "./clocks.js";
 import {EmptyProject} from "./empty_project.js";

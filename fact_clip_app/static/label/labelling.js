@@ -7,10 +7,10 @@ point  a label with start === stop
 
 Times are frames, except in `drawn` and `moved`, which get seconds from the timeline. */
 
-import {confirm} from "../shared/dialogs.js";
-import {edit, mayEdit} from "../shared/edits.js";
-import * as segments from "../shared/segments.js";
-import {actionCalled, chosenIndex, chosenPart, currentTrack, fault, partsOf, say, state, update} from "../shared/state.js";
+import {confirm} from "../common/dialogs.js";
+import {edit, mayEdit} from "../common/edits.js";
+import * as segments from "../common/segments.js";
+import {actionCalled, chosenIndex, chosenPart, currentTrack, fault, partsOf, say, state, update} from "../common/state.js";
 import {labels, mayCover, put} from "./placing.js";
 import * as player from "./player.js";
 import {begin, finish, next} from "./recording.js";

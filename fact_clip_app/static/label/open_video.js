@@ -1,9 +1,9 @@
 /* The open video: it is opened, fetched again after changes, and closed. */
 
-import {afterEdits, isStale, reloadLater, showLater} from "../shared/edits.js";
-import {follow, predictionSettings, showTitle} from "../shared/project.js";
-import {ask, videoPath, viewQuery} from "../shared/requests.js";
-import {fault, state, update} from "../shared/state.js";
+import {afterEdits, isStale, reloadLater, showLater} from "../common/edits.js";
+import {follow, predictionSettings, showTitle} from "../common/project.js";
+import {ask, videoPath, viewQuery} from "../common/requests.js";
+import {fault, state, update} from "../common/state.js";
 import {nameOf, settleRecording} from "./recording.js";
 
 let lastOpening = {id: null}; // what `open` was last called with; the answers of earlier calls are not shown

@@ -1,9 +1,9 @@
 /* New segments on the current track, and what they cover. */
 
-import {confirm} from "../shared/dialogs.js";
-import {edit} from "../shared/edits.js";
-import * as segments from "../shared/segments.js";
-import {currentTrack, fault, state, update} from "../shared/state.js";
+import {confirm} from "../common/dialogs.js";
+import {edit} from "../common/edits.js";
+import * as segments from "../common/segments.js";
+import {currentTrack, fault, state, update} from "../common/state.js";
 import * as player from "./player.js";
 import {redraw} from "./timeline_view.js";
 

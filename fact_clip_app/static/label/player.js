@@ -1,7 +1,7 @@
 /* What is played, and where the cursor is. */
 
-import {frameUnder} from "../shared/segments.js";
-import {state} from "../shared/state.js";
+import {frameUnder} from "../common/segments.js";
+import {state} from "../common/state.js";
 
 export let media = null; // the video element of the open video
 export let timeline = null; // of the open video

@@ -1,10 +1,10 @@
 /* The segment that has begun: it grows until its end is marked, and is asked about where it cannot stay. */
 
 import {html, useLayoutEffect} from "../vendor/preact-htm.js";
-import {question} from "../shared/dialogs.js";
-import {mayEdit} from "../shared/edits.js";
-import {clock} from "../shared/segments.js";
-import {currentTrack, fault, say, state, update} from "../shared/state.js";
+import {question} from "../common/dialogs.js";
+import {mayEdit} from "../common/edits.js";
+import {clock} from "../common/segments.js";
+import {currentTrack, fault, say, state, update} from "../common/state.js";
 import {put} from "./placing.js";
 import * as player from "./player.js";
 

@@ -1,8 +1,8 @@
 /* The segments of the open video as a list with a search. */
 
 import {html, useMemo, useState} from "../vendor/preact-htm.js";
-import {clock, isInstant} from "../shared/segments.js";
-import {state, update} from "../shared/state.js";
+import {clock, isInstant} from "../common/segments.js";
+import {state, update} from "../common/state.js";
 import {ORIGINS} from "./inspector.js";
 import {showFrame} from "./player.js";
 

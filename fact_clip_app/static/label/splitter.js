@@ -1,7 +1,7 @@
 /* The edge of a column beside the film, which is dragged or moved by arrow keys. */
 
 import {html} from "../vendor/preact-htm.js";
-import {setWidth, state, WIDTHS} from "../shared/state.js";
+import {setWidth, state, WIDTHS} from "../common/state.js";
 
 const [LEAST, MOST] = [180, 480]; // pixels
 const STEP = 16; // pixels, of an arrow key

@@ -1,7 +1,7 @@
 /* The timeline of the open video. */
 
 import {html, useLayoutEffect, useRef} from "../vendor/preact-htm.js";
-import {chosenIndex, currentTrack, isLocked, partsOf, state, update} from "../shared/state.js";
+import {chosenIndex, currentTrack, isLocked, partsOf, state, update} from "../common/state.js";
 import {media, setTimeline, timeline} from "./player.js";
 import {HEAD_WIDTH, TrackHeads} from "./track_heads.js";
 

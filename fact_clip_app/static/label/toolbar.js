@@ -1,9 +1,9 @@
 /* One toolbar of icons: what plays, labels and folds. Each says what it does, and its key, in a tooltip. */
 
 import {html, useLayoutEffect, useRef} from "../vendor/preact-htm.js";
-import {IconButton} from "../shared/controls.js";
-import {undo, redo} from "../shared/edits.js";
-import {chosenPart, state, update} from "../shared/state.js";
+import {IconButton} from "../common/controls.js";
+import {undo, redo} from "../common/edits.js";
+import {chosenPart, state, update} from "../common/state.js";
 import {useTicks} from "./clocks.js";
 import {COMMANDS} from "./commands.js";
 import {keyOf, nameOf} from "./keys.js";

@@ -1,8 +1,8 @@
 /* The heads of the rows of the timeline: what a track is called, whose it is, and whether it is shown, locked and complete. */
 
 import {html} from "../vendor/preact-htm.js";
-import {Icon, IconButton} from "../shared/controls.js";
-import {currentTrack, fault, state, update} from "../shared/state.js";
+import {Icon, IconButton} from "../common/controls.js";
+import {currentTrack, fault, state, update} from "../common/state.js";
 
 export const HEAD_WIDTH = 150; // pixels, as in style.css
 

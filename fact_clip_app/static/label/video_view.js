@@ -1,10 +1,10 @@
 /* The video, and what lies over it. */
 
 import {html, useEffect, useLayoutEffect, useRef, useState} from "../vendor/preact-htm.js";
-import {JobLine} from "../shared/controls.js";
-import {videoPath} from "../shared/requests.js";
-import {covers} from "../shared/segments.js";
-import {chosenPart, state, update} from "../shared/state.js";
+import {JobLine} from "../common/controls.js";
+import {videoPath} from "../common/requests.js";
+import {covers} from "../common/segments.js";
+import {chosenPart, state, update} from "../common/state.js";
 import {Chip} from "./clocks.js";
 import {canPlay, here, isPaused, media, pause, setMedia, togglePlay} from "./player.js";
 

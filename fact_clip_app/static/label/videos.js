@@ -1,11 +1,11 @@
 /* The list of videos, and what to label next. */
 
 import {html, useMemo, useState} from "../vendor/preact-htm.js";
-import {JobLine, Select} from "../shared/controls.js";
-import {confirm} from "../shared/dialogs.js";
-import {refresh} from "../shared/project.js";
-import {ask, tried, videoPath, viewQuery} from "../shared/requests.js";
-import {state, update} from "../shared/state.js";
+import {JobLine, Select} from "../common/controls.js";
+import {confirm} from "../common/dialogs.js";
+import {refresh} from "../common/project.js";
+import {ask, tried, videoPath, viewQuery} from "../common/requests.js";
+import {state, update} from "../common/state.js";
 import {DropZone} from "./files.js";
 import {acceptAbove} from "./labelling.js";
 import {close, open, stay} from "./open_video.js";

@@ -1,8 +1,8 @@
 /* The list of What next: the least certain drafts of the project. */
 
-import {follow} from "../shared/project.js";
-import {ask, tried, viewQuery} from "../shared/requests.js";
-import {state, update} from "../shared/state.js";
+import {follow} from "../common/project.js";
+import {ask, tried, viewQuery} from "../common/requests.js";
+import {state, update} from "../common/state.js";
 
 const DELAY = 1000; // milliseconds without a change, after which the list is fetched
 

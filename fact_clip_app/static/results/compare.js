@@ -1,10 +1,10 @@
 /* Two labellings side by side: how far they agree, and where they differ. */
 
 import {html, useEffect, useRef, useState} from "../vendor/preact-htm.js";
-import {Check, FileButton, Scroll, Select} from "../shared/controls.js";
-import {predictionSettings, refresh} from "../shared/project.js";
-import {ask, tried, upload, videoPath} from "../shared/requests.js";
-import {state, update} from "../shared/state.js";
+import {Check, FileButton, Scroll, Select} from "../common/controls.js";
+import {predictionSettings, refresh} from "../common/project.js";
+import {ask, tried, upload, videoPath} from "../common/requests.js";
+import {state, update} from "../common/state.js";
 
 const FIGURES = {
 	frame_accuracy: ["Frame agreement (%)", 1], "f1@10": ["F1@10", 1], "f1@25": ["F1@25", 1], "f1@50": ["F1@50", 1],

@@ -1,11 +1,11 @@
 /* The panel where labels are saved, counted, drawn and compared. */
 
 import {html, useEffect, useState} from "../vendor/preact-htm.js";
-import {asPairs, Check, FileButton, Scroll, Select, useAnswer} from "../shared/controls.js";
-import {loadLabels} from "../shared/label_files.js";
-import {refresh} from "../shared/project.js";
-import {ask, download, tried, upload, videoPath, viewQuery} from "../shared/requests.js";
-import {currentTrack, fault, say, state} from "../shared/state.js";
+import {asPairs, Check, FileButton, Scroll, Select, useAnswer} from "../common/controls.js";
+import {loadLabels} from "../common/label_files.js";
+import {refresh} from "../common/project.js";
+import {ask, download, tried, upload, videoPath, viewQuery} from "../common/requests.js";
+import {currentTrack, fault, say, state} from "../common/state.js";
 import {Compare} from "./compare.js";
 
 export function ResultsPanel() {

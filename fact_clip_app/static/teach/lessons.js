@@ -1,8 +1,8 @@
 /* What a model has to learn from, and how well models have learned: parts of the panel where models are trained. */
 
 import {html} from "../vendor/preact-htm.js";
-import {Scroll} from "../shared/controls.js";
-import {state} from "../shared/state.js";
+import {Scroll} from "../common/controls.js";
+import {state} from "../common/state.js";
 
 const FEWEST = 5; // segments of a class
 const SIZE = {width: 460, height: 180, left: 44, top: 22, bottom: 28}; // pixels

@@ -1,11 +1,11 @@
 /* The panel where models are trained and chosen. */
 
 import {html, useState} from "../vendor/preact-htm.js";
-import {asPairs, Check, NumberField, Scroll, Select, waitingLine} from "../shared/controls.js";
-import {question} from "../shared/dialogs.js";
-import {changeSettings, refresh} from "../shared/project.js";
-import {ask, download, tried} from "../shared/requests.js";
-import {currentTrack, fault, state} from "../shared/state.js";
+import {asPairs, Check, NumberField, Scroll, Select, waitingLine} from "../common/controls.js";
+import {question} from "../common/dialogs.js";
+import {changeSettings, refresh} from "../common/project.js";
+import {ask, download, tried} from "../common/requests.js";
+import {currentTrack, fault, state} from "../common/state.js";
 import {Curve, Examples} from "./lessons.js";
 
 const isBusy = (job) => Boolean(job) && !["done", "failed"].includes(job.state);
