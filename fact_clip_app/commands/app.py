@@ -170,7 +170,8 @@ def _open_model(choice: ModelChoice) -> Segmenter | None:
         return None
     choice.check("app")
     waits_for_names = not choice.names and choice.run is None and choice.encoder is not None
-    model, _ = choice.open(["something"] if waits_for_names else ())
+    model, names = choice.open(["something"] if waits_for_names else ())
+    model.choose(names)  # so that wrong names are an error before the page opens
     logging.getLogger("fact_clip.inference").setLevel(logging.ERROR)  # the page shows new words
     model.scorer.load()  # so that missing files are an error before the page opens
     return model
