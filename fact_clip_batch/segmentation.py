@@ -155,6 +155,9 @@ class SegmentTask(Task):
             self.block = ()
         computed = self._computed_in_block.pop(item.id, None)
         if computed is None:
+            if item.address is None and item.path.suffix.lower() == FEATURES:
+                # The header is checked first, because the identity needs the whole content.
+                self.segmenter.scorer.needs.open(item.path)
             computed = _Computed(identity_of_item(item), self._segment(item, within))
         identity = computed.identity
         segmentation = computed.segmentation
