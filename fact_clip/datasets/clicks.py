@@ -281,18 +281,18 @@ def missed_stretches(
     edges = [-1, *frames, len(scores)]
     names = [labels[0], *labels, labels[-1]]
     stretches: list[Gap | None] = []
-    for (before, after), around in zip(pairwise(edges), pairwise(names), strict=True):
+    for (first, last), pair in zip(pairwise(edges), pairwise(names), strict=True):
         stretches.append(None)
-        if IGNORED in around:
+        if IGNORED in pair:
             continue
-        between = scores[before + 1 : after]
-        gains = between - between[:, around].max(axis=1, keepdims=True)
+        part = scores[first + 1 : last]
+        gains = part - part[:, pair].max(axis=1, keepdims=True)
         totals = np.pad(np.cumsum(gains, axis=0), ((1, 0), (0, 0)))
         rises = totals - np.minimum.accumulate(totals, axis=0)
         stop, label = np.unravel_index(rises.argmax(), rises.shape)
         if rises[stop, label] >= MISSED * alike:
             start = totals[:stop, label].argmin()
-            stretches[-1] = (before + 1 + int(start), before + 1 + int(stop))
+            stretches[-1] = (first + 1 + int(start), first + 1 + int(stop))
     return stretches
 
 
