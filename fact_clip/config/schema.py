@@ -159,7 +159,7 @@ class DataConfig(_Frozen):
     )
     background: Names | None = Field(
         None,
-        description="names of background classes; unset: those of the benchmark, or inferred from "
+        description="names of background classes; unset: names of the benchmark, or inferred from "
         "the names",
     )
     unlabelled: Names = Field(
