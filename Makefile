@@ -33,12 +33,12 @@ lint: $(READY)
 	$(BIN)/oxlint --quiet fact_clip_app/static fact_clip/report
 	$(BIN)/mdformat --check $(MARKDOWN)
 
-# Formats Python and Markdown, except for a generated page and a template.
+# Formats Python and Markdown, except for a generated page, a template, and pages that belong to data sets.
 format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/mdformat $(MARKDOWN)
 
-MARKDOWN = $$(git ls-files '*.md' ':!docs/configuration.md' ':!fact_clip/configs/model_card.md' ':!fact_clip_app/README.md')
+MARKDOWN = $$(git ls-files '*.md' ':!docs/configuration.md' ':!fact_clip/configs/model_card.md' ':!fact_clip_app/README.md' ':!experiments/data/files')
 
 test: lint
 	$(PYTEST) -m "not slow"

@@ -137,4 +137,4 @@ def test_a_rule_finds_what_it_names(rule, sentence):
 
 
 def test_plain_text_has_no_marks():
-    assert plain("See [the *page*](page.md#a) and `x`, **not** <b>y</b>.") == "See the page and code, not y."
+    assert plain("See [the *page*](CONTRIBUTING.md#a) and `x`, **not** <b>y</b>.") == "See the page and code, not y."
