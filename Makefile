@@ -38,7 +38,7 @@ format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/mdformat $(MARKDOWN)
 
-MARKDOWN = $$(git ls-files '*.md' ':!docs/configuration.md' ':!fact_clip/configs/model_card.md' ':!fact_clip_app/README.md' ':!experiments/data/files')
+MARKDOWN = $$(git ls-files '*.md' ':!docs/configuration.md' ':!fact_clip/configs/model_card.md' ':!experiments/data/files')
 
 test: lint
 	$(PYTEST) -m "not slow"

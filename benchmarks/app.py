@@ -31,7 +31,7 @@ import httpx
 import numpy as np
 
 from fact_clip.runs.run import Run
-from fact_clip_app.project import Project
+from fact_clip_app.store.project import Project
 
 MINUTES = 10.0
 CLIENTS, SECONDS = 50, 120.0

@@ -85,7 +85,7 @@ class Task(ABC):
         self.folder = Folder(out)
         self.request = request
         self.options = options
-        self.decoder = IsolatedDecoder(options.limits)
+        self.video_decoder = IsolatedDecoder(options.limits)
         self._undescribed: Inputs | None = None
         self._failures: Failures | None = None
 
@@ -196,4 +196,4 @@ def run_batch(
                 logger.info("%sing: %d of %d, %s left", task.command, number, total, left)
             yield task.run(item, within)
     finally:
-        task.decoder.close()
+        task.video_decoder.close()

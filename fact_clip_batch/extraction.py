@@ -94,7 +94,7 @@ class ExtractTask(Task):
                 replace(self._settings, span=item.span),
                 progress=within,
                 name=item.id,
-                decoder=self.decoder,
+                decoder=self.video_decoder,
                 address=item.address,
             )
         return Outcome(item, "computed", written=(self.folder.file(names[0]),))

@@ -39,7 +39,7 @@ def on_ray(make_task: Callable[[], Task], inputs: Inputs) -> Iterator[Outcome]:
     n_actors = max(options.actors, 1)
     task.begin(inputs)
     task.describe()
-    task.decoder.close()
+    task.video_decoder.close()
     is_ours = not ray.is_initialized()
     if is_ours:
         ray.init(

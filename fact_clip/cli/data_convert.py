@@ -28,6 +28,7 @@ READABLE: dict[str, tuple[str, ...]] = {
     "label-studio": (*OF_LABELS, "tier", "source_fps"),
     "nwb": (*OF_LABELS, "tier"),
     "csv": (*OF_LABELS, "unit", "source_fps", "decimal"),
+    "binary.csv": (*OF_LABELS, "tier", "source_fps"),
     "vtt": OF_LABELS,
     "srt": OF_LABELS,
     "epic": (*OF_LABELS, "verbs", "nouns"),

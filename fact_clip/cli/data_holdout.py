@@ -101,7 +101,11 @@ def holdout(
     note(*guesses)
     print_result(result, holdout_text(result), as_json)
     if out is not None:
-        note(f"written: {choice.save_json(out)}; train with data.holdout={out}")
+        written = choice.save_json(out)
+        # A file of the same name in the data folder is read instead of this one.
+        is_hidden = dataset.root is not None and (dataset.root / out).is_file()
+        reference = written.resolve() if is_hidden else out
+        note(f"written: {written}; train with data.holdout={reference}")
 
 
 def holdout_text(result: Json) -> str:

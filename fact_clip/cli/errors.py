@@ -24,7 +24,7 @@ INTERRUPTED = 128 + int(signal.SIGINT)
 
 _SAME_NAMES = (
     "actions batch device encoder fps gamma kind license memory out overwrite "
-    "precision prompts reject resume smoothing switch_penalty timeout trust_encoder window"
+    "precision reject resume smoothing switch_penalty timeout trust_encoder window"
 )
 OPTIONS = {name: f"--{name.replace('_', '-')}" for name in _SAME_NAMES.split()}
 OPTIONS |= {"threshold": "--background-threshold", "shortest": "--minimal-duration"}

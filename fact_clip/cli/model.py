@@ -13,7 +13,6 @@ from fact_clip.cli.options import Device, Precision, TrustEncoder, option
 from fact_clip.core import InputError, Names
 
 if TYPE_CHECKING:
-    from fact_clip.core.decode_settings import DecodeSettings
     from fact_clip.inference import ModelOptions, Segmenter
 
 
@@ -42,10 +41,6 @@ class ModelChoice:
     ] = None
     device: Device = "auto"
     precision: Precision = "auto"
-    prompts: Annotated[
-        str | None,
-        option("Training-free: wording of names, plain, person or ensemble. Default: ensemble."),
-    ] = None
     window: Annotated[
         float | None,
         option("Seconds that a run's model reads at once; longer videos are read in windows."),
@@ -67,7 +62,6 @@ class ModelChoice:
             encoder=self.encoder,
             fps=self.fps,
             window=self.window,
-            prompts=self.prompts,
             trust_encoder=self.trust_encoder,
             precision=self.precision,
         )
@@ -77,17 +71,15 @@ class ModelChoice:
         if self.training_free == (self.run is not None):
             raise InputError(command, "give exactly one of --run and --training-free")
 
-    def open(
-        self, more_actions: Sequence[str] = (), settings: DecodeSettings | None = None
-    ) -> tuple[Segmenter, list[str] | None]:
+    def open(self, more_actions: Sequence[str] = ()) -> tuple[Segmenter, list[str] | None]:
         """Load the model.
 
         Args:
-            more_actions: candidates in addition to the classes of the run.
-            settings: of decoding, which are checked.
+            more_actions: Candidates in addition to the classes of the run.
 
         Returns:
-            The model, and the names of all candidates (None: the classes of the run).
+            The model, and the names of all candidates, which are not checked yet, or None for the
+            classes of the run.
         """
         from fact_clip.inference import open_model
 
@@ -103,14 +95,13 @@ class ModelChoice:
                 fix = 'give --encoder clip:ViT-B-32/openai --actions "pour milk, stir"'
                 raise InputError("--training-free", "it needs an encoder and actions", fix)
             model = open_model(self.encoder, replace(options, encoder=None, actions=names))
-        model.choose(names, settings)  # wrong names are no fault of an input
         return model, names
 
     def command(self) -> Names:
         """Return the words of ``fact-clip segment`` with the options that select the model."""
         words = ["fact-clip", "segment"]
         if self.run is None:
-            words += ["--training-free", "--prompts", self.prompts or "ensemble"]
+            words.append("--training-free")
         else:
             words += ["--run", str(self.run)]
         for name, value in self.options().given("encoder", "fps", "window").items():

@@ -276,15 +276,26 @@ def new_factors(
 
     factors: dict[str, Factors] = {}
     phrases: list[str] = []
+
+    def n_trained(words: Factors) -> int:
+        """Return how many words of a name were trained."""
+        pairs = zip(words, trained_words, strict=True)
+        return sum(spelling_key(word or "") in spellings for word, spellings in pairs)
+
     for name in names:
-        parsed = None
-        for spelling in (name.replace("_", " "), name):  # the last one that parses counts
+        readings = []
+        for spelling in (name, name.replace("_", " ")):
             with suppress(InputError):
-                parsed = grammar(spelling) if grammar else None
-        if parsed is not None:
-            pairs = zip(parsed, trained_words, strict=True)
-            parsed = tuple(word and words.get(spelling_key(word), word) for word, words in pairs)
-        elif len(slots) > 1:
+                if grammar:
+                    readings.append(grammar(spelling))
+        if readings:
+            best = max(readings, key=n_trained)  # the first of equal ones
+            pairs = zip(best, trained_words, strict=True)
+            factors[name] = tuple(
+                word and spellings.get(spelling_key(word), word) for word, spellings in pairs
+            )
+            continue
+        if len(slots) > 1:
             phrases.append(name)
-        factors[name] = parsed or (name, *[None] * (len(slots) - 1))
+        factors[name] = (name, *[None] * (len(slots) - 1))
     return factors, phrases

@@ -5,41 +5,36 @@ from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
 from dataclasses import replace
 from functools import cached_property, partial
-from pathlib import Path
 
 import numpy as np
 
 from fact_clip.config import DataConfig
 from fact_clip.core import (
     Array,
-    FileLocation,
     InputError,
     Integers,
-    Location,
     Names,
     Vocabulary,
 )
 from fact_clip.core.arguments import validated
 from fact_clip.core.frames import IGNORED
-from fact_clip.core.io import read_lines
 from fact_clip.datasets import features, statistics
 from fact_clip.datasets.benchmarks import find_root
 from fact_clip.datasets.clicks import likely_lengths
-from fact_clip.datasets.labels import HIDDEN, UNLABELLED, LabelReader, Labels
+from fact_clip.datasets.labels import Labels
 from fact_clip.datasets.layout import (
     WRITE_SPLITS,
     DataFolder,
     DataStore,
     split_names,
 )
-from fact_clip.datasets.reader import VideoReader
+from fact_clip.datasets.readings import LabelledVideos
 from fact_clip.unseen.groups import SplitVideos
 from fact_clip.unseen.holdout import Holdout, find_holdout
-from fact_clip.unseen.masking import check_leak, masked, masked_rows
 from fact_clip.unseen.roles import VideoRoles, holdout_videos
 
 
-class Dataset(VideoReader):
+class Dataset(LabelledVideos):
     """One split of a data set, with the classes of a holdout hidden. Create it by `Dataset.open`.
 
     Attributes:
@@ -174,100 +169,6 @@ class Dataset(VideoReader):
         """Return the names of the held-out classes that settings are tuned by."""
         return self.names_of(self.validation_unseen)
 
-    # --- Videos ---
-
-    def labels(self, name: str) -> Labels:
-        """Return the labels of a video.
-
-        Args:
-            name: the video.
-
-        Returns:
-            Class indices (T,), read-only, -1 where the label is unknown or the class hidden.
-        """
-        return self._masked(name, self.all_labels(name))
-
-    def stored_labels(self, name: str) -> Labels:
-        """Return the labels of a video as `labels` does, without those of `set_labels`."""
-        return self._masked(name, self.label_reader.indices(name)[: self.length(name)])
-
-    def training_labels(self, name: str) -> Labels:
-        """Return `labels` with the drafts of ``data.drafts`` in frames that have none."""
-        return self._with_drafts(name, self.labels(name), 1)
-
-    def cut_labels(self, name: str) -> Labels:
-        """Return `training_labels` with `HIDDEN` where a hidden class cuts a segment.
-
-        Beside other frames without a label a segment may go on.
-        """
-        labels = self.training_labels(name)
-        is_hidden = (labels == IGNORED) & (self.all_labels(name) != IGNORED)
-        return np.where(is_hidden, HIDDEN, labels)
-
-    def labelled(self, names: Names) -> Names:
-        """Return the videos of which a frame has a label, or a draft."""
-        return tuple(name for name in names if (self.training_labels(name) != IGNORED).any())
-
-    def row_labels(self, name: str, stride: int) -> Labels:
-        """Return `training_labels` of every `stride`-th frame of a video; see `masked_rows`."""
-        rows = masked_rows(self.all_labels(name), self._hidden_in(name), stride)
-        return self._with_drafts(name, rows, stride)
-
-    def _with_drafts(self, name: str, rows: Labels, stride: int) -> Labels:
-        if self._draft_reader is None:
-            return rows
-        return np.where(rows == IGNORED, self.drafts(name)[::stride], rows)
-
-    def drafts(self, name: str) -> Labels:
-        """Return the labels (T,) that ``data.drafts`` has for a video, -1 where it has none."""
-        assert self._draft_reader is not None
-        labels = self._draft_reader.indices(name)
-        if len(labels) != self.length(name):
-            problem = f"{len(labels)} lines for {self.length(name)} frames"
-            raise InputError(self._draft_reader.locate(name, None), problem, "write them again")
-        return labels
-
-    @cached_property
-    def _draft_reader(self) -> LabelReader | None:
-        if self.config.drafts is None:
-            return None
-        folder = Path(self.config.drafts)
-
-        def locate(name: str, line: int | None) -> Location:
-            return FileLocation(folder / f"{name}.txt", line)
-
-        def read(name: str) -> list[str]:
-            return read_lines(folder / f"{name}.txt", "one class name per frame")
-
-        return LabelReader(read, locate, self.vocabulary.names, (UNLABELLED,))
-
-    def _hidden_in(self, name: str) -> tuple[int, ...]:
-        return self.roles.hidden_in.get(name, self.hidden)
-
-    def _masked(self, name: str, labels: Labels) -> Labels:
-        return masked(labels, self._hidden_in(name))
-
-    def check_leak(self, names: Names, frames: Integers, labels: Integers) -> None:
-        """Raise an InputError if a row of a training batch shows a hidden class and has a label.
-
-        Args:
-            names: the B videos.
-            frames: the frame of each row, (B, T), -1 at padding.
-            labels: of the rows, (B, T).
-        """
-        drafts = None if self._draft_reader is None else self.drafts
-        class_names = self.vocabulary.names
-        check_leak(names, frames, labels, self.all_labels, self.hidden, class_names, drafts)
-
-    def clicks(self, names: Iterable[str]) -> dict[str, list[int]]:
-        """Return the clicked frames of those videos that have clicks instead of labels."""
-        frames = {}
-        for name in names:
-            marks = self.folder.clicks(name)
-            if marks:
-                frames[name] = [click.frame for click in marks]
-        return frames
-
     # --- Checks and statistics ---
 
     def segment_lengths(
@@ -275,15 +176,16 @@ class Dataset(VideoReader):
     ) -> list[list[int]]:
         """Return the lengths in frames of the segments of each class.
 
-        Of videos with clicks they are those that the clicks let expect (`clicks.likely_lengths`).
+        For a video with clicks, these are the lengths that its clicks suggest
+        (`clicks.likely_lengths`).
 
         Args:
-            videos: name -> labels (T,).
-            whole_only: of segments alone that are not beside a frame without label.
+            videos: Labels (T,) of each video, by name.
+            whole_only: Whether to leave out segments next to a frame without a label.
         """
         clicks = self.clicks(videos)
         if max(map(len, clicks.values()), default=0) < 2:
-            clicks = {}  # one click alone labels its video
+            clicks = {}  # a single click labels its whole video
         labels = [labels for name, labels in videos.items() if name not in clicks]
         n_classes = len(self.vocabulary)
         lengths = statistics.segment_lengths(labels, n_classes, whole_only)

@@ -199,7 +199,7 @@ class TrainingVideos(torch.utils.data.Dataset[Any]):
             labels = self.dataset.training_labels(name)[first :: self.stride].copy()
         else:
             first = 0
-            labels = self.dataset.row_labels(name, self.stride)
+            labels = self.dataset.training_labels(name, self.stride)
         rows = self.dataset.transformed(name, self.transform, self.cache_bytes)
         # a copy, because a tensor over the read-only rows could write into them
         features = torch.from_numpy(rows[first :: self.stride].copy(order="C"))

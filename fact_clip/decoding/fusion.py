@@ -128,6 +128,7 @@ def _aligned(output: Output, transcript: Tensor, attention: Tensor, frames: Tens
     absent = ~output.token_mask.unsqueeze(1)  # (B, 1, M)
     # The published decoder applies a second softmax to the attention weights.
     attention = attention.masked_fill(absent, float("-inf")).softmax(-1)  # (B, T, M)
+    attention = attention.to(frames.dtype)  # under bf16, only one of them may be in float32
     index = transcript.clamp(min=0).unsqueeze(1).expand_as(attention)  # (B, T, M)
     tokens = torch.zeros_like(frames).scatter_reduce(2, index, attention, "amax", include_self=True)
     frames = frames.masked_fill(tokens == 0, 0.0)

@@ -18,7 +18,8 @@ from fact_clip.encoders.image import (
     Timm,
     VideoModel,
 )
-from fact_clip.encoders.pretrained import Runtime, looks_local
+from fact_clip.encoders.loading import looks_local
+from fact_clip.encoders.pretrained import Runtime
 from fact_clip.encoders.sentence import HashEncoder, MiniLM, StoredVectors
 
 __all__ = [

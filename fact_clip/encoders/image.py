@@ -1,16 +1,14 @@
 """Frame encoders: timm, open_clip, video models, functions, and the grid of cells.
 
-The models of other libraries are `PictureModel` and `TextModel` of `pretrained.py`, which load and
-run them. A class here gives them these hooks:
+The models of other libraries are `ImageModel` and `TextModel` of `pretrained.py`, which load and
+run them. A class here provides these hooks:
 
-    _load           the network of the library, with its weights
-    _picture_side   for `PictureModel`: the transform of a picture, and the function of features
-    _text_side      for `TextModel`: the function from texts to tokens, and that from tokens to
-                    vectors
+    _load           returns the network of the library, with its weights
+    _image_side     for `ImageModel`: returns the preprocessing of an image, and the encoder
+    _text_side      for `TextModel`: returns the tokeniser, and the encoder
 
-They are called inside `_loading`, which turns errors of the library into an InputError and sets
-`_no_network` to the reason why nothing can be downloaded, or "". Names of encoders are read in
-`__init__.py`; the part after the colon is the `reference` here.
+They are called inside `_loading`, which turns errors of the library into an InputError. Names of
+encoders are read in `__init__.py`; the part after the colon is the `reference` here.
 """
 
 from __future__ import annotations
@@ -26,22 +24,14 @@ import numpy as np
 from fact_clip.core import Image, InputError, Json, Names, Singles, Size
 from fact_clip.core.arguments import array_of
 from fact_clip.core.paths import expanded
-from fact_clip.encoders.pretrained import (
-    PictureModel,
-    Runtime,
-    TextModel,
-    content_name,
-    local_folder,
-    looks_local,
-)
+from fact_clip.encoders.loading import content_name, local_folder, looks_local
+from fact_clip.encoders.pretrained import ImageModel, ImageSide, Runtime, TextModel, TextSide
 
 if TYPE_CHECKING:
     import torch
 
-    from fact_clip.encoders.pretrained import PictureSide, TextSide
 
-
-class Timm(PictureModel):
+class Timm(ImageModel):
     """The pooled features of a backbone of timm, MODEL or MODEL/FILE.
 
     FILE has weights of this machine. Without it the weights of the library are downloaded.
@@ -70,11 +60,11 @@ class Timm(PictureModel):
             _load_checkpoint(model, self._file, removed)
         return model
 
-    def _picture_side(self) -> PictureSide:
+    def _image_side(self, model: Any) -> ImageSide:
         import timm
 
-        settings = timm.data.resolve_model_data_config(self.model)
-        return timm.data.create_transform(**settings, is_training=False), self.model
+        settings = timm.data.resolve_model_data_config(model)
+        return ImageSide(timm.data.create_transform(**settings, is_training=False), model)
 
 
 def _load_checkpoint(model: torch.nn.Module, file: Path, removed: Names) -> None:
@@ -97,7 +87,7 @@ def _load_checkpoint(model: torch.nn.Module, file: Path, removed: Names) -> None
 _UNCUT = 16
 
 
-class OpenClip(PictureModel, TextModel):
+class OpenClip(ImageModel, TextModel):
     """A model of open_clip: MODEL/TAG, MODEL/FILE, local-dir:FOLDER or hf-hub:OWNER/NAME."""
 
     def __init__(self, prefix: str, reference: str, where: str, runtime: Runtime) -> None:
@@ -146,15 +136,15 @@ class OpenClip(PictureModel, TextModel):
             force_quick_gelu=bool(settings.get("quick_gelu")),
         )
 
-    def _picture_side(self) -> PictureSide:
+    def _image_side(self, model: Any) -> ImageSide:
         import open_clip
 
-        values = open_clip.get_model_preprocess_cfg(self.model)
+        values = open_clip.get_model_preprocess_cfg(model)
         settings = open_clip.transform.PreprocessCfg(**values)
         transform = open_clip.transform.image_transform_v2(settings, is_train=False)
-        return transform, self.model.encode_image
+        return ImageSide(transform, model.encode_image)
 
-    def _text_side(self) -> TextSide:
+    def _text_side(self, model: Any) -> TextSide:
         import open_clip
 
         config = open_clip.get_model_config(self._model_name) or {}
@@ -176,10 +166,10 @@ class OpenClip(PictureModel, TextModel):
                 raise ValueError(f"more than the {length} tokens that the model takes in {start!r}")
             return {"text": tokens}
 
-        return tokenise, self.model.encode_text
+        return TextSide(tokenise, model.encode_text)
 
 
-class VideoModel(PictureModel):
+class VideoModel(ImageModel):
     """A model of clips of transformers (VideoMAE, V-JEPA 2, ...), a folder or OWNER/NAME.
 
     It reads safetensors and runs no code.
@@ -219,7 +209,7 @@ class VideoModel(PictureModel):
         """Return the number of pictures of a clip. It loads the model."""
         return _clip_length(self.model)
 
-    def _picture_side(self) -> PictureSide:
+    def _image_side(self, model: Any) -> ImageSide:
         from transformers import AutoVideoProcessor
 
         processor = AutoVideoProcessor.from_pretrained(self._source, trust_remote_code=False)
@@ -229,7 +219,7 @@ class VideoModel(PictureModel):
             (values,) = processor(list(clips), return_tensors="pt").values()
             return values
 
-        return transform, lambda clips: self.model(clips).last_hidden_state.mean(dim=1)
+        return ImageSide(transform, lambda clips: model(clips).last_hidden_state.mean(dim=1))
 
 
 def _clip_length(model: Any) -> int:

@@ -18,13 +18,12 @@ from fact_clip.core import Floats, InputError, Singles, library_errors
 from fact_clip.core.extras import install_command
 from fact_clip.core.io import check_file, read_npz
 from fact_clip.core.paths import expanded
-from fact_clip.encoders.pretrained import Runtime, TextModel, content_name
+from fact_clip.encoders.loading import content_name
+from fact_clip.encoders.pretrained import Runtime, TextModel, TextSide
 from fact_clip.text.prompts import tidy
 
 if TYPE_CHECKING:
     import torch
-
-    from fact_clip.encoders.pretrained import TextSide
 
 
 # SHA-256 of the files of all-MiniLM-L6-v2, as its authors publish them.
@@ -76,23 +75,22 @@ class MiniLM(TextModel):
 
         return Path(snapshot_download(_REPOSITORY, revision=_REVISION, allow_patterns=[*_MINILM]))
 
-    def _text_side(self) -> TextSide:
+    def _text_side(self, model: Any) -> TextSide:
         from transformers import PreTrainedTokenizerFast
 
         file = str(self._folder / "tokenizer.json")
         tokeniser = PreTrainedTokenizerFast(tokenizer_file=file, pad_token="[PAD]")
-        model = self.model
 
         def tokenise(texts: list[str]) -> dict[str, torch.Tensor]:
             tokens = tokeniser(texts, padding=True, return_tensors="pt")  # (N, L) each
             return {key: tokens[key] for key in ("input_ids", "attention_mask")}
 
-        def features(input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        def encode(input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
             hidden = model(input_ids, attention_mask).last_hidden_state  # (N, L, E)
             real = attention_mask.unsqueeze(-1).float()
             return (hidden * real).sum(1) / real.sum(1)
 
-        return tokenise, features
+        return TextSide(tokenise, encode)
 
 
 _WORD = re.compile(r"\w+")

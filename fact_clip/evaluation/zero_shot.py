@@ -24,7 +24,6 @@ from fact_clip.evaluation.calibration import (
     GAMMAS,
     GammaCounts,
     groups_by_calibration,
-    training_frames,
     uncalibrated,
 )
 from fact_clip.evaluation.scored_videos import ScoredVideos, VideoLabels
@@ -213,16 +212,9 @@ def _diagnostics(evaluation: _Evaluation) -> dict[str, float | None]:
             scored.truth, tables, groups.unseen, groups.background, groups.also_unseen
         )
 
-    frames = scored.classes.counts(training_frames(scored.datasets))  # by label
-    truth = scored.truth
-    prediction = evaluation.prediction
-    figures |= metrics.confusions(truth, prediction, vocabulary, groups.unseen, seen, frames)
-    seen_actions = sorted({*seen} - {*groups.background})
-    for key, classes in (
-        ("compositional_gap", groups.unseen),
-        ("compositional_gap_seen", seen_actions),
-    ):
-        figures[key] = metrics.compositional_gap(truth, prediction, vocabulary, classes)
+    figures["called_seen"] = metrics.share_called_seen(
+        scored.truth, evaluation.prediction, groups.unseen, seen
+    )
     return figures
 
 

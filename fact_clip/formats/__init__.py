@@ -18,6 +18,7 @@ from fact_clip.core.arguments import check_name, validated
 from fact_clip.core.paths import whole_file
 from fact_clip.core.plugins import PluginTable
 from fact_clip.formats import (
+    binary,
     boris,
     csv_file,
     elan,
@@ -93,6 +94,12 @@ _FORMATS: dict[str, Format] = {
         ".csv", csv_file.write, csv_file.read, csv_file.read_annotations, keeps_instants=True
     ),
     "frames.csv": Format(".frames.csv", csv_file.write_pictures, every_frame=True),
+    "binary.csv": Format(
+        ".binary.csv",
+        annotations=binary.read_annotations,
+        write_tracks=binary.write_tracks,
+        needs_media=False,
+    ),
     "json": Format(
         ".json",
         json_file.write,

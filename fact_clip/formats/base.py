@@ -90,7 +90,7 @@ class Annotation:
     def __post_init__(self) -> None:
         if not self.name:
             # the video of "take.1.via.json" is "take.1"
-            name = re.sub(r"\.(boris|via|label-studio)$", "", self.path.stem)
+            name = re.sub(r"\.(binary|boris|via|label-studio)$", "", self.path.stem)
             object.__setattr__(self, "name", name)
         if self.fps is not None and not LEAST_FPS <= self.fps <= MOST_FPS:
             raise InputError(self.path, f"{self.fps:g} frames a second", "set --source-fps")

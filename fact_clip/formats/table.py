@@ -64,7 +64,7 @@ def write_table(path: Path, rows: Iterable[Iterable[object]], end: str = "\r\n")
             writer.writerow([no_formula(cell) if isinstance(cell, str) else cell for cell in row])
 
 
-def _find_separator(line: str, separators: str = "\t;,") -> str | None:
+def find_separator(line: str, separators: str = "\t;,") -> str | None:
     """Return the separator of a line: tabs, else semicolons, else commas; None if it has none."""
     return next((separator for separator in separators if separator in line), None)
 
@@ -97,7 +97,7 @@ def read_lines(
         if line.strip() and not is_comment:
             numbered.append((number, line))
     separators = "\t;," if decimal == "." or '"' in content else "\t;"
-    separator = _find_separator(numbered[0][1], separators) if numbered else None
+    separator = find_separator(numbered[0][1], separators) if numbered else None
     if separator is None:
         return [(number, line.split()) for number, line in numbered]
 
@@ -109,12 +109,15 @@ def read_lines(
     return table
 
 
-def read_table(path: Path, columns: Sequence[str] = ()) -> Iterator[Row]:
+def read_table(
+    path: Path, columns: Sequence[str] = (), separator: str | None = None
+) -> Iterator[Row]:
     """Yield the rows of a table with a header.
 
     Args:
         path: the file.
         columns: columns that the header has; it is the first line that has all of them.
+        separator: Separator of cells, or None to find it in the header.
 
     Yields:
         The location of each row, and its cells by column.
@@ -123,9 +126,11 @@ def read_table(path: Path, columns: Sequence[str] = ()) -> Iterator[Row]:
     for number, header in enumerate(lines, start=1):
         if re.match(r"\ufeff?sep=.\r?$", header):  # a separator for Excel
             continue
-        separator = _find_separator(header) or ","
+        separator_of_file = separator or find_separator(header) or ","
         with library_errors(FileLocation(path, number), "not the header of a table", csv.Error):
-            names = [name.strip() for name in next(csv.reader([header], delimiter=separator))]
+            names = [
+                name.strip() for name in next(csv.reader([header], delimiter=separator_of_file))
+            ]
         if any(names) and {*columns} <= {*names}:
             break
     else:
@@ -136,7 +141,7 @@ def read_table(path: Path, columns: Sequence[str] = ()) -> Iterator[Row]:
             problem = f"two columns {name!r}"
             raise InputError(FileLocation(path, number), problem, "give each another name")
 
-    rows = csv.reader(lines, delimiter=separator, strict=True)
+    rows = csv.reader(lines, delimiter=separator_of_file, strict=True)
     try:
         for row in filter(any, rows):
             where = FileLocation(path, number + rows.line_num)

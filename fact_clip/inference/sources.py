@@ -78,7 +78,7 @@ class SourceReader:
         options: rate and precision.
 
     Attributes:
-        decoder: decodes videos; None: in this process.
+        video_decoder: Decoder of videos, or None to decode in this process.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class SourceReader:
         self._scorer = scorer
         self._encoder = encoder
         self._precision = options.precision
-        self.decoder: Decoder | None = None
+        self.video_decoder: Decoder | None = None
         self._fps = scorer.fps if options.fps is None else options.fps
         self._extraction = Settings() if self._fps is None else Settings(self._fps)
 
@@ -160,5 +160,5 @@ class SourceReader:
             raise InputError(path, f"the ending {path.suffix!r}", f"give {KINDS}")
         encoder = self.encoder_for(path)
         extraction = replace(self.extraction(), span=span)
-        features, clock = encode(path, encoder, extraction, progress, decoder=self.decoder)
+        features, clock = encode(path, encoder, extraction, progress, decoder=self.video_decoder)
         return Source(features, FileLocation(path, part=f"features by {encoder.name}"), clock)

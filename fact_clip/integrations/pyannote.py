@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fact_clip.core import BACKGROUND, Clock, FileLocation, Segmentation
+import numpy as np
+
+from fact_clip.core import BACKGROUND, Clock, FileLocation, InputError, Segmentation
 from fact_clip.core.extras import require
 from fact_clip.formats import base
 from fact_clip.formats.gaps import to_frames
@@ -47,17 +50,20 @@ def to_annotation(segmentation: Segmentation) -> Annotation:
 
 def from_annotation(
     annotation: Annotation,
-    fps: float,
+    fps: float | None,
     n_frames: int | None = None,
     background: str = BACKGROUND,
+    times: Sequence[float] | None = None,
 ) -> Segmentation:
     """Convert an annotation to one label a frame; of overlapping segments the later one counts.
 
     Args:
         annotation: the annotation.
-        fps: frames a second.
-        n_frames: the length of the video. None: to the end of the last segment.
-        background: the label of frames without a segment.
+        fps: Frames per second, or None if `times` has their times.
+        n_frames: Number of frames of the video, or None to end with the last segment.
+        background: Label of frames without a segment.
+        times: Seconds at the start of each frame and at the end, (n_frames + 1,), or None if the
+            frames follow each other at `fps`.
 
     Returns:
         The segmentation.
@@ -71,7 +77,10 @@ def from_annotation(
         where = FileLocation(path, part=f"track {track}")
         spans.append(base.Span(segment.start, segment.end, str(label), where))
     source = base.Annotation(path, spans)
-    frames = to_frames(source, Clock(n_frames, fps), background)
+    if fps is None and times is None:
+        raise InputError("fps", "neither a rate nor times of frames", "give one of them")
+    clock = Clock(n_frames, fps, None if times is None else np.array(times), annotation.uri)
+    frames = to_frames(source, clock, background)
     if frames.lost:
         logger.warning(
             "%s: %d segments get no frame: they are shorter than half of one, or others cover them",
@@ -79,5 +88,5 @@ def from_annotation(
             frames.lost,
         )
     segmentation = Segmentation.from_frames(frames.labels, fps)
-    segmentation = Clock(fps=fps, media=annotation.uri).apply_to(segmentation)
+    segmentation = clock.apply_to(segmentation)
     return replace(segmentation, background=(frames.background,))

@@ -5,21 +5,9 @@ from fact_clip.metrics.agreement import Omissions as Omissions
 from fact_clip.metrics.agreement import time_agreement as time_agreement
 from fact_clip.metrics.budget import time_budget as time_budget
 from fact_clip.metrics.budget import transitions as transitions
-from fact_clip.metrics.diagnostics import (
-    auroc as auroc,
-)
-from fact_clip.metrics.diagnostics import (
-    compositional_gap as compositional_gap,
-)
-from fact_clip.metrics.diagnostics import (
-    confusions as confusions,
-)
-from fact_clip.metrics.diagnostics import (
-    frequent_classes as frequent_classes,
-)
-from fact_clip.metrics.diagnostics import (
-    seen_unseen_auroc as seen_unseen_auroc,
-)
+from fact_clip.metrics.diagnostics import auroc as auroc
+from fact_clip.metrics.diagnostics import seen_unseen_auroc as seen_unseen_auroc
+from fact_clip.metrics.diagnostics import share_called_seen as share_called_seen
 from fact_clip.metrics.frame import FrameCounts as FrameCounts
 from fact_clip.metrics.frame import cohen_kappa as cohen_kappa
 from fact_clip.metrics.frame import frame_accuracy

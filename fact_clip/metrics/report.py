@@ -75,10 +75,10 @@ Metric = Callable[[list[Labels], list[Labels]], float | Mapping[str, float]]
 """True and predicted classes (T,) of each video, without ignored frames -> a figure, or several."""
 
 
-_RESERVED = {"profile", "score", "harmonic_mean", "auroc", "called_seen", "collapsed"}
+_RESERVED = {"profile", "score", "harmonic_mean", "auroc", "called_seen"}
 _RESERVED |= {"S", "U", "H", "H*", "AUSUC", "gamma"}
 """Names of figures beside those of `evaluate`, as `training.sweep` lists them."""
-_RESERVED_STARTS = ("seen_", "unseen_", "unseen ", "compositional_gap")
+_RESERVED_STARTS = ("seen_", "unseen_", "unseen ")
 
 
 def _adopt(name: str, part: Any) -> Metric:

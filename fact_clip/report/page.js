@@ -41,7 +41,7 @@ window.addEventListener("error", ({message}) => {
 const data = JSON.parse(document.getElementById("data").textContent);
 const {classes, runs, videos, sweeps} = data;
 const several = runs.length > 1;
-// PageParts: page_parts.js, PageTimelines: page_timelines.js, PageCharts: page_charts.js, Timeline: timeline.js
+// PageParts: page_parts.js, PageTimelines: page_timelines.js, PageCharts: page_charts.js, Timeline: timeline/timeline.js
 //   make(tag, properties, ...children)   an element; children that are null are left out
 //   formatted(number, digits = 1)        its text, "–" for null
 //   table(columns, rows, sorted, caption)   column: [heading, cell of a row, kind, value to sort by]; kind: "number", "name",

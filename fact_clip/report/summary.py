@@ -34,8 +34,10 @@ from fact_clip.runs.hub import run_folder
 from fact_clip.runs.run import Run
 
 FOLDER = Path(__file__).parent
-TIMELINE = ("timeline_tools.js", "timeline_painter.js", "timeline.js")
+TIMELINE = ("timeline/tools.js", "timeline/painter.js", "timeline/timeline.js")
 """The scripts of the timeline in the order in which they are loaded."""
+
+TIMELINE_STYLE = "timeline/timeline.css"
 _PAGE = ("page_parts.js", "page_charts.js", "page_timelines.js", "page.js")
 
 _FIGURES = ("frame_accuracy", "edit", "f1@50")  # of each video
@@ -154,7 +156,7 @@ def page(data: Json, title: str) -> str:
     template = Template((FOLDER / "page.html").read_text(encoding="utf-8"))
     return template.substitute(
         title=escape(title),
-        style=read_assets("timeline.css", "page.css"),
+        style=read_assets(TIMELINE_STYLE, "page.css"),
         # "<" is escaped, so that no name ends the script element or opens a comment in it
         data=content.replace("<", "\\u003c"),
         script=read_assets(*TIMELINE, *_PAGE),

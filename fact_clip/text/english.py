@@ -311,8 +311,17 @@ class Sentences:
         return (verb, *nouns)
 
     def __call__(self, name: str) -> Factors:
-        """Return one factor per slot; None for a slot that the name does not fill."""
+        """Return one factor per slot; None for a slot that the name does not fill.
+
+        Raises:
+            InputError: The name fills a slot that none of the names fills that the reader was made
+                with, so that a part of it would be lost.
+        """
         factors = dict(zip(SLOTS, self._read(name), strict=True))
+        for slot, factor in factors.items():
+            if factor and slot not in self.slots:
+                problem = f"{factor!r} is a {slot}, which no class has"
+                raise InputError(f"name {name!r}", problem)
         return tuple(factors[slot] for slot in self.slots)
 
 

@@ -19,6 +19,7 @@ from fact_clip.datasets.benchmarks import IN_MEMORY
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.layout import DataFolder, DataStore
 from fact_clip.datasets.naming import guess_names
+from fact_clip.datasets.object_detection import objects_of
 from fact_clip.datasets.objects import OBJECT_SLOT, ObjectColumns
 from fact_clip.devices.device import pick_device
 from fact_clip.encoders import text_encoder
@@ -117,7 +118,7 @@ class _Planner:
                 self.dataset = Dataset.open(self.config.data, self.folder)
         if self.config.train.init is None:
             ties_factors = self.config.model.head == "text" and "factors" in self.config.text.parts
-            self.objects = ObjectColumns.of_dataset(self.dataset, ties_factors)
+            self.objects = objects_of(self.dataset, ties_factors)
             if parts and self.objects is not None and not self.config.data.objects.names_file:
                 # Members learn from other videos, in which they could find other objects.
                 self._decide(self.objects.settings())

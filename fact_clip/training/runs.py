@@ -118,6 +118,10 @@ def train(
         METRICS.register(metric, name)
     if losses:
         names = [LOSSES.name_of(term) for term in losses]
+        for name in names:
+            if names.count(name) > 1:
+                fix = "give each function a __name__ of its own"
+                raise InputError("losses", f"two terms are called {name!r}", fix)
         overrides = [*overrides, f"loss.terms={json.dumps(names)}"]
     plan = _planned(config, overrides, data)
     if is_main:

@@ -26,7 +26,7 @@ from fact_clip.core.paths import locked
 
 if TYPE_CHECKING:
     from fact_clip.inference.segmenter import Segmenter
-    from fact_clip_app.project import Project
+    from fact_clip_app.store.project import Project
 
 
 def app(
@@ -79,9 +79,9 @@ def app(
     with library_errors("fact-clip app", "not installed", ModuleNotFoundError, fix=fix):
         import uvicorn
 
-        from fact_clip_app.database import DATABASE
-        from fact_clip_app.guard import HttpProtocol
-        from fact_clip_app.project import MAX_MINUTES, Project
+        from fact_clip_app.store.database import DATABASE
+        from fact_clip_app.store.project import MAX_MINUTES, Project
+        from fact_clip_app.web.guard import HttpProtocol
 
     proxy_names = read_names(served_as, "--served-as")
     folder = _folder_of(project)
@@ -103,10 +103,10 @@ def app(
         _open_browser(host, listener.getsockname()[1], store.token)
 
     with library_errors("fact-clip app", "not installed", ModuleNotFoundError, fix=fix):
-        from fact_clip_app.engine import Engine
-        from fact_clip_app.page import Options
-        from fact_clip_app.requests import Limits
-        from fact_clip_app.server import make_app
+        from fact_clip_app.web.server import make_app
+        from fact_clip_app.workspace.engine import Engine
+        from fact_clip_app.workspace.uploads import Limits
+        from fact_clip_app.workspace.workspace import Options
     from fact_clip.inference import load
 
     if not is_new:
@@ -170,7 +170,8 @@ def _open_model(choice: ModelChoice) -> Segmenter | None:
         return None
     choice.check("app")
     waits_for_names = not choice.names and choice.run is None and choice.encoder is not None
-    model, _ = choice.open(["something"] if waits_for_names else ())
+    model, names = choice.open(["something"] if waits_for_names else ())
+    model.choose(names)  # so that wrong names are an error before the page opens
     logging.getLogger("fact_clip.inference").setLevel(logging.ERROR)  # the page shows new words
     model.scorer.load()  # so that missing files are an error before the page opens
     return model
@@ -188,7 +189,7 @@ def _add_actions(
     store: Project, names: list[str] | None, run: Path | None, base: Segmenter | None
 ) -> None:
     """Add the named actions to a project, or the run's actions to a project without actions."""
-    from fact_clip_app.project import actions_named
+    from fact_clip_app.store.project import actions_named
 
     background: Names = ()
     if base is not None:
@@ -211,7 +212,7 @@ def _print_addresses(host: str, port: int, proxy_names: Names, token: str) -> No
 
 def _reachable(host: str) -> list[str]:
     """Return the names and addresses that open a page on this host, from this machine first."""
-    from fact_clip_app.guard import WILDCARDS
+    from fact_clip_app.web.guard import WILDCARDS
 
     if host not in WILDCARDS:
         return [host]

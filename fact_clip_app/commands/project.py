@@ -14,8 +14,8 @@ from fact_clip.core import InputError
 from fact_clip.core.messages import join_names
 
 if TYPE_CHECKING:
-    from fact_clip_app.page import Page
-    from fact_clip_app.project import VideoEntry
+    from fact_clip_app.store.project import VideoEntry
+    from fact_clip_app.workspace.workspace import Workspace
 
 Folder = Annotated[Path, argument("PROJECT", "Folder of the project.")]
 
@@ -40,7 +40,7 @@ def import_files(
     """
     from fact_clip.core.io import check_file, read_mapping
     from fact_clip.video.pictures import SUFFIXES
-    from fact_clip_app.requests import FEATURES, ending_of
+    from fact_clip_app.workspace.uploads import FEATURES, ending_of
 
     media: dict[str, Path] = {}
     features: dict[str, Path] = {}
@@ -57,47 +57,47 @@ def import_files(
             raise InputError(path, f"{kind[stem]} has this name, too", "rename one of them")
         else:
             kind[stem] = path.resolve()
-    with closing(_open_page(project, is_new=True)) as page:
+    with closing(_open_workspace(project, is_new=True)) as workspace:
         ids = {}  # by the name of the file
         for stem in {**media, **features}:
-            ids[stem] = [_add_video(page, stem, media.get(stem), features.get(stem))]
-        videos = page.project.videos()
+            ids[stem] = [_add_video(workspace, stem, media.get(stem), features.get(stem))]
+        videos = workspace.project.videos()
         for path, stem in labels:
             matches, track = _videos_of(stem, videos, ids)
             if len(matches) != 1:
                 problem = f"{len(matches) or 'no'} videos {stem!r} in the project"
                 raise InputError(path, problem, "name the file after one video")
-            loaded = _load_labels(page, matches[0], path, track, replace=replace)
+            loaded = _load_labels(workspace, matches[0], path, track, replace=replace)
             print(f"{path}: {loaded}")
     note(f"{project}: {len(videos)} video{'' if len(videos) == 1 else 's'}")
 
 
-def _add_video(page: Page, name: str, media: Path | None, features: Path | None) -> str:
+def _add_video(workspace: Workspace, name: str, media: Path | None, features: Path | None) -> str:
     """Add a video, or features to the video of its file or name, and return its id.
 
     A video of these files that was removed comes back.
     """
-    stored = [video for video in page.project.videos() if video.name == name]
-    for video in [*page.project.videos(removed=True), *page.project.videos()]:
+    stored = [video for video in workspace.project.videos() if video.name == name]
+    for video in [*workspace.project.videos(removed=True), *workspace.project.videos()]:
         if {media, features} & {video.media, video.features} - {None}:
             stored = [video]
     if not stored:
-        added = page.refer(name, media, features)
-        if media is None and page.engine.model() is None:
+        added = workspace.refer(name, media, features)
+        if media is None and workspace.engine.model() is None:
             note(f"{name}: {added.n_frames} rows, {added.duration:.1f} s, read time first")
         return added.id
     for video in stored:
         if media in (None, video.media) and features in (None, video.features):
-            page.project.change_video(video.id, removed=None)
+            workspace.project.change_video(video.id, removed=None)
             return video.id
     (video, *_) = stored
     if len(stored) > 1 or media not in (None, video.media) or video.features is not None:
         problem = f"the project has a video {name!r} of {video.media or video.features}"
         raise InputError(media or features or name, problem, "rename the file")
-    page.engine.frame_times(video.media, features)  # they must fit
+    workspace.engine.frame_times(video.media, features)  # they must fit
     assert features is not None
-    rows = page.engine.rows(features)
-    page.project.change_video(video.id, features=str(features), removed=None, **rows)
+    rows = workspace.engine.rows(features)
+    workspace.project.change_video(video.id, features=str(features), removed=None, **rows)
     return video.id
 
 
@@ -121,18 +121,22 @@ def _videos_of(
         track = f"{part}.{track}" if track else part
 
 
-def _load_labels(page: Page, video_id: str, path: Path, track: str | None, *, replace: bool) -> str:
+def _load_labels(
+    workspace: Workspace, video_id: str, path: Path, track: str | None, *, replace: bool
+) -> str:
     """Load a label file and return what was loaded, as text."""
-    from fact_clip_app.history import Person
-    from fact_clip_app.label_files import plan
+    from fact_clip_app.store.history import Person
+    from fact_clip_app.store.label_files import plan
 
-    video = page.project.video(video_id)
+    video = workspace.project.video(video_id)
     assert video is not None
-    loading = plan(page.project, video, path, page.engine.background, name=track)
+    loading = plan(
+        workspace.project, video, path, background=workspace.engine.background, name=track
+    )
     for name, count in loading.replaced.items():
         if not replace:
             raise InputError(path, f"track {name} has {count} segments", "name --replace")
-    page.history.load(video_id, loading, Person(), f"load {path.name}")
+    workspace.history.load(video_id, loading, Person(), f"load {path.name}")
     return ", ".join(f"{count} on track {track}" for track, count in loading.counts.items())
 
 
@@ -174,9 +178,9 @@ def export(
       fact-clip project export my_project --training main --out data && fact-clip data init data
     """
     from fact_clip.formats import FORMATS
-    from fact_clip_app.engine import ENCODER
-    from fact_clip_app.export import export_set
-    from fact_clip_app.views import export_files
+    from fact_clip_app.results.label_export import export_files
+    from fact_clip_app.teach.labelled_videos import export_set
+    from fact_clip_app.workspace.engine import ENCODER
 
     if training is None and unlabelled is not None:
         raise InputError("--unlabelled", "only --training reads it", "leave it out")
@@ -195,39 +199,43 @@ def export(
         names = [name for name, form in FORMATS.items() if form.is_installed]
     else:
         names = list(read_formats(formats or "csv"))
-    with closing(_open_page(project)) as page:
-        if with_drafts and page.engine.model() is None:
+    with closing(_open_workspace(project)) as workspace:
+        if with_drafts and workspace.engine.model() is None:
             raise InputError("--with-drafts", "the project has no model", "leave it out")
         if training is not None:
-            if page.engine.model() is None and any(video.media for video in page.project.videos()):
+            if workspace.engine.model() is None and any(
+                video.media for video in workspace.project.videos()
+            ):
                 note(f"features of films by {ENCODER}; the page makes those of the model in use")
-            export_set(page, training, out, unlabelled)
+            export_set(workspace, training, out, unlabelled)
             print(out)
             return
         if with_drafts:
-            _note_missing_drafts(page)
-        for path in export_files(page, out, names, with_background, with_drafts):
+            _note_missing_drafts(workspace)
+        for path in export_files(
+            workspace, out, names, with_background=with_background, with_drafts=with_drafts
+        ):
             print(path)
 
 
-def _note_missing_drafts(page: Page) -> None:
+def _note_missing_drafts(workspace: Workspace) -> None:
     """Print the names of the videos that are not encoded."""
-    videos = page.project.videos()
-    names = [video.name for video in videos if page.engine.features(video) is None]
+    videos = workspace.project.videos()
+    names = [video.name for video in videos if workspace.engine.features(video) is None]
     if names:
         note(f"without drafts: {join_names(names)}. Open the project on the page to encode them.")
 
 
-def _open_page(folder: Path, *, is_new: bool = False) -> Page:
-    """Open the page of a project without a model, which must exist unless `is_new`."""
+def _open_workspace(folder: Path, *, is_new: bool = False) -> Workspace:
+    """Open a project without a model, which must exist unless `is_new`."""
     from fact_clip.inference.loading import load
-    from fact_clip_app.database import DATABASE
-    from fact_clip_app.engine import Engine
-    from fact_clip_app.page import Options, Page
-    from fact_clip_app.project import Project
-    from fact_clip_app.requests import Limits
+    from fact_clip_app.store.database import DATABASE
+    from fact_clip_app.store.project import Project
+    from fact_clip_app.workspace.engine import Engine
+    from fact_clip_app.workspace.uploads import Limits
+    from fact_clip_app.workspace.workspace import Options, Workspace
 
     if not is_new and not (folder / DATABASE).is_file():
         raise InputError(folder, "not a project", "fact-clip project import makes one")
     engine = Engine(Project(folder), None, load, Limits(minutes=float("inf")))
-    return Page(engine, Options(""))
+    return Workspace(engine, Options(""))

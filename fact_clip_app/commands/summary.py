@@ -71,7 +71,7 @@ def summary(
     """
     from fact_clip.formats import load_rating
     from fact_clip.metrics.budget import time_budget, transitions
-    from fact_clip_app.tables import write_tables
+    from fact_clip_app.results.table_files import write_tables
 
     files = _files(labels)
     spans = _spans(files, video, duration)

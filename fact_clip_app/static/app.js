@@ -1,21 +1,23 @@
 /* The page: three panels, and what lies over them. Names and files of people are shown as text alone. */
 
 import {html, render, useEffect, useState} from "./vendor/preact-htm.js";
-import {Clips} from "./clips.js";
-import {Field, Icon} from "./controls.js";
-import {confirm, Question, Toast} from "./dialogs.js";
-import {discardRefused, repeatRefused} from "./edits.js";
-import {acceptDrops} from "./files.js";
-import {Help} from "./help.js";
-import {pressKey} from "./keyboard.js";
-import {learnLayout} from "./keys.js";
-import {LabelPanel} from "./label_panel.js";
-import * as player from "./player.js";
-import {ResultsPanel} from "./results_panel.js";
-import {tried} from "./requests.js";
-import {begin, changeSettings, listUncertainSoon, refresh, reopen, showPanel} from "./session.js";
-import {fault, setAnnotator, state, subscribe} from "./state.js";
-import {TeachPanel} from "./teach_panel.js";
+import {Clips} from "./label/clips.js";
+import {acceptDrops} from "./label/files.js";
+import {Help} from "./label/help.js";
+import {pressKey} from "./label/keyboard.js";
+import {learnLayout} from "./label/keys.js";
+import {LabelPanel} from "./label/label_panel.js";
+import {open, reopen} from "./label/open_video.js";
+import * as player from "./label/player.js";
+import {listUncertain, listUncertainSoon} from "./label/what_next.js";
+import {ResultsPanel} from "./results/results_panel.js";
+import {Field, Icon} from "./common/controls.js";
+import {confirm, Question, Toast} from "./common/dialogs.js";
+import {discardRefused, repeatRefused} from "./common/edits.js";
+import {catchUp, changeSettings, refresh} from "./common/project.js";
+import {listen, tried} from "./common/requests.js";
+import {fault, setAnnotator, state, subscribe, update} from "./common/state.js";
+import {TeachPanel} from "./teach/teach_panel.js";
 
 const PANELS = {label: ["Label", LabelPanel], teach: ["Teach", TeachPanel], results: ["Results", ResultsPanel]};
 
@@ -118,6 +120,23 @@ function storageStatus() {
 			<button type="button" onClick=${discardRefused}>Discard</button>`;
 	}
 	return "All changes are stored.";
+}
+
+function showPanel(panel) {
+	history.replaceState(null, "", `#${panel}`);
+	update({panel});
+}
+
+/** Fetch the project, open its first video, and follow changes on the server. */
+async function begin() {
+	history.replaceState(null, "", `/${location.hash}`); // the token need not stay in the address
+	const panel = location.hash.slice(1);
+	if (["teach", "results"].includes(panel)) update({panel});
+	await refresh();
+	listen(catchUp);
+	const [first] = state.project.videos;
+	if (first) await tried(() => open(first.id));
+	await listUncertain();
 }
 
 /** Take the focus from a button that the mouse pressed, so that Space plays and does not press it again. */

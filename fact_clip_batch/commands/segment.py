@@ -72,8 +72,7 @@ class SegmentChoice(ModelChoice):
 
     def load(self) -> tuple[Segmenter, list[str] | None]:
         """Load the model. Return it, and its candidates (None: the classes of the run)."""
-        # `open` only checks the settings. The stream or the task uses them.
-        return self.open(read_names(self.more_actions, "--more-actions"), self.settings())
+        return self.open(read_names(self.more_actions, "--more-actions"))
 
 
 def segment(

@@ -18,13 +18,13 @@ import uvicorn
 from fact_clip.datasets.synthetic import draw_actions
 from fact_clip.inference.loading import load
 from fact_clip.video.write import write_video
-from fact_clip_app.engine import Engine
-from fact_clip_app.guard import HttpProtocol
-from fact_clip_app.history import History, Person
-from fact_clip_app.page import Options
-from fact_clip_app.project import Action, Label, Project
-from fact_clip_app.requests import Limits
-from fact_clip_app.server import make_app
+from fact_clip_app.store.history import History, Person
+from fact_clip_app.store.project import Action, Label, Project
+from fact_clip_app.web.guard import HttpProtocol
+from fact_clip_app.web.server import make_app
+from fact_clip_app.workspace.engine import Engine
+from fact_clip_app.workspace.uploads import Limits
+from fact_clip_app.workspace.workspace import Options
 
 from ..browser import shoot
 from ..launch import serving

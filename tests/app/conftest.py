@@ -20,11 +20,11 @@ pytest.importorskip("av")
 
 from starlette.testclient import TestClient
 
-from fact_clip_app.engine import Engine
-from fact_clip_app.page import Options, Page
-from fact_clip_app.project import Label, Project
-from fact_clip_app.requests import Limits
-from fact_clip_app.server import make_app
+from fact_clip_app.store.project import Label, Project
+from fact_clip_app.web.server import make_app
+from fact_clip_app.workspace.engine import Engine
+from fact_clip_app.workspace.uploads import Limits
+from fact_clip_app.workspace.workspace import Options, Workspace
 
 from ..shell import commands
 
@@ -43,7 +43,7 @@ class User:
     """A browser of the page, which is let in."""
 
     client: TestClient
-    page: Page
+    page: Workspace
 
     def upload(self, path: Path, name: str | None = None) -> str:
         """Send a file; its key."""
@@ -123,7 +123,7 @@ def opened(text_run: Path, tmp_path: Path) -> Iterator[Callable[..., Any]]:
             def enter() -> User:
                 client = TestClient(app, base_url=ADDRESS, raise_server_exceptions=False)
                 assert client.get("/", params={"token": store.token}).status_code == 200
-                return User(client, app.state.page)
+                return User(client, app.state.workspace)
 
             return enter
 

@@ -63,7 +63,7 @@ def tell(name: str, target: str, tree: Any, method: str = "POST", status: int = 
 def _doors() -> Iterator[Ask]:
     """Files of the machine, videos of others, pages of others."""
     for path in (
-        "/static/../server.py", "/static/..%2f..%2fguard.py", "/static/%2fetc%2fpasswd", "/static/%00",
+        "/static/../web/server.py", "/static/..%2fweb%2fguard.py", "/static/%2fetc%2fpasswd", "/static/%00",
         "/static/" + "../" * 500 + "etc/passwd", "/api/videos/..%2f..%2fetc/media", "/api/videos/{video}%00/media",
     ):  # fmt: skip
         yield Ask(f"path {path[:40]}", "GET", path, (404, 405))

@@ -8,12 +8,12 @@ from pathlib import Path
 import uvicorn
 
 from fact_clip.inference.loading import load
-from fact_clip_app.engine import Engine
-from fact_clip_app.guard import HttpProtocol
-from fact_clip_app.page import Options
-from fact_clip_app.project import Project
-from fact_clip_app.requests import Limits
-from fact_clip_app.server import make_app
+from fact_clip_app.store.project import Project
+from fact_clip_app.web.guard import HttpProtocol
+from fact_clip_app.web.server import make_app
+from fact_clip_app.workspace.engine import Engine
+from fact_clip_app.workspace.uploads import Limits
+from fact_clip_app.workspace.workspace import Options
 
 if __name__ == "__main__":
     run = Path(sys.argv[1])

@@ -15,7 +15,7 @@ import uvicorn
 
 import fact_clip
 from fact_clip.formats.json_file import as_dict
-from fact_clip_app.requests import Limits
+from fact_clip_app.workspace.uploads import Limits
 
 ROWS = np.random.default_rng(0).normal(size=(40, 8)).astype(np.float32)
 

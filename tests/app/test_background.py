@@ -12,12 +12,12 @@ from fact_clip import cli
 from fact_clip.core import BACKGROUND, NONE_OF_THESE, Vocabulary
 from fact_clip.formats import FORMATS
 from fact_clip.inference.loading import load
-from fact_clip_app import teach
 from fact_clip_app.commands.app import _add_actions
-from fact_clip_app.export import export_set, labelled_videos, write_set
-from fact_clip_app.jobs import Job
-from fact_clip_app.project import Project
-from fact_clip_app.teach import continue_command, measure
+from fact_clip_app.store.project import Project
+from fact_clip_app.teach import learning
+from fact_clip_app.teach.labelled_videos import export_set, labelled_videos, write_set
+from fact_clip_app.teach.learning import continue_command, measure
+from fact_clip_app.workspace.jobs import Job
 
 from ..refusals import refused
 from .test_editing import main
@@ -109,7 +109,7 @@ def test_the_classes_of_a_run_bring_its_background(tmp_path, text_run):
 
 def test_models_are_measured_with_the_classes_of_the_project(tiny_run, rows, monkeypatch):
     """One without training knows no others, so that the answers must not be its candidates."""
-    from fact_clip_app.export import LabelledVideo
+    from fact_clip_app.teach.labelled_videos import LabelledVideo
 
     model = load(tiny_run, "cpu")
     candidates = []
@@ -209,7 +209,7 @@ def test_a_training_keeps_the_background_of_the_time_when_it_was_asked_for(opene
         commands.append(command)
         raise RuntimeError
 
-    monkeypatch.setattr(teach, "run_command", run)
+    monkeypatch.setattr(learning, "run_command", run)
     with pytest.raises(RuntimeError):
         trainings[0](Job("training", lambda job: None))
     assert commands[0][-2:] == ["--background", "idle"]

@@ -20,8 +20,8 @@ pytest.importorskip("av")
 from starlette.routing import Mount
 
 from fact_clip.formats import FORMATS
-from fact_clip_app.plots import PLOTS
-from fact_clip_app.project import Project
+from fact_clip_app.results.plots import PLOTS
+from fact_clip_app.store.project import Project
 
 from .conftest import UNSURE, User
 from .test_editing import segments
@@ -401,7 +401,7 @@ def zipfile_names(answer: Any) -> int:
 
 
 def test_the_events_say_that_something_changed_and_no_more(rated):
-    from fact_clip_app import views
+    from fact_clip_app.web import project_answers as views
 
     stamps = {views.stamp(rated.user.page)}
     video, track = rated.own("Bernd")
@@ -594,7 +594,7 @@ def test_the_owner_trains_on_own_labels_alone(rated):
 
 
 def labelled_videos(rated: Rated, track: str, name: str) -> list[Any]:
-    from fact_clip_app.export import labelled_videos as of_page
+    from fact_clip_app.teach.labelled_videos import labelled_videos as of_page
 
     return of_page(rated.user.page, track, name)
 

@@ -6,7 +6,7 @@ import csv
 
 import pytest
 
-from fact_clip_app.tables import write_tables
+from fact_clip_app.results.table_files import write_tables
 
 from ..refusals import refused
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from fact_clip.cli import main
-from fact_clip_app.project import Project
+from fact_clip_app.store.project import Project
 
 from ..refusals import refused_line
 
@@ -40,7 +40,7 @@ def test_the_extra_is_named_where_it_is_missing(capsys, tiny_run, monkeypatch, p
             raise ModuleNotFoundError(f"No module named {name!r}", name=package)
         return original(name, *more)
 
-    for name in ("fact_clip_app.server", "fact_clip_app.guard", "fact_clip_app.requests"):
+    for name in ("fact_clip_app.web.server", "fact_clip_app.web.guard", "fact_clip_app.api.request_bodies"):
         monkeypatch.delitem(__import__("sys").modules, name, raising=False)
     monkeypatch.setattr(builtins, "__import__", without)
     assert "pip install -e '.[app]'" in refuses(capsys, "fact-clip app", "--run", tiny_run)
@@ -87,7 +87,7 @@ def test_the_longest_duration_is_a_setting_of_the_project(capsys, monkeypatch, t
     limits = []
 
     def run(server, sockets):
-        page = server.config.app.state.page
+        page = server.config.app.state.workspace
         limits.append(page.engine.limits.minutes)
         page.close()  # as the end of the server does, else the project stays locked
 

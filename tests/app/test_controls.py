@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fact_clip.cli.errors import OPTIONS
 from fact_clip.core.decode_settings import DecodeSettings
-from fact_clip_app.controls import CONTROLS
+from fact_clip_app.api.decoding_controls import CONTROLS
 
 
 def test_each_setting_has_a_slider_and_an_option():

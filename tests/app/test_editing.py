@@ -14,10 +14,10 @@ from fact_clip.core import BACKGROUND, Rating, Segment, Segmentation
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.formats import FORMATS
-from fact_clip_app.drafts import Draft, drafts_of, overlaid, segmentation_of
-from fact_clip_app.export import _row_labels, labelled_videos, write_set
-from fact_clip_app.jobs import Job
-from fact_clip_app.project import Label
+from fact_clip_app.store.project import Label
+from fact_clip_app.teach.labelled_videos import _row_labels, labelled_videos, write_set
+from fact_clip_app.workspace.drafts import Draft, drafts_of, overlaid, segmentation_of
+from fact_clip_app.workspace.jobs import Job
 
 from .conftest import UNSURE
 

@@ -7,7 +7,7 @@ import socket
 import pytest
 from starlette.testclient import TestClient
 
-from fact_clip_app.guard import Guard
+from fact_clip_app.web.guard import Guard
 
 from .conftest import ADDRESS
 

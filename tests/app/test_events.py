@@ -17,8 +17,8 @@ import httpx
 import numpy as np
 import pytest
 
-from fact_clip_app.history import History
-from fact_clip_app.project import Project
+from fact_clip_app.store.history import History
+from fact_clip_app.store.project import Project
 
 from ..launch import serving
 from ..training.test_ensemble import wait_until

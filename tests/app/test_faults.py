@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 
 from fact_clip.core import InputError, Segment, Segmentation
-from fact_clip_app.database import BACKUP, DATABASE
-from fact_clip_app.jobs import Job
-from fact_clip_app.label_files import MAX_OVERLAPS, plan, read_label_file
-from fact_clip_app.page import TRAINING
-from fact_clip_app.project import MAX_NAME, Action, Project
-from fact_clip_app.requests import Limits, Upload
-from fact_clip_app.teach import run_command
+from fact_clip_app.store.database import BACKUP, DATABASE
+from fact_clip_app.store.label_files import MAX_OVERLAPS, plan, read_label_file
+from fact_clip_app.store.project import MAX_NAME, Action, Project
+from fact_clip_app.teach.learning import run_command
+from fact_clip_app.workspace.jobs import Job
+from fact_clip_app.workspace.uploads import Limits, Upload
+from fact_clip_app.workspace.workspace import TRAINING
 
 from ..refusals import refused
 from .test_editing import main
@@ -293,7 +293,7 @@ def test_teach_reads_no_encoder_that_a_run_names_by_a_path(opened, text_run, row
 
 
 def test_the_answer_to_a_surrogate_is_utf_8():
-    from fact_clip_app.guard import error_line
+    from fact_clip_app.web.guard import error_line
 
     assert error_line(400, "\ud800").body == b'{"error":"\\\\ud800"}'
 

@@ -13,7 +13,7 @@ import pytest
 import fact_clip
 from fact_clip.config import Config, merged
 from fact_clip_app.commands.project import export
-from fact_clip_app.export import export_set
+from fact_clip_app.teach.labelled_videos import export_set
 
 from ..films import numbered, write_video
 from ..refusals import refused

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from fact_clip.core import InputError
-from fact_clip_app.database import DATABASE
-from fact_clip_app.history import ConflictError, History, Part, Person
-from fact_clip_app.project import Action, Label, Project
+from fact_clip_app.store.database import DATABASE
+from fact_clip_app.store.history import ConflictError, History, Part, Person
+from fact_clip_app.store.project import Action, Label, Project
 
 from ..refusals import refused
 from .conftest import labels_of

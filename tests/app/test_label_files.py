@@ -13,7 +13,7 @@ import pytest
 from fact_clip import cli
 from fact_clip.core import BACKGROUND, Segment, Segmentation
 from fact_clip.formats import save_tracks
-from fact_clip_app.label_files import MAX_TIERS, read_label_file, warnings_heard
+from fact_clip_app.store.label_files import MAX_TIERS, read_label_file, warnings_heard
 
 from ..refusals import refused
 from .test_editing import main, segments

@@ -15,7 +15,8 @@ from fact_clip.core import BACKGROUND, InputError, Segmentation
 from fact_clip.inference.loading import load
 from fact_clip.training import train
 from fact_clip.video.write import write_video
-from fact_clip_app.export import (
+from fact_clip_app.store.project import Label, VideoEntry
+from fact_clip_app.teach.labelled_videos import (
     ROLES,
     Example,
     LabelledVideo,
@@ -26,9 +27,8 @@ from fact_clip_app.export import (
     unlabelled_videos,
     write_set,
 )
-from fact_clip_app.jobs import Job
-from fact_clip_app.project import Label, VideoEntry
-from fact_clip_app.teach import figures_text, measure
+from fact_clip_app.teach.learning import figures_text, measure
+from fact_clip_app.workspace.jobs import Job
 
 from ..refusals import refused
 
@@ -145,7 +145,7 @@ def test_two_labelled_videos_are_needed(opened, tiny_run, rows):
     user.label(user.add(rows), (0, 5, "grasp shaft"))
     assert user.ask("POST", "/api/train", 400, json={})["error"].startswith("train: only 1 video is labelled")
     with refused("train"):
-        from fact_clip_app.export import training_videos
+        from fact_clip_app.teach.labelled_videos import training_videos
 
         training_videos(user.page, "left hand", {}.get)
 
@@ -174,7 +174,7 @@ def test_a_training_asks_what_the_unlabelled_rest_is(opened, rows, workbench):
 
 @pytest.mark.parametrize(("unlabelled", "other"), [("background", "background"), ("ignore", "?")])
 def test_the_answer_becomes_the_label_of_the_rest(opened, rows, workbench, tmp_path, unlabelled, other):
-    from fact_clip_app.export import export_set
+    from fact_clip_app.teach.labelled_videos import export_set
 
     user = opened(run=None)()
     for path in (rows, workbench / "features" / "person2_video1.npy"):
@@ -188,7 +188,7 @@ def test_the_answer_becomes_the_label_of_the_rest(opened, rows, workbench, tmp_p
 
 
 def test_skip_leaves_out_only_videos_that_are_not_complete(opened, rows, workbench, tmp_path):
-    from fact_clip_app.export import export_set
+    from fact_clip_app.teach.labelled_videos import export_set
 
     user = opened(run=None)()
     for name in ("person1_video1", "person2_video1", "person3_video1"):
@@ -202,7 +202,7 @@ def test_skip_leaves_out_only_videos_that_are_not_complete(opened, rows, workben
 
 
 def test_videos_of_point_events_are_trained_on_as_clicks(opened, rows, workbench, tmp_path):
-    from fact_clip_app.export import export_set
+    from fact_clip_app.teach.labelled_videos import export_set
 
     user = opened(run=None)()
     clicked = user.add(rows)
@@ -450,7 +450,7 @@ def test_a_track_that_is_renamed_while_its_training_runs(
             user.page.project.add_track(video, "other")
             user.page.project.remove_track(video, track)
 
-    monkeypatch.setattr("fact_clip_app.teach.run_command", rename)
+    monkeypatch.setattr("fact_clip_app.teach.learning.run_command", rename)
     user.ask("POST", "/api/train", json={})
     state = user.settle()
     assert state["training"]["state"] == "done", state["training"]

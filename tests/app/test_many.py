@@ -14,7 +14,7 @@ import httpx
 import numpy as np
 import pytest
 
-from fact_clip_app.project import Project
+from fact_clip_app.store.project import Project
 
 from ..launch import serving
 

@@ -15,9 +15,9 @@ from PIL import Image
 
 from fact_clip.core import InputError
 from fact_clip.video.pictures import frames, middle_picture, picture_times
-from fact_clip_app import media
-from fact_clip_app.jobs import CancelledError, Job
-from fact_clip_app.media import MEDIA_TYPES, encoder_name, is_playable, write_proxy
+from fact_clip_app.workspace import media
+from fact_clip_app.workspace.jobs import CancelledError, Job
+from fact_clip_app.workspace.media import MEDIA_TYPES, encoder_name, is_playable, write_proxy
 
 from ..films import av, number_of, numbered
 from ..refusals import refused

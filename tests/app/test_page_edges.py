@@ -61,15 +61,16 @@ def give(page, *segments) -> None:
 
 def choose(page, frame: int, is_point: bool = False) -> None:
     page.evaluate(
-        "([frame, isPoint]) => import('/static/state.js').then(({update}) => update({frame, isPoint, isPicked: true}))",
+        "([frame, isPoint]) => import('/static/common/state.js')"
+        ".then(({update}) => update({frame, isPoint, isPicked: true}))",
         [frame, is_point],
     )
 
 
 def retime(page, start: str | None = None, stop: str | None = None) -> None:
     """Type times of the chosen segment; both before one of the fields is left."""
-    move = """([start, stop]) => import('/static/labelling.js').then(async ({move}) => {
-        const {chosenPart} = await import('/static/state.js');
+    move = """([start, stop]) => import('/static/label/labelling.js').then(async ({move}) => {
+        const {chosenPart} = await import('/static/common/state.js');
         const part = chosenPart();
         move(part, start ?? part.start, stop ?? part.stop);
     })"""

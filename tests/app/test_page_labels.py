@@ -95,7 +95,7 @@ def answer(page, yes: bool, expected: str) -> None:
 
 def view(page) -> list[tuple[int, int, str]]:
     """The labels of the first track as the page shows them."""
-    script = "import('/static/state.js').then(({state}) => state.video.tracks[0].segments)"
+    script = "import('/static/common/state.js').then(({state}) => state.video.tracks[0].segments)"
     return parts(page.evaluate(script))
 
 
@@ -391,11 +391,13 @@ def test_a_refused_edit_is_kept_while_the_server_is_away_and_discarded_alone(add
         page.click("#toast-button")
         settled(page)
         assert view(page) == labels(page)
-        page.evaluate("""import('/static/state.js').then(({state, update}) => {
+        page.evaluate("""import('/static/common/state.js').then(({state, update}) => {
             update({refused: [{video: "another", body: {}}, {video: state.video.id, body: {}}]});
         })""")
         page.click("#note button:last-child")
-        kept = page.evaluate("import('/static/state.js').then(({state}) => state.refused.map(({video}) => video))")
+        kept = page.evaluate(
+            "import('/static/common/state.js').then(({state}) => state.refused.map(({video}) => video))"
+        )
         assert kept == ["another"]
 
 
@@ -695,7 +697,7 @@ def test_a_question_waits_for_the_one_that_is_open(address, browser):
     with browser.page(1300, 900) as page:
         entered(page, address)
         page.evaluate("""async () => {
-            const {confirm} = await import("/static/dialogs.js");
+            const {confirm} = await import("/static/common/dialogs.js");
             window.said = [];
             for (const name of ["one", "two"]) confirm(name, "Yes").then((yes) => window.said.push([name, yes]));
         }""")

@@ -11,8 +11,8 @@ import pytest
 pytest.importorskip("av")
 pytest.importorskip("uvicorn")
 
-from fact_clip_app.history import History, Person
-from fact_clip_app.project import ROLES, Action, Label, Project
+from fact_clip_app.store.history import History, Person
+from fact_clip_app.store.project import ROLES, Action, Label, Project
 
 from ..browser import missing
 from .browsing import (

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from fact_clip.core import Rating
-from fact_clip_app.charts import ethogram
+from fact_clip_app.results.charts import ethogram
 
 from .test_editing import NASTY
 
@@ -176,7 +176,7 @@ def test_nothing_to_plot_is_a_line(opened):
 
 
 def test_the_server_starts_without_matplotlib():
-    code = "import sys, fact_clip_app.server; print('matplotlib' in sys.modules)"
+    code = "import sys, fact_clip_app.web.server; print('matplotlib' in sys.modules)"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "False"
 

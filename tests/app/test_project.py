@@ -17,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from fact_clip_app.database import VERSION
-from fact_clip_app.history import ConflictError, History, Person
-from fact_clip_app.project import Label, Project
-from fact_clip_app.requests import ActionValues
+from fact_clip_app.api.request_bodies import ActionValues
+from fact_clip_app.store.database import VERSION
+from fact_clip_app.store.history import ConflictError, History, Person
+from fact_clip_app.store.project import Label, Project
 
 from ..launch import begin
 from ..refusals import refused
@@ -192,8 +192,8 @@ def test_a_project_may_be_moved_with_what_lies_in_it(tmp_path):
 KILLS = """
 import sys, numpy as np
 from pathlib import Path
-from fact_clip_app.history import History, Part, Person
-from fact_clip_app.project import Label, Project
+from fact_clip_app.store.history import History, Part, Person
+from fact_clip_app.store.project import Label, Project
 project = Project(Path(sys.argv[1]))
 history = History(project)
 video = (project.videos() or [None])[0]

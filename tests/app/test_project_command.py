@@ -12,9 +12,9 @@ from fact_clip.config import DataConfig
 from fact_clip.core import Segment, Segmentation
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.formats import FORMATS
-from fact_clip_app.history import History, Person
-from fact_clip_app.label_files import read_label_file
-from fact_clip_app.project import Label, Project
+from fact_clip_app.store.history import History, Person
+from fact_clip_app.store.label_files import read_label_file
+from fact_clip_app.store.project import Label, Project
 
 from ..films import numbered, write_video
 from ..refusals import refused, refused_line

@@ -267,7 +267,7 @@ def test_a_task_without_a_rate_is_read_at_the_rate_of_the_option(tmp_path, capsy
 
 
 def test_files_of_single_tracks_come_back_to_their_tracks(tmp_path, rows, capsys):
-    from fact_clip_app.project import Label, Project
+    from fact_clip_app.store.project import Label, Project
 
     project = tmp_path / "project"
     features = tmp_path / rows.name
@@ -276,7 +276,7 @@ def test_files_of_single_tracks_come_back_to_their_tracks(tmp_path, rows, capsys
     assert main(["project", "import", str(project), str(features)]) == 0
     store = Project(project)
     (video,) = store.videos()
-    from fact_clip_app.history import History
+    from fact_clip_app.store.history import History
 
     for name, label in (("main", "stir"), ("left", "pour")):
         History(store).replace(video.id, store.add_track(video.id, name), [Label(0, 10, label)])
@@ -311,7 +311,7 @@ def test_a_file_has_the_drafts_as_predicted(user, rows, tmp_path):
 
 
 def export(user, folder, **options):
-    from fact_clip_app.export import export_set
+    from fact_clip_app.teach.labelled_videos import export_set
 
     export_set(user.page, "main", folder, "background", **options)
     return folder
@@ -345,7 +345,7 @@ def short_segments(opened, tmp_path, *labels):
 
 
 def test_segments_that_cover_no_row_are_counted_or_refused(opened, tmp_path, caplog, monkeypatch):
-    from fact_clip_app import export as module
+    from fact_clip_app.teach import labelled_videos as module
 
     monkeypatch.setattr(module, "rows_of", lambda video, *_: np.arange(41) / 5)  # as of a film
     user = short_segments(opened, tmp_path, (0, 30, "a"), (32, 33, "a"), (36, 90, "b"))
@@ -356,7 +356,7 @@ def test_segments_that_cover_no_row_are_counted_or_refused(opened, tmp_path, cap
 
 def test_a_class_that_covers_no_row_is_refused(opened, tmp_path, monkeypatch):
     from fact_clip.core import InputError
-    from fact_clip_app import export as module
+    from fact_clip_app.teach import labelled_videos as module
 
     monkeypatch.setattr(module, "rows_of", lambda video, *_: np.arange(41) / 5)
     user = short_segments(opened, tmp_path, (0, 30, "a"), (32, 33, "blink"), (36, 90, "b"))

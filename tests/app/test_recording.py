@@ -260,7 +260,7 @@ def test_another_panel_keeps_the_film_and_what_is_recorded(page):
     page.keyboard.press("=")
     page.evaluate("document.querySelector('video').play()")
     until(page, "document.querySelector('video').currentTime > 6")
-    view = "import('/static/player.js').then(({timeline}) => JSON.stringify(timeline.range))"
+    view = "import('/static/label/player.js').then(({timeline}) => JSON.stringify(timeline.range))"
     before = page.evaluate(view)
     to_panel(page, "results")
     left_at = page.evaluate("document.querySelector('video').currentTime")

@@ -23,7 +23,7 @@ globalThis.fetch = async (path, options) => {
     if (options?.body) sent.push(JSON.parse(options.body));
     return {ok: true, json: async () => ({revision: 1, video_revision: 4, added: [], undo: null, redo: null})};
 };
-const {state, update} = await import(root + "state.js");
+const {state, update} = await import(root + "common/state.js");
 const labelled = (start, stop, label) => ({start, stop, label, origin: "drawn", comment: "", annotator: ""});
 const shown = (segments, drafts = []) => update({
     toast: null, trackId: 1, frame: 0,
@@ -48,8 +48,8 @@ def said(script: str):
 
 def test_a_class_that_becomes_background_changes_drafts_and_comparisons():
     script = """
-    const {predictionSettings} = await import(root + "session.js");
-    const {remove} = await import(root + "labelling.js");
+    const {predictionSettings} = await import(root + "common/project.js");
+    const {remove} = await import(root + "label/labelling.js");
     shown([], [{start: 0, stop: 8, label: "pour", confidence: 1}]);
     const before = JSON.stringify(predictionSettings());
     update({project: {...state.project, background: ["idle", "background"]}});
@@ -62,7 +62,7 @@ def test_a_class_that_becomes_background_changes_drafts_and_comparisons():
 
 def test_a_point_event_that_is_moved_onto_another_says_so():
     script = """
-    const {moved} = await import(root + "labelling.js");
+    const {moved} = await import(root + "label/labelling.js");
     shown([labelled(3, 3, "peck"), labelled(5, 5, "call")]);
     await moved({row: 0, index: 0, start: 5, stop: 5});
     await new Promise((go) => setTimeout(go, 50));
@@ -75,7 +75,7 @@ def test_a_point_event_that_is_moved_onto_another_says_so():
 
 def test_a_refused_edit_is_not_applied_to_another_track():
     script = """
-    const {repeatRefused} = await import(root + "edits.js");
+    const {repeatRefused} = await import(root + "common/edits.js");
     shown([labelled(0, 8, "mine")]);
     const edit = (track) => ({video: "v", body: {track, removed: [], added: [labelled(2, 5, "pour")]}});
     update({refused: [edit(2)]});
@@ -92,7 +92,7 @@ def test_a_refused_edit_is_not_applied_to_another_track():
 
 def test_a_point_event_is_not_merged():
     script = """
-    const {partToMerge} = await import(root + "labelling.js");
+    const {partToMerge} = await import(root + "label/labelling.js");
     shown([labelled(1, 3, "peck"), labelled(3, 3, "peck")]);
     update({chosen: null, frame: 2});
     console.log(JSON.stringify(partToMerge() ?? null));
@@ -103,7 +103,7 @@ def test_a_point_event_is_not_merged():
 
 def test_a_class_is_followed_by_its_id_and_not_by_its_colour():
     script = """
-    const {accept} = await import(root + "session.js");
+    const {accept} = await import(root + "common/project.js");
     const action = ([id, name]) => ({id, name, colour: 0});
     const named = (...actions) => ({project: {name: "p"}, actions: actions.map(action)});
     shown([]);
@@ -124,7 +124,7 @@ def test_a_deletion_that_the_server_fails_to_store_is_offered_again(status):
     script = f"""
     const fetched = globalThis.fetch;
     const there = [labelled(0, 4, "pour"), labelled(5, 8, "stir")];
-    const {{edit, repeatRefused}} = await import(root + "edits.js");
+    const {{edit, repeatRefused}} = await import(root + "common/edits.js");
     shown(there);
     globalThis.fetch = async (path, options) => path.endsWith("edits")
         ? {{ok: false, status: {status}, json: async () => ({{error: "no"}})}}
@@ -156,7 +156,7 @@ def test_a_deletion_that_the_server_fails_to_store_is_offered_again(status):
 )
 def test_points_go_to_the_film_with_whose_whole_name_they_begin(points, groups):
     script = f"""
-    const {{take}} = await import(root + "files.js");
+    const {{take}} = await import(root + "label/files.js");
     globalThis.XMLHttpRequest = class {{
         upload = {{}};
         status = 200;
@@ -179,3 +179,70 @@ def test_points_go_to_the_film_with_whose_whole_name_they_begin(points, groups):
     process.exit();
     """
     assert said(script) == groups
+
+
+def test_a_part_changes_its_state_only_along_arrows():
+    script = """
+    const {become, sync} = await import(root + "common/sync.js");
+    become("labels", "sending");
+    let problem = "";
+    try {
+        become("labels", "sending");
+    } catch (error) {
+        problem = error.message;
+    }
+    console.log(JSON.stringify([sync, problem]));
+    """
+    states, problem = said(script)
+    assert states == {"project": "current", "labels": "sending", "video": "current"}
+    assert problem == 'labels: no arrow from "sending" to "sending"'
+
+
+def test_changes_during_a_fetch_are_fetched_together_afterwards():
+    script = """
+    const {catchUp, follow} = await import(root + "common/project.js");
+    const {sync} = await import(root + "common/sync.js");
+    shown([]);
+    const states = [];
+    let followed = 0;
+    follow(() => followed += 1);
+    globalThis.fetch = async () => {
+        states.push(sync.project);
+        if (states.length === 1) {
+            catchUp();
+            catchUp();
+            states.push(sync.project);
+        }
+        return {ok: true, json: async () => state.project};
+    };
+    await catchUp();
+    console.log(JSON.stringify([states, followed, sync.project]));
+    process.exit();
+    """
+    assert said(script) == [["fetching", "outdated", "fetching"], 2, "current"]
+
+
+def test_an_edit_is_sent_again_while_the_server_is_away():
+    script = """
+    const {afterEdits, edit} = await import(root + "common/edits.js");
+    const {sync} = await import(root + "common/sync.js");
+    shown([]);
+    const answer = globalThis.fetch;
+    globalThis.fetch = async () => {
+        globalThis.fetch = answer;
+        throw new TypeError("offline");
+    };
+    edit({removed: [], added: [labelled(0, 4, "pour")]});
+    const during = [sync.labels];
+    let isStored = false;
+    afterEdits(() => isStored = true);
+    await new Promise((go) => setTimeout(go, 50));
+    during.push(sync.labels, state.unsent, isStored, state.toast.text.slice(0, 14));
+    await new Promise((go) => setTimeout(go, 2500));
+    console.log(JSON.stringify([during, changes(), sync.labels, state.unsent, isStored, state.toast]));
+    process.exit();
+    """
+    during, sent, *after = said(script)
+    assert during == ["sending", "retrying", 1, False, "Not stored yet"]
+    assert sent == [[1, [0, "pour"]]]
+    assert after == ["idle", 0, True, None]

@@ -13,10 +13,10 @@ from fact_clip.core import BACKGROUND, InputError
 from fact_clip.datasets.clicks import FOLDER
 from fact_clip.inference.loading import load
 from fact_clip.runs.seen import features_digest
-from fact_clip_app.export import LabelledVideo, _add_first_videos, labelled_videos, write_set
-from fact_clip_app.jobs import Job
-from fact_clip_app.teach import may_have_seen
-from fact_clip_app.training_set import TrainingSet
+from fact_clip_app.teach.labelled_videos import LabelledVideo, _add_first_videos, labelled_videos, write_set
+from fact_clip_app.teach.learning import may_have_seen
+from fact_clip_app.teach.training_set import TrainingSet
+from fact_clip_app.workspace.jobs import Job
 
 from ..refusals import refused
 
@@ -176,8 +176,8 @@ def test_a_training_without_the_videos_of_the_run_says_so(opened, workbench, tex
         else:
             Path(command[command.index("--out") + 1]).write_text("{}")
 
-    monkeypatch.setattr("fact_clip_app.export.Dataset.open", no_data)
-    monkeypatch.setattr("fact_clip_app.teach.run_command", copied)
+    monkeypatch.setattr("fact_clip_app.teach.labelled_videos.Dataset.open", no_data)
+    monkeypatch.setattr("fact_clip_app.teach.learning.run_command", copied)
     answers = {video.id: "background" for video in user.page.project.videos()}
     user.ask("POST", "/api/train", json={"teach": True, "unlabelled": answers})
     training = user.settle()["training"]

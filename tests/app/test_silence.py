@@ -17,15 +17,15 @@ from fact_clip.core import Point, Segment, Segmentation
 from fact_clip.inference.loading import load
 from fact_clip.inference.scorer import FeatureSpec
 from fact_clip.video.write import write_video
-from fact_clip_app import engine
 from fact_clip_app.commands.app import app as app_command
-from fact_clip_app.database import Database
-from fact_clip_app.drafts import click_labels
-from fact_clip_app.export import export_set
-from fact_clip_app.history import Person
-from fact_clip_app.jobs import Job
-from fact_clip_app.project import Project
-from fact_clip_app.server import segmented
+from fact_clip_app.store.database import Database
+from fact_clip_app.store.history import Person
+from fact_clip_app.store.project import Project
+from fact_clip_app.teach.labelled_videos import export_set
+from fact_clip_app.web.segment_routes import segmented
+from fact_clip_app.workspace import engine
+from fact_clip_app.workspace.drafts import click_labels
+from fact_clip_app.workspace.jobs import Job
 
 from ..refusals import refused, refused_line
 from .conftest import UNSURE
@@ -253,7 +253,7 @@ def test_a_full_disk_lets_a_project_be_opened(opened, monkeypatch, caplog):
 
 
 def test_a_video_that_goes_meanwhile_is_no_internal_error(opened, rows):
-    from fact_clip_app import views
+    from fact_clip_app.web import project_answers as views
 
     user = opened(run=None)()
     video = user.add(rows)

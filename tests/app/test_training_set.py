@@ -14,8 +14,8 @@ from fact_clip.config import DataConfig
 from fact_clip.core.paths import whole_file
 from fact_clip.datasets.layout import DataFolder
 from fact_clip.inference.loading import load
-from fact_clip_app.teach import new_folder
-from fact_clip_app.training_set import TrainingSet
+from fact_clip_app.teach.learning import new_folder
+from fact_clip_app.teach.training_set import TrainingSet
 
 from ..refusals import refused
 

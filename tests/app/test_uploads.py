@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from fact_clip.video.pictures import frames, picture_times
-from fact_clip_app.jobs import Job
-from fact_clip_app.requests import Limits, base_name, ending_of
+from fact_clip_app.workspace.jobs import Job
+from fact_clip_app.workspace.uploads import Limits, base_name, ending_of
 
 from ..films import numbered, write_video
 from ..refusals import refused

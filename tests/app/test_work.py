@@ -18,14 +18,14 @@ from fact_clip.core import InputError
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.inference.loading import load
 from fact_clip.runs.run import Run
-from fact_clip_app.engine import Engine
-from fact_clip_app.guard import HttpProtocol
-from fact_clip_app.jobs import BusyError, Job, Queue, Quick
-from fact_clip_app.page import Options
-from fact_clip_app.project import Project
-from fact_clip_app.requests import Limits
-from fact_clip_app.server import make_app
-from fact_clip_app.teach import continue_command
+from fact_clip_app.store.project import Project
+from fact_clip_app.teach.learning import continue_command
+from fact_clip_app.web.guard import HttpProtocol
+from fact_clip_app.web.server import make_app
+from fact_clip_app.workspace.engine import Engine
+from fact_clip_app.workspace.jobs import BusyError, Job, Queue, Quick
+from fact_clip_app.workspace.uploads import Limits
+from fact_clip_app.workspace.workspace import Options
 
 from ..films import numbered, write_video
 from .conftest import ADDRESS, User
@@ -170,10 +170,10 @@ def test_a_client_has_few_uploads_at_once_and_so_have_all(opened):
 
 
 def test_a_full_disk_has_a_reason(user, monkeypatch):
-    async def full(*_):
+    async def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("fact_clip_app.server.receive_file", full)
+    monkeypatch.setattr("fact_clip_app.web.received_files.receive_file", full)
     answer = user.ask("POST", "/api/files", 507, params={"name": "a.mp4"}, content=b"x")
     assert answer["error"].startswith("a.mp4: ")
 
@@ -186,7 +186,7 @@ def test_headers_must_come_soon(monkeypatch):
         await send({"type": "http.response.body", "body": b""})
 
     async def main():
-        monkeypatch.setattr("fact_clip_app.guard.HEADER_SECONDS", 0.2)
+        monkeypatch.setattr("fact_clip_app.web.guard.HEADER_SECONDS", 0.2)
         server = uvicorn.Server(uvicorn.Config(answer, port=0, http=HttpProtocol, lifespan="off", log_level="error"))
         listening = socket.create_server(("127.0.0.1", 0))
         task = asyncio.create_task(server.serve([listening]))
@@ -215,7 +215,7 @@ def test_without_training(open_clip_folder, tmp_path):
     path = write_video(tmp_path / "a.mp4", numbered(60), rate=15)
     with TestClient(app, base_url=ADDRESS) as client:
         client.get("/", params={"token": store.token})
-        user = User(client, app.state.page)
+        user = User(client, app.state.workspace)
         video = user.add(path)
         state = user.settle()
         assert (state["actions"], state["adjustable"]) == ([], ["switch_penalty", "threshold", "shortest"])

@@ -40,7 +40,7 @@ MODULES = (
     "fact_clip.training fact_clip_compat.scripts fact_clip.report fact_clip.inference.scorer fact_clip.datasets.convert fact_clip.video.extract"
     " fact_clip.video.write av lmdb pympi.Elan scipy.optimize matplotlib.figure matplotlib.backends.backend_agg"
     " safetensors.torch safetensors.numpy torch._dynamo"
-    " fact_clip_batch.segmentation fact_clip_batch.extraction fact_clip_batch.inputs fact_clip_app.guard"
+    " fact_clip_batch.segmentation fact_clip_batch.extraction fact_clip_batch.inputs fact_clip_app.web.guard"
 )
 
 

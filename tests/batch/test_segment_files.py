@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
 import numpy as np
@@ -12,7 +13,7 @@ from fact_clip.encoders.image import GridEncoder
 from fact_clip.formats import load
 from fact_clip.inference import ModelOptions, Segmenter
 from fact_clip.inference.training_free import SimilarityScorer
-from fact_clip_batch import BatchOptions, SegmentSettings
+from fact_clip_batch import BatchOptions, SegmentSettings, results
 from fact_clip_batch.segmentation import SegmentTask
 
 from .conftest import segment_files
@@ -54,12 +55,12 @@ def test_another_request_replaces_only_if_told_and_a_fault_stops_no_other(featur
     segment_files(segmenter, [features / f"{NAMES[0]}.npy"], out, formats=["txt"])
     np.save(features / "narrow.npy", np.zeros((9, 3), np.float32))
     few = ["grasp nut", "no action"]
-    results = segment_files(segmenter, [features], out, formats=["txt"], actions=few, media="x/{name}")
-    assert [(result.item.id, result.state) for result in results] == [
+    outcomes = segment_files(segmenter, [features], out, formats=["txt"], actions=few, media="x/{name}")
+    assert [(result.item.id, result.state) for result in outcomes] == [
         ("narrow", "failed"), (NAMES[0], "failed"), (NAMES[1], "computed")
     ]  # fmt: skip
-    assert results[0].segmentation is None
-    assert results[2].segmentation.media == f"x/{NAMES[1]}"
+    assert outcomes[0].segmentation is None
+    assert outcomes[2].segmentation.media == f"x/{NAMES[1]}"
     anew = segment_files(segmenter, [features / f"{NAMES[0]}.npy"], out, formats=["txt"], actions=few, overwrite=True)
     assert [result.state for result in anew] == ["computed"]
 
@@ -86,3 +87,14 @@ def test_results_of_other_encoders_and_rates_are_other_results(name, fps, kept, 
     segmenter = Segmenter(scorer, scorer.encoder, ModelOptions(fps=fps))
     task = SegmentTask(segmenter, tmp_path, SegmentSettings(), BatchOptions())
     assert (task.request["encoder"], task.request["fps"]) == (name, kept)
+
+
+def test_a_file_that_is_no_feature_file_is_not_read_to_its_end(tiny_run, tmp_path, monkeypatch):
+    """A damaged file may be of any length, such as a sparse one of 100 GB."""
+    path = tmp_path / "sparse.npy"
+    path.touch()
+    os.truncate(path, 100 << 30)
+    monkeypatch.setattr(results, "identity_of", lambda path: pytest.fail("the content was hashed"))
+    (outcome,) = segment_files(fact_clip.load(tiny_run, "cpu"), [path], tmp_path / "out")
+    assert outcome.state == "failed"
+    assert str(path) in str(outcome.error)

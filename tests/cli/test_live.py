@@ -77,7 +77,7 @@ def test_options_that_do_not_go_together(fact_clip, tiny_run, features):
 def test_times_of_a_file_are_at_its_own_rate(fact_clip, open_clip_folder, tmp_path):
     """A model that no data trained has no rate; the stream ran at 5 rows per second."""
     spec = f"clip:local-dir:{open_clip_folder}"
-    how = ("--training-free", "--encoder", spec, "--actions", "stir, pour milk", "--prompts", "plain")
+    how = ("--training-free", "--encoder", spec, "--actions", "stir, pour milk")
     rows = np.random.default_rng(0).normal(size=(60, 8)).astype("f4")
     path = tmp_path / "take.npy"
     np.save(path, rows)

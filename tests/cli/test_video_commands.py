@@ -113,7 +113,7 @@ def load_after(fact_clip, features: Path, *how: object) -> dict:
 def test_segment_without_training(films, fact_clip, tmp_path, open_clip_folder, monkeypatch):
     spec = f"clip:local-dir:{open_clip_folder}"
     shutil.copy(films / "a.mp4", tmp_path)
-    how = ("--training-free", "--encoder", spec, "--actions", "stir, pour milk, crack an egg", "--prompts", "plain")
+    how = ("--training-free", "--encoder", spec, "--actions", "stir, pour milk, crack an egg")
     monkeypatch.chdir(tmp_path)
     answer = fact_clip("segment", "a.mp4", *how, "--json", "--minimal-duration", "0.4")
     assert answer.code == 0, answer.err

@@ -135,6 +135,25 @@ def test_names_typed_later():
     # parts from factors.csv alone: phrases
     assert new_factors(DataConfig(), known, ["cut egg"]) == ({"cut egg": ("cut egg", None, None)}, ["cut egg"])
     assert new_factors(DataConfig(), Vocabulary.from_names(["a"]), ["cut egg"]) == ({"cut egg": ("cut egg",)}, [])
+    # Underscores and blanks read alike, also if a pattern can take the whole name as one word.
+    mixed = Vocabulary.from_names(
+        ["stir", "pour milk", "stir milk"],
+        factors={"stir": ("stir", None), "pour milk": ("pour", "milk"), "stir milk": ("stir", "milk")},
+        slots=("verb", "object"),
+    )
+    both = new_factors(DataConfig(grammar="{verb} [{object}]"), mixed, ["stir tea", "stir_tea"])
+    assert both == ({"stir tea": ("stir", "tea"), "stir_tea": ("stir", "tea")}, [])
+    # A sentence with a part that no class has is read as a whole, so that the part is reported.
+    said = Vocabulary.from_names(
+        ["pour the milk", "cut the bread"],
+        factors={"pour the milk": ("pour", "milk"), "cut the bread": ("cut", "bread")},
+        slots=("verb", "object"),
+    )
+    names = ["cut the milk", "cut the milk with a chainsaw"]
+    assert new_factors(DataConfig(grammar="english"), said, names) == (
+        {names[0]: ("cut", "milk"), names[1]: (names[1], None)},
+        names[1:],
+    )
     # the words are parted as in the names that were trained
     written = Vocabulary.from_names(["cut_ham"], factors={"cut_ham": ("cut", "ham")}, slots=("verb", "object"))
     typed = ["cut egg", "cut_egg"]

@@ -248,7 +248,7 @@ class Rows:
     def length(self, name):
         return len(self.labels(name))
 
-    def row_labels(self, name, stride):
+    def training_labels(self, name, stride=1):
         return self.labels(name)[::stride]
 
     def transformed(self, name, transform, cache_bytes):

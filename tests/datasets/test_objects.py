@@ -12,7 +12,8 @@ import yaml
 from fact_clip.config import Config, ObjectData
 from fact_clip.core import Vocabulary
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.objects import ObjectColumns, changes, correlation, find_objects, name_objects
+from fact_clip.datasets.object_detection import changes, correlation, detect, detect_sure, find_columns, name_objects
+from fact_clip.datasets.objects import ObjectColumns
 from fact_clip.text.grammar import Grammar
 
 from ..refusals import refused
@@ -135,10 +136,10 @@ def test_changes_by_hand():
 def test_columns_that_come_and_go_together_are_one_object():
     videos = [scene(seed=seed)[0] for seed in range(3)]
     # The column that tells the second object's motion joins it; then three columns are still the commonest number.
-    assert find_objects(lambda: iter(videos)) == (PLACES[0], PLACES[2])
+    assert find_columns(lambda: iter(videos)) == (PLACES[0], PLACES[2])
     without = [np.delete(video, 10, axis=1) for video in videos]
-    assert find_objects(lambda: iter(without)) == PLACES
-    assert find_objects(lambda: iter([np.random.default_rng(0).normal(size=(50, 6))])) == ()
+    assert find_columns(lambda: iter(without)) == PLACES
+    assert find_columns(lambda: iter([np.random.default_rng(0).normal(size=(50, 6))])) == ()
 
 
 def test_an_object_has_the_word_in_whose_frames_it_moves():
@@ -188,7 +189,7 @@ class _Videos:
 
 
 def test_columns_are_found_and_named():
-    found = ObjectColumns.find(_Videos())
+    found = detect(_Videos()).objects
     assert (found.names, found.columns) == (("a", "b", ""), PLACES)
     assert found.fixed == (0, 2)  # a is a tool too, and nobody knows the third
     assert (found.slot, found.width) == (1, 11)
@@ -213,14 +214,14 @@ class Unrelated(_Videos):
 
 
 def test_objects_show_where_words_surely_go_with_them():
-    assert ObjectColumns.find_sure(_Videos()) == ObjectColumns.find(_Videos())
-    assert ObjectColumns.find_sure(Dense()) is None
-    assert ObjectColumns.find_sure(Unrelated()) is None
+    assert detect_sure(_Videos()) == detect(_Videos()).objects
+    assert detect_sure(Dense()) is None
+    assert detect_sure(Unrelated()) is None
 
 
 def test_features_without_objects_are_refused():
     with refused("data.objects.file"):
-        ObjectColumns.find(Dense())
+        detect(Dense())
 
 
 @pytest.mark.parametrize("setting", ["A", "B"])
@@ -228,7 +229,7 @@ def test_the_objects_of_kscgr(kscgr, setting):
     """Of each word that training shows the object found is the one that the data's own list has."""
     config = Config.load("kscgr_zero_shot_plain", [f"data.root={kscgr}", f"data.holdout=zero_shot/{setting}.json"])
     dataset = Dataset.open(config.data)
-    found = ObjectColumns.find(dataset)
+    found = detect(dataset).objects
     listed = [line.replace("_", " ") for line in (kscgr / "objects.txt").read_text().split()]
     # column 0 to 29: there or not, in the order of the list; table and stove are always there
     assert [row[0] for row in found.columns] == list(range(28))

@@ -47,7 +47,7 @@ def trained(dataset, stride, interleave=False, epoch=0):
 )
 def test_rows_of_hidden_classes_are_ignored(labels, stride, expected):
     dataset = opened(list(labels), holdout=("h", "i"))
-    assert dataset.row_labels("v", stride).tolist() == expected
+    assert dataset.training_labels("v", stride).tolist() == expected
     frames, read = trained(dataset, stride)
     assert read.tolist() == expected
     shown = np.array(list(labels))[frames]
@@ -55,7 +55,7 @@ def test_rows_of_hidden_classes_are_ignored(labels, stride, expected):
 
 
 def test_without_a_holdout_the_majority_counts():
-    assert opened(list("hhhaaabb")).row_labels("v", 4).tolist() == [2, 0]
+    assert opened(list("hhhaaabb")).training_labels("v", 4).tolist() == [2, 0]
 
 
 @pytest.mark.parametrize("stride", [2, 4, 9])

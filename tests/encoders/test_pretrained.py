@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fact_clip.devices.device import pick_device
-from fact_clip.encoders import Runtime, frame_encoder, pretrained, text_encoder
+from fact_clip.encoders import Runtime, frame_encoder, loading, text_encoder
 from fact_clip.encoders.image import OpenClip
 
 from ..refusals import refused
@@ -137,7 +137,7 @@ def test_without_a_network_the_whole_error_comes_at_once(spec, monkeypatch, tmp_
         raise URLError("no route")
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(pretrained, "urlopen", unreachable)
+    monkeypatch.setattr(loading, "urlopen", unreachable)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     waits: list[float] = []
     monkeypatch.setattr(time, "sleep", waits.append)
@@ -163,11 +163,11 @@ def test_what_counts_as_a_network(monkeypatch):
 
         thread = threading.Thread(target=answer)
         thread.start()
-        assert pretrained.no_network(url) == ""
+        assert loading.why_unreachable(url) == ""
         thread.join()
-    assert pretrained.no_network(url) == f"no network: {url} does not answer"
+    assert loading.why_unreachable(url) == f"no network: {url} does not answer"
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    assert pretrained.no_network(url) == "no network: HF_HUB_OFFLINE=1"
+    assert loading.why_offline() == "no network: HF_HUB_OFFLINE=1"
 
 
 def test_processes_of_torchrun_take_a_device_each(monkeypatch):

@@ -43,7 +43,7 @@ def test_vit_b_32_from_a_local_checkpoint_end_to_end(video, tmp_path, capsys):
         texts = model.encode_text(open_clip.get_tokenizer("ViT-B-32")(["stir", "pour milk"])).numpy()
     np.save(tmp_path / "a.npy", texts[[0] * 4 + [1] * 6].astype(np.float16))
     capsys.readouterr()
-    rules = ["--prompts", "plain", "--minimal-duration", "0", "--json"]
+    rules = ["--minimal-duration", "0", "--json"]
     names = ["--training-free", "--encoder", spec, "--actions", "pour milk, stir", "--out", str(tmp_path / "o")]
     assert main(["segment", str(tmp_path / "a.npy"), *names, *rules]) == 0
     (found,) = json.loads(capsys.readouterr().out)

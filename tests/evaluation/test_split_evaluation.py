@@ -164,6 +164,9 @@ def test_transcripts_are_given_with_the_data_and_never_read_off_scored_labels(ti
     evaluate(tmp_path / "run")
     for name in test:
         assert set((tmp_path / "run" / "predictions" / "test" / f"{name}.txt").read_text().splitlines()) <= set(order)
+    exact = evaluate(tmp_path / "run").metrics
+    half = evaluate(tmp_path / "run", precision="bf16").metrics
+    assert half["frame_accuracy"] == pytest.approx(exact["frame_accuracy"], abs=5)
 
 
 def test_validation_is_the_evaluation_and_its_mean(run):

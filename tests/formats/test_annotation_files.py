@@ -45,6 +45,7 @@ def spans(path: Path, kind: str, **options: Any) -> dict[str, list[tuple[float, 
         ("label-studio", ".label-studio.json", "take 1"),
         ("nwb", ".nwb", "x"),
         ("csv", ".csv", "x"),
+        ("binary.csv", ".binary.csv", "x"),
     ],
 )
 def test_what_was_exported_comes_back_frame_by_frame(kind, ending, name, tmp_path, caplog):
@@ -74,7 +75,7 @@ def test_a_cue_ends_where_the_next_one_begins(kind, tmp_path):
 
 def test_every_kind_is_tested_here():
     assert set(READERS) == {
-        *("eaf", "boris", "via", "label-studio", "csv", "epic", "vtt", "srt", "nwb"),
+        *("eaf", "boris", "via", "label-studio", "csv", "binary.csv", "epic", "vtt", "srt", "nwb"),
     }
 
 

@@ -25,11 +25,11 @@ from starlette.testclient import TestClient
 from fact_clip.cli import main
 from fact_clip.formats import FORMATS
 from fact_clip.metrics.segmental import f1_smoothed
-from fact_clip_app.engine import Engine
-from fact_clip_app.page import Options
-from fact_clip_app.project import Project
-from fact_clip_app.requests import Limits
-from fact_clip_app.server import make_app
+from fact_clip_app.store.project import Project
+from fact_clip_app.web.server import make_app
+from fact_clip_app.workspace.engine import Engine
+from fact_clip_app.workspace.uploads import Limits
+from fact_clip_app.workspace.workspace import Options
 
 from ..metrics.slow import levenshtein
 

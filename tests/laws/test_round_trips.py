@@ -25,7 +25,7 @@ VIDEOS = {
 ONE_BACKGROUND = ("gaps", "no gaps", "background alone")
 READ_BACK = [name for name, form in FORMATS.items() if form.read]
 ANNOTATED = [name for name, form in FORMATS.items() if form.annotations and not form.read and form.is_installed]
-NO_BACKGROUND = ("vtt", "srt")  # files that do not name it
+NO_BACKGROUND = ("vtt", "srt", "binary.csv")  # files that do not name it
 MOMENTS = (Instant(3, "tap"), Instant(6, "call"), Instant(6, "ring", "loud"), Instant(14, "beep"))
 
 

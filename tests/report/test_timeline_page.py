@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from fact_clip.report.summary import TIMELINE, read_assets
+from fact_clip.report.summary import TIMELINE, TIMELINE_STYLE, read_assets
 
 COLOURS = {
     "no action": {"colour": None, "number": None, "index": 0},
@@ -36,7 +36,7 @@ def shown(browser, tmp_path):
     """A page with a timeline of 10 s, 100 pixels below its top, and what its callbacks were given."""
 
     def open_in(page, rows=ROWS, **options):
-        script, style = read_assets(*TIMELINE), read_assets("timeline.css")
+        script, style = read_assets(*TIMELINE), read_assets(TIMELINE_STYLE)
         given = json.dumps({"duration": 10, "rows": rows, "colours": COLOURS, **options})
         (tmp_path / "page.html").write_text(
             f"<!doctype html><meta charset=utf-8><style>body {{ margin: 100px 3px 0 }} {style}</style>"

@@ -152,7 +152,9 @@ def test_words_that_tell_names_apart_are_kept(names, objects):
 def test_a_reader_of_sentences_has_the_slots_that_names_fill():
     reader = Sentences(["add the salt", "stir the soup with a spoon"])
     assert reader.slots == ("verb", "object", "tool")
-    assert reader("pour the milk into a bowl") == ("pour", "milk", None)
+    assert reader("pour the milk") == ("pour", "milk", None)
+    with refused("name 'pour the milk into a bowl'"):
+        reader("pour the milk into a bowl")
     assert are_sentences(["stir", "add the salt"])
     assert not are_sentences(["stir", "add salt", "the end", "pick_up item"])
     with refused("class '?'"):

@@ -17,6 +17,7 @@ import yaml
 
 import fact_clip
 from fact_clip.config import Config
+from fact_clip.datasets import object_detection
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.objects import ObjectColumns
 from fact_clip.datasets.statistics import segment_lengths
@@ -151,7 +152,7 @@ def test_objects_are_looked_for_in_the_columns(folder, monkeypatch):
     assert before.config.data.objects.file is None  # the workbench's columns are never zero
     names = before.dataset.vocabulary.slots
     seen = ObjectColumns(("nut",), ((0,),), (), names.index("object"), before.dataset.input_dim)
-    monkeypatch.setattr(ObjectColumns, "find_sure", classmethod(lambda *_: seen))
+    monkeypatch.setattr(object_detection, "detect_sure", lambda _: seen)
     shown = resolve(config)
     assert (shown.config.data.objects.file, shown.objects) == ("find", seen)
     assert len(shown.notes) == len(before.notes) + 1

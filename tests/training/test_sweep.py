@@ -42,7 +42,7 @@ def test_mean_and_deviation_of_each_figure(tiny, tmp_path):
 def test_no_metric_of_a_program_has_the_name_of_a_figure(tiny, tmp_path):
     train(tiny(**ZERO_SHOT), tmp_path / "run")
     figures = main_figures(evaluate(tmp_path / "run").details)
-    assert {"S", "gamma", "collapsed", "edit"} <= figures.keys()
+    assert {"S", "gamma", "called_seen", "edit"} <= figures.keys()
     for name in figures:
         with refused():
             METRICS.register(lambda truth, prediction: 0.0, name)

@@ -74,7 +74,7 @@ def test_student_trains_drafts_and_scores_labels(trained):
     learned = dataset.training_labels(name)
     assert (learned[is_hidden] == dataset.drafts(name)[is_hidden]).all()
     assert (learned[~is_hidden] == labels[~is_hidden]).all()
-    rows = dataset.row_labels(name, 4)
+    rows = dataset.training_labels(name, 4)
     assert np.isin(rows[is_hidden[::4]], dataset.drafts(name)[::4][is_hidden[::4]]).all()
     assert dataset.learned == tuple(range(len(dataset.vocabulary)))
     assert not (trained / "calibration.json").exists()

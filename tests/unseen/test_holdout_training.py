@@ -12,7 +12,7 @@ import torch
 import fact_clip
 from fact_clip.config import Config, merged
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.objects import ObjectColumns
+from fact_clip.datasets.object_detection import detect
 from fact_clip.runs.run import Run
 from fact_clip.training import evaluate, train
 
@@ -103,7 +103,7 @@ def test_the_kscgr_recipe_that_finds_its_objects(kscgr, tmp_path, caplog):
     train(config, tmp_path / "run")
     segmenter = fact_clip.load(tmp_path / "run")
     dataset = Dataset.open(config.data)
-    found = ObjectColumns.find(dataset)
+    found = detect(dataset).objects
     assert segmenter.run.objects.columns == found.with_context(5)
     assert segmenter.run.objects.fixed == found.fixed
     ham = found.names.index("ham")

@@ -19,12 +19,12 @@ FASTER = {"augment": {"speed": 0.5}}
 
 
 def plant_plain_labels(patch):
-    patch.setattr(Dataset, "labels", Dataset.all_labels)
+    patch.setattr(Dataset, "training_labels", lambda self, name, stride=1: self.all_labels(name)[::stride])
 
 
 def plant_majority_of_masked_labels(patch):
     """The majority must not be taken of what is left of a stride."""
-    patch.setattr(Dataset, "row_labels", lambda self, name, stride: majority_stride(self.labels(name), stride))
+    patch.setattr(Dataset, "training_labels", lambda self, name, stride=1: majority_stride(self.labels(name), stride))
 
 
 def plant_labels_of_the_next_row(patch):

@@ -165,7 +165,7 @@ def plant_in_statistics(patch):
 
     def leaky(plan, out, world):
         with pytest.MonkeyPatch.context() as inner:
-            inner.setattr(Dataset, "labels", Dataset.all_labels)
+            inner.setattr(Dataset, "training_labels", Dataset.all_labels)
             return new_run(plan, out, world)
 
     patch.setattr(description, "_new_run", leaky)
@@ -179,13 +179,13 @@ def plant_in_validation(patch):
 def plant_in_rows(patch):
     """The majority of a stride is taken among hidden classes one by one."""
 
-    def rows(self, name, stride):
+    def rows(self, name, stride=1):
         labels = self.all_labels(name)
         majority = majority_stride(labels, stride)
         is_hidden = np.isin(majority, self.hidden) | np.isin(labels[::stride], self.hidden)
         return np.where(is_hidden, -1, majority)
 
-    patch.setattr(Dataset, "row_labels", rows)
+    patch.setattr(Dataset, "training_labels", rows)
 
 
 @pytest.mark.parametrize("plant", [plant_in_statistics, plant_in_validation, plant_in_rows])

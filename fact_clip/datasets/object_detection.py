@@ -1,0 +1,248 @@
+"""Detection of objects in features, and of their names by labels (docs/method.md)."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import compress
+from typing import Any
+
+import numpy as np
+
+from fact_clip.core import Array, Flags, Floats, InputError, Names
+from fact_clip.datasets.dataset import Dataset
+from fact_clip.datasets.objects import (
+    OBJECT_SLOT,
+    Columns,
+    ObjectColumns,
+    object_slot,
+    words_of_other_slots,
+)
+
+MIN_JOINT_PRESENCE = 0.95
+"""Correlation of being nonzero from which two columns belong to one object."""
+
+MIN_JOINT_CHANGE = 0.4
+"""Correlation from which a column that is nonzero when an object changes belongs to it."""
+
+MIN_TIE = 0.04
+"""Tie from which a word names an object."""
+
+SURE_TIE = 0.25
+"""Tie between a word and an object that chance hardly gives."""
+
+
+@dataclass(frozen=True)
+class Detection:
+    """The objects that were detected in a data set.
+
+    Attributes:
+        objects: The objects.
+        ties: Tie of each object that has a name; see `name_objects`.
+        n_words: Number of object words in the trained classes.
+    """
+
+    objects: ObjectColumns
+    ties: list[float]
+    n_words: int
+
+    @property
+    def is_sure(self) -> bool:
+        """Return whether most object words of the trained classes surely name an object."""
+        n_sure = sum(tie >= SURE_TIE for tie in self.ties)
+        return 2 * n_sure > self.n_words
+
+
+def objects_of(dataset: Dataset, ties_factors: bool) -> ObjectColumns | None:
+    """Read or detect the objects of a data set, as ``data.objects`` requires.
+
+    Args:
+        dataset: Data set.
+        ties_factors: Whether the model ties objects to factors, so that ``auto`` detects them.
+
+    Returns:
+        The objects, or None if there are none.
+
+    Raises:
+        InputError: ``data.objects`` does not fit the features, or requires objects that the
+            features do not have.
+    """
+    config = dataset.config.objects
+    if config.columns:
+        return ObjectColumns.stored(config, dataset)
+    if config.file == "find":
+        return detect(dataset).objects
+    if config.file != "auto":
+        return ObjectColumns.read(config, dataset.root, dataset.vocabulary)
+    if ties_factors:
+        return detect_sure(dataset)
+    return None
+
+
+def detect_sure(dataset: Dataset) -> ObjectColumns | None:
+    """Detect objects; return None unless most object words of trained classes surely name one."""
+    if OBJECT_SLOT not in dataset.vocabulary.slots:
+        return None
+    columns = _columns_of(dataset)
+    if not columns:
+        return None
+    detection = _named(dataset, columns)
+    return detection.objects if detection.is_sure else None
+
+
+def detect(dataset: Dataset) -> Detection:
+    """Detect objects in the features, and their names by the training labels.
+
+    Objects keep their identity if they have no name, or if a word of a different slot names them
+    as well (tools).
+
+    Args:
+        dataset: Data set, whose training and validation videos are read.
+
+    Returns:
+        The objects, with the ties of their names.
+
+    Raises:
+        InputError: There are no objects, or the classes have no slot for them.
+    """
+    object_slot(dataset.vocabulary)
+    columns = _columns_of(dataset)
+    if not columns:
+        problem = "no objects that come and go: no two columns are zero in the same frames"
+        raise InputError("data.objects.file", problem, "set it to null")
+    return _named(dataset, columns)
+
+
+def _columns_of(dataset: Dataset) -> Columns:
+    """Find the columns of objects in the training and validation videos of a data set."""
+    video_names = sorted(dataset.learning)
+    return find_columns(lambda: map(dataset.features, video_names))
+
+
+def _named(dataset: Dataset, columns: Columns) -> Detection:
+    """Return objects with the names that the labels of the training videos give them."""
+    vocabulary = dataset.vocabulary
+    slot = object_slot(vocabulary)
+    trained_factors = list(compress(vocabulary.factors, dataset.training_counts))
+    words = tuple(sorted({factors[slot] or "" for factors in trained_factors} - {""}))
+    class_words = []
+    for factors in vocabulary.factors:
+        class_words.append([word in factors for word in words])
+    has_word = np.array(class_words)  # (C, W)
+
+    def frames() -> Iterator[tuple[Array, Array, Array]]:
+        for rows, labels in dataset.training_videos:
+            yield rows, has_word[labels], labels >= 0
+
+    names: Names = ("",) * len(columns)
+    ties: list[float] = []
+    if words:
+        names, ties = name_objects(columns, frames(), words)
+    fixed_names = {"", *words_of_other_slots(trained_factors, slot)}
+    fixed = tuple(number for number, name in enumerate(names) if name in fixed_names)
+    objects = ObjectColumns(names, columns, fixed, slot, dataset.input_dim)
+    return Detection(objects, ties, len(words))
+
+
+def find_columns(videos: Callable[[], Iterable[Array]]) -> Columns:
+    """Find the columns of objects that come and go.
+
+    Columns that are zero in the same frames belong to one object. A single column joins the object
+    with whose changes it is nonzero. Only objects with the commonest number of columns count.
+
+    Args:
+        videos: returns the features (T, D) of the videos. It is called twice.
+
+    Returns:
+        The columns of each object, (O, k), by their first column, () where no two go together.
+    """
+    # Not at the top, as it takes long to import.
+    from scipy.sparse.csgraph import connected_components
+
+    nonzero = (array != 0 for array in videos())
+    together = correlation((array, array) for array in nonzero)
+    _, group = connected_components(together >= MIN_JOINT_PRESENCE, directed=False)
+    size = np.bincount(group)
+    members = [np.flatnonzero(group == number).tolist() for number in np.flatnonzero(size > 1)]
+    if not members:
+        return ()
+
+    is_alone = (size == 1)[group] & (np.diag(together) > 0)
+    alone = np.flatnonzero(is_alone)
+    if len(alone):
+        follows = correlation((array[:, alone] != 0, changes(array, members)) for array in videos())
+        for column, ties in zip(alone.tolist(), follows, strict=True):
+            if ties.max() >= MIN_JOINT_CHANGE:
+                members[int(ties.argmax())].append(column)
+    commonest = int(np.bincount([len(columns) for columns in members]).argmax())
+    objects = [tuple(sorted(columns)) for columns in members if len(columns) == commonest]
+    return tuple(sorted(objects))
+
+
+def name_objects(
+    columns: Sequence[Sequence[int]],
+    videos: Iterable[tuple[Array, Array, Array]],
+    words: Names,
+) -> tuple[Names, list[float]]:
+    """Find the names of objects. Each word names at most one object.
+
+    A tie is the correlation of the changes of an object with the frames of a word, plus half of
+    that of its presence.
+
+    Args:
+        columns: the columns of each object.
+        videos: features (T, D), which of the W words each frame has, (T, W), and whether it is
+            labelled, (T,).
+        words: the words.
+
+    Returns:
+        The word of each object, "" where no tie is large enough, and the ties of named objects.
+    """
+    # Not at the top, as it takes long to import.
+    from scipy.optimize import linear_sum_assignment
+
+    def pairs() -> Iterator[tuple[Array, Array]]:
+        for features, has_word, is_labelled in videos:
+            presence = _any_column(features != 0, columns)
+            both = np.hstack([changes(features, columns), presence])  # (T, 2 O)
+            yield both[is_labelled], has_word[is_labelled]
+
+    n_objects = len(columns)
+    correlations = correlation(pairs())  # (2 O, W)
+    ties = correlations[:n_objects] + correlations[n_objects:] / 2  # (O, W)
+    names = [""] * n_objects
+    ties_of_names = []
+    for number, word in zip(*linear_sum_assignment(-ties), strict=True):
+        if ties[number, word] >= MIN_TIE:
+            names[number] = words[word]
+            ties_of_names.append(float(ties[number, word]))
+    return tuple(names), ties_of_names
+
+
+def correlation(pairs: Iterable[tuple[Array, Array]]) -> Floats:
+    """Return correlations (M, N) over the frames of all pairs (T, M) and (T, N).
+
+    They are 0 where a column is constant.
+    """
+    count = 0
+    sums: Any = [0.0] * 5
+    for first, second in pairs:
+        a = first.astype(np.float64)
+        b = second.astype(np.float64)
+        moments = (a.sum(0), b.sum(0), (a**2).sum(0), (b**2).sum(0), a.T @ b)
+        sums = [total + moment for total, moment in zip(sums, moments, strict=True)]
+        count += len(a)
+    mean_a, mean_b, square_a, square_b, both = (total / count for total in sums)
+    spread = np.sqrt(np.outer(square_a - mean_a**2, square_b - mean_b**2).clip(min=0))
+    covariance = both - np.outer(mean_a, mean_b)
+    return np.divide(covariance, spread, out=np.zeros_like(covariance), where=spread > 1e-9)
+
+
+def changes(features: Array, columns: Sequence[Sequence[int]]) -> Flags:
+    """Return whether any column of each object differs from the frame before, (T, O)."""
+    moved = np.zeros(features.shape, dtype=bool)
+    moved[1:] = features[1:] != features[:-1]
+    return _any_column(moved, columns)
+
+
+def _any_column(values: Array, columns: Sequence[Sequence[int]]) -> Flags:
+    of_objects = [values[:, list(object_columns)].any(1) for object_columns in columns]
+    return np.stack(of_objects, axis=1)

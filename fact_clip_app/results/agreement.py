@@ -1,0 +1,265 @@
+"""Agreement of two labellings, in one video and in all, and of several people."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+import numpy as np
+
+from fact_clip.core import InputError, Json, Names, Rating, Segment, Segmentation
+from fact_clip.core.messages import join_names
+from fact_clip.datasets.labels import UNLABELLED
+from fact_clip.metrics.agreement import Omissions, Pair, agreement_of_pairs, time_agreement
+from fact_clip_app.api import answers
+from fact_clip_app.results.ratings import is_unowned, side_rating
+from fact_clip_app.store.project import VideoEntry
+from fact_clip_app.workspace.class_colours import background_of, colours
+from fact_clip_app.workspace.workspace import Workspace
+
+
+def comparison(
+    workspace: Workspace, video: VideoEntry, sides: Sequence[tuple[str, Rating]]
+) -> answers.Compared:
+    """Compare two ratings of a video.
+
+    Args:
+        workspace: the open project with its models and work.
+        video: the video.
+        sides: the name and the rating of each of the two.
+
+    Returns:
+        Figures, what they leave out, and the rows of a timeline: both ratings, and where they
+        differ.
+    """
+    (first_name, first), (second_name, second) = sides
+    result = time_agreement([(first, second)])
+    background = {*first.background, *second.background}
+    rows = [
+        _timeline_row(first_name, _shown(video, first)),
+        _timeline_row(second_name, _shown(video, second)),
+        _timeline_row("differences", _differences(video, first, second, background)),
+    ]
+    names: dict[str, None] = {}
+    for row in rows[:2]:
+        names |= dict.fromkeys(part["label"] for part in row["segments"])
+    return {
+        "figures": _figures(result.figures),
+        "seconds": result.seconds,
+        "omissions": _omissions(result.omissions),
+        "rows": rows,
+        "colours": colours(workspace, list(names)),
+    }
+
+
+def _shown(video: VideoEntry, rating: Rating) -> Segmentation:
+    """Return a rating as segments without gaps. A point event in no action has one frame."""
+    labels = rating.labels_at(video.times[:-1])
+    for point in rating.points:
+        frame = int(np.searchsorted(video.times[1:], point.time, side="right"))
+        frame = min(frame, video.n_frames - 1)
+        if labels[frame] in (UNLABELLED, *rating.background):
+            labels[frame] = point.label
+    return Segmentation.from_frames(labels)
+
+
+def _differences(
+    video: VideoEntry, first: Rating, second: Rating, background: Collection[str]
+) -> list[Segment]:
+    """Return the runs of frames on which two ratings differ, called "first / second".
+
+    All names of background are one.
+    """
+    gap = first.background[0]
+    first_labels, second_labels = [
+        [gap if label in background else label for label in rating.labels_at(video.times[:-1])]
+        for rating in (first, second)
+    ]
+    pairs = zip(first_labels, second_labels, strict=True)
+    joined = Segmentation.from_frames([f"{label} / {other}" for label, other in pairs])
+    differences = []
+    for segment in joined:
+        labels = {first_labels[segment.start], second_labels[segment.start]}
+        if len(labels) == 2 and UNLABELLED not in labels:
+            differences.append(segment)
+    return differences
+
+
+def _figures(figures: Json) -> answers.Figures:
+    """Return figures by the names that the page has for them."""
+    return {
+        "frame_accuracy" if name == "accuracy" else name: value for name, value in figures.items()
+    }
+
+
+def _omissions(omissions: Omissions) -> answers.Omissions:
+    return {
+        "unrated_seconds": round(omissions.unrated_seconds, 6),
+        "points": omissions.points,
+        "one_sided": list(omissions.one_sided),
+    }
+
+
+def agreement_of_all(
+    workspace: Workspace, first: str, second: str, viewer: str
+) -> answers.Agreement:
+    """Return the agreement of two sides in the videos that have both, and their confusion.
+
+    Args:
+        workspace: the open project with its models and work.
+        first: "track NAME" or "annotator NAME".
+        second: the other side.
+        viewer: whose eyes see the tracks.
+
+    Returns:
+        The figures of each video and of all videos, and the seconds in which the first side has
+        one name (rows) and the second another (columns). Videos in which a side is not one
+        labelling are left out, and named, and so are videos that a side has not rated.
+    """
+    videos = []
+    shared = []
+    unrated = []
+    unowned = []
+    pairs = []
+    for video in workspace.project.full_videos():
+        tracks = workspace.project.labelled_tracks(video.id, viewer=viewer)
+        try:
+            sides = [side_rating(workspace, video, tracks, key) for key in (first, second)]
+        except InputError:
+            shared.append(video.name)
+            continue
+        ratings = [side for side in sides if side is not None]
+        if ratings and any(map(is_unowned, tracks)):
+            unowned.append(video.name)
+        if len(ratings) < 2:
+            unrated += [video.name] * len(ratings)
+            continue
+        pair = Pair.of(*ratings)
+        pairs.append(pair)
+        if pair.is_empty:
+            unrated.append(video.name)
+            continue
+        row: answers.VideoAgreement = {
+            "id": video.id,
+            "name": video.name,
+            "figures": _figures(agreement_of_pairs([pair]).figures),
+            "omissions": _omissions(pair.omissions),
+        }
+        videos.append(row)
+    if not videos:
+        fix = 'choose two of "track NAME" and "annotator NAME" that label the same videos'
+        fix += blind_remark(workspace)
+        if shared:
+            fix += f"; people share a track, or tracks of one overlap, in {join_names(shared)}"
+        if unowned:
+            fix += f"; nobody is named for a fully labelled track in {join_names(unowned)}"
+        raise InputError("agreement", f"no video has both {first!r} and {second!r}", fix)
+    result = agreement_of_pairs(pairs)
+    confusion: answers.Confusion = {
+        "names": [name or workspace.project.background[0] for name in result.names],
+        "seconds": result.confusion.round(3).tolist(),
+    }
+    omissions: answers.AgreementOmissions = {
+        **_omissions(result.omissions),
+        "videos": unrated,
+        "unowned": [name for name in unowned if name in unrated],
+    }
+    return {
+        "videos": videos,
+        "figures": _figures(result.figures),
+        "seconds": result.seconds,
+        "confusion": confusion,
+        "shared": shared,
+        "omissions": omissions,
+    }
+
+
+def blind_remark(workspace: Workspace) -> str:
+    """Return why labels may be missing from a comparison, or ""."""
+    owner = workspace.project.blind_owner
+    return "" if owner is None else "; while Blind is on, the labels of others are hidden"
+
+
+def _timeline_row(name: str, segments: Iterable[Segment]) -> answers.TimelineRow:
+    parts: list[answers.Span] = [
+        {"start": part.start, "stop": part.stop, "label": part.label} for part in segments
+    ]
+    return {"name": name, "segments": parts}
+
+
+MOMENTS = 100_000
+"""How many moments the time stands for in which the labels of several people are compared."""
+
+
+def krippendorff_alpha(
+    workspace: Workspace, names: Sequence[str], viewer: str
+) -> tuple[float | None, list[str], answers.AgreementOmissions]:
+    """Return Krippendorff's alpha over the time that two people or more have labelled.
+
+    Args:
+        workspace: the open project with its models and work.
+        names: the people.
+        viewer: whose eyes see the tracks.
+
+    Returns:
+        The coefficient, or None if there is no chance to agree by; the names of the videos in which
+        the labels of a person are not one labelling; and what else is left out.
+    """
+    shared = []
+    unrated = []
+    unowned = []
+    unrated_seconds = 0.0
+    n_points = 0
+    seconds = defaultdict[tuple[str, ...], float](float)  # of each combination of their labels
+    background = background_of(workspace)
+    for video in workspace.project.full_videos():
+        tracks = workspace.project.labelled_tracks(video.id, viewer=viewer)
+        try:
+            sides = [side_rating(workspace, video, tracks, f"annotator {name}") for name in names]
+        except InputError:
+            shared.append(video.name)
+            continue
+        if not any(sides):
+            continue
+        ratings = [side or Rating(background=background) for side in sides]
+        rated_seconds = 0.0
+        frames = zip(*(rating.labels_at(video.times[:-1]) for rating in ratings), strict=True)
+        for combination, length in zip(frames, np.diff(video.times).tolist(), strict=True):
+            if combination.count(UNLABELLED) < len(names) - 1:
+                seconds[combination] += length
+                rated_seconds += length
+        if rated_seconds == 0:
+            unrated.append(video.name)
+            unowned += [video.name] * any(map(is_unowned, tracks))
+        unrated_seconds += video.duration - rated_seconds
+        n_points += sum(len(rating.events) for rating in ratings)
+    omissions: answers.AgreementOmissions = {
+        "unrated_seconds": round(unrated_seconds, 6),
+        "points": n_points,
+        "one_sided": [],
+        "videos": unrated,
+        "unowned": unowned,
+    }
+    return _nominal_alpha(seconds, background), shared, omissions
+
+
+def _nominal_alpha(seconds: Mapping[tuple[str, ...], float], background: Names) -> float | None:
+    """Return Krippendorff's alpha of labels, or None if there is no chance to agree by.
+
+    Args:
+        seconds: of each combination of the labels of all people.
+        background: names that are one class.
+    """
+    if not seconds:
+        return None
+    table = np.array([*seconds], dtype=object).T  # (people, combinations)
+    lengths = np.array([*seconds.values()])
+    for name in background:
+        table[table == name] = background[0]
+    values, codes = np.unique(table, return_inverse=True)
+    codes = np.where(table == UNLABELLED, np.nan, codes.reshape(table.shape))
+    if len({*values} - {UNLABELLED}) < 2:
+        return None
+    import krippendorff
+
+    n_moments = np.rint(MOMENTS * lengths / lengths.sum()).astype(int)
+    moments = np.repeat(codes, n_moments, axis=1)
+    return float(krippendorff.alpha(moments, level_of_measurement="nominal"))

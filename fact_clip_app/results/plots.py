@@ -1,0 +1,56 @@
+"""Plots of the labels of a project. Importing this imports matplotlib."""
+
+import gc
+from collections.abc import Collection
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from starlette.exceptions import HTTPException
+
+from fact_clip.core.colours import BACKGROUND_COLOUR
+from fact_clip.metrics.budget import actions_of
+from fact_clip.report.plots import save_figure
+from fact_clip_app.results import charts
+from fact_clip_app.results.ratings import rated_rows
+from fact_clip_app.workspace.class_colours import colours as class_colours
+from fact_clip_app.workspace.workspace import Workspace
+
+PLOTS = ("ethogram", "budget", "transitions")
+
+
+def draw(
+    workspace: Workspace, kind: str, annotators: Collection[str] | None, viewer: str, path: Path
+) -> None:
+    """Write a plot of a project.
+
+    Args:
+        workspace: the open project with its models and work.
+        kind: one of `PLOTS`.
+        annotators: whose labels are drawn. None stands for all people.
+        viewer: whose eyes see the tracks.
+        path: the file, .svg or .png.
+
+    Raises:
+        HTTPException: 404 if there is nothing to plot.
+    """
+    gc.collect(1)  # figures are cycles of many objects, which would pile up
+    figure = _figure(workspace, kind, annotators, viewer)
+    if figure is None:
+        raise HTTPException(404, "there is nothing to plot yet")
+    save_figure(figure, path)
+
+
+def _figure(
+    workspace: Workspace, kind: str, annotators: Collection[str] | None, viewer: str
+) -> Figure | None:
+    ratings = rated_rows(workspace, annotators, viewer).ratings
+    labels = actions_of(ratings.values())
+    if not labels:
+        return None
+    if kind == "transitions":
+        return charts.transition_matrix(ratings.values())
+    looks = class_colours(workspace, list(labels))
+    colours = {label: looks[label]["colour"] or BACKGROUND_COLOUR for label in labels}
+    if kind == "budget":
+        return charts.time_bars(ratings, colours)
+    return charts.ethogram(ratings, colours)

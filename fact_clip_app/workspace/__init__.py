@@ -1,0 +1,1 @@
+"""An open project: its models, uploads and work."""
