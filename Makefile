@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 WORKERS = $(shell $(BIN)/python -c "import os; print(min(4, os.cpu_count() + 1))")
 PYTEST = env OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 30
 
-.PHONY: install lowest lowest-any demo test lint slow coverage mutants docs bench gpu lock audit clean
+.PHONY: install lowest lowest-any demo test lint format slow coverage mutants docs bench gpu lock audit clean
 .DEFAULT_GOAL := install
 
 install: $(READY)
@@ -31,6 +31,14 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/oxlint --quiet fact_clip_app/static fact_clip/report
+	$(BIN)/mdformat --check $(MARKDOWN)
+
+# Formats Python and Markdown, except for a generated page, a template, and pages that belong to data sets.
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/mdformat $(MARKDOWN)
+
+MARKDOWN = $$(git ls-files '*.md' ':!docs/configuration.md' ':!fact_clip/configs/model_card.md' ':!experiments/data/files')
 
 test: lint
 	$(PYTEST) -m "not slow"

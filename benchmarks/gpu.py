@@ -175,9 +175,9 @@ def driver() -> str:
 
 
 EXPLAINED = """\
-Weights and inputs are made up and the same on both sides, runs alternate, and times are medians. "Against" is
-benchmarks/plain.py on the same card in the same precision, and the figure is its time over ours; for the share of the
-matrix-product rate it is the best rate of products in that precision.
+Weights and inputs are synthetic and the same on both sides. Runs alternate, and times are medians.
+"Against" is benchmarks/plain.py on the same card in the same precision, and "figure" is its time divided by the time of FACT-CLIP.
+For the share of the matrix-product rate, "against" is the best rate of matrix products in this precision.
 """
 
 

@@ -725,10 +725,14 @@ def markdown(rows: Sequence[Row]) -> str:
 
 
 EXPLAINED = """\
-Made by `make bench`; benchmarks/README.md says how. Weights and inputs are made up and the same on both sides, runs
-alternate, and times are medians. For inference and training "against" is benchmarks/plain.py, a plain implementation of
-docs/method.md, and the figure is its time over ours. The lowest and highest figure of a pair of runs show how far
-single runs can be trusted: beside other work they differ much, and so do two machines.
+Made by `make bench`, which benchmarks/README.md describes.
+Weights and inputs are synthetic and the same on both sides.
+Runs alternate, and times are medians.
+
+For inference and training, "ours" is FACT-CLIP, and "against" is benchmarks/plain.py, a plain implementation of docs/method.md.
+"figure" is the time of the plain implementation divided by the time of FACT-CLIP.
+"lowest to highest" is the range of the figure over pairs of runs, and shows how reliable a single run is.
+The range is large if other programs run at the same time, and different computers differ as well.
 """
 
 

@@ -1,4 +1,7 @@
-"""The programs of docs/cookbook.md and docs/libraries.md are short, run, and pass the strictest type checkers."""
+"""The programs of docs/python.md are short, run, and pass the strictest type checkers.
+
+The section "Step by step" is one program, which test_notebook.py runs.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +30,8 @@ from .small import TINY, ZERO_SHOT
 from .test_readme import Block, blocks
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = "".join((ROOT / "docs" / name).read_text("utf-8") for name in ("cookbook.md", "libraries.md"))
-SCRIPTS = [block for block in blocks(PAGES) if block.language == "python"]
+PAGE = (ROOT / "docs/python.md").read_text("utf-8").partition("## Cookbook")[2]
+SCRIPTS = [block for block in blocks(PAGE) if block.language == "python"]
 MOST_LINES = 12
 MOST_LINES_TOGETHER = 190
 FPS = 15.0

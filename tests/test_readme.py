@@ -109,7 +109,7 @@ def shortened(block: Block) -> Block:
 def test_readme_shows_four_jobs_in_order():
     text = README.read_text(encoding="utf-8")
     headings = [line.lstrip("# ") for line in text.splitlines() if line.startswith("## ")]
-    jobs = ["1. In the labelling page, without code", "2. Type names", "3. My own labels", "4. In Python"]
+    jobs = ["1. On the labelling page, without code", "2. Type names", "3. My own labels", "4. In Python"]
     assert headings == ["Install", *jobs, "Results", "Limits", "More"]
     pictures = re.findall(r"!\[[^\]]+\]\((?!https:)([^)]+)\)", text)
     assert len(pictures) == 3

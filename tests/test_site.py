@@ -48,7 +48,7 @@ def test_warnings_of_the_site_count_and_schemas_are_in_it():
     assert "--strict" in command
     assert "--quiet" not in command
     excluded = yaml.safe_load((ROOT / "mkdocs.yml").read_text().partition("plugins:")[0])["exclude_docs"].split()
-    linked = set(re.findall(r"\]\((schema/\w+\.json)\)", (ROOT / "docs/json.md").read_text()))
+    linked = set(re.findall(r"\]\((schema/\w+\.json)\)", (ROOT / "docs/formats.md").read_text()))
     assert len(linked) == 3
     assert "*.json" not in excluded
     assert all((ROOT / "docs" / path).is_file() for path in linked)
@@ -83,7 +83,7 @@ def test_the_examples_of_a_page_run(page, tiny, tiny_run, workbench, tmp_path, m
     monkeypatch.chdir(tmp_path)
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     names: dict[str, object] = {}
-    for block in re.findall(r"```python\n(.*?)```", text.partition("## Models elsewhere")[0], re.DOTALL):  # test_export
+    for block in re.findall(r"```python\n(.*?)```", text.partition("## Exported models")[0], re.DOTALL):  # test_export
         exec(compile(block, f"docs/{page}", "exec"), names)
 
 
@@ -120,7 +120,7 @@ def test_the_glossary_defines_each_term_once():
         term.strip()
         for row in re.findall(r"^\| ([^|]+) \| [^|]+ \|$", text, re.MULTILINE)
         for term in row.split(",")
-        if term != "term" and not term.startswith("---")
+        if term != "term" and not term.startswith("--")
     ]
     assert len(terms) > 60
     assert sorted({*terms}) == sorted(terms)

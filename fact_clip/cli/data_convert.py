@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -12,7 +13,7 @@ import typer
 from fact_clip.cli.arguments import read_names
 from fact_clip.cli.console import note, print_result, table
 from fact_clip.cli.options import AsJson, Layout, argument, option
-from fact_clip.core import InputError
+from fact_clip.core import Clock, InputError
 from fact_clip.core.messages import printable
 
 if TYPE_CHECKING:
@@ -113,9 +114,16 @@ def convert(
             "lmdb, table, pose: type of the values; float16 takes half the space. Unset: float32."
         ),
     ] = None,
+    to: Annotated[
+        str, option("Label formats to write instead of a data set: boris,binary.csv.")
+    ] = "",
+    film: Annotated[
+        Path | None,
+        option("With --to: the video, or a folder of videos, whose frames the labels are for."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Convert annotations and features to the common layout.
+    """Convert annotations and features to the common layout, or label files to label files.
 
     Labels go to ROOT/mapping.txt and ROOT/groundTruth, features to ROOT/features. Where segments
     overlap, the one that started last gets the frame; if they started together, the shorter one.
@@ -128,11 +136,17 @@ def convert(
       fact-clip data convert --from csv takes.csv --unit seconds --fps 15 --background idle \\
         --out data
       fact-clip data convert --from json labels/*.json --as clicks --fps 5 --out data
+      fact-clip data convert --from eaf labels/*.eaf --to boris,binary.csv --film videos --out new
       fact-clip data convert --from table imu/*.csv --time timestamp --fps 15 --out data
       fact-clip data convert --from pose poses/*.h5 --software DeepLabCut --source-fps 30 \\
         --fps 10 --axis "tail, nose" --out data
     """
     _check_options(kind, context, unit)
+    if to:
+        label_options = _label_options(unit, tier, source_fps, verbs, nouns, decimal)
+        clocks = _VideoClocks(fps, film)
+        _convert_to_label_files(files, kind, out, to, clocks, label_options, background, as_json)
+        return
     from fact_clip.datasets.convert import (
         PoseReader,
         Sampling,
@@ -171,17 +185,7 @@ def convert(
             )
         note(line)
     else:
-        from fact_clip.formats.base import Options
-
-        assert unit != "milliseconds"
-        options = Options(
-            tier=tier,
-            unit=unit,
-            fps=source_fps,
-            verbs=verbs,
-            nouns=nouns,
-            decimal=decimal,
-        )
+        options = _label_options(unit, tier, source_fps, verbs, nouns, decimal)
         target = Target(
             fps=fps,
             features=features,
@@ -195,6 +199,28 @@ def convert(
             _convert_annotations(files, kind, out, target, options, as_json)
 
 
+def _label_options(
+    unit: Literal["seconds", "frames", "milliseconds"] | None,
+    tier: str | None,
+    source_fps: float | None,
+    verbs: Path | None,
+    nouns: Path | None,
+    decimal: Literal[".", ","],
+) -> Options:
+    """Return the options of the readers of label files."""
+    from fact_clip.formats.base import Options
+
+    assert unit != "milliseconds"
+    return Options(
+        tier=tier,
+        unit=unit,
+        fps=source_fps,
+        verbs=verbs,
+        nouns=nouns,
+        decimal=decimal,
+    )
+
+
 def _check_options(kind: str, context: typer.Context, unit: str | None) -> None:
     """Reject an unknown kind, and options that files of this kind do not read."""
     from fact_clip.formats import READERS
@@ -204,6 +230,11 @@ def _check_options(kind: str, context: typer.Context, unit: str | None) -> None:
         source = context.get_parameter_source(name)
         if source is not None and source.name == "COMMANDLINE":
             typed.add(name)
+    if "film" in typed and "to" not in typed:
+        raise InputError("--film", "only --to reads it", "leave it out, or add --to")
+    if "to" in typed:
+        _check_to(kind, typed)
+        return
     if kind not in READABLE and kind not in READERS:
         fix = f"use one of {', '.join(dict.fromkeys([*READABLE, *READERS]))}"
         raise InputError("--from", f"there is no kind {kind!r}", fix)
@@ -251,6 +282,104 @@ def _convert_annotations(
     }
     notes = [f"{total[key]} {effect}" for key, effect in effects.items() if total[key]]
     note("; ".join([f"written: {len(videos)} videos in {printable(str(out))}", *notes]))
+
+
+_WITH_TO = {"to", "film", "fps", "background", "tier", "unit", "source_fps", "decimal"}
+_WITH_TO |= {"verbs", "nouns"}
+
+
+def _check_to(kind: str, typed: set[str]) -> None:
+    """Reject kinds that are no label files, and options that `--to` does not read."""
+    from fact_clip.formats import FORMATS, READERS
+
+    kinds = [*READERS, *(name for name, form in FORMATS.items() if form.read is not None)]
+    if kind not in kinds:
+        fix = f"use one of {', '.join(dict.fromkeys(kinds))}"
+        raise InputError("--from", f"{kind!r} is not a kind of label file", fix)
+    for name in sorted(typed - _WITH_TO):
+        raise InputError(f"--{name.strip('_')}", "--to does not read it", "leave it out")
+    if {"fps", "film"} <= typed:
+        raise InputError("--fps", "--film has the times of the frames", "give one of them")
+
+
+@dataclass(frozen=True)
+class _VideoClocks:
+    """The frames of videos, at one rate or as a film has them.
+
+    Attributes:
+        fps: Frames per second of all videos, or None.
+        film: A video, or a folder of videos that are named as the label files, or None.
+    """
+
+    fps: float | None
+    film: Path | None
+
+    def __call__(self, name: str) -> Clock | None:
+        """Return the frames of a video, or None if no option describes them."""
+        if self.film is None:
+            return None if self.fps is None else Clock(fps=self.fps, video_fps=self.fps)
+        from fact_clip.video.pictures import picture_times, probe
+
+        path = self.film
+        if path.is_dir():
+            path = self._in_folder(path, name)
+        times = picture_times(path)
+        rate = probe(path).fps
+        n_frames = len(times) - 1
+        return Clock(n_frames=n_frames, fps=rate, times=times, media=str(path), video_fps=rate)
+
+    def _in_folder(self, folder: Path, name: str) -> Path:
+        from fact_clip.video.pictures import SUFFIXES
+
+        for path in sorted(folder.iterdir()):
+            if path.stem == name and path.suffix.lower() in SUFFIXES:
+                return path
+        raise InputError(folder, f"no video named {name!r}", "give it the name of its label file")
+
+
+def _convert_to_label_files(
+    files: list[Path],
+    kind: str,
+    out: Path,
+    to: str,
+    clocks: _VideoClocks,
+    options: Options,
+    background: str | None,
+    as_json: bool,
+) -> None:
+    """Convert label files to other formats, and print what was written for each video."""
+    from fact_clip.formats.base import written_segments
+    from fact_clip.formats.conversion import convert_label_files
+
+    formats = read_names(to, "--to")
+    videos = convert_label_files(
+        files, kind, out, formats, clocks, options=options, background=background
+    )
+    total = Counter[str]()
+    counts = {}
+    for name, video in videos.items():
+        segmentations = [track.segmentation for track in video.tracks.values()]
+        counts[name] = {
+            "files": len(video.written),
+            "tracks": len(video.tracks),
+            "frames": max(segmentation.n_frames for segmentation in segmentations),
+            "segments": sum(len(written_segments(one)) for one in segmentations),
+            "points": sum(len(one.instants) for one in segmentations),
+            "contested": sum(track.contested for track in video.tracks.values()),
+            "lost": sum(track.lost for track in video.tracks.values()),
+            "comments left out": video.comments,
+        }
+        total.update(counts[name])
+    rows = [{"video": name, **row} for name, row in counts.items()]
+    rows.append({"video": "total", **total})
+    print_result({"videos": counts, "total": total}, table(rows), as_json)
+    effects = {
+        "contested": "frames where segments of one tier overlap went to the one that started last",
+        "lost": "segments without a frame are left out",
+        "comments left out": "comments have no place in some of the formats",
+    }
+    notes = [f"{total[key]} {effect}" for key, effect in effects.items() if total[key]]
+    note("; ".join([f"written: {total['files']} files in {printable(str(out))}", *notes]))
 
 
 def _convert_to_clicks(

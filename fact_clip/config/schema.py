@@ -106,8 +106,8 @@ class ObjectData(_Frozen):
 
     file: str | None = Field(
         None,
-        description="names of the objects, one a line; under data.root. find: objects are found in "
-        "the features; auto: if there are any; unset: none",
+        description="file below data.root with one object name per line. find: search the features "
+        "for objects; auto: only if there are any; unset: none",
     )
     blocks: tuple[Count, ...] = Field(
         (), max_length=100, description="values per object and block; unset: one block"
@@ -119,7 +119,7 @@ class ObjectData(_Frozen):
     names: tuple[str | None, ...] = Field(
         (),
         description="names of found objects, null for an object without a name; an ensemble with "
-        "train.member_parts writes them, so that all members have the same",
+        "train.member_parts stores them, so that all members have the same names",
     )
     columns: tuple[tuple[Natural, ...], ...] = Field(
         (), description="columns of each of these objects"
@@ -140,39 +140,41 @@ class DataConfig(_Frozen):
 
     name: str = Field(
         "folder",
-        description="entry of datasets/benchmarks.yaml; 'folder' is a data set of your own",
+        description="entry of datasets/benchmarks.yaml; 'folder' is your own data set",
     )
     root: Annotated[str | None, AfterValidator(_expanded)] = Field(
-        None, description="folder of the data, or above it; else below $FACT_CLIP_DATA or ./data"
+        None,
+        description="folder of the data set, or a folder that contains it; unset: below "
+        "$FACT_CLIP_DATA or ./data",
     )
-    split: int | str = Field(
-        1, description="number or name of the split; 'all' trains each in turn"
-    )
+    split: int | str = Field(1, description="number or name of the split; 'all' trains every split")
     layout: Literal["TD", "DT"] | None = Field(
-        None, description="time or channels first; unset: the benchmark's"
+        None, description="time or channels first; unset: the layout of the benchmark"
     )
     fps: float | None = Field(
         None,
         ge=LEAST_FPS,
         le=MOST_FPS,
-        description="rows per second; unset: the benchmark's, else that of the JSON files",
+        description="rows per second; unset: the rate of the benchmark or of the JSON files",
     )
     background: Names | None = Field(
         None,
-        description="names of background classes; unset: the benchmark's, or for own data, "
-        "by their names",
+        description="names of background classes; unset: names of the benchmark, or inferred from "
+        "the names",
     )
     unlabelled: Names = Field(
-        (), description="names of labels that are ignored, like '?'; they are not classes"
+        (), description="labels that are ignored, such as '?'; they are not classes"
     )
     grammar: str | None = Field(
-        None, description="how names are read: '{verb} {object} [with {tool}]', english or none"
+        None, description="how names are divided: '{verb} {object} [with {tool}]', english or none"
     )
     stride: Count = Field(
-        1, description="temporal stride; labels by majority, predictions stretched back"
+        1, description="temporal stride; labels by majority, predictions stretched to all frames"
     )
     interleave: bool = Field(
-        False, description="with a stride: train from any first row; predict from each and merge"
+        False,
+        description="with a stride: training starts at any of the first rows, prediction merges "
+        "all of them",
     )
     standardize: bool = Field(
         False, description="scale columns to mean 0 and variance 1 over the training videos"
@@ -180,40 +182,43 @@ class DataConfig(_Frozen):
     context: Annotated[tuple[Count, ...], AfterValidator(_check_unique)] = Field(
         (),
         max_length=16,
-        description="windows in frames whose mean and deviation become columns too",
+        description="windows in frames; their mean and standard deviation become additional "
+        "columns",
     )
     objects: ObjectData = ObjectData()
     holdout: str | tuple[str | int, ...] | None = Field(
-        None, description="held-out classes: JSON file, name or list"
+        None, description="held-out classes: a JSON file, a name or a list"
     )
     holdout_mode: Literal["mask", "drop", "oracle"] | None = Field(
         None,
         description="mask frames, drop videos, or hide nothing (upper bound); unset: as in the "
-        "JSON, else mask",
+        "file, or mask",
     )
     validation_unseen: Literal["auto"] | Names | None = Field(
         None,
-        description="held-out classes used to tune settings; auto picks some if the hold-out file "
-        "names none",
+        description="held-out classes on which the epoch and gamma are chosen; auto: chosen if the "
+        "hold-out file names none",
     )
     drafts: Annotated[str | None, AfterValidator(_expanded)] = Field(
         None,
-        description="folder of NAME.txt with a model's labels, which train frames that have none; "
+        description="folder of NAME.txt with labels of a model for unlabelled training frames; "
         "train.self_training writes it",
     )
     validation: float = Field(
-        0.15, ge=0, le=0.5, description="share of the training videos that picks the checkpoint"
+        0.15, ge=0, le=0.5, description="share of the training videos on which the epoch is chosen"
     )
     validation_part: Natural = Field(
-        0, description="which of the disjoint parts of that size is used"
+        0, description="which of the disjoint parts of this size is used"
     )
     validation_videos: Annotated[Names | None, AfterValidator(_check_unique)] = Field(
         None,
-        description="names of the validation videos; unset: chosen by the settings around it. An "
-        "ensemble with train.member_parts writes those of each member",
+        description="names of the validation videos; unset: chosen by the related settings. An "
+        "ensemble with train.member_parts stores the names for each member",
     )
     groups: str | None = Field(
-        None, description="pattern whose parentheses find subjects, which no two parts share"
+        None,
+        description="pattern whose parentheses find the subject; the videos of a subject are never "
+        "divided",
     )
 
     @property
@@ -234,8 +239,8 @@ class BlockConfig(_Frozen):
     frame_groups: Width = Field(1, description="groups of the dilated convolution of 'm'")
     action: Literal["sca", "sa", "gru_om"] = Field(
         "sca",
-        description="action branch: self- and cross-attention, self-attention alone, or a GRU "
-        "over a transcript",
+        description="action branch: self- and cross-attention, only self-attention, or a GRU over "
+        "a transcript",
     )
     action_dim: Width = Field(512, description="A, width inside the action branch")
     action_layers: int = Field(6, ge=1, le=100, description="layers of the action branch")
@@ -261,7 +266,7 @@ class ModelConfig(_Frozen):
         "iuUU", max_length=32, description="one letter per block: i or I first, then u and U"
     )
     tokens: int = Field(
-        60, ge=0, le=10_000, description="M, number of action tokens (0 with a transcript)"
+        60, ge=0, le=10_000, description="M, the number of action tokens (0 with a transcript)"
     )
     head: str = Field("closed", description="entry of models/heads.py")
     frame_positions: bool = Field(False, description="sinusoidal frame positions")
@@ -283,15 +288,16 @@ class TextConfig(_Frozen):
     """How class names become vectors (heads 'text' and 'fact-clip')."""
 
     encoder: str = Field(
-        "minilm", description="minilm, hash:64, open_clip:MODEL/WEIGHTS, file:PATH; see encoders/"
+        "minilm",
+        description="minilm, hash:64, open_clip:MODEL/WEIGHTS or file:PATH (docs/encoders.md)",
     )
     parts: Literal["auto"] | TextParts = Field(
         ("sentence",),
-        description="vectors of a class; auto: the sentence, and factors where names have several "
+        description="vectors of a class; auto: the sentence, and factors if names have several "
         "slots",
     )
     phrase: str = Field(
-        "name", description="how class names are read: entry of PHRASES in encoders/vectors.py"
+        "name", description="how class names are read, an entry of PHRASES in encoders/vectors.py"
     )
 
 
@@ -309,25 +315,31 @@ class LossConfig(_Frozen):
     )
     smoothing: Weight = Field(5.0, description="weight of the smoothing term (sw)")
     token_weight: Weight = Field(
-        1.0, description="weight of the token and attention terms; the frame terms have 1"
+        1.0,
+        description="weight of the token and attention terms; the weight of the frame terms is 1",
     )
     background_weight: Weight = Field(1.0, description="weight of background classes (bgw)")
     null_weight: float = Field(
         -1.0,
         ge=-1,
         le=LARGEST,
-        description="weight of the null class; -1: by the numbers of tokens and segments",
+        description="weight of the null class; -1: computed from the numbers of tokens and "
+        "segments",
     )
-    balance: Share = Field(0.0, description="a class of n frames weighs n^-this, scaled to mean 1")
+    balance: Share = Field(
+        0.0, description="exponent b: a class of n frames has the weight n^-b, scaled to mean 1"
+    )
     segment_balance: Share = Field(
-        0.0, description="the same for a segment of n frames within its video"
+        0.0,
+        description="exponent b: a segment of n frames has the weight n^-b, scaled within its "
+        "video",
     )
     fact_weight: Weight = Field(0.5, description="head 'fact-clip': weight of the FACT loss")
     contrastive_weight: Weight = Field(
         0.5, description="head 'fact-clip': weight of the InfoNCE loss"
     )
     terms: Names = Field(
-        (), description="further terms, which programs register (docs/extending.md)"
+        (), description="additional terms that a program registers (docs/extending.md)"
     )
 
 
@@ -335,57 +347,66 @@ class AugmentConfig(_Frozen):
     """Changes to the input while training."""
 
     channels: Part = Field(
-        0.3, description="share of feature columns zeroed for a whole video (cmr)"
+        0.3, description="share of feature columns that are set to zero for a whole video (cmr)"
     )
     noise: float = Field(
-        0.0, ge=0, le=100, description="deviation of the Gaussian noise added to each value"
+        0.0,
+        ge=0,
+        le=100,
+        description="standard deviation of the Gaussian noise that is added to each value",
     )
     swap: Annotated[tuple[Share, ...], BeforeValidator(_as_list)] = Field(
         (0.0,),
         min_length=1,
         max_length=100,
-        description="share of steps that swap named objects; or one per member",
+        description="share of steps that swap named objects, or one share per member",
     )
     speed: float = Field(
-        0.0, ge=0, le=100, description="play each video up to (1 + this) times faster or slower"
+        0.0, ge=0, le=100, description="s: each video is played up to 1 + s times faster or slower"
     )
     time_spans: int = Field(
-        5, ge=0, le=10_000, description="largest number of time spans that are zeroed (0: none)"
+        5,
+        ge=0,
+        le=10_000,
+        description="largest number of time spans that are set to zero (0: none)",
     )
     time_length: int = Field(
         30, ge=1, le=1_000_000_000, description="a span is shorter than this many frames"
     )
-    time_share: Share = Field(0.05, description="... and at most this share of the video")
+    time_share: Share = Field(0.05, description="a span has at most this share of the video")
 
 
 class DecodeConfig(_Frozen):
     """From the model's scores to segments."""
 
     frame_weight: Share = Field(
-        0.1, description="weight of the frame branch against the token branch (mwt)"
+        0.1, description="weight of the frame branch compared with the token branch (mwt)"
     )
     blocks: Literal["last", "all"] = Field(
         "last", description="frame scores: the last block, or the mean of all"
     )
     switch_penalty: Weight = Field(
-        0.0, description="cost in nats of changing the action (0: each frame alone)"
+        0.0, description="cost of a change of action in nats (0: each frame is labelled separately)"
     )
     choose: bool = Field(
-        False, description="validation videos choose switch_penalty and order, from here on"
+        False,
+        description="switch_penalty and order are chosen on validation videos, starting from these "
+        "values",
     )
     order: Weight = Field(
-        0.0, description="how far the penalty depends on how often one action followed another"
+        0.0,
+        description="how much the penalty depends on the order of actions in the training videos",
     )
     durations: Weight = Field(
-        0.0, description="weight of the lengths that segments of each class have in the training"
+        0.0, description="weight of the lengths of the training segments of each class"
     )
     always: bool = Field(
         False,
-        description="look again for actions that nearly all training videos have; invents steps "
-        "that a person left out",
+        description="adds actions that occur in nearly all training videos, including steps that a "
+        "person left out",
     )
     returns: bool = Field(
-        False, description="actions that hardly ever come back in the training come once"
+        False, description="actions that rarely occur twice in a training video occur only once"
     )
     window: int = Field(
         0, ge=0, le=MAX_FRAMES, description="frames per pass over a long video (0: one pass)"
@@ -394,10 +415,12 @@ class DecodeConfig(_Frozen):
         0.0, description="weight of the factors of nearby frames; docs/method.md, 'Decoding'"
     )
     prior_weight: Weight = Field(
-        0.0, description="classes held out: share of log p(action) that is subtracted"
+        0.0, description="with held-out classes: share of log p(action) that is subtracted"
     )
     gamma_cost: Part = Field(
-        0.15, description="classes held out: share of seen accuracy that gamma may cost"
+        0.15,
+        description="with held-out classes: share of the accuracy of seen classes that gamma may "
+        "cost",
     )
 
 
@@ -409,35 +432,38 @@ class TrainConfig(_Frozen):
         4, ge=1, le=100_000, description="videos per step, for each process of torchrun"
     )
     workers: int | None = Field(
-        None, ge=0, le=1_000, description="processes that read videos; unset: CUDA 4, else 0"
+        None,
+        ge=0,
+        le=1_000,
+        description="processes that read videos; unset: 4 with CUDA, otherwise 0",
     )
     optimizer: Literal["adam", "adamw", "sgd"] = Field("adam", description="sgd has momentum 0.9")
     lr: float = Field(1e-4, gt=0, le=1_000, description="learning rate")
     weight_decay: float = Field(0.0, ge=0, le=1_000, description="weight decay")
     schedule: Literal["step", "cosine", "constant"] = Field(
-        "step", description="course of the learning rate"
+        "step", description="schedule of the learning rate"
     )
     lr_decay: Count = Field(80, description="'step': epochs until the rate falls to a tenth")
     clip_norm: Weight = Field(10.0, description="largest gradient norm (0: no clipping)")
     average: Part = Field(
-        0.0, description="largest decay per step of a moving average of the weights (0: none)"
+        0.0, description="highest decay per step of a moving average of the weights (0: none)"
     )
     members: int = Field(
         1,
         ge=1,
         le=100,
-        description="models trained side by side, with a seed each; scores are averaged",
+        description="number of models, each with its own seed; their scores are averaged",
     )
     member_parts: bool = Field(
         False,
-        description="each member has validation videos, and validation-unseen classes, of its own",
+        description="each member has its own validation videos and validation-unseen classes",
     )
     init: str | None = Field(
-        None, description="run folder whose weights the training starts from (docs/app.md)"
+        None, description="run folder whose weights training starts from (docs/sharing.md)"
     )
     self_training: bool | str = Field(
         False,
-        description="a teacher names training frames without a label (docs/protocol.md): true, its "
+        description="a teacher labels unlabelled training frames (docs/protocol.md): true, its "
         "recipe, or a run folder",
     )
     seed: int = Field(0, ge=0, le=2**32 - 1, description="seed of all random numbers")
@@ -449,7 +475,8 @@ class TrainConfig(_Frozen):
     validate_from: Part = Field(0.0, description="share of the epochs before the first validation")
     loggers: Names = Field(
         (),
-        description="tensorboard, wandb, mlflow, comet_ml; CSV and JSONL are always written",
+        description="tensorboard, wandb, mlflow or comet_ml; CSV and JSONL files are always "
+        "written",
     )
 
 
@@ -457,7 +484,8 @@ class EvaluationConfig(_Frozen):
     """How predictions are scored."""
 
     profile: str = Field(
-        "fact", description="rules: fact, mstcn, mstcn-legacy or ltcontext (docs/metrics.md)"
+        "fact",
+        description="scoring rules: fact, mstcn, mstcn-legacy or ltcontext (docs/metrics.md)",
     )
     count_background: bool = Field(
         True, description="whether background counts in edit and F1 (eval_bg)"

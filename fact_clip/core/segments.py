@@ -335,7 +335,7 @@ class Segmentation:
         return replace(self, segments=tuple(segments))
 
     def to_dict(self) -> Json:
-        """Convert to plain values, as the JSON file has them (docs/json.md).
+        """Convert to plain values, as the JSON file has them (docs/formats.md).
 
         Returns:
             The object of the file.

@@ -40,7 +40,7 @@ class Result(ABC):
 
 @dataclass(frozen=True)
 class Evaluation(Result):
-    """The result of `fact_clip.evaluate`; `to_dict` is ``RUN/evaluation.json`` (docs/json.md).
+    """The result of `fact_clip.evaluate`; `to_dict` is ``RUN/evaluation.json`` (docs/formats.md).
 
     Attributes:
         run: the run folder.

@@ -106,7 +106,7 @@ def evaluate(
         data: data in memory instead of ``data.root``, with the classes of the run; see `train`.
 
     Returns:
-        The figures; `details` has all keys of the file (docs/json.md).
+        The figures; `details` has all keys of the file (docs/formats.md).
 
     Raises:
         InputError: the run or the data cannot be read or do not fit each other, or a setting of the

@@ -68,7 +68,7 @@ def report(scored: ScoredVideos) -> dict[str, Any]:
             an unseen class without a true frame.
 
     Returns:
-        The entry "zero_shot" of an evaluation (docs/json.md).
+        The entry "zero_shot" of an evaluation (docs/formats.md).
     """
     scorer = scored.scorer
     dataset = scored.dataset

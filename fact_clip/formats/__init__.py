@@ -55,6 +55,7 @@ class Format:
         module: a module of an extra that writing needs, or "".
         has_instants: whether the tool has point events.
         keeps_instants: whether its files have a place for them, though the tool has none.
+        has_comments: Whether its files hold the comments of segments.
     """
 
     ending: str
@@ -67,6 +68,7 @@ class Format:
     module: str = ""
     has_instants: bool = False
     keeps_instants: bool = False
+    has_comments: bool = False
 
     @property
     def holds_instants(self) -> bool:
@@ -91,7 +93,12 @@ def _adopt(name: str, part: Any) -> Format:
 
 _FORMATS: dict[str, Format] = {
     "csv": Format(
-        ".csv", csv_file.write, csv_file.read, csv_file.read_annotations, keeps_instants=True
+        ".csv",
+        csv_file.write,
+        csv_file.read,
+        csv_file.read_annotations,
+        keeps_instants=True,
+        has_comments=True,
     ),
     "frames.csv": Format(".frames.csv", csv_file.write_pictures, every_frame=True),
     "binary.csv": Format(
@@ -107,6 +114,7 @@ _FORMATS: dict[str, Format] = {
         needs_media=False,
         every_frame=True,
         keeps_instants=True,
+        has_comments=True,
     ),
     "jsonl": Format(".jsonl", json_file.write_lines, json_file.read_lines, every_frame=True),
     "txt": Format(".txt", players.write_frames, players.read_frames, every_frame=True),
@@ -118,13 +126,17 @@ _FORMATS: dict[str, Format] = {
         write_tracks=elan.write_tracks,
         module="pympi",
         keeps_instants=True,
+        has_comments=True,
     ),
-    "nwb": Format(".nwb", nwb.write, annotations=nwb.read_annotations, module="pynwb"),
+    "nwb": Format(
+        ".nwb", nwb.write, annotations=nwb.read_annotations, module="pynwb", has_comments=True
+    ),
     "boris": Format(
         ".boris",
         annotations=boris.read_annotations,
         write_tracks=boris.write_subjects,
         has_instants=True,
+        has_comments=True,
     ),
     "label-studio": Format(
         ".label-studio.json", label_studio.write, annotations=label_studio.read_annotations

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from fact_clip.core import (
     Segment,
     Segmentation,
 )
-from fact_clip.formats.base import Annotation
+from fact_clip.formats.base import Annotation, Span
 
 logger = logging.getLogger(__name__)
 
@@ -113,11 +114,26 @@ def with_framed_instants(segmentation: Segmentation) -> Segmentation:
 class Frames:
     """One label per frame, and the decisions that led to it."""
 
-    labels: list[str]  # (T,) names
-    gaps: int  # frames without a segment
+    spans: Sequence[Span]  # the segments, by their start
+    owners: Integers  # (T,) index of the segment that has each frame, -1 in gaps
     contested: int  # frames in segments of different labels
-    lost: int  # segments without a frame, because they are too short or others cover them
     background: str = BACKGROUND  # label of the gaps
+
+    @cached_property
+    def labels(self) -> list[str]:
+        """Return the label of each frame, (T,) names."""
+        names = [span.label for span in self.spans]
+        return [self.background if owner < 0 else names[owner] for owner in self.owners]
+
+    @property
+    def gaps(self) -> int:
+        """Return the number of frames without a segment."""
+        return int((self.owners < 0).sum())
+
+    @property
+    def lost(self) -> int:
+        """Return the number of segments without a frame: too short, or covered by others."""
+        return len(self.spans) - int((np.unique(self.owners) >= 0).sum())
 
 
 def to_frames(annotation: Annotation, clock: Clock, background: str | None = None) -> Frames:
@@ -172,10 +188,9 @@ def to_frames(annotation: Annotation, clock: Clock, background: str | None = Non
 
     gap = (background or annotation.background or BACKGROUND).strip()
     return Frames(
-        labels=[gap if index < 0 else spans[index].label for index in owner],
-        gaps=int((owner < 0).sum()),
+        spans=spans,
+        owners=owner,
         contested=int(contested.sum()),
-        lost=len(spans) - int((np.unique(owner) >= 0).sum()),
         background=gap,
     )
 

@@ -71,7 +71,7 @@ class _File(BaseModel):
 
 
 def as_dict(segmentation: Segmentation) -> Json:
-    """Return a segmentation as plain JSON (docs/json.md); unknown and empty values are omitted."""
+    """Return a segmentation as plain JSON (docs/formats.md), without unknown and empty values."""
     tree: Json = {
         "format": FORMAT,
         "fps": segmentation.fps,

@@ -1,4 +1,4 @@
-"""An estimator of scikit-learn whose samples are videos (docs/libraries.md)."""
+"""An estimator of scikit-learn whose samples are videos (docs/python.md)."""
 
 from __future__ import annotations
 

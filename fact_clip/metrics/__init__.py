@@ -3,6 +3,7 @@
 from fact_clip.metrics.agreement import Agreement as Agreement
 from fact_clip.metrics.agreement import Omissions as Omissions
 from fact_clip.metrics.agreement import time_agreement as time_agreement
+from fact_clip.metrics.budget import binned_budget as binned_budget
 from fact_clip.metrics.budget import time_budget as time_budget
 from fact_clip.metrics.budget import transitions as transitions
 from fact_clip.metrics.diagnostics import auroc as auroc

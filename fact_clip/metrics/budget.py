@@ -1,12 +1,13 @@
 """Time budgets of ratings: how long, how often and when each action occurs, and what follows it."""
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, pairwise
 
 import numpy as np
 
-from fact_clip.core import Floats, Json, Names, Rating, State
+from fact_clip.core import Floats, InputError, Json, Names, Rating, State
 
 _ROUNDING = 1e-9  # seconds
 
@@ -22,6 +23,10 @@ COLUMNS = (
     "deviation",
     "first",
 )
+
+BIN_COLUMNS = ("video", "start", "stop", "label", "seconds", "share", "labelled", "count")
+
+MOST_BIN_ROWS = 1_000_000
 
 
 def time_budget(ratings: Mapping[str, Rating]) -> list[Json]:
@@ -79,6 +84,77 @@ def group_budget(
         for row in _budget(name, [ratings[video] for video in members], times):
             rows.append({**row, "first": None})
     return rows
+
+
+def binned_budget(ratings: Mapping[str, Rating], width: float) -> list[Json]:
+    """Return a row for each video, bin of time and action.
+
+    Bins follow each other from the first frame. The last one ends with the video, so it may be
+    shorter. An action that goes on across an edge counts in both bins with its seconds, and in the
+    bin in which it starts with its count.
+
+    Args:
+        ratings: Rating of each video.
+        width: Seconds of a bin.
+
+    Returns:
+        Rows of `BIN_COLUMNS`: start and stop of the bin, seconds of the action in it, percent of
+        the rated time in it (None if nothing of it is rated), rated seconds, and number of segments
+        and point events that start in it. All videos have rows for the actions of all videos.
+
+    Raises:
+        InputError: The bins are so short that there would be more than `MOST_BIN_ROWS` rows.
+    """
+    actions = actions_of(ratings.values())
+    n_bins = {video: _bins(rating, width) for video, rating in ratings.items()}
+    if sum(n_bins.values()) * len(actions) > MOST_BIN_ROWS:
+        problem = f"{width:g} s, which make more than {MOST_BIN_ROWS:,} rows"
+        raise InputError("bins", problem, "use longer bins")
+    rows = []
+    for video, rating in ratings.items():
+        count = n_bins[video]
+        rated = np.zeros(count)
+        for start, stop in rating.rated_until(rating.last):
+            _add_to_bins(rated, start - rating.start, stop - rating.start, width)
+        seconds = {action: np.zeros(count) for action in actions}
+        counts = {action: np.zeros(count, dtype=np.int64) for action in actions}
+        ends: dict[str, float] = {}
+        for start, stop, action in _occurrences(rating):
+            first_bin = min(int((start - rating.start) / width), count - 1)
+            counts[action][max(first_bin, 0)] += 1
+            begin = max(start, ends.get(action, start))  # once if segments of it overlap
+            ends[action] = max(stop, begin)
+            _add_to_bins(seconds[action], begin - rating.start, ends[action] - rating.start, width)
+        for number in range(count):
+            start = rating.start + number * width
+            for action in actions:
+                share = None
+                if rated[number] > _ROUNDING:
+                    share = 100 * seconds[action][number] / rated[number]
+                rows.append(
+                    {
+                        "video": video,
+                        "start": start,
+                        "stop": min(start + width, rating.last),
+                        "label": action,
+                        "seconds": float(seconds[action][number]),
+                        "share": None if share is None else float(share),
+                        "labelled": float(rated[number]),
+                        "count": int(counts[action][number]),
+                    }
+                )
+    return rows
+
+
+def _bins(rating: Rating, width: float) -> int:
+    """Return how many bins a video has."""
+    return max(math.ceil((rating.last - rating.start) / width - _ROUNDING), 0)
+
+
+def _add_to_bins(seconds: Floats, start: float, stop: float, width: float) -> None:
+    """Add to each bin how much of it lies between two moments."""
+    edges = width * np.arange(len(seconds) + 1)
+    seconds += np.diff(np.clip(edges, start, max(start, stop)))
 
 
 def actions_of(ratings: Iterable[Rating]) -> Names:

@@ -15,7 +15,7 @@ runs[i]     {title, path, written, seed, members, data, choice, versions, config
   path, seed, data: the folder of the run, its seed and the name of its data set; written: when it was evaluated;
             choice: the decoding settings that validation videos chose, in words, "" if they did not.
   members   the number of models; `result.members`, which a run of one model lacks, is a list of their metrics.
-  result    evaluation.json without per_class, run and videos (docs/json.md).
+  result    evaluation.json without per_class, run and videos (docs/formats.md).
   config    the text of config.yaml; versions: {name: version}.
   numbers   [[name, value, note]]
   classes   [{class, name, group, training, frames, segments, predicted_segments, accuracy, f1}]; training: frames.

@@ -31,7 +31,7 @@ DecodeValues = dict[Annotated[str, Field(pattern="^[a-z_]+$")], _Value]
 class DecodingChoice:
     """Settings of the group ``decode`` that validation videos chose, and the evidence for them.
 
-    See docs/method.md, 'Chosen settings'.
+    See docs/method.md, 'Settings chosen on validation videos'.
 
     Attributes:
         recipe: the values of the recipe.

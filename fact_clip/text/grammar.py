@@ -37,7 +37,7 @@ _SLOT = "\0"  # stands for a slot where the words of a pattern are collected
 
 @dataclass(frozen=True)
 class Grammar:
-    """A pattern that cuts names into factors (docs/names.md, Names of your own).
+    """A pattern that cuts names into factors (docs/names.md, Your own names).
 
     A malformed pattern raises an InputError, as does a name that does not fit it.
 

@@ -87,7 +87,7 @@ class TimedSpan(Span):
 
 
 class Segmentation(TypedDict):
-    """The segments of a video, as files of JSON have them (docs/json.md)."""
+    """The segments of a video, as files of JSON have them (docs/formats.md)."""
 
     format: int
     fps: float | None

@@ -49,6 +49,14 @@ def summary(
         list[Path] | None,
         option("The video of each of LABELS in order, for its duration; may be repeated."),
     ] = None,
+    bins: Annotated[
+        float | None,
+        option(
+            "Seconds of a bin. A further table has the time of each action in each bin.",
+            min=1e-3,
+            max=1e9,
+        ),
+    ] = None,
     out: Annotated[Path | None, option("Table to write, .csv or .xlsx.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -65,12 +73,13 @@ def summary(
     \b
     Example:
       fact-clip summary labels/*.eaf --out times.xlsx
+      fact-clip summary labels/*.eaf --bins 60 --out times.xlsx
       fact-clip summary ann/take.eaf --against bob/take.eaf --video take.mp4
       fact-clip summary ann --against bob
       fact-clip summary take.eaf --tier ann --against take.eaf --against-tier bob
     """
     from fact_clip.formats import load_rating
-    from fact_clip.metrics.budget import time_budget, transitions
+    from fact_clip.metrics.budget import binned_budget, time_budget, transitions
     from fact_clip_app.results.table_files import write_tables
 
     files = _files(labels)
@@ -82,6 +91,8 @@ def summary(
         "time": time_budget(ratings),
         "transitions": transitions(ratings.values()),
     }
+    if bins is not None:
+        tables["bins"] = binned_budget(ratings, bins)
     if against:
         pairs = {}
         for name, path in _counterparts(files, against).items():

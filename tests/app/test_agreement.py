@@ -159,6 +159,10 @@ def test_a_duration_that_no_file_has_is_assumed_and_said(tmp_path, capsys):
     row = summarised(capsys, *files, "--unit", "frames", "--fps", 10, "--duration", 8)
     assert (row["duration"], row["edges_s"]) == (8.0, pytest.approx((0 + 2 + 0 + 2) / 4))
     refused_line((main(["summary", *files, "--duration", "30"]), *capsys.readouterr()), files[0])
+    # Bins of 30 s over 80 s: 0 to 30, 30 to 60 and the rest.
+    assert main(["summary", *files, "--duration", "80", "--bins", "30", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["bins"]
+    assert sorted({(row["start"], row["stop"]) for row in rows}) == [(0, 30), (30, 60), (60, 80)]
     refused_line((main(["summary", files[0], "--unit", "frames"]), *capsys.readouterr()), files[0])
 
 

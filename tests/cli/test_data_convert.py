@@ -304,3 +304,21 @@ def test_tables_become_features(fact_clip, tmp_path):
     assert np.load(root / "features/a.npy").tolist() == [[2.0], [4.5], [7.0]]
     tree = json.loads(fact_clip(*command, "--fps", 1, "--columns", "x", "--json").out)
     assert tree["a"]["rows"] == 3
+
+
+def test_label_files_to_label_files(tmp_path, fact_clip):
+    source = tmp_path / "take.csv"
+    source.write_text("start_seconds,stop_seconds,label\n0.5,2,rear\n2,3,turn\n")
+    how = ("data", "convert", "--from", "csv", source, "--out", tmp_path / "new")
+    answer = fact_clip(*how, "--to", "boris,binary.csv", "--fps", 10, "--json")
+    assert answer.code == 0, answer.err
+    counts = json.loads(answer.out)["videos"]["take"]
+    assert (counts["files"], counts["frames"], counts["segments"], counts["contested"]) == (2, 30, 2, 0)
+    assert len((tmp_path / "new/take.binary.csv").read_text().splitlines()) == 1 + 30
+    assert not (tmp_path / "new/mapping.txt").exists()
+    refused_line(fact_clip(*how, "--to", "boris"), "take.csv")  # no rate
+    refused_line(fact_clip(*how, "--to", "boris", "--fps", 10, "--features", tmp_path), "--features")
+    refused_line(fact_clip(*how, "--to", "lost", "--fps", 10), "--to")
+    refused_line(fact_clip(*how, "--film", tmp_path), "--film")
+    refused_line(fact_clip(*how, "--to", "boris", "--film", tmp_path), tmp_path)  # no video of this name
+    refused_line(fact_clip("data", "convert", "--from", "lmdb", source, "--to", "csv", "--out", tmp_path), "--from")

@@ -79,10 +79,10 @@ def test_kscgr(kscgr):
 
 
 def test_the_example_of_the_docs(tmp_path):
-    """docs/names.md, Object columns file: four names, a confidence each, then x and y of each."""
+    """docs/names.md, 'Example of an object columns file'."""
     page = (Path(__file__).resolve().parents[2] / "docs" / "names.md").read_text(encoding="utf-8")
-    part = page.split("## Object columns file")[1]
-    names = re.search(r"`ROOT/objects.txt` has (.*?), a line", part, re.DOTALL)
+    part = page.split("### Example of an object columns file")[1]
+    names = re.search(r"`ROOT/objects.txt` contains (.*?), one per line", part, re.DOTALL)
     recipe = re.search(r"```yaml\n(.*?)```", part, re.DOTALL)
     assert names is not None
     assert recipe is not None

@@ -73,7 +73,7 @@ def test_list_has_the_minutes_of_all_seeds(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(ROWS) + 1
     line = next(line for line in lines if line.startswith("own-kscgr-5 "))
-    assert re.split("  +", line) == ["own-kscgr-5", "6", "Own data, out of the box"]
+    assert re.split("  +", line) == ["own-kscgr-5", "6", "KSCGR: quality"]
 
 
 def test_comparison_by_hand():

@@ -1,4 +1,4 @@
-"""The scripts of docs/scaling.md, run by hand: SLURM with made-up variables, submitit with its local executor."""
+"""The scripts of docs/batches.md, run by hand: SLURM with made-up variables, submitit with its local executor."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .films import numbered, write_video
 from .shell import commands
 
 pytestmark = pytest.mark.slow
-PAGE = Path(__file__).parents[1] / "docs" / "scaling.md"
+PAGE = Path(__file__).parents[1] / "docs" / "batches.md"
 
 
 def block(language: str, word: str) -> str:
