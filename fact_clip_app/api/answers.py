@@ -41,7 +41,32 @@ class Health(TypedDict):
     status: str
 
 
-class File(TypedDict):
+class Curves(TypedDict):
+    """The names of the columns that a video can show as curves, and of those that it shows."""
+
+    columns: list[str]
+    drawn: list[str]
+
+
+class CurveOutline(TypedDict):
+    """The extremes of a curve in bins of time, null where it has no value, and of all of it."""
+
+    name: str
+    low: list[float | None]
+    high: list[float | None]
+    least: float
+    most: float
+
+
+class CurveOutlines(TypedDict):
+    """The outlines of the curves of a video between two times."""
+
+    start: float
+    stop: float
+    curves: list[CurveOutline]
+
+
+class UploadedFile(TypedDict):
     """An uploaded file: its key for later requests and its name."""
 
     file: str

@@ -165,6 +165,15 @@ class Edit(Signed):
         return Part(self.track, self.removed, self.added)
 
 
+class ChosenCurves(_Body):
+    """Names of the curves to show, and the key of an uploaded table to take columns from."""
+
+    curves: Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=8)] | None = (
+        None
+    )
+    file: str | None = None
+
+
 class NewTrack(_Body):
     """A track of a video, and whose it is."""
 

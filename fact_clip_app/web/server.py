@@ -17,6 +17,7 @@ from fact_clip.report.summary import FOLDER, TIMELINE, TIMELINE_STYLE, read_asse
 from fact_clip_app.api import answers
 from fact_clip_app.web import (
     agreement_routes,
+    curve_routes,
     download_routes,
     label_routes,
     project_routes,
@@ -42,6 +43,7 @@ ROUTERS = (
     download_routes.router,
     training_routes.router,
     agreement_routes.router,
+    curve_routes.router,
     label_routes.router,  # the last one, as "/videos/{video}/{word}" fits paths of the others
     router,
 )

@@ -21,7 +21,7 @@ router = api_router()
 
 
 @router.post("/files", **UPLOAD)
-async def upload(workspace: Served, request: Request, name: str = "") -> answers.File:
+async def upload(workspace: Served, request: Request, name: str = "") -> answers.UploadedFile:
     """Store a file: the body of the request, or its part in a form."""
     upload = await receive_upload(workspace, request, name)
     key = upload.path.name

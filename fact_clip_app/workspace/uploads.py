@@ -37,6 +37,7 @@ _FACTS = (
     "video_fps",
     "n_frames",
     "dim",
+    "columns",
 )
 
 

@@ -123,7 +123,8 @@ def contents(name: str, content: bytes) -> Iterator[tuple[str, bytes]]:
     try:
         tree = json.loads(content)
     except ValueError:
-        yield name, content
+        is_table = name.endswith(".binary.csv") or "format=binary.csv" in name
+        yield name, content.partition(b"\r\n")[2] if is_table else content  # its header lists the classes
         return
     if isinstance(tree, dict):
         for key in ("actions", "colours", "unseen", "behaviors_conf"):
@@ -297,6 +298,9 @@ ROUTES: dict[tuple[str, str], Callable[[Rated, str], list[Request]]] = {
         for track in ("main", *TRACKS.values())
         for rest in ("background", "ignore")
     ],
+    ("GET", "/api/videos/{video}/curves"): of_videos("/curves"),
+    ("PUT", "/api/videos/{video}/curves"): of_videos("/curves", json={"curves": []}),
+    ("GET", "/api/videos/{video}/curves/outlines"): of_videos("/curves/outlines", params={"start": 0, "stop": 9}),
     ("GET", "/api/clips"): plain("/api/clips", {"params": {"label": "stir"}}, {"params": UNSURE}, {}),
     ("GET", "/api/overview"): plain("/api/overview"),
     ("POST", "/api/fields"): plain("/api/fields", {"json": {"file": "none"}}),

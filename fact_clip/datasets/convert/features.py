@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from fact_clip.core import Array, FileLocation, InputError, Json, Singles
+from fact_clip.core import Array, FileLocation, InputError, Json, Names, Singles
 from fact_clip.core.arguments import validated
 from fact_clip.core.io import check_file
 from fact_clip.core.paths import inside, whole_file
@@ -33,6 +33,7 @@ class VideoFeatures:
     rows: Array  # (T, D)
     counts: dict[str, int]  # what to tell about it
     encoder: str | None = None  # what made the columns, if other columns may look alike
+    names: Names = ()  # of the columns, if they have some
 
 
 @validated()
@@ -96,6 +97,8 @@ def write_features(
                 facts: Json = {"fps": fps, "n_frames": len(rows)}
                 if video.encoder is not None:
                     facts["encoder"] = video.encoder
+                if video.names:
+                    facts["columns"] = list(video.names)
                 content = json.dumps(facts) + "\n"
                 unfinished = all_or_none.enter_context(whole_file(sidecar))
                 unfinished.write_text(content, encoding="utf-8")

@@ -105,7 +105,9 @@ def convert_tables(
                 "interpolated": n_interpolated,
             }
             columns = f"the columns {', '.join(table.names)}"
-            yield VideoFeatures(path, table.video, columns, frames, counts, table.encoder)
+            yield VideoFeatures(
+                path, table.video, columns, frames, counts, table.encoder, table.names
+            )
 
     return write_features(videos(), root, dtype or "float32", sampling.fps)
 

@@ -20,7 +20,8 @@ onDraw({row, start, stop}): something was drawn on an editable row, over whateve
 Drawn and dragged edges go to those of neighbours and to the cursor within 7 pixels, unless Alt is held, then to frames.
 
 tl.setRows(rows), .select(row, index, hasHandles), .record({row, start, colour} or null): a bar from there to the cursor,
-.seek(seconds), .zoom(from, to), .destroy(); .time: where the cursor is; .range: {from, to}, what is visible;
+.seek(seconds), .zoom(from, to), .destroy(); .time: where the cursor is; .range: {from, to, left, right}, what is visible
+and from which pixel to which;
 what keys do: .play(), .speed(factor), .loop() and .looping, .nudge("start" or "stop", frames), .step(segments, rows),
 .pan(share of the visible part), .zoomBy(factor of its length), .press(key, isShift): true if the key is one of these. */
 class Timeline {
@@ -73,8 +74,8 @@ class Timeline {
 	}
 
 	get range() {
-		const {from, to} = this.#scale;
-		return {from, to};
+		const {from, to, left, right} = this.#scale;
+		return {from, to, left, right};
 	}
 
 	// --- the elements ---------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import {tried} from "../common/requests.js";
 import {currentTrack, state, update} from "../common/state.js";
 import {Classes} from "./classes.js";
 import {Clock} from "./clocks.js";
+import {Curves} from "./curves.js";
 import {EmptyProject} from "./empty_project.js";
 import {Inspector} from "./inspector.js";
 import * as labelling from "./labelling.js";
@@ -50,6 +51,7 @@ function Workplace({video}) {
 		<${Video} video=${video} />
 		<div id="stage">
 			<${Toolbar} video=${video} />
+			<${Curves} video=${video} />
 			<${TimelineView} video=${video} onEdit=${labelling.moved} onDraw=${labelling.drawn} />
 			<${TrackBar} video=${video} />
 		</div>`;

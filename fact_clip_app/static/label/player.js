@@ -3,7 +3,7 @@
 import {frameUnder} from "../common/segments.js";
 import {state} from "../common/state.js";
 
-export let media = null; // the video element of the open video
+export let media = null; // the video element of the open video, or the clock that plays without one
 export let timeline = null; // of the open video
 
 export function setMedia(element) {
@@ -21,7 +21,7 @@ export const canPlay = () => ["original", "proxy"].includes(state.video?.media);
 /** Return the frame under the cursor. */
 export function here() {
 	const {times} = state.video;
-	const seconds = (canPlay() ? media : null)?.currentTime ?? timeline?.time ?? 0; // neither is there at first
+	const seconds = media?.currentTime ?? timeline?.time ?? 0; // neither is there at first
 	// The player may stop a hair before the frame that it shows.
 	return Math.min(frameUnder(times, seconds + 1e-4), times.length - 2);
 }
@@ -60,7 +60,7 @@ export function stepSeconds(by) {
 }
 
 export function togglePlay() {
-	if (canPlay()) timeline.play();
+	if (media) timeline.play();
 }
 
 export const zoomAll = () => timeline.zoom(0, state.video.times.at(-1));

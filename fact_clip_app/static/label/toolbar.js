@@ -80,7 +80,7 @@ function PlayButton() {
 	useTicks();
 	const isPaused = player.isPaused();
 	const title = `${isPaused ? "Play" : "Pause"} (${nameOf(keyOf("play"))})`;
-	return html`<${IconButton} id="play" icon=${isPaused ? "play" : "pause"} title=${title} disabled=${!player.canPlay()}
+	return html`<${IconButton} id="play" icon=${isPaused ? "play" : "pause"} title=${title} disabled=${!player.media}
 		onClick=${player.togglePlay} />`;
 }
 

@@ -6,11 +6,12 @@ import {videoPath} from "../common/requests.js";
 import {covers} from "../common/segments.js";
 import {chosenPart, state, update} from "../common/state.js";
 import {Chip} from "./clocks.js";
+import {SilentClock} from "./silent_clock.js";
 import {canPlay, here, isPaused, media, pause, setMedia, togglePlay} from "./player.js";
 
 const REASONS = {
-	null: "Features without a video: there is nothing to play.",
-	converting: "Your browser cannot play this format. It is being converted; you can label meanwhile.",
+	null: "This recording has no video. The timeline and its curves play without it.",
+	converting: "Your browser cannot play this format. It is being converted. You can label in the meantime.",
 	failed: "This video could not be converted for your browser. Everything but the picture works.",
 };
 
@@ -19,9 +20,10 @@ export function Video({video}) {
 	const [isUnplayable, setUnplayable] = useState(false);
 	const plays = canPlay();
 	useLayoutEffect(() => {
-		setMedia(element.current);
+		setMedia(element.current ?? new SilentClock(video.times.at(-1)));
 		setUnplayable(false);
 		return () => {
+			pause();
 			setMedia(null);
 		};
 	}, [video.id, video.media]);
