@@ -24,12 +24,12 @@ CHUNK_FRAMES = 32
 
 
 def main() -> None:
-    """Decode the videos that are asked for, until the connection ends."""
+    """Decode the requested videos until the connection ends."""
     gigabytes, parent, descriptor = sys.argv[1:]
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C, and ends this process
     end_with_parent(int(parent))
     _limit_memory(float(gigabytes))
-    os.dup2(2, 1)  # what libraries print must not mix with the output of the parent
+    os.dup2(2, 1)  # the output of libraries must not mix with the output of the parent
     connection = Connection(int(descriptor))
     connection.send(None)
     with suppress(EOFError):

@@ -1,4 +1,4 @@
-"""The loop of a batch: what is done is skipped, and a failure costs one input."""
+"""The loop of a batch, which skips inputs with a result and survives failures of others."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Outcome:
     """One input of a batch and its result.
 
     Attributes:
-        item: the input.
-        state: "computed"; "done" by an earlier batch; "failed"; "set aside", which was not tried,
-            because it failed too often.
-        segmentation: the result of `segment`, where it was just computed.
-        written: files that were written.
-        error: why there is no result, or why a file is missing.
+        item: Input.
+        state: "computed" now, "done" by an earlier batch, "failed", or "set aside", which means
+            that it was not tried because it had failed too often.
+        segmentation: Result of `segment` if it was computed now, otherwise None.
+        written: Files that were written.
+        error: Reason why there is no result or why a file is missing, or None.
     """
 
     item: Item
@@ -45,15 +45,16 @@ class Outcome:
 
 @dataclass(frozen=True)
 class BatchOptions:
-    """How a batch goes through its inputs.
+    """How a batch processes its inputs.
 
     Attributes:
-        shard: the part of the inputs.
-        limits: of the decoding of each video.
-        retry_failed: try inputs again that failed three times.
-        overwrite: compute all inputs again.
-        actors: of Ray; the commands run a batch without any in this process.
-        device: of the actors. Each one gets a GPU where the cluster has some; "cpu": none.
+        shard: Part of the inputs to process.
+        limits: Limits for the decoding of each video.
+        retry_failed: Whether to retry inputs that failed three times.
+        overwrite: Whether to compute all results again.
+        actors: Number of actors of Ray, or 0 to run the batch in this process.
+        device: Device of the actors. Each actor gets a GPU if the cluster has GPUs, unless this is
+            "cpu".
     """
 
     shard: Shard = field(default_factory=Shard)
@@ -68,14 +69,15 @@ class Task(ABC):
     """What a batch does with each input.
 
     Args:
-        out: the folder of the outputs.
-        request: what results depend on, apart from the input.
-        options: of the batch.
+        out: Output folder.
+        request: What results depend on, apart from the input.
+        options: Options of the batch.
 
     Attributes:
         command: "extract" or "segment".
-        folder: of the outputs.
-        block: consecutive inputs, done or not, so that a batch that resumes has the same blocks.
+        folder: Output folder.
+        block: Consecutive inputs, with or without a result, so that a resumed batch has the same
+            blocks.
     """
 
     command: str
@@ -91,15 +93,15 @@ class Task(ABC):
 
     @abstractmethod
     def load(self, item: Item) -> None:
-        """Load what is needed to compute. Its faults end the batch."""
+        """Load what `compute` needs. An error here ends the batch."""
 
     @abstractmethod
     def is_done(self, item: Item) -> bool:
-        """Return whether there is a result. That of something else is an InputError."""
+        """Return whether the input has a result. Raise an InputError if it has a different one."""
 
     @abstractmethod
     def compute(self, item: Item, within: Progress | None) -> Outcome:
-        """Compute and write a result. An InputError is the fault of the input."""
+        """Compute and write a result. Raise an InputError if the input has a fault."""
 
     def complete(self, item: Item) -> Outcome:
         """Write the files of a done result that are missing."""
@@ -109,11 +111,11 @@ class Task(ABC):
         """Read which inputs have failed. Without inputs, another process describes the batch."""
         self._undescribed = inputs
         if inputs is None or len(inputs) > 1:
-            # A single input is no batch: if it fails, nothing is written.
+            # If a single input fails, nothing is written, because it is not a batch.
             self._failures = Failures(self.folder, self.request)
 
     def describe(self) -> None:
-        """Write what the batch is, once."""
+        """Write the description of the batch, once."""
         if self._undescribed is not None:
             describe_batch(self.folder, self.command, self._undescribed, self.request)
             self._undescribed = None
@@ -128,8 +130,8 @@ class Task(ABC):
         """Compute the result of an input, unless it is done.
 
         Args:
-            item: the input.
-            within: called with (rows done, rows in all, name) while a video is encoded.
+            item: Input.
+            within: Function called with (rows done, all rows, name) while a video is encoded.
 
         Returns:
             Its outcome.
@@ -160,7 +162,7 @@ class Task(ABC):
             return Outcome(item, "failed", error=error)
 
     def _note(self, item: Item, error: InputError, seconds: float, kind: str) -> None:
-        """Add a failure to those of the batch."""
+        """Record a failure."""
         if self._failures is not None:
             logger.info("%s: failed", item.location)
             self._failures.add(item, error, seconds, kind)
@@ -172,13 +174,13 @@ def run_batch(
     progress: Progress | None = None,
     within: Progress | None = None,
 ) -> Iterator[Outcome]:
-    """Go through the inputs of a shard, and yield the outcome of each.
+    """Process the inputs of a shard, and yield the outcome of each.
 
     Args:
-        task: what is done with each input.
-        inputs: the inputs of all shards.
-        progress: called with (inputs gone through, inputs of the shard, name).
-        within: called with (rows done, rows in all, name) while a video is encoded.
+        task: What is done with each input.
+        inputs: Inputs of all shards.
+        progress: Function that is called with (inputs processed, inputs of the shard, name).
+        within: Function that is called with (rows done, all rows, name) while a video is encoded.
 
     Yields:
         The outcomes, in the order of the inputs.

@@ -29,24 +29,24 @@ def extract_batch(
     progress: Progress | None = None,
     within: Progress | None = None,
 ) -> Iterator[Outcome]:
-    """Extract the features of each video that has no current ones.
+    """Extract the features of each video that does not have current features.
 
-    A faulty video stops no other, and is a line of ``failures.jsonl``.
+    A video that cannot be read does not stop the batch. It is recorded in ``failures.jsonl``.
 
     Args:
-        encoder: the frame encoder.
-        inputs: videos, with their ids.
-        out: the folder of the feature files.
-        settings: of the extraction.
-        options: the part of the inputs, and the limits of each.
-        progress: called with (videos done, videos, name) before each video.
-        within: called with (rows done, rows expected, name) during a video.
+        encoder: Frame encoder.
+        inputs: Videos with their ids.
+        out: Folder of the feature files.
+        settings: Settings of the extraction.
+        options: Part of the inputs to process, and the limits for each of them.
+        progress: Function that is called with (videos done, videos, name) before each video.
+        within: Function that is called with (rows done, rows expected, name) during a video.
 
     Yields:
         The outcome of each video, in order.
 
     Raises:
-        InputError: the encoder does not load.
+        InputError: The encoder cannot be loaded.
     """
     task = ExtractTask(encoder, out, settings or Settings(), options or BatchOptions())
     return run_batch(task, inputs, progress, within)
@@ -56,10 +56,10 @@ class ExtractTask(Task):
     """Extracts features into a folder: NAME.npy, and NAME.json, which is its record.
 
     Args:
-        encoder: the frame encoder.
-        out: the folder of the feature files.
-        settings: of the extraction.
-        options: of the batch.
+        encoder: Frame encoder.
+        out: Folder of the feature files.
+        settings: Settings of the extraction.
+        options: Options of the batch.
     """
 
     command = "extract"
@@ -72,7 +72,7 @@ class ExtractTask(Task):
         self._settings = settings
 
     def load(self, item: Item) -> None:
-        """Load the encoder, whose faults are no fault of a video."""
+        """Load the encoder. An error here is not the fault of a video."""
         self._encoder.load()
 
     def is_done(self, item: Item) -> bool:
@@ -84,7 +84,7 @@ class ExtractTask(Task):
     def compute(self, item: Item, within: Progress | None) -> Outcome:
         """Extract the features of a video."""
         names = _names(item)
-        if self.folder.is_remote:  # `extract` looks at local files
+        if self.folder.is_remote:  # `extract` only checks local files
             check_ours(*map(self.folder.file, names))
         with item.opened() as video, self.folder.staged(*names) as folder:
             extract(

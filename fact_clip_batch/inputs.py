@@ -28,11 +28,12 @@ class Item:
     """One input of a batch.
 
     Attributes:
-        id: the name of its outputs, with "/" between folders.
-        path: a feature file or a video.
-        start: seconds at which the part of the video begins that is read.
-        stop: seconds at which it ends; None: the end of the video.
-        address: of an input in another store, as "s3://bucket/video.mp4"; its path is its name.
+        id: Name of its outputs, with "/" between folders.
+        path: Feature file or video.
+        start: Seconds at which the part of the video that is read begins.
+        stop: Seconds at which this part ends, or None for the end of the video.
+        address: Address of an input in a remote store, such as "s3://bucket/video.mp4", or None.
+            The path of such an input is its name.
     """
 
     id: str
@@ -43,7 +44,7 @@ class Item:
 
     @property
     def source(self) -> Path | RemoteFile:
-        """Return the file, of which an identity can be taken."""
+        """Return the file whose identity can be recorded."""
         return self.path if self.address is None else RemoteFile(self.address)
 
     @property
@@ -67,8 +68,8 @@ class Shard:
     """One of several parts of a batch, by a hash of the ids.
 
     Attributes:
-        index: of the part, from 0.
-        count: of the parts.
+        index: Number of the part, from 0.
+        count: Number of parts.
     """
 
     index: int = 0
@@ -89,27 +90,27 @@ class Shard:
 
 
 def hash_of(item_id: str) -> int:
-    """Return a number of 8 bytes that stands for an id."""
+    """Return a hash of an id, a number of 8 bytes."""
     digest = hashlib.blake2b(item_id.encode(errors="surrogatepass"), digest_size=8)
     return int.from_bytes(digest.digest(), "big")
 
 
 class Inputs:
-    """The inputs of a batch, which are listed again each time they are gone through.
+    """The inputs of a batch, which are listed again in each iteration.
 
-    An id is the path relative to its root, without the ending. The root of a folder is the folder,
-    of a glob the part before the first wildcard, of a list the folder that all its paths share, and
-    of a file its folder. A manifest states the ids.
+    An id is the path relative to its root, without the ending. The root is the folder itself for a
+    folder, the part before the first wildcard for a glob, the folder that all paths share for a
+    list, and the parent folder for a file. A manifest states the ids.
 
     Args:
-        sources: paths of files, folders and manifests, globs, and lists of paths.
-        suffixes: the endings of the files of a folder.
+        sources: Paths of files, folders and manifests, globs, and lists of paths.
+        suffixes: Endings of the files that are read from a folder.
 
     Attributes:
-        hashes: of the ids, in order.
+        hashes: Hashes of the ids, in order.
 
     Raises:
-        InputError: there is no input, or two have one id.
+        InputError: There is no input, or two inputs have the same id.
     """
 
     def __init__(
@@ -145,7 +146,7 @@ class Inputs:
                 yield from _list_items(source)
 
     def _remote_items(self, address: str) -> Iterator[Item]:
-        """Yield the inputs of a file, folder or glob in another store."""
+        """Yield the inputs of a file, folder or glob in a remote store."""
         files = list_remote(address)
         items = (Item(_id(Path(name)), Path(Path(name).name), address=file) for name, file in files)
         yield from self._fitting(address, items)
@@ -165,7 +166,7 @@ class Inputs:
             yield Item(_id(path, path.parent), path)
 
     def _fitting(self, source: str | Path, items: Iterable[Item]) -> Iterator[Item]:
-        """Yield the items with one of the endings, of a folder or a glob, or the source itself."""
+        """Yield the items of a folder or glob with one of the endings, or the source itself."""
         is_empty = True
         for item in items:
             if item.address == source or item.path.name.lower().endswith(self._suffixes):
@@ -200,7 +201,7 @@ def read_manifest(path: Path) -> Iterator[Item]:
     """Yield the inputs of a manifest: CSV with the columns id, uri, start and stop.
 
     Args:
-        path: the manifest. Relative paths in it start at its folder.
+        path: Manifest. Relative paths in it start at its folder.
 
     Yields:
         The inputs.

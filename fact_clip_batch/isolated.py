@@ -1,4 +1,4 @@
-"""Decoding in a child process, so that a crash, a hang or a flood of memory costs one video."""
+"""Decoding in a child process, so that a crash, a hang or a lack of memory costs one video."""
 
 import os
 import subprocess
@@ -44,11 +44,11 @@ class DecodingMemoryError(InputError):
 
 @dataclass(frozen=True)
 class Limits:
-    """What the decoding of one video may take.
+    """Limits for the decoding of one video.
 
     Attributes:
-        seconds: of waiting for the decoder.
-        gigabytes: of address space of its process. Only Linux limits it.
+        seconds: Longest time to wait for the decoder.
+        gigabytes: Largest address space of its process. Only Linux enforces this limit.
     """
 
     seconds: float = 1800.0
@@ -63,7 +63,7 @@ class IsolatedDecoder:
     """Decodes in a child process, which is started again after a failure.
 
     Args:
-        limits: of each video.
+        limits: Limits for each video.
     """
 
     def __init__(self, limits: Limits | None = None) -> None:
@@ -74,14 +74,15 @@ class IsolatedDecoder:
         """Open a video in the child process.
 
         Args:
-            video: the video file.
-            grid: its pictures.
+            video: Video file.
+            grid: Video frames to decode.
 
         Returns:
-            Its properties, and its pictures, which are read from the child as they are needed.
+            The properties of the video, and its frames, which are read from the child on demand.
 
         Raises:
-            InputError: as for `frames`; the child crashed or passed a limit.
+            InputError: The video cannot be read (see `frames`), or the child process has crashed
+                or exceeded a limit.
         """
         if self._child is None or not self._child.is_idle:
             self.close()
@@ -97,7 +98,7 @@ class IsolatedDecoder:
 
 
 class _Child:
-    """The process, which decodes a video at a time."""
+    """The child process, which decodes one video at a time."""
 
     def __init__(self, limits: Limits) -> None:
         self.is_idle = True
@@ -117,7 +118,7 @@ class _Child:
         self._receive()
 
     def open(self, video: Path, grid: Grid) -> VideoInfo:
-        """Ask for a video. Return its properties."""
+        """Request a video. Return its properties."""
         self.is_idle = False
         self._video = video
         self._seconds_left = self._limits.seconds
@@ -150,7 +151,7 @@ class _Child:
         return message
 
     def frames(self) -> Iterator[Frame]:
-        """Yield the pictures of the video that was opened."""
+        """Yield the frames of the open video."""
         try:
             for chunk in iter(self._receive, None):
                 yield from chunk

@@ -1,4 +1,4 @@
-"""Batches on Ray: each actor holds a model, and Ray Data hands it the inputs."""
+"""Batches on Ray: each actor has a model, and Ray Data sends inputs to it."""
 
 import os
 import pickle
@@ -14,14 +14,14 @@ from fact_clip_batch.inputs import Inputs
 
 
 def on_ray(make_task: Callable[[], Task], inputs: Inputs) -> Iterator[Outcome]:
-    """Run a batch on the cluster of RAY_ADDRESS, or on this machine where it is not set.
+    """Run a batch on the cluster of RAY_ADDRESS, or on this machine if it is not set.
 
-    Outputs and records are those of `run_batch`, so that either continues what the other began.
-    Ray gives inputs to the actors that are free, and starts lost actors again.
+    Outputs and records equal those of `run_batch`, so each can continue what the other began. Ray
+    sends inputs to idle actors, and restarts lost actors.
 
     Args:
-        make_task: makes the task in each actor. It is pickled.
-        inputs: the inputs.
+        make_task: Function that makes the task in each actor. It is pickled.
+        inputs: Inputs of the batch.
 
     Yields:
         The outcome of each input, in any order.
@@ -50,7 +50,7 @@ def on_ray(make_task: Callable[[], Task], inputs: Inputs) -> Iterator[Outcome]:
         rows = [{"item": pickle.dumps(item)} for item in options.shard.items(inputs)]
         if not rows:  # a shard may be empty
             return
-        n_blocks = max(n_actors * 8, len(rows) // 64)  # a free actor finds one
+        n_blocks = max(n_actors * 8, len(rows) // 64)  # one part for each idle actor
         gpus = 0.0 if options.device == "cpu" else min(ray.cluster_resources().get("GPU", 0.0), 1.0)
         blocks = ray.data.from_items(rows, override_num_blocks=min(n_blocks, len(rows)))
         results = blocks.map_batches(
@@ -69,10 +69,10 @@ def on_ray(make_task: Callable[[], Task], inputs: Inputs) -> Iterator[Outcome]:
 
 
 class _Actor:
-    """Holds the task, and goes through the inputs that Ray hands it."""
+    """An actor that runs the task on the inputs that Ray sends to it."""
 
     def __init__(self, make_task: Callable[[], Task], folder: Path) -> None:
-        with suppress(OSError):  # a machine without the folder sees absolute paths alone
+        with suppress(OSError):  # a machine without this working folder needs absolute paths
             os.chdir(folder)
         self._task = make_task()
         self._task.begin(None)

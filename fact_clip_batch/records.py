@@ -1,8 +1,8 @@
-"""What a folder of results says: the batch, the record of each result, and the failures.
+"""The records in an output folder: the batch, each result, and the failures.
 
-`.batch` describes the batch. Records are JSON files whose first line says what a result is.
-`failures.jsonl` has a line for each failed attempt, and for each failure that is over; in another
-store, where nothing can be appended, each process has a file of its own.
+`.batch` describes the batch. Records are JSON files whose first line describes a result.
+`failures.jsonl` has one line for each failed attempt, and one for each failure that is resolved.
+Remote stores cannot append to files, so each process has a separate file there.
 """
 
 import hashlib
@@ -50,8 +50,8 @@ class Batch:
 
     Attributes:
         command: "extract" or "segment".
-        request: what the results depend on, apart from the inputs.
-        hashes: of the ids of the inputs of all shards.
+        request: What the results depend on, apart from the inputs.
+        hashes: Hashes of the ids of all inputs, in all shards.
     """
 
     command: str
@@ -60,14 +60,14 @@ class Batch:
 
 
 def describe_batch(folder: Folder, command: str, inputs: Inputs, request: Json) -> None:
-    """Write what a batch is."""
+    """Write the description of a batch."""
     batch = Batch(command, request, inputs.hashes.tolist())
     with folder.staged(DESCRIPTION) as local:
         write_value(local / DESCRIPTION, batch)
 
 
 def read_batch(folder: Folder) -> Batch:
-    """Read what the last batch of a folder is. Raise an InputError if there is none."""
+    """Read the description of the last batch of a folder. Raise an InputError if there is none."""
     fix = "name the --out of extract or segment, or run that command again"
     file = folder.file(DESCRIPTION)
     if not file.is_file():
@@ -82,17 +82,18 @@ class Failure:
     """One failed attempt.
 
     Attributes:
-        id: of the input.
-        kind: crash, timeout, memory, damaged or input; refused: what is there is in the way, which
-            is no attempt; over: the input has a result after all.
-        message: of the error.
-        attempts: so far, this one included; 0: the failure is over.
-        seconds: that it took.
-        host: the name of the machine.
-        at: seconds since 1970 at which it failed.
-        input: size and time of the input, and of the NAME.json beside it, so that a changed input
-            is tried again.
-        request: a hash of the weights and settings, with which others are tried again.
+        id: Id of the input.
+        kind: Kind of failure: crash, timeout, memory, damaged or input. "refused" means that
+            existing files are in the way, which does not count as an attempt. "over" means that the
+            input has a result now.
+        message: Message of the error.
+        attempts: Number of attempts up to and including this one, or 0 if the failure is over.
+        seconds: Duration of the attempt.
+        host: Name of the machine.
+        at: Time of the failure, in seconds since 1970.
+        input: Size and time of the input and of the NAME.json next to it. A changed input is tried
+            again.
+        request: Hash of the weights and settings. With different ones, the input is tried again.
     """
 
     id: str
@@ -110,19 +111,19 @@ class Failures:
     """The last failure of each input.
 
     Args:
-        folder: the folder of the outputs.
-        request: what results depend on, apart from the input.
+        folder: Output folder.
+        request: What results depend on, apart from the input.
     """
 
     def __init__(self, folder: Folder, request: Json) -> None:
         self._folder = folder
         self._request = _digest_of(request)
         self._last = last_failures(folder, request)
-        self._own_name = f"failures-{secrets.token_hex(6)}.jsonl"  # in another store
+        self._own_name = f"failures-{secrets.token_hex(6)}.jsonl"  # in a remote store
         self._own_lines: list[str] = []
 
     def attempts(self, item: Item) -> int:
-        """Return the failed attempts at an input since it has changed."""
+        """Return the number of failed attempts since the input was changed."""
         failure = self._last.get(item.id)
         if failure is None or failure.kind == "refused" or failure.input != _stamp(item):
             return 0
@@ -132,10 +133,10 @@ class Failures:
         """Append a failure.
 
         Args:
-            item: the input.
-            error: the reason.
-            seconds: that the attempt took.
-            kind: of an error that names none.
+            item: Input.
+            error: Reason of the failure.
+            seconds: Duration of the attempt.
+            kind: Kind of failure, if the error does not name one.
         """
         failure = Failure(
             id=item.id,
@@ -152,7 +153,7 @@ class Failures:
         self._append(json.dumps(asdict(failure)))
 
     def clear(self, item: Item) -> None:
-        """Append that the failure of an input is over: its result holds for the input as it is."""
+        """Record that the failure of an input is over, because it has a result now."""
         failure = self._last.pop(item.id, None)
         if failure is not None:
             over = replace(failure, kind="over", attempts=0, at=round(time.time(), 3))
@@ -167,13 +168,13 @@ class Failures:
         path = Path(str(self._folder), "failures.jsonl")
         with library_errors(path, "cannot be written", OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
-            # One write in append mode, so that lines of several processes do not mix.
+            # A single write in append mode keeps lines of several processes apart.
             with path.open("ab", buffering=0) as file:
                 file.write(f"{line}\n".encode())
 
 
 def _digest_of(request: Json) -> str:
-    """Return a short hash of what results depend on."""
+    """Return a short hash of a request."""
     content = json.dumps(request, sort_keys=True).encode()
     return hashlib.blake2b(content, digest_size=6).hexdigest()
 
@@ -187,10 +188,10 @@ def last_failures(folder: Folder, request: Json) -> dict[str, Failure]:
 
 
 def read_failures(folder: Folder) -> Iterator[Failure]:
-    """Yield the failures of a batch, of each file in the order of their attempts.
+    """Yield the failures of a batch, in the order of attempts within each file.
 
     Args:
-        folder: the folder of the outputs.
+        folder: Output folder.
 
     Yields:
         The failures. A line that was cut off by a crash is left out.

@@ -25,9 +25,9 @@ from fact_clip_batch.inputs import Inputs, Item
 from fact_clip_batch.results import ResultFolder, identity_of_item
 
 SHORT = 1 << 23
-"""Bytes of a feature file that is segmented together with others of its block, at most."""
+"""Largest size in bytes of a feature file that shares a pass with the others of its block."""
 
-_MOST_ROWS = 2048  # of such a file, since the scores of all files of a block are in memory
+_MOST_ROWS = 2048  # of such a file, because the scores of all files of a block are kept in memory
 
 SEGMENT_SUFFIXES = (FEATURES, *SUFFIXES)
 """Endings of the files of a folder that are segmented."""
@@ -38,12 +38,12 @@ class SegmentSettings:
     """What `segment_batch` computes and writes.
 
     Attributes:
-        formats: names of file formats (docs/formats.md).
-        actions: candidate actions; None: the classes of the run.
-        decode: settings of decoding.
-        media: an address of the video to write into files, in which "{name}" stands for its file
-            name. None writes its path.
-        with_background: write background segments to formats that leave them out.
+        formats: Names of file formats (docs/formats.md).
+        actions: Candidate actions, or None for the classes of the run.
+        decode: Settings of decoding.
+        media: Address of the video to write into files, in which "{name}" stands for its file name,
+            or None to write its path.
+        with_background: Whether to write background segments to formats that leave them out.
     """
 
     formats: Sequence[str] = ("csv", "json")
@@ -65,25 +65,26 @@ def segment_batch(
 ) -> Iterator[Outcome]:
     """Segment feature files and videos, and write each result as soon as it is computed.
 
-    Results that are in the folder already, of the same model, actions, settings and input, are not
-    computed again. A changed input replaces its result. Without `overwrite`, files that somebody
-    has edited and results of another file, model, actions or settings are errors. An input that
-    cannot be segmented does not stop the others, and is a line of ``failures.jsonl``.
+    A result is not computed again if the folder already has it for the same model, actions,
+    settings and input. The result of a changed input is replaced. Without `overwrite`, edited files
+    and results of a different file, model, actions or settings are errors. An input that cannot be
+    segmented does not stop the batch. It is recorded in ``failures.jsonl``.
 
     Args:
-        segmenter: the model.
-        inputs: feature files and videos, with their ids.
-        out: the folder to write to.
-        settings: what is computed and written.
-        options: the part of the inputs, and the limits of each.
-        progress: called with (inputs done, inputs, name) before each input.
-        within: called with (rows done, rows, name) while a video is encoded.
+        segmenter: Model.
+        inputs: Feature files and videos, with their ids.
+        out: Folder to write to.
+        settings: What is computed and written.
+        options: Part of the inputs to process, and the limits for each of them.
+        progress: Function that is called with (inputs done, inputs, name) before each input.
+        within: Function that is called with (rows done, rows, name) while a video is encoded.
 
     Yields:
-        The outcome of each input, in order. A result of an earlier batch has no segmentation.
+        The outcome of each input, in order. A result of an earlier batch does not have its
+        segmentation.
 
     Raises:
-        InputError: actions, settings or formats do not fit.
+        InputError: The actions, settings or formats do not fit the model.
     """
     task = SegmentTask(segmenter, out, settings or SegmentSettings(), options or BatchOptions())
     return run_batch(task, inputs, progress, within)
@@ -109,7 +110,7 @@ class SegmentTask(Task):
         options: BatchOptions,
     ) -> None:
         actions = segmenter.options.actions if settings.actions is None else settings.actions
-        # Wrong names of actions are no fault of an input, so they are read here.
+        # Names of actions are checked here, because a wrong name is not the fault of an input.
         candidates = segmenter.choose(actions, settings.decode)
         request = {
             **_model_request(segmenter, settings.decode),
@@ -131,13 +132,13 @@ class SegmentTask(Task):
         )
 
     def load(self, item: Item) -> None:
-        """Load the encoder, if the input is a video. Its faults are no fault of the input."""
+        """Load the encoder if the input is a video. An error here is not the fault of the input."""
         is_there = item.address is not None or item.path.is_file()
         if is_there:
             self.segmenter.sources.load_encoder(item.path)
 
     def is_done(self, item: Item) -> bool:
-        """Return whether the result of an input is there."""
+        """Return whether the folder has the result of an input."""
         return self._results.is_done(item)
 
     def read(self, item: Item) -> Segmentation:
@@ -162,7 +163,7 @@ class SegmentTask(Task):
         identity = computed.identity
         segmentation = computed.segmentation
         is_later_part = identity.get("start") or identity.get("origin")
-        if not is_later_part:  # a later part of a video has no address
+        if not is_later_part:  # a later part of a video does not have an address
             segmentation = self._with_media(item, segmentation)
         return self._results.write(item, identity, segmentation)
 
@@ -233,7 +234,7 @@ def _is_short(item: Item) -> bool:
 
 
 def _model_request(segmenter: Segmenter, settings: DecodeSettings) -> Json:
-    """Return what a result depends on, apart from candidates and inputs. Records hold it."""
+    """Return the part of a request that describes the model and its decoding."""
     scorer = segmenter.scorer
     if isinstance(scorer, Scorer):
         return {
@@ -252,7 +253,7 @@ def _model_request(segmenter: Segmenter, settings: DecodeSettings) -> Json:
 
 
 def _extraction_request(segmenter: Segmenter) -> Json:
-    """Return how features are made from videos, as far as the run does not say it."""
+    """Return the part of a request that describes extraction, unless the run implies it."""
     run = segmenter.scorer.run
     encoder = segmenter.sources.encoder_name
     fps = segmenter.options.fps

@@ -1,4 +1,4 @@
-"""Files and folders here and in other stores (s3://, gs://, https://, memory://), by fsspec."""
+"""Files and folders on this machine and in remote stores (s3://, gs://, https://), by fsspec."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fact_clip.core.paths import output_path
 
 
 def is_remote(address: object) -> bool:
-    """Return whether an address is one of another store, as "s3://bucket/folder"."""
+    """Return whether an address belongs to a remote store, such as "s3://bucket/folder"."""
     return "://" in str(address)
 
 
@@ -32,10 +32,10 @@ def open_store(address: str) -> tuple[Any, str]:
 
 
 class RemoteFile:
-    """A file in another store, with those methods of a path that batches need.
+    """A file in a remote store, with the methods of a path that batches need.
 
     Args:
-        address: with its protocol.
+        address: Address with its protocol.
     """
 
     def __init__(self, address: str) -> None:
@@ -48,7 +48,7 @@ class RemoteFile:
     def stat(self) -> SimpleNamespace:
         """Return the size and a number that changes with the content, named as by `os.stat`.
 
-        OSError: there is no file.
+        An OSError means that there is no file.
         """
         size = self._store.info(self._path)["size"]
         state = str(self._store.ukey(self._path)).encode()
@@ -60,7 +60,7 @@ class RemoteFile:
         return bool(self._store.isfile(self._path))
 
     def with_suffix(self, suffix: str) -> RemoteFile:
-        """Return the file beside this one with another ending."""
+        """Return the file next to this one with a different ending."""
         ending = PurePosixPath(self._path).suffix
         return RemoteFile(self._address.removesuffix(ending) + suffix)
 
@@ -74,14 +74,14 @@ class RemoteFile:
             self._store.rm_file(self._path)
 
     def put(self, source: Path) -> None:
-        """Write the file as a whole, as a copy of a local one."""
+        """Write the whole file as a copy of a local file."""
         with library_errors(self._address, "cannot be written", OSError):
             self._store.makedirs(self._path.rpartition("/")[0], exist_ok=True)
             self._store.put_file(str(source), self._path)
 
     @contextmanager
     def copied(self) -> Iterator[Path]:
-        """Copy the file to a temporary folder, and the NAME.json beside features, too."""
+        """Copy the file, and the NAME.json next to features, to a temporary folder."""
         with TemporaryDirectory(prefix="fact-clip-") as folder:
             copy = Path(folder, PurePosixPath(self._address).name)
             with library_errors(self._address, "cannot be read", OSError):
@@ -99,7 +99,7 @@ def list_remote(address: str) -> Iterator[tuple[str, str]]:
     """List the files of a remote file, folder or glob that are not hidden, folder by folder.
 
     Args:
-        address: with its protocol.
+        address: Address with its protocol.
 
     Yields:
         The path of each file relative to its root, and its address.
@@ -124,7 +124,7 @@ def list_remote(address: str) -> Iterator[tuple[str, str]]:
 def visible_files(root: Path) -> Iterator[Path]:
     """Yield the files below a folder, without those that are hidden or being written.
 
-    Linked folders are gone through, but for those that lead back to a folder above.
+    Linked folders are followed unless they lead back to a parent folder.
     """
     for folder, names, files in os.walk(root, followlinks=True):
         target = Path(folder).resolve()
@@ -139,13 +139,13 @@ def visible_files(root: Path) -> Iterator[Path]:
 
 
 class Folder:
-    """The folder of the outputs of a batch, here or in another store.
+    """The output folder of a batch, on this machine or in a remote store.
 
     Args:
-        address: a path, or an address in another store.
+        address: Path, or address in a remote store.
 
     Attributes:
-        is_remote: whether it is in another store.
+        is_remote: Whether it is in a remote store.
     """
 
     def __init__(self, address: str | Path) -> None:
@@ -178,8 +178,8 @@ class Folder:
         """Yield a local folder to write files to.
 
         Args:
-            names: of the files. In another store they appear whole, in this order, when the block
-                has ended.
+            names: Names of the files. In a remote store, whole files appear in this order when the
+                block has ended.
         """
         if not self.is_remote:
             yield Path(self._address)

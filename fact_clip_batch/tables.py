@@ -1,4 +1,4 @@
-"""How far a batch is, and all its segments as one table."""
+"""The progress of a batch, and all its segments as one table."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ COLUMNS = ("video", "start", "stop", "label", "confidence")
 
 @dataclass(frozen=True)
 class BatchStatus:
-    """How far a batch is.
+    """The progress of a batch.
 
     Attributes:
         command: "extract" or "segment".
-        inputs: of all shards.
-        done: inputs with a result.
-        missing: inputs that have no result, and have not failed.
-        failed: inputs that will be tried again.
-        set_aside: inputs that have failed three times.
+        inputs: Number of inputs of all shards.
+        done: Number of inputs with a result.
+        missing: Number of inputs that have no result and have not failed.
+        failed: Number of inputs that will be tried again.
+        set_aside: Number of inputs that have failed three times.
     """
 
     command: str
@@ -53,13 +53,13 @@ def batch_status(out: str | Path) -> BatchStatus:
     """Count what is done, missing and failed in the folder of a batch.
 
     Args:
-        out: the folder.
+        out: Output folder of the batch.
 
     Returns:
         The counts.
 
     Raises:
-        InputError: the folder holds no batch.
+        InputError: The folder does not contain a batch.
     """
     folder = Folder(out)
     batch = read_batch(folder)
@@ -81,18 +81,18 @@ def batch_status(out: str | Path) -> BatchStatus:
 def gather(out: str | Path, table: str | Path) -> int:
     """Write the segments of all results of the last batch into one table, in constant memory.
 
-    They are as they were computed. Files that were edited since are counted in a warning.
+    The segments are those that were computed. A warning counts files that were edited later.
 
     Args:
-        out: the folder of the batch.
-        table: the CSV file to write. Its columns are video (the id), start and stop (seconds of
-            the video; frames where there is no rate), label and confidence.
+        out: Output folder of the batch.
+        table: CSV file to write. Its columns are video (the id), start and stop (seconds of the
+            video, or frames if the rate is unknown), label and confidence.
 
     Returns:
         The number of segments.
 
     Raises:
-        InputError: the folder holds no batch of `segment`, or the ending is another one.
+        InputError: The folder does not contain a batch of `segment`, or the ending is not .csv.
     """
     path = Path(table)
     if path.suffix.lower() != ".csv":
@@ -118,7 +118,7 @@ def gather(out: str | Path, table: str | Path) -> int:
 
 
 def _rows(item_id: str, file: Path | RemoteFile, facts: Json) -> Iterator[Json]:
-    """Yield the segments of a result, at the seconds of the whole video."""
+    """Yield the segments of a result, with seconds of the whole video."""
     segmentation = from_dict(Path(str(file)), read_record(file, 1))
     part = facts["request"]["input"]
     origin = part.get("start", 0.0) + part.get("origin", 0.0)
@@ -136,7 +136,7 @@ def _results(
 ) -> Iterator[tuple[str, Path | RemoteFile, Json]]:
     """Yield the id of each result, its record and the first line of that, by name.
 
-    Results of inputs that have failed since are left out.
+    Results of inputs that failed later are left out.
     """
     hashes = set(batch.hashes)
     is_of_segments = batch.command == "segment"
