@@ -1,4 +1,4 @@
-"""What all readers and writers share: options, annotations with gaps and overlaps, tiers, names."""
+"""Parts that readers and writers share: options, annotations, tiers and names."""
 
 import importlib
 import json
@@ -29,36 +29,36 @@ from fact_clip.core.messages import is_name, join_names
 logger = logging.getLogger(__name__)
 
 Unit = Literal["seconds", "frames"]
-LATEST = 1e9  # seconds (30 years) or frames; no video ends later
-OURS = "action"  # the tier, attribute or control that our writers use
+LATEST = 1e9  # seconds (30 years) or frames, which no video exceeds
+OURS = "action"  # name of the tier, attribute or control in files of this package
 COMMENT = "comment"  # the tier, column or key of the comments of segments
-_REMARK = "background: "  # beginning of the remark of our writers that names omitted background
+_REMARK = "background: "  # start of the remark with the names of omitted background
 
 
 @dataclass(frozen=True)
 class Options:
-    """Reader options for what a file does not say."""
+    """Options of readers for facts that a file does not contain."""
 
-    # of several tiers (ELAN), subjects (BORIS), attributes (VIA) or controls (Label Studio)
+    # name of a tier (ELAN), subject (BORIS), attribute (VIA) or control (Label Studio)
     tier: str | None = None
-    unit: Unit | None = None  # of the columns `start` and `stop` (CSV)
-    # of the frame numbers; None: the rate in the file, else that of the features
+    unit: Unit | None = None  # unit of the columns `start` and `stop` (CSV)
+    # rate of the frame numbers, or None for the rate in the file or else of the features
     fps: float | None = None
-    verbs: Path | None = None  # the class files of Epic-Kitchens, both or neither
+    verbs: Path | None = None  # class files of Epic-Kitchens, both or neither
     nouns: Path | None = None
-    decimal: Literal[".", ","] = "."  # in the times (CSV)
-    instants: bool = False  # read point events, as empty spans (BORIS, ELAN)
-    default_fps: float | None = None  # of frame numbers, if neither `fps` nor the file has a rate
+    decimal: Literal[".", ","] = "."  # decimal mark of the times (CSV)
+    instants: bool = False  # whether point events are read, as empty spans (BORIS, ELAN)
+    default_fps: float | None = None  # rate of frame numbers, if no other is known
 
 
 @dataclass(frozen=True)
 class Span:
-    """A labelled stretch `[start, stop)` in the unit of its annotation; it may be empty."""
+    """A labelled stretch `[start, stop)` in the unit of its annotation, which may be empty."""
 
     start: float
     stop: float
     label: str
-    where: FileLocation = field(repr=False, compare=False)  # its location, for errors
+    where: FileLocation = field(repr=False, compare=False)  # location for errors
     comment: str = ""
 
     def __post_init__(self) -> None:
@@ -74,18 +74,18 @@ class Span:
 class Annotation:
     """The annotation of one video in a file."""
 
-    path: Path  # the file
+    path: Path  # file that was read
     spans: Sequence[Span]  # in any order, with gaps and overlaps
-    name: str = ""  # of the video, without folder and suffix; "": that of the file
+    name: str = ""  # name of the video without folder and suffix, or "" for the name of the file
     unit: Unit = "seconds"
-    fps: float | None = None  # of the frame numbers; None: they are frames of the features
+    fps: float | None = None  # rate of the frame numbers; None: they count feature rows
     end: float | None = None  # length of the video in `unit`, if the file has it
-    background: str | None = None  # label of what lies between the spans, if the file has it
-    further_background: Names = ()  # labels of spans that are background, too
+    background: str | None = None  # label of time between spans, if the file has it
+    further_background: Names = ()  # labels of spans that are also background
     start: float | None = (
-        None  # of the video in `unit`, if the file has the time of its first frame
+        None  # time of the first frame in `unit`, or None if the file does not contain it
     )
-    tier: str = ""  # that was read; "": the format has none
+    tier: str = ""  # name of the tier that was read, or "" if the format has no tiers
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -98,7 +98,7 @@ class Annotation:
             check_name(self.background, self.path)
 
     def with_background(self, names: Names) -> "Annotation":
-        """Return the annotation with the name of its gaps, and further names of background."""
+        """Return the annotation with names of background, the first of which labels the gaps."""
         if not names:
             return self
         return replace(self, background=names[0], further_background=names[1:])
@@ -108,10 +108,10 @@ Reader = Callable[[Path, Options], list[Annotation]]
 
 
 def omitted_names(segmentation: Segmentation) -> Names:
-    """Return the names whose segments are left out of files that have no label for each frame.
+    """Return the names whose segments are left out of files without a label for each frame.
 
-    These are the names of background. If the first one is "?", background is written, so that
-    gaps mean what nobody has labelled.
+    These are the names of background. If the first name is "?", background is written, so that gaps
+    are time that nobody has labelled.
     """
     if UNLABELLED in segmentation.background[:1]:
         return (UNLABELLED,)
@@ -125,7 +125,7 @@ def written_segments(segmentation: Segmentation) -> tuple[Segment, ...]:
 
 
 def background_note(segmentation: Segmentation) -> str:
-    """Return the name of the gaps, with the names of segments that are background, or ""."""
+    """Return the name of the gaps and of segments that are background, or ""."""
     names = segmentation.background
     if not names:
         return ""
@@ -137,7 +137,7 @@ def background_note(segmentation: Segmentation) -> str:
 
 
 def read_background_note(note: str) -> Names:
-    """Return the names of a `background_note`, that of the gaps first."""
+    """Return the names in a `background_note`. The first one is the name of the gaps."""
     if note.startswith("["):
         with suppress(ValueError):
             names = json.loads(note)
@@ -147,32 +147,32 @@ def read_background_note(note: str) -> Names:
 
 
 def remark(segmentation: Segmentation) -> str:
-    """Return a remark for a field of free text that names the background, or ""."""
+    """Return a remark that names the background, for a text field, or ""."""
     note = background_note(segmentation)
     return f"{_REMARK}{note}" if note else ""
 
 
 def read_remark(value: object) -> Names:
-    """Return the background of a `remark`, or nothing for any other value."""
+    """Return the background of a `remark`, or () if the value is not a remark."""
     if isinstance(value, str) and value.startswith(_REMARK):
         return read_background_note(value.removeprefix(_REMARK))
     return ()
 
 
 class TiersError(InputError):
-    """Segments of several tiers without a choice of one; `tiers` are their names."""
+    """An error for a file with several tiers if none is selected. `tiers` has their names."""
 
     tiers: Names = ()
 
 
 def choose(where: Location, kind: str, names: Iterable[str], tier: str | None) -> str:
-    """Choose a tier: `tier` if set, else the only one, else `OURS`, with a warning.
+    """Choose a tier: `tier` if it is set, else the only one, else `OURS` with a warning.
 
     Args:
-        where: the file, for errors.
-        kind: what the format calls a tier.
-        names: the tiers with segments.
-        tier: the name that the user set, or None.
+        where: File, for errors.
+        kind: Word of the format for a tier.
+        names: Names of the tiers with segments.
+        tier: Name that the user selected, or None.
 
     Returns:
         The name of the tier.
@@ -202,7 +202,7 @@ def choose(where: Location, kind: str, names: Iterable[str], tier: str | None) -
 
 
 def library(path: Path, module: str, extra: str) -> Any:
-    """Import a module of an extra; without it an InputError says how to install it."""
+    """Import a module of an extra. If it is missing, the InputError shows how to install it."""
     require(path, module.partition(".")[0], extra)
     return importlib.import_module(module)
 
@@ -222,7 +222,7 @@ _MEDIA = re.compile(
 
 
 def video_name(media: str) -> str:
-    """Return the name of a video file without folder (of any system), address and ending."""
+    """Return the name of a video file without its folder or address and its ending."""
     _, is_local_file, address = media.rpartition("/data/local-files/?d=")  # of Label Studio
     if is_local_file or "://" in media:
         address = unquote(address.partition("?")[0])
@@ -235,5 +235,5 @@ def write_json(path: Path, tree: Any, indent: int = 1) -> None:
 
 
 def write_text(path: Path, lines: Iterable[str]) -> None:
-    """Write lines, each with its line end, with the same line ends on all systems."""
+    """Write lines, which contain their line ends, in the same way on all systems."""
     path.write_text("".join(lines), encoding="utf-8", newline="\n")

@@ -39,7 +39,7 @@ from fact_clip.formats.times import (
 
 logger = logging.getLogger(__name__)
 
-# the beginning of a comment of our writers
+# start of a comment that this package writes
 _CONFIDENCE = re.compile(
     r"\Afact-clip confidence (unknown|[01]|[01]\.[0-9]+|[0-9.]+e-[0-9]+)(; |\Z)"
 )
@@ -54,12 +54,12 @@ class Behaviour:
     """How a class is coded in BORIS.
 
     Args:
-        key: the key on the keyboard, or "".
-        colour: as "#rrggbb", or "".
-        description: what it is.
-        code: the behaviour, or "" if that is the name of the class.
-        modifiers: what is added to the code, one of each set.
-        is_point: whether it is coded by point events.
+        key: Key on the keyboard, or "".
+        colour: Colour as "#rrggbb", or "".
+        description: Description of the class.
+        code: Name of the behaviour, or "" if it is the name of the class.
+        modifiers: Modifiers that are added to the code, one of each set.
+        is_point: Whether it is coded by point events.
     """
 
     key: str = ""
@@ -71,17 +71,18 @@ class Behaviour:
 
 
 Ethogram = Mapping[str, Behaviour]
-"""Class -> how it is coded."""
+"""How each class is coded, by its name."""
 
 
 def write_subjects(tracks: Mapping[str, Segmentation], path: Path, ethogram: Ethogram) -> None:
-    """Write a project with one observation, in which tracks but `OURS` alone are subjects.
+    """Write a project with one observation. Tracks are subjects, unless `OURS` is the only one.
 
     Args:
-        tracks: of one video. Each segment is a start and a stop event, each instant a point event,
-            or a start and a stop at one time if its behaviour has segments, too.
-        path: the file.
-        ethogram: keys, colours and modifiers of classes, also of those without a segment.
+        tracks: Tracks of one video. Each segment becomes a start and a stop event. Each instant
+            becomes a point event, or a start and a stop at the same time if its behaviour also has
+            segments.
+        path: File to write.
+        ethogram: Keys, colours and modifiers of classes, with or without segments.
     """
     first = next(iter(tracks.values()))
     video = first.media or "video"
@@ -121,7 +122,7 @@ def write_subjects(tracks: Mapping[str, Segmentation], path: Path, ethogram: Eth
 
 
 def _subjects(tracks: Mapping[str, Segmentation]) -> Json:
-    """Return the subjects of a project: the tracks with a name of their own."""
+    """Return the subjects of a project, which are the tracks that have a name."""
     subjects: Json = {}
     for name, segmentation in tracks.items():
         if [*tracks] != [OURS]:
@@ -131,12 +132,12 @@ def _subjects(tracks: Mapping[str, Segmentation]) -> Json:
 
 
 def _blank() -> Json:
-    """Return the parts of an empty project, with all keys of BORIS in its order."""
+    """Return an empty project with all keys in the order of BORIS."""
     return read_mapping(Path(__file__).with_suffix(".json"), "parts of a project")
 
 
 def _behaviours(background: Names, events: Sequence["_Event"], ethogram: Ethogram) -> Json:
-    """Return the behaviours of a project: first of the ethogram, then of further events."""
+    """Return the behaviours of a project: those in the ethogram, then those of other events."""
     kinds = {event.code: event.kind for event in events}
     classes: dict[str, list[Behaviour]] = {}  # code -> classes, which differ in their modifiers
     for name, behaviour in ethogram.items():
@@ -161,7 +162,7 @@ def _behaviours(background: Names, events: Sequence["_Event"], ethogram: Ethogra
 
 
 def _modifier_sets(variants: Sequence[Behaviour]) -> Json | str:
-    """Return the modifiers of a behaviour. In a single set, each has the key of its class."""
+    """Return the modifiers of a behaviour. If there is one set, each has the key of its class."""
     count = max(len(variant.modifiers) for variant in variants)
     sets: Json = {}
     for position in range(count):
@@ -178,21 +179,21 @@ def _modifier_sets(variants: Sequence[Behaviour]) -> Json | str:
 
 @dataclass(frozen=True)
 class _Event:
-    """The start or the stop of a segment, an instant, or a row with both ends of a segment."""
+    """The start or stop of a segment, an instant, or a row with both ends of a segment."""
 
     where: FileLocation  # for errors
     time: float  # seconds; to the millisecond in our files
-    kind: str  # START, STOP, POINT, or "" if a file does not say
+    kind: str  # START, STOP, POINT, or "" if the file does not contain it
     code: str
     comment: str = ""
-    modifier: str = ""  # one of each set, separated by "|"
+    modifier: str = ""  # one modifier of each set, separated by "|"
     picture: int = 0
     subject: str = ""
-    stop: float | None = None  # of a row with both ends
+    stop: float | None = None  # stop of a row with both ends
 
     @property
     def label(self) -> str:
-        """Return the class: the code and its modifiers."""
+        """Return the name of the class, which consists of the code and its modifiers."""
         modifiers = [part.strip() for part in self.modifier.split("|")]
         return " ".join([self.code, *(part for part in modifiers if part not in _NO_MODIFIER)])
 
@@ -200,8 +201,8 @@ class _Event:
 def _events(tracks: Mapping[str, Segmentation], path: Path, ethogram: Ethogram) -> list[_Event]:
     """Return the events of all segments and instants in the order of time.
 
-    An instant inside a segment of its own class is left out, since a state has no points. They are
-    counted in a warning.
+    An instant inside a segment of the same class is left out, because BORIS has no point events of
+    a state. A warning counts them.
     """
     lasting = set()
     for segmentation in tracks.values():
@@ -259,15 +260,15 @@ def _comment_cell(segment: Segment | Instant) -> str:
 
 
 def _read_comment(cell: str) -> str:
-    """Return the comment of an event without the confidence that our writers put before it.
+    """Return the comment of an event without the confidence that this package writes before it.
 
-    Lines end as on Unix.
+    Line ends are those of Unix.
     """
     return _CONFIDENCE.sub("", cell.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def _five_of(event: object) -> object:
-    """Return seconds, subject, behaviour, modifiers and comment. The picture is not read."""
+    """Return seconds, subject, behaviour, modifiers and comment. The frame number is not read."""
     if not isinstance(event, list):
         return event
     cells = [cell if isinstance(cell, str) else "" for cell in event[3:5]]
@@ -285,7 +286,7 @@ def _sets_of(value: object) -> object:
 
 
 def _sign(value: object) -> str:
-    """Return a key that is a single sign, else ""."""
+    """Return a key that is a single character, else ""."""
     return value if isinstance(value, str) and is_name(value) and len(value) == 1 else ""
 
 
@@ -305,7 +306,7 @@ class _Behaviour(BaseModel):
 
 class _MediaInfo(BaseModel):
     length: dict[str, Number] = {}
-    offset: dict[str, Number] = {}  # of players
+    offset: dict[str, Number] = {}  # files of each player
 
 
 class _Observation(BaseModel):
@@ -332,9 +333,9 @@ class _Project(BaseModel):
 def read_annotations(path: Path, options: Options) -> list[Annotation]:
     """Read the events of a BORIS project, or of its table of events.
 
-    The table is .tsv or .csv, tabular or aggregated. A video is named after its media file, or
-    after the observation if that has several. A class is a behaviour with its modifiers. Point
-    events are empty spans; without `options.instants` they are left out.
+    The table is a tabular or aggregated .tsv or .csv file. A video has the name of its media file,
+    or of the observation if it has several files. A class is a behaviour with its modifiers. Point
+    events are empty spans, which are left out unless `options.instants` is set.
     """
     if path.suffix.lower() in (".tsv", ".csv"):
         videos = _read_table(path)
@@ -351,9 +352,9 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         subject = choose(video.where, "subject", subjects, options.tier) if subjects else ""
         spans = _spans([event for event in video.events if event.subject == subject])
         background = read_remark(video.description)
-        if background:  # subjects are those of all observations
+        if background:  # the project lists the subjects of all observations
             background = video.backgrounds.get(subject, background)
-        if spans or background:  # else it is not coded yet
+        if spans or background:  # otherwise, the observation is not coded yet
             end = next(iter(video.lengths)) if len(video.lengths) == 1 else None
             annotation = Annotation(path, spans, video.name, end=end, tier=subject)
             annotations.append(annotation.with_background(background))
@@ -373,9 +374,9 @@ class _Video:
     name: str
     where: FileLocation
     events: list[_Event]
-    lengths: set[float]  # of its media files
+    lengths: set[float]  # paths of its media files
     description: object
-    # names of the background, by the subject that has them
+    # names of background, by subject
     backgrounds: Mapping[str, Names] = field(default_factory=dict)
 
 
@@ -447,7 +448,7 @@ def _read_table(path: Path) -> list[_Video]:
             problem = f"a second observation, {observation!r}, of the video {name!r}"
             raise InputError(where, problem, "give a table of each observation")
         length = _first(row, "Media duration (s)", "Total length")
-        # it is not a number for several files, or without a file
+        # not a number if there are several files or none
         if re.fullmatch(r"[0-9.]+", length):
             video.lengths.add(parse_seconds(where, length, "the length of the video"))
         start = numbers.get("Start (s)", numbers.get("Time"))
@@ -469,12 +470,12 @@ def _read_table(path: Path) -> list[_Video]:
 
 
 def _first(row: Mapping[str, str], *columns: str) -> str:
-    """Return the first cell of some columns that is not empty, or ""."""
+    """Return the first cell that is not empty in some columns, or ""."""
     return next((row[column] for column in columns if row.get(column)), "")
 
 
 def _spans(events: list[_Event]) -> list[Span]:
-    """Pair events: one starts a behaviour and the next one with the same modifiers stops it."""
+    """Pair the event that starts a behaviour with the next one that has the same modifiers."""
     spans = []
     start_of: dict[str, _Event] = {}
     for event in sorted(events, key=lambda event: event.time):
@@ -503,14 +504,15 @@ def _spans(events: list[_Event]) -> list[Span]:
 def read_ethogram(path: Path) -> dict[str, Behaviour]:
     """Return how the classes of a BORIS project are coded, in the order of its ethogram.
 
-    Of a behaviour with modifiers, these are the classes that have events. The first of them has its
-    colour and description.
+    For a behaviour with modifiers, these are the classes that have events. The first one has the
+    colour and the description of the behaviour.
 
     Args:
-        path: the project.
+        path: File of the project.
 
     Returns:
-        Class -> its behaviour. Keys of several characters, and colours by name, are left out.
+        Behaviour of each class, by name. Keys with several characters and named colours are left
+        out.
     """
     project = read_value(_Project, path, _EXPECTED)
     labels: dict[str, dict[str, str]] = {}  # code -> its classes -> their modifiers
@@ -521,7 +523,7 @@ def read_ethogram(path: Path) -> dict[str, Behaviour]:
     ethogram: dict[str, Behaviour] = {}
     for behaviour in project.behaviors_conf.values():
         code = behaviour.code.strip()
-        keys = {}  # modifier -> its key, which stands behind it in brackets
+        keys = {}  # modifier -> its key, which follows it in brackets
         for modifier_set in behaviour.modifiers.values():
             for value in modifier_set.values:
                 keyed = _KEYED.fullmatch(str(value))

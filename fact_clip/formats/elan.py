@@ -1,4 +1,4 @@
-"""ELAN (.eaf): actions on a tier, confidences and comments on tiers below; written by pympi."""
+"""ELAN (.eaf): actions on a tier, with confidences and comments on dependent tiers."""
 
 import logging
 import os
@@ -39,7 +39,7 @@ _Elements = Mapping[str, ElementTree.Element]
 
 CONFIDENCE = "confidence"
 _COMMENTS = re.compile(r"\bcomments?$", re.IGNORECASE)
-# XML 1.0 has no way to write these.
+# XML 1.0 cannot represent these characters.
 _NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _BACKGROUND = "background"
 _BEGIN = "begin_seconds"
@@ -54,10 +54,10 @@ _MIME = {
 
 
 def write_tracks(tracks: Mapping[str, Segmentation], path: Path, _ethogram: object) -> None:
-    """Write segmentations of one video, each on a tier of its own.
+    """Write segmentations of one video, each on a separate tier.
 
-    Confidences and comments are on tiers below it. Point events are annotations of one frame on a
-    tier that a property names. There are no keys or colours.
+    Confidences and comments are on dependent tiers. Point events are annotations of one frame on a
+    tier that a property names. Keys and colours are not written.
     """
     pympi = library(path, "pympi.Elan", "annotation")
     eaf = pympi.Eaf(author="fact-clip")
@@ -80,7 +80,7 @@ def write_tracks(tracks: Mapping[str, Segmentation], path: Path, _ethogram: obje
         comments = {}
         for start, stop, segment in milliseconds(segmentation):
             eaf.add_annotation(tier, start, stop, segment.label)
-            # neighbours share an end, so only the middle identifies the annotation
+            # neighbours share an edge, so only the middle identifies an annotation
             middle = (start + stop) / 2
             if segment.confidence is not None:
                 confidences[middle] = repr(segment.confidence)
@@ -96,7 +96,7 @@ def write_tracks(tracks: Mapping[str, Segmentation], path: Path, _ethogram: obje
 
 
 def _add_points(eaf: Any, path: Path, tier: str, segmentation: Segmentation) -> None:
-    """Add a tier of point events. Those in a frame that has one are counted in a warning."""
+    """Add a tier of point events. A warning counts further ones in the same frame."""
     name = f"{tier} {_POINTS}"
     while name in eaf.get_tier_names():
         name += "'"
@@ -120,7 +120,7 @@ def _add_points(eaf: Any, path: Path, tier: str, segmentation: Segmentation) -> 
 def _add_below(
     eaf: Any, kind: str, tier: str, values: Mapping[float, str], tracks: Iterable[str]
 ) -> None:
-    """Add a tier of values, by the middle of their annotation, unless there are none."""
+    """Add a dependent tier of values, by the middle of their annotation, if there are any."""
     if not values:
         return
     if kind not in eaf.get_linguistic_type_names():
@@ -143,7 +143,7 @@ def _check_characters(names: Iterable[str]) -> None:
 def _link(path: Path, media: str) -> tuple[str, str, str]:
     """Return the address of a video, its path relative to `path`, and its type.
 
-    ELAN does not escape addresses.
+    ELAN does not escape characters in addresses.
     """
     video = Path(media)
     mime = _MIME.get(video.suffix.lower(), "unknown")
@@ -153,17 +153,17 @@ def _link(path: Path, media: str) -> tuple[str, str, str]:
         return video.name, f"./{video.name}", mime
     try:
         relative = Path(os.path.relpath(video, path.parent.absolute())).as_posix()
-    except ValueError:  # on another drive
+    except ValueError:  # on a different drive
         relative = video.name
     return f"file:///{video.as_posix().removeprefix('/')}", f"./{relative}", mime
 
 
 def read_annotations(path: Path, options: Options) -> list[Annotation]:
-    """Read the aligned annotations of one tier, in seconds; the video is named after the file.
+    """Read the aligned annotations of one tier, in seconds. The video has the name of the file.
 
-    A tier without annotations is read only if the options name it.
-    Comments come from a tier below, whose name or type is "comment" or ends so. Point events of
-    our writer are empty spans; without `options.instants` they are left out.
+    A tier without annotations is read only if the options name it. Comments are read from a
+    dependent tier whose name or type ends with "comment". Point events that this package has
+    written are empty spans, which are left out unless `options.instants` is set.
     """
     root = _document(path)
     slots = _by_id(path, root.iter("TIME_SLOT"), "TIME_SLOT_ID")
@@ -201,7 +201,7 @@ def _choose_tier(
     tier: str | None,
     is_ours: bool,
 ) -> str:
-    """Return the tier to read. Tiers of points are read only if somebody names them."""
+    """Return the tier to read. A tier of points is read only if the options name it."""
     points_tiers = {*points_of.values()} - {tier}
     roots = [
         name
@@ -210,7 +210,7 @@ def _choose_tier(
     ]
     names = []
     for name in roots:
-        # ours is empty if a video is nothing but background, and so may be one that is named
+        # the tier is empty if the whole video is background
         may_be_empty = name == OURS or tier is not None
         if aligned[name] or aligned.get(points_of[name] or "") or may_be_empty:
             names.append(name)
@@ -220,7 +220,7 @@ def _choose_tier(
 
 
 def _second(path: Path, value: str | None) -> float | None:
-    """Return the value of a property in seconds, if the file has it."""
+    """Return the value of a property in seconds, or None if the file does not contain it."""
     return None if value is None else parse_seconds(FileLocation(path), value, "a property")
 
 
@@ -255,7 +255,7 @@ def _spans(
 
 
 def _time_value(slots: Mapping[str, ElementTree.Element], key: str) -> str:
-    """Return the time of a slot as the file has it, or ""."""
+    """Return the time of a slot as it is in the file, or ""."""
     return slots[key].get("TIME_VALUE", "").strip() if key in slots else ""
 
 
@@ -290,7 +290,7 @@ def _document(path: Path) -> ElementTree.Element:
 def _by_id(
     path: Path, elements: Iterable[ElementTree.Element], attribute: str
 ) -> dict[str, ElementTree.Element]:
-    """Return elements by their identifier, which no two may share."""
+    """Return elements by their identifiers, which must be unique."""
     by_id: dict[str, ElementTree.Element] = {}
     for element in elements:
         if by_id.setdefault(element.get(attribute, ""), element) is not element:

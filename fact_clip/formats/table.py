@@ -1,4 +1,4 @@
-"""Text tables with any separator; the rows of every table of the package are read here."""
+"""Text tables with any separator. All tables are read by this module."""
 
 import csv
 import io
@@ -26,24 +26,24 @@ Row = tuple[FileLocation, Mapping[str, str]]
 Line = tuple[int, list[str]]
 """The number of a line, and its cells."""
 
-# What a spreadsheet takes for the start of a formula, after any number of our marks.
+# What a spreadsheet reads as the start of a formula, after any number of marks of `no_formula`.
 _FORMULA = re.compile("'*[=+\\-@\t\r]")
 
 
 def no_formula(cell: str) -> str:
-    """Return a cell that a spreadsheet never computes: with a "'" before "=", "+", "-", "@"."""
+    """Return a cell that a spreadsheet does not compute, with a "'" before "=", "+", "-" or "@"."""
     return f"'{cell}" if _FORMULA.match(cell) else cell
 
 
 def without_mark(cell: str) -> str:
-    """Return the name in a cell of `no_formula`."""
+    """Return the name in a cell without the mark of `no_formula`."""
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
 def cells(
     segmentation: Segmentation, segments: Iterable[Segment | Instant]
 ) -> Iterator[tuple[Any, ...]]:
-    """Yield the cells of some segments under `COLUMNS`; None for unknown seconds or confidence."""
+    """Yield the cells of segments for `COLUMNS`. Unknown seconds and confidences are None."""
     for segment in segments:
         yield (
             segment.start,
@@ -58,14 +58,14 @@ def cells(
 def write_table(path: Path, rows: Iterable[Iterable[object]], end: str = "\r\n") -> None:
     """Write rows of cells as CSV, with formulas escaped."""
     with path.open("w", encoding="utf-8", newline="") as file:
-        # with \r\n as line end, csv quotes either character inside a name
+        # because the line end is \r\n, csv quotes both characters inside a name
         writer = csv.writer(file, lineterminator=end)
         for row in rows:
             writer.writerow([no_formula(cell) if isinstance(cell, str) else cell for cell in row])
 
 
 def find_separator(line: str, separators: str = "\t;,") -> str | None:
-    """Return the separator of a line: tabs, else semicolons, else commas; None if it has none."""
+    """Return the separator of a line: a tab, else a semicolon, else a comma, else None."""
     return next((separator for separator in separators if separator in line), None)
 
 
@@ -80,15 +80,15 @@ def read_lines(
     """Read a table without a header.
 
     Args:
-        path: the file.
-        expected: what it should be, for an error.
-        latin: whether a file that is not UTF-8 is read as latin-1.
-        comment: beginning of lines to omit.
-        decimal: the decimal mark. A comma separates no cells, unless some are in quotes.
+        path: File to read.
+        expected: Description of the expected content, for errors.
+        latin: Whether a file that is not UTF-8 is read as latin-1.
+        comment: Start of lines to omit.
+        decimal: Decimal mark. A decimal comma separates cells only if some cells have quotes.
 
     Returns:
-        The lines that are not blank, cut into stripped cells by the separator of the first line,
-        else by white space.
+        The lines that are not blank, split into stripped cells at the separator of the first line,
+        or at white space if there is none.
     """
     numbered = []
     content = read_text(path, expected, latin=latin)
@@ -115,16 +115,16 @@ def read_table(
     """Yield the rows of a table with a header.
 
     Args:
-        path: the file.
-        columns: columns that the header has; it is the first line that has all of them.
+        path: File to read.
+        columns: Names of required columns. The header is the first line that contains all of them.
         separator: Separator of cells, or None to find it in the header.
 
     Yields:
-        The location of each row, and its cells by column.
+        Location and cells, by column, of each row.
     """
     lines = io.StringIO(read_text(path), newline="")
     for number, header in enumerate(lines, start=1):
-        if re.match(r"\ufeff?sep=.\r?$", header):  # a separator for Excel
+        if re.match(r"\ufeff?sep=.\r?$", header):  # a line that states the separator for Excel
             continue
         separator_of_file = separator or find_separator(header) or ","
         with library_errors(FileLocation(path, number), "not the header of a table", csv.Error):

@@ -1,4 +1,4 @@
-"""Seconds, frame rates and picture numbers in files."""
+"""Seconds, frame rates and numbers of video frames in files."""
 
 import math
 import operator
@@ -21,7 +21,7 @@ _CLOCK = re.compile(r"(?:([0-9]+):(?=[0-5]?[0-9]:))?([0-9]+):([0-5]?[0-9](?:\.[0
 def _number(value: object) -> object:
     """Convert a string to seconds: digits, or 00:01:02.5.
 
-    A fourth part (00:00:00:00) is rejected, because its unit is not known.
+    A fourth part (00:00:00:00) is rejected, because its unit is unknown.
     """
     if not isinstance(value, str):
         return value
@@ -37,16 +37,16 @@ def _number(value: object) -> object:
 
 
 Number = Annotated[float, BeforeValidator(_number)]
-"""A number in a JSON file of another tool, which may be in quotes."""
+"""A number in a JSON file of a different tool, which may be in quotes."""
 
 
 def parse_seconds(where: FileLocation, value: object, column: str) -> float:
-    """Convert a finite number, or a string of one (`_number`), to a float.
+    """Convert a finite number, or a string with a number (see `_number`), to a float.
 
     Args:
-        where: the location, for an error.
-        value: the number.
-        column: the column or key, for an error.
+        where: Location, for errors.
+        value: Number.
+        column: Name of the column or key, for errors.
 
     Returns:
         The number.
@@ -59,7 +59,7 @@ def parse_seconds(where: FileLocation, value: object, column: str) -> float:
 
 
 def second_of(segmentation: Segmentation, frame: int) -> float:
-    """Return the second at which a frame starts. Without seconds an InputError is raised."""
+    """Return the second at which a frame starts. Raise an InputError if times are unknown."""
     time = segmentation.seconds(frame)
     if time is None:
         problem = "no frame rate and no frame times, but this format needs seconds"
@@ -92,9 +92,9 @@ def milliseconds(segmentation: Segmentation) -> list[tuple[int, int, Segment]]:
 
 
 def picture_rate(segmentation: Segmentation) -> float | None:
-    """Return the pictures per second of the video, else the mean rate of the frames.
+    """Return the frames per second of the video, or else the mean rate of the feature rows.
 
-    None if neither times nor a rate of the frames are known.
+    Return None if neither times nor a rate of the rows are known.
     """
     rate = segmentation.fps
     if rate is None and segmentation.times is not None:
@@ -105,10 +105,10 @@ def picture_rate(segmentation: Segmentation) -> float | None:
 
 
 def picture_grid(segmentation: Segmentation) -> float | None:
-    """Return the rate of the evenly spaced pictures that the frames sample.
+    """Return the rate of the evenly spaced video frames that the feature rows sample.
 
-    None if the rate is unknown, the frames are the pictures, or the pictures are unevenly spaced:
-    numbers of pictures would not tell when they were shown.
+    Return None if the rate is unknown or if the rows are the video frames. Also return None if
+    video frames are unevenly spaced, because their numbers would not determine their times.
     """
     rate = segmentation.video_fps
     if rate is None or segmentation.times is None:
@@ -116,7 +116,7 @@ def picture_grid(segmentation: Segmentation) -> float | None:
     *starts, end = segmentation.times
     times = np.array(starts)
     are_pictures = abs(rate * (end - starts[0]) - len(starts)) < 1
-    # a sampled frame starts with a picture, or at its own rate where that is not known
+    # a sampled row starts with a video frame, or at the rate of the rows
     distances = np.abs(times - np.round(times * rate) / rate)
     if segmentation.fps is not None:
         own_distances = np.abs(times - np.arange(len(times)) / segmentation.fps)
@@ -126,12 +126,12 @@ def picture_grid(segmentation: Segmentation) -> float | None:
 
 
 def picture(segmentation: Segmentation, frame: int, grid: float | None) -> int:
-    """Return the number of the video's picture, from 0, that starts nearest to a frame.
+    """Return the number, from 0, of the video frame that starts nearest to a feature row.
 
     Args:
-        segmentation: the segmentation.
-        frame: the frame.
-        grid: the rate of the pictures (`picture_grid`). None: they are the frames themselves.
+        segmentation: Segmentation with the times of the rows.
+        frame: Number of the row.
+        grid: Rate of the video frames (`picture_grid`), or None if they are the rows themselves.
     """
     time = segmentation.seconds(frame)
     if time is None or grid is None:
@@ -145,18 +145,17 @@ def rate_of(
 ) -> float | None:
     """Return the frame rate behind pairs of (frame, seconds).
 
-    The seconds are frame / rate, rounded to the nearest float. Dividing back, frame / seconds is
-    therefore the rate up to a few units in the last place, but not always the rate itself, and
-    several neighbouring floats may give exactly the same seconds. So candidates are tried in the
-    order in which people write rates, and the first that gives *all* seconds exactly is taken: the
-    quotient rounded to 0 to 3 decimals (15, 29.97), film rates (30000/1001), the quotient rounded
-    to more decimals, and the four floats above and below it. The largest frame has the most
-    precise quotient.
+    The seconds are frame / rate, rounded to the nearest float. Therefore, frame / seconds equals
+    the rate except for the last digits, and several neighbouring floats may give exactly the same
+    seconds. Candidates are tried in the order in which people write rates, and the first one that
+    gives *all* seconds exactly is returned. The order is the quotient rounded to 0 to 3 decimals
+    (15, 29.97), broadcast rates (30000/1001), the quotient rounded to more decimals, and the four
+    floats above and below it. The largest frame has the most precise quotient.
 
     Args:
-        times: (frame, seconds) of `Segmentation.seconds`.
-        is_alike: whether seconds of a rate are those written; others than equal ones if a program
-            wrote fewer digits.
+        times: Pairs (frame, seconds) of `Segmentation.seconds`.
+        is_alike: Function that compares the seconds of a rate with the seconds in a file. It may
+            allow a difference if a program wrote fewer digits.
 
     Returns:
         The rate, or None if no rate gives these seconds.
