@@ -1,4 +1,4 @@
-"""What a data set is like, and the recipe that follows from it."""
+"""Measurements of a data set, and the recipe that follows from them."""
 
 from fact_clip.advice.proposal import Proposal, propose
 from fact_clip.advice.recipe import write_recipe

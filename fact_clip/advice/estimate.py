@@ -1,7 +1,7 @@
-"""Estimates of the duration of a training, for `data init`.
+"""Estimates of the duration of a training run, for `data init`.
 
-Some real steps are measured. On the CPU all times are processor seconds of one core, since small
-models gain little from a second one.
+A few real steps are measured. On the CPU, all times are processor seconds of one core, because
+small models gain little from a second core.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ from fact_clip.training.description import begin
 from fact_clip.training.plan import Plan, resolve
 from fact_clip.training.trainer import Trainer, numerics
 
-REPEATS = 3  # of what is measured
-VIDEOS = 3  # training videos that are measured, from the shortest to the longest
+REPEATS = 3  # repetitions of each measurement
+VIDEOS = 3  # number of training videos that are measured, from the shortest to the longest
 
-# After so many steps a model gains little: further time goes into further models.
+# After this many steps, a model gains little, so remaining time is used for further models.
 USEFUL_STEPS = 1800
-USEFUL_STEPS_IF_SEPARABLE = 750  # a model soon overfits features that have seen the labels
+USEFUL_STEPS_IF_SEPARABLE = 750  # for features whose extractor was trained on the labels
 MIN_EPOCHS = 20
 MAX_EPOCHS = 300
 MAX_MEMBERS = 5
 
 ZERO_SHOT = "zero_shot"
-"""The base of a recipe for a model that names unseen classes."""
+"""Name of the base recipe for a model that names unseen classes."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Durations of the parts of a training, in seconds.
+    """Durations of the parts of a training run, in seconds.
 
     Attributes:
-        start: before the first epoch.
-        epoch: of an epoch.
-        validation: of a validation.
-        videos: how many videos were measured.
+        start: Duration before the first epoch.
+        epoch: Duration of one epoch.
+        validation: Duration of one validation.
+        videos: Number of videos that were measured.
     """
 
     start: float
@@ -54,7 +54,7 @@ class Estimate:
     videos: int
 
     def total(self, epochs: int, config: Config) -> float:
-        """Return the duration of a training of some epochs with the settings of a configuration."""
+        """Return the duration of a training run with a number of epochs."""
         every = config.train.validate_every
         n_without = int(config.train.validate_from * epochs)
         n_validations = epochs // every - n_without // every
@@ -63,7 +63,7 @@ class Estimate:
         return self.start + epochs * self.epoch + n_validations * self.validation
 
     def epochs_in(self, seconds: float, config: Config) -> int:
-        """Return the most epochs that fit a time, from 1 to those of the configuration."""
+        """Return the most epochs that fit into a time, up to those of the configuration."""
         for epochs in range(config.train.epochs, 1, -1):
             if self.total(epochs, config) <= seconds:
                 return epochs
@@ -71,13 +71,13 @@ class Estimate:
 
 
 def estimate(config: Config) -> Estimate:
-    """Train a new model for two epochs of three videos, in a temporary folder, and time the second.
+    """Train a new model on a few videos in a temporary folder, and measure an epoch.
 
     Args:
-        config: of the training.
+        config: Configuration of the training run.
 
     Returns:
-        The durations of the complete training, all members in turn.
+        The durations for the complete training run, with all members one after the other.
     """
     start_time = time.process_time()
     plan = resolve(with_values(config, {"train.members": 1, "train.member_parts": False}))
@@ -113,9 +113,9 @@ def spread(names: Sequence[str], frames: dict[str, int], count: int) -> Names:
     """Return videos from the shortest to the longest, in even steps of rank.
 
     Args:
-        names: the videos.
-        frames: their lengths.
-        count: how many are returned; all if there are fewer.
+        names: Names of the videos.
+        frames: Number of frames of each video, by name.
+        count: Number of videos to return, or all of them if there are fewer.
     """
     order = sorted(names, key=lambda name: (frames[name], name))
     if len(order) <= count:
@@ -125,10 +125,10 @@ def spread(names: Sequence[str], frames: dict[str, int], count: int) -> Names:
 
 
 def timed(plan: Plan, trainer: Trainer) -> tuple[float, float]:
-    """Measure an epoch and a validation of a new model, after a first one of each.
+    """Measure an epoch and a validation of a new model, after one of each without measurement.
 
     Returns:
-        Both in seconds; on the CPU those of one thread.
+        Seconds of an epoch and of a validation. On the CPU, one thread is used.
     """
     threads = torch.get_num_threads()
     clock = time.perf_counter
@@ -138,7 +138,7 @@ def timed(plan: Plan, trainer: Trainer) -> tuple[float, float]:
     try:
         trainer.train_epoch()
         trainer.validate()
-        # The least of several, because other programs slow the machine down, never up.
+        # The minimum of several, because other programs can only slow the machine down.
         epoch = min(_duration(trainer.train_epoch, clock) for _ in range(REPEATS))
         validation = min(_duration(trainer.validate, clock) for _ in range(REPEATS))
     finally:
@@ -156,8 +156,8 @@ def with_time(proposal: Proposal, minutes: float) -> tuple[Proposal, str]:
     """Choose epochs and members that fit a time.
 
     Args:
-        proposal: settings of a training.
-        minutes: of the training, on one core.
+        proposal: Settings of a training run.
+        minutes: Duration of the training run on one core.
 
     Returns:
         The proposal with epochs and members, and a sentence about the duration.
@@ -195,11 +195,11 @@ def with_time(proposal: Proposal, minutes: float) -> tuple[Proposal, str]:
 def for_unseen_classes(proposal: Proposal) -> tuple[Proposal, str]:
     """Make a proposal for a model that names unseen classes (``data.holdout``).
 
-    It needs more epochs than a model that knows its classes, so they follow from the number of
-    videos and not from a time.
+    Such a model needs more epochs than a model with a closed set of classes, so the number of
+    epochs follows from the number of videos and not from a time.
 
     Args:
-        proposal: settings of a training.
+        proposal: Settings of a training run.
 
     Returns:
         The proposal on the base `ZERO_SHOT` with epochs, and a sentence about the duration.
@@ -232,7 +232,7 @@ def _config_of(proposal: Proposal, epochs: int) -> Config:
 
 
 def useful_epochs(n_videos: int, steps: int = USEFUL_STEPS) -> int:
-    """Return the epochs of so many training videos after which a model gains little."""
+    """Return the number of epochs after which a model gains little, for a number of videos."""
     epochs = math.ceil(steps / n_videos)
     return min(max(epochs, MIN_EPOCHS), MAX_EPOCHS)
 

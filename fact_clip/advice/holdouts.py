@@ -1,4 +1,4 @@
-"""Hold-outs that a data set allows: their selection, and what each of them leaves for training."""
+"""Hold-outs of a data set: their selection, and what they leave for training."""
 
 import json
 import re
@@ -15,13 +15,13 @@ from fact_clip.unseen.holdout import Holdout
 
 
 def choose(dataset: Dataset, number: int, n_validation: int, **rules: Any) -> Holdout:
-    """Select classes of the test that stay compositional when held out together.
+    """Select classes of the test videos that stay compositional if all of them are held out.
 
     Args:
-        dataset: the data set.
-        number: how many unseen classes.
-        n_validation: how many validation-unseen classes.
-        rules: further arguments of `unseen.choice.select`.
+        dataset: Data set.
+        number: Number of unseen classes.
+        n_validation: Number of validation-unseen classes.
+        rules: Further arguments of `unseen.choice.select`.
     """
     counts = dataset.class_counts(dataset.learning)
     test_counts = dataset.class_counts(dataset.test) if dataset.test else counts
@@ -39,14 +39,14 @@ def choose(dataset: Dataset, number: int, n_validation: int, **rules: Any) -> Ho
 
 
 def of_videos(dataset: Dataset, pattern: str) -> Holdout:
-    """Hold out the actions that occur only in matching videos, which become the test.
+    """Hold out the actions that occur only in matching videos, which become the test videos.
 
-    Matching videos are not trained on. They would train their background alone, and everything that
-    looks like them would become background.
+    Matching videos are not used for training. Only their background would have labels, so a model
+    would learn that similar videos contain only background.
 
     Args:
-        dataset: the data set.
-        pattern: a regular expression for names of videos.
+        dataset: Data set.
+        pattern: Regular expression for names of videos.
     """
     where = "--only-in"
     videos = (*dataset.learning, *dataset.test)
@@ -66,16 +66,16 @@ def of_videos(dataset: Dataset, pattern: str) -> Holdout:
 
 
 def open_whole(config: DataConfig, folder: DataFolder | None = None) -> Dataset:
-    """Open a data set with nothing held out, by its first split if the split is "all"."""
+    """Open a data set without a hold-out, with its first split if the split is "all"."""
     split = Dataset.splits(config)[0] if config.split == "all" else config.split
     folder = folder or DataFolder(config)
-    # validation videos with clicks have labels in the clicked frames alone
+    # validation videos with clicks have labels only in the clicked frames
     config = config.model_copy(update={"split": split, "validation": 0.0})
     return Dataset(config, folder, folder.vocabulary(config))
 
 
 def open_with_guesses(config: DataConfig) -> tuple[Dataset, list[str]]:
-    """Open a data set, and guess the settings of names as `data init` does if it is a folder.
+    """Open a data set. For a folder, guess how its names are read, as `data init` does.
 
     Returns:
         The data set, and the guesses as lines of text.
@@ -97,12 +97,12 @@ def description(dataset: Dataset, holdout: Holdout) -> Json:
     """Describe a hold-out.
 
     Args:
-        dataset: the data set.
-        holdout: the hold-out.
+        dataset: Data set.
+        holdout: Hold-out.
 
     Returns:
-        Whether it is compositional, the new factors of each class, the factors that occur in a
-        single seen class, and what remains for training.
+        Whether the hold-out is compositional, the new factors of each class, the factors that occur
+        in only one seen class, and what remains for training.
     """
     vocabulary = dataset.vocabulary
     counts = dataset.class_counts(dataset.learning)

@@ -26,21 +26,21 @@ from fact_clip.training.teacher import names_without_examples
 from fact_clip.unseen.groups import LEAST_TRAINED_GROUPS, read_groups
 
 # The rules of the recipe. All were chosen in experiments/own_data.md.
-# The stride is such that EPOCHS epochs read about MOST_ROWS_READ rows at most, unless short
-# segments need a smaller one.
+# The stride is chosen so that EPOCHS epochs read at most about MOST_ROWS_READ rows, unless short
+# segments need a smaller stride.
 EPOCHS = 50
 MOST_ROWS_READ = 800_000
-# The fewest rows that the stride leaves of a short segment; also the shortest window of context.
+# Fewest rows of a short segment after the stride, and shortest window of context.
 ROWS_OF_A_SHORT_SEGMENT = 5
-MOST_COLUMNS = 512  # with more no context is added, since two windows give five times the columns
-LONG_WINDOW = 5  # times the short window, which is about half of a short segment
-FEWEST_VIDEOS = 40  # with fewer training videos none validate
-FEWEST_GROUPS = 10  # with fewer persons in the training videos none validate
+MOST_COLUMNS = 512  # with more columns, no context is added: it multiplies them by five
+LONG_WINDOW = 5  # long window divided by short window, which is about half of a short segment
+FEWEST_VIDEOS = 40  # with fewer training videos, none are used for validation
+FEWEST_GROUPS = 10  # with fewer persons in the training videos, none are used for validation
 VALIDATION = 0.1  # share of the training videos
 # Augmentation against separable features, which name the training rows and not those of a test.
 CHANNELS_DROPPED = 0.6
 NOISE = 1
-PENALTY_IF_SEPARABLE = 1.5  # nats; scores from such features are far too sure
+PENALTY_IF_SEPARABLE = 1.5  # nats; scores from such features are far too certain
 SPARE_TOKENS = 1.1  # per segment of the longest transcript, before rounding to tens
 WIDTH = 64  # channels of features in addition to the scores of the classes
 WIDTH_STEP = 32  # the hidden width is a multiple of it
@@ -50,7 +50,7 @@ DEVIATIONS = 0.5, 2.0  # lowest and highest deviation of a column
 
 # How `_standardize` samples rows.
 _SAMPLED_VIDEOS = 20
-_SAMPLED_ROWS = 500  # the fewest of each of these videos; a shorter one gives all its rows
+_SAMPLED_ROWS = 500  # fewest rows of each of these videos; all rows of a shorter video are used
 
 
 Value = bool | int | float | str | list[int] | list[str] | list[int | str] | None
@@ -59,7 +59,7 @@ Value = bool | int | float | str | list[int] | list[str] | list[int | str] | Non
 class Setting(NamedTuple):
     """A setting of the recipe."""
 
-    key: str  # with dots
+    key: str  # key with dots
     value: Value
     reason: str
 
@@ -74,16 +74,16 @@ class Measures:
     """Measures of the training and validation videos of a split, without unlabelled segments.
 
     Attributes:
-        videos: number of videos.
-        frames: number of frames.
-        classes: number of classes.
-        columns: columns of the features.
-        median_video: frames of the median video.
-        median_segment: frames of the median segment.
-        short_segment: frames of a short segment of an action.
-        most_segments: the most segments of a video.
-        separability: share of rows that a linear map names correctly, see `separability`.
-        is_separable: whether the features have probably seen the labels.
+        videos: Number of videos.
+        frames: Number of frames.
+        classes: Number of classes.
+        columns: Number of columns of the features.
+        median_video: Number of frames of the median video.
+        median_segment: Number of frames of the median segment.
+        short_segment: Number of frames of a short segment of an action.
+        most_segments: Number of segments of the video with the most segments.
+        separability: Share of rows that a linear map labels correctly, see `separability`.
+        is_separable: Whether the feature extractor was probably trained on the labels.
     """
 
     videos: int
@@ -103,7 +103,7 @@ class Measures:
         videos = {name: dataset.labels(name) for name in dataset.labelled(dataset.learning)}
         labels = videos.values()
         whole_lengths = dataset.segment_lengths(videos, whole_only=True)
-        # A class without a whole segment uses the segments that frames without a label cut.
+        # A class without a whole segment uses segments that are cut by unlabelled frames.
         lengths_of = [
             of_whole or of_all
             for of_whole, of_all in zip(whole_lengths, dataset.segment_lengths(videos), strict=True)
@@ -144,13 +144,13 @@ class Proposal:
     """Settings on top of the recipe `base`, and the measures that they follow from.
 
     Attributes:
-        settings: the settings, in the order of the recipe.
-        measures: the measures. `measures.videos` counts the videos to learn from.
-        videos: the number of all videos of the data set.
-        vocabulary: the classes.
-        unvalidated: why a model of known classes has no validation videos, or "".
-        notes: remarks for the user.
-        base: the recipe that the settings change.
+        settings: Settings in the order of the recipe.
+        measures: Measures. `measures.videos` counts the training and validation videos.
+        videos: Number of all videos of the data set.
+        vocabulary: Classes.
+        unvalidated: Reason why a model of known classes has no validation videos, or "".
+        notes: Remarks for the user.
+        base: Name of the recipe that the settings change.
     """
 
     settings: tuple[Setting, ...]
@@ -170,14 +170,14 @@ def propose(config: DataConfig) -> Proposal:
     """Measure a data set and propose settings.
 
     Args:
-        config: where the data set is. Values that are set in it are kept. The labels of the
-            classes that it holds out, and those of its test videos, are not read.
+        config: Location of the data set. Values that are set in it are kept. Labels of held-out
+            classes and of test videos are not read.
 
     Returns:
         The proposal.
 
     Raises:
-        InputError: a fault of the data that prevents a training.
+        InputError: The data have a fault that prevents training.
     """
     folder = DataFolder(config)
     config, reasons = guess_names(config, folder.class_names, folder.root)
@@ -186,9 +186,9 @@ def propose(config: DataConfig) -> Proposal:
     dataset = Dataset.open(config, folder)
     dataset.check()
     if dataset.hidden or dataset.clicks(dataset.validation):
-        # Measured without validation videos, since the recipe decides how it validates: labels
-        # that validation alone may see are then hidden as well, and no video is left of which
-        # the clicked frames alone have a label.
+        # Measured without validation videos, because the recipe decides about validation. So
+        # labels that only validation may see are hidden as well, and there is no video with
+        # labels only in its clicked frames.
         dataset = Dataset.open(config.model_copy(update={"validation": 0.0}), folder)
 
     measures = Measures.of(dataset)
@@ -243,7 +243,7 @@ def _chosen_split(config: DataConfig, splits: list[str]) -> int | str:
 def _self_training(dataset: Dataset) -> list[Setting]:
     """Return the setting that learns from frames without a label.
 
-    They are frames of names without examples, or videos that nobody labelled.
+    These are frames of names without examples, or videos without labels.
     """
     if dataset.hidden or dataset.clicks(dataset.learning):
         return []
@@ -255,7 +255,7 @@ def _self_training(dataset: Dataset) -> list[Setting]:
         n_unlabelled = n_videos - n_labelled
         reason = f"{n_unlabelled} of {n_videos} videos have no label: a first model names them"
         return [Setting("train.self_training", True, reason)]
-    # `labelled` is not empty, because `Dataset.check` wants a label.
+    # `labelled` is not empty, because `Dataset.check` requires a label.
     is_unlabelled = np.concatenate([dataset.labels(name) for name in labelled]) == IGNORED
     if not names or not is_unlabelled.any():
         return []
@@ -272,12 +272,12 @@ def _self_training(dataset: Dataset) -> list[Setting]:
 
 
 def _naming(encoder: str | None) -> list[Setting]:
-    """Return the head for features that lie in one space with texts, if the texts can be encoded.
+    """Return the head for features in the space of an image-text model, if texts can be encoded.
 
-    Such features name classes that were never trained (experiments/joint_space.md).
+    Such features can name classes that were never trained (experiments/joint_space.md).
     """
     texts = text_side(encoder) if encoder else None
-    if texts is None or "@" in texts:  # "@" precedes a digest of local weights: no name to load by
+    if texts is None or "@" in texts:  # "@" precedes a digest of local weights, which no name loads
         return []
     space = f"the features lie in one space with the texts of {encoder}"
     return [
@@ -289,9 +289,9 @@ def _naming(encoder: str | None) -> list[Setting]:
 def _validation(
     config: DataConfig, dataset: Dataset, measures: Measures
 ) -> tuple[list[Setting], str]:
-    """Return settings of groups and validation, and why no videos validate, or "".
+    """Return settings of groups and validation, and why there are no validation videos, or "".
 
-    A group is the videos of one person. No two parts of the data share a group.
+    A group contains the videos of one person. Parts of the data do not share a group.
     """
     pattern = config.groups or guess_groups(dataset.learning)
     n_groups = 0
@@ -342,7 +342,7 @@ def _reading(dataset: Dataset, measures: Measures, *, in_text_space: bool) -> li
             "no more columns"
         )
     elif measures.columns <= MOST_COLUMNS:
-        # The short window is about half a short segment, and has an odd number of rows.
+        # The short window has about half of a short segment, and an odd number of rows.
         target = max(measures.short_segment / 2, ROWS_OF_A_SHORT_SEGMENT)
         window = 2 * int(target / 2) + 1
         windows = [window, LONG_WINDOW * window]
@@ -356,7 +356,7 @@ def _reading(dataset: Dataset, measures: Measures, *, in_text_space: bool) -> li
 def _standardize(dataset: Dataset) -> Setting:
     """Return the setting that standardises columns far from zero mean and unit deviation.
 
-    It samples rows of training videos alone, as a training fits its standardisation to these.
+    Only rows of training videos are sampled, because training fits the standardisation to them.
     """
     rows = []
     for name in dataset.train[:_SAMPLED_VIDEOS]:
@@ -367,7 +367,7 @@ def _standardize(dataset: Dataset) -> Setting:
     mean = float(np.median(np.abs(table.mean(axis=0))))
     deviations = table.std(axis=0)  # (D,)
     deviations = deviations[deviations > 0]  # constant columns need no standardisation
-    low = high = 0.0  # where all columns are constant, which counts as uneven
+    low = high = 0.0  # if all columns are constant, which counts as uneven
     if deviations.size:
         low = float(deviations.min())
         high = float(deviations.max())

@@ -16,7 +16,7 @@ ALL_MEASURED = (
     "you hold out: --holdout leaves their labels out"
 )
 MAX_NOTES = 3
-"""Notes that are written into the recipe."""
+"""Notes that are written into a recipe."""
 
 
 def write_recipe(
@@ -25,16 +25,16 @@ def write_recipe(
     """Measure a data set, and write the recipe that follows.
 
     Args:
-        config: where the data set is. Its own values stay.
-        path: the recipe, which is replaced.
-        minutes: of a training on one core.
-        zero_shot: for models that also name classes which are held out; `minutes` is not read.
+        config: Location of the data set. Values that are set in it are kept.
+        path: Recipe to write. An existing file is replaced.
+        minutes: Duration of a training run on one core.
+        zero_shot: Whether the models also name held-out classes. Then, `minutes` is not used.
 
     Returns:
         What the recipe says, and a sentence about the duration of a training.
 
     Raises:
-        InputError: a fault that training cannot work with.
+        InputError: The data have a fault that prevents training.
     """
     proposal = propose(config)
     if zero_shot:
@@ -76,7 +76,7 @@ def _lines(folder: Path, proposal: Proposal, time: str) -> list[str]:
             if open_groups[: depth + 1] != groups[: depth + 1]:
                 lines.append(f"{'  ' * depth}{group}:")
         open_groups = groups
-        # JSON is YAML, and it quotes what YAML would read as something else.
+        # JSON is valid YAML, and it quotes values that YAML would read differently.
         line = f"{'  ' * len(groups)}{last}: {json.dumps(value, ensure_ascii=False)}"
         lines.append(f"{line}  # {reason}" if reason else line)
     return lines + [f"# {note}" for note in proposal.notes[:MAX_NOTES]]

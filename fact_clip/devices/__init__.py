@@ -1,4 +1,4 @@
-"""Where tensors are computed: devices, precision, and the processes of a launch."""
+"""Devices, precision, and the processes of a launch."""
 
 from fact_clip.devices.device import pick_device
 

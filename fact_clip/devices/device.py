@@ -24,10 +24,10 @@ def pick_device(name: str | torch.device, where: str = "device") -> torch.device
 
     Args:
         name: auto (a GPU if there is one), cpu, cuda, cuda:N or mps.
-        where: the name of the argument, for an error.
+        where: Name of the argument, for errors.
 
     Returns:
-        The device. One that this machine lacks raises an InputError.
+        The device. Raises an InputError if this machine does not have it.
     """
     import torch
 
@@ -66,10 +66,10 @@ def pick_precision(
     """Choose the precision of a device.
 
     Args:
-        setting: float32, bf16, or auto: bf16 if the device computes in it natively.
-        device: where the model runs.
-        where: the name of the setting, for a warning.
-        auto: kinds of devices on which auto may choose bf16.
+        setting: float32, bf16, or auto for bf16 if the device computes in it natively.
+        device: Device of the model.
+        where: Name of the setting, for a warning.
+        auto: Kinds of devices on which auto may choose bf16.
 
     Returns:
         "float32" or "bf16".

@@ -20,18 +20,18 @@ from fact_clip.devices.device import best_device, pick_device
 T = TypeVar("T")
 R = TypeVar("R")
 
-# A rank may wait for a rank that still works. If a rank has failed, the launcher ends all of them.
+# A rank may wait for a working rank. If a rank has failed, the launcher ends all of them.
 _PATIENCE = timedelta(days=1)
 
 
 class Processes:
     """One process of a distributed group. All ranks must call its methods in the same order.
 
-    A process without a launcher is alone. Rank 0 alone writes files and prints. All ranks compute
+    Without a launcher, there is one process. Only rank 0 writes files and prints. All ranks compute
     on the same kind of device (see `pick_device`).
 
     Args:
-        device: the device, or the name of one.
+        device: Device, or its name.
     """
 
     def __init__(self, device: torch.device | str) -> None:
@@ -63,7 +63,7 @@ class Processes:
         return self.rank == 0
 
     def wait(self) -> None:
-        """Wait until all ranks are here."""
+        """Wait until all ranks have called this method."""
         self.gather((), 0)
 
     @contextmanager
@@ -80,15 +80,15 @@ class Processes:
         return items[self.rank :: self.world]
 
     def map(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
-        """Compute ``[function(item) for item in items]`` on every rank; each computes its share."""
+        """Compute ``[function(item) for item in items]``, of which each rank computes its share."""
         return self.gather([function(item) for item in self.share(items)], len(items))
 
     def gather(self, results: Sequence[R], count: int) -> list[R]:
         """Gather the results of all ranks, in item order, on every rank.
 
         Args:
-            results: the results of this rank for its share of the items.
-            count: number of items of all ranks.
+            results: Results of this rank for its share of the items.
+            count: Number of items of all ranks.
 
         Returns:
             The results of all items.
@@ -100,7 +100,7 @@ class Processes:
         return [by_rank[index % self.world][index // self.world] for index in range(count)]
 
     def broadcast(self, function: Callable[[], R]) -> R:
-        """Call a function on rank 0 alone (it may read stdin); return its result on every rank."""
+        """Call a function only on rank 0, for example to read stdin. All ranks get its result."""
         results = [function()] if self.is_main else []
         return self.gather(results, 1)[0]
 
@@ -117,7 +117,7 @@ class Processes:
         return dict(zip(values, total, strict=True))
 
     def parallel(self, model: torch.nn.Module) -> torch.nn.Module:
-        """Wrap a model so that gradients are averaged over ranks; a missing one counts as 0."""
+        """Wrap a model so that gradients are averaged over ranks. Missing gradients count as 0."""
         if self.world == 1:
             return model
         from torch.nn.parallel import DistributedDataParallel

@@ -1,4 +1,4 @@
-"""Results as pictures and pages."""
+"""Results as plots and as a page."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,19 +12,20 @@ __all__ = ["write"]
 def write(
     runs: str | Path | Sequence[str | Path], out: str | Path | None = None, *, split: str = "test"
 ) -> Path:
-    """Write the report of a run, or of several side by side, as one HTML page.
+    """Write the report of one run, or of several runs next to each other, as one HTML page.
 
     Args:
-        runs: run folders that `fact_clip.evaluate` has scored on this split, or the folder of a
+        runs: Run folders that `fact_clip.evaluate` has scored on this split, or the folder of a
             sweep.
-        out: the page. Default: report.html in the run folder, or here for several runs.
-        split: test, validation or train.
+        out: Path of the page. The default is report.html in the run folder, or in the current
+            folder for several runs.
+        split: Split of the evaluation: test, validation or train.
 
     Returns:
         The path of the page.
 
     Raises:
-        InputError: a run does not exist or was not evaluated.
+        InputError: A run does not exist or was not evaluated.
     """
     from fact_clip.report import summary  # it opens runs, and loads torch
     from fact_clip.runs.files import evaluation_stem

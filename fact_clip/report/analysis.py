@@ -11,7 +11,7 @@ from fact_clip.core import Floats, Json, Vocabulary, runs
 from fact_clip.datasets.statistics import labelled_segments
 from fact_clip.evaluation.record import Labels, Video
 
-MOST_CELLS = 4000  # of a confusion matrix; the largest ones
+MOST_CELLS = 4000  # largest cells of a confusion matrix
 
 
 class Cell(NamedTuple):
@@ -20,7 +20,7 @@ class Cell(NamedTuple):
     true: int
     predicted: int
     frames: int
-    total: int  # frames of the true class
+    total: int  # number of frames of the true class
 
 
 def labellings(videos: Sequence[Video]) -> tuple[list[Labels], list[Labels]]:
@@ -30,7 +30,7 @@ def labellings(videos: Sequence[Video]) -> tuple[list[Labels], list[Labels]]:
 
 
 def confusion(truth: Sequence[Labels], prediction: Sequence[Labels]) -> list[Cell]:
-    """Return the cells of all pairs that occur, most frequent first; at most `MOST_CELLS`."""
+    """Return the cells of all pairs that occur, up to `MOST_CELLS`, most frequent first."""
     pairs = np.stack([np.concatenate(truth), np.concatenate(prediction)], axis=1)  # (T, 2)
     pairs = pairs[pairs[:, 0] >= 0]
     totals = np.bincount(pairs[:, 0]).tolist()
@@ -48,8 +48,8 @@ def factor_confusions(
 ) -> dict[str, Json]:
     """Return `confusion` of the factors of true and predicted classes.
 
-    The result is slot -> {"names", "cells"}, where "none" is the last name. It is empty for a
-    vocabulary of whole names.
+    The result maps each slot to {"names", "cells"}, and the last name is "none". It is empty if the
+    names of the vocabulary have no parts.
     """
     if len(vocabulary.slots) < 2:
         return {}
@@ -67,8 +67,8 @@ def factor_confusions(
 def boundaries(videos: Sequence[Video]) -> Json:
     """Return the "median" distance of true boundaries to the nearest predicted ones.
 
-    Its "unit" is s if the times of all videos are known, else frames. It is None without
-    boundaries, and "infinite" if half of them are in videos without a predicted one.
+    Its "unit" is s if the times of all videos are known, else frames. The distance is None if there
+    are no boundaries, and "infinite" if half of them are in videos without a predicted boundary.
     """
     is_timed = all(video.times is not None for video in videos)
     distances: list[float] = []
@@ -86,7 +86,7 @@ def boundaries(videos: Sequence[Video]) -> Json:
 
 
 def _edges(labels: Labels, times: Floats | None) -> Labels | Floats:
-    """Return the first frame of each segment that touches another one, or its time."""
+    """Return the first frame, or its time, of each segment that follows directly on a segment."""
     starts = [
         second[0] for first, second in pairwise(labelled_segments(labels)) if first[1] == second[0]
     ]
@@ -95,7 +95,7 @@ def _edges(labels: Labels, times: Floats | None) -> Labels | Floats:
 
 
 def step_of(times: Floats | None) -> float | None:
-    """Return the seconds between frames that are evenly spaced from 0 on, else None.
+    """Return the seconds between frames that are evenly spaced and start at 0, else None.
 
     Times may deviate by a millisecond and a half, because files round them.
     """
@@ -109,8 +109,8 @@ def step_of(times: Floats | None) -> float | None:
 def least_certain(videos: Sequence[Video], most: int = 50) -> list[Json]:
     """Return the predicted segments with the lowest mean confidence.
 
-    "video" and "index" count videos and segments, "start" and "stop" are frames. "true" is the most
-    frequent true label of the segment (-1: unlabelled).
+    "video" and "index" are numbers of a video and a segment, and "start" and "stop" are frames.
+    "true" is the most frequent true label of the segment, or -1 if it is unlabelled.
     """
     rows: list[Json] = []
     for number, video in enumerate(videos):

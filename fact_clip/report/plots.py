@@ -1,4 +1,4 @@
-"""Plots: timelines with a readable legend, S over U."""
+"""Plots: timelines with a legend, and the S-U curve."""
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -32,15 +32,15 @@ _ROW = 0.5
 _AXIS = 0.8
 _TITLE = 0.35
 _LINE = 0.18  # of the legend
-_LETTER = 0.062  # of a name in the legend, on average
-_PATCH = 0.55  # beside a name, with the space between columns
+_LETTER = 0.062  # mean width of a character in the legend
+_PATCH = 0.55  # width next to a name, including the space between columns
 
-_POINTS = 8  # size of the legend's letters
-_LONGEST = 70  # characters of a name in the legend
+_POINTS = 8  # font size of the legend
+_LONGEST = 70  # most characters of a name in the legend
 _MOST_COLUMNS = 6
-_NARROWEST = 0.015  # of the axis; narrower segments do not get their number written on them
+_NARROWEST = 0.015  # share of the axis; the number of a narrower segment is not drawn
 
-# For letters that the font of matplotlib lacks: fonts of Linux, macOS and Windows.
+# Fonts of Linux, macOS and Windows, for characters that the font of matplotlib lacks.
 OTHER_FONTS = (
     "Noto Sans CJK SC",
     "Noto Sans CJK JP",
@@ -57,9 +57,9 @@ OTHER_FONTS = (
 
 
 def save_figure(figure: Figure, path: Path, dpi: int = 150) -> Path:
-    """Write a figure to a file, atomically; the suffix names the format (.png, .svg, .pdf)."""
+    """Write a figure to a file atomically. The suffix selects the format (.png, .svg, .pdf)."""
     metadata = {"Date": None} if path.suffix.lower() == ".svg" else None
-    # text that can be searched, and a fixed salt, so that the file is the same each time
+    # searchable text, and a fixed salt, so that equal figures give equal files
     settings: Any = {"svg.fonttype": "none", "svg.hashsalt": "fact-clip"}
     installed = fontManager.get_font_names()
     fonts = [font for font in OTHER_FONTS if font in installed]
@@ -78,16 +78,16 @@ def timeline(
     title: str = "",
     names: Sequence[str] = (),
 ) -> Figure:
-    """Draw one bar a row, in seconds if every row has times or a rate, else in frames.
+    """Draw one bar per row, in seconds if every row has times or a rate, else in frames.
 
-    The legend lists the classes that occur, by number; the numbers are written on the segments that
-    are wide enough. Background is grey and comes last.
+    The legend lists the classes that occur, with their numbers. Segments that are wide enough show
+    their number. Background is grey and is listed last.
 
     Args:
-        rows: name of a row -> its segmentation, from top to bottom.
-        background: labels without colour and number.
-        title: the title.
-        names: all classes, so that each has the colour and the number of the report.
+        rows: Segmentation of each row, by name, from top to bottom.
+        background: Labels without a colour and a number.
+        title: Title of the figure.
+        names: Names of all classes, so that colours and numbers equal those of the report.
 
     Returns:
         The figure.
@@ -148,7 +148,7 @@ def name_ticks(axis: Axis, names: Collection[str], **style: Any) -> None:
 
 
 def _edges(row: Segmentation, in_seconds: bool) -> Floats:
-    """Return where the segments begin and the last one ends."""
+    """Return the starts of the segments and the end of the last one."""
     frames = [0, *(segment.stop for segment in row)]
     edges: list[Any] = [row.seconds(frame) for frame in frames] if in_seconds else frames
     return np.array(edges, dtype=np.float64)
@@ -176,14 +176,14 @@ def add_legend(figure: Figure, rows: Collection[tuple[str, str]]) -> None:
 
 
 def _legend_columns(names: Collection[str]) -> int:
-    """Return how many columns of names fit side by side."""
+    """Return the number of columns of names that fit next to each other."""
     longest = min(max(map(cell_len, names)), _LONGEST)
     n_fitting = int(WIDTH / (_LETTER * longest + _PATCH))
     return max(1, min(n_fitting, _MOST_COLUMNS, len(names)))
 
 
 def show_plainly(legend: Legend) -> None:
-    """Show a $ in a name as a $."""
+    """Escape each $ in a name, which matplotlib would read as mathematics."""
     for label in legend.get_texts():
         label.set_parse_math(False)
 
@@ -198,7 +198,7 @@ def _shortened(name: str, most: int) -> str:
 
 
 def curve(zero_shot: Json) -> Figure:
-    """Draw S over U in percent as gamma grows; a dot is the gamma in use."""
+    """Draw S over U in percent for rising gamma, with a dot at the gamma in use."""
     figure, axes = new_axes(5.0, 4.5)
     points = zero_shot["curve"]
     in_use = zero_shot["ways"]["in use"]
@@ -245,7 +245,7 @@ def _figures(evaluated: Evaluated) -> Iterator[tuple[str, Figure]]:
 def chosen_videos(evaluated: Evaluated) -> list[Video]:
     """Return at most `MOST_TIMELINES` videos, evenly spread from lowest to highest accuracy.
 
-    Videos without a labelled frame have no accuracy, and are left out.
+    Videos without a labelled frame are left out, because they have no accuracy.
     """
     labelled = [video for video in evaluated.record.videos if video.is_labelled]
     ranked = sorted(labelled, key=lambda video: video_figures(video, evaluated)["frame_accuracy"])

@@ -1,4 +1,4 @@
-"""The report: one HTML file that needs neither network nor other files, and its data as JSON."""
+"""The report: one HTML file that needs no other files and no network, and its data as JSON."""
 
 import json
 import os
@@ -41,11 +41,11 @@ TIMELINE_STYLE = "timeline/timeline.css"
 _PAGE = ("page_parts.js", "page_charts.js", "page_timelines.js", "page.js")
 
 _FIGURES = ("frame_accuracy", "edit", "f1@50")  # of each video
-_TOP = 3  # wrong names of an unseen class that the page lists
+_TOP = 3  # most wrong names of an unseen class that the page lists
 
 
 def read_assets(*names: str) -> str:
-    """Return scripts or styles of this folder as one."""
+    """Return several scripts or styles of this folder as one string."""
     return "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in names)
 
 
@@ -53,7 +53,7 @@ def read_assets(*names: str) -> str:
 class Sweep:
     """The runs of a sweep."""
 
-    axes: list[str]  # the settings that it varies
+    axes: list[str]  # settings that the sweep varies
     runs: list[Path]
 
 
@@ -71,7 +71,7 @@ class Evaluated:
 def evaluations(folders: Sequence[str | Path]) -> tuple[list[Path], list[Sweep]]:
     """Return the run folders of some folders, and the sweeps among them.
 
-    The folder of a sweep stands for the folders of its runs.
+    The folder of a sweep is replaced by the folders of its runs.
     """
     run_folders: list[Path] = []
     sweeps = []
@@ -101,7 +101,7 @@ def read(folders: Sequence[Path], stem: str = "evaluation") -> list[Evaluated]:
 
 
 def is_current(run: Run, path: Path) -> bool:
-    """Return whether an evaluation is complete, and of the weights that the run has now."""
+    """Return whether an evaluation is complete and belongs to the current weights of the run."""
     if not (path.is_file() and path.with_suffix(".npz").is_file()):
         return False
     weights = read_mapping(path, "the result of fact-clip evaluate").get("weights")
@@ -133,7 +133,7 @@ def _titles(paths: Sequence[str]) -> list[str]:
 
 
 def page_path(folders: Sequence[Path], stem: str, out: str | Path | None = None) -> Path:
-    """Return `out`, else the path of report.html in the run folder, or here for several."""
+    """Return `out`, or else report.html in the folder of a single run or in the current folder."""
     if out:
         return Path(out)
     name = stem.replace("evaluation", "report") + ".html"
@@ -143,7 +143,7 @@ def page_path(folders: Sequence[Path], stem: str, out: str | Path | None = None)
 def save_report(
     evaluated_runs: Sequence[Evaluated], path: Path, sweeps: Sequence[Sweep] = ()
 ) -> Path:
-    """Write the report of one or more evaluated runs, side by side, and return its path."""
+    """Write the report of one or more evaluated runs, and return its path."""
     titles = [f"{evaluated.title} ({evaluated.written[:10]})" for evaluated in evaluated_runs]
     html = page(summary(evaluated_runs, sweeps), f"Report of {', '.join(titles)}")
     write_lines(path, [html])
@@ -157,14 +157,14 @@ def page(data: Json, title: str) -> str:
     return template.substitute(
         title=escape(title),
         style=read_assets(TIMELINE_STYLE, "page.css"),
-        # "<" is escaped, so that no name ends the script element or opens a comment in it
+        # "<" is escaped, so that a name cannot end the script element or open a comment
         data=content.replace("<", "\\u003c"),
         script=read_assets(*TIMELINE, *_PAGE),
     )
 
 
 def summary(evaluated_runs: Sequence[Evaluated], sweeps: Sequence[Sweep] = ()) -> Json:
-    """Return the data of page.js, as the comment at its top describes it.
+    """Return the data for page.js, which the comment at the top of page.js describes.
 
     Classes and videos are merged by name.
     """
@@ -195,7 +195,7 @@ def summary(evaluated_runs: Sequence[Evaluated], sweeps: Sequence[Sweep] = ()) -
 def _sweep(sweep: Sweep, evaluated_runs: Iterable[Evaluated]) -> Json:
     """Return the mean of each figure over the runs of a sweep, and its standard deviation.
 
-    The deviation is that of the means of the seeds if these vary, else of the runs.
+    It is the deviation of the means of the seeds if seeds vary, and of the runs otherwise.
     """
     groups: dict[int | str, list[dict[str, float]]] = {}
     for evaluated in evaluated_runs:
@@ -219,7 +219,7 @@ def _positions(names: Iterable[str]) -> dict[str, int]:
 
 
 def _intact(evaluated: Evaluated) -> AbstractContextManager[None]:
-    """Raise an InputError instead of the errors of an evaluation.json that was changed."""
+    """Raise an InputError if an evaluation.json was changed so that it cannot be read."""
     kinds = (KeyError, TypeError, AttributeError, IndexError, ZeroDivisionError)
     return library_errors(evaluated.run.path / "evaluation.json", "damaged", *kinds, fix=FIX)
 
@@ -227,7 +227,7 @@ def _intact(evaluated: Evaluated) -> AbstractContextManager[None]:
 def _classes(names: Iterable[str], evaluated_runs: Sequence[Evaluated]) -> list[Json]:
     """Return name, colour, number, group and factors of each class.
 
-    The group of a class is that in all runs that have the class, or "" where they differ.
+    The group of a class is its group in all runs that have the class, or "" if they differ.
     """
     background: set[str] = set()
     factors: dict[str, tuple[str | None, ...]] = {}
@@ -267,7 +267,7 @@ def _groups(evaluated: Evaluated) -> dict[str, str]:
 
 
 def _run(evaluated: Evaluated, index_of: Integers, video_index: Mapping[str, int]) -> Json:
-    """Return the data of a run apart from the timelines. Classes and videos are indices."""
+    """Return the data of a run, except for timelines. Classes and videos are indices."""
     vocabulary = evaluated.record.vocabulary
     videos = evaluated.record.videos
     config = evaluated.run.config
@@ -326,7 +326,7 @@ def _versions(evaluated: Evaluated) -> dict[str, str]:
 
 
 _ZERO_SHOT: dict[str, list[str]] = read_mapping(FOLDER / "figures.yaml", "figures")
-"""Key -> name and note of each figure."""
+"""Name and note of each figure, by its key."""
 
 _RELIABILITY = (
     ("before", "of the scores as they are"),
@@ -385,7 +385,7 @@ def _video(
     evaluated_runs: Sequence[Evaluated],
     indices: Sequence[Integers],
 ) -> Json:
-    """Return times, truth, and the rows and figures of each run of a video; None without it."""
+    """Return the times, the truth, and the rows and figures of each run for a video, or None."""
     run_data: list[Json | None] = []
     first_labels: Labels | None = None
     data: Json = {"name": name, "times": _times(None), "runs": run_data}
@@ -426,7 +426,7 @@ def _video(
 
 
 def video_figures(video: Video, evaluated: Evaluated) -> Json:
-    """Return the figures of one video, by the rules of the evaluation."""
+    """Return the figures of one video by the rules of the evaluation."""
     return metrics.evaluate(
         [video.labels["truth"]],
         [video.labels["prediction"]],
@@ -437,7 +437,7 @@ def video_figures(video: Video, evaluated: Evaluated) -> Json:
 
 
 def _times(times: Floats | None) -> Json:
-    """Return {"step": seconds} for even frames, {"starts": ...} for others."""
+    """Return {"step": seconds} for evenly spaced frames, and {"starts": ...} for others."""
     if times is None:
         return {"step": 1, "unit": "frames"}
     step = analysis.step_of(times)
@@ -447,7 +447,8 @@ def _times(times: Floats | None) -> Json:
 def run_numbers(labels: Labels, confidence: Reals | None = None) -> list[int]:
     """Return the runs of labels (T,) as one flat list.
 
-    A run is class + 1 (0: none), frames and, with `confidence`, its mean in percent.
+    A run consists of its class + 1 (0 for none), its number of frames and, with `confidence`, its
+    mean confidence in percent.
     """
     numbers: list[int] = []
     for start, stop, label in runs(labels):
