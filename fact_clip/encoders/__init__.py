@@ -1,4 +1,4 @@
-"""Encoders of pictures and texts, by name. Models and torch are loaded when they are used."""
+"""Encoders of images and texts, by name. Models and torch are loaded when they are used."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -40,84 +40,85 @@ __all__ = [
 
 
 class FrameEncoder(Protocol):
-    """Interface of a frame encoder: pictures to rows of features.
+    """Interface of a frame encoder, which converts images to rows of features.
 
-    An encoder of clips also has `clip_length`, the pictures of a clip, and `clip_stride`, the
-    pictures from the middle of one clip to the next (see `clip_of`). It encodes clips, stacks
-    (N, clip_length, ...) of prepared pictures, and its context is 0.
+    An encoder of clips also has `clip_length`, the number of images per clip, and `clip_stride`,
+    the number of images from the middle of one clip to the next (see `clip_of`). It encodes clips
+    (N, clip_length, ...) of prepared images, and its context is 0.
     """
 
     @property
     def name(self) -> str:
-        """Return an identity: equal names mean equal features, up to `Runtime.precision`."""
+        """Return a name that identifies the features, except for `Runtime.precision`."""
 
     @property
     def size(self) -> Size:
-        """Return the (width, height) of the pictures, or None for that of the video."""
+        """Return the (width, height) of the images, or None for the size of the video."""
 
     @property
     def context(self) -> int:
-        """Return the number of previous pictures that `encode_images` also needs."""
+        """Return the number of previous images that `encode_images` also needs."""
 
     def load(self) -> None:
-        """Load the weights now. An InputError says how to get missing ones."""
+        """Load the weights now. If they are missing, the InputError tells how to get them."""
 
     def prepare(self, image: Image) -> Array:
-        """Prepare (H, W, 3) -> the input for one picture. Runs in a thread of its own."""
+        """Prepare (H, W, 3) -> the input for one image. This runs in a separate thread."""
 
     def encode_images(self, prepared: Array) -> Singles:
-        """Encode `context` + N prepared pictures -> (N, D), the rows of the last N."""
+        """Encode `context` + N prepared images -> the rows (N, D) of the last N images."""
 
 
 class TextEncoder(Protocol):
-    """Interface of a text encoder: texts to unit vectors."""
+    """Interface of a text encoder, which converts texts to unit vectors."""
 
     @property
     def name(self) -> str:
-        """Return an identity: equal names mean equal vectors."""
+        """Return a name that identifies the vectors."""
 
     def encode_texts(self, texts: list[str]) -> Singles:
         """Encode N texts -> (N, E), each row of length 1."""
 
 
 class ImageTextEncoder(FrameEncoder, TextEncoder, Protocol):
-    """Interface of a model that embeds pictures and texts in one space."""
+    """Interface of a model that embeds images and texts in one space."""
 
 
 class Clip(NamedTuple):
-    """The pictures that a row of features is made from."""
+    """The images from which a row of features is computed."""
 
     length: int
-    stride: int  # pictures from the middle of one clip to the next
+    stride: int  # number of images from the middle of one clip to the next
 
 
 def clip_of(encoder: FrameEncoder) -> Clip:
     """Return the clips that an encoder reads.
 
     Args:
-        encoder: the encoder.
+        encoder: Frame encoder.
 
     Returns:
-        Length and stride, 1 and 1 for an encoder of single pictures.
+        Length and stride, which are 1 and 1 for an encoder of single images.
     """
     length = getattr(encoder, "clip_length", 1)
     return Clip(length, getattr(encoder, "clip_stride", 1) if length > 1 else 1)
 
 
 EncodeImages = Callable[[Image], Array]
-"""A function of pictures (N, H, W, 3) to features (N, D), which is an encoder, too."""
+"""A function from images (N, H, W, 3) to features (N, D), which can be used as an encoder."""
 
 Encoder = TypeVar("Encoder", covariant=True)
 
 
 @dataclass(frozen=True)
 class Entry(Generic[Encoder]):
-    """A row of a table.
+    """A row of a table of encoders.
 
     Attributes:
-        example: a full name.
-        build: (text after the colon, location for errors, runtime) -> the encoder, not loaded yet.
-        packages: packages that it needs -> their extra.
+        example: Complete name of an encoder.
+        build: Function of the text after the colon, the location for errors and the runtime. It
+            returns the encoder without loading it.
+        packages: Extra of each package that the encoder needs, by package.
     """
 
     example: str
@@ -167,9 +168,9 @@ def frame_encoder(
     """Return the frame encoder of a name, without loading it.
 
     Args:
-        name: PREFIX or PREFIX:REST, see `FRAME_ENCODERS`; an encoder, which is returned; or a
-            function of pictures.
-        runtime: how it runs.
+        name: PREFIX or PREFIX:REST (see `FRAME_ENCODERS`), an encoder, which is returned, or a
+            function of images.
+        runtime: Device and precision.
 
     Returns:
         The encoder.
@@ -198,7 +199,7 @@ def text_encoder(name: str, device: str = "auto") -> TextEncoder:
 
     Args:
         name: PREFIX or PREFIX:REST, see `TEXT_ENCODERS`.
-        device: see `pick_device`.
+        device: Device, see `pick_device`.
 
     Returns:
         The encoder.
@@ -210,10 +211,10 @@ def text_side(name: str) -> str | None:
     """Return the name of the text encoder whose vectors lie in the space of a frame encoder.
 
     Args:
-        name: identity of the frame encoder, which feature files carry.
+        name: Name of the frame encoder, which is stored next to feature files.
 
     Returns:
-        The name, or None for an encoder of pictures alone.
+        The name, or None for an encoder without texts.
     """
     prefix, _, reference = name.partition(":")
     if prefix == "clip":
@@ -225,10 +226,10 @@ def is_local(name: str) -> bool:
     """Return whether an encoder is a model in files of this machine.
 
     Args:
-        name: the name of a frame or text encoder.
+        name: Name of a frame or text encoder.
 
     Returns:
-        True if the name contains a path. Stored vectors ("file:PATH") are numbers, not a model.
+        True if the name contains a path. Stored vectors ("file:PATH") are not a model.
     """
     prefix, _, reference = name.partition(":")
     if prefix == "timm":

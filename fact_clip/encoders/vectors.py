@@ -12,7 +12,7 @@ from fact_clip.encoders import TextEncoder
 from fact_clip.text.prompts import make_prompts, tidy
 
 PHRASES: dict[str, Callable[[str], str]] = {"name": tidy, "havid": havid.phrase}
-"""Ways to read names: class name -> phrase that starts with its verb."""
+"""Functions that convert a class name to a phrase that starts with its verb."""
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class TextMatrix:
     """The text vectors of a vocabulary.
 
     Attributes:
-        classes: (C, E), unit rows, also for background classes.
-        slots: slot -> (K, E), unit rows, in the order of `factor_indices`.
+        classes: Unit vectors (C, E) of all classes, including background.
+        slots: Unit vectors (K, E) of the factors of each slot, in the order of `factor_indices`.
     """
 
     classes: Singles
@@ -33,7 +33,7 @@ def embed(
 ) -> TextMatrix:
     """Embed every class and every factor of a vocabulary.
 
-    Several prompts of one class (`make_prompts`) give their mean, of length 1.
+    The vector of a class with several prompts (`make_prompts`) is their mean, scaled to length 1.
     """
     if phrase not in PHRASES:
         raise InputError("phrase", f"no entry {phrase!r}", f"use one of {', '.join(PHRASES)}")
@@ -55,11 +55,11 @@ def embed(
 def class_texts(config: TextConfig, vocabulary: Vocabulary, encoder: TextEncoder) -> Singles:
     """Return the vectors that the text head reads, (C, S, E).
 
-    As ``text.parts`` says, they are the vector of the whole name, then one per slot. They are zero
-    for the (first) background class and for factors that a class lacks. Further background classes
-    are told apart by the vectors of their names.
+    Depending on ``text.parts``, they are the vector of the whole name, then one vector per slot.
+    They are zero for the (first) background class and for factors that a class lacks. Further
+    background classes have the vectors of their names.
     """
-    if "factors" not in config.parts:  # the words of names need no vectors
+    if "factors" not in config.parts:  # the words of names do not need vectors
         vocabulary = Vocabulary.from_names(vocabulary.names, vocabulary.background)
     background = vocabulary.background[:1]
     actions = vocabulary.subset(name for name in vocabulary.names if name not in background)
@@ -69,7 +69,7 @@ def class_texts(config: TextConfig, vocabulary: Vocabulary, encoder: TextEncoder
         columns.append(matrix.classes)
     if "factors" in config.parts:
         for slot in actions.slots:
-            # a last row of zeros, which the index -1 of a missing factor takes
+            # a last row of zeros for the index -1 of a missing factor
             vectors = np.pad(matrix.slots[slot], ((0, 1), (0, 0)))
             columns.append(vectors[actions.factor_indices(slot)[1]])
     texts = np.zeros((len(vocabulary), len(columns), matrix.classes.shape[1]), dtype=np.float32)
@@ -78,7 +78,7 @@ def class_texts(config: TextConfig, vocabulary: Vocabulary, encoder: TextEncoder
 
 
 def class_vectors(encoder: TextEncoder, vocabulary: Vocabulary, phrase: str) -> Singles:
-    """Return one vector per class from its whole name, (C, E), also for background classes."""
+    """Return the vectors (C, E) of the whole names of all classes, including background."""
     names = Vocabulary.from_names(vocabulary.names, vocabulary.background)
     return embed(encoder, names, phrase=phrase).classes
 
@@ -89,13 +89,13 @@ ALIKE = 0.99  # cosine of the vectors of two classes, above which they are repor
 def twins(names: Sequence[str], vectors: Singles) -> list[list[str]]:
     """Return groups of names whose vectors (N, S, E) have a cosine above `ALIKE` with the first.
 
-    Names without a vector are in no group.
+    Names without a vector are not in any group.
     """
     rows = vectors.reshape(len(vectors), -1)
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     rows = rows / np.maximum(lengths, 1e-12)
     is_alike = rows @ rows.T > ALIKE
-    groups: dict[int, list[str]] = {}  # by their first name
+    groups: dict[int, list[str]] = {}  # groups by their first name
     for number, name in enumerate(names):
         alike = [first for first in groups if is_alike[number, first]]
         if alike:

@@ -1,4 +1,4 @@
-"""Action names to sentences."""
+"""Action names as sentences, and the parts of names."""
 
 from fact_clip.text.forms import article, gerund, third_person
 

@@ -31,8 +31,8 @@ from fact_clip.text.grammar import PARTICLES
 
 SLOTS = ("verb", "object", "target", "tool")
 
-ENGLISH = "english"  # the value of `data.grammar` that reads names as sentences
-WHOLE_NAMES = "none"  # the value that gives names no parts
+ENGLISH = "english"  # value of `data.grammar` for names that are sentences
+WHOLE_NAMES = "none"  # value of `data.grammar` for names without parts
 
 
 _TABLES = read_mapping(Path(__file__).with_name("english.yaml"), "the word lists")
@@ -103,11 +103,11 @@ def read_sentence(name: str, *, with_modifiers: bool = False) -> Factors:
     """Read a name.
 
     Args:
-        name: the name of an action. One without a word raises an InputError.
-        with_modifiers: whether noun phrases keep all words behind their determiner.
+        name: Name of an action. An InputError is raised if it has no word.
+        with_modifiers: Whether noun phrases keep all words after their determiner.
 
     Returns:
-        Verb, object, target and tool; None for a slot that the name does not fill.
+        Verb, object, target and tool, None for a slot that the name does not fill.
     """
     words = _tokens(name)
     if not words:
@@ -140,7 +140,7 @@ def _tokens(name: str) -> list[str]:
 
 
 def _find_verb(words: Sequence[str]) -> tuple[int, int]:
-    """Return the position of the verb, and that of the first word that belongs to it.
+    """Return the positions of the verb and of the first word that belongs to it.
 
     They differ if a verb is repeated: "then continue to whisk, whisk curd".
     """
@@ -167,7 +167,7 @@ def _is_manner(word: str) -> bool:
 
 
 def _parts(words: Sequence[str], with_modifiers: bool) -> dict[str, str]:
-    """Return the noun phrases behind a verb by slot, and a "particle" behind the object."""
+    """Return the noun phrases after a verb by slot, and a "particle" after the object."""
     parts: dict[str, str] = {}
     phrase: list[str] = []
     slot = "object"
@@ -187,8 +187,8 @@ def _parts(words: Sequence[str], with_modifiers: bool) -> dict[str, str]:
     return parts
 
 
-_END = "end"  # of what is read
-_DROPPED = ""  # the slot of what is dropped
+_END = "end"  # slot of the words that are being read
+_DROPPED = ""  # slot for words that are dropped
 
 
 def _next_slot(word: str, following: str, slot: str, phrase: Sequence[str]) -> str | None:
@@ -227,7 +227,7 @@ def _add_noun(
 
 
 def _noun(words: Sequence[str], slot: str) -> str | None:
-    """Return the nouns of a phrase, the last one in the singular; None if there is none."""
+    """Return the nouns of a phrase with the last one in the singular, or None if there is none."""
     nouns = _nouns(words)
     while nouns and nouns[0] in _ADJECTIVES:
         del nouns[0]
@@ -264,7 +264,7 @@ def _nouns(words: Sequence[str]) -> list[str]:
 
 
 def _is_modifier(word: str) -> bool:
-    """Return whether a word describes a noun: a participle, or as "microwave-safe"."""
+    """Return whether a word is a participle, or an adjective such as "microwave-safe"."""
     if "-" in word:
         return not re.search(r"-(and|in)-|^t-", word)
     if word.endswith(("'s", "’s")):
@@ -275,11 +275,11 @@ def _is_modifier(word: str) -> bool:
 class Sentences:
     """A reader of names that are sentences, with the interface of `Grammar`.
 
-    Names whose factors would be equal keep all words of their noun phrases: "pick left hand". The
-    nouns that these tell apart keep theirs in all names.
+    Names whose factors would be equal keep all words of their noun phrases, such as "pick left
+    hand". The nouns that differ only by these words keep them in all names.
 
     Args:
-        names: the names. `slots` are those that some of them fill.
+        names: Names of actions. `slots` contains the slots that at least one of them fills.
     """
 
     def __init__(self, names: Iterable[str]) -> None:
@@ -287,7 +287,7 @@ class Sentences:
         for name in names:
             names_of.setdefault(read_sentence(name), set()).add(name)
         self._equal = set[str]().union(*(names for names in names_of.values() if len(names) > 1))
-        phrases: dict[str | None, set[str | None]] = {}  # noun -> its phrases in equal names
+        phrases: dict[str | None, set[str | None]] = {}  # phrases of each noun in equal names
         for name in self._equal:
             all_words = read_sentence(name, with_modifiers=True)
             for noun, phrase in zip(read_sentence(name)[1:], all_words[1:], strict=True):
@@ -311,11 +311,10 @@ class Sentences:
         return (verb, *nouns)
 
     def __call__(self, name: str) -> Factors:
-        """Return one factor per slot; None for a slot that the name does not fill.
+        """Return one factor per slot, None for a slot that the name does not fill.
 
         Raises:
-            InputError: The name fills a slot that none of the names fills that the reader was made
-                with, so that a part of it would be lost.
+            InputError: The name fills a slot that is not in `slots`, so a part of it would be lost.
         """
         factors = dict(zip(SLOTS, self._read(name), strict=True))
         for slot, factor in factors.items():
@@ -326,5 +325,5 @@ class Sentences:
 
 
 def are_sentences(names: Iterable[str]) -> bool:
-    """Return whether some name has a determiner behind its verb, as "the" in "add the salt"."""
+    """Return whether a name has a determiner after its verb, such as "the" in "add the salt"."""
     return any(_DETERMINERS & set(_tokens(name)[1:]) for name in names)

@@ -5,19 +5,19 @@ import re
 _VOWEL_LETTER_NOT_SOUND = re.compile(r"(eu|one|once|usb|use|usu|uni(?!n|m)|ute)")
 _SILENT_H = re.compile(r"(heir|honest|hour)")
 _IRREGULAR = {"be": "is", "have": "has"}
-# One syllable that ends in one vowel and one consonant doubles it: cut, cutting; but screw,
-# screwing and open, opening.
+# A single syllable that ends with one vowel and one consonant doubles the consonant: cut,
+# cutting. Others do not: screw, screwing and open, opening.
 _DOUBLES = re.compile(r"(?:qu|[^aeiou])+[aeiou][^aeiouwxy]|[aeiou][^aeiouwxy]")
 
 
 def article(noun: str) -> str:
-    """Return a noun with "a" or "an", by its sound.
+    """Return a noun with "a" or "an", depending on its sound.
 
     Args:
-        noun: as "rod", "egg" or "USB male".
+        noun: Noun such as "rod", "egg" or "USB male".
 
     Returns:
-        The noun with its article, as "a rod", "an egg" or "a USB male".
+        The noun with its article, such as "a rod", "an egg" or "a USB male".
     """
     start = noun.lower()
     is_vowel = start[:1] in "aeiou" and not _VOWEL_LETTER_NOT_SOUND.match(start)
@@ -28,10 +28,10 @@ def third_person(phrase: str) -> str:
     """Return a phrase in the third person.
 
     Args:
-        phrase: starts with a verb, as "cut ham".
+        phrase: Phrase that starts with a verb, such as "cut ham".
 
     Returns:
-        The phrase, as "cuts ham".
+        The phrase in the third person, such as "cuts ham".
     """
     verb, space, remainder = phrase.partition(" ")
     if verb in _IRREGULAR:
@@ -49,10 +49,10 @@ def gerund(phrase: str) -> str:
     """Return a phrase as a gerund.
 
     Args:
-        phrase: starts with a verb, as "cut ham".
+        phrase: Phrase that starts with a verb, such as "cut ham".
 
     Returns:
-        The phrase, as "cutting ham".
+        The phrase as a gerund, such as "cutting ham".
     """
     verb, space, remainder = phrase.partition(" ")
     if verb.endswith("ie"):

@@ -1,7 +1,7 @@
-"""Patterns that cut names into factors, as "{verb} {object} [with {tool}]" (docs/names.md).
+"""Patterns that divide names into factors: "{verb} {object} [with {tool}]" (docs/names.md).
 
-`Grammar` turns a pattern into a regular expression and reads names by it. `propose` guesses a
-pattern from names. Words of this file: a slot is "{verb}", a group is "[with {tool}]", and a token
+`Grammar` converts a pattern to a regular expression and reads names with it. `propose` guesses a
+pattern from names. Terms in this file: a slot is "{verb}", a group is "[with {tool}]", and a token
 is a slot, a bracket, or the characters between them.
 """
 
@@ -15,9 +15,9 @@ from functools import cached_property
 from fact_clip.core import Factors, InputError, Names
 
 PARTICLES = ("up", "down", "off", "on", "out", "in", "away", "over", "back", "apart", "together")
-"""Words that belong to the verb before them, unless they are words of the pattern."""
+"""Words that belong to the verb before them, unless they occur in the pattern."""
 
-# Preposition -> slot of what follows it. `propose` puts the groups in this order.
+# Slot of the words after a preposition. `propose` writes the groups in this order.
 PREPOSITIONS = {
     "from": "source",
     "into": "target",
@@ -29,24 +29,24 @@ PREPOSITIONS = {
     "using": "tool",
 }
 
-_MAX_NAME = 400  # characters; a longer name would take the regular expression too long
+_MAX_NAME = 400  # characters; the regular expression would take too long for a longer name
 # Characters, {slots}, and [groups], which do not contain each other.
 _WELL_FORMED = re.compile(r"(?:[^][{}]|\{\w*\}|\[(?:[^][{}]|\{\w*\})*\])*")
-_SLOT = "\0"  # stands for a slot where the words of a pattern are collected
+_SLOT = "\0"  # replaces a slot while the words of a pattern are collected
 
 
 @dataclass(frozen=True)
 class Grammar:
-    """A pattern that cuts names into factors (docs/names.md, Your own names).
+    """A pattern that divides names into factors (docs/names.md, Your own names).
 
-    A malformed pattern raises an InputError, as does a name that does not fit it.
+    A malformed pattern raises an InputError, and so does a name that does not fit the pattern.
 
     Args:
-        pattern: slots in braces, optional groups in brackets. If it has underscores and no blanks,
-            they are blanks in names with underscores.
-        none: names without any factor, such as the background.
-        words: factor as read -> factor that is returned instead.
-        underscores: whether "_" in names is the same as a blank.
+        pattern: Slots in braces and optional groups in brackets. If it has underscores and no
+            spaces, they stand for spaces in names with underscores.
+        none: Names without any factor, such as the background.
+        words: Replacements of factors, by the factor as it was read.
+        underscores: Whether "_" in names is the same as a space.
     """
 
     pattern: str
@@ -58,7 +58,7 @@ class Grammar:
         # The pattern may still be malformed. The slots are wrong then, but `_slots` raises nothing,
         # and the first condition below reports the pattern.
         slot_counts = Counter(_slots(self.pattern))
-        # slots outside groups, which every name has
+        # slots outside of groups, which every name fills
         required = set(_slots(re.sub(r"\[[^\]]*\]", "", self.pattern))) - {""}
         repeated = [slot for slot in slot_counts if slot in required and slot_counts[slot] > 1]
         problem = ""
@@ -76,7 +76,7 @@ class Grammar:
 
     @classmethod
     def of(cls, pattern: str, actions: Iterable[str]) -> "Grammar":
-        """Return the grammar of some names; if none has a blank, their underscores are blanks."""
+        """Return the grammar of names. Underscores stand for spaces if no name has a space."""
         return cls(pattern, underscores=not any(" " in name for name in actions))
 
     @cached_property
@@ -88,10 +88,10 @@ class Grammar:
         """Return one factor per slot.
 
         Args:
-            name: the name of an action.
+            name: Name of an action.
 
         Returns:
-            The factors; None for the slot of an optional group that is missing.
+            The factors, None for the slot of an optional group that is missing.
         """
         if name in self.none:
             return (None,) * len(self.slots)
@@ -109,7 +109,7 @@ class Grammar:
                 factor = " ".join(part.replace("_", " ").split())
                 factor = self.words.get(factor, factor)
                 if slot in factors:
-                    factor = ""  # two groups of one slot fit, so the name is refused below
+                    factor = ""  # two groups of one slot fit, so the name is rejected below
                 factors[slot] = factor
         if not factors or not all(factors.values()):
             raise InputError(f"class {name!r}", f"this name does not fit {self.pattern}")
@@ -135,7 +135,7 @@ class Grammar:
         marks = {char for char in flat if not char.isalnum() and char not in (" ", _SLOT)}
         excluded = re.escape("".join(sorted(marks)))
         anything = f"[^{excluded}]+?" if marks else ".+?"
-        # A verb beside a slot is one word, perhaps with its particle: "pick", "pick up".
+        # A verb next to a slot is one word, with or without a particle: "pick", "pick up".
         fixed_lower = [word.lower() for word in fixed_words]
         particles = "|".join(word for word in PARTICLES if word not in fixed_lower)
         verb = f"[^ {excluded}]+(?: (?:{particles})(?= |$))?"
@@ -159,7 +159,7 @@ class Grammar:
 
 
 def _slots(pattern: str) -> list[str]:
-    """Return the name of each slot. It is "" for "{}", which is matched and dropped."""
+    """Return the name of each slot. The name of "{}" is "", and its words are dropped."""
     return [token[1:-1] for token in _tokens(pattern) if token[0] == "{"]
 
 
@@ -172,7 +172,7 @@ def _tokens(pattern: str) -> list[str]:
 
 
 def _has_underscores_alone(pattern: str) -> bool:
-    """Return whether a pattern has underscores and no blanks outside its slots."""
+    """Return whether a pattern has underscores and no spaces outside its slots."""
     literal = re.sub(r"\{[^{}]*\}", "", pattern)
     return "_" in literal and " " not in literal
 
@@ -195,7 +195,7 @@ def _with_blanks_inside(pattern: str) -> str:
 
 
 def _is_beside_slot(flat: str, index: int) -> bool:
-    """Return whether only blanks are between the slot at `flat[index]` and another slot."""
+    """Return whether only spaces are between the slot at `flat[index]` and a different slot."""
     left = flat[:index].rstrip(" ")
     right = flat[index + 1 :].lstrip(" ")
     return left.endswith(_SLOT) or right.startswith(_SLOT)
@@ -207,10 +207,10 @@ def propose(actions: Sequence[str]) -> str | None:
     A preposition counts if it is inside at least two names.
 
     Args:
-        actions: names of actions.
+        actions: Names of actions.
 
     Returns:
-        The pattern, or None if no pattern fits all names, or no two share a verb or an object.
+        The pattern, or None if no pattern fits all names or if no names share a verb or an object.
     """
     for pattern in _candidates(actions):
         with suppress(InputError):  # a name does not fit, so the next pattern is tried
@@ -235,7 +235,7 @@ def _candidates(actions: Sequence[str]) -> Iterator[str]:
     if all(set(words[1:]) - {*PARTICLES} for words in names):
         pattern = f"{{verb}}{mark}{{object}}"
     if mark in (" ", "_"):
-        inner: Counter[str] = Counter()  # word -> names that have it inside
+        inner: Counter[str] = Counter()  # names that contain each word after the first one
         for words in names:
             # A preposition has a verb and an object before it, and something after it.
             inner.update(word.lower() for word in set(words[2:-1]))
@@ -250,6 +250,6 @@ def _candidates(actions: Sequence[str]) -> Iterator[str]:
 
 
 def _has_repetition(factors: Sequence[Factors], slot: int) -> bool:
-    """Return whether two names have the same factor, up to case, in a slot."""
+    """Return whether two names have the same factor in a slot, ignoring case."""
     names = [factor.lower() for factor in [row[slot] for row in factors] if factor]
     return len(set(names)) < len(names)

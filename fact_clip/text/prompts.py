@@ -1,4 +1,4 @@
-"""A vocabulary to prompts: one or more sentences for each class, and phrases for each factor."""
+"""Prompts of a vocabulary: one or more sentences for each class, and phrases for each factor."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -28,10 +28,10 @@ def tidy(name: str) -> str:
     """Return a class name as a phrase, with spaces for underscores, commas and slashes.
 
     Args:
-        name: as "pour_milk".
+        name: Class name, such as "pour_milk".
 
     Returns:
-        The phrase, as "pour milk".
+        The phrase, such as "pour milk".
     """
     return " ".join(re.sub(r"[_,/\s]+", " ", name).split()) or name
 
@@ -41,8 +41,8 @@ class Prompts:
     """Texts for an encoder, which averages the vectors of the prompts of one class or factor.
 
     Args:
-        classes: the prompts of each class.
-        slots: slot -> the prompts of each of its factors.
+        classes: Prompts of each class.
+        slots: Prompts of each factor, by slot.
     """
 
     classes: tuple[Names, ...]
@@ -62,12 +62,12 @@ def make_prompts(
 ) -> Prompts:
     """Make prompts of every class and of every factor.
 
-    Background classes are no actions and keep their name.
+    Background classes keep their name, because they are not actions.
 
     Args:
-        vocabulary: the classes.
-        templates: a key of `TEMPLATES`.
-        to_phrase: reads a class name as a phrase that starts with its verb.
+        vocabulary: Classes.
+        templates: Key of `TEMPLATES`.
+        to_phrase: Function that converts a class name to a phrase that starts with its verb.
 
     Returns:
         The prompts.
@@ -95,6 +95,6 @@ def make_prompts(
 
 
 def _fill(templates: Iterable[str], phrase: str) -> Names:
-    # two wordings may give the same text, which would count twice in the mean
+    # two templates may give the same text, which would count twice in the mean
     words = {"phrase": phrase, "does": third_person(phrase), "doing": gerund(phrase)}
     return tuple(dict.fromkeys(template.format(**words) for template in templates))

@@ -25,23 +25,23 @@ LARGEST_PART = 0.25
 class SplitVideos(NamedTuple):
     """The videos of a split."""
 
-    learning: Names  # for training and validation
+    learning: Names  # videos for training and validation
     test: Names
 
 
 def read_groups(
     names: Iterable[str], pattern: str | None, where: Location = "data.groups"
 ) -> dict[str, str]:
-    """Return video -> its group.
+    """Return the group of each video, by name.
 
     Args:
-        names: the videos.
-        pattern: a regular expression, whose first pair of parentheses matches the group in a name.
-            None: each video is a group.
-        where: location of the pattern, for errors.
+        names: Names of the videos.
+        pattern: Regular expression whose first pair of parentheses matches the group in a name, or
+            None if each video is a group.
+        where: Location of the pattern, for errors.
 
     Raises:
-        InputError: the pattern does not fit.
+        InputError: The pattern does not match a name.
     """
     videos = tuple(names)
     if pattern is None:
@@ -68,7 +68,7 @@ def read_groups(
 
 
 def together(groups: Mapping[str, str]) -> dict[str, Names]:
-    """Return group -> its videos, both in the order of `groups`."""
+    """Return the videos of each group. Groups and videos are in the order of `groups`."""
     videos: dict[str, list[str]] = {}
     for video, group in groups.items():
         videos.setdefault(group, []).append(video)
@@ -85,7 +85,7 @@ class ValidationGroups:
     """The groups of training videos that are used for validation together.
 
     Attributes:
-        of_video: Training video -> its group.
+        of_video: Group of each training video, by name.
         pattern: Pattern that finds the groups in the names, or None if each video is a group.
         largest_part: Largest number of videos that are used for validation together.
         note: Reason why people are not kept apart, or "".
@@ -138,7 +138,7 @@ class ValidationGroups:
 
 
 def validation_size(count: int, share: float) -> int:
-    """Return how many of some groups validate: at least one, and not all."""
+    """Return the number of groups for validation, which is at least one and not all."""
     if share <= 0:
         return 0
     return min(max(round(share * count), 1), count - 1)
@@ -173,7 +173,7 @@ def carve_validation(
         n_groups: Number of groups to choose. There are fewer if more would exceed
             `groups.largest_part`.
         taken: Groups that are not chosen.
-        frames: Video -> class index -> frames, or None without a holdout.
+        frames: Number of frames of each class in each video, or None without a hold-out.
         seen: Indices of the seen classes.
         validation_unseen: Indices of the validation-unseen classes.
 
@@ -201,7 +201,7 @@ def carve_validation(
             order=order,
         )
 
-    # Costs only rise while groups are taken, so that the first one with a current cost is the best.
+    # Costs only rise while groups are taken, so the first group with a current cost is the best.
     queue = [cost(order) for order in range(len(available))]
     heapify(queue)
     selected: set[str] = set()

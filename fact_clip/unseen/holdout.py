@@ -21,25 +21,30 @@ from fact_clip.core.io import parse_json, parse_value, read_lines
 from fact_clip.core.messages import suggest
 from fact_clip.core.paths import write_lines
 
-HOLDOUTS = RECIPES / "holdouts"  # NAME.json, those that come with the package
+HOLDOUTS = RECIPES / "holdouts"  # folder of the files NAME.json in this package
 Mode = Literal["mask", "drop", "oracle"]
 _KEYS = ("unseen", "validation_unseen", "mode", "train_videos", "test_videos")
-_NOTES = ("test_subjects", "subjects", "new_factor", "note")  # keys of a file for people
+_NOTES = (
+    "test_subjects",
+    "subjects",
+    "new_factor",
+    "note",
+)  # remarks for people
 
 
 @dataclass(frozen=True)
 class Holdout:
-    """Classes that training does not see, and optionally the videos to train and test on.
+    """Classes that are hidden from training, and optionally the training and test videos.
 
     Attributes:
-        unseen: classes of the test. Nothing is trained or tuned on them.
-        validation_unseen: not trained either, but settings are tuned on them.
+        unseen: Classes of the test. Nothing is trained or tuned on them.
+        validation_unseen: Classes that are not trained, but that settings are tuned on.
         mode: "mask" ignores their frames in training videos, "drop" leaves out training videos
-            with such a frame, "oracle" trains on all classes, which gives an upper bound for the
-            same groups.
-        train_videos: None: as in the split of the data set.
-        test_videos: None: as in the split of the data set.
-        file: the file that it was read from.
+            with such a frame, and "oracle" trains on all classes, which gives an upper bound for
+            the same groups.
+        train_videos: Names of the training videos, or None for those of the split.
+        test_videos: Names of the test videos, or None for those of the split.
+        file: File that it was read from, or None.
     """
 
     unseen: Names
@@ -72,7 +77,7 @@ class Holdout:
         """Read a holdout from a file.
 
         Args:
-            path: a JSON file with the attributes above or a list of names, or a text file with an
+            path: JSON file with the attributes above or with a list of names, or text file with one
                 unseen class name per line.
 
         Returns:
@@ -120,7 +125,7 @@ class Holdout:
         """Check the names against a vocabulary. Return this holdout.
 
         Raises:
-            InputError: an unknown or background class, or no action is left to train on.
+            InputError: A class is unknown or is background, or no action remains for training.
         """
         for name in self.hidden:
             if name not in vocabulary:
@@ -148,10 +153,10 @@ def find_holdout(
     name or by their number in the mapping.
 
     Args:
-        config: of the data set.
-        root: its folder.
-        vocabulary: its classes.
-        class_names: all names of the mapping, those that are ignored included.
+        config: Configuration of the data set.
+        root: Folder of the data set, or None.
+        vocabulary: Classes of the data set.
+        class_names: All names in the mapping, including names that are ignored.
     """
     source = config.holdout
     if source is None:

@@ -1,4 +1,4 @@
-"""The masks of hidden classes: labels leave a data set through these functions alone."""
+"""The masks of hidden classes. All labels that leave a data set pass through these functions."""
 
 from collections.abc import Callable, Sequence
 
@@ -21,16 +21,16 @@ def masked(labels: Integers, hidden: Sequence[int]) -> Integers:
 def masked_rows(labels: Integers, hidden: Sequence[int], stride: int) -> Integers:
     """Return the labels of every `stride`-th frame, by majority of its stride.
 
-    A row is ignored where its own frame, or the majority, is of a hidden class. All hidden classes
-    vote as one, so that nothing depends on which of them a frame shows.
+    A row is ignored if its own frame or most of its stride belongs to a hidden class. All hidden
+    classes vote as one class, so the result does not depend on which of them a frame shows.
 
     Args:
-        labels: class indices (T,), with hidden classes.
-        hidden: indices of the hidden classes.
-        stride: frames of a row.
+        labels: Class indices (T,), including hidden classes.
+        hidden: Indices of the hidden classes.
+        stride: Frames per row.
 
     Returns:
-        (ceil(T / stride),).
+        Class indices (ceil(T / stride),), -1 for ignored rows.
     """
     if not hidden:
         return majority_stride(labels, stride)
@@ -49,19 +49,19 @@ def check_leak(
     class_names: Names,
     drafts: Callable[[str], Integers] | None = None,
 ) -> None:
-    """Check that no row of a training batch that shows a hidden class has a label of a person.
+    """Check that a training batch has no label of a person in rows that show a hidden class.
 
     Args:
-        videos: names of the B videos.
-        frames: the frame of each row, (B, T), -1 at padding.
-        labels: of the rows, (B, T), -1 where they are ignored.
-        true_labels: video -> its class indices (T,), with hidden classes.
-        hidden: indices of the hidden classes.
-        class_names: the classes.
-        drafts: video -> labels (T,) that a model gave; None: there are none.
+        videos: Names of the B videos.
+        frames: Frame of each row, (B, T), -1 in padding.
+        labels: Label of each row, (B, T), -1 for ignored rows.
+        true_labels: Function that returns all class indices (T,) of a video, including hidden ones.
+        hidden: Indices of the hidden classes.
+        class_names: Names of the classes.
+        drafts: Function that returns the labels (T,) that a model gave to a video, or None.
 
     Raises:
-        InputError: names the video and the frame.
+        InputError: A row has such a label. The message names the video and the frame.
     """
     for name, rows, targets in zip(videos, frames, labels, strict=True):
         is_labelled = (rows >= 0) & (targets != IGNORED)

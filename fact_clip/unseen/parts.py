@@ -14,7 +14,7 @@ from fact_clip.unseen.groups import ValidationGroups, carve_validation, validati
 from fact_clip.unseen.holdout import Holdout
 
 FrameCounts = Mapping[str, Counter[int]]
-"""Video name -> class index -> frames, hidden classes included."""
+"""Number of frames by video name and class index, including hidden classes."""
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ class ValidationParts:
                 f"{len(parts)} members share validation videos, because there are only "
                 f"{self.n_groups} {groups} with labels"
             )
-        lost: dict[str, list[str]] = {}  # class -> models
+        lost: dict[str, list[str]] = {}  # numbers of models by class
         for number, part in enumerate(parts, start=1):
             for class_name in self._lost_classes(part):
                 lost.setdefault(class_name, []).append(f"model {number}")

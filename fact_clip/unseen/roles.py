@@ -13,13 +13,13 @@ from fact_clip.unseen.parts import FrameCounts, ValidationParts
 
 @dataclass(frozen=True)
 class ClassRoles:
-    """Class indices by the role that a holdout gives them. Without a holdout all are seen."""
+    """Class indices by their role in a hold-out. Without a hold-out, all classes are seen."""
 
     seen: tuple[int, ...]
     unseen: tuple[int, ...]
     validation_unseen: tuple[int, ...]
-    learned: tuple[int, ...]  # training scores these
-    hidden: tuple[int, ...]  # training must not see the labels of these
+    learned: tuple[int, ...]  # classes that training scores
+    hidden: tuple[int, ...]  # classes whose labels are hidden from training
 
     @classmethod
     def of(
@@ -27,7 +27,7 @@ class ClassRoles:
     ) -> "ClassRoles":
         """Return the roles of the classes of a vocabulary.
 
-        With drafts, hidden classes are learned from the names that a model gave to frames.
+        If there are drafts, hidden classes are learned from names that a model gave to frames.
         """
         everything = tuple(range(len(vocabulary)))
         if holdout is None:
@@ -48,15 +48,15 @@ class ClassRoles:
 class VideoRoles:
     """The videos of a split by role, with the classes that are hidden in each role.
 
-    Labels are hidden as docs/protocol.md says under Masking.
+    Labels are hidden as described in docs/protocol.md, Masking.
     """
 
     train: Names
     validation: Names
     test: Names
-    all_learning: Names  # the training videos of the split, used by this model or not
-    parts: ValidationParts  # what other models may use for validation
-    holdout: Holdout | None  # with its validation-unseen classes decided
+    all_learning: Names  # all training videos of the split
+    parts: ValidationParts  # videos that different models may use for validation
+    holdout: Holdout | None  # hold-out with the validation-unseen classes that were chosen
     classes: ClassRoles
     hidden_in: Mapping[str, tuple[int, ...]]  # hidden classes of validation and test videos
 
@@ -72,17 +72,18 @@ class VideoRoles:
         """Decide the roles of the videos of a split.
 
         Args:
-            config: how many videos validate, and how they are grouped.
-            vocabulary: the classes.
-            split: the videos of the split.
-            holdout: the held-out classes, or None.
-            count_frames: reads the labels of videos, if some are held out or some videos validate.
+            config: Configuration with the share of validation videos and their groups.
+            vocabulary: Classes of the data set.
+            split: Videos of the split.
+            holdout: Held-out classes, or None.
+            count_frames: Function that counts the frames of classes in videos. It is called only
+                if there are held-out classes or validation videos.
 
         Returns:
             The roles.
 
         Raises:
-            InputError: no training video is left, or the settings do not fit the videos.
+            InputError: No training video remains, or the settings do not fit the videos.
         """
         if holdout is not None:
             split = holdout_videos(split, holdout.check(vocabulary))
@@ -102,7 +103,7 @@ class VideoRoles:
             (validation,) = parts.choose([hidden], first_part=config.validation_part)
         else:
             validation = _listed(config.validation_videos, parts)
-        # A video without a label shows its group, too.
+        # A video without a label also shows its group.
         group_of = read_groups(split.learning, parts.groups.pattern)
         validating = {group_of[name] for name in validation}
         train = tuple(name for name in split.learning if group_of[name] not in validating)
@@ -141,7 +142,7 @@ def _check_groups_of_lists(config: DataConfig, split: SplitVideos, holdout: Hold
 
 
 def _listed(names: Names, parts: ValidationParts) -> Names:
-    """Return the validation videos that a configuration lists; an InputError if one cannot be."""
+    """Return the validation videos that a configuration lists, after checking them."""
     labelled = parts.groups.of_video
     for name in names:
         if name not in labelled:
@@ -155,7 +156,7 @@ def _listed(names: Names, parts: ValidationParts) -> Names:
 
 
 def holdout_videos(split: SplitVideos, holdout: Holdout) -> SplitVideos:
-    """Return the videos that a holdout names, else the videos of the split."""
+    """Return the videos that a hold-out names, or else the videos of the split."""
     split_names = dict.fromkeys((*split.learning, *split.test))
     for field in ("train_videos", "test_videos"):
         for name in getattr(holdout, field) or ():
