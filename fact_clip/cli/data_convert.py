@@ -13,10 +13,11 @@ import typer
 from fact_clip.cli.arguments import read_names
 from fact_clip.cli.console import note, print_result, table
 from fact_clip.cli.options import AsJson, Layout, argument, option
-from fact_clip.core import Clock, InputError
+from fact_clip.core import InputError
 from fact_clip.core.messages import printable
 
 if TYPE_CHECKING:
+    from fact_clip.core import Clock
     from fact_clip.datasets.convert import Target
     from fact_clip.formats.base import Options
 
@@ -123,7 +124,7 @@ def convert(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Convert annotations and features to the common layout, or label files to label files.
+    """Convert annotations and features to the common layout.
 
     Labels go to ROOT/mapping.txt and ROOT/groundTruth, features to ROOT/features. Where segments
     overlap, the one that started last gets the frame; if they started together, the shorter one.
@@ -316,6 +317,8 @@ class _VideoClocks:
 
     def __call__(self, name: str) -> Clock | None:
         """Return the frames of a video, or None if no option describes them."""
+        from fact_clip.core import Clock
+
         if self.film is None:
             return None if self.fps is None else Clock(fps=self.fps, video_fps=self.fps)
         from fact_clip.video.pictures import picture_times, probe

@@ -56,6 +56,8 @@ class Format:
         has_instants: whether the tool has point events.
         keeps_instants: whether its files have a place for them, though the tool has none.
         has_comments: Whether its files hold the comments of segments.
+        joins_tracks: Whether `write_tracks` joins all tracks to one, so that a class must not occur
+            in two of them.
     """
 
     ending: str
@@ -69,6 +71,12 @@ class Format:
     has_instants: bool = False
     keeps_instants: bool = False
     has_comments: bool = False
+    joins_tracks: bool = False
+
+    @property
+    def has_tracks(self) -> bool:
+        """Return whether a file can hold several tracks that stay apart."""
+        return self.write_tracks is not None and not self.joins_tracks
 
     @property
     def holds_instants(self) -> bool:
@@ -105,6 +113,7 @@ _FORMATS: dict[str, Format] = {
         ".binary.csv",
         annotations=binary.read_annotations,
         write_tracks=binary.write_tracks,
+        joins_tracks=True,
         needs_media=False,
     ),
     "json": Format(

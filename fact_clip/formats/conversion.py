@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fact_clip.core import (
     BACKGROUND,
+    UNLABELLED,
     Clock,
     InputError,
     Instant,
@@ -78,7 +79,8 @@ def convert_label_files(
 
     All files are read before anything is written. Point events stay point events if a format has
     them; `save` warns about others. If a file has several tiers, formats with tracks get one file
-    with a track for each, and other formats get a file NAME.TIER for each.
+    with a track for each. "binary.csv" gets one file if no class occurs in two tiers. Other formats
+    get a file NAME.TIER for each.
 
     Args:
         files: Label files.
@@ -235,7 +237,7 @@ def _files(
     files: dict[Path, tuple[Format, Mapping[str, ConvertedTrack]]] = {}
     stem = file_name(name)
     for form in targets:
-        if form.write_tracks is not None or len(tracks) == 1:
+        if len(tracks) == 1 or form.has_tracks or (form.joins_tracks and _are_apart(tracks)):
             files[inside(out, f"{stem}{form.ending}")] = (form, tracks)
             continue
         for tier, track in tracks.items():
@@ -245,6 +247,15 @@ def _files(
                 raise InputError(path, problem, "choose one with --tier")
             files[path] = (form, {tier: track})
     return files
+
+
+def _are_apart(tracks: Mapping[str, ConvertedTrack]) -> bool:
+    """Return whether each class occurs in one track, so that joined tracks lose nothing."""
+    names: list[str] = []
+    for track in tracks.values():
+        background = {UNLABELLED, *track.segmentation.background}
+        names += set(track.segmentation.transcript) - background
+    return len(set(names)) == len(names)
 
 
 def _n_comments(segmentation: Segmentation) -> int:

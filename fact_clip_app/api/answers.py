@@ -209,6 +209,7 @@ class State(TypedDict):
     runs: dict[str, Json]
     formats: list[str]
     fields: list[str]  # names of the fields of videos
+    actions_revision: str
     stamp: str
 
 

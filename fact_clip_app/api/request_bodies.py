@@ -77,8 +77,12 @@ class ActionValues(_ActionValues):
 
 
 class NewActions(Signed):
-    """All actions of the project in order."""
+    """All actions of the project in order, and the `actions_revision` of the state they replace.
 
+    The revision may be left out as long as the project has no actions.
+    """
+
+    revision: Token = ""
     actions: Annotated[list[ActionValues], Field(max_length=500)]
 
 

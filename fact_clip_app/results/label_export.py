@@ -143,7 +143,7 @@ class LabelWriter:
             return
         name = labels.video.name
         files = {name: segmentations}
-        if form.write_tracks is None and len(segmentations) > 1:
+        if not form.has_tracks and len(segmentations) > 1:
             files = {f"{name}.{track}": {track: part} for track, part in segmentations.items()}
         for title, tracks in files.items():
             path = self._free_path(title, labels.video, form)
@@ -188,7 +188,7 @@ class LabelWriter:
     def _save(self, tracks: dict[str, Segmentation], path: Path, form: Format) -> None:
         """Write the tracks of one file."""
         options: Any = {"with_background": self._with_background, "ethogram": self._ethogram}
-        if form.write_tracks is None or [*tracks] == [MAIN]:
+        if not form.has_tracks or [*tracks] == [MAIN]:
             (track,) = tracks.values()
             save(track, path, **options)
         else:

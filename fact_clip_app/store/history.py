@@ -72,6 +72,9 @@ class Edited:
     redo: str | None
 
 
+CHANGED_ACTIONS = "the actions have changed; read /api/state, and send its actions_revision"
+
+
 class ConflictError(Exception):
     """Raised if a change does not fit what is stored. `fields` belong to the response."""
 
@@ -235,9 +238,19 @@ class History:
 
     # --- actions --------------------------------------------------------------------------------
 
-    def set_actions(self, actions: Sequence[Action]) -> None:
-        """Replace the actions. Those without a colour or key get the first free."""
+    def set_actions(self, actions: Sequence[Action], replaced: Sequence[Action]) -> None:
+        """Replace the actions. Those without a colour or key get the first free.
+
+        Args:
+            actions: New actions, in order.
+            replaced: Actions that they replace.
+
+        Raises:
+            ConflictError: The project has different actions from those that are replaced.
+        """
         with self._step(None, Person()) as step:
+            if self.project.actions() != list(replaced):
+                raise ConflictError(CHANGED_ACTIONS)
             step.title = "change the classes"
             self.project.execute("DELETE FROM action")
             self._append(actions)

@@ -87,7 +87,7 @@ def export(
         tracks = [candidate for candidate in tracks if candidate.id == track]
     if not tracks:
         raise HTTPException(404, "no such track")
-    if track is None and form.write_tracks is None:
+    if track is None and not form.has_tracks:
         tracks = tracks[:1]
 
     def write(folder: Path) -> Path:

@@ -12,7 +12,7 @@ from fact_clip.formats import FORMATS
 from fact_clip_app.api import answers
 from fact_clip_app.api.decoding_controls import CONTROLS
 from fact_clip_app.store.history import Person
-from fact_clip_app.store.project import FIELDS, ROLES, UNUSED, LabelFacts, VideoEntry
+from fact_clip_app.store.project import FIELDS, ROLES, UNUSED, Action, LabelFacts, VideoEntry
 from fact_clip_app.workspace.class_colours import colours
 from fact_clip_app.workspace.engine import run_of, typed_names
 from fact_clip_app.workspace.jobs import Job
@@ -26,7 +26,8 @@ def state(workspace: Workspace, viewer: str) -> answers.State:
     run = workspace.options.run
     usage = project.usage(viewer)
     action_rows: Any = []
-    for stored in project.action_rows():
+    stored_rows = project.action_rows()
+    for stored in stored_rows:
         counts = usage.get(stored.name, UNUSED)
         action_rows.append({"id": stored.id, **asdict(stored.action), **counts})
     names = [row["name"] for row in action_rows]
@@ -90,8 +91,15 @@ def state(workspace: Workspace, viewer: str) -> answers.State:
         "runs": runs,
         "formats": list(FORMATS),
         "fields": list(dict.fromkeys(chain.from_iterable(project.setting(FIELDS, {}).values()))),
+        "actions_revision": revision_of([stored.action for stored in stored_rows]),
         "stamp": stamp(workspace),
     }
+
+
+def revision_of(actions: Sequence[Action]) -> str:
+    """Return a text that changes when the actions, their order or their values change."""
+    content = repr(actions)
+    return sha256(content.encode(errors="backslashreplace")).hexdigest()[:16]
 
 
 def stamp(workspace: Workspace) -> str:

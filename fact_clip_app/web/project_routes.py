@@ -8,7 +8,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from fact_clip.core import InputError
 from fact_clip_app.api import answers, request_bodies
-from fact_clip_app.store.history import Person
+from fact_clip_app.store.history import CHANGED_ACTIONS, ConflictError, Person
 from fact_clip_app.store.project import BLIND
 from fact_clip_app.web import project_answers
 from fact_clip_app.web.access import Asker, Served, check_owner
@@ -73,10 +73,13 @@ def _set_blind(workspace: Workspace, blind: bool, person: Person) -> None:
 def actions(workspace: Served, body: request_bodies.NewActions) -> answers.State:
     """Replace the actions."""
     check_owner(workspace, body.person)
-    stored = {action.name: action for action in workspace.project.actions()}
+    replaced = workspace.project.actions()
+    if replaced and body.revision != project_answers.revision_of(replaced):
+        raise ConflictError(CHANGED_ACTIONS)
+    stored = {action.name: action for action in replaced}
     actions = {action.name: action.applied_to(stored) for action in body.actions}
     _check_names(workspace, actions)
-    workspace.history.set_actions(list(actions.values()))
+    workspace.history.set_actions(list(actions.values()), replaced)
     return state(workspace, body.person)
 
 

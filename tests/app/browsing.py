@@ -268,7 +268,8 @@ def add_classes(page, *names: str) -> None:
 
 def replace_classes(page, *names: str) -> None:
     """Have these classes instead of those of the model, as a program does."""
-    body = {"actions": [{"name": name} for name in names]}
+    revision = asked(page, "/api/state")["actions_revision"]
+    body = {"actions": [{"name": name} for name in names], "revision": revision}
     how = {"method": "PUT", "body": json.dumps(body), "headers": {"content-type": "application/json"}}
     assert page.evaluate(f"fetch('/api/actions', {json.dumps(how)}).then((one) => one.status)") == 200
     until(page, f"document.querySelectorAll('#class-list li').length === {len(names)}")

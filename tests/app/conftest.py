@@ -72,7 +72,9 @@ class User:
 
     def act(self, *names: str, **more: Any) -> Any:
         """Give the project these actions."""
-        return self.ask("PUT", "/api/actions", json={"actions": [{"name": name} for name in names], **more})
+        revision = self.ask("GET", "/api/state")["actions_revision"]
+        body = {"actions": [{"name": name} for name in names], "revision": revision, **more}
+        return self.ask("PUT", "/api/actions", json=body)
 
     def ask(self, method: str, path: str, status: int = 200, **how: Any) -> Any:
         """The JSON of an answer with the status that is expected."""

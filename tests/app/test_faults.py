@@ -64,6 +64,30 @@ def test_no_name_is_lost_when_many_add_actions(opened):
     assert [action["name"] for action in user.ask("GET", "/api/state")["actions"]] == ["pour"]
 
 
+def test_programs_that_replace_the_actions_lose_no_name_that_was_stored(opened):
+    """Each program adds its own name to the list that it has read; a refused one reads the list again."""
+    user = opened(run=None)()
+    user.act("stir")
+
+    def add(number):
+        stored = []
+        for step in range(3):
+            name = f"action {number} {step}"
+            state = user.ask("GET", "/api/state")
+            actions = [{"name": action["name"]} for action in state["actions"]]
+            body = {"actions": [*actions, {"name": name}], "revision": state["actions_revision"]}
+            answer = user.client.put("/api/actions", json=body)
+            assert answer.status_code in (200, 409)
+            if answer.status_code == 200:
+                stored.append(name)
+        return stored
+
+    with ThreadPoolExecutor(12) as pool:
+        stored = [name for names in pool.map(add, range(12)) for name in names]
+    assert {action["name"] for action in user.ask("GET", "/api/state")["actions"]} == {"stir", *stored}
+    assert "actions_revision" in user.ask("PUT", "/api/actions", 409, json={"actions": []})["error"]
+
+
 def test_an_action_that_stays_keeps_its_colour_and_key(opened):
     user = opened(run=None)()
     user.ask("PUT", "/api/actions", json={"actions": [{"name": "stir"}, {"name": "pour", "key": "p"}]})
@@ -100,7 +124,8 @@ def test_a_full_disk_has_its_own_status(user, monkeypatch, error):
         raise error
 
     monkeypatch.setattr(user.page.history, "set_actions", fail)
-    answer = user.ask("PUT", "/api/actions", 507, json={"actions": []})
+    revision = user.ask("GET", "/api/state")["actions_revision"]
+    answer = user.ask("PUT", "/api/actions", 507, json={"actions": [], "revision": revision})
     assert answer["error"].startswith("not stored (")
 
 

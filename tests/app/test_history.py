@@ -244,6 +244,8 @@ def test_taken_names_and_keys_are_named(two):
     for how in ({"do": "fly"}, {"do": "add", "names": []}, {"do": "change", "name": "feed", "paint": "red"}, {}):
         assert "error" in do(anna, ANNA, 400, **how)
     body = {"actions": [{"name": "a", "key": "x"}, {"name": "b", "key": "X"}]}
+    assert "actions_revision" in anna.ask("PUT", "/api/actions", 409, json=body)["error"]
+    body["revision"] = anna.ask("GET", "/api/state")["actions_revision"]
     assert anna.ask("PUT", "/api/actions", 409, json=body)["taken"] == "a"
 
 
@@ -325,7 +327,7 @@ def test_random_changes_of_two_clients_lose_no_class(tmp_path, seed):
                             history.edit(video, Part(track, [], [label]), person)
                             expected |= {label.label}
                         case "put":
-                            history.set_actions([Action(name) for name in [*listed(), new]])
+                            history.set_actions([Action(name) for name in [*listed(), new]], project.actions())
                             expected |= {new}
                         case _:
                             history.step(video, person, back=word == "undo")
@@ -589,7 +591,8 @@ def test_a_list_of_classes_keeps_what_it_does_not_say(two):
     actions = anna.act("eat", "idle")["actions"]
     assert [action["name"] for action in actions] == ["eat", "idle"]
     assert {name: actions[1][name] for name in values} == values
-    body = {"actions": [{"name": "idle", "background": False, "description": ""}]}
+    revision = anna.ask("GET", "/api/state")["actions_revision"]
+    body = {"actions": [{"name": "idle", "background": False, "description": ""}], "revision": revision}
     (action,) = anna.ask("PUT", "/api/actions", json=body)["actions"]
     assert [action[name] for name in values] == [False, True, "#112233", ""]
 

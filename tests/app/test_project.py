@@ -134,7 +134,8 @@ def test_an_instant_may_begin_a_segment_and_names_keep_their_colours(tmp_path):
     History(project).replace(video, track, labels)
     assert labels_of(project, track) == labels
     stored = {action.name: action for action in project.actions()}
-    History(project).set_actions([ActionValues(name=name).applied_to(stored) for name in "cda"])
+    actions = [ActionValues(name=name).applied_to(stored) for name in "cda"]
+    History(project).set_actions(actions, project.actions())
     assert {action.name: action.colour for action in project.actions()} == {"c": 2, "d": 1, "a": 0}
     assert {action.name: action.key for action in project.actions()} == {"c": "3", "d": "2", "a": "1"}
 

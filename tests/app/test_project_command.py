@@ -125,7 +125,7 @@ def test_comments_come_back_in_every_format_that_has_a_place_for_them(film, tmp_
     assert main([*export, "--out", str(tmp_path / "out")]) == 0
     for number, name in enumerate(READ_BACK):
         ending = FORMATS[name].ending
-        has_tracks = FORMATS[name].write_tracks is not None
+        has_tracks = FORMATS[name].has_tracks
         tracks = ["main", "left hand"] if has_tracks else ["main"]
         path = tmp_path / f"out/take{ending}"
         if not has_tracks:

@@ -166,7 +166,9 @@ def test_features_of_the_common_layout(tmp_path):
     assert found["b"] == {**found["a"], "rows": 2}
     features = np.load(tmp_path / "data/features/a.npy")
     assert (features.dtype, features.tolist()) == (np.float32, [[2.0, 1.0], [5.0, 2.0]])
-    assert json.loads((tmp_path / "data/features/a.json").read_text()) == {"fps": 10.0, "n_frames": 2}
+    assert json.loads((tmp_path / "data/features/a.json").read_text()) == {
+        "fps": 10.0, "n_frames": 2, "columns": ["x", "y"],
+    }  # fmt: skip
     # 4 rows per second at two frames per second
     c = written(tmp_path, "1\n3\n5\n9\n11\n", "c.txt")
     found = convert_tables([c], tmp_path / "rate", Sampling(rate=4.0, fps=2.0), "float16")

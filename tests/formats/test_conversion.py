@@ -59,6 +59,9 @@ def test_tiers_are_tracks_or_files(tmp_path):
     rows = converted.written[1].read_text().splitlines()
     assert (rows[0], rows[1], rows[-1]) == ("frame,rear,turn,sniff", "0,1,0,1", "19,0,1,1")
     assert converted.written[3].read_text().splitlines() == ["sniff"] * 20
+    same = save_tracks({"left": left, "right": left}, tmp_path / "same.eaf")
+    (apart,) = convert_label_files([same], "eaf", tmp_path / "same", ["binary.csv"], lambda _: TEN).values()
+    assert [path.name for path in apart.written] == ["same.left.binary.csv", "same.right.binary.csv"]
     (one,) = convert_label_files(
         [source], "eaf", tmp_path / "one", ["txt"], lambda _: TEN, Options(tier="right")
     ).values()
