@@ -327,8 +327,11 @@ class _VideoClocks:
         if path.is_dir():
             path = self._in_folder(path, name)
         times = picture_times(path)
-        rate = probe(path).fps
         n_frames = len(times) - 1
+        duration = times[-1] - times[0]
+        rate = probe(path).fps
+        if rate is None or abs(rate * duration - n_frames) >= 1:  # some frames were dropped
+            rate = n_frames / duration
         return Clock(n_frames=n_frames, fps=rate, times=times, media=str(path), video_fps=rate)
 
     def _in_folder(self, folder: Path, name: str) -> Path:

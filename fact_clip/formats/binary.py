@@ -4,13 +4,16 @@ BANOS, A-SOiD, DeepEthogram, lightning-action and SimBA exchange labels in this 
 if nobody has labelled the frame.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from fact_clip.core import UNLABELLED, FileLocation, InputError, Integers, Segmentation, runs
+from fact_clip.core.clock import ROUNDING
 from fact_clip.core.io import read_text
 from fact_clip.core.messages import join_names
 from fact_clip.formats.base import OURS, Annotation, Options, Span, choose
@@ -25,6 +28,7 @@ _INDEX_COLUMNS = {"", "index", "unnamed: 0", FRAME, "frames", "time", "seconds"}
 _TIME_COLUMNS = {"time", "seconds"}
 _BACKGROUND = "background"  # name of a column that other programs write for frames without a class
 _CELLS = {0.0, 1.0, -1.0}
+_EXACT = 1e-9  # seconds by which times deviate that no program has rounded
 
 
 def write_tracks(tracks: Mapping[str, Segmentation], path: Path, ethogram: Ethogram) -> None:
@@ -87,13 +91,16 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         options: Its tier, and the frames per second of the video.
 
     Returns:
-        The annotation. Frames in which all cells are -1 are unlabelled.
+        The annotation. Frames in which all cells of the tier are -1 are unlabelled.
 
     Raises:
-        InputError: A cell is not 0, 1 or -1, or the file has no classes.
+        InputError: A cell is not 0, 1 or -1, a frame is missing, or the file has no classes.
     """
     columns, rate = _read_columns(path)
     classes = [column for column in columns if column.name.casefold() != _BACKGROUND]
+    if not classes:
+        problem = f"no column but {columns[0].name!r}"
+        raise InputError(path, problem, "give a column of 0 and 1 for each class")
     table = np.array([column.cells for column in classes])  # (C, T)
     is_overlap = (table == 1).sum(axis=0) > 1  # (T,)
     overlapping = [column for column in classes if (column.cells[is_overlap] == 1).any()]
@@ -107,7 +114,9 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         tier = choose(path, "column", tiers, options.tier)
 
     spans = list(_spans(path, tiers[tier]))
-    is_unlabelled = (np.array([column.cells for column in columns]) == -1).all(axis=0)
+    is_background = np.array([column.cells == 1 for column in columns if column not in classes])
+    is_unlabelled = np.all([column.cells == -1 for column in tiers[tier]], axis=0)
+    is_unlabelled &= ~is_background.any(axis=0)
     for start, stop, flag in runs(is_unlabelled.astype(np.int64)):
         if flag:
             spans.append(Span(start, stop, UNLABELLED, FileLocation(path, start + 2)))
@@ -145,9 +154,12 @@ def _read_columns(path: Path) -> tuple[list[_Column], float | None]:
         problem = f"columns {join_names(map(repr, names))}"
         raise InputError(path, problem, "give a column of 0 and 1 with a name for each class")
     rate = None
-    if index_name in _TIME_COLUMNS:
-        times = [parse_seconds(where, row[names[0]], names[0]) for where, row in rows]
-        rate = rate_of(enumerate(time - times[0] for time in times))
+    if index_name is not None:
+        numbers = [parse_seconds(where, row[names[0]], names[0]) for where, row in rows]
+        if index_name in _TIME_COLUMNS:
+            rate = _rate_of_rows(path, numbers)
+        else:
+            _check_numbers([where for where, _ in rows], numbers)
     cells: dict[str, list[int]] = {name: [] for name in class_names}
     for where, row in rows:
         for name in class_names:
@@ -159,3 +171,31 @@ def _read_columns(path: Path) -> tuple[list[_Column], float | None]:
             cells[name].append(int(cell))
     columns = [_Column(without_mark(name), np.array(values)) for name, values in cells.items()]
     return columns, rate
+
+
+def _rate_of_rows(path: Path, times: Sequence[float]) -> float | None:
+    """Return the rate behind the times of rows, or None for a single row.
+
+    Programs round times. The first time is the start or the end of the first frame.
+    """
+    rate = None
+    for tolerance in (_EXACT, ROUNDING):
+        is_alike = partial(math.isclose, rel_tol=0, abs_tol=tolerance)
+        rate = rate or rate_of(enumerate(time - times[0] for time in times), is_alike)
+    if rate is None and len(times) > 1:
+        problem = "times that are not evenly spaced"
+        raise InputError(path, problem, "give a row for each frame of the video")
+    latest = ROUNDING if rate is None else 1 / rate + ROUNDING
+    if not 0 <= times[0] <= latest:
+        fix = "give a row for each frame of the video, from its start on"
+        raise InputError(path, f"times that begin at {times[0]:g} s", fix)
+    return rate
+
+
+def _check_numbers(places: Sequence[FileLocation], numbers: Sequence[float]) -> None:
+    """Raise an InputError if frame numbers do not count all frames, from 0 or 1 on."""
+    first = numbers[0]
+    for row, (where, number) in enumerate(zip(places, numbers, strict=True)):
+        if first not in (0, 1) or number != first + row:
+            problem = f"frame {number:g} in row {row + 1}"
+            raise InputError(where, problem, "give a row for each frame of the video, in order")

@@ -10,6 +10,7 @@ from fact_clip.core import (
     BACKGROUND,
     UNLABELLED,
     Clock,
+    FileLocation,
     InputError,
     Instant,
     Names,
@@ -24,11 +25,12 @@ from fact_clip.formats import (
     READERS,
     Format,
     format_called,
+    format_of,
     load,
     save,
     save_tracks,
 )
-from fact_clip.formats.base import OURS, Annotation, Options, TiersError
+from fact_clip.formats.base import OURS, Annotation, Options, Span, TiersError
 from fact_clip.formats.boris import Ethogram, read_ethogram
 from fact_clip.formats.gaps import boundaries, last_frame, to_frames
 
@@ -99,6 +101,7 @@ def convert_label_files(
             of the video is.
     """
     targets = [format_called(name, "--to") for name in formats]
+    sources = {path.resolve() for path in files}
     videos: dict[str, dict[str, ConvertedTrack]] = {}
     source_of: dict[str, Path] = {}
     ethograms: dict[str, Ethogram] = {}
@@ -111,11 +114,15 @@ def convert_label_files(
             source_of[name] = path
             ethograms[name] = read_ethogram(path) if kind == "boris" else {}
     plans = {name: _files(name, tracks, out, targets) for name, tracks in videos.items()}
+    video_of: dict[Path, str] = {}
     for name, plan in plans.items():
         for path in plan:
             check_place(path)
-            if path.resolve() == source_of[name].resolve():
+            if path.resolve() in sources:
                 raise InputError(path, "it is one of the files to convert", "choose another --out")
+            if video_of.setdefault(path, name) != name:
+                problem = f"the videos {video_of[path]!r} and {name!r} become one file"
+                raise InputError(path, problem, "convert them to different folders")
     converted = {}
     for name, plan in plans.items():
         for path, (form, file_tracks) in plan.items():
@@ -145,16 +152,63 @@ def _read_tracks(
         segmentation = load(path, background=background)
         name = Annotation(path, ()).name
         clock = clock_of(name)
-        if clock is not None and segmentation.fps is None and segmentation.times is None:
-            segmentation = clock.apply_to(segmentation)
-        return [(name, {OURS: ConvertedTrack(segmentation)})]
-    videos: dict[str, dict[str, ConvertedTrack]] = {}
+        if clock is None:
+            return [(name, {OURS: ConvertedTrack(segmentation)})]
+        return [(name, {OURS: _on_clock(path, segmentation, clock)})]
+    annotations: dict[str, dict[str, Annotation]] = {}
     for tier, of_videos in _tiers(path, kind, options).items():
         for annotation in of_videos:
-            clock = clock_of(annotation.name) or _own_clock(annotation)
-            track = _track(annotation, clock, background)
-            videos.setdefault(annotation.name, {})[annotation.tier or tier] = track
-    return list(videos.items())
+            of_tiers = annotations.setdefault(annotation.name, {})
+            if of_tiers.setdefault(annotation.tier or tier, annotation) is not annotation:
+                problem = f"labels of the video {annotation.name!r} twice"
+                raise InputError(path, problem, "give each video once")
+    videos = []
+    for name, of_tiers in annotations.items():
+        clock = clock_of(name)
+        tracks = {}
+        for tier, annotation in of_tiers.items():
+            tracks[tier] = _track(annotation, clock or _own_clock(annotation), background)
+        videos.append((name, _of_one_length(tracks)))
+    return videos
+
+
+def _on_clock(path: Path, segmentation: Segmentation, clock: Clock) -> ConvertedTrack:
+    """Return a segmentation in the frames of a clock.
+
+    Frames that have no times are those of the clock. Others are converted by their seconds.
+    """
+    count = segmentation.n_frames
+    if segmentation.seconds(0) is None:
+        if clock.n_frames not in (None, count):
+            problem = f"{count} labels for a video of {clock.n_frames} frames"
+            raise InputError(path, problem, "give their rate with --fps instead of --film")
+        return ConvertedTrack(clock.apply_to(segmentation))
+    if clock.n_frames in (None, count) and clock.apply_to(segmentation) == segmentation:
+        return ConvertedTrack(segmentation)
+    seconds = [segmentation.seconds(frame) or 0.0 for frame in range(count + 1)]
+    where = FileLocation(path)
+    parts: list[Segment | Instant] = [*segmentation.segments, *segmentation.instants]
+    spans = []
+    for part in parts:
+        start = seconds[part.start]
+        spans.append(Span(start, seconds[part.stop], part.label, where, part.comment))
+    annotation = Annotation(path, spans, end=seconds[-1])
+    track = _track(annotation.with_background(segmentation.background), clock, None)
+    background = segmentation.background
+    return replace(track, segmentation=replace(track.segmentation, background=background))
+
+
+def _of_one_length(tracks: Mapping[str, ConvertedTrack]) -> dict[str, ConvertedTrack]:
+    """Return the tracks of a video with background after their ends, up to the last of them."""
+    n_frames = max(track.segmentation.n_frames for track in tracks.values())
+    long_tracks = {}
+    for tier, track in tracks.items():
+        labels = track.segmentation
+        if labels.n_frames < n_frames:
+            end = Segment(labels.n_frames, n_frames, labels.background[0])
+            labels = replace(labels, segments=(*labels.segments, end))
+        long_tracks[tier] = replace(track, segmentation=labels)
+    return long_tracks
 
 
 def _tiers(path: Path, kind: str, options: Options) -> dict[str, list[Annotation]]:
@@ -238,10 +292,10 @@ def _files(
     stem = file_name(name)
     for form in targets:
         if len(tracks) == 1 or form.has_tracks or (form.joins_tracks and _are_apart(tracks)):
-            files[inside(out, f"{stem}{form.ending}")] = (form, tracks)
+            files[_path(out, stem, form)] = (form, tracks)
             continue
         for tier, track in tracks.items():
-            path = inside(out, f"{stem}.{file_name(tier)}{form.ending}")
+            path = _path(out, f"{stem}.{file_name(tier)}", form)
             if path in files:
                 problem = f"two tiers become {path.name}"
                 raise InputError(path, problem, "choose one with --tier")
@@ -256,6 +310,13 @@ def _are_apart(tracks: Mapping[str, ConvertedTrack]) -> bool:
         background = {UNLABELLED, *track.segmentation.background}
         names += set(track.segmentation.transcript) - background
     return len(set(names)) == len(names)
+
+
+def _path(out: Path, stem: str, form: Format) -> Path:
+    """Return the path of a file, whose name does not have the ending of a different format."""
+    if format_of(f"{stem}{form.ending}") != form:  # as CSV of a video named "take.frames"
+        stem = stem.replace(".", "_")
+    return inside(out, f"{stem}{form.ending}")
 
 
 def _n_comments(segmentation: Segmentation) -> int:

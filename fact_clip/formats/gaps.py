@@ -174,9 +174,7 @@ def to_frames(annotation: Annotation, clock: Clock, background: str | None = Non
             problem += ", as frames of the features"
             fix = "give --source-fps, the frames a second of the file"
         raise InputError(annotation.path, problem, fix)
-    if annotation.end and max(end, n_frames) > last_frame(min(end, n_frames)):
-        message = "%s: labels of a video of %d frames for %d rows of features; check --fps"
-        logger.warning(message, annotation.path, end, n_frames)
+    check_length(annotation, clock, n_frames)
 
     owner = np.full(n_frames, -1, dtype=np.int64)  # index of the span of each frame
     contested = np.zeros(n_frames, dtype=bool)
@@ -193,6 +191,16 @@ def to_frames(annotation: Annotation, clock: Clock, background: str | None = Non
         contested=int(contested.sum()),
         background=gap,
     )
+
+
+def check_length(annotation: Annotation, clock: Clock, n_frames: int) -> None:
+    """Warn if the video of an annotation is longer or shorter than its features."""
+    if not annotation.end:
+        return
+    end = int(boundaries(annotation, [annotation.end], clock)[0])
+    if max(end, n_frames) > last_frame(min(end, n_frames)):
+        message = "%s: labels of a video of %d frames for %d rows of features; check --fps"
+        logger.warning(message, annotation.path, end, n_frames)
 
 
 def last_frame(n_frames: int) -> int:

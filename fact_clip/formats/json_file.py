@@ -183,6 +183,7 @@ class _Interval(BaseModel):
 class _Moment(BaseModel):
     seconds: Number
     label: str
+    comment: str = ""
 
 
 class _Intervals(BaseModel):
@@ -205,7 +206,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     if options.instants:
         for number, point in enumerate(file.instants):
             where = FileLocation(path, part=f"instant {number}")
-            span = Span(point.seconds, point.seconds, point.label, where)
+            span = Span(point.seconds, point.seconds, point.label, where, point.comment)
             spans.setdefault("", []).append(span)
     annotations = []
     for video, video_spans in spans.items():

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from fact_clip.core import Clock, InputError
 from fact_clip.formats.base import Annotation, Span
-from fact_clip.formats.gaps import boundaries, last_frame
+from fact_clip.formats.gaps import boundaries, check_length, last_frame
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ def to_middles(annotation: Annotation, clock: Clock) -> Middles:
     starts = boundaries(annotation, [span.start for span in spans], clock)
     stops = boundaries(annotation, [span.stop for span in spans], clock)
     frames = ((starts + stops) // 2).tolist()
+    if clock.n_frames is not None:
+        check_length(annotation, clock, clock.n_frames)
     middles = Middles([])
     label_of: dict[int, str] = {}
     for span, start, stop, frame in zip(spans, starts, stops, frames, strict=True):

@@ -120,7 +120,7 @@ def binned_budget(ratings: Mapping[str, Rating], width: float) -> list[Json]:
         counts = {action: np.zeros(count, dtype=np.int64) for action in actions}
         ends: dict[str, float] = {}
         for start, stop, action in _occurrences(rating):
-            first_bin = min(int((start - rating.start) / width), count - 1)
+            first_bin = min(int((start - rating.start) / width + _ROUNDING), count - 1)
             counts[action][max(first_bin, 0)] += 1
             begin = max(start, ends.get(action, start))  # once if segments of it overlap
             ends[action] = max(stop, begin)

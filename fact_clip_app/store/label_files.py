@@ -460,6 +460,10 @@ def _check_frames(annotation: Annotation, n_frames: int, *, is_film: bool) -> No
     if is_film and end < n_frames and "start_seconds" in read_text(path).lower():
         fix = "segment with --fps, or give the seconds"
         raise InputError(path, "frame numbers of features whose rate is not known", fix)
+    n_labelled = int(annotation.end or n_frames)
+    if max(n_labelled, n_frames) > last_frame(min(n_labelled, n_frames)):
+        problem = f"labels of {n_labelled} frames for a video of {n_frames}"
+        raise InputError(path, problem, "give a label for each frame of this video, or seconds")
 
 
 def _label(where: Location, start: float, stop: float, part: Segment | Instant | Span) -> Label:

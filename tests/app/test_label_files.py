@@ -59,6 +59,24 @@ def test_rough_times_become_point_events(tmp_path):
     assert read(tmp_path / "z.txt", frames, is_rough=True)[0] == {"main": [(50, 50, "cut"), (250, 250, "stir")]}
 
 
+def test_a_table_needs_a_row_for_each_frame_of_the_video(tmp_path):
+    """The video has 300 frames. A table of the 100 rows of its features would lie in its first third."""
+    rows = [f"{number},{int(number >= 50)}" for number in range(300)]
+    path = tmp_path / "x.binary.csv"
+    assert read(path, "\n".join(["frame,cut", *rows]))[0] == {"main": [(50, 300, "cut")]}
+    for n_rows in (100, 600):
+        rows = [f"{number},{int(50 <= number < 60)}" for number in range(n_rows)]
+        with refused(path):
+            read(path, "\n".join(["frame,cut", *rows]))
+
+
+def test_a_comment_of_a_point_event_with_a_rough_time_is_kept(tmp_path):
+    path = tmp_path / "x.json"
+    path.write_text('{"segments": [], "instants": [{"seconds": 2, "label": "tap", "comment": "loud"}]}')
+    (label,) = read_label_file(path, TIMES, is_rough=True).tracks["main"]
+    assert (label.start, label.stop, label.label, label.comment) == (30, 30, "tap", "loud")
+
+
 def test_the_page_loads_rough_times_as_one_step(user, rows, tmp_path):
     video = user.ask("POST", "/api/videos", json={"files": [user.upload(rows)]})["video"]
     path = tmp_path / "labels.csv"

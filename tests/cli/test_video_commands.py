@@ -7,6 +7,7 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -281,3 +282,18 @@ def test_features_of_another_rate_or_encoder_are_refused(films, pixel_run, fact_
     refused_line(answer, "--encoder")
     over = fact_clip("segment", tmp_path / "a.npy", "--run", pixel_run, "--out", tmp_path)
     refused_line(over, "--out")
+
+
+def test_a_table_has_a_row_for_each_frame_of_a_video_that_has_dropped_some(tmp_path, fact_clip):
+    """Four frames of 30 per second are missing, and the file declares 30."""
+    times = [round(1000 * number / 30) for number in range(24) if number not in (6, 7, 8, 15)]
+    video = write_video(tmp_path / "take.mkv", islice(wandering(2), 20), times=times)
+    source = tmp_path / "take.csv"
+    source.write_text("start_seconds,stop_seconds,label\n0.1,0.5,rear\n")
+    how = ("data", "convert", "--from", "csv", source, "--to", "binary.csv", "--film", video, "--out", tmp_path / "new")
+    answer = fact_clip(*how)
+    assert answer.code == 0, answer.err
+    _, *rows = (tmp_path / "new/take.binary.csv").read_text().splitlines()
+    assert len(rows) == 20
+    active = [time for time, row in zip(times, rows, strict=True) if row.endswith(",1")]
+    assert active == [time for time in times if 100 <= time < 500]

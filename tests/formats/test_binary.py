@@ -85,6 +85,25 @@ def test_tables_of_other_programs(tmp_path):
     assert spans(quoted) == [(0, 1, "turn; fast")]
 
 
+@pytest.mark.parametrize("rate", [25, 30, 29.97, 240])
+@pytest.mark.parametrize("digits", [3, 12])
+@pytest.mark.parametrize("first", [0, 1])
+def test_the_rate_follows_from_times_that_a_program_has_rounded(rate, digits, first, tmp_path):
+    """The times of the rows are the starts or the ends of the frames."""
+    rows = [f"{(number + first) / rate:.{digits}f},{int(number > 5)}" for number in range(2000)]
+    (annotation,) = read_annotations(written(tmp_path, "time,rear", *rows), Options())
+    assert annotation.fps == pytest.approx(rate, rel=1e-4)
+    assert spans(annotation.path) == [(6, 2000, "rear")]
+
+
+def test_a_cell_of_a_tier_that_nobody_has_labelled(tmp_path):
+    path = written(tmp_path, "frame,rear,turn", "0,1,1", "1,-1,0", "2,0,1")
+    assert spans(path, tier="rear") == [(0, 1, "rear"), (1, 2, UNLABELLED)]
+    assert spans(path, tier="turn") == [(0, 1, "turn"), (2, 3, "turn")]
+    counted_from_1 = written(tmp_path, "frame,background,rear", "1,1,-1", "2,0,-1", "3,0,1")
+    assert spans(counted_from_1) == [(2, 3, "rear"), (1, 2, UNLABELLED)]
+
+
 def test_columns_that_overlap_are_tiers(tmp_path):
     path = written(tmp_path, "frame,rear,turn,sniff", "0,1,0,0", "1,1,1,0", "2,0,1,0", "3,0,0,1")
     with pytest.raises(TiersError) as error:
@@ -106,6 +125,11 @@ def test_columns_that_overlap_are_tiers(tmp_path):
         (("frame,", "0,1"), "take.binary.csv"),
         (("frame,rear",), "take.binary.csv"),
         (("frame,rear,rear", "0,1,1"), "take.binary.csv:1"),
+        (("frame,background", "0,1"), "take.binary.csv"),
+        (("frame,rear", "0,1", "5,1"), "take.binary.csv:3"),
+        (("frame,rear", "500,0", "501,1"), "take.binary.csv:2"),
+        (("time,rear", "0,0", "1,1", "5,1"), "take.binary.csv"),
+        (("time,rear", "10.0,0", "10.1,1", "10.2,1"), "take.binary.csv"),
     ],
 )
 def test_what_is_no_table_of_0_and_1(lines, place, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -76,6 +77,80 @@ def test_as_many_rows_as_the_video_has_frames(tmp_path):
     clock = Clock(n_frames=6, times=times, media="take.mp4")
     (converted,) = convert_label_files([source], "csv", tmp_path / "new", ["binary.csv"], lambda _: clock).values()
     assert converted.written[0].read_text().splitlines() == ["frame,rear", "0,0", "1,0", "2,1", "3,1", "4,1", "5,0"]
+
+
+def test_labels_of_frames_without_times_are_those_of_the_film(tmp_path):
+    source = save(TAKE, tmp_path / "take.txt")
+    film = Clock(n_frames=40, fps=20.0, times=np.arange(41) / 20, video_fps=20.0)
+    (converted,) = convert_label_files([source], "txt", tmp_path / "new", ["csv"], lambda _: film).values()
+    assert spans(converted.written[0], "csv")[1] == (0.25, 1.0, "rear", "")
+    longer = Clock(n_frames=120, fps=20.0, times=np.arange(121) / 20, video_fps=20.0)
+    with refused("take.txt"):
+        convert_label_files([source], "txt", tmp_path / "new", ["csv"], lambda _: longer)
+
+
+def test_labels_with_times_get_the_frames_of_the_film(tmp_path):
+    """Ten labels per second become the labels of a film of 20 frames per second, and of half a second more."""
+    source = save(TAKE, tmp_path / "take.json")
+    film = Clock(n_frames=90, fps=20.0, times=np.arange(91) / 20, video_fps=20.0)
+    for clock, n_frames in ((film, 90), (Clock(fps=20.0, video_fps=20.0), 80)):
+        (converted,) = convert_label_files(
+            [source], "json", tmp_path / "new", ["binary.csv", "json"], lambda _, clock=clock: clock
+        ).values()
+        rows = converted.written[0].read_text().splitlines()[1:]
+        assert len(rows) == n_frames
+        assert [number for number, row in enumerate(rows) if row.split(",")[1] == "1"] == [*range(10, 40)]
+        labels = load(converted.written[1])
+        assert labels.instants == (Instant(14, "tap", "loud"), Instant(74, "call"))
+        assert labels.background == ("idle",)
+
+
+def test_a_rate_that_a_file_has_changes_nothing(tmp_path):
+    sure = replace(TAKE, segments=(replace(TAKE[0], confidence=0.5), *TAKE.segments[1:]), video_fps=30.0)
+    source = save(sure, tmp_path / "take.json")
+    (converted,) = convert_label_files([source], "json", tmp_path / "new", ["json"], lambda _: TEN).values()
+    assert converted.written[0].read_text() == source.read_text()
+
+
+def test_tiers_of_a_video_have_one_length(tmp_path):
+    """A table of 0 and 1 has a row for each frame of all tiers."""
+    left = Segmentation((Segment(0, 20, "rear"),), 10.0)
+    right = Segmentation((Segment(0, 10, "sniff"), Segment(10, 30, "turn")), 10.0)
+    source = save_tracks({"left": left, "right": right}, tmp_path / "take.eaf")
+    (converted,) = convert_label_files([source], "eaf", tmp_path / "new", ["binary.csv", "txt"], lambda _: TEN).values()
+    table, *frames = (path.read_text().splitlines() for path in converted.written)
+    assert [len(table), *map(len, frames)] == [31, 30, 30]
+    assert (table[20], table[21]) == ("19,1,0,1", "20,0,0,1")
+    assert frames[0] == ["rear"] * 20 + ["background"] * 10
+
+
+@pytest.mark.parametrize(("video", "file"), [("take.frames", "take_frames.csv"), ("take.one", "take.one.csv")])
+def test_a_file_does_not_get_the_ending_of_another_format(video, file, tmp_path):
+    source = tmp_path / f"{video}.csv"
+    source.write_text("start_seconds,stop_seconds,label\n0.5,2,rear\n")
+    (converted,) = convert_label_files([source], "csv", tmp_path / "new", ["csv"], lambda _: TEN).values()
+    assert [path.name for path in converted.written] == [file]
+    assert spans(converted.written[0], "csv") == [(0.5, 2, "rear", "")]
+
+
+def test_two_labellings_of_one_video_or_file_are_rejected(tmp_path):
+    header = "video,start_seconds,stop_seconds,label\n"
+    same = tmp_path / "same.csv"
+    same.write_text(header + "a/take.mp4,0,1,rear\nb/take.mp4,0,2,turn\n")
+    with refused("same.csv"):
+        convert_label_files([same], "csv", tmp_path / "new", ["csv"], lambda _: TEN)
+    alike = tmp_path / "alike.csv"
+    alike.write_text(header + "take\x01,0,1,rear\ntake_,0,2,turn\n")
+    with refused("take_.csv"):
+        convert_label_files([alike], "csv", tmp_path / "new", ["csv"], lambda _: TEN)
+    assert not (tmp_path / "new").exists()
+    one = tmp_path / "one.csv"
+    two = tmp_path / "two.csv"
+    one.write_text(header + "two,0,1,rear\n")
+    two.write_text(header + "one,0,1,turn\n")
+    with refused("two.csv"):  # it would be replaced by the labels in one.csv
+        convert_label_files([one, two], "csv", tmp_path, ["csv"], lambda _: TEN)
+    assert two.read_text() == header + "one,0,1,turn\n"
 
 
 def test_a_point_after_the_last_segment_keeps_its_time(tmp_path):

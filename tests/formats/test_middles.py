@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,16 @@ def test_a_segment_inside_another_one_and_an_empty_one():
     middles = to_middles(annotated((0, 10, "a"), (7, 9, "b"), (12, 12, "c"), (9, 13, "d")), Clock(fps=1))
     assert middles.clicks == [(5, "a"), (8, "b"), (11, "d"), (12, "c")]
     assert (lines(middles.empty), lines(middles.inside), middles.shared) == ([4], [3, 4], [])
+
+
+def test_labels_of_a_longer_video_are_reported(caplog):
+    """A table of 600 frames, of which the features have every sixth one."""
+    table = replace(annotated((60, 80, "a"), unit="frames"), end=600)
+    assert to_middles(table, Clock(100, fps=5)).clicks == [(70, "a")]
+    assert "a video of 600 frames for 100 rows" in caplog.text
+    caplog.clear()
+    to_middles(replace(table, fps=30), Clock(100, fps=5))
+    assert not caplog.text
 
 
 def test_a_middle_may_be_a_little_after_the_end():

@@ -53,6 +53,17 @@ def test_videos_have_the_same_actions_and_bins_are_not_too_many():
         binned_budget(two, 1e-7)
 
 
+@pytest.mark.parametrize("start", [0.0, 0.033])
+def test_what_starts_at_an_edge_counts_in_the_bin_that_begins_there(start):
+    """As floating-point numbers, 1.2 / 0.4 and 60.033 - 0.033 are below 3 and 60."""
+    parts = [(start + 1.2, start + 1.6, "stir"), (start + 2.4, start + 2.4, "tap")]
+    rows = binned_budget({"v": Rating.of(parts, is_complete=True, start=start, end=start + 4)}, 0.4)
+    counts = {row["label"]: round((row["start"] - start) / 0.4) for row in rows if row["count"]}
+    assert counts == {"stir": 3, "tap": 6}
+    (seconds,) = (row["seconds"] for row in rows if row["count"] and row["label"] == "stir")
+    assert seconds == pytest.approx(0.4)
+
+
 @given(
     st.lists(st.tuples(st.integers(0, 40), st.integers(0, 12), st.sampled_from("abc" + UNLABELLED)), max_size=8),
     st.integers(1, 17),
