@@ -152,6 +152,8 @@ def expected_lengths(
         (C + 1,) in frames, the last one for label -1.
     """
     gaps, pairs = _gaps(frames, labels, n_classes)
+    if not len(gaps):  # no video has two clicks
+        return np.ones(n_classes + 1)
     counts = np.bincount(pairs.ravel(), minlength=n_classes + 1)
     lengths = np.full(n_classes + 1, gaps.mean())
     for _ in range(_UPDATES):

@@ -297,3 +297,9 @@ def test_clicks_need_the_orientation_of_features(clicked):
         Dataset.open(config).check()
     (Path(clicked.root) / "features" / "a.json").write_text('{"n_frames": 12}')  # as extract writes it
     assert Dataset.open(config).folder.label_lines("a") == ["idle"] * 5 + ["stir"] * 7
+
+
+def test_videos_with_one_click_have_no_lengths(recwarn):
+    """Without a gap between two clicks nothing is known, and nothing is warned about."""
+    assert expected_lengths([[5], [7]], [np.array([0]), np.array([1])], 2).tolist() == [1, 1, 1]
+    assert not recwarn.list
