@@ -271,10 +271,12 @@ class Summary(TypedDict):
 
     `several` are the videos that count once for each of their labelled tracks, `unrated` those
     without a row, and `unowned` those of them that somebody unknown has marked as fully labelled.
+    `bins` is there if the request has the seconds of a bin.
     """
 
     time: list[Json]
     transitions: list[Json]
+    bins: NotRequired[list[Json]]
     several: list[str]
     unrated: list[str]
     unowned: list[str]

@@ -5,10 +5,10 @@ import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 from urllib.parse import quote
 
-from fastapi import HTTPException, Response
+from fastapi import HTTPException, Query, Response
 from fastapi.responses import FileResponse, JSONResponse
 from starlette.background import BackgroundTask
 
@@ -156,8 +156,9 @@ def overview(workspace: Served, person: Asker) -> answers.Overview:
 def summary(
     workspace: Served,
     format: Literal["json", "csv", "xlsx"] = "json",
-    table: Literal["time", "transitions", "segments"] = "time",
+    table: Literal["time", "transitions", "segments", "bins"] = "time",
     by: str = "",
+    bins: Annotated[float | None, Query(gt=0, le=1e9)] = None,
     annotator: Repeated = None,
     viewer: Viewer = "",
 ) -> Response:
@@ -165,9 +166,12 @@ def summary(
 
     A spreadsheet has all tables, among them each segment with its origin and its annotator.
     With `by`, the name of a field, the groups of videos that have one value of it come first.
+    With `bins`, there is also a table of the time in bins of so many seconds.
     """
+    if table == "bins" and bins is None:
+        raise InputError("bins", "the table needs the seconds of a bin", "set bins")
     rows = rated_rows(workspace, annotator, viewer)
-    tables = budget_tables(rows, by)
+    tables = budget_tables(rows, by, bins)
     if format == "json":
         omissions = {"unrated": rows.unrated, "unowned": rows.unowned}
         del tables["segments"]

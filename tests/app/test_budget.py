@@ -116,3 +116,17 @@ def test_an_empty_field_is_the_group_of_a_missing_one(opened, rows, workbench, t
     summary = user.ask("GET", "/api/summary", params={"by": "treatment"})["time"]
     groups = [row["video"] for row in summary if row["video"].startswith("treatment")]
     assert groups == ["treatment: – (2)"]
+
+
+def test_time_in_bins_is_a_table_of_its_own(opened, rows):
+    user = opened(run=None)()
+    user.act("stir")
+    video = user.add(rows, fps=10)
+    user.label(video, (0, 15, "stir"))
+    assert "bins" not in user.ask("GET", "/api/summary")
+    table = user.ask("GET", "/api/summary", params={"bins": 1})["bins"]
+    assert [(row["start"], row["seconds"], row["count"]) for row in table[:3]] == [(0, 1, 1), (1, 0.5, 0), (2, 0, 0)]
+    answer = user.client.get("/api/summary", params={"bins": 1, "format": "csv", "table": "bins"})
+    assert answer.text.splitlines()[1].startswith(f"{user.page.project.video(video).name},0.0,1.0,stir,1.0,")
+    user.ask("GET", "/api/summary", 400, params={"table": "bins"})
+    user.ask("GET", "/api/summary", 400, params={"bins": 0})

@@ -1,7 +1,7 @@
 /* The panel where labels are saved, counted, drawn and compared. */
 
 import {html, useEffect, useState} from "../vendor/preact-htm.js";
-import {asPairs, Check, FileButton, Scroll, Select, useAnswer} from "../common/controls.js";
+import {asPairs, Check, FileButton, NumberField, Scroll, Select, useAnswer} from "../common/controls.js";
 import {loadLabels} from "../common/label_files.js";
 import {refresh} from "../common/project.js";
 import {ask, download, tried, upload, videoPath, viewQuery} from "../common/requests.js";
@@ -53,7 +53,7 @@ function Head() {
 // --- label files -------------------------------------------------------------------------------
 
 const FORMATS = {
-	csv: "Table of segments (.csv)", "frames.csv": "Table of pictures (.csv)", json: "JSON (.json)", jsonl: "JSON lines (.jsonl)",
+	csv: "Table of segments (.csv)", "frames.csv": "Table of video frames (.csv)", "binary.csv": "Table of 0 and 1 for each video frame (.csv)", json: "JSON (.json)", jsonl: "JSON lines (.jsonl)",
 	txt: "A label for each frame (.txt)", vtt: "WebVTT subtitles (.vtt)", srt: "SubRip subtitles (.srt)",
 	eaf: "ELAN (.eaf)", nwb: "Neurodata Without Borders (.nwb)", boris: "BORIS project (.boris)",
 	"label-studio": "Label Studio (.json)", via: "VIA (.json)",
@@ -116,6 +116,7 @@ function Budget({filter: people}) {
 	const {fields} = project;
 	const [by, setBy] = useState("");
 	const [order, setOrder] = useState({});
+	const [bins, setBins] = useState(60);
 	const sortBy = (key) => setOrder({key, way: order.key === key && order.way === "descending" ? "ascending" : "descending"});
 	const filter = by ? {...people, by} : people;
 	const query = new URLSearchParams(filter);
@@ -128,6 +129,7 @@ function Budget({filter: people}) {
 	const unrated = answer?.unrated ?? [];
 	const unowned = answer?.unowned ?? [];
 	const save = (format, table = "time") => tried(() => download(`/api/summary?${new URLSearchParams({...filter, format, table})}`));
+	const saveBins = () => tried(() => download(`/api/summary?${new URLSearchParams({...filter, format: "csv", table: "bins", bins})}`));
 	const loadFields = ([file]) => tried(async () => {
 		await ask("/api/fields", "POST", {file: await upload(file), annotator: state.annotator});
 		await refresh();
@@ -149,6 +151,9 @@ function Budget({filter: people}) {
 			<button type="button" id="budget-xlsx" onClick=${() => save("xlsx")}>Download as XLSX</button>
 			<button type="button" id="segments-csv" title="A row for each segment: times, origin (drawn, accepted draft, ...), person, comment, fields"
 				onClick=${() => save("csv", "segments")}>All segments as CSV</button>
+			<${NumberField} label="Bins of" id="bins" min="0.1" step="any" value=${bins} onInput=${setBins} /> s
+			<button type="button" id="bins-csv" disabled=${!(bins > 0)} title="A row for each video, bin and class"
+				onClick=${saveBins}>Time in bins as CSV</button>
 			<span title="A CSV with the column video, and a column for each field, as treatment, sex or day">
 				<${FileButton} id="fields" title="Load fields of videos …" onFiles=${loadFields} /></span>
 			${fields.length > 0 && html`<${Select} label="Group by" id="group-by" value=${by} options=${[["", "nothing"], ...asPairs(fields)]}
