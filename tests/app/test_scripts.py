@@ -246,3 +246,27 @@ def test_an_edit_is_sent_again_while_the_server_is_away():
     assert during == ["sending", "retrying", 1, False, "Not stored yet"]
     assert sent == [[1, [0, "pour"]]]
     assert after == ["idle", 0, True, None]
+
+
+@pytest.mark.parametrize("tracks", ["[]", "undefined"])
+def test_an_undo_whose_answer_cannot_be_shown_is_not_repeated(tracks):
+    """Somebody has switched Blind on, so the answer has no tracks, or the answer is damaged."""
+    script = f"""
+    const {{edit, undo}} = await import(root + "common/edits.js");
+    shown([labelled(0, 4, "pour")]);
+    const paths = [];
+    const answer = {{id: "v", revision: 4, video_revision: 5, undo: null, redo: null, tracks: {tracks}}};
+    globalThis.fetch = async (path, {{method}} = {{}}) => {{
+        if (method === "POST") paths.push(path.split("/").at(-1));
+        return {{ok: true, json: async () => answer}};
+    }};
+    process.on("uncaughtException", () => {{}});
+    process.on("unhandledRejection", () => {{}});
+    undo();
+    await new Promise((resume) => setTimeout(resume, 30));
+    edit({{removed: [], added: [labelled(4, 6, "stir")]}});
+    await new Promise((resume) => setTimeout(resume, 30));
+    console.log(JSON.stringify([paths, state.unsent]));
+    process.exit();
+    """
+    assert said(script) == [["undo", "edits"], 0]

@@ -74,9 +74,9 @@ async function sendFirst() {
 	try {
 		await queue[0].run();
 	} catch (error) {
-		if (!(error instanceof Refused)) throw error;
 		if (RESENT.includes(error.status)) return waitForServer(error);
-		await tried(() => refuse(queue[0], error));
+		if (error instanceof Refused) await tried(() => refuse(queue[0], error));
+		else setTimeout(() => {throw error}); // a fault of this page, which has got its answer; others must not wait
 	}
 	queue.shift();
 	update({unsent: queue.length});
@@ -123,8 +123,8 @@ async function send(id, body) {
 async function step(id, direction) {
 	const answer = await ask(videoPath(id, `/${direction}`), "POST", {browser: BROWSER, annotator: state.annotator});
 	if (state.video?.id !== id) return;
-	if (queue.length === 1) show(answer);
-	else reloadLater();
+	if (queue.length === 1 && answer.tracks.length) show(answer);
+	else reloadLater(); // without tracks, Blind was switched on
 }
 
 function showChange(video, trackId, change) {
