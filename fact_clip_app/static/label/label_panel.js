@@ -9,6 +9,7 @@ import {Classes} from "./classes.js";
 import {Clock} from "./clocks.js";
 import {EmptyProject} from "./empty_project.js";
 import {Inspector} from "./inspector.js";
+import {WhatIsThis} from "./groups.js";
 import * as labelling from "./labelling.js";
 import {changeVideo} from "./open_video.js";
 import {useRecordedClass} from "./recording.js";
@@ -34,6 +35,7 @@ export function LabelPanel({isHidden}) {
 		<aside class="left" aria-label="Videos" hidden=${folded.left}>
 			<${Videos} />
 			<${WhatNext} />
+			<${WhatIsThis} />
 		</aside>
 		<aside class="right" aria-label="Chosen segment and classes" hidden=${folded.right}>
 			${video && html`<${VideoName} key=${video.id} video=${video} />`}
