@@ -266,6 +266,57 @@ class Clips(TypedDict):
     segments: list[Clip]
 
 
+class OpenStretch(TypedDict):
+    """An unlabelled stretch of a track, and the labelled actions around it (null: none).
+
+    `distance` tells how different it is from the stretch before it in its group, and `guess` is
+    the name that a model and the neighbours give it.
+    """
+
+    video: str
+    name: str
+    track: int
+    track_name: str
+    start: int
+    stop: int
+    time: float
+    seconds: float
+    before: str | None
+    after: str | None
+    distance: float
+    guess: NotRequired[str]
+
+
+class StretchGroup(TypedDict):
+    """Unlabelled stretches that belong together."""
+
+    stretches: list[OpenStretch]
+
+
+class Groups(TypedDict):
+    """Groups of unlabelled stretches, those with most seconds first.
+
+    `left_out` counts the shortest stretches of a project that has very many, and
+    `without_features` names videos that were grouped by neighbours and lengths only.
+    """
+
+    groups: list[StretchGroup]
+    left_out: int
+    without_features: list[str]
+
+
+class Filled(TypedDict):
+    """How many stretches got a label, and how many did not.
+
+    `taken` have labels by now, or their track is marked as fully labelled. `gone` belong to tracks
+    or videos that were removed.
+    """
+
+    labelled: int
+    taken: int
+    gone: int
+
+
 class Summary(TypedDict):
     """Rows of tables: how long and how often, and what follows what.
 

@@ -11,6 +11,7 @@ from fact_clip_app.store.history import History, Part, Person
 from fact_clip_app.store.project import (
     Action,
     Annotator,
+    Frame,
     Key,
     Label,
     Name,
@@ -176,6 +177,27 @@ class ChosenCurves(_Body):
         None
     )
     file: str | None = None
+
+
+class StretchSpan(_Body):
+    """An unlabelled stretch of a track."""
+
+    track: _Id
+    start: Frame
+    stop: Frame
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.start >= self.stop:
+            raise ValueError("a stretch ends after it starts")
+        return self
+
+
+class GroupAnswer(Signed):
+    """What the stretches of a group are: a class, or null if nothing happens in them."""
+
+    label: Name | None
+    stretches: Annotated[list[StretchSpan], Field(min_length=1, max_length=5000)]
 
 
 class NewTrack(_Body):

@@ -72,6 +72,11 @@ def overview(workspace: Workspace, viewer: str) -> answers.Overview:
             f"A model drafted {n_drafted} of the segments, of which {origins['corrected']} were"
             " corrected and the others accepted as they were"
         )
+    if origins["grouped"]:
+        sentences.append(
+            f"{origins['grouped']} of the segments were labelled in groups of similar unlabelled"
+            " stretches, with one answer for each group"
+        )
     return {
         "videos": n_videos,
         "complete": n_complete,

@@ -3,6 +3,7 @@
 import {html, render, useEffect, useState} from "./vendor/preact-htm.js";
 import {Clips} from "./label/clips.js";
 import {acceptDrops} from "./label/files.js";
+import {Groups} from "./label/groups.js";
 import {Help} from "./label/help.js";
 import {pressKey} from "./label/keyboard.js";
 import {learnLayout} from "./label/keys.js";
@@ -34,6 +35,7 @@ function Page() {
 		${!isLabelling && html`<${Panel} />`}
 		<${Toast} />
 		<${Clips} />
+		<${Groups} />
 		<${Question} />
 		<${Help} />`;
 }

@@ -23,10 +23,32 @@ BACKUP = "project.backup.sqlite"
 ODD_VALUE = "restore project.sqlite from a copy of yours"
 """What to do about a damaged value in a database that is whole."""
 
-VERSION = 6
+VERSION = 7
 """The version of the tables, which a project stores (PRAGMA user_version)."""
 
-TABLES = """
+SEGMENTS = """
+    CREATE TABLE segment (
+        id INTEGER PRIMARY KEY, track INTEGER NOT NULL REFERENCES track ON DELETE CASCADE,
+        start INTEGER NOT NULL, stop INTEGER NOT NULL, label TEXT NOT NULL,
+        origin TEXT NOT NULL
+            CHECK (origin IN ('predicted', 'corrected', 'drawn', 'imported', 'grouped')),
+        comment TEXT NOT NULL, annotator TEXT NOT NULL, CHECK (0 <= start AND start <= stop)
+    );
+    CREATE INDEX segment_of_track ON segment (track, start);
+    CREATE INDEX segment_of_label ON segment (label);
+"""
+
+FROM_6 = f"""
+    DROP INDEX segment_of_track;
+    DROP INDEX segment_of_label;
+    ALTER TABLE segment RENAME TO old_segment;
+    {SEGMENTS}
+    INSERT INTO segment SELECT * FROM old_segment;
+    DROP TABLE old_segment;
+"""
+"""The script that converts a project of version 6, whose labels have no origin "grouped"."""
+
+TABLES = f"""
     CREATE TABLE setting (key TEXT PRIMARY KEY, value TEXT NOT NULL);
     CREATE TABLE action (
         name TEXT PRIMARY KEY, position INTEGER NOT NULL, colour INTEGER NOT NULL,
@@ -37,7 +59,7 @@ TABLES = """
     CREATE TABLE video (
         id TEXT PRIMARY KEY, name TEXT NOT NULL, media TEXT, features TEXT, times BLOB NOT NULL,
         complete INTEGER NOT NULL, revision INTEGER NOT NULL DEFAULT 0, added REAL NOT NULL,
-        removed REAL, identity TEXT NOT NULL DEFAULT '{}', layout TEXT, fps REAL
+        removed REAL, identity TEXT NOT NULL DEFAULT '{{}}', layout TEXT, fps REAL
     );
     CREATE TABLE revision (
         video TEXT PRIMARY KEY REFERENCES video ON DELETE CASCADE, number INTEGER NOT NULL
@@ -48,14 +70,7 @@ TABLES = """
         complete INTEGER NOT NULL DEFAULT 0, annotator TEXT NOT NULL DEFAULT '',
         UNIQUE (video, name)
     );
-    CREATE TABLE segment (
-        id INTEGER PRIMARY KEY, track INTEGER NOT NULL REFERENCES track ON DELETE CASCADE,
-        start INTEGER NOT NULL, stop INTEGER NOT NULL, label TEXT NOT NULL,
-        origin TEXT NOT NULL CHECK (origin IN ('predicted', 'corrected', 'drawn', 'imported')),
-        comment TEXT NOT NULL, annotator TEXT NOT NULL, CHECK (0 <= start AND start <= stop)
-    );
-    CREATE INDEX segment_of_track ON segment (track, start);
-    CREATE INDEX segment_of_label ON segment (label);
+    {SEGMENTS}
     CREATE TABLE step (
         id INTEGER PRIMARY KEY AUTOINCREMENT, video TEXT REFERENCES video ON DELETE CASCADE,
         edit TEXT UNIQUE, time REAL NOT NULL, author TEXT NOT NULL, annotator TEXT NOT NULL,
@@ -111,12 +126,12 @@ class Database:
         """Create the tables of a new project, and check the version of a stored one."""
         with self.change():
             version = self.value("PRAGMA user_version")
-            if version not in (0, VERSION):
+            if version not in (0, 6, VERSION):
                 problem = f"a project of version {version}, but this version reads {VERSION}"
                 fix = "use the fact-clip version that wrote it"
                 raise InputError(self.folder, problem, fix)
-            if version == 0:
-                for statement in TABLES.split(";"):
+            if version != VERSION:
+                for statement in (FROM_6 if version else TABLES).split(";"):
                     self.execute(statement)
                 self.execute(f"PRAGMA user_version = {VERSION}")
             self.execute("DELETE FROM setting WHERE key = 'token' AND value = ''")

@@ -75,6 +75,15 @@ class Edited:
 CHANGED_ACTIONS = "the actions have changed; read /api/state, and send its actions_revision"
 
 
+@dataclass(frozen=True)
+class Filling:
+    """How many stretches got a label, and how many did not. These are also keys of a response."""
+
+    labelled: int
+    taken: int  # they have labels by now, or their track is marked as fully labelled
+    gone: int  # their track or video was removed
+
+
 class ConflictError(Exception):
     """Raised if a change does not fit what is stored. `fields` belong to the response."""
 
@@ -208,6 +217,64 @@ class History:
                     self.project.touch(video)
                 step.parts.append(self._replacement(video, track, labels).signed(person))
             self.project.add_actions(loading.actions)
+
+    def fill(
+        self,
+        stretches: Mapping[int, Collection[tuple[int, int]]],
+        name: str | None,
+        person: Person,
+        background: Collection[str] = (),
+    ) -> Filling:
+        """Give unlabelled stretches of tracks a label, as one step of the project.
+
+        A stretch that has a label by now stays as it is.
+
+        Args:
+            stretches: First frame and end of each stretch, by the id of its track.
+            name: Label that they get, or None for background.
+            person: Person whose labels they become.
+            background: Names that are marked as background if they are new.
+
+        Returns:
+            The numbers of stretches.
+
+        Raises:
+            ConflictError: If somebody has changed the class a moment ago.
+            InputError: If stretches overlap or exceed their video.
+        """
+        n_labelled = n_taken = n_gone = 0
+        with self._step(None, person) as step:
+            label = self.project.background[0] if name is None else name
+            if person.browser and label not in {BACKGROUND, *(row.name for row in step.rows)}:
+                self._check_action(label, person, REPEAT)
+            for track, spans in stretches.items():
+                stored = self._open_track(track)
+                if stored is None:
+                    n_gone += len(spans)
+                    continue
+                video, is_complete = stored
+                labels = [Label(start, stop, label, "grouped") for start, stop in sorted(spans)]
+                self._check_labels(video, labels)
+                added = []
+                for new in labels:
+                    if is_complete or self.project.rows(_OVERLAP, track, new.start, new.stop):
+                        n_taken += 1
+                    else:
+                        added.append(new)
+                step.parts.append(Part(track, [], added).signed(person))
+                n_labelled += len(added)
+            if n_labelled:
+                self.project.add_actions(actions_named([label], background))
+            step.title = f"label {n_labelled} stretches {label}"
+        return Filling(n_labelled, n_taken, n_gone)
+
+    def _open_track(self, track: int) -> tuple[str, bool] | None:
+        """Return the video of a track and whether it is complete, or None if either is gone."""
+        query = """SELECT video, track.complete FROM track JOIN video ON video.id = track.video
+                   WHERE track.id = ? AND removed IS NULL"""
+        for video, is_complete in self.project.rows(query, track):
+            return str(video), bool(is_complete)
+        return None
 
     def _replacement(self, video: str, track: int, labels: Iterable[Label]) -> Part:
         """Return the difference of a track to new labels, whoever made them."""

@@ -20,7 +20,7 @@ from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.labels import UNLABELLED
 from fact_clip_app.store.database import ODD_VALUE, Database, parsed
 
-Origin = Literal["predicted", "corrected", "drawn", "imported"]
+Origin = Literal["predicted", "corrected", "drawn", "imported", "grouped"]
 Unlabelled = Literal["background", "ignore", "skip"]
 """What a training does with the unlabelled frames of a video, or with the whole video."""
 
@@ -431,6 +431,12 @@ class Project(Database):
         """Return the names of the tracks of a video that a person sees, in order."""
         query = f"SELECT id, name FROM track WHERE video = ?2 AND {SEEN} ORDER BY id"
         return dict(self.rows(query, self.eyes(viewer), video))
+
+    def sees(self, track: int, viewer: str) -> bool:
+        """Return whether a person may see a track. A removed track is hidden if Blind is on."""
+        eyes = self.eyes(viewer)
+        query = f"SELECT id FROM track WHERE id = ?2 AND {SEEN}"
+        return eyes is None or bool(self.rows(query, eyes, track))
 
     def add_track(self, video: str, name: str, annotator: str = "") -> int:
         """Add a track and return its id, or that of the track with this name."""

@@ -72,6 +72,12 @@ def check_seen(workspace: Workspace, video: VideoEntry, track: int, person: Pers
         raise HTTPException(403, "this track is hidden from you")
 
 
+def check_track(workspace: Workspace, track: int, person: Person) -> None:
+    """Raise an HTTPException if a track of any video is hidden from a person."""
+    if not workspace.project.sees(track, person.annotator):
+        raise HTTPException(403, "this track is hidden from you")
+
+
 def check_named(workspace: Workspace, person: Person) -> None:
     """Raise an HTTPException if somebody without a name labels a blind project."""
     if workspace.project.blind_owner is not None and not person.annotator:

@@ -4,6 +4,7 @@ from fastapi import HTTPException
 
 from fact_clip.core import InputError
 from fact_clip_app.api import answers, request_bodies
+from fact_clip_app.results import unlabelled
 from fact_clip_app.results.clips import Order
 from fact_clip_app.results.clips import clips as class_clips
 from fact_clip_app.results.ratings import is_unowned
@@ -11,7 +12,15 @@ from fact_clip_app.store.history import ConflictError, Edited
 from fact_clip_app.store.label_files import plan, warnings_heard
 from fact_clip_app.store.project import Track, VideoEntry, free_name
 from fact_clip_app.web import project_answers
-from fact_clip_app.web.access import Asker, Served, Stored, StoredTrack, check_named, check_seen
+from fact_clip_app.web.access import (
+    Asker,
+    Served,
+    Stored,
+    StoredTrack,
+    check_named,
+    check_seen,
+    check_track,
+)
 from fact_clip_app.web.route_options import api_router
 from fact_clip_app.workspace.workspace import Workspace
 
@@ -24,6 +33,27 @@ def clips(
 ) -> answers.Clips:
     """Return segments and drafts of a class, or of all, over all videos, in an order."""
     return {"segments": class_clips(workspace, label, order, person.annotator)}
+
+
+@router.get("/groups")
+def groups(workspace: Served, person: Asker) -> answers.Groups:
+    """Return groups of unlabelled stretches of partly labelled tracks, for one answer each."""
+    return unlabelled.groups(workspace, person.annotator)
+
+
+@router.post("/groups")
+def label_group(workspace: Served, body: request_bodies.GroupAnswer) -> answers.Filled:
+    """Give unlabelled stretches a label, as one step. What has a label by now is left out."""
+    check_named(workspace, body.person)
+    stretches: dict[int, list[tuple[int, int]]] = {}
+    for span in body.stretches:
+        stretches.setdefault(span.track, []).append((span.start, span.stop))
+    for track in stretches:
+        check_track(workspace, track, body.person)
+    filling = workspace.history.fill(
+        stretches, body.label, body.person, background=workspace.engine.background
+    )
+    return {"labelled": filling.labelled, "taken": filling.taken, "gone": filling.gone}
 
 
 def _track(workspace: Workspace, video: VideoEntry, body: request_bodies.Edit) -> Track | None:

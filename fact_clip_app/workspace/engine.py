@@ -14,6 +14,7 @@ import numpy as np
 from fact_clip.core import Array, Clock, Floats, InputError, Json, Names, Progress, Segmentation
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.core.paths import file_name
+from fact_clip.core.scores import Scores
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import check_whole
 from fact_clip.decoding import ModelScores
@@ -63,6 +64,16 @@ class Work:
     prediction: Segmentation | None = None
     basis: tuple[ScoreKey, DecodeSettings] | None = None  # what the prediction depends on
     drafts: list[Draft] = field(default_factory=list)  # the prediction in frames of the video
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """How a model reads a video with the names and settings of the project."""
+
+    model: Segmenter
+    features: Path
+    decoder: SegmentDecoder
+    basis: tuple[ScoreKey, DecodeSettings]
 
 
 @dataclass(frozen=True)
@@ -274,44 +285,73 @@ class Engine:
         Raises:
             InputError: if the file of the video has changed.
         """
-        video.check_file()
+        reading = self._reading(video)
         work = self.work(video.id)
-        model = self.model()
-        names = self.names(model)
-        features = self.features(video)
-        if model is None or names == () or features is None:
+        if reading is None:
             work.prediction = None
             return []
-        # A model that is selected later may not have a setting that was made before.
-        values = {key: value for key, value in self.settings if key in model.scorer.adjustable}
-        settings = DecodeSettings(**values)
-        key = ScoreKey(self.run_name, names, rivals=settings.reject is not None)
-        if work.prediction is None or work.basis != (key, settings):
-            decoder = SegmentDecoder(model.scorer, model.choose(names, settings), settings)
-            scores = self._video_scores(video, features, model, decoder, key)
-            work.prediction = decoder.segmentation(scores)
-            work.basis = (key, settings)
-            starts = rows_of(video, features, scores.clock, scores.n_frames)
+        if work.prediction is None or work.basis != reading.basis:
+            scores = self._video_scores(video, reading)
+            work.prediction = reading.decoder.segmentation(scores)
+            work.basis = reading.basis
+            starts = rows_of(video, reading.features, scores.clock, scores.n_frames)
             work.drafts = drafts_of(work.prediction, starts, video.times)
         # What the project has as a class is what the project says it is.
         background = {*self.background} - {action.name for action in self.project.actions()}
         return renamed(work.drafts, background, self.project.background[0])
 
-    def _video_scores(
-        self,
-        video: VideoEntry,
-        features: Path,
-        model: Segmenter,
-        decoder: SegmentDecoder,
-        key: ScoreKey,
-    ) -> ModelScores:
+    def scores(self, video: VideoEntry) -> tuple[Scores, Floats] | None:
+        """Return the scores of the names in each row of features, and when rows start, (T + 1,).
+
+        There are none without a model, names or features. This must not run in two threads at once.
+
+        Raises:
+            InputError: if the file of the video has changed.
+        """
+        reading = self._reading(video)
+        if reading is None:
+            return None
+        scores = self._video_scores(video, reading)
+        starts = rows_of(video, reading.features, scores.clock, scores.n_frames)
+        return reading.decoder.frame_scores(scores), starts
+
+    def feature_rows(self, video: VideoEntry) -> tuple[Array, Floats] | None:
+        """Return the features of a video, (T, D), and when rows start, (T + 1,), if there are any.
+
+        Raises:
+            InputError: if the file of the video has changed.
+        """
+        video.check_file()
+        features = self.features(video)
+        if features is None:
+            return None
+        rows, clock = self.open_features(video, features, self.model())
+        return rows, rows_of(video, features, clock, len(rows))
+
+    def _reading(self, video: VideoEntry) -> _Reading | None:
+        """Return how the model in use reads a video, if there are a model, names and features."""
+        video.check_file()
+        model = self.model()
+        names = self.names(model)
+        features = self.features(video)
+        if model is None or names == () or features is None:
+            return None
+        # A model that is selected later may not have a setting that was made before.
+        values = {key: value for key, value in self.settings if key in model.scorer.adjustable}
+        settings = DecodeSettings(**values)
+        key = ScoreKey(self.run_name, names, rivals=settings.reject is not None)
+        decoder = SegmentDecoder(model.scorer, model.choose(names, settings), settings)
+        return _Reading(model, features, decoder, (key, settings))
+
+    def _video_scores(self, video: VideoEntry, reading: _Reading) -> ModelScores:
         """Return the scores of a video. Those of the latest videos are cached."""
+        key, _ = reading.basis
         cached_key, scores = self._scores.pop(video.id, (None, None))
         if scores is None or cached_key not in (key, key._replace(rivals=True)):
             cached_key = key
-            rows, clock = self.open_features(video, features, model)
+            rows, clock = self.open_features(video, reading.features, reading.model)
             clock = replace(clock, media=None)  # it could be the path of any file
-            scores = decoder.score(Source(rows, features, clock))
+            scores = reading.decoder.score(Source(rows, reading.features, clock))
         self._scores[video.id] = (cached_key, scores)
         total = sum(cached.nbytes for _, cached in self._scores.values())
         for oldest in list(self._scores)[:-1]:

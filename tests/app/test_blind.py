@@ -216,6 +216,15 @@ def edits(rated: Rated, name: str) -> list[Request]:
     return requests
 
 
+def group_answers(rated: Rated, name: str) -> list[Request]:
+    """Label a stretch of each track, and of all tracks together."""
+    tracks = [track for video in rated.videos for track in rated.user.page.project.tracks(video)]
+    spans = [{"track": track, "start": 138, "stop": 141} for track in tracks]
+    return [("/api/groups", {"json": {"label": "both", "stretches": part}}) for part in ([one] for one in spans)] + [
+        ("/api/groups", {"json": {"label": None, "stretches": spans}})
+    ]
+
+
 def whole_tracks(rated: Rated, name: str) -> list[Request]:
     return [
         (f"/api/videos/{video}/segments", {"json": {"track": track, "revision": 0, "segments": []}})
@@ -302,6 +311,8 @@ ROUTES: dict[tuple[str, str], Callable[[Rated, str], list[Request]]] = {
     ("PUT", "/api/videos/{video}/curves"): of_videos("/curves", json={"curves": []}),
     ("GET", "/api/videos/{video}/curves/outlines"): of_videos("/curves/outlines", params={"start": 0, "stop": 9}),
     ("GET", "/api/clips"): plain("/api/clips", {"params": {"label": "stir"}}, {"params": UNSURE}, {}),
+    ("GET", "/api/groups"): plain("/api/groups"),
+    ("POST", "/api/groups"): group_answers,
     ("GET", "/api/overview"): plain("/api/overview"),
     ("POST", "/api/fields"): plain("/api/fields", {"json": {"file": "none"}}),
     ("GET", "/api/summary"): lambda rated, name: [

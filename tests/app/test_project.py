@@ -169,7 +169,7 @@ def test_a_folder_of_something_else_and_a_different_version_are_refused(tmp_path
     with refused(tmp_path / "other"):
         Project(tmp_path / "other")
     new(tmp_path / "p")[0].close()
-    for version in (1, VERSION - 1, VERSION + 1):
+    for version in (1, VERSION - 2, VERSION + 1):
         with closing(sqlite3.connect(tmp_path / "p/project.sqlite")) as base:
             base.execute(f"PRAGMA user_version = {version}")
         with refused(tmp_path / "p"):
@@ -178,6 +178,36 @@ def test_a_folder_of_something_else_and_a_different_version_are_refused(tmp_path
     (tmp_path / "bad/project.sqlite").write_bytes(b"no database at all" * 100)
     with refused(tmp_path / "bad/project.sqlite"):
         Project(tmp_path / "bad")
+
+
+def test_a_project_of_version_6_is_converted(tmp_path):
+    """Its labels, steps and indexes stay, and it takes labels that were made in groups."""
+    project, video, track = new(tmp_path / "p")
+    history = History(project)
+    history.replace(video, track, [Label(0, 4, "a"), Label(4, 6, "b", "predicted", "why", "Anna")], None, Person())
+    before = project.rows("SELECT * FROM segment ORDER BY id")
+    indexes = project.rows("SELECT name FROM sqlite_master WHERE type = 'index' ORDER BY name")
+    project.close()
+    with closing(sqlite3.connect(tmp_path / "p/project.sqlite")) as base, base:
+        (table,) = base.execute("SELECT sql FROM sqlite_master WHERE name = 'segment'").fetchone()
+        base.execute("DROP TABLE segment")
+        base.execute(table.replace(", 'grouped'", ""))
+        base.execute("CREATE INDEX segment_of_track ON segment (track, start)")
+        base.execute("CREATE INDEX segment_of_label ON segment (label)")
+        base.executemany("INSERT INTO segment VALUES (?, ?, ?, ?, ?, ?, ?, ?)", before)
+        base.execute("PRAGMA user_version = 6")
+    converted = Project(tmp_path / "p")
+    assert converted.value("PRAGMA user_version") == VERSION
+    assert converted.rows("SELECT * FROM segment ORDER BY id") == before
+    assert converted.rows("SELECT name FROM sqlite_master WHERE type = 'index' ORDER BY name") == indexes
+    assert converted.rows("PRAGMA foreign_key_check") == []
+    filling = History(converted).fill({track: [(7, 9)]}, "c", Person())
+    assert (filling.labelled, filling.taken, filling.gone) == (1, 0, 0)
+    converted.remove_track(video, converted.add_track(video, "other"))
+    History(converted).step(None, Person(), back=True)
+    assert converted.rows("SELECT * FROM segment ORDER BY id") == before
+    converted.close()
+    Project(tmp_path / "p").close()
 
 
 def test_a_project_may_be_moved_with_what_lies_in_it(tmp_path):

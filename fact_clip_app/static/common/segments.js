@@ -1,7 +1,8 @@
 /* Labels of a track as a list in order of time, and changes of it. No function changes a list or a label that it gets.
 
 label   {start, stop, label, origin, comment, annotator}; its own `label` is the name of its class; `origin` is "drawn",
-        "imported", "predicted" (an accepted draft) or "corrected" (a draft that a person has changed)
+        "imported", "predicted" (an accepted draft), "corrected" (a draft that a person has changed) or "grouped" (a stretch
+        that was labelled with its group)
 point   a point event: a label with start === stop
 draft   a predicted segment that nobody has accepted, {start, stop, label, confidence}
 part    what a track shows: a label, or the piece of a draft between labels; its `kind` is "label", "accepted" or "draft"
@@ -100,11 +101,12 @@ function remnants(below, label) {
 	return pieces;
 }
 
-/** Return a part as a label with other values, which a person gave it. An accepted draft is then a corrected one. */
+/** Return a part as a label with other values, which a person gave it. An accepted draft is then a corrected one,
+    and one that was labelled with its group is drawn. */
 function byHand(part, values) {
 	const isPredicted = part.kind === "draft" || part.origin === "predicted";
-	const origin = isPredicted ? "corrected" : part.origin;
-	return plain({...part, origin, ...values});
+	const origin = part.origin === "grouped" ? "drawn" : part.origin;
+	return plain({...part, origin: isPredicted ? "corrected" : origin, ...values});
 }
 
 /** Return the change that moves the edges of a part to `start` and `stop`, and gives it other values.

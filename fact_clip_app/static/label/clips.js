@@ -32,7 +32,7 @@ function Sheet({clips}) {
 		</div>
 		<p class="fault" role="alert">${problem}</p>
 		<p class="hint" role="status">${rows?.length === 0 ? `No ${isDraftsOnly ? "draft" : "segment"} of this class.` : ""}</p>
-		<ul id="sheet">${rows?.map((clip) => html`<${Tile} key=${`${clip.video} ${clip.track} ${clip.start} ${clip.label}`}
+		<ul class="sheet" id="sheet">${rows?.map((clip) => html`<${Tile} key=${`${clip.video} ${clip.track} ${clip.start} ${clip.label}`}
 			clip=${clip} names=${names} onOpen=${close} />`)}</ul>
 	</dialog>`;
 }
@@ -54,7 +54,7 @@ function Tile({clip, names, onOpen}) {
 }
 
 /** The film of a clip; it plays in a loop under the mouse, or when it has the focus. */
-function Film({clip}) {
+export function Film({clip}) {
 	const {media} = state.project.videos.find(({id}) => id === clip.video) ?? {};
 	if (!["original", "proxy"].includes(media)) return html`<p class="hint">Features without a film.</p>`;
 	const end = clip.time + clip.seconds;

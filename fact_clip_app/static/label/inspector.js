@@ -14,6 +14,7 @@ export const ORIGINS = {
 	corrected: "a corrected draft",
 	imported: "from a label file",
 	predicted: "an accepted draft",
+	grouped: "labelled with its group",
 };
 
 export function Inspector() {

@@ -10,6 +10,7 @@ import {Clock} from "./clocks.js";
 import {Curves} from "./curves.js";
 import {EmptyProject} from "./empty_project.js";
 import {Inspector} from "./inspector.js";
+import {WhatIsThis} from "./groups.js";
 import * as labelling from "./labelling.js";
 import {changeVideo} from "./open_video.js";
 import {useRecordedClass} from "./recording.js";
@@ -35,6 +36,7 @@ export function LabelPanel({isHidden}) {
 		<aside class="left" aria-label="Videos" hidden=${folded.left}>
 			<${Videos} />
 			<${WhatNext} />
+			<${WhatIsThis} />
 		</aside>
 		<aside class="right" aria-label="Chosen segment and classes" hidden=${folded.right}>
 			${video && html`<${VideoName} key=${video.id} video=${video} />`}
