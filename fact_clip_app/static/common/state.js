@@ -33,6 +33,7 @@ export const state = {
 	isHelpOpen: false,
 	clips: null, // of the sheet that is open: {label, order}
 	groups: null, // of unlabelled stretches, see groups.js in label/: {isOpen, list, place, ...}
+	curves: {columns: [], drawn: []}, // of the open video, see curves.js in label/
 	hidden: [], // ids of tracks whose segments are not drawn
 	locked: [], // ids of tracks that no edit of this page changes
 	folded: JSON.parse(stored("folded", () => '{"left": false, "right": false}')), // the columns beside the film

@@ -3,6 +3,7 @@
 import {html, useEffect, useRef, useState} from "../vendor/preact-htm.js";
 import {Check, FileButton} from "../common/controls.js";
 import {ask, tried, upload, videoPath} from "../common/requests.js";
+import {state, update} from "../common/state.js";
 import {timeline} from "./player.js";
 
 const ROW = 44; // pixels of a curve, as in style.css
@@ -10,29 +11,30 @@ const MARGIN = 4; // pixels above and below a curve
 const MOST = 8;
 const WAIT = 80; // milliseconds after a change of the view before its outlines are fetched
 
-/** The curves of a video, and what chooses them. `version` changes when its features may have changed. */
+/** The curves of a video, above its tracks. */
 export function Curves({video}) {
-	const [curves, setCurves] = useState({columns: [], drawn: []});
-	const change = (body) => tried(async () => setCurves(await ask(videoPath(video.id, "/curves"), "PUT", body)));
-	useEffect(() => {
-		let isOpen = true;
-		tried(async () => {
-			const answer = await ask(videoPath(video.id, "/curves"));
-			if (isOpen) setCurves(answer);
-		});
-		return () => {
-			isOpen = false;
-		};
-	}, [video.id]);
+	const {drawn} = state.curves;
+	if (!drawn.length) return null;
 	return html`<section id="curves" aria-label="Curves">
-		${curves.drawn.length > 0 && html`<${Plot} key=${`${video.id} ${curves.drawn.join("\n")}`} video=${video} names=${curves.drawn} />`}
-		<${Chooser} curves=${curves} change=${change} />
+		<${Plot} key=${`${video.id} ${drawn.join("\n")}`} video=${video} names=${drawn} />
 	</section>`;
 }
 
-function Chooser({curves, change}) {
-	const {columns, drawn} = curves;
+/** The list of columns that can be drawn. */
+export function CurveChooser({video}) {
+	const {columns, drawn} = state.curves;
 	const [part, setPart] = useState("");
+	useEffect(() => {
+		update({curves: {columns: [], drawn: []}});
+		tried(async () => {
+			const curves = await ask(videoPath(video.id, "/curves"));
+			if (state.video?.id === video.id) update({curves});
+		});
+	}, [video.id]);
+	const change = (body) => tried(async () => {
+		const curves = await ask(videoPath(video.id, "/curves"), "PUT", body);
+		if (state.video?.id === video.id) update({curves});
+	});
 	const turn = (name, isOn) => change({curves: isOn ? [...drawn, name] : drawn.filter((one) => one !== name)});
 	const load = ([file]) => tried(async () => change({file: await upload(file)}));
 	const matching = columns.filter((name) => name.toLowerCase().includes(part.toLowerCase())).slice(0, 100);

@@ -7,7 +7,7 @@ import {tried} from "../common/requests.js";
 import {currentTrack, state, update} from "../common/state.js";
 import {Classes} from "./classes.js";
 import {Clock} from "./clocks.js";
-import {Curves} from "./curves.js";
+import {CurveChooser, Curves} from "./curves.js";
 import {EmptyProject} from "./empty_project.js";
 import {Inspector} from "./inspector.js";
 import {WhatIsThis} from "./groups.js";
@@ -111,6 +111,7 @@ function TrackBar({video}) {
 			<button id="add-track" disabled=${!name.trim()}>Add track</button>
 		</form>
 		<button type="button" id="remove-track" hidden=${!isRemovable} onClick=${remove}>Remove empty track</button>
+		<${CurveChooser} key=${video.id} video=${video} />
 		<${Clock} />
 	</div>`;
 }
