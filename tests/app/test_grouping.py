@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -235,10 +235,11 @@ def test_a_model_names_stretches_and_cuts_those_with_several_drafts(user, rows):
     drafts = shown["drafts"]
     user.label(key, (0, 1, "grasp shaft"))
     guesses = {one["guess"] for group in found(user) for one in group["stretches"]}
-    assert guesses <= {"grasp shaft", "insert shaft", "stir"} and guesses
+    assert guesses <= {"grasp shaft", "insert shaft", "stir"}
+    assert guesses
     starts = {one["start"] for group in found(user) for one in group["stretches"]}
     sure = set()
-    for first, second in zip(drafts[:-1], drafts[1:], strict=True):
+    for first, second in pairwise(drafts):
         if first["label"] != second["label"] and min(first["confidence"], second["confidence"]) >= 0.5:
             sure.add(second["start"])
     assert starts == {1} | {start for start in sure if start > 1}
