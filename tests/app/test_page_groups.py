@@ -97,6 +97,27 @@ def test_groups_stay_until_they_are_asked_for_and_labels_of_others_win(address, 
         until(page, "!document.querySelector('#groups')")
 
 
+def test_keys_do_not_label_behind_the_sheet(address, browser):
+    """A button that was pressed and is hidden then leaves the focus on the page behind the sheet."""
+    with browser.page(1280, 720) as page:
+        entered(page, address)
+        settled(page)
+        page.click("#videos li:nth-child(1) button.link")
+        settled(page)
+        page.click("#open-groups")
+        until(page, "document.querySelector('#group-sheet li')")
+        page.locator("#group-sheet input").nth(0).uncheck()
+        page.click("#check-all")
+        assert page.evaluate("document.activeElement === document.body")
+        page.keyboard.press("1")
+        page.keyboard.press("Control+z")
+        page.keyboard.press("Escape")
+        until(page, "!document.querySelector('#groups')")
+        settled(page)
+        assert page.locator("#chip").count() == 0  # nothing is being recorded
+        assert len(shown(page)["tracks"][0]["segments"]) == 2
+
+
 def test_a_stretch_is_split_off_and_opened(address, browser):
     with browser.page(1280, 720) as page:
         opened(page, address)
