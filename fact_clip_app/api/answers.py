@@ -281,8 +281,8 @@ class OpenStretch(TypedDict):
     stop: int
     time: float
     seconds: float
-    before: str | None
-    after: str | None
+    last_action: str | None
+    next_action: str | None
     distance: float
     guess: NotRequired[str]
 
@@ -296,12 +296,12 @@ class StretchGroup(TypedDict):
 class Groups(TypedDict):
     """Groups of unlabelled stretches, those with most seconds first.
 
-    `left_out` counts the shortest stretches of a project that has very many, and
+    `n_omitted` counts the shortest stretches of a project that has very many, and
     `without_features` names videos that were grouped by neighbours and lengths only.
     """
 
     groups: list[StretchGroup]
-    left_out: int
+    n_omitted: int
     without_features: list[str]
 
 

@@ -130,7 +130,7 @@ def find_groups(places: Floats, largest: float = LARGEST) -> list[Group]:
 
 def _joining_distances(tree: Floats, order: Sequence[int]) -> list[float]:
     """Return the distance at which each leaf joins the leaf before it; the first one has 0."""
-    position = {leaf: place for place, leaf in enumerate(order)}
+    position = {leaf: index for index, leaf in enumerate(order)}
     first = [position[leaf] for leaf in range(len(order))]  # place of the first leaf of each node
     distances = [0.0] * len(order)
     for left, right, distance, _ in tree:

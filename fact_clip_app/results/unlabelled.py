@@ -41,7 +41,7 @@ class OpenTrack:
 
 @dataclass
 class Findings:
-    """What is found in the tracks of a project."""
+    """The partly labelled tracks of a project, and the names in them."""
 
     tracks: list[OpenTrack] = field(default_factory=list)
     names: dict[str, int] = field(default_factory=dict)  # index of each labelled name
@@ -60,7 +60,7 @@ def groups(workspace: Workspace, viewer: str) -> answers.Groups:
     Returns:
         The groups, those with most seconds first.
     """
-    found = Findings()
+    findings = Findings()
     for video in workspace.project.full_videos():
         tracks = workspace.project.labelled_tracks(video.id, viewer=viewer)
         drafted = workspace.draft_track(tracks)
@@ -71,70 +71,72 @@ def groups(workspace: Workspace, viewer: str) -> answers.Groups:
             if track is drafted:
                 with suppress(InputError):  # the page shows it at the video
                     drafts = workspace.drafts(video, tracks, viewer)
-            _add(found, workspace, video, track, drafts)
-    stretches = [stretch for track in found.tracks for stretch in track.stretches]
-    ranked = sorted(stretches, key=lambda one: -_seconds(found, one))
-    kept = ranked[:MOST_STRETCHES]
+            _add(findings, workspace, video, track, drafts)
+    stretches = [stretch for track in findings.tracks for stretch in track.stretches]
+    ranked = sorted(stretches, key=lambda stretch: -_seconds(findings, stretch))
+    longest = ranked[:MOST_STRETCHES]
     result: answers.Groups = {
         "groups": [],
-        "left_out": len(ranked) - len(kept),
+        "n_omitted": len(ranked) - len(longest),
         "without_features": [],
     }
-    if not kept:
+    if not longest:
         return result
-    means, result["without_features"] = _features(workspace, found, kept)
-    shares, guesses = _guesses(workspace, found, kept, viewer)
-    for group in find_groups(coordinates(kept, means, shares)):
+    means, result["without_features"] = _features(workspace, findings, longest)
+    shares, guesses = _guesses(workspace, findings, longest, viewer)
+    for group in find_groups(coordinates(longest, means, shares)):
         rows: list[answers.OpenStretch] = []
         for member, distance in zip(group.members, group.distances, strict=True):
-            row = _row(found, kept[member], distance)
+            row = _row(findings, longest[member], distance)
             rows.append(row if guesses is None else {**row, "guess": guesses[member]})
         result["groups"].append({"stretches": rows})
-    result["groups"].sort(key=lambda one: -sum(row["seconds"] for row in one["stretches"]))
+    result["groups"].sort(key=lambda group: -sum(row["seconds"] for row in group["stretches"]))
     return result
 
 
 def _add(
-    found: Findings,
+    findings: Findings,
     workspace: Workspace,
     video: VideoEntry,
     track: Track,
     drafts: Sequence[Draft],
 ) -> None:
-    """Add the unlabelled stretches of a track to what is found."""
+    """Add the unlabelled stretches of a track to what is findings."""
     labels = np.full(video.n_frames, IGNORED)
     cuts = set()
     for label in track.segments:
         if label.start == label.stop:
             cuts.add(label.start)  # a segment cannot lie over a point event
         else:
-            number = found.names.setdefault(label.label, len(found.names))
+            number = findings.names.setdefault(label.label, len(findings.names))
             labels[label.start : label.stop] = number
     for first, second in pairwise(drafts):
         sureness = min(first.confidence or 0.0, second.confidence or 0.0)
         if first.stop == second.start and first.label != second.label and sureness >= SURE:
             cuts.add(second.start)
-    background = [found.names[name] for name in background_of(workspace) if name in found.names]
+    background = [
+        findings.names[name] for name in background_of(workspace) if name in findings.names
+    ]
     stretches = []
-    for stretch in find_stretches(labels, background, len(found.tracks)):
+    for stretch in find_stretches(labels, background, len(findings.tracks)):
         edges = [stretch.start, *sorted(cuts), stretch.stop]
         inner = [edge for edge in edges if stretch.start <= edge <= stretch.stop]
         for start, stop in pairwise(inner):
             if start < stop:
                 stretches.append(replace(stretch, start=start, stop=stop))
-    found.tracks.append(OpenTrack(video, track, labels, stretches))
+    findings.tracks.append(OpenTrack(video, track, labels, stretches))
 
 
-def _seconds(found: Findings, stretch: Stretch) -> float:
-    times = found.tracks[stretch.video].video.times
+def _seconds(findings: Findings, stretch: Stretch) -> float:
+    times = findings.tracks[stretch.video].video.times
     return float(times[stretch.stop] - times[stretch.start])
 
 
-def _row(found: Findings, stretch: Stretch, distance: float) -> answers.OpenStretch:
+def _row(findings: Findings, stretch: Stretch, distance: float) -> answers.OpenStretch:
     """Return a stretch as the page receives it."""
-    names = dict(zip(found.names.values(), found.names, strict=True))
-    video = found.tracks[stretch.video].video
-    track = found.tracks[stretch.video].track
+    names = dict(zip(findings.names.values(), findings.names, strict=True))
+    video = findings.tracks[stretch.video].video
+    track = findings.tracks[stretch.video].track
     return {
         "video": video.id,
         "name": video.name,
@@ -143,27 +145,31 @@ def _row(found: Findings, stretch: Stretch, distance: float) -> answers.OpenStre
         "start": stretch.start,
         "stop": stretch.stop,
         "time": float(video.times[stretch.start]),
-        "seconds": _seconds(found, stretch),
-        "before": names.get(stretch.last_action),
-        "after": names.get(stretch.next_action),
+        "seconds": _seconds(findings, stretch),
+        "last_action": names.get(stretch.last_action),
+        "next_action": names.get(stretch.next_action),
         "distance": distance,
     }
 
 
 def _features(
-    workspace: Workspace, found: Findings, stretches: Sequence[Stretch]
+    workspace: Workspace, findings: Findings, stretches: Sequence[Stretch]
 ) -> tuple[Floats | None, list[str]]:
     """Return the whitened mean features (N, D) of stretches, and videos without features.
 
     Features of a width that most videos do not have count as none.
     """
     samples: dict[int, _Sample] = {}
-    for place, track in enumerate(found.tracks):
-        own = [(index, one) for index, one in enumerate(stretches) if one.video == place]
+    for index_of_track, track in enumerate(findings.tracks):
+        track_stretches = [
+            (index, stretch)
+            for index, stretch in enumerate(stretches)
+            if stretch.video == index_of_track
+        ]
         with suppress(InputError):  # the page shows it at the video
             read = workspace.engine.feature_rows(track.video)
             if read is not None:
-                samples[place] = _sample(track, own, *read)
+                samples[index_of_track] = _sample(track, track_stretches, *read)
     widths = [sample.rows.shape[1] for sample in samples.values()]
     width = max(widths, key=widths.count, default=0)
     usable = [sample for sample in samples.values() if sample.rows.shape[1] == width]
@@ -176,7 +182,7 @@ def _features(
         for index, row in sample.means.items():
             means[index] = row
     missing = np.flatnonzero(np.isnan(means).any(1))
-    names = {found.tracks[stretches[index].video].video.name for index in missing.tolist()}
+    names = {findings.tracks[stretches[index].video].video.name for index in missing.tolist()}
     whitened: Floats = (means - mean) @ matrix
     return whitened, sorted(names)
 
@@ -230,7 +236,7 @@ def _rows_between(starts: Floats, video: VideoEntry, stretch: Stretch) -> tuple[
 
 
 def _guesses(
-    workspace: Workspace, found: Findings, stretches: Sequence[Stretch], viewer: str
+    workspace: Workspace, findings: Findings, stretches: Sequence[Stretch], viewer: str
 ) -> tuple[Floats | None, list[str] | None]:
     """Return the shares (N, K) of the names that a model has, by both views, and the best ones.
 
@@ -240,11 +246,11 @@ def _guesses(
         return None, None
     background = {*background_of(workspace), *workspace.engine.background}
     tables: dict[int, tuple[Scores, Floats]] = {}
-    for place, track in enumerate(found.tracks):
+    for index_of_track, track in enumerate(findings.tracks):
         with suppress(InputError):  # the page shows it at the video
             scored = workspace.quick.run(partial(workspace.engine.scores, track.video))
             if scored is not None:
-                tables[place] = scored
+                tables[index_of_track] = scored
     names: Sequence[str] = ()
     for scores, _ in tables.values():
         names = [name for name in scores.names if name not in background]
@@ -255,7 +261,7 @@ def _guesses(
         if stretch.video in tables:
             scores, starts = tables[stretch.video]
             columns = [scores.names.index(name) for name in names]
-            first, last = _rows_between(starts, found.tracks[stretch.video].video, stretch)
+            first, last = _rows_between(starts, findings.tracks[stretch.video].video, stretch)
             logs = np.log(np.maximum(scores.array[first:last][:, columns], 1e-12))
             table[index] = log_softmax(logs.astype(np.float64), axis=1).mean(0)
     shares = shares_of_names(table, stretches)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -123,8 +123,8 @@ def test_stretches_are_time_that_is_not_rated(bare, video):
     expected = [(5, 8), (12, 20), (24, 27), (30, 38), (42, 45), (46, length)]
     assert sorted(span for group in groups for span in spans(group)) == expected
     rows = {one["start"]: one for group in groups for one in group["stretches"]}
-    assert (rows[5]["before"], rows[5]["after"], rows[5]["seconds"]) == ("a", "b", 3.0)
-    assert (rows[42]["before"], rows[42]["after"]) == ("a", None)  # through background
+    assert (rows[5]["last_action"], rows[5]["next_action"], rows[5]["seconds"]) == ("a", "b", 3.0)
+    assert (rows[42]["last_action"], rows[42]["next_action"]) == ("a", None)  # through background
     totals = [sum(one["seconds"] for one in group["stretches"]) for group in groups]
     assert totals == sorted(totals, reverse=True)
     shown = bare.ask("GET", f"/api/videos/{video}")
@@ -235,10 +235,11 @@ def test_a_model_names_stretches_and_cuts_those_with_several_drafts(user, rows):
     drafts = shown["drafts"]
     user.label(key, (0, 1, "grasp shaft"))
     guesses = {one["guess"] for group in found(user) for one in group["stretches"]}
-    assert guesses <= {"grasp shaft", "insert shaft", "stir"} and guesses
+    assert guesses <= {"grasp shaft", "insert shaft", "stir"}
+    assert guesses
     starts = {one["start"] for group in found(user) for one in group["stretches"]}
     sure = set()
-    for first, second in zip(drafts[:-1], drafts[1:], strict=True):
+    for first, second in pairwise(drafts):
         if first["label"] != second["label"] and min(first["confidence"], second["confidence"]) >= 0.5:
             sure.add(second["start"])
     assert starts == {1} | {start for start in sure if start > 1}

@@ -36,7 +36,7 @@ async function fetchGroups() {
 		if (viewer !== viewerOf() || !state.groups) return; // what may be seen has changed meanwhile
 		const list = answer.groups.map(({stretches}) => asGroup(stretches.filter(({track}) => !isLocked({id: track}))));
 		const full = list.filter(({stretches}) => stretches.length);
-		change({list: full, place: 0, viewer, leftOut: answer.left_out, bare: answer.without_features});
+		change({list: full, place: 0, viewer, leftOut: answer.n_omitted, bare: answer.without_features});
 	} catch (error) {
 		change({list: [], viewer, problem: error.message});
 	}

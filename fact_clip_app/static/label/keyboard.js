@@ -29,7 +29,10 @@ export function pressKey(event) {
 	event.stopPropagation(); // the timeline need not hear it again
 }
 
-const isForTyping = (event) => event.target.closest(TYPING) || event.altKey || event.isComposing;
+/** Return whether a key is not for the page: somebody types, or a dialog lies over it, also if nothing in it has the focus. */
+function isForTyping({target, altKey, isComposing}) {
+	return target.closest(TYPING) || document.querySelector("dialog[open]") || altKey || isComposing;
+}
 
 /** Return whether the browser presses a button, or moves in a field or an edge, with the key. */
 function isForButton({target, code, key}) {

@@ -33,7 +33,7 @@ export function summaryOf(stretches) {
 	const videos = new Set(stretches.map(({video}) => video)).size;
 	const count = `${stretches.length} stretch${stretches.length === 1 ? "" : "es"}, ${clock(seconds, 1)}${seconds < 60 ? " s" : ""},
 		in ${videos} video${videos === 1 ? "" : "s"}.`;
-	return `${count} ${usual(stretches, "before", "Before them")} ${usual(stretches, "after", "After them")}`.replace(/\s+/g, " ");
+	return `${count} ${usual(stretches, "last_action", "Before them")} ${usual(stretches, "next_action", "After them")}`.replace(/\s+/g, " ");
 }
 
 function usual(stretches, side, words) {
