@@ -25,7 +25,7 @@ def convert(
         ),
     ] = None,
 ) -> None:
-    """Turn a published checkpoint into a run folder.
+    """Convert a published checkpoint to a run folder.
 
     Every parameter must fit: a missing or unexpected one is an error.
 

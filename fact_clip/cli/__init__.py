@@ -1,4 +1,4 @@
-"""The command line. A command's module is imported when it runs, so that --help is quick."""
+"""The command line. The module of a command is imported when it runs, so that --help is quick."""
 
 import os
 import sys
@@ -7,7 +7,7 @@ from pkgutil import resolve_name
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from fact_clip.cli.commands import COMMANDS, GROUPS
@@ -30,9 +30,30 @@ class _Group(TyperGroup):
             from fact_clip.cli.options import with_groups
 
             loaded = typer.Typer(add_completion=False, rich_markup_mode=None)
-            loaded.command(name)(with_groups(resolve_name(COMMANDS[path][0])))
+            loaded.command(name, cls=_Command, context_settings={"max_content_width": 100})(
+                with_groups(resolve_name(COMMANDS[path][0]))
+            )
             command = get_command(loaded)
         return name, command, arguments
+
+
+class _Command(TyperCommand):
+    """Command whose help lists the options under their headings, without the library rich."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the arguments, and then the options by heading, with "Options" at the end."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                heading = getattr(parameter, "rich_help_panel", None) or "Options"
+                if parameter.param_type_name == "argument":
+                    heading = "Arguments"
+                sections.setdefault(heading, []).append(record)
+        sections["Options"] = sections.pop("Options")
+        for heading, records in sections.items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
 
 
 def make_app() -> typer.Typer:
@@ -46,7 +67,7 @@ def make_app() -> typer.Typer:
         app.add_typer(groups[name], name=name)
     for path, (_, line) in COMMANDS.items():
         group, _, name = path.rpartition(" ")
-        # A placeholder, which resolve_command replaces.
+        # resolve_command replaces this placeholder.
         groups[group].command(name, help=line)(lambda: None)
     return app
 
@@ -55,10 +76,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Args:
-        argv: the arguments of the command line, or None: of the process.
+        argv: Arguments of the command line, or None for the arguments of the process.
 
     Returns:
-        The exit code: 0, 2 for bad input (one line on stderr), or 130 for Ctrl-C.
+        Exit code: 0, 2 for bad input (one line on stderr), or 130 for Ctrl-C.
     """
     arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     # No command opens a window, and matplotlib fails on an unknown name in this variable.
@@ -77,10 +98,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _check_words(words: Sequence[str]) -> None:
-    """Reject empty values, left by unset variables, and a "~" that the shell did not expand.
+    """Reject empty values, which result from unset variables, and a "~" that was not expanded.
 
-    An empty path would be the current folder, and "--out=~/x" a folder called "~". An empty value
-    of --background is allowed, and means none.
+    An empty path would be the current folder, and "--out=~/x" would be a folder named "~". An empty
+    value of --background is allowed and means that there is no background.
     """
     previous = ""
     for word in words:
@@ -109,4 +130,4 @@ def _program(
         ),
     ] = False,
 ) -> None:
-    """Cut untrimmed videos into actions: train, score and use FACT models."""
+    """Segment untrimmed videos into actions: train, evaluate and use FACT models."""

@@ -1,9 +1,9 @@
-"""The commands of the program, named without importing them, so that --help is quick."""
+"""The commands of the program. They are not imported here, so that --help is quick."""
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": (
         "fact_clip.cli.demo:demo",
-        "Try everything on real recordings: recognise actions without examples, from their names.",
+        "Try the main features on real data: recognise actions from their names.",
     ),
     "train": (
         "fact_clip.cli.train:train",
@@ -11,11 +11,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "evaluate": (
         "fact_clip.cli.evaluate:evaluate",
-        "Score a run on a split.",
+        "Evaluate a run on a split.",
     ),
     "report": (
         "fact_clip.cli.report:report",
-        "Write the report of one or more runs: a page to look at, or plots for a paper.",
+        "Write a report page or plots of one or more runs.",
     ),
     "extract": (
         "fact_clip_batch.commands.extract:extract",
@@ -23,7 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "segment": (
         "fact_clip_batch.commands.segment:segment",
-        "Cut videos into actions.",
+        "Segment videos into actions.",
     ),
     "decode": (
         "fact_clip.cli.decode:decode",
@@ -31,11 +31,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "batch status": (
         "fact_clip_batch.commands.batch:status",
-        "Count what is done, missing, failed and set aside in an --out folder.",
+        "Count finished, missing, failed and abandoned inputs in an --out folder.",
     ),
     "batch gather": (
         "fact_clip_batch.commands.batch:gather",
-        "Write the segments of an --out folder into one table.",
+        "Write the segments of an --out folder to one table.",
     ),
     "share": (
         "fact_clip.cli.share:share",
@@ -43,15 +43,15 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "app": (
         "fact_clip_app.commands.app:app",
-        "Open a page to label videos, train on the labels, and correct what a model predicts.",
+        "Open a page to label videos, train on the labels, and correct predictions.",
     ),
     "summary": (
         "fact_clip_app.commands.summary:summary",
-        "Say how long, how often and when each action is done, and how far two labellings agree.",
+        "Tabulate durations and counts of actions, and the agreement of two labellings.",
     ),
     "project import": (
         "fact_clip_app.commands.project:import_files",
-        "Add videos to a project of the page, and load label files.",
+        "Add videos to a project of the labelling page, and load label files.",
     ),
     "project export": (
         "fact_clip_app.commands.project:export",
@@ -59,31 +59,31 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "convert": (
         "fact_clip_compat.commands:convert",
-        "Turn a published checkpoint into a run folder.",
+        "Convert a published checkpoint to a run folder.",
     ),
     "data check": (
         "fact_clip.cli.data_check:check",
-        "Look for faults in a data set: one line each.",
+        "Check a data set, and print one line per fault.",
     ),
     "data convert": (
         "fact_clip.cli.data_convert:convert",
-        "Convert annotations and features to the common layout.",
+        "Convert annotations and features to the common layout, or label files to other formats.",
     ),
     "data holdout": (
         "fact_clip.cli.data_holdout:holdout",
-        "Choose classes to hold out, or look at a choice.",
+        "Choose classes to hold out, or describe a choice.",
     ),
     "data summary": (
         "fact_clip.cli.data_summary:summary",
-        "Count what a data set holds.",
+        "Count the contents of a data set.",
     ),
     "data split": (
         "fact_clip.cli.data_split:split",
-        "Divide the videos into training and test.",
+        "Divide the videos into training and test videos.",
     ),
     "data sample": (
         "fact_clip.cli.data_sample:sample",
-        "Write a data set to try things on: real recordings, or synthetic videos.",
+        "Write a sample data set: real recordings or synthetic videos.",
     ),
     "data init": (
         "fact_clip.cli.data_init:init",
@@ -93,7 +93,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 """Command -> its function, and the first line of its help."""
 
 GROUPS = {
-    "batch": "Batches of extract and segment.",
-    "data": "Make, check, convert and describe data sets.",
-    "project": "Projects of the page.",
+    "batch": "Manage batches of extract and segment.",
+    "data": "Create, check, convert and describe data sets.",
+    "project": "Manage projects of the labelling page.",
 }

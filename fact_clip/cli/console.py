@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def is_secondary() -> bool:
-    """Return whether this is a process of torchrun other than the first, which alone prints."""
+    """Return whether this is a process of torchrun that does not print: any but the first."""
     return os.environ.get("RANK", "") not in ("", "0")
 
 
@@ -26,7 +26,7 @@ def progress(title: str) -> Iterator[Progress | None]:
     """Show a progress bar on stderr.
 
     Args:
-        title: the text before the bar.
+        title: Text before the bar.
 
     Yields:
         A function of (done, total, note) that moves the bar, or None if stderr is not a terminal.
@@ -37,7 +37,7 @@ def progress(title: str) -> Iterator[Progress | None]:
 
 @contextmanager
 def bars(*titles: str) -> Iterator[Sequence[Progress | None]]:
-    """Show several progress bars, one below the other, as `progress` does."""
+    """Show several progress bars, one below the other, in the same way as `progress`."""
     if not sys.stderr.isatty() or is_secondary():
         yield [None] * len(titles)
         return
@@ -75,11 +75,11 @@ def table(rows: Sequence[Mapping[str, object]], digits: int = 1) -> str:
     """Return rows as an aligned table under their keys.
 
     Args:
-        rows: mappings with the same keys.
-        digits: decimals of floats.
+        rows: Mappings with the same keys.
+        digits: Number of decimals of floats.
 
     Returns:
-        Lines of text. Columns of numbers are aligned to the right, and None is "-".
+        Lines of text. Columns of numbers are aligned to the right, and None is shown as "-".
     """
     columns = []
     for key in rows[0] if rows else ():
@@ -106,9 +106,9 @@ def figures_table(head: str, rows: Mapping[str, Mapping[str, float]], keys: Sequ
     """Return a table of metrics in percent.
 
     Args:
-        head: the heading of the first column, which names the rows.
-        rows: name of a run or model -> its metrics.
-        keys: the metrics to show.
+        head: Heading of the first column, which names the rows.
+        rows: Metrics of each run or model, by its name.
+        keys: Metrics to show.
     """
     from fact_clip.metrics.report import figure_name
 
@@ -120,12 +120,12 @@ def figures_table(head: str, rows: Mapping[str, Mapping[str, float]], keys: Sequ
 
 
 def print_result(result: object, summary: str, as_json: bool) -> None:
-    """Print a result as JSON or, without `as_json`, its summary."""
+    """Print a result as JSON if `as_json` is true, or its summary otherwise."""
     print(json.dumps(result, indent=2) if as_json else summary)
 
 
 def segment_table(segmentation: Segmentation) -> str:
-    """Return the start, stop, seconds, label, confidence and new words of each segment as text."""
+    """Return a text table of the times, label, confidence and new words of each segment."""
     from fact_clip.formats.table import cells
 
     words: dict[str, list[str]] = {}

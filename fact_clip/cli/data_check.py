@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fact_clip.datasets.inspect import Finding
 
 MAX_PRINTED = {"note": 3, "error": 100}
-"""Findings of a kind that are printed."""
+"""Maximum number of findings of one kind to print, by severity."""
 
 
 def check(
@@ -25,12 +25,12 @@ def check(
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
-    """Look for faults in a data set: one line each.
+    """Check a data set, and print one line per fault.
 
-    Reads the mapping, every split (or the one of data.split=NAME), labels and features; the folder
-    of an own data set as its recipe.yaml says, if there is one. The exit code is 1 if there is an
-    error. Notes, such as a class that no split trains, do not count. Three notes and 100 errors of
-    a kind are printed; if nothing is found, stdout is empty.
+    The command reads the mapping, the labels, the features and every split, or only the split of
+    data.split=NAME. It reads a data set folder according to its recipe.yaml, if there is one. The
+    exit code is 1 if there is an error, but not for notes, such as a class without training frames.
+    For each kind, at most 3 notes and 100 errors are printed. Without faults, stdout is empty.
 
     \b
     Example:
@@ -75,14 +75,14 @@ def check(
         )
         if inspection.columns is not None:
             line += f", {inspection.columns} columns"
-        counts = f"{n_errors} errors, {n_notes} notes" if findings else "no fault found"
+        counts = f"{n_errors} errors, {n_notes} notes" if findings else "no faults found"
         note(f"{line}; {counts}")
     if n_errors:
         raise typer.Exit(1)
 
 
 def _print_findings(findings: Sequence[Finding]) -> None:
-    """Print the first findings of each kind, and the number of the others."""
+    """Print the first findings of each kind, and the number of further findings."""
     counts = Counter[tuple[str, str]]()
     for finding in findings:
         severity = finding.severity

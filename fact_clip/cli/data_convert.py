@@ -39,22 +39,22 @@ READABLE: dict[str, tuple[str, ...]] = {
     "table": ("fps", "unit", "source_fps", "time", "columns", "decimal", "dtype"),
     "pose": ("fps", "source_fps", "software", "axis", "dtype"),
 }
-"""Kind -> the options that it reads. Others are errors, because a user expects an effect."""
+"""Kind -> the options that it reads. Any other option is an error, because it has no effect."""
 
 OF_PLUGINS = (*OF_LABELS, "tier", "unit", "source_fps", "decimal")
-"""The options that the readers of plug-ins get."""
+"""The options that are passed to readers of plug-ins."""
 
 
 def convert(
     context: typer.Context,
-    files: Annotated[list[Path], argument("FILE", "Annotation files, or feature files.")],
+    files: Annotated[list[Path], argument("FILE", "Label files or feature files.")],
     *,
     kind: Annotated[
         str,
         option(
-            "Kind of the files (docs/formats.md); lmdb, table and pose are features.",
+            "Kind of the files; lmdb, table and pose are feature files.",
             "--from",
-            metavar=f"[{'|'.join(READABLE)}]",
+            metavar="KIND",
         ),
     ],
     out: Annotated[Path, option("Folder of the data set.", metavar="ROOT")],
@@ -62,74 +62,89 @@ def convert(
         float | None, option("Frames per second of the features.", min=1e-6, max=1e5)
     ] = None,
     features: Annotated[
-        Path | None, option("Folder of NAME.npy, which give the labels their length.")
+        Path | None,
+        option("Folder of NAME.npy, whose lengths the labels get.", panel="Labels"),
     ] = None,
-    layout: Annotated[Layout, option("Layout of these .npy files, time or channels first.")] = None,
+    layout: Annotated[
+        Layout, option("Layout of these files: time or channels first.", panel="Labels")
+    ] = None,
     as_: Annotated[
         Literal["labels", "clicks"],
-        option("Labels of all frames, or a click in the middle of each segment.", "--as"),
+        option("Write all labels, or one click per segment.", "--as", panel="Labels"),
     ] = "labels",
     background: Annotated[
         str | None,
-        option("Class of frames without an annotation; unset: as the file says, or background."),
+        option("Class of frames without a label. Default: the file's.", panel="Labels"),
     ] = None,
     mapping: Annotated[
-        Path | None, option("mapping.txt with the classes and their numbers.")
+        Path | None, option("mapping.txt with the classes and their numbers.", panel="Labels")
     ] = None,
     tier: Annotated[
         str | None,
-        option("The tier, subject, attribute or control to read, if there are several."),
+        option("Tier, subject, attribute or control to read.", panel="Labels"),
     ] = None,
     unit: Annotated[
         Literal["seconds", "frames", "milliseconds"] | None,
-        option(
-            "csv: of start and stop, seconds or frames; table: of --time, seconds or milliseconds."
-        ),
+        option("Unit of the times in csv and table files.", panel="Tables", metavar="<str>"),
     ] = None,
     source_fps: Annotated[
         float | None,
         option(
-            "Frames (table: rows) per second in the files; unset: as the features. For pose that "
-            "of the film, which it needs.",
+            "Frames or rows per second of the files. Default: --fps.",
             min=1e-6,
             max=1e5,
+            panel="Tables",
+            metavar="<float>",
         ),
     ] = None,
-    time: Annotated[str | None, option("table: the column that says when a row is.")] = None,
+    time: Annotated[str | None, option("table: column with the times.", panel="Tables")] = None,
     columns: Annotated[
-        str, option('table: the columns that are features, "a, b"; unset: all but the time.')
+        str, option('table: feature columns, "a, b". Default: all but --time.', panel="Tables")
     ] = "",
-    decimal: Annotated[Literal[".", ","], option("csv, table: the decimal mark of numbers.")] = ".",
-    verbs: Annotated[Path | None, option("epic: file of the verb classes.")] = None,
-    nouns: Annotated[Path | None, option("epic: file of the noun classes.")] = None,
+    decimal: Annotated[
+        Literal[".", ","], option("csv, table: decimal mark of numbers.", panel="Tables")
+    ] = ".",
+    verbs: Annotated[Path | None, option("epic: file of the verb classes.", panel="Labels")] = None,
+    nouns: Annotated[Path | None, option("epic: file of the noun classes.", panel="Labels")] = None,
     software: Annotated[
         Literal["DeepLabCut", "SLEAP", "LightningPose", "Anipose"] | None,
-        option("pose: what tracked the points."),
+        option(
+            "pose: DeepLabCut, SLEAP, LightningPose or Anipose.",
+            panel="Tables",
+            metavar="<str>",
+        ),
     ] = None,
     axis: Annotated[
-        str, option('pose: back and front of a body, "tail, nose"; unset: bodies are not turned.')
+        str,
+        option(
+            'pose: back and front point, "tail, nose", to align bodies. Default: no alignment.',
+            panel="Tables",
+        ),
     ] = "",
     dtype: Annotated[
         Literal["float16", "float32"] | None,
-        option(
-            "lmdb, table, pose: type of the values; float16 takes half the space. Unset: float32."
-        ),
+        option("Type of feature values. Default: float32.", panel="Tables", metavar="<str>"),
     ] = None,
     to: Annotated[
-        str, option("Label formats to write instead of a data set: boris,binary.csv.")
+        str,
+        option("Formats to write, such as boris,binary.csv.", panel="Label files to label files"),
     ] = "",
     film: Annotated[
         Path | None,
-        option("With --to: the video, or a folder of videos, whose frames the labels are for."),
+        option(
+            "Video or folder of videos whose frames are labelled.",
+            panel="Label files to label files",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Convert annotations and features to the common layout.
+    """Convert annotations and features to the common layout, or label files to other formats.
 
-    Labels go to ROOT/mapping.txt and ROOT/groundTruth, features to ROOT/features. Where segments
-    overlap, the one that started last gets the frame; if they started together, the shorter one.
-    The table says how many frames that decided. If the names are right but the times are rough, use
-    --as clicks: training then finds the borders. Clicks go to ROOT/clicks.
+    Labels are written to ROOT/mapping.txt and ROOT/groundTruth, and features to ROOT/features. If
+    segments overlap, a frame gets the label of the segment that started last or, if they started
+    together, of the shorter one. The table shows how many frames are affected. If the names are
+    correct but the times are rough, use --as clicks: training then finds the borders. Clicks are
+    written to ROOT/clicks. docs/formats.md lists the kinds and the formats.
 
     \b
     Example:
@@ -172,18 +187,18 @@ def convert(
             if kind == "pose":
                 if source_fps is None or software is None:
                     fix = "give --source-fps and --software"
-                    raise InputError("--from pose", "the film's rate and the tracker", fix)
+                    raise InputError(
+                        "--from pose", "the rate of the videos or the tracker is missing", fix
+                    )
                 read = PoseReader(software, source_fps, read_names(axis, "--axis"))
             counts = convert_tables(files, out, sampling, dtype, read)
         rows = [{"video": name, **row} for name, row in counts.items()]
         print_result(counts, table(rows), as_json)
-        rate = "as the rows are" if fps is None else f"{fps:g} frames per second"
+        rate = "at the rate of the rows" if fps is None else f"{fps:g} frames per second"
         line = f"written: {len(counts)} files in {printable(str(out / 'features'))}, {rate}"
         n_interpolated = sum(row.get("interpolated", 0) for row in counts.values())
         if n_interpolated:
-            line += (
-                f"; {n_interpolated} frames without a row lie on the line between their neighbours"
-            )
+            line += f"; {n_interpolated} frames without a row are interpolated linearly"
         note(line)
     else:
         options = _label_options(unit, tier, source_fps, verbs, nouns, decimal)
@@ -223,7 +238,7 @@ def _label_options(
 
 
 def _check_options(kind: str, context: typer.Context, unit: str | None) -> None:
-    """Reject an unknown kind, and options that files of this kind do not read."""
+    """Reject an unknown kind, and options that have no effect on files of this kind."""
     from fact_clip.formats import READERS
 
     typed = set()
@@ -248,13 +263,13 @@ def _check_options(kind: str, context: typer.Context, unit: str | None) -> None:
         raise InputError("--background", "--as clicks does not read it", "leave it out")
     name, needed = ("unit", "time") if kind == "table" else ("layout", "features")
     if name in typed and needed not in typed:
-        raise InputError(f"--{name}", f"it needs --{needed}", f"give --{needed} too")
+        raise InputError(f"--{name}", f"it needs --{needed}", f"also give --{needed}")
 
 
 def _convert_annotations(
     files: list[Path], kind: str, out: Path, target: Target, options: Options, as_json: bool
 ) -> None:
-    """Convert files of a tool to labels, and print what was written and decided for each video."""
+    """Convert label files to labels, and print the counts of each video."""
     from fact_clip.datasets.convert import convert_annotations
 
     videos = convert_annotations(files, kind, out, target, options)
@@ -277,8 +292,8 @@ def _convert_annotations(
     print_result({"videos": counts, "total": total}, table(rows), as_json)
 
     effects = {
-        "gaps": f"frames of no segment are {', '.join(backgrounds)}",
-        "contested": "frames where segments overlap went to the one that started last",
+        "gaps": f"frames without a segment are {', '.join(backgrounds)}",
+        "contested": "frames in overlapping segments were given to the segment that started last",
         "lost": "segments without a frame of their own are left out",
     }
     notes = [f"{total[key]} {effect}" for key, effect in effects.items() if total[key]]
@@ -290,7 +305,7 @@ _WITH_TO |= {"verbs", "nouns"}
 
 
 def _check_to(kind: str, typed: set[str]) -> None:
-    """Reject kinds that are no label files, and options that `--to` does not read."""
+    """Reject kinds that are not label files, and options that `--to` does not read."""
     from fact_clip.formats import FORMATS, READERS
 
     kinds = [*READERS, *(name for name, form in FORMATS.items() if form.read is not None)]
@@ -305,11 +320,11 @@ def _check_to(kind: str, typed: set[str]) -> None:
 
 @dataclass(frozen=True)
 class _VideoClocks:
-    """The frames of videos, at one rate or as a film has them.
+    """The frames of videos, at a fixed rate or with the times of a video file.
 
     Attributes:
         fps: Frames per second of all videos, or None.
-        film: A video, or a folder of videos that are named as the label files, or None.
+        film: A video, a folder of videos that have the names of the label files, or None.
     """
 
     fps: float | None
@@ -353,7 +368,7 @@ def _convert_to_label_files(
     background: str | None,
     as_json: bool,
 ) -> None:
-    """Convert label files to other formats, and print what was written for each video."""
+    """Convert label files to different formats, and print the counts of each video."""
     from fact_clip.formats.base import written_segments
     from fact_clip.formats.conversion import convert_label_files
 
@@ -380,9 +395,9 @@ def _convert_to_label_files(
     rows.append({"video": "total", **total})
     print_result({"videos": counts, "total": total}, table(rows), as_json)
     effects = {
-        "contested": "frames where segments of one tier overlap went to the one that started last",
+        "contested": "frames in overlapping segments of one tier were given to the later segment",
         "lost": "segments without a frame are left out",
-        "comments left out": "comments have no place in some of the formats",
+        "comments left out": "some of the formats cannot store comments",
     }
     notes = [f"{total[key]} {effect}" for key, effect in effects.items() if total[key]]
     note("; ".join([f"written: {total['files']} files in {printable(str(out))}", *notes]))
@@ -391,7 +406,7 @@ def _convert_to_label_files(
 def _convert_to_clicks(
     files: list[Path], kind: str, out: Path, target: Target, options: Options, as_json: bool
 ) -> None:
-    """Convert files of a tool to clicks, and print how many segments of each video are doubtful."""
+    """Convert label files to clicks, and print how many segments of each video are doubtful."""
     from fact_clip.datasets.convert import convert_to_clicks
 
     videos = convert_to_clicks(files, kind, out, target, options)

@@ -19,39 +19,39 @@ def holdout(
     unseen: Annotated[str | None, option('Names of unseen classes: "cut ham, hold egg".')] = None,
     validation_unseen: Annotated[
         str | None,
-        option("With --unseen: names of further classes, by which settings are chosen."),
+        option("With --unseen: names of classes for choosing settings."),
     ] = None,
     file: Annotated[
-        Path | None, option("A choice to look at: JSON, or one unseen name per line.")
+        Path | None, option("Choice to describe: JSON, or one unseen class per line.")
     ] = None,
     only_in: Annotated[
         str | None,
         option(
-            "Actions that occur only in videos whose names have this regular expression, "
-            "which are tests alone."
+            "Hold out actions that occur only in videos whose names match this pattern.",
         ),
     ] = None,
     count: Annotated[int | None, option("Choose this many unseen classes.", min=1)] = None,
     validation_count: Annotated[
-        int, option("With --count: and this many validation-unseen ones.", min=0)
+        int, option("With --count: number of validation-unseen classes.", min=0)
     ] = 0,
     min_support: Annotated[
         int,
         option(
-            "With --count: seen classes that must have each factor of a chosen class; 0: also "
-            "classes with a factor that no seen class has.",
+            "With --count: minimum number of seen classes that share each factor of a chosen "
+            "class.",
             min=0,
         ),
     ] = 1,
-    seed: Annotated[int, option("Breaks ties of --count.")] = 0,
-    out: Annotated[Path | None, option("JSON to write, for data.holdout=FILE.")] = None,
+    seed: Annotated[int, option("Seed that breaks ties of --count.")] = 0,
+    out: Annotated[Path | None, option("JSON file to write, for data.holdout=FILE.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Choose classes to hold out, or look at a choice.
+    """Choose classes to hold out, or describe a choice.
 
-    Reports which factors of the choice no seen class has, which ones rest on a single seen class,
-    and what remains for training. A folder of your own is read by its recipe.yaml; without one the
-    grammar is guessed as by init.
+    The report lists the factors of held-out classes that no seen class has, the factors that only
+    one seen class has, and what remains for training. Your own data set is read according to its
+    recipe.yaml. Without a recipe, the grammar is guessed as in `data init`. Videos that --only-in
+    matches are used only for the test. With --min-support 0, a chosen class can have new factors.
 
     \b
     Example:
@@ -64,17 +64,17 @@ def holdout(
         raise InputError("data holdout", "give only one of --unseen, --file, --only-in and --count")
     if validation_unseen is not None and unseen is None:
         where = "--validation-unseen"
-        raise InputError(where, "it needs --unseen", "give --unseen too")
+        raise InputError(where, "it needs --unseen", "also give --unseen")
     if count is None:
         for name, is_typed in (
             ("--validation-count", validation_count > 0),
             ("--min-support", min_support != 1),
         ):
             if is_typed:
-                raise InputError(name, "it needs --count", "give --count too")
+                raise InputError(name, "it needs --count", "also give --count")
     if out is not None:
-        if out.suffix != ".json" or os.path.lexists(out):  # a run may name it
-            problem = "it exists already, or does not end in .json"
+        if out.suffix != ".json" or os.path.lexists(out):  # a run may refer to the old file
+            problem = "it already exists, or does not end in .json"
             raise InputError(out, problem, "name a new file with --out")
     from fact_clip.advice.holdouts import choose, description, of_videos, open_with_guesses
     from fact_clip.unseen.holdout import Holdout, read_holdout
@@ -91,18 +91,20 @@ def holdout(
         choice = choose(dataset, count, validation_count, min_support=min_support, seed=seed)
     else:
         fix = "give --count, --unseen, --file or --only-in"
-        raise InputError("data holdout", "nothing is chosen", fix)
+        raise InputError("data holdout", "no classes are chosen", fix)
     choice = replace(choice, mode=dataset.config.holdout_mode or choice.mode)
     result = description(dataset, choice)
     if min_support == 0 and not result["compositional"]:
         lost = ", ".join(map(" ".join, result["lost_factors"]))
-        message = f"no seen class has {lost}: these words are known by the text encoder alone"
+        message = (
+            f"no seen class has {lost}: only the text encoder can relate these words to others"
+        )
         warnings.warn(message, stacklevel=2)
     note(*guesses)
     print_result(result, holdout_text(result), as_json)
     if out is not None:
         written = choice.save_json(out)
-        # A file of the same name in the data folder is read instead of this one.
+        # A file of the same name in the data folder would be read instead of this one.
         is_hidden = dataset.root is not None and (dataset.root / out).is_file()
         reference = written.resolve() if is_hidden else out
         note(f"written: {written}; train with data.holdout={reference}")
@@ -112,11 +114,11 @@ def holdout_text(result: Json) -> str:
     """Return the description of a hold-out as text.
 
     Args:
-        result: The result of `advice.holdouts.description`.
+        result: Result of `advice.holdouts.description`.
 
     Returns:
-        A table of the classes, their factors that occur in few seen classes or in none, and a table
-        of what remains for training.
+        Table of the classes, their factors that occur in at most one seen class, and a table of
+        what remains for training.
     """
     rows = []
     single_lines: dict[str, None] = {}
@@ -127,7 +129,7 @@ def holdout_text(result: Json) -> str:
             single_lines[f"  {_factor(single['factor'])}: {single['class']}"] = None
     texts = [table(rows)]
     if single_lines:
-        head = "factors that rest on one seen class, whose other factors they may be taken for:"
+        head = "factors of only one seen class, whose other factors may be confused with them:"
         texts.append("\n".join([head, *single_lines]))
     if result["lost_factors"]:
         names = ", ".join(map(_factor, result["lost_factors"]))

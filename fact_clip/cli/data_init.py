@@ -16,62 +16,61 @@ if TYPE_CHECKING:
     from fact_clip.core import Vocabulary
 
 MAX_NAMES = 2
-"""How many names are printed with their parts."""
+"""Number of names that are printed with their parts."""
 
 
 def init(
     folder: Annotated[Path, argument("DIR", "Data set in the common layout.")],
     *,
     out: Annotated[
-        Path | None, option("Recipe to write, a new file; unset: DIR/recipe.yaml.")
+        Path | None, option("Recipe to write; must be new. Default: DIR/recipe.yaml.")
     ] = None,
     background: Annotated[
         str | None,
-        option('Classes that mean no action, "a, b"; unset: guessed from their names.'),
+        option('Classes that mean no action, "a, b". Default: guessed from the names.'),
     ] = None,
     fps: Annotated[float | None, option("Feature rows per second.")] = None,
     layout: Annotated[
-        Layout, option("Features with time or channels first; unset: told by the labels.")
+        Layout, option("Layout of the features. Default: inferred from the labels.")
     ] = None,
-    split: Annotated[str, option("Split to train on; where there is no split 1, the first.")] = "1",
+    split: Annotated[str, option("Split to train on. If there is no split 1, the first.")] = "1",
     grammar: Annotated[
         str | None,
         option(
-            'How names are read: "{verb} {object} [with {tool}]", english, or none (no parts); '
-            "unset: guessed by the names."
+            'Pattern of the names, such as "{verb} {object} [with {tool}]", english, or none. '
+            "Default: guessed.",
         ),
     ] = None,
     unlabelled: Annotated[
         str | None,
-        option('Labels that stand for no class, "a, b": their frames are ignored.'),
+        option('Labels that stand for no class, "a, b". Their frames are ignored.'),
     ] = None,
     minutes: Annotated[
         float,
-        option("How long a training may take on one core; more time, more models.", min=0.01),
+        option("Minutes that training may take on one core.", min=0.01),
     ] = 1.5,
     zero_shot: Annotated[
         bool,
         option(
-            "For a model that also names classes which are held out: three models by words, whose "
-            "epochs follow from the number of videos.",
+            "Also recognise held-out classes: three models that read names.",
             "--zero-shot",
         ),
     ] = False,
     holdout: Annotated[
         str | None,
         option(
-            'Classes held out, as data.holdout: a JSON file, or "[a, b]". Their labels are not '
-            "measured, and the recipe names them."
+            'Held-out classes for data.holdout: a JSON file, or "[a, b]".',
         ),
     ] = None,
-    overwrite: Annotated[bool, option("Replace the recipe that is there.", "--overwrite")] = False,
+    overwrite: Annotated[bool, option("Replace an existing recipe.", "--overwrite")] = False,
 ) -> None:
     """Write a recipe for your own data set.
 
-    Orientation, stride, context, sizes, regularisation and validation follow from what the training
-    videos hold, and the parts of names are read; guesses are marked as such. A few training
-    steps are timed. Without --zero-shot their duration gives the number of epochs, and of models,
-    that --minutes allow.
+    The command derives the orientation, stride, context, model sizes, regularisation and validation
+    videos from the training videos, and divides the names into parts. Guesses are marked as such.
+    It times a few training steps to choose the number of epochs and models that --minutes allows.
+    With --zero-shot, the number of epochs follows from the number of videos. Labels of held-out
+    classes are not measured.
 
     \b
     Example:
@@ -82,18 +81,18 @@ def init(
 
     path = folder / "recipe.yaml" if out is None else out
     if path.suffix not in (".yaml", ".yml"):
-        raise InputError(path, f"the ending of a recipe is .yaml, not {path.suffix!r}")
+        raise InputError(path, f"a recipe must end in .yaml, not {path.suffix!r}")
     if path.exists() and not overwrite:
-        fix = "replace it with --overwrite, or name another file with --out"
-        raise InputError(path, "it exists already", fix)
+        fix = "replace it with --overwrite, or name a different file with --out"
+        raise InputError(path, "it already exists", fix)
     holdout_value = None if holdout is None else value_of("data.holdout", holdout, "--holdout")
     if isinstance(holdout_value, str) and Path(holdout_value).is_file():
         holdout_value = str(Path(holdout_value).resolve())
     values = {
         "root": str(folder),
         "holdout": holdout_value,
-        # None is guessed from the names; () means that no class is background. Unlabelled names
-        # are guessed in both cases, so they need no None.
+        # None means that background is guessed from the names, and () that there is none.
+        # Unlabelled names are guessed in both cases, so they need no None.
         "background": None if background is None else read_names(background, "--background"),
         "fps": fps,
         "layout": layout,
@@ -120,9 +119,12 @@ def init(
 
 
 def _parts_table(vocabulary: Vocabulary) -> str:
-    """Return a table of the parts of `MAX_NAMES` names, those with the most parts."""
+    """Return a table of the parts of the `MAX_NAMES` names that have the most parts."""
     if len(vocabulary.slots) < 2:
-        return "names are read as whole phrases; data.grammar or ROOT/factors.csv gives them parts"
+        return (
+            "names are read as whole phrases; to divide them, set data.grammar or write "
+            "ROOT/factors.csv"
+        )
     rows = []
     for name, parts in zip(vocabulary, vocabulary.factors, strict=True):
         if name not in vocabulary.background:

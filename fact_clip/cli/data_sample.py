@@ -20,7 +20,7 @@ ASSEMBLY_VIDEOS = 24
 
 
 def sample(
-    folder: Annotated[Path, argument("DIR", "Folder to write. It must be new or empty.")],
+    folder: Annotated[Path, argument("DIR", "Folder to write; must be new or empty.")],
     name: Annotated[
         Literal["kscgr", "assembly"], option("Data set: real recordings, or synthetic videos.")
     ] = "kscgr",
@@ -29,19 +29,19 @@ def sample(
         option(f"Number of videos of `assembly` (default: {ASSEMBLY_VIDEOS}).", min=6, max=10_000),
     ] = None,
 ) -> None:
-    """Write a data set to try things on: real recordings, or synthetic videos.
+    """Write a sample data set: real recordings or synthetic videos.
 
     \b
     kscgr     30 real recordings of seven people who cook eggs, with 67 actions. The features
               describe the objects in view. There are no videos. Hold-outs are in zero_shot/.
-    assembly  SYNTHETIC data: people assemble parts, 23 actions. Features, and videos in
-              DIR/videos if the extra 'video' is installed. Its figures say nothing about real
-              video.
+    assembly  SYNTHETIC data: people assemble parts, with 23 actions. It consists of features
+              and, if the extra 'video' is installed, videos in DIR/videos. Do not draw
+              conclusions about real videos from its figures.
 
     \b
     Example:
       fact-clip data sample sample
-      fact-clip data sample films --name assembly --videos 12
+      fact-clip data sample assembly --name assembly --videos 12
     """
     if name == "kscgr" and videos is not None:
         raise InputError("--videos", "kscgr always has 30 recordings", "add --name assembly")
@@ -75,7 +75,9 @@ def _write_assembly(folder: Path, videos: int) -> None:
         _draw_videos(folder)
         content = f"{videos} videos in {folder}/videos, with"
     else:
-        note(f"no videos are written: the package av is missing; {install_command('video')}")
+        note(
+            f"no videos are written, because the package av is missing; {install_command('video')}"
+        )
     quoted = shlex.quote(str(folder))
     print(
         f"{folder}: SYNTHETIC data, {content} features at {ASSEMBLY_FPS:g} rows per second, "

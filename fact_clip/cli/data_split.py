@@ -16,30 +16,29 @@ def split(
     leave_out: Annotated[
         str | None,
         option(
-            "A split for each group, which is its test; --pattern finds the groups.",
+            "Write one split per group, with the group as its test.",
             metavar="WORD",
         ),
     ] = None,
     folds: Annotated[
-        int | None, option("This many splits; each video is tested once.", min=2)
+        int | None, option("Number of splits; each video is in one test.", min=2)
     ] = None,
     test: Annotated[
-        float | None, option("One split; share of the videos that is its test.")
+        float | None, option("Write one split with this share of videos as its test.")
     ] = None,
     pattern: Annotated[
         str | None,
         option(
-            "Regular expression whose parentheses find the group in a video's name; "
-            "groups stay whole."
+            "Regular expression whose parentheses match the group in a name.",
         ),
     ] = None,
-    overwrite: Annotated[bool, option("Replace the splits that are there.", "--overwrite")] = False,
+    overwrite: Annotated[bool, option("Replace existing splits.", "--overwrite")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Divide the videos into training and test.
+    """Divide the videos into training and test videos.
 
-    Writes splits/train.split1.bundle, test.split1.bundle and so on. Takes the videos that have
-    labels and features. The choice depends on their names alone.
+    The command writes splits/train.split1.bundle, test.split1.bundle and so on, for the videos that
+    have labels and features. Groups are never divided. The choice depends only on the names.
 
     \b
     Example:
@@ -56,8 +55,10 @@ def split(
     guess = guess_groups(videos)
     if leave_out is not None and pattern is None:
         example = guess or r"subj(\d+)"
-        problem = f"it is not said which part of a name is the {leave_out} ({videos[0]!r}, ...)"
-        raise InputError("--pattern", problem, f"give an expression, as {example!r} for persons")
+        problem = f"it is unknown which part of a name is the {leave_out} ({videos[0]!r}, ...)"
+        raise InputError(
+            "--pattern", problem, f"give an expression, such as {example!r} for persons"
+        )
     groups = read_groups(videos, pattern, "--pattern")
     if folds is not None:
         splits = divide(groups, "folds", folds)
@@ -80,24 +81,24 @@ def split(
     )
     missing = [name for name in labelled if name not in videos]
     if missing:
-        note(f"left out, without features: {', '.join(missing)}")
+        note(f"left out, because they have no features: {', '.join(missing)}")
     if pattern is None:
         if guess is not None:
             n_persons = len(set(read_groups(videos, guess).values()))
             words = shlex.join(["--pattern", guess])
             note(
-                f"the names show {n_persons} persons, who may be in both parts; "
-                f"{words} keeps them apart"
+                f"the names suggest {n_persons} persons, who may be in both parts; "
+                f"{words} separates them"
             )
         return
     note(
-        "put this into the recipe, so that whole groups are used for validation if there are "
+        "put this into the recipe, so that validation uses whole groups if there are "
         f"enough: data: {{groups: {json.dumps(pattern)}}}"
     )
 
 
 def _find_videos(folder: Path) -> tuple[Path, list[str], list[str]]:
-    """Return the root of a data set, its videos with labels, and those with features too."""
+    """Return the root of a data set, its labelled videos, and those that also have features."""
     from fact_clip.config import DataConfig
     from fact_clip.datasets.benchmarks import find_root
     from fact_clip.datasets.layout import in_order, label_files
@@ -106,6 +107,6 @@ def _find_videos(folder: Path) -> tuple[Path, list[str], list[str]]:
     labelled = in_order(path.stem for path in label_files(root))
     videos = [name for name in labelled if (root / "features" / f"{name}.npy").is_file()]
     if not videos:
-        problem = f"{len(labelled)} label files, none with features"
+        problem = f"{len(labelled)} label files, but none of the videos has features"
         raise InputError(root, problem, "extract the features first")
     return root, labelled, videos

@@ -6,14 +6,14 @@ from fact_clip.cli.options import AsJson, DataSet, Overrides
 from fact_clip.core import Json
 
 MAX_TRANSITIONS = 15
-"""Transitions that are printed. --json has all."""
+"""Number of transitions to print. --json has all of them."""
 
 
 def summary(data: DataSet, overrides: Overrides = None, as_json: AsJson = False) -> None:
-    """Count what a data set holds.
+    """Count the contents of a data set.
 
-    Videos, frames, segments, durations, shares of the classes, and what follows what. Reads the
-    labels of all splits.
+    The command counts videos, frames and segments in the labels of all splits. It also reports
+    durations, the share of each class, and transitions between classes.
 
     \b
     Example:

@@ -15,58 +15,65 @@ from fact_clip.core.paths import check_place, file_name, inside
 def decode(
     scores: Annotated[
         list[Path],
-        argument("SCORES", "A folder of scores for each model: NAME.npy, .npz or .csv, (T, C)."),
+        argument("SCORES", "Folder of scores per model: NAME.npy, .npz or .csv, (T, C)."),
     ],
     *,
     training_labels: Annotated[
         Path,
-        option("Data set: mapping.txt names the columns, the training list the labelled videos."),
+        option("Data set with mapping.txt and labelled training videos."),
     ],
-    out: Annotated[Path, option("Folder to write to.")],
-    fps: Annotated[float | None, option("Rows of the scores a second.", min=1e-6, max=1e6)] = None,
+    out: Annotated[Path, option("Folder to write to.", panel="Output")],
+    fps: Annotated[
+        float | None, option("Rows per second of the scores.", min=1e-6, max=1e6)
+    ] = None,
     label_fps: Annotated[
         float | None,
-        option("Frames a second of the labels. Default: the data set's, else as --fps.", min=1e-6),
+        option("Frames per second of the labels. Default: the data set's, or --fps.", min=1e-6),
     ] = None,
     split: Annotated[
         str | None,
-        option("Split whose training list is read. Default: the split of DIR/recipe.yaml, else 1."),
+        option("Split with the training list. Default: the recipe's, or 1."),
     ] = None,
     kind: Annotated[
         Literal["probabilities", "logits", "log-probabilities"] | None,
-        option("What the scores are. Default: recognised by the values."),
+        option("Kind of the scores. Default: inferred from the values.", metavar="KIND"),
     ] = None,
     switch_penalty: Annotated[
         float | None,
-        option("Penalty in nats for a usual change of action. Default: by the labels.", min=0),
+        option("Nats for a usual change of action. Default: learned.", min=0, panel="Decoding"),
     ] = None,
     order: Annotated[
-        float, option("How far the penalty depends on the order in the labels.", min=0)
+        float, option("How much the penalty depends on the order.", min=0, panel="Decoding")
     ] = 4.0,
     durations: Annotated[
-        float, option("Weight of how long each action lasts in the labels; 0 ignores it.", min=0)
+        float, option("Weight of usual durations; 0 ignores them.", min=0, panel="Decoding")
     ] = 1.0,
     always: Annotated[
-        bool, option("Put in each action that nearly every labelled video has.", "--always")
+        bool,
+        option("Insert actions of nearly every labelled video.", "--always", panel="Decoding"),
     ] = False,
     returns: Annotated[
-        bool, option("Keep actions that hardly ever come back to one visit.", "--returns")
+        bool, option("Limit actions that rarely recur to one visit.", "--returns", panel="Decoding")
     ] = False,
     with_background: Annotated[
-        bool, option("Keep background in files that leave it out.", "--with-background")
+        bool,
+        option("Write background to formats that omit it.", "--with-background", panel="Output"),
     ] = False,
-    overwrite: Annotated[bool, option("Replace what is there.", "--overwrite")] = False,
+    overwrite: Annotated[
+        bool, option("Replace existing files.", "--overwrite", panel="Output")
+    ] = False,
     formats: Annotated[
-        str | None, option("csv, json, eaf, ...: docs/formats.md. Default: csv.", "--format")
+        str | None,
+        option("Formats: csv, json, eaf, ... Default: csv.", "--format", panel="Output"),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Turn frame scores of any model into segments.
 
-    Changes of action cost as the training labels say: a usual change little, a rare one more. An
-    action lasts about as long as there.
-    Scores are probabilities, logits or log-probabilities. Of several models their mean is decoded
-    (docs/decode.md).
+    The training labels determine how much a change of action costs, so a usual change costs less
+    than a rare one, and how long an action lasts. Scores are probabilities, logits or
+    log-probabilities. If there are several models, the mean of their scores is decoded. See
+    docs/decode.md and docs/formats.md.
 
     \b
     Example:
@@ -84,7 +91,7 @@ def decode(
     from fact_clip.formats.json_file import as_dict
 
     if label_fps is not None and fps is None:
-        raise InputError("--label-fps", "the rate of the scores is not known", "give --fps too")
+        raise InputError("--label-fps", "the rate of the scores is unknown", "also give --fps")
     endings = read_formats(formats or "csv")
     videos = files_of_models(scores)
     config = data_config(str(training_labels), None)
@@ -106,10 +113,10 @@ def decode(
         labelled.append(Segmentation.from_frames(frames, rate))
     if training and not labelled and switch_penalty is None:
         problem = "all training videos have clicks, which show no borders"
-        raise InputError(folder.root, problem, "label some in each frame, or set --switch-penalty")
+        raise InputError(folder.root, problem, "label every frame of some, or set --switch-penalty")
     if len(labelled) < len(training):
         n_clicked = len(training) - len(labelled)
-        note(f"{n_clicked} training videos have clicks, which show no borders: they are left out")
+        note(f"left out, because clicks show no borders: {n_clicked} training videos")
     taught = [name for name in videos if name in training and not folder.is_clicked(name)]
     if taught:
         note(
@@ -132,8 +139,8 @@ def decode(
         for form, ending in endings.items():
             path = inside(out, f"{file_name(name)}{ending}")
             if path.exists() and not overwrite:
-                fix = "name another folder, or say --overwrite"
-                raise InputError(path, "it exists already", fix)
+                fix = "name a different folder, or give --overwrite"
+                raise InputError(path, "it already exists", fix)
             check_place(path)
             targets[name, form] = path
 

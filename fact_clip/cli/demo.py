@@ -23,22 +23,20 @@ HOLDOUT = "zero_shot/A.json"
 """Hold-out file: six classes whose words occur in other classes, and three that select gamma."""
 
 CLOSED: dict[str, Any] = {"model.head": "closed", "data.objects.file": None, "augment.swap": 0}
-"""Settings of the closed-set model, which has no use for the names of objects."""
+"""Settings of the closed-set model, which does not use the names of objects."""
 
 RECORDING = "subj5_scrambledegg"
-"""Test recording that is segmented and drawn. Its accuracy is the median of the nine."""
+"""Test recording to segment and draw. Its accuracy is the median of the nine recordings."""
 
 
 def demo(
-    out: Annotated[Path, option("Folder for the data, the runs and the picture.")] = Path(
-        "demo-out"
-    ),
+    out: Annotated[Path, option("Folder for the data, the runs and the plot.")] = Path("demo-out"),
 ) -> None:
-    """Try everything on real recordings: recognise actions without examples, from their names.
+    """Try the main features on real data: recognise actions from their names.
 
-    Writes KSCGR (30 recordings of people who cook), hides six actions, trains one model that reads
-    names and one that does not, evaluates both, and segments and draws a test recording. Takes
-    about two minutes on two cores. Nothing is downloaded.
+    The command writes the data set KSCGR, 30 recordings of people who cook, and hides six actions.
+    It trains one model that reads names and one that does not, evaluates both, and segments and
+    draws a test recording. This takes about two minutes on two cores. Nothing is downloaded.
 
     \b
     Example:
@@ -52,7 +50,7 @@ def demo(
     data = out / "data"
     first_file = min(out.iterdir(), default=None) if out.exists() else None
     if first_file is not None and not (data / HOLDOUT).is_file():
-        raise InputError(first_file, "this was not written by a demo", "name another --out")
+        raise InputError(first_file, "it was not written by a demo", "name a different --out")
     write_kscgr(data)
     print(f"1. {data}: KSCGR, 30 real recordings of people who cook (MIT licence, see README.md).")
     config = with_values(Config.load("demo"), {"data.root": str(data), "data.holdout": HOLDOUT})
@@ -61,8 +59,8 @@ def demo(
     print(
         f"2. {len(dataset.vocabulary)} classes; {len(dataset.learning)} recordings for training, "
         f"{len(dataset.test)} of two other people for the test.\n"
-        f"   Hidden, so that no frame of them is used for training: {unseen}.\n"
-        "   Each of their words occurs in the name of some other class."
+        f"   Hidden, so that none of their frames is used for training: {unseen}.\n"
+        "   Each of their words occurs in the name of a different class."
     )
     print("3. Training a model that reads the names of the actions.")
     reader = _train_and_score(config, out / "run")
@@ -82,7 +80,7 @@ def demo(
 
 
 def _train_and_score(config: Config, run: Path) -> Evaluation:
-    """Train into a run folder, replacing that of an earlier demo, and return its evaluation."""
+    """Train into a run folder, replacing an earlier run, and return the evaluation."""
     from fact_clip import training
     from fact_clip.cli.train import summary_of
 
@@ -115,14 +113,14 @@ def _segment_recording(out: Path, dataset: Dataset) -> None:
     print(segment_table(prediction))
     written = [prediction.save(out / f"{RECORDING}.csv")]
     if importlib.util.find_spec("matplotlib") is None:
-        note(f"no picture is drawn: matplotlib is missing; {install_command('plots')}")
+        note(f"no plot is drawn, because matplotlib is missing; {install_command('plots')}")
     else:
         written.append(_draw(prediction, dataset, out / "timeline.png"))
     print(f"7. Written: {', '.join(map(str, written))}")
 
 
 def _draw(prediction: Segmentation, dataset: Dataset, path: Path) -> Path:
-    """Draw the labels of the recording, the hidden actions among them, and the prediction."""
+    """Draw the labels of the recording, its hidden actions, and the prediction."""
     from fact_clip.core import Segmentation
     from fact_clip.report.plots import save_figure, timeline
 

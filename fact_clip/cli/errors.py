@@ -1,4 +1,4 @@
-"""The run of one command: exit codes, and errors, warnings and logs as lines on stderr."""
+"""Execution of a command: exit codes, and errors, warnings and logs as lines on stderr."""
 
 import logging
 import os
@@ -12,7 +12,7 @@ from io import TextIOWrapper
 
 try:
     from typer import TyperException as UsageException
-except ImportError:  # of earlier versions of typer, which use click
+except ImportError:  # typer versions that depend on click
     from click import ClickException as UsageException  # type: ignore[assignment]
 
 from fact_clip.cli.console import is_secondary
@@ -30,7 +30,7 @@ OPTIONS = {name: f"--{name.replace('_', '-')}" for name in _SAME_NAMES.split()}
 OPTIONS |= {"threshold": "--background-threshold", "shortest": "--minimal-duration"}
 """Argument of the library -> the option that sets it."""
 
-# As errors of the library name an argument: "fps=", "resume=True".
+# Matches arguments in error messages of the library, such as "fps=" and "resume=True".
 _ARGUMENT = re.compile(r"\b([a-z_]+)=(True\b|(?![\w'\"]))")
 
 
@@ -38,11 +38,11 @@ def run_command(command: Callable[[], object], *, leave: bool = False) -> int:
     """Run a command and return its exit code.
 
     Args:
-        command: the function to run. An integer that it returns is the exit code.
-        leave: exit the process here after a signal, because the libraries take long to shut down.
+        command: Function to run. If it returns an integer, this is the exit code.
+        leave: Whether to exit the process here after a signal, because libraries shut down slowly.
 
     Returns:
-        0 or the command's own code, 2 for bad input, and 128 + signal after a signal (130 for
+        0 or the code of the command, 2 for bad input, or 128 + signal after a signal (130 for
         Ctrl-C, 143 for SIGTERM).
     """
     hint = ""
@@ -54,7 +54,7 @@ def run_command(command: Callable[[], object], *, leave: bool = False) -> int:
             hint = f"; {error}"
         except KeyboardInterrupt:
             code = INTERRUPTED
-        if code == INTERRUPTED:  # also the code of typer for an interruption
+        if code == INTERRUPTED:  # typer also returns this code for an interruption
             if not is_secondary():
                 print(f"fact-clip: interrupted{hint}", file=sys.stderr)
             code = 128 + (received[0] if received else signal.SIGINT)
@@ -66,7 +66,7 @@ def run_command(command: Callable[[], object], *, leave: bool = False) -> int:
 
 
 def _exit_code(command: Callable[[], object]) -> int:
-    if isinstance(sys.stdout, TextIOWrapper):  # a name may have characters that the terminal lacks
+    if isinstance(sys.stdout, TextIOWrapper):  # the terminal may lack characters of a name
         sys.stdout.reconfigure(errors="backslashreplace")
     with _logs_on_stderr():
         try:
@@ -93,18 +93,18 @@ def error_message(error: Exception) -> str | None:
         complaint = " ".join(error.format_message().split()).rstrip(".")
         return f"{shortened(complaint.replace('Value error, ', ''))}; see {program} --help"
     if isinstance(error, OSError):
-        # Errors in files of this package carry their name.
+        # Errors in files of this package contain the file name.
         file = "the output" if error.filename is None else str(error.filename)
         return f"{shortened(file)}: {error.strerror or error}"
-    if isinstance(error, MemoryError) or "allocate" in str(error):  # torch has no class for the CPU
-        reason = shortened((str(error).splitlines() or ["no more is known"])[0])
-        fix = "smaller train.batch_size, model.tokens or decode.window take less"
+    if isinstance(error, MemoryError) or "allocate" in str(error):  # torch raises RuntimeError
+        reason = shortened((str(error).splitlines() or ["no details are known"])[0])
+        fix = "use a smaller train.batch_size, model.tokens or decode.window"
         return f"not enough memory for this input ({reason}); {fix}"
     return None
 
 
 def with_options(message: str) -> str:
-    """Return a message of the library with options for the arguments that it names."""
+    """Return a message of the library in which options replace the names of arguments."""
     return _ARGUMENT.sub(lambda argument: OPTIONS.get(argument[1], argument[0]), message)
 
 
@@ -112,7 +112,7 @@ def with_options(message: str) -> str:
 def _logs_on_stderr() -> Iterator[None]:
     """Print warnings and log records of the package on stderr while the block runs.
 
-    Decisions of the training plan are always printed. Other information is printed only where no
+    Decisions of the training plan are always printed. Other information is printed only if no
     progress bar is shown.
     """
     logger = logging.getLogger("fact_clip")
@@ -123,7 +123,7 @@ def _logs_on_stderr() -> Iterator[None]:
     handler = _Lines()
     if not is_secondary():
         logging.getLogger("fact_clip.training.runs").setLevel(logging.INFO)
-    if logging.lastResort is not None:  # prints the logs of libraries
+    if logging.lastResort is not None:  # the handler that prints the logs of libraries
         logging.lastResort.setLevel(logging.ERROR)
     logger.addHandler(handler)
     has_bars = sys.stderr.isatty() or is_secondary()

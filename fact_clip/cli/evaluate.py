@@ -29,36 +29,35 @@ FIGURES = (
 """Rows of a zero-shot table."""
 
 MAX_FACTORS = 6
-"""Factors of a slot that are shown. Of more, the best and the worst are shown."""
+"""Maximum number of factors to show per slot. Only the best and the worst of more are shown."""
 
 
 def evaluate(
-    run: Annotated[
-        Path, argument("RUN", "Run folder, made by train or convert, or its ckpts/best.net.")
-    ],
+    run: Annotated[Path, argument("RUN", "Run folder of train or convert, or its ckpts/best.net.")],
     overrides: Annotated[
         list[str] | None,
         argument(
             "KEY=VALUE",
-            "Changed settings of data, decode or evaluation, as data.root=FOLDER if it moved.",
+            "Changed settings of data, decode or evaluation, such as data.root=FOLDER.",
         ),
     ] = None,
     split: Split = "test",
     actions_file: Annotated[
         Path | None,
-        option("Candidate actions, one per line, or a mapping.txt; unset: the run's classes."),
+        option("File with one candidate per line, or a mapping.txt. Default: the run's classes."),
     ] = None,
     trust_encoder: TrustEncoder = False,
     device: Device = "auto",
     precision: Precision = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Score a run on a split.
+    """Evaluate a run on a split.
 
-    Prints the tables and writes RUN/evaluation.json. The file is evaluation_SPLIT.json for another
-    split than test, and evaluation_actions.json with --actions-file. With KEY=VALUE it is
-    evaluation_changed.json, unless only the place of the data changed (data.root); with changed
-    labels or --precision bf16, too. A model whose head reads text takes any names as candidates.
+    The command prints tables and writes RUN/evaluation.json. The file name is different for other
+    inputs: evaluation_SPLIT.json for a split other than test, evaluation_actions.json with
+    --actions-file, and evaluation_changed.json with changed settings, changed labels or
+    --precision bf16. data.root does not change the name. If the head of the model reads text, the
+    candidates can have any names.
 
     \b
     Example:
@@ -86,7 +85,7 @@ def evaluate(
 
 
 def evaluation_text(result: Mapping[str, Any]) -> str:
-    """Return a result of `training.evaluate` as text: what was scored, and its tables."""
+    """Return a result of `training.evaluate` as text: what was evaluated, and the tables."""
     background = "counted" if result["background_counted"] else "not counted"
     lines = [
         f"{result['run']}, {result['split']} split, {len(result['videos'])} videos; "
@@ -102,8 +101,9 @@ def evaluation_text(result: Mapping[str, Any]) -> str:
         if candidates["left_out"]:
             n_frames = candidates["frames_left_out"]
             line += (
-                f"; {len(candidates['left_out'])} of its classes are no candidates, so that their "
-                f"{n_frames} frames ({n_frames / max(candidates['frames'], 1):.1%}) count as errors"
+                f"; {len(candidates['left_out'])} classes of the data set are not candidates, "
+                f"so their {n_frames} frames ({n_frames / max(candidates['frames'], 1):.1%}) "
+                "count as errors"
             )
         lines.append(line)
     metrics = result["metrics"]
@@ -127,11 +127,11 @@ def zero_shot_text(zero_shot: Json) -> str:
     """Return the zero-shot part of an evaluation as text.
 
     Args:
-        zero_shot: "zero_shot" of the evaluation.
+        zero_shot: The value of "zero_shot" in the evaluation.
 
     Returns:
-        The figures as in use and without corrections, AUSUC and gamma. Then tables of the unseen
-        classes, of levels of novelty, and of factors.
+        The figures with and without corrections, AUSUC and gamma, followed by tables of the unseen
+        classes, of the levels of novelty, and of the factors.
     """
     shares = {
         key: "-" if value is None else f"{value:.1f}"
@@ -149,7 +149,7 @@ def zero_shot_text(zero_shot: Json) -> str:
         f"unseen labels only {zero_shot['unseen_labels_only']:.1f}; "
         f"chance {zero_shot['chance']:.1f}",
         f"AUROC of frames of unseen against seen classes: {shares['auroc']}; "
-        f"wrong frames of unseen classes: {shares['called_seen']} % are named as a seen class",
+        f"wrong frames of unseen classes: {shares['called_seen']} % are labelled as a seen class",
         _unseen_table(zero_shot["unseen"]),
     ]
     if len(zero_shot["by_level"]) > 1:
@@ -162,7 +162,7 @@ def zero_shot_text(zero_shot: Json) -> str:
 def _columns_table(
     columns: Mapping[str, Json], keys: Sequence[str] = FIGURES, head: str = ""
 ) -> str:
-    """Return a table with a row for each figure."""
+    """Return a table with one row per figure."""
     from fact_clip.metrics import figure_name
 
     rows = []

@@ -1,4 +1,4 @@
-"""The model that `segment` and `app` use."""
+"""The options that select a model for `segment` and `app`."""
 
 from __future__ import annotations
 
@@ -18,42 +18,47 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """The options that select a model: a run, or an encoder without training."""
+    """The options that select a model: a run, or an encoder that needs no training."""
 
-    run: Annotated[Path | None, option("Run folder of a trained model.")] = None
+    run: Annotated[Path | None, option("Run folder of a trained model.", panel="Model")] = None
     training_free: Annotated[
         bool,
-        option("No training: --encoder compares pictures with the --actions.", "--training-free"),
+        option(
+            "Use --encoder to compare video frames with --actions.",
+            "--training-free",
+            panel="Model",
+        ),
     ] = False
     actions: Annotated[
         str | None,
-        option('Only these: "pour milk, stir". A run whose head reads text takes any.'),
+        option('Candidate actions, such as "pour milk, stir".', panel="Model"),
     ] = None
     actions_file: Annotated[
-        Path | None, option("As --actions, a name a line, or a mapping.txt.")
+        Path | None, option("File with one action per line, or a mapping.txt.", panel="Model")
     ] = None
     encoder: Annotated[
         str | None,
-        option("Frame encoder for videos, as clip:ViT-B-32/openai or grid. Default: the run's."),
+        option("Image encoder for videos, such as clip:ViT-B-32/openai.", panel="Model"),
     ] = None
     fps: Annotated[
-        float | None, option("Pictures a second of a video. Default: the run's; training-free: 5.")
+        float | None,
+        option("Rows per second of a video. Default: the run's rate, or 5.", panel="Model"),
     ] = None
     device: Device = "auto"
     precision: Precision = "auto"
     window: Annotated[
         float | None,
-        option("Seconds that a run's model reads at once; longer videos are read in windows."),
+        option("Longest part of a video, in seconds, that is read at once.", panel="Model"),
     ] = None
     trust_encoder: TrustEncoder = False
 
     @cached_property
     def names(self) -> list[str] | None:
-        """Return the actions that were named."""
+        """Return the actions of --actions or --actions-file, or None."""
         return read_actions(self.actions, self.actions_file)
 
     def options(self) -> ModelOptions:
-        """Return how the model is opened."""
+        """Return the options with which the library opens the model."""
         from fact_clip.inference import ModelOptions
 
         return ModelOptions(
@@ -78,8 +83,8 @@ class ModelChoice:
             more_actions: Candidates in addition to the classes of the run.
 
         Returns:
-            The model, and the names of all candidates, which are not checked yet, or None for the
-            classes of the run.
+            The model, and the names of all candidates or None for the classes of the run. The names
+            are not checked yet.
         """
         from fact_clip.inference import open_model
 
@@ -98,7 +103,7 @@ class ModelChoice:
         return model, names
 
     def command(self) -> Names:
-        """Return the words of ``fact-clip segment`` with the options that select the model."""
+        """Return a ``fact-clip segment`` command with the options that select the model."""
         words = ["fact-clip", "segment"]
         if self.run is None:
             words.append("--training-free")

@@ -12,27 +12,29 @@ from typing import Annotated, Any, Literal, get_type_hints
 import typer
 
 
-def option(help_text: str, *names: str, **settings: Any) -> Any:
+def option(help_text: str, *names: str, panel: str | None = None, **settings: Any) -> Any:
     """Declare an option of a command.
 
     Args:
-        help_text: its help.
-        names: its names, where it is a flag or not named like its parameter.
-        settings: further arguments of `typer.Option`.
+        help_text: Help text of the option.
+        names: Names of the option. They are needed for a flag, or if the name differs from the
+            name of the parameter.
+        panel: Heading above the option in the help of the command, or None for "Options".
+        settings: Further arguments of `typer.Option`.
 
     Returns:
         The annotation of the parameter.
     """
-    return typer.Option(*names, help=help_text, **settings)
+    return typer.Option(*names, help=help_text, rich_help_panel=panel, **settings)
 
 
 def argument(metavar: str, help_text: str, **settings: Any) -> Any:
-    """Declare a positional argument of a command. The metavar comes before the help.
+    """Declare a positional argument of a command, with the metavar before its help.
 
     Args:
-        metavar: its name in the help, such as "DIR".
-        help_text: its help.
-        settings: further arguments of `typer.Argument`.
+        metavar: Name of the argument in the help, such as "DIR".
+        help_text: Help text of the argument.
+        settings: Further arguments of `typer.Argument`.
 
     Returns:
         The annotation of the parameter.
@@ -41,7 +43,7 @@ def argument(metavar: str, help_text: str, **settings: Any) -> Any:
 
 
 def with_groups(command: Callable[..., None]) -> Callable[..., None]:
-    """Return a command for typer, with the options of each group as parameters."""
+    """Return a command for typer that has the options of each group as parameters."""
     parameters = []
     groups: dict[str, Any] = {}
     for parameter in _parameters(command):
@@ -63,7 +65,7 @@ def with_groups(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _parameters(command_or_group: Any) -> list[inspect.Parameter]:
-    """Return the parameters of a command or group as keywords, with their types."""
+    """Return the parameters of a command or group as keyword parameters with resolved types."""
     types = get_type_hints(command_or_group, include_extras=True)
     parameters = []
     for name, parameter in inspect.signature(command_or_group).parameters.items():
@@ -72,7 +74,7 @@ def _parameters(command_or_group: Any) -> list[inspect.Parameter]:
 
 
 def _recipe_names(prefix: str) -> list[str]:
-    """Return the recipes that start with what was typed, for completion in the shell."""
+    """Return the recipes whose names start with a prefix, for completion in the shell."""
     from fact_clip.config import recipes
 
     return [name for name in recipes() if name.startswith(prefix)]
@@ -82,29 +84,33 @@ Recipe = Annotated[
     str,
     argument(
         "CONFIG",
-        "A recipe by name (docs/configuration.md lists them), or a YAML file.",
+        "Name of a recipe (see docs/configuration.md), or a YAML file.",
         autocompletion=_recipe_names,
     ),
 ]
 DataSet = Annotated[
     str,
-    argument("NAME|DIR", "A recipe or data set by name, a YAML file, or the folder of a data set."),
+    argument("NAME|DIR", "Name of a recipe or data set, a YAML file, or a data set folder."),
 ]
 Overrides = Annotated[
     list[str] | None,
     argument("KEY=VALUE", "Settings, such as data.root=FOLDER train.epochs=20."),
 ]
 AsJson = Annotated[bool, option("Print JSON instead of tables.", "--json")]
-Device = Annotated[str, option("auto, cpu, cuda, cuda:N or mps.")]
+Device = Annotated[str, option("auto, cpu, cuda, cuda:N or mps.", panel="Model")]
 Layout = Literal["TD", "DT"] | None
-Split = Annotated[str, option("test, validation or train.")]
+Split = Annotated[str, option("Split to use: test, validation or train.")]
 Precision = Annotated[
     Literal["auto", "float32", "bf16"],
     option(
-        "auto: bf16 for an encoder of pictures where the device computes in it, "
-        "float32 for the model."
+        "float32, bf16, or auto: bf16 for image encoders if possible.",
+        metavar="<str>",
+        panel="Model",
     ),
 ]
 TrustEncoder = Annotated[
-    bool, option("Load an encoder that the run names by a path of this machine.", "--trust-encoder")
+    bool,
+    option(
+        "Load the encoder of the run even if it is a local path.", "--trust-encoder", panel="Model"
+    ),
 ]

@@ -10,24 +10,22 @@ from fact_clip.core import InputError, MissingDataError
 
 
 def report(
-    runs: Annotated[
-        list[Path], argument("RUN...", "Run folders, or the folder of a sweep for all of its runs.")
-    ],
+    runs: Annotated[list[Path], argument("RUN...", "Run folders, or the folder of a sweep.")],
     out: Annotated[
         Path | None,
-        option("The page; unset: report.html in RUN, or here for several runs."),
+        option("Page to write. Default: report.html in RUN, or here for several runs."),
     ] = None,
     split: Split = "test",
     plots: Annotated[
-        Path | None, option("Write plots into this folder, as PNG and SVG, and no page.")
+        Path | None, option("Folder for PNG and SVG plots; no page is written.")
     ] = None,
     device: Device = "auto",
 ) -> None:
-    """Write the report of one or more runs: a page to look at, or plots for a paper.
+    """Write a report page or plots of one or more runs.
 
-    The page is one HTML file that opens from disk and loads nothing: figures, timelines,
-    confusions, boundaries, classes, uncertain segments. Several runs stand side by side. A run that
-    was not evaluated by this version, or with other weights, is evaluated first.
+    The page is one HTML file that loads nothing from the network. It shows figures, timelines,
+    confusions, boundaries, classes and uncertain segments, and places several runs next to each
+    other. If a run has no current evaluation, it is evaluated first.
 
     \b
     Example:
@@ -40,9 +38,11 @@ def report(
     if out is not None:
         where = "--out"
         if plots is not None:
-            raise InputError(where, "--plots writes no page", "give one of --out and --plots")
+            raise InputError(
+                where, "no page is written with --plots", "give one of --out and --plots"
+            )
         if out.suffix.lower() not in (".html", ".htm"):
-            raise InputError(where, f"{out} is not a page", "name it NAME.html")
+            raise InputError(where, f"{out} is not an HTML file", "name it NAME.html")
     pick_device(device, "--device")
     if plots is None:
         page = write_report(runs, split, out, device=device)
@@ -67,13 +67,13 @@ def write_report(
     *,
     device: str = "auto",
 ) -> Path:
-    """Write the page of some runs, and evaluate the runs that need it before.
+    """Write the page of some runs, after evaluating the runs that have no current evaluation.
 
     Args:
-        runs: run folders, or the folder of a sweep.
-        split: the split that is reported.
-        out: the page, or None for report.html.
-        device: where models are evaluated.
+        runs: Run folders, or the folder of a sweep.
+        split: Split to report.
+        out: Path of the page, or None for report.html.
+        device: Device on which models are evaluated.
 
     Returns:
         The path of the page.
@@ -89,7 +89,7 @@ def write_report(
 
 
 def _evaluate_missing(folders: Sequence[Path], split: str, device: str) -> None:
-    """Evaluate the runs that lack what the report is made from, which may take minutes."""
+    """Evaluate the runs that have no current evaluation, which may take minutes."""
     from fact_clip import training
     from fact_clip.report.summary import is_current
     from fact_clip.runs.files import evaluation_stem
@@ -108,4 +108,4 @@ def _evaluate_missing(folders: Sequence[Path], split: str, device: str) -> None:
             raise InputError(error.where, error.problem, fix) from None
         if not is_current(run, path):
             fix = f"evaluate it where these are: fact-clip evaluate {folder} data.root=FOLDER"
-            raise InputError(folder, "the data are not those of its training", fix)
+            raise InputError(folder, "the data differ from the data of its training run", fix)

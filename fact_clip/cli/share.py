@@ -7,21 +7,23 @@ from fact_clip.cli.options import argument, option
 
 
 def share(
-    run: Annotated[Path, argument("RUN", "Run folder, made by train or convert.")],
+    run: Annotated[Path, argument("RUN", "Run folder of train or convert.")],
     repository: Annotated[
-        str, argument("OWNER/NAME", "Repository, which is made if there is none.")
+        str, argument("OWNER/NAME", "Repository, which is created if it does not exist.")
     ],
-    private: Annotated[bool, option("Make it private, if it is new.", "--private")] = False,
+    private: Annotated[
+        bool, option("Make the repository private, if it is new.", "--private")
+    ] = False,
     license: Annotated[
         str | None,
-        option("License of the model, as the hub writes it: mit, apache-2.0, cc-by-4.0, ..."),
+        option("License in the form of the hub: mit, apache-2.0, cc-by-4.0, ..."),
     ] = None,
 ) -> None:
     """Upload a run to the Hugging Face hub, with a model card.
 
-    Anyone may then name it hf://OWNER/NAME wherever a run folder is named. Uploaded are the
-    weights, settings, classes, calibrations and evaluation.json; no logs and no optimiser. Needs
-    the extra 'hub' and a login. See docs/sharing.md.
+    Anyone can then use hf://OWNER/NAME instead of a run folder. The command uploads the weights,
+    settings, classes, calibrations and evaluation.json, but not the logs and the optimiser state.
+    It needs the extra 'hub' and a login. See docs/sharing.md.
 
     \b
     Example:

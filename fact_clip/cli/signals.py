@@ -1,4 +1,4 @@
-"""Signals that end a command as Ctrl-C does."""
+"""Signals that end a command in the same way as Ctrl-C."""
 
 import os
 import signal
@@ -8,20 +8,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 PATIENCE = 4.0
-"""Seconds that a command has to clean up after a signal."""
+"""Seconds that a command has for cleaning up after a signal."""
 
 
 class InterruptedCommandError(Exception):
-    """Raised when a command was interrupted. The text explains how to resume it."""
+    """Raised if a command was interrupted. The text explains how to resume it."""
 
 
 @contextmanager
 def interruptible() -> Iterator[list[int]]:
-    """Raise KeyboardInterrupt in the block on SIGINT, SIGTERM and SIGHUP, and yield those received.
+    """Raise KeyboardInterrupt in the block on SIGINT, SIGTERM and SIGHUP.
 
-    A signal that is ignored, such as SIGHUP under nohup, stays ignored. If the block has not ended
-    after `PATIENCE` seconds, the process exits at once. That is safe because files are written
-    atomically and the processes of ensemble members end with their parent.
+    The context yields a list, to which received signals are added. A signal that is ignored, such
+    as SIGHUP under nohup, stays ignored. If the block has not ended after `PATIENCE` seconds, the
+    process exits at once. This is safe, because files are written atomically and the processes of
+    ensemble members end with their parent.
     """
     received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
@@ -39,7 +40,7 @@ def interruptible() -> Iterator[list[int]]:
     def interrupt(number: int, frame: object) -> None:
         if os.getpid() != own_pid:  # a data loader process that was forked from this one
             raise KeyboardInterrupt
-        if received:  # the command is ending already
+        if received:  # the command is already ending
             return
         received.append(number)
         timer.start()

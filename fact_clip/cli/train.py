@@ -31,19 +31,19 @@ FIGURES = (
     "frame_accuracy",
     "frame_accuracy_foreground",
 )
-"""Columns of the table of a sweep, where its runs have them, in the order of papers."""
+"""Columns of the table of a sweep, in the usual order of papers. Missing figures are left out."""
 
 
 def train(
     config: Recipe,
     overrides: Overrides = None,
     *,
-    out: Annotated[Path, option("Run folder to write; a new one.")],
+    out: Annotated[Path, option("New run folder.")],
     resume: Annotated[bool, option("Continue the interrupted run in --out.", "--resume")] = False,
     sweeps: Annotated[
         list[str] | None,
         option(
-            "Train and score a run for each value; repeat for combinations.",
+            "Train a run for each value. Repeat for all combinations.",
             "--sweep",
             metavar="KEY=V,V",
         ),
@@ -51,10 +51,10 @@ def train(
 ) -> None:
     """Train a model into a run folder.
 
-    With --sweep a run is trained and scored for each value, or each combination of values, into
-    RUN/seed0/split1 and so on; the table has a row for each, their mean and standard deviation.
-    data.split=all sweeps over all splits. With --resume a sweep continues too. Members of an
-    ensemble share the processes of torchrun (docs/scaling.md).
+    With --sweep, the command trains and evaluates one run for each combination of values, in
+    RUN/seed0/split1 and so on, and prints a table with the mean and standard deviation.
+    data.split=all sweeps over all splits. --resume also continues a sweep. Members of an ensemble
+    are trained one after the other, each on all processes of torchrun (docs/scaling.md).
 
     \b
     Example:
@@ -71,12 +71,12 @@ def train(
     for override in overrides:
         key = override.partition("=")[0]
         if key in axes:
-            raise InputError(key, "set to one value and swept", "give it once")
+            raise InputError(key, "set to one value and also swept", "give it once")
     if not resume or not out.is_dir():
         check_new(out, "give --resume to continue the run there, or another --out")
     settings = Config.load(config, overrides)
 
-    # A swept setting may be what another setting needs, so settings are checked in combination.
+    # Settings are checked in combination, because a swept setting may need a different one.
     configs = []
     for values in islice(product(*axes.values()), MAX_COMBINATIONS):
         configs.append(with_values(settings, dict(zip(axes, values, strict=True))))
@@ -103,14 +103,14 @@ def train(
 
 @contextmanager
 def training_bar(out: Path, words: Sequence[str]) -> Iterator[Progress | None]:
-    """Show a progress bar, and explain how to continue if the training is interrupted.
+    """Show a progress bar, and explain how to continue if training is interrupted.
 
     Args:
-        out: the run folder.
-        words: the arguments of ``fact-clip train`` that continue the training.
+        out: Run folder.
+        words: Arguments of ``fact-clip train`` that continue training.
 
     Yields:
-        The function that moves the bar, or None.
+        The function that moves the bar, or None if no bar is shown.
     """
     try:
         with progress("training") as report:
@@ -124,7 +124,7 @@ def training_bar(out: Path, words: Sequence[str]) -> Iterator[Progress | None]:
 
 
 def summary_of(result: "Training") -> str:
-    """Return the result of `training.train` as a line."""
+    """Return the result of `training.train` in one line."""
     line = f"{result.epoch} epochs in {result.seconds:.0f} s, {result.parameters:,} parameters"
     if result.best is not None:
         line += f", best validation score {result.best:.1f}"

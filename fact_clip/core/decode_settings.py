@@ -1,4 +1,4 @@
-"""Decoding settings that users change. Light, because ``fact-clip segment --help`` reads it."""
+"""Decoding settings for users. The module is small, because --help imports it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fact_clip.core.messages import pydantic_problem
 
 
 class DecodeSettings(BaseModel):
-    """Decoding settings that can change without scoring again. None keeps the model's value."""
+    """Decoding settings that can change without new scores. None keeps the model's value."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
@@ -19,35 +19,33 @@ class DecodeSettings(BaseModel):
         None,
         ge=0,
         le=1,
-        description="Frames in which no action is likelier than this, 0 to 1, are background.",
+        description="Frames are background if all actions have a lower probability.",
     )
     gamma: float | None = Field(
         None,
         ge=-1e3,
         le=1e3,
-        description="Nats taken off the scores of trained actions. Default: the run's.",
+        description="Nats subtracted from log-scores of seen classes. Default: the run's.",
     )
     switch_penalty: float | None = Field(
         None,
         ge=0,
         le=1e6,
-        description="Penalty in nats for each change of action. Default: the run's, or 4 with "
-        "--training-free.",
+        description="Nats per change of action. Default: the run's, or 4 if training-free.",
     )
     shortest: float | None = Field(
         None,
         ge=0,
         le=1e6,
-        description="Shorter segments, in seconds, go to a neighbour. Default: 0, or 1 with "
-        "--training-free.",
+        description="Merge segments that are shorter, in seconds. Default: 0, or 1 if "
+        "training-free.",
     )
     reject: float | None = Field(
         None,
         ge=0,
         le=1,
-        description='Label a segment "none of these" if its confidence is below a threshold. Below '
-        "it is this share, 0 to 1, of the frames that the run named correctly in validation: 0.05 "
-        "gives up one in twenty of these.",
+        description="Share of correct validation frames to give up, 0 to 1, to label "
+        'uncertain segments "none of these".',
     )
 
     def __init__(self, /, **values: Any) -> None:

@@ -62,7 +62,7 @@ def app(
     ] = None,
     no_browser: Annotated[bool, option("Do not open the page in a browser.")] = False,
 ) -> None:
-    """Open a page to label videos, train on the labels, and correct what a model predicts.
+    """Open a page to label videos, train on the labels, and correct predictions.
 
     The command prints an address that contains a token, opens it in a browser, and runs until you
     press Ctrl-C. The page stores every change in PROJECT at once. You can label videos without a

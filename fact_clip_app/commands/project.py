@@ -28,7 +28,7 @@ def import_files(
         bool, option("Replace the segments of tracks that have some already.")
     ] = False,
 ) -> None:
-    """Add videos to a project of the page, and load label files.
+    """Add videos to a project of the labelling page, and load label files.
 
     Videos are referred to, not copied. A label file belongs to the video of its name, VIDEO or, for
     one track, VIDEO.TRACK. It is of any format that the page reads: ELAN, BORIS, VIA, Label Studio,

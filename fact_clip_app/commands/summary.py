@@ -60,7 +60,7 @@ def summary(
     out: Annotated[Path | None, option("Table to write, .csv or .xlsx.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say how long, how often and when each action is done, and how far two labellings agree.
+    """Tabulate durations and counts of actions, and the agreement of two labellings.
 
     Files are of any format that the page reads. Background is left out. What lies between
     segments counts as background, and shares are of the labelled time. Agreement, as on the page,

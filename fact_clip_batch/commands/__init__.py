@@ -1,1 +1,1 @@
-"""The commands of this package, which the table of `fact_clip.cli` names."""
+"""The commands of this package, which are listed in the table of `fact_clip.cli`."""

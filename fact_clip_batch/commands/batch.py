@@ -11,7 +11,7 @@ Out = Annotated[str, argument("OUT", "The --out folder of extract or segment.")]
 
 
 def status(out: Out, *, as_json: AsJson = False) -> None:
-    """Count what is done, missing, failed and set aside in an --out folder.
+    """Count finished, missing, failed and abandoned inputs in an --out folder.
 
     \b
     Example:
@@ -27,12 +27,12 @@ def status(out: Out, *, as_json: AsJson = False) -> None:
 
 def gather(
     out: Out,
-    table: Annotated[Path, argument("TABLE", "The CSV file to write.")],
+    table: Annotated[Path, argument("TABLE", "CSV file to write.")],
 ) -> None:
-    """Write the segments of an --out folder into one table.
+    """Write the segments of an --out folder to one table.
 
-    Its columns are video, start, stop, label and confidence. Times are seconds of the video, or
-    frames where no rate is known.
+    The columns are video, start, stop, label and confidence. Times are in seconds of the video, or
+    in frames if the rate is unknown.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""What `extract` and `segment` share: options of a batch, lists on stdin, counts of outcomes."""
+"""What `extract` and `segment` share: batch options, lists on stdin, counts of outcomes."""
 
 from __future__ import annotations
 
@@ -27,27 +27,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BatchChoice:
-    """The options that say how a batch goes through its inputs."""
+    """The options that control how a batch is processed."""
 
-    shard: Annotated[str, option("Only part I of N of the inputs, for job arrays: 0/4 to 3/4.")] = (
-        "0/1"
-    )
-    timeout: Annotated[float, option("Minutes that the decoding of a video may take.")] = 30.0
-    memory: Annotated[float, option("Gigabytes that the decoding of a video may take.")] = 8.0
+    shard: Annotated[
+        str, option("Process part I of N of the inputs: 0/4 to 3/4.", panel="Many inputs")
+    ] = "0/1"
+    timeout: Annotated[
+        float, option("Minutes that decoding a video may take.", panel="Many inputs")
+    ] = 30.0
+    memory: Annotated[
+        float, option("Gigabytes that decoding a video may take.", panel="Many inputs")
+    ] = 8.0
     retry_failed: Annotated[
-        bool, option("Try inputs again that failed three times.", "--retry-failed")
+        bool, option("Retry inputs that were set aside.", "--retry-failed", panel="Many inputs")
     ] = False
     overwrite: Annotated[
-        bool, option("Do all inputs anew, and replace what is there.", "--overwrite")
+        bool, option("Process all inputs, and replace results.", "--overwrite", panel="Many inputs")
     ] = False
     engine: Annotated[
-        Literal["local", "ray"],
-        option("ray: actors on the cluster of RAY_ADDRESS, or on this machine (docs/scaling.md)."),
+        Literal["local", "ray"], option("How inputs are processed.", panel="Many inputs")
     ] = "local"
-    workers: Annotated[int, option("With --engine ray: number of actors.", min=1, max=100_000)] = 1
+    workers: Annotated[
+        int,
+        option("Number of Ray actors.", min=1, max=100_000, panel="Many inputs", metavar="<int>"),
+    ] = 1
 
     def options(self, device: str) -> BatchOptions:
-        """Return the options of a batch whose actors use a device."""
+        """Return the batch options for actors that use a device."""
         from fact_clip_batch.engine import BatchOptions
         from fact_clip_batch.inputs import Shard
         from fact_clip_batch.isolated import Limits
@@ -68,7 +74,7 @@ class BatchChoice:
 
 @dataclass
 class Tally:
-    """Counts of outcomes, of which a batch may have millions, and the first things to report."""
+    """Counts of outcomes, of which a batch may have millions, and the first files and errors."""
 
     counts: Counter[str] = field(default_factory=Counter)  # "inputs", their states and "written"
     written: list[Path | RemoteFile] = field(default_factory=list)
@@ -83,7 +89,7 @@ class Tally:
             self.errors.append(outcome.error)
 
     def report(self, out: str) -> None:
-        """Print failed inputs on stderr, and exit with 1 if there are any."""
+        """Print the failed inputs on stderr, and exit with code 1 if there are any."""
         lines = [f"fact-clip: {with_options(str(error))}" for error in self.errors]
         if self.counts["failed"] > len(self.errors):
             lines.append(f"fact-clip: and more in {out}/failures.jsonl")
@@ -100,12 +106,18 @@ def read_sources(inputs: Sequence[str]) -> list[str | list[str]]:
 
 
 def run_task(task: Task, make_task: Callable[[], Task], inputs: Inputs) -> Tally:
-    """Go through a batch with progress bars, and count the outcomes.
+    """Process a batch with progress bars, and count the outcomes.
 
     Args:
-        task: of this process.
-        make_task: makes the task of an actor of Ray.
-        inputs: of the batch. The error of a single one is raised.
+        task: Task of this process.
+        make_task: Function that creates the task of a Ray actor.
+        inputs: Inputs of the batch.
+
+    Returns:
+        The counts, the first files and the first errors.
+
+    Raises:
+        InputError: The only input of the batch failed.
     """
     from fact_clip_batch.engine import run_batch
     from fact_clip_batch.ray_engine import on_ray
@@ -120,7 +132,9 @@ def run_task(task: Task, make_task: Callable[[], Task], inputs: Inputs) -> Tally
             for outcome in outcomes:
                 tally.add(outcome)
     except KeyboardInterrupt:
-        raise InterruptedCommandError("the same command goes on with what is left") from None
+        raise InterruptedCommandError(
+            "repeat the command to process the remaining inputs"
+        ) from None
     if len(inputs) == 1 and tally.errors:
         raise tally.errors[0]
     return tally

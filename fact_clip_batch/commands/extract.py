@@ -12,29 +12,29 @@ from fact_clip_batch.commands.batching import BatchChoice, read_sources, run_tas
 def extract(
     videos: Annotated[
         list[str],
-        argument("VIDEO", "Videos, folders, globs in quotes, manifests, or - for a list on stdin."),
+        argument("VIDEO", "Videos, folders, globs in quotes, manifests, or - for stdin."),
     ],
     *,
     encoder: Annotated[
-        str, option("grid, clip:ViT-B-32/openai, timm:NAME, transformers:NAME, ...")
+        str, option("grid, clip:ViT-B-32/openai, timm:NAME, transformers:NAME, ...", panel="Model")
     ],
-    out: Annotated[str, option("Folder for NAME.npy and NAME.json, s3://... too.")],
+    out: Annotated[str, option("Folder for NAME.npy and NAME.json; may be s3://...")],
     fps: Annotated[float, option("Rows per second.")] = 5.0,
-    batch: Annotated[int, option("Pictures encoded together.")] = 32,
+    batch: Annotated[int, option("Number of video frames per batch.", panel="Model")] = 32,
     device: Device = "auto",
     precision: Annotated[
         Literal["auto", "float32", "bf16"],
-        option("Default: bf16 where the device computes in it."),
+        option("Default: bf16 if the device supports it.", panel="Model", metavar="<str>"),
     ] = "auto",
     how: BatchChoice,
 ) -> None:
     """Turn videos into feature files.
 
-    Writes NAME.npy, (T, D) float16, and NAME.json for each video; a/NAME.npy for a/NAME.mp4 in a
-    folder. Features that are up to date are skipped, files that it has not made are not replaced,
-    and an interrupted video continues where it stopped. Of several videos the faulty ones are
-    listed at the end and in failures.jsonl, with exit code 1; after three attempts they are set
-    aside. Job arrays share the videos by --shard (docs/scaling.md).
+    For each video, the command writes NAME.npy, (T, D) float16, and NAME.json. The features of
+    a/NAME.mp4 in a folder go to a/NAME.npy. Current features are skipped, files of other programs
+    are not replaced, and an interrupted video continues where it stopped. Videos that fail are
+    listed at the end and in failures.jsonl, and the exit code is 1. After three attempts, a video
+    is set aside. See docs/scaling.md for --shard and --engine.
 
     \b
     Example:
@@ -49,7 +49,7 @@ def extract(
     inputs = Inputs(read_sources(videos))
     runtime = Runtime(device, precision)
     if encoder == "grid" and (device not in ("auto", "cpu") or precision != "auto"):
-        problem = "grid takes no --device and --precision"
+        problem = "grid does not use --device and --precision"
         raise InputError("--encoder", problem, "leave them out")
     settings = Settings(fps, batch)
 

@@ -19,13 +19,13 @@ from fact_clip.video.pictures import live_frames
 
 
 def segment_live(source: str, model: Segmenter, stream: Stream, as_json: bool) -> None:
-    """Print each segment as soon as it is final, and the others at the end or at Ctrl-C.
+    """Print each segment as soon as it is final, and the remaining ones at the end or at Ctrl-C.
 
     Args:
-        source: an address, a camera, a file, or "-" for rows on stdin.
-        model: the model of the stream.
-        stream: a new stream.
-        as_json: print lines of the format jsonl.
+        source: Address, camera, file, or "-" for rows on stdin.
+        model: Model of the stream.
+        stream: New stream.
+        as_json: Whether to print lines of the format jsonl.
     """
     try:
         for part in _read_parts(source, model):
@@ -61,7 +61,7 @@ def _line(segment: Segment, fps: float | None, as_json: bool) -> str:
 
 
 def _read_parts(source: str, model: Segmenter) -> Iterator[Array]:
-    """Yield rows (1, D) of stdin or a feature file, or pictures (1, H, W, 3), as they come."""
+    """Yield rows (1, D) of stdin or a feature file, or video frames (1, H, W, 3)."""
     scorer = model.scorer
     if source == "-":
         for number, line in enumerate(sys.stdin, start=1):
@@ -73,7 +73,9 @@ def _read_parts(source: str, model: Segmenter) -> Iterator[Array]:
     elif Path(source).suffix.lower() == FEATURES:
         features, clock = scorer.needs.open(Path(source))
         if clock.times is not None and np.diff(clock.times).max() > 2 / (clock.fps or np.inf):
-            raise InputError(source, "a pause in its times, which a stream has not", "omit --live")
+            raise InputError(
+                source, "a pause in its times, which a stream cannot have", "omit --live"
+            )
         for row in features:
             yield row[None]
     else:

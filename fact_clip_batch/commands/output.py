@@ -1,4 +1,4 @@
-"""What ``fact-clip segment`` writes."""
+"""The output of ``fact-clip segment``."""
 
 from __future__ import annotations
 
@@ -22,41 +22,41 @@ class Output:
 
     media: Annotated[
         str | None,
-        option(
-            'What files call the video, "https://host/{name}" for Label Studio. Default: its path.'
-        ),
+        option('Address of the video in files, "https://host/{name}".', panel="Output"),
     ] = None
     with_background: Annotated[
         bool,
-        option(
-            "Keep background in files that leave it out (docs/formats.md).", "--with-background"
-        ),
+        option("Write background to formats that omit it.", "--with-background", panel="Output"),
     ] = False
     out: Annotated[
         str | None,
-        option("Folder to write to, s3://... too. Default: RUN/segments, or segments."),
+        option("Folder to write to; may be s3://... Default: RUN/segments.", panel="Output"),
     ] = None
     formats: Annotated[
-        str | None, option("csv, json, eaf, ...: docs/formats.md. Default: csv,json.", "--format")
+        str | None,
+        option("Formats: csv, json, eaf, ... Default: csv,json.", "--format", panel="Output"),
     ] = None
     as_json: AsJson = False
 
     def place(self, run: Path | None) -> str:
-        """Return the folder to write to, or its address in another store."""
+        """Return the folder to write to, or its address in a remote store."""
         from fact_clip.runs.hub import is_address, run_folder
 
-        # The folder of a run on the hub is a cache.
+        # The run folder of a run on the hub is a cache.
         if self.out is None and run is not None and not is_address(run):
             return str(inside(run_folder(run), "segments"))
         return self.out or "segments"
 
     def check(self, out: str, inputs: Inputs, suffixes: Sequence[str]) -> None:
-        """Reject, before the work, outputs that cannot be written or would replace other data.
+        """Reject outputs that cannot be written or would replace other data, before any work.
 
         Args:
-            out: the folder to write to.
-            inputs: of the batch.
-            suffixes: endings of the formats.
+            out: Folder to write to.
+            inputs: Inputs of the batch.
+            suffixes: File name endings of the formats.
+
+        Raises:
+            InputError: An output cannot be written, or would replace other data.
         """
         from fact_clip_batch.stores import is_remote
 
@@ -64,7 +64,7 @@ class Output:
         address = (media or "").replace("{name}", "")
         is_shared = address == media and len(inputs) > 1
         if media is not None and (is_shared or "{" in address or not is_name(media)):
-            fix = "write an address with {name} where the name of the file goes"
+            fix = "write {name} in the address to stand for the name of the file"
             raise InputError("--media", f"{media!r} for {len(inputs)} videos", fix)
         if is_remote(out):
             return
@@ -75,4 +75,4 @@ class Output:
             problem = f"NAME.json describes the features in {folder}"
             raise InputError("--out", problem, "name another folder")
         if folder.name == "groundTruth":
-            raise InputError("--out", "a folder of labels")
+            raise InputError("--out", "a folder of labels", "name a different folder")

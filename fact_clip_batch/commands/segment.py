@@ -1,9 +1,9 @@
 """fact-clip segment.
 
 segment
-    _segment_live: one input as it comes; `live.py` prints its segments.
-    _segment_files: a batch; `run_task` of `batching.py` goes through it and writes the files.
-        _results, _print_json, _print_segments: prints the results, read back from their files.
+    _segment_live: Segments one stream. `live.py` prints the segments.
+    _segment_files: Segments a batch. `run_task` of `batching.py` writes the files.
+        _results, _print_json, _print_segments: Read the results from their files and print them.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ if TYPE_CHECKING:
 
 def _setting(field: str, name: str) -> Any:
     """Declare the option of a field of `DecodeSettings`, with the description of the field."""
-    return option(str(DecodeSettings.model_fields[field].description), name)
+    return option(str(DecodeSettings.model_fields[field].description), name, panel="Decoding")
 
 
 @dataclass(frozen=True)
 class SegmentChoice(ModelChoice):
-    """The options that select a model, its candidates and how it decodes.
+    """The options that select a model, its candidates and the decoding settings.
 
-    `ModelChoice` has the names of the candidates, run, fps and device, and `open`.
+    `ModelChoice` has the run, the candidates, the rate and the device, and opens the model.
     """
 
     more_actions: Annotated[
-        str | None, option("The classes of the run and these names beside them.")
+        str | None, option("Candidates in addition to the classes of the run.", panel="Model")
     ] = None
     threshold: Annotated[float | None, _setting("threshold", "--background-threshold")] = None
     gamma: Annotated[float | None, _setting("gamma", "--gamma")] = None
@@ -56,12 +56,12 @@ class SegmentChoice(ModelChoice):
         """Raise an InputError for options that contradict each other."""
         super().check(command)
         if self.names is not None and self.more_actions is not None:
-            problem = "it goes with neither --actions nor --actions-file"
-            fix = "name all actions with --actions, or leave it out to have the classes of the run"
+            problem = "it cannot be combined with --actions or --actions-file"
+            fix = "name all actions with --actions, or leave it out to use the classes of the run"
             raise InputError("--more-actions", problem, fix)
 
     def settings(self) -> DecodeSettings:
-        """Return the settings of decoding. None stands for the value of the model."""
+        """Return the decoding settings. None keeps the value of the model."""
         return DecodeSettings(
             threshold=self.threshold,
             gamma=self.gamma,
@@ -71,7 +71,7 @@ class SegmentChoice(ModelChoice):
         )
 
     def load(self) -> tuple[Segmenter, list[str] | None]:
-        """Load the model. Return it, and its candidates (None: the classes of the run)."""
+        """Load the model, and return it with its candidates, or None for the classes of the run."""
         return self.open(read_names(self.more_actions, "--more-actions"))
 
 
@@ -80,34 +80,32 @@ def segment(
         list[str],
         argument(
             "INPUT",
-            "Feature files (.npy), videos, folders of either, globs in quotes, manifests, or - for "
-            "a list on stdin.",
+            "Feature files (.npy), videos, folders, globs in quotes, manifests, or - for stdin.",
         ),
     ],
     *,
     choice: SegmentChoice,
     output: Output,
-    how: BatchChoice,  # not named `batch`, which is a number of pictures in `extract`
+    how: BatchChoice,  # not named `batch`, which is the batch size of `extract`
     live: Annotated[
         bool,
         option(
-            "One INPUT as it comes: rtsp://..., camera:0, a file, or - for rows on stdin "
-            "(docs/streaming.md).",
+            "Segment one stream: rtsp://..., camera:0, a file, or - for rows on stdin.",
             "--live",
+            panel="Live",
         ),
     ] = False,
     delay: Annotated[
-        float | None, option("With --live: seconds after which a label is final. Default: 5.")
+        float | None, option("Seconds until a label is final. Default: 5.", panel="Live")
     ] = None,
 ) -> None:
-    """Cut videos into actions.
+    """Segment videos into actions.
 
-    Prints the segments of one input, or a line about several; writes a file for each video and
-    format as soon as it is done. Of several inputs the faulty ones are listed at the end and in
-    failures.jsonl, with exit code 1; after three attempts they are set aside. The same command goes
-    on where it was interrupted. Results of other actions need another --out or --overwrite. Job
-    arrays share the inputs by --shard (docs/scaling.md). With --live each segment is printed as
-    soon as it is final, and nothing is written.
+    The command prints the segments of one input, or one line about several inputs. It writes each
+    file as soon as the video is done. Inputs that fail are listed at the end and in failures.jsonl,
+    and the exit code is 1. After three attempts, an input is set aside. To continue an interrupted
+    batch, repeat the command. Different actions need a different --out or --overwrite. See
+    docs/formats.md, docs/scaling.md (--shard, --engine) and docs/streaming.md (--live).
 
     \b
     Example:
@@ -119,7 +117,7 @@ def segment(
     """
     choice.check("segment")
     if live:
-        # Of the options of output and batch only --json may differ from its default.
+        # Only --json of the options of output and batch may differ from its default.
         if how != BatchChoice() or replace(output, as_json=False) != Output():
             fix = "leave out --out, --format, --media, --with-background, --overwrite, --shard, ..."
             raise InputError("--live", "it writes nothing", fix)
@@ -133,7 +131,7 @@ def segment(
 def _segment_live(
     inputs: Sequence[str], choice: SegmentChoice, as_json: bool, delay: float | None
 ) -> None:
-    """Segment one input as it comes, and print its segments."""
+    """Segment one stream, and print its segments."""
     from fact_clip_batch.commands.live import rate_of_file, segment_live
 
     if len(inputs) != 1:
@@ -155,7 +153,7 @@ def _segment_files(
     options = how.options(choice.device)
     inputs = Inputs(read_sources(paths), SEGMENT_SUFFIXES)
     out = output.place(choice.run)
-    # Before the model is loaded, because that takes long.
+    # The output is checked before the model is loaded, because loading takes long.
     output.check(out, inputs, list(formats.values()))
 
     def make_task() -> SegmentTask:
@@ -169,7 +167,7 @@ def _segment_files(
         )
         return SegmentTask(model, out, settings, options)
 
-    # This process checks inputs and reads results by its own task. Each actor of Ray makes another.
+    # This process uses its task to check inputs and read results. Each Ray actor creates its own.
     task = make_task()
     tally = run_task(task, make_task, inputs)
     # The keys are "inputs", the states of an `Outcome` ("computed", "done", "failed", "set aside"),
@@ -185,15 +183,16 @@ def _segment_files(
     if tally.written:
         note(printable(f"written: {join_names(tally.written, counts['written'])}"))
     if counts["done"]:
-        note(f"already there: {counts['done']} of {counts['inputs']}; --overwrite does them anew")
+        note(f"already there: {counts['done']} of {counts['inputs']}; --overwrite replaces them")
     tally.report(out)  # raises Exit after failures, so it comes last
 
 
 def _results(task: SegmentTask, inputs: Inputs) -> Iterator[tuple[Item, Segmentation]]:
-    """Yield each input of this shard that has a result, and its segmentation, from its record."""
+    """Yield each input of this shard that has a result, with the segmentation from its record."""
     for item in task.options.shard.items(inputs):
         is_done = False
-        # An error means that the result is of another input or request. The batch has reported it.
+        # An error means that the result has a different input or request. The batch has reported
+        # it.
         with suppress(InputError):
             is_done = task.is_done(item)
         if is_done:

@@ -37,7 +37,7 @@ def test_check_says_nothing_of_a_clean_set(fact_clip, recipe, copy, monkeypatch)
     for arguments in ([copy], [recipe, f"data.root={copy}"], ["workbench"]):
         answer = fact_clip("data", "check", *arguments)
         assert (answer.code, answer.out) == (0, "")
-        assert answer.err.endswith("workbench: 18 videos, 3 splits, 23 classes, 8 columns; no fault found\n")
+        assert answer.err.endswith("workbench: 18 videos, 3 splits, 23 classes, 8 columns; no faults found\n")
 
 
 def test_check_prints_one_line_a_finding(fact_clip, copy):

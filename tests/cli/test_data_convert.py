@@ -64,8 +64,8 @@ def test_csv_becomes_the_common_layout(fact_clip, rows, tmp_path):
         "total      13         4     2          1     0",
     ]
     assert answer.err == (
-        f"written: 2 videos in {root}; 2 frames of no segment are 'background'; "
-        "1 frames where segments overlap went to the one that started last\n"
+        f"written: 2 videos in {root}; 2 frames without a segment are 'background'; "
+        "1 frames in overlapping segments were given to the segment that started last\n"
     )
     again = fact_clip(*command, "--json")
     assert "groundTruth: 2 label files that were there are replaced\n" in again.err
@@ -175,7 +175,7 @@ def test_from_elan_and_features_to_a_data_set_that_opens(fact_clip, tmp_path):
     answer = fact_clip(
         "data", "convert", "--from", "eaf", tmp_path / "a.eaf", tmp_path / "b.eaf", *labels, "--out", root
     )
-    assert (answer.code, answer.err.split("; ")[1]) == (0, "2 frames of no segment are 'idle'\n")
+    assert (answer.code, answer.err.split("; ")[1]) == (0, "2 frames without a segment are 'idle'\n")
     (root / "splits").mkdir()
     (root / "splits/train.split1.bundle").write_text("a\n")
     (root / "splits/test.split1.bundle").write_text("b\n")
@@ -299,7 +299,7 @@ def test_tables_become_features(fact_clip, tmp_path):
     assert answer.err == (
         f"{tmp_path}/a.csv: its times begin at 1 s, which is frame 0\n"
         f"written: 1 files in {root}/features, 10 frames per second; "
-        "1 frames without a row lie on the line between their neighbours\n"
+        "1 frames without a row are interpolated linearly\n"
     )
     assert np.load(root / "features/a.npy").tolist() == [[2.0], [4.5], [7.0]]
     tree = json.loads(fact_clip(*command, "--fps", 1, "--columns", "x", "--json").out)

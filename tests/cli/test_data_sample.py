@@ -55,7 +55,7 @@ def test_without_the_package_features_are_written_alone(fact_clip, tmp_path, mon
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "av" else found(name, *rest))
     answer = fact_clip("data", "sample", tmp_path / "sample", "--name", "assembly", "--videos", 6)
     assert answer.code == 0
-    assert answer.err.startswith("no videos are written: the package av is missing; run ")
+    assert answer.err.startswith("no videos are written, because the package av is missing; run ")
     assert answer.err.endswith("pip install -e '.[video]'\n")
     assert "6 videos as features at 15 rows per second" in answer.out
     assert len(list((tmp_path / "sample/features").iterdir())) == 6

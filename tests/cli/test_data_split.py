@@ -35,7 +35,7 @@ def test_a_split_for_each_subject(fact_clip, data):
     ]
     assert answer.err.splitlines() == [
         f"written: train.splitN.bundle and test.splitN.bundle in {data}/splits, N up to 3",
-        "put this into the recipe, so that whole groups are used for validation if there are enough: "
+        "put this into the recipe, so that validation uses whole groups if there are enough: "
         r'data: {groups: "subj(\\d+)"}',
     ]
     assert (data / "splits/test.split3.bundle").read_text() == "subj10_a\nsubj10_b\n"
@@ -70,7 +70,7 @@ def test_splits_as_json(fact_clip, data):
 def test_folds_and_a_share(fact_clip, data):
     answer = fact_clip("data", "split", data, "--folds", 3)
     assert answer.code == 0
-    assert "the names show 3 persons, who may be in both parts" in answer.err
+    assert "the names suggest 3 persons, who may be in both parts" in answer.err
     tested = [(data / f"splits/test.split{number}.bundle").read_text().split() for number in (1, 2, 3)]
     assert [len(names) for names in tested] == [2, 2, 2]
     assert len({name for names in tested for name in names}) == 6
@@ -79,7 +79,7 @@ def test_folds_and_a_share(fact_clip, data):
     (data / "features/subj10_b.npy").unlink()
     answer = fact_clip("data", "split", data, "--test", 0.2, "--pattern", r"(\d+)_", "--overwrite")
     assert answer.code == 0
-    assert "left out, without features: subj10_b" in answer.err
+    assert "left out, because they have no features: subj10_b" in answer.err
     assert sorted(path.name for path in (data / "splits").iterdir()) == ["test.split1.bundle", "train.split1.bundle"]
     # subject 10, with one video of five, is exactly a fifth; the hash of its number comes first
     assert (data / "splits/test.split1.bundle").read_text() == "subj10_a\n"

@@ -69,7 +69,7 @@ def test_extract(turn, number, code, films, extracted, tmp_path):
     found, said = cut_off(words, number, tmp_path, "*.npy")
     assert found in (code, 0), said
     told = [line for line in said.splitlines() if line.startswith("fact-clip")]
-    answers = [["fact-clip: interrupted; the same command goes on with what is left"]] if found > 0 else [[]]
+    answers = [["fact-clip: interrupted; repeat the command to process the remaining inputs"]] if found > 0 else [[]]
     if found > 0 and below(tmp_path) == extracted:  # the signal came after the last video
         answers.append(["fact-clip: interrupted"])
     assert told in answers

@@ -71,7 +71,7 @@ def test_an_interrupted_batch_goes_on(features, tiny_run, fact_clip, tmp_path, m
     monkeypatch.setattr(SegmentTask, "compute", compute)
     answer = fact_clip(*how, out)
     assert (answer.code, answer.out) == (130, "")
-    assert answer.err.splitlines()[-1] == "fact-clip: interrupted; the same command goes on with what is left"
+    assert answer.err.splitlines()[-1] == "fact-clip: interrupted; repeat the command to process the remaining inputs"
     assert files(out) == [f"{name}.{kind}" for name in NAMES[:2] for kind in ("csv", "json")]
     before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
     answer = fact_clip(*how, out)
@@ -79,7 +79,7 @@ def test_an_interrupted_batch_goes_on(features, tiny_run, fact_clip, tmp_path, m
     assert seen == [*NAMES, NAMES[2]]
     assert files(out) == [f"{name}.{kind}" for name in NAMES for kind in ("csv", "json")]
     assert all(path.stat().st_mtime_ns == time for path, time in before.items() if path.suffix)
-    assert "already there: 2 of 3; --overwrite does them anew" in answer.err.splitlines()
+    assert "already there: 2 of 3; --overwrite replaces them" in answer.err.splitlines()
     assert fact_clip(*how, tmp_path / "once").out == answer.out  # what is printed is that of one go
     for name in files(out):
         assert (out / name).read_bytes() == (tmp_path / "once" / name).read_bytes()

@@ -57,7 +57,7 @@ def test_evaluate_prints_the_zero_shot_figures(named, fact_clip, tmp_path):
     assert f"H* {found['best_harmonic_mean']:.1f} (an oracle" in answer.out
     parts = found["diagnostics"]
     assert f"unseen against seen classes: {parts['auroc']:.1f}; wrong frames" in answer.out
-    assert f"{parts['called_seen']:.1f} % are named as a seen class" in answer.out
+    assert f"{parts['called_seen']:.1f} % are labelled as a seen class" in answer.out
     for name, figures in found["unseen"].items():
         line = next(line for line in lines if line.startswith(name))
         assert line.endswith("compositional")
@@ -93,7 +93,7 @@ def test_evaluate_with_other_candidates(named, fact_clip, tmp_path):
     found = json.loads((run / "evaluation_actions.json").read_text())["candidates"]
     share = found["frames_left_out"] / found["frames"]
     assert answer.out.splitlines()[1] == (
-        "4 candidates, 1 of them new to the data set; 20 of its classes are no candidates, so that their"
+        "4 candidates, 1 of them new to the data set; 20 classes of the data set are not candidates, so their"
         f" {found['frames_left_out']} frames ({share:.1%}) count as errors"
     )
 
