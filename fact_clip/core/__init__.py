@@ -1,4 +1,4 @@
-"""Plain values that every other room uses: errors, segmentations and vocabularies."""
+"""Plain values that all other subpackages use: errors, segmentations and vocabularies."""
 
 from __future__ import annotations
 
@@ -90,8 +90,8 @@ __all__ = [
     "stretch",
 ]
 
-# A file that loads numpy is imported when a name is first asked for, so that the command line can
-# import `InputError` without it.
+# Modules that need numpy are imported when one of their names is first used, so that the command
+# line can import `InputError` without numpy.
 _HEAVY = ("arrays", "clock", "frames", "ratings", "scores", "segments", "vocabulary")
 
 

@@ -32,7 +32,7 @@ def validated(*unchecked: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Check the arguments of a public function against its annotations, without converting them.
 
     Args:
-        unchecked: parameters that the function checks itself: arrays and protocols.
+        unchecked: Parameters that the function checks itself, such as arrays and protocols.
 
     Returns:
         A decorator. The decorated function raises an InputError that names the first argument of a
@@ -62,12 +62,12 @@ def validated(*unchecked: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 
 def _adapter(hint: Any) -> TypeAdapter[Any]:
-    """Return the pydantic check of a type. Dataclasses have checked their own fields."""
+    """Return the pydantic check of a type. Dataclasses have already checked their own fields."""
     from pydantic import ConfigDict, InstanceOf, TypeAdapter
 
     if dataclasses.is_dataclass(hint):
         return TypeAdapter(InstanceOf[hint])
-    if hasattr(hint, "model_config"):  # pydantic models take no second configuration
+    if hasattr(hint, "model_config"):  # pydantic models accept no second configuration
         return TypeAdapter(hint)
     return TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
 
@@ -75,7 +75,7 @@ def _adapter(hint: Any) -> TypeAdapter[Any]:
 def _validate(adapter: TypeAdapter[Any], value: Any, where: str) -> None:
     from pydantic import ValidationError
 
-    if isinstance(value, np.generic):  # a number of numpy is as good as one of Python
+    if isinstance(value, np.generic):  # numbers of numpy are accepted like numbers of Python
         value = value.item()
     try:
         adapter.validate_python(value, strict=True)
@@ -85,7 +85,7 @@ def _validate(adapter: TypeAdapter[Any], value: Any, where: str) -> None:
 
 
 def path_of(value: Any, where: str) -> Path:
-    """Return a string or path as a path. Reject other values and the empty string."""
+    """Return a string or path as a path, and reject other values and the empty string."""
     if not isinstance(value, str | os.PathLike) or not str(value):
         raise InputError(where, f"{value!r}, not a path")
     return Path(value)
@@ -108,11 +108,11 @@ def number_of(
     """Return a finite number, and reject other values and numbers out of bounds.
 
     Args:
-        value: the argument; numbers of numpy are accepted, booleans are not.
-        where: its name in an error.
-        expected: what it should be, for an error.
-        least: the lowest allowed value.
-        most: the highest allowed value.
+        value: Value to check. Numbers of numpy are accepted, and booleans are not.
+        where: Name of the argument, for an error.
+        expected: Description of a correct value, for an error.
+        least: Lowest allowed value.
+        most: Highest allowed value.
 
     Returns:
         The number as a float.
@@ -127,10 +127,10 @@ def whole_of(value: Any, where: str, least: int, most: int) -> int:
     """Return an integer in bounds, and reject other values.
 
     Args:
-        value: the argument; integers of numpy are accepted, booleans are not.
-        where: its name in an error.
-        least: the lowest allowed value.
-        most: the highest allowed value.
+        value: Value to check. Integers of numpy are accepted, and booleans are not.
+        where: Name of the argument, for an error.
+        least: Lowest allowed value.
+        most: Highest allowed value.
 
     Returns:
         The integer.
@@ -143,17 +143,18 @@ def whole_of(value: Any, where: str, least: int, most: int) -> int:
 
 
 def is_list(value: Any) -> bool:
-    """Return whether a value is iterable (0-d arrays claim to be, but are not)."""
+    """Return whether a value is iterable. Arrays without a dimension have `__iter__`, but are
+    not."""
     return isinstance(value, Iterable) and getattr(value, "ndim", 1) > 0
 
 
 def names_of(values: Any, where: str, *, typed: bool = False) -> Names:
-    """Check a list of names.
+    """Check and return a list of names.
 
     Args:
-        values: the names; a single string and values that are not strings are rejected.
-        where: the name of the argument, for an error.
-        typed: whether unprintable characters are rejected too, see `is_name`.
+        values: Names. A single string and values that are not strings are rejected.
+        where: Name of the argument, for an error.
+        typed: Whether unprintable characters are also rejected (see `is_name`).
 
     Returns:
         The names.
@@ -164,11 +165,11 @@ def names_of(values: Any, where: str, *, typed: bool = False) -> Names:
     for name in names:
         if typed or not isinstance(name, str):
             check_name(name, where, legacy=True)
-    return tuple(map(str, names))  # numpy's own string type is not written to JSON in the same way
+    return tuple(map(str, names))  # strings of numpy would be written to JSON in a different way
 
 
 def check_name(value: Any, where: Location, *, legacy: bool = False) -> None:
-    """Raise an InputError if a value cannot name a class, see `is_name`."""
+    """Raise an InputError if a value cannot be the name of a class (see `is_name`)."""
     if not is_name(value, legacy=legacy):
         raise InputError(where, describe_invalid_name(value))
 
@@ -177,19 +178,20 @@ def array_of(value: Any, where: Location, expected: str, kinds: str = "fiub") ->
     """Return a value as an array.
 
     Args:
-        value: an array, a tensor or nested lists.
-        where: its name in an error.
-        expected: what it should be, for an error.
-        kinds: the allowed kinds of numpy data types; the default allows numbers.
+        value: Array, tensor or nested lists.
+        where: Name of the argument, for an error.
+        expected: Description of a correct value, for an error.
+        kinds: Allowed kinds of numpy data types. The default allows numbers.
 
     Returns:
-        The array. Other values and masked elements raise an InputError.
+        The array. Values that are not arrays of these kinds, and masked elements, raise an
+        InputError.
     """
-    # a tensor with gradients, for example, raises a RuntimeError
+    # For example, a tensor with gradients raises a RuntimeError.
     with library_errors(where, f"not {expected}", ValueError, TypeError, RuntimeError):
         array = np.asarray(value)
     has_wrong_kind = array.size > 0 and array.dtype.kind not in kinds
-    if has_wrong_kind or np.ma.is_masked(value):  # np.asarray would return what lies under a mask
+    if has_wrong_kind or np.ma.is_masked(value):  # np.asarray would return the masked values
         raise InputError(where, f"{type(value).__name__} of type {array.dtype}, not {expected}")
     return array
 
@@ -198,13 +200,13 @@ def table_of(value: Any, where: str, shape: tuple[int | str, ...], *, finite: bo
     """Return a value as an array of numbers of a shape.
 
     Args:
-        value: an array, a tensor or nested lists.
-        where: its name in an error.
-        shape: the expected shape. A letter stands for any length but 0, as in ("N", 3).
-        finite: whether NaN and infinities are rejected.
+        value: Array, tensor or nested lists.
+        where: Name of the argument, for an error.
+        shape: Expected shape. A letter stands for any length except 0, such as in ("N", 3).
+        finite: Whether NaN and infinities are rejected.
 
     Returns:
-        The array. Other values raise an InputError.
+        The array. Values of a different kind or shape raise an InputError.
     """
     sizes = ", ".join(map(str, shape))
     if len(shape) == 1:

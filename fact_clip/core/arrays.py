@@ -1,4 +1,4 @@
-"""Types of arrays, by what they hold."""
+"""Types of arrays, named after their content."""
 
 from typing import Any, TypeAlias
 

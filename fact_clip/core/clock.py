@@ -11,24 +11,24 @@ from fact_clip.core.errors import InputError
 from fact_clip.core.segments import Segmentation
 
 ROUNDING = 1.5e-3
-"""Seconds by which times in files may deviate, since these round them to milliseconds."""
+"""Seconds by which times in files may deviate, because files round times to milliseconds."""
 
 
 def row_times(picture_times: Floats, fps: float, end: float | None = None) -> Floats:
     """Return the start times of rows that were sampled from a video at n / fps seconds.
 
-    A row starts with the picture that it shows, which came up at n / fps or a moment before. If
-    that time does not rise, or lies after n / fps, the row starts at n / fps.
+    A row shows the video frame that is on screen at n / fps, and starts when that frame starts. If
+    this time does not rise, or is after n / fps, the row starts at n / fps.
 
     Args:
-        picture_times: seconds at which the picture of each row came up, (T,).
-        fps: rows per second.
-        end: seconds at which the video ends, or None if unknown.
+        picture_times: Start times of the video frames that the rows show, in seconds, (T,).
+        fps: Rows per second.
+        end: Time at which the video ends, in seconds, or None if unknown.
 
     Returns:
-        Seconds at the start of each row, and at the end of the last one, (T + 1,). The last row
-        ends with the video, or at T / fps if that is sooner, or if the end is unknown or not after
-        the start of the last row.
+        Start times of the rows and the end of the last row, in seconds, (T + 1,). The last row ends
+        with the video, or at T / fps if that is earlier, if the end is unknown, or if the end is
+        not after the start of the last row.
     """
     grid = np.arange(len(picture_times) + 1) / fps
     rises = np.append(True, np.diff(picture_times) > 0)
@@ -43,28 +43,30 @@ def row_times(picture_times: Floats, fps: float, end: float | None = None) -> Fl
 
 @dataclass(frozen=True, eq=False)
 class Clock:
-    """The frames of one video's features: how many, and when each starts."""
+    """The number of frames of a video's features, and their start times."""
 
-    n_frames: int | None = None  # None: as many as the annotation has
+    n_frames: int | None = None  # None: the number of frames that the annotation has
     fps: float | None = None  # frames per second; None if unknown
-    # seconds at the start of each frame and at the end, (n_frames + 1,); None: they follow from fps
+    # Seconds at the start of each frame and at the end, (n_frames + 1,); None if fps determines
+    # them.
     times: Floats | None = None
     media: str | None = None  # path of the video
-    video_fps: float | None = None  # pictures per second of the video; None if unknown
+    video_fps: float | None = None  # video frames per second; None if unknown
 
     @property
     def rate(self) -> float | None:
-        """Return the frames per second, by the times if no rate is set; None if unknown."""
+        """Return the frames per second, from the times if no rate is set, or None if unknown."""
         if self.fps is None and self.times is not None:
             return 1 / float(np.median(np.diff(self.times)))
         return self.fps
 
     def apply_to(self, segmentation: Segmentation) -> Segmentation:
-        """Return the segmentation with this clock. Frame times are kept only if irregular."""
+        """Return the segmentation with this clock. Frame times are kept only if they are
+        irregular."""
         times = None
         if self.times is not None:
             even_times = np.arange(len(self.times)) / (self.fps or np.nan)
-            # `not <` is also true where no fps is known, so that `even_times` are NaN.
+            # `not <` is also true if the rate is unknown, because `even_times` are then NaN.
             if not np.abs(self.times - even_times).max() < ROUNDING:
                 times = tuple(self.times.tolist())
         return replace(
@@ -81,22 +83,22 @@ class Clock:
         """Return the frame boundary nearest to each time.
 
         Args:
-            seconds: times (N,).
-            where: the location of the times, for an error.
+            seconds: Times (N,).
+            where: Location of the times, for an error.
 
         Returns:
-            Frame boundaries (N,); of two equally near ones the later.
+            Frame boundaries (N,). If two boundaries are equally near, the later one is returned.
         """
         values = np.asarray(seconds, dtype=np.float64)
         if self.times is not None:
-            # the count continues after the end, so that labels of another video are noticed
+            # The count continues after the end, so that labels of a different video are noticed.
             beyond = np.maximum(values - self.times[-1], 0) * (self.rate or 1.0)
             middles = (self.times[1:] + self.times[:-1]) / 2
             within = np.searchsorted(middles, values, side="right").astype(np.int64)
             frames: Integers = within + np.floor(beyond + 0.5).astype(np.int64)
             return frames
         if self.fps is None:
-            problem = "times in seconds, but no frame rate is known"
+            problem = "times in seconds, but the frame rate is unknown"
             raise InputError(where, problem, "set --fps or --features")
-        # Times of exactly half a frame may come out slightly below it, by rounding: hence 1e-9.
+        # Rounding may move times of exactly half a frame slightly below it, so 1e-9 is added.
         return np.floor(values * self.fps + 0.5 + 1e-9).astype(np.int64)

@@ -1,4 +1,4 @@
-"""Colours of classes, the same in pictures, in the report and on the page; no matplotlib."""
+"""Colours of classes, which plots, the report and the labelling page share."""
 
 from collections.abc import Collection, Iterable
 from itertools import cycle, islice
@@ -8,10 +8,10 @@ from fact_clip.core.types import Names
 
 BACKGROUND_COLOUR = "#d9d9d9"
 
-# Colours that are easily told apart: each is the one of a grid of sRGB that is farthest, in OKLab
-# (Björn Ottosson, 2020), from those before it, from paper and from the grey of background. Greyish,
-# glaring, very dark and very light ones are omitted, and reds, which would read as errors.
-# tests/core/test_colours.py computes them.
+# Colours that are easy to distinguish. Each one is the colour of a grid of sRGB that is farthest,
+# in OKLab (Björn Ottosson, 2020), from the previous ones, from white paper and from the grey of
+# background. Greyish, glaring, very dark and very light colours are omitted, and also reds, which
+# look like errors. tests/core/test_colours.py computes the list.
 _COLOURS = """
 1e78b4 c37800 3c5a00 872d69 c387e1 00c396 d2c33c 4bb4ff 5a875a a56987 964b0f 3c4b78 d2a596 4be1f0
 ffa5e1 96a51e 7896b4 785ab4 87e196 b4b4f0 006969 ffa54b 96c3b4 b48778 5a87e1 786900 785a78 d269a5
@@ -39,10 +39,10 @@ b49669 b487a5 a5783c c3a587 7869a5 e1a5f0
 
 
 def palette(count: int) -> Names:
-    """Return colours that are easily told apart.
+    """Return colours that are easy to distinguish.
 
     Args:
-        count: how many colours. They repeat after 300.
+        count: Number of colours. They repeat after 300.
 
     Returns:
         The colours as "#rrggbb". A shorter palette is the beginning of a longer one.
@@ -51,25 +51,25 @@ def palette(count: int) -> Names:
 
 
 class Colour(TypedDict):
-    """How timeline.js shows a class."""
+    """The colour and number with which timeline.js shows a class."""
 
     colour: str | None  # "#rrggbb"; None for background
-    number: int | None  # shown beside the colour, from 1 on; None for background
-    index: int  # of the class
+    number: int | None  # shown next to the colour, starting at 1; None for background
+    index: int  # class index
 
 
 def class_colours(names: Iterable[str], background: Collection[str] = ()) -> dict[str, Colour]:
     """Assign colours and numbers to classes.
 
     Args:
-        names: names of the classes, perhaps repeated.
-        background: names that get neither colour nor number.
+        names: Names of the classes, which may be repeated.
+        background: Names that get neither a colour nor a number.
 
     Returns:
         The colour of each name. A longer list of names begins with the same colours.
     """
     distinct_names = dict.fromkeys(names)
-    colours = palette(len(distinct_names))  # more than are needed, since background takes none
+    colours = palette(len(distinct_names))  # more than needed, because background has no colour
     n_actions = 0
     looks: dict[str, Colour] = {}
     for index, name in enumerate(distinct_names):

@@ -1,4 +1,4 @@
-"""The exceptions for bad input, each with its location."""
+"""The exceptions for bad input. Each of them has a location."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class InputError(ValueError):
     """Input that cannot be used.
 
     Args:
-        where: the location of the input.
-        problem: what is wrong.
-        fix: what to do, or "".
+        where: Location of the input.
+        problem: What is wrong.
+        fix: What to do, or "".
     """
 
     def __init__(self, where: Location, problem: str, fix: str = "") -> None:
@@ -54,24 +54,24 @@ class InputError(ValueError):
 
     @property
     def path(self) -> Path | None:
-        """Return the file or folder that is wrong, if it is one."""
+        """Return the file or folder of the location, or None if the location is not a path."""
         return self.where.path if isinstance(self.where, FileLocation) else None
 
     def at(self, where: Location) -> InputError:
-        """Return the same error, of the same type, at another location."""
+        """Return the same error, of the same type, with a different location."""
         return type(self)(where, self.problem, self.fix)
 
-    # Processes send errors by pickle, which would call the class with the message alone.
+    # Processes send errors by pickle, which would call the class with only the message.
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.where, self.problem, self.fix)
 
 
 @contextmanager
 def located(where: Location) -> Iterator[None]:
-    """Set the location of an InputError raised in the block.
+    """Set the location of an InputError that is raised in the block.
 
     Args:
-        where: the location that the error gets.
+        where: New location of the error.
     """
     try:
         yield
@@ -86,10 +86,10 @@ def library_errors(
     """Raise an InputError instead of errors of a library or the operating system.
 
     Args:
-        where: the location of the bad input.
-        problem: what is wrong; the reason of the error is added in brackets.
-        kinds: the types of errors that are replaced.
-        fix: what to do, or "".
+        where: Location of the bad input.
+        problem: What is wrong. The reason of the original error is added in brackets.
+        kinds: Types of errors to replace.
+        fix: What to do, or "".
     """
     try:
         yield

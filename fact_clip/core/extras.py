@@ -1,4 +1,4 @@
-"""Extras: packages that only some functions need, and how to install them."""
+"""Extras: packages that only some functions need, and the commands that install them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CHECKOUT = Path(__file__).parents[2]
 
 
 def install_command(*extras: str) -> str:
-    """Return how to install extras, in the words of a checkout or of an installed package."""
+    """Return the command that installs extras, for a checkout or an installed package."""
     names = ",".join(extras)
     if (_CHECKOUT / "pyproject.toml").is_file():
         return f"run in the folder of FACT-CLIP: pip install -e '.[{names}]'"
@@ -29,7 +29,7 @@ def require(where: Location, module: str, extra: str) -> None:
 
 
 def data_frame(data: Any, **options: Any) -> DataFrame:
-    """Return a pandas.DataFrame of its arguments; without pandas an InputError is raised."""
+    """Return a pandas.DataFrame of the arguments. Without pandas, raise an InputError."""
     require("to_dataframe", "pandas", "tables")
     import pandas as pd
 

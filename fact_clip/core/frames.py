@@ -1,4 +1,4 @@
-"""Per-frame labels: class indices as int64 arrays (T,), where -1 is an ignored frame."""
+"""Per-frame labels: class indices as int64 arrays (T,), in which -1 is an ignored frame."""
 
 from itertools import pairwise
 
@@ -10,15 +10,15 @@ from fact_clip.core.arrays import Integers
 from fact_clip.core.errors import InputError
 
 IGNORED = -1
-"""Label of a frame that no loss and no metric looks at, and of padding."""
+"""Label of padding, and of frames that losses and metrics ignore."""
 
 
 def frame_labels(labels: ArrayLike, where: str) -> Integers:
     """Check per-frame labels.
 
     Args:
-        labels: class indices (T,).
-        where: their name in an error.
+        labels: Class indices (T,).
+        where: Name of the argument, for an error.
 
     Returns:
         The labels as int64 (T,).
@@ -31,13 +31,13 @@ def frame_labels(labels: ArrayLike, where: str) -> Integers:
 
 
 def runs(labels: Integers) -> list[tuple[int, int, int]]:
-    """Cut per-frame labels into maximal runs of one label.
+    """Divide per-frame labels into maximal runs of one label.
 
     Args:
-        labels: class indices (T,), T > 0.
+        labels: Class indices (T,), T > 0.
 
     Returns:
-        (start, stop, label) of each run, half-open, in order.
+        (start, stop, label) of each run in order, as half-open ranges.
     """
     changes = np.flatnonzero(np.diff(labels)) + 1
     edges = [0, *changes.tolist(), labels.size]
@@ -45,27 +45,28 @@ def runs(labels: Integers) -> list[tuple[int, int, int]]:
 
 
 def majority_stride(labels: Integers, stride: int) -> Integers:
-    """Return the most frequent label of each stride; of equally frequent ones the first.
+    """Return the most frequent label of each stride. On a tie, the label that occurs first is used.
 
-    Ignored frames have no vote. A stride is ignored only if all its frames are.
+    Ignored frames are not counted. A stride is ignored only if all its frames are ignored.
 
     Args:
-        labels: class indices (T,), T > 0.
-        stride: frames of a stride.
+        labels: Class indices (T,), T > 0.
+        stride: Frames per stride.
 
     Returns:
         Labels (ceil(T / stride),).
     """
-    stride = min(stride, labels.size)  # a longer stride is the complete video as well
+    stride = min(stride, labels.size)  # a longer stride would also be the complete video
     padding = np.full(-labels.size % stride, -1, dtype=np.int64)
     windows = np.append(labels, padding).reshape(-1, stride)  # (N, stride)
-    # (N, stride), how many frames of the window have the label of each frame
+    # (N, stride): number of frames of the window that have the label of this frame
     votes = np.zeros(windows.shape, dtype=np.int64)
     for offset in range(stride):
         votes += windows == windows[:, offset : offset + 1]
     votes[windows == -1] = 0
 
-    # argmax returns the first frame of the highest count, hence the label that comes first
+    # argmax returns the first frame with the highest count, and therefore the label that comes
+    # first.
     winners = votes.argmax(axis=1)  # (N,)
     majority: Integers = windows[np.arange(len(windows)), winners]
     return majority
@@ -75,14 +76,14 @@ def stretch(labels: Integers, stride: int, n_frames: int) -> Integers:
     """Repeat labels of strides at full rate: frame t gets label t // stride.
 
     Args:
-        labels: class indices (ceil(n_frames / stride),).
-        stride: frames of a stride.
-        n_frames: length of the video in frames.
+        labels: Class indices (ceil(n_frames / stride),).
+        stride: Frames per stride.
+        n_frames: Length of the video in frames.
 
     Returns:
         Labels (n_frames,).
     """
-    whole_of(stride, "stride", 1, 1 << 62)  # beyond that int64 overflows
+    whole_of(stride, "stride", 1, 1 << 62)  # int64 overflows above
     expected = -(-n_frames // stride)
     if labels.size != expected:
         problem = f"{labels.size} at stride {stride}, not {expected} for {n_frames} frames"

@@ -1,4 +1,4 @@
-"""The identity of a file by its size and a hash of its content, whatever its path."""
+"""The identity of a file: its size and a hash of its content, independent of its path."""
 
 import hashlib
 from collections.abc import Mapping
@@ -6,38 +6,39 @@ from typing import Any, BinaryIO, Literal, Protocol
 
 from fact_clip.core.types import Json
 
-_EDGE = 1 << 16  # bytes at the head and at the tail
-_BLOCK = 1 << 14  # bytes of a block between them
+_EDGE = 1 << 16  # bytes hashed at the beginning and at the end
+_BLOCK = 1 << 14  # bytes of each block between them
 _N_BLOCKS = 16
-_WHOLE = (".npy", ".json")  # arrays of one video nearly always have one size
+_WHOLE = (".npy", ".json")  # arrays of one video nearly always have the same size
 
 
 class File(Protocol):
-    """A path, or a file in another store."""
+    """A path, or a file in a remote store."""
 
     def stat(self) -> Any:
         """Return `st_size` (bytes) and `st_mtime_ns`, which changes with the content.
 
-        OSError: there is no file.
+        Raises:
+            OSError: The file does not exist.
         """
 
     def is_file(self) -> bool:
-        """Return whether the file is there."""
+        """Return whether the file exists."""
 
     def open(self, mode: Literal["rb"]) -> BinaryIO:
         """Open the file for reading at any position."""
 
 
 def hash_blocks(file: BinaryIO, size: int, is_whole: bool = False) -> str:
-    """Hash the head, the tail and 16 blocks between them; small files are hashed in full.
+    """Hash the beginning, the end and 16 blocks between them. Small files are hashed in full.
 
     Args:
-        file: the file, which can be read at any position.
-        size: its size in bytes.
-        is_whole: whether large files are hashed in full, too.
+        file: File that can be read at any position.
+        size: Size of the file in bytes.
+        is_whole: Whether large files are also hashed in full.
 
     Returns:
-        The BLAKE2b hash of 16 bytes, in hexadecimal digits.
+        BLAKE2b hash of 16 bytes, in hexadecimal digits.
     """
     digest = hashlib.blake2b(str(size).encode(), digest_size=16)
     if is_whole or size <= 2 * _EDGE + _N_BLOCKS * _BLOCK:
@@ -55,17 +56,19 @@ def hash_blocks(file: BinaryIO, size: int, is_whole: bool = False) -> str:
 
 
 def identity_of(path: File, recorded: Mapping[str, Any] | None = None) -> Json:
-    """Return the identity of a file: its size, its time of change and its hash.
+    """Return the identity of a file: its size, its modification time and its hash.
 
-    Features and descriptions are hashed in full. OSError: it is no file, or a pipe or a device,
-    which may have no end.
+    Features and descriptions are hashed in full.
 
     Args:
-        path: the file.
-        recorded: an earlier identity. Its hash is taken if size and time are still the same.
+        path: The file.
+        recorded: Earlier identity. Its hash is reused if the size and the time are the same.
 
     Returns:
-        "bytes", "modified_ns" and "hash".
+        Mapping with "bytes", "modified_ns" and "hash".
+
+    Raises:
+        OSError: The path is not a regular file. A pipe or a device may have no end.
     """
     if not path.is_file():
         raise FileNotFoundError(str(path))
@@ -83,12 +86,12 @@ def is_same(recorded: Mapping[str, Any], path: File, *, is_moved: bool = False) 
     """Return whether a file has the content of an earlier identity.
 
     Args:
-        recorded: the identity.
-        path: the file. It is read only if its time has changed, and its size has not.
-        is_moved: the identity is of another path, so that an equal time means nothing.
+        recorded: Earlier identity.
+        path: The file. It is read only if its time has changed and its size has not.
+        is_moved: Whether the identity is from a different path, so that its time is not compared.
     """
     if path.stat().st_size != recorded.get("bytes"):
         return False
-    has_hash = "hash" in recorded  # records of 1.0.0 have none
+    has_hash = "hash" in recorded  # records of version 1.0.0 have no hash
     identity = identity_of(path, None if is_moved and has_hash else recorded)
     return bool(identity.get("hash") == recorded.get("hash"))

@@ -1,4 +1,4 @@
-"""Strict reading of text, JSON, YAML, stored values and archives of arrays."""
+"""Strict reading of text, JSON, YAML, dataclasses and archives of arrays."""
 
 import dataclasses
 import json
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 def check_file(path: str | Path, expected: str) -> Path:
-    """Return the path of a regular file. Reject a missing one, a folder, a pipe and a device."""
+    """Return the path of a regular file. Reject a missing file, a folder, a pipe and a device."""
     path = Path(path)
     fix = f"give {expected}"
     with library_errors(path, "cannot be read", OSError, ValueError, fix=fix):  # NUL: ValueError
@@ -41,18 +41,18 @@ def read_text(path: Path, expected: str = "a file of segments", *, latin: bool =
     """Read a text file in UTF-8, with or without a byte-order mark.
 
     Args:
-        path: the file.
-        expected: what it should be, for an error.
-        latin: whether a file that is not UTF-8 is read as latin-1.
+        path: The file.
+        expected: Description of a correct file, for an error.
+        latin: Whether a file that is not in UTF-8 is read as latin-1.
 
     Returns:
-        The content, with the line ends of the file.
+        The content, with unchanged line ends.
     """
     check_file(path, expected)
     with library_errors(path, "cannot be read", OSError):
-        raw = path.read_bytes()  # because text mode would change line ends inside quoted names
+        raw = path.read_bytes()  # text mode would change line ends inside quoted names
 
-    # Pictures, archives and UTF-16 contain NUL bytes; latin-1 would turn them into characters.
+    # Images, archives and UTF-16 contain NUL bytes, which latin-1 would turn into characters.
     if b"\0" not in raw:
         with suppress(UnicodeDecodeError):
             return raw.decode("utf-8-sig")
@@ -62,9 +62,9 @@ def read_text(path: Path, expected: str = "a file of segments", *, latin: bool =
 
 
 def read_lines(path: Path, expected: str) -> list[str]:
-    """Read the stripped lines of a file of names, in UTF-8 or else latin-1, with any line ends."""
+    """Read the stripped lines of a file of names, in UTF-8 or latin-1, with any line ends."""
     content = read_text(path, expected, latin=True).replace("\r\n", "\n").replace("\r", "\n")
-    # splitlines would cut at characters that names have
+    # splitlines would also split at characters that names may contain.
     lines = [line.strip() for line in content.split("\n")]
     while lines and not lines[-1]:
         lines.pop()
@@ -92,18 +92,18 @@ def parse_json(content: str, where: Location, expected: str, *, finite: bool = T
     """Parse JSON strictly.
 
     Args:
-        content: the JSON.
-        where: its location, for an error.
-        expected: what it should be, for an error.
-        finite: whether NaN and infinities are rejected.
+        content: JSON text.
+        where: Location of the text, for an error.
+        expected: Description of a correct file, for an error.
+        finite: Whether NaN and infinities are rejected.
 
     Returns:
-        The value. Broken JSON, a key twice and half a surrogate pair raise an InputError.
+        The value. Invalid JSON, a repeated key and half a surrogate pair raise an InputError.
     """
     refuse = _refuse_constant if finite else None
     try:
         value = json.loads(content, parse_constant=refuse, object_pairs_hook=_object)
-        if "\\u" in content:  # half a surrogate pair, which cannot be written to a file
+        if "\\u" in content:  # may be half a surrogate pair, which cannot be written to a file
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as error:
         reason = getattr(error, "msg", error)
@@ -118,7 +118,8 @@ def _refuse_constant(constant: str) -> Any:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> Json:
-    """Return a JSON object with each key once; Python would silently take the last."""
+    """Return a JSON object in which each key occurs once. Python would silently use the last
+    one."""
     values: Json = {}
     for key, value in pairs:
         if key in values:
@@ -127,7 +128,7 @@ def _object(pairs: list[tuple[str, Any]]) -> Json:
     return values
 
 
-# What NumPy raises on broken files: its header parser passes on the errors of Python's tokenizer.
+# Errors of NumPy for broken files. Its header parser does not catch the errors of the tokenizer.
 BROKEN_ARRAY: tuple[type[Exception], ...] = (
     ValueError,
     OSError,
@@ -148,30 +149,30 @@ BROKEN_ARRAY: tuple[type[Exception], ...] = (
 def read_npz(
     path: Path, expected: str, fix: str = "", most_bytes: float = math.inf
 ) -> dict[str, Array]:
-    """Read the arrays of a .npz file by name, without pickles. Reject a larger unpacked size."""
+    """Read the arrays of a .npz file by name, without pickles and up to a maximum unpacked size."""
     check_file(path, expected)
     damaged = library_errors(path, "damaged, not readable", *BROKEN_ARRAY, fix=fix)
     with damaged, np.load(path, allow_pickle=False) as arrays:
         size = sum(member.file_size for member in arrays.zip.infolist())
         if size > most_bytes:
-            # `damaged` makes an InputError of it.
+            # `damaged` converts this to an InputError.
             raise ValueError(f"{size:,} bytes when unpacked, more than {most_bytes:,}")
-        # A member that is no array is read as bytes.
+        # A member that is not an array is read as bytes.
         return {name: np.asarray(arrays[name]) for name in arrays.files}
 
 
 def parse_yaml(content: str, where: Location, fix: str = "") -> Any:
-    """Parse YAML strictly, see `_Loader`. Broken YAML raises an InputError at `where`."""
+    """Parse YAML strictly (see `_Loader`). Invalid YAML raises an InputError at `where`."""
     kinds = (yaml.YAMLError, ValueError, LookupError, TypeError, RecursionError)
     with library_errors(where, "not YAML", *kinds, fix=fix):
         return yaml.load(content, _Loader)
 
 
 class _Loader(yaml.SafeLoader):
-    """Reject surprises of YAML 1.1: 1:30 as 90, 010 as 8, 1_5 as 15, a key twice, and aliases."""
+    """Reject surprises of YAML 1.1: 1:30 as 90, 010 as 8, 1_5 as 15, repeated keys, and aliases."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        """Return a node. Aliases can describe cycles, and values too large for the memory."""
+        """Return a node, and reject aliases, which can describe cycles and very large values."""
         if self.check_event(yaml.AliasEvent):
             event = self.get_event()  # type: ignore[no-untyped-call]
             line = event.start_mark.line + 1
@@ -179,7 +180,7 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        """Return a mapping with each key once."""
+        """Return a mapping in which each key occurs once."""
         names = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
         for name, count in names.items():
             if count > 1:
@@ -198,7 +199,7 @@ def _construct_number(loader: _Loader, node: Any) -> Any:
     if not re.fullmatch(_DECIMAL[node.tag], node.value, re.IGNORECASE):
         number = node.value[:40]
         raise yaml.YAMLError(
-            f"the number {number}, which YAML reads in its own way; in quotes it is a text"
+            f"the number {number}, which YAML reads differently; put a text in quotes"
         )
     return yaml.SafeLoader.yaml_constructors[node.tag](loader, node)
 
@@ -211,21 +212,21 @@ def read_value(kind: type[T], path: Path, fix: str = "") -> T:
     """Read a JSON file as a dataclass or a pydantic model.
 
     Args:
-        kind: the type.
-        path: the file.
-        fix: what to do if the file does not fit the type, for an error.
+        kind: Type of the value.
+        path: The file.
+        fix: What to do if the file does not fit the type, for an error.
 
     Returns:
         The value. A file that does not fit raises an InputError.
     """
     content = read_text(path, "a JSON file")
-    parse_json(content, path, "JSON")  # each key once, finite numbers
+    parse_json(content, path, "JSON")  # checks that keys are unique and numbers are finite
     return parse_value(kind, content, path, fix)
 
 
 def parse_value(kind: type[T], value: str | Mapping[str, Any], path: Path, fix: str = "") -> T:
-    """Convert JSON, or the value parsed from it, to a type; see `read_value`."""
-    # imported here, because programs that only compute metrics do not need pydantic
+    """Convert JSON text, or the value parsed from it, to a type (see `read_value`)."""
+    # This is imported here, because programs that only compute metrics do not need pydantic.
     from pydantic import TypeAdapter, ValidationError
 
     if isinstance(value, str):
@@ -243,7 +244,7 @@ def parse_value(kind: type[T], value: str | Mapping[str, Any], path: Path, fix: 
 
 
 def write_value(path: Path, value: Any) -> None:
-    """Write a dataclass, or any JSON value, as JSON; atomically."""
+    """Write a dataclass or a JSON value as JSON, atomically."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = dataclasses.asdict(value)
     with whole_file(path) as unfinished:

@@ -9,7 +9,7 @@ import sys
 from fact_clip.core.errors import InputError
 
 PARENT = "FACT_CLIP_PARENT"
-"""Environment variable with the ID of the process that a command ends with."""
+"""Environment variable with the ID of the process with which a command ends."""
 
 
 def place_in_launch() -> tuple[int, int]:
@@ -23,12 +23,12 @@ def place_in_launch() -> tuple[int, int]:
     is_incomplete = world > 1 and not all(os.environ.get(name) for name in needed)
     if not 0 <= rank < world or is_incomplete:
         problem = f"process {rank_value} of {world_value}"
-        raise InputError("RANK", problem, "start by torchrun, or unset RANK and WORLD_SIZE")
+        raise InputError("RANK", problem, "start it with torchrun, or unset RANK and WORLD_SIZE")
     return rank, world
 
 
 def end_with_parent(parent: int) -> None:
-    """End this process when its parent ends, even by SIGKILL. Only Linux can do that.
+    """End this process when its parent ends, even by SIGKILL. Only Linux supports this.
 
     Args:
         parent: ID of the parent process.
@@ -38,5 +38,5 @@ def end_with_parent(parent: int) -> None:
     import ctypes
 
     ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # 1 is PR_SET_PDEATHSIG of <linux/prctl.h>
-    if os.getppid() != parent:  # it has ended already
+    if os.getppid() != parent:  # the parent has already ended
         os._exit(1)

@@ -9,9 +9,9 @@ MAX_PART = 400  # characters of each part of a message; the middle of a longer o
 MAX_NAME = 1000  # characters of the name of a class
 MAX_LISTED = 12  # names that a message lists; the others are counted
 
-# Control characters, other line ends, halves of surrogate pairs, and characters without width:
-# marks of the direction of writing, byte-order marks, soft hyphens. The joiners U+200C and U+200D
-# are not here, because Persian and emoji use them.
+# Control characters, line ends, halves of surrogate pairs, and characters without width, such as
+# marks of the writing direction, byte-order marks and soft hyphens. The joiners U+200C and U+200D
+# are excluded, because Persian and emoji use them.
 _INVISIBLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069"
     "\ufeff\ufff9-\ufffb\ud800-\udfff]"
@@ -35,7 +35,7 @@ def shortened(string: str) -> str:
 
 
 def sentence(problem: str, fix: str = "") -> str:
-    """Join what is wrong and what to do: "no class 'por'. Did you mean 'pour'?"."""
+    """Join a problem and a fix into text such as "no class 'por'. Did you mean 'pour'?"."""
     if not fix:
         return problem
 
@@ -50,7 +50,7 @@ def sentence(problem: str, fix: str = "") -> str:
 
 
 def pydantic_problem(message: str) -> str:
-    """Return a message of pydantic as the middle of a sentence."""
+    """Return a message of pydantic without its prefix and in lower case."""
     message = message.removeprefix("Value error, ")
     return message[:1].lower() + message[1:]
 
@@ -59,8 +59,8 @@ def join_names(names: Iterable[object], count: int | None = None) -> str:
     """Join names for a message: "a, b, and 7 more".
 
     Args:
-        names: the names.
-        count: how many there are, if these are the first ones.
+        names: Names to join.
+        count: Total number of names, if `names` has only the first ones.
     """
     strings = list(map(str, names))
     joined = ", ".join(strings[:MAX_LISTED])
@@ -71,12 +71,12 @@ def join_names(names: Iterable[object], count: int | None = None) -> str:
 
 
 def suggest(name: str, names: Iterable[str], cutoff: float = 0.0) -> str:
-    """Suggest the most similar of some names ("did you mean 'pour'?").
+    """Suggest the most similar name, such as "did you mean 'pour'?".
 
     Args:
-        name: the unknown name.
-        names: the names that exist. Of equally spelled ones the first is suggested.
-        cutoff: the lowest similarity of a suggestion, 0 to 1.
+        name: Unknown name.
+        names: Existing names. If several are spelled alike, the first one is suggested.
+        cutoff: Lowest similarity of a suggestion, 0 to 1.
 
     Returns:
         The suggestion, or "" if no name is similar enough.
@@ -90,9 +90,9 @@ def suggest(name: str, names: Iterable[str], cutoff: float = 0.0) -> str:
 
 
 def is_name(value: object, *, legacy: bool = False) -> bool:
-    """Return whether a value can name a class: one line of visible characters.
+    """Return whether a value can be the name of a class: one line of visible characters.
 
-    With `legacy`, the characters of Windows code pages that were read as latin-1 count as visible.
+    If `legacy` is true, characters of Windows code pages that were read as latin-1 are allowed.
     """
     if not isinstance(value, str) or len(value) > MAX_NAME:
         return False
@@ -104,7 +104,7 @@ def is_name(value: object, *, legacy: bool = False) -> bool:
 
 
 def describe_invalid_name(value: object) -> str:
-    """Return why a value that `is_name` refuses cannot be a name."""
+    """Return the reason why a value that `is_name` rejects cannot be a name."""
     if not isinstance(value, str):
         return f"{value!r}, not a name"
     if len(value) > MAX_NAME:
@@ -120,5 +120,5 @@ def normalize(name: str) -> str:
 
 
 def spelling_key(name: str) -> str:
-    """Return a key that is equal for names that differ only in case, underscores and blanks."""
+    """Return a key that is equal for names that differ only in case, underscores and spaces."""
     return normalize(name.replace("_", " ")).casefold()

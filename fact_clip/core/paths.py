@@ -12,11 +12,11 @@ from fact_clip.core.errors import InputError, library_errors
 
 try:
     import fcntl
-except ImportError:  # Windows has no such module, and folders are not locked there
+except ImportError:  # Windows has no such module, so folders are not locked on Windows
     fcntl = None  # type: ignore[assignment]
 
 MAX_FILE_NAME = 200
-"""Bytes of a name from `file_name`. File systems take 255; suffixes and marks are added later."""
+"""Bytes of a name from `file_name`. File systems allow 255, but suffixes are added later."""
 
 # Characters that separate folders, control characters and line ends, halves of surrogate pairs.
 _FORBIDDEN = "/\\\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
@@ -24,16 +24,16 @@ if os.name == "nt":
     _FORBIDDEN += '<>:"|?*'
 _NOT_IN_NAMES = re.compile(f"[{_FORBIDDEN}]")
 
-# Windows takes these names, with any suffix, for devices.
+# Windows interprets these names, with any suffix, as devices.
 _PORTS = {f"{port}{number}" for number in range(10) for port in ("com", "lpt")}
 _DEVICES = {"con", "prn", "aux", "nul"} | _PORTS
 
 
 def file_name(name: str) -> str:
-    """Convert a name from elsewhere to a file name without folder and suffix.
+    """Convert a name from outside to a file name without folder and suffix.
 
-    Most names stay as they are. The result leads out of no folder and hides no file. Two names may
-    give one file name; the caller has to check that.
+    Most names are unchanged. The result does not leave the folder and is not a hidden file. Two
+    names may result in the same file name, so the caller has to check for this.
     """
     safe = _NOT_IN_NAMES.sub("_", name.strip())
     visible = safe.lstrip(".")
@@ -48,7 +48,7 @@ def file_name(name: str) -> str:
 
 
 def is_file_name(name: str) -> bool:
-    """Return whether a name can be that of a file in a folder, and of no other file."""
+    """Return whether a name is a valid and unambiguous name of a file in a folder."""
     if name in ("", ".", "..") or _NOT_IN_NAMES.search(name):
         return False
     return len(name.encode()) <= 250
@@ -58,43 +58,43 @@ def inside(folder: Path, *names: str) -> Path:
     """Return the path of a file to write below a folder.
 
     Args:
-        folder: the folder that the path must not leave.
-        names: names of the folders on the way, then that of the file.
+        folder: Folder that the path must not leave.
+        names: Names of the folders on the way, and then the name of the file.
 
     Returns:
-        The path. A name that leads elsewhere and a symbolic link on the way raise an InputError.
+        The path. A name that leads outside, or a symbolic link on the way, raises an InputError.
     """
     path = folder
     for name in names:
         if not is_file_name(name):
-            raise InputError(folder, f"the file {'/'.join(names)!r} would not lie in this folder")
+            raise InputError(folder, f"the file {'/'.join(names)!r} would not be in this folder")
         path = path / name
         if path.is_symlink():
-            problem = "a symbolic link, where a file or folder is written"
+            problem = "a symbolic link at the place of an output"
             raise InputError(path, problem, "remove it")
     return path
 
 
 def output_path(folder: Path, name: str, suffix: str) -> Path:
-    """Return the path of an output below a folder; see `inside`.
+    """Return the path of an output below a folder (see `inside`).
 
     Args:
-        folder: the folder of all outputs.
-        name: the name of the output, with "/" between folders.
-        suffix: the ending of the file.
+        folder: Folder of all outputs.
+        name: Name of the output, with "/" between folders.
+        suffix: Ending of the file.
     """
     *folders, stem = name.split("/")
     return inside(folder, *folders, f"{stem}{suffix}")
 
 
 def expanded(path: str | Path) -> Path:
-    """Replace ~ or ~NAME at the start by the home of that person, if there is such a home."""
-    # Path.expanduser raises if there is no such home
+    """Replace ~ or ~NAME at the start with the home folder of that user, if it exists."""
+    # Path.expanduser raises an error if the home folder does not exist.
     return Path(os.path.expanduser(path))  # noqa: PTH111
 
 
 def same_place(first: Path, second: Path) -> bool:
-    """Return whether two paths are the same file or folder, links included, or will be."""
+    """Return whether two paths are, or will be, the same file or folder. Links are followed."""
     try:
         return first.samefile(second)
     except OSError:  # one of them does not exist yet
@@ -102,20 +102,20 @@ def same_place(first: Path, second: Path) -> bool:
 
 
 def check_place(path: Path) -> None:
-    """Raise an InputError if a file cannot be written. Call it before writing several files."""
+    """Raise an InputError if a file cannot be written. Call it before you write several files."""
     with library_errors(path, "cannot be written", OSError):
         parent = next((folder for folder in path.parents if os.path.lexists(folder)), Path())
         is_open = parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)
-        # replacing a device by a file would delete the device
+        # Replacing a device with a file would delete the device.
         is_taken = path.exists() and not path.is_file()
 
     if not is_open:
-        reason = f"{parent} is not a folder that you may write to"
+        reason = f"you may not write to the folder {parent}, or it is not a folder"
     elif is_taken or "\0" in str(path):
         reason = "it is not a regular file"
     else:
         return
-    raise InputError(path, f"cannot be written ({reason})", "name another file")
+    raise InputError(path, f"cannot be written ({reason})", "name a different file")
 
 
 @contextmanager
@@ -134,21 +134,21 @@ def made_folder(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Write a file atomically: yield a temporary path and rename it on success. Creates parents.
+    """Write a file atomically: yield a temporary path, and rename it on success.
 
-    After a failure an older file is unchanged and no new file is left.
+    Parent folders are created. After a failure, an older file is unchanged and no new file remains.
 
     Args:
-        path: the file to write. An InputError is raised if it cannot be written.
+        path: File to write. If it cannot be written, an InputError is raised.
 
     Yields:
-        A path in the same folder, with the same suffix, for the block to write to.
+        Path in the same folder, with the same suffix, to which the block writes.
     """
     check_place(path)
     name = path.name
     if len(os.fsencode(name)) >= 220:
-        name = name[-50:]  # the end, because writers look at the suffix
-    # the random part separates two writers of one file
+        name = name[-50:]  # the end is kept, because writers read the suffix
+    # The random part separates two processes that write the same file.
     unfinished = path.with_name(f".{os.getpid()}-{secrets.token_hex(4)}-{name}")
 
     write_errors = library_errors(path, "cannot be written", OSError, UnicodeEncodeError)
@@ -158,14 +158,14 @@ def whole_file(path: Path) -> Iterator[Path]:
             mode = unfinished.stat().st_mode
             unfinished.unlink()  # pympi would keep a copy of an existing file
             yield unfinished
-            unfinished.chmod(mode)  # safetensors makes files that only their owner may read
+            unfinished.chmod(mode)  # safetensors creates files that only their owner may read
             unfinished.replace(path)
         finally:
             unfinished.unlink(missing_ok=True)
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:
-    """Write lines of text in UTF-8 atomically, see `whole_file`."""
+    """Write lines of text in UTF-8 atomically (see `whole_file`)."""
     content = "".join(f"{line}\n" for line in lines)
     with whole_file(path) as unfinished:
         unfinished.write_text(content, encoding="utf-8")
@@ -173,14 +173,14 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
 
 @contextmanager
 def locked(folder: Path, holder: str) -> Iterator[None]:
-    """Hold the lock of a folder while the block runs. Creates the folder.
+    """Hold the lock of a folder while the block runs, and create the folder if it is missing.
 
-    The kernel locks the open folder until the process ends; Windows and some network file systems
-    have no such locks. New folders that stay empty are removed.
+    The kernel locks the open folder until the process ends. Windows and some network file systems
+    do not support such locks. New folders that stay empty are removed.
 
     Args:
-        folder: the folder to lock.
-        holder: what holds the lock, for the error ("a training").
+        folder: Folder to lock.
+        holder: Holder of the lock, for the error, such as "a training run".
     """
     with made_folder(folder):
         if fcntl is None:
@@ -191,25 +191,25 @@ def locked(folder: Path, holder: str) -> Iterator[None]:
             descriptor = os.open(folder, os.O_RDONLY)
         try:
             is_locked = _lock(descriptor)
-            # another process may have replaced the folder
+            # A different process may have replaced the folder.
             is_here = folder.is_dir() and os.path.samestat(os.fstat(descriptor), folder.stat())
             if not is_locked or not is_here:
-                problem = f"{holder} is under way here"
-                raise InputError(folder, problem, "wait for it, or name another folder")
+                problem = f"{holder} is already active here"
+                raise InputError(folder, problem, "wait for it, or name a different folder")
             yield
         finally:
-            # closing alone would leave the lock to processes that were forked meanwhile
+            # Without unlocking, processes that were forked meanwhile would keep the lock.
             with suppress(OSError):
                 fcntl.flock(descriptor, fcntl.LOCK_UN)
             os.close(descriptor)
 
 
 def _lock(descriptor: int) -> bool:
-    """Lock an open folder. Return False if another process holds it."""
+    """Lock an open folder, and return False if a different process holds the lock."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:  # a file system without locks
+    except OSError:  # the file system has no locks
         return True
     return True

@@ -1,7 +1,7 @@
-"""Parts that programs register in a table by name, and those that installed packages add.
+"""Parts that programs register in a table by name, and parts that installed packages add.
 
-Entry points are searched when a table is first asked for a name that it lacks, or is iterated. The
-failure of a plug-in is one InputError that names the package, where it is used.
+Entry points are loaded when a table is first iterated or does not find a name. If a plug-in
+fails, an InputError with the name of the package is raised where the plug-in is used.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ T = TypeVar("T")
 
 
 def adopt_function(name: str, part: Any) -> Any:
-    """Return a function as it is."""
+    """Return a function unchanged."""
     if not callable(part):
         raise ValueError("not a function")
     return part
 
 
 class Table(UserDict[str, T]):
-    """The parts of a kind by name: built-in ones, and those that this program registers.
+    """The parts of one kind by name: built-in parts, and parts that this program registers.
 
     Args:
-        group: the name of the table.
-        rows: the built-in parts.
-        adopt: `adopt(name, part)` turns a part into a table row, or returns None if it belongs to
-            another table of the group. It raises a ValueError for an unusable part.
-            Default: any function.
+        group: Name of the table.
+        rows: Built-in parts.
+        adopt: Function `adopt(name, part)` that turns a part into a row of the table, or returns
+            None if the part belongs to a different table of the group. It raises a ValueError for
+            an unusable part. The default accepts any function.
     """
 
     def __init__(
@@ -50,14 +50,15 @@ class Table(UserDict[str, T]):
         self._built_in = set(rows)
 
     def find(self, name: str, where: str) -> T:
-        """Return the row of a name that stands at `where`; an InputError lists the names."""
+        """Return the row of a name that was given at `where`, or raise an InputError that lists
+        names."""
         if name not in self:
             fix = f"use one of {', '.join(self)}"
-            raise InputError(where, f"there is none called {name!r}", fix)
+            raise InputError(where, f"there is none named {name!r}", fix)
         return self[name]
 
     def name_of(self, part: Any) -> str:
-        """Return the name of a part, which registers an object by its own name."""
+        """Return the name of a part, and register an object by its own name."""
         if isinstance(part, str):
             return part
         name = getattr(part, "__name__", type(part).__name__)
@@ -68,7 +69,7 @@ class Table(UserDict[str, T]):
         """Add a part of this program, and return whether it belongs to this table."""
         where = f"{name!r}, a part of {self.group}"
         if name in self._built_in:
-            raise InputError(where, "a built-in part has this name", "choose another name")
+            raise InputError(where, "a built-in part has this name", "choose a different name")
         with library_errors(where, "it cannot be used", ValueError):
             row = self._adopt(name, part)
         if row is not None:
@@ -77,16 +78,17 @@ class Table(UserDict[str, T]):
 
 
 class PluginTable(Table[T]):
-    """A table that installed packages add parts to, by entry points of its group.
+    """A table to which installed packages add parts, through entry points of its group.
 
-    Working plug-ins come last. A broken one raises an InputError when it is looked up by name, so
+    Working plug-ins come last. A broken one raises an InputError when its name is looked up, so
     `in` is true for it.
     """
 
     @cached_property
     def plugins(self) -> Json:
-        """Load the entry points of this table: name -> row, or the InputError of a broken one."""
-        from importlib.metadata import entry_points  # 20 ms that most programs do not need
+        """Load the entry points of this table by name. A broken plug-in is stored as its
+        InputError."""
+        from importlib.metadata import entry_points  # takes 20 ms, and most programs do not need it
 
         rows: Json = {}
         for point in entry_points(group=self.group):
@@ -94,7 +96,7 @@ class PluginTable(Table[T]):
             fix = "correct or uninstall the package"
             try:
                 if point.name in self._built_in or point.name in rows:
-                    raise InputError(where, "another part has this name", fix)
+                    raise InputError(where, "a different part has this name", fix)
                 with library_errors(where, "it fails", BaseException, fix=fix):  # it may even exit
                     row = self._adopt(point.name, point.load())
             except InputError as error:
@@ -123,5 +125,5 @@ class PluginTable(Table[T]):
 
 
 def package_of(point: EntryPoint) -> str:
-    """Return the package of an entry point, as "fact-clip-example 0.1"."""
+    """Return the name and version of the package of an entry point: "fact-clip-example 0.1"."""
     return f"{point.dist.name} {point.dist.version}" if point.dist else "unknown"

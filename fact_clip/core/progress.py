@@ -1,4 +1,4 @@
-"""Progress lines of long work: when the next one is due, and how much time is left."""
+"""Progress lines of long work: when the next line is due, and how much time is left."""
 
 import logging
 import time
@@ -10,7 +10,7 @@ from fact_clip.core.types import Progress
 
 Item = TypeVar("Item")
 
-SECONDS = 10.0  # minimum time between two lines, unless a tenth of the work was done in between
+SECONDS = 10.0  # minimum time between two lines, unless a tenth of the work was done
 
 
 class Pace:
@@ -19,10 +19,10 @@ class Pace:
     Create it when the work starts.
 
     Args:
-        done: amount of work that was finished earlier, in the unit of the total.
-        tenths: whether a line is also due after each tenth of the work, however quickly it is done.
-            True for long work, whose log then has a fixed outline; `paced` has False, because most
-            of its loops end in seconds and need no line.
+        done: Amount of work that was finished before, in the unit of the total.
+        tenths: Whether a line is also due after each tenth of the work, however short it is. This
+            gives the log of long work a fixed outline. `paced` uses False, because most of its
+            loops end within seconds and need no line.
     """
 
     def __init__(self, done: float = 0, *, tenths: bool = True) -> None:
@@ -34,10 +34,10 @@ class Pace:
         self._tenths = tenths
 
     def left(self, done: float, total: float) -> str | None:
-        """Return the time left at the mean speed so far, as "12 min", if a line is due.
+        """Return the time left at the mean speed so far, such as "12 min", if a line is due.
 
-        A returned value counts as a printed line: the next one is due after `SECONDS`, or a tenth
-        of the work.
+        A returned value counts as a printed line. The next line is due after `SECONDS`, or after a
+        tenth of the work.
         """
         if done <= self._line_done:
             return None
@@ -72,14 +72,14 @@ def paced(
     """Yield the items, and log a line now and then ("what: 30 of 100, 12 s left").
 
     Args:
-        items: what the work goes through.
-        what: the name of the work in the log.
-        logger: where the lines are logged.
-        progress: called before each item with (items done, items, file name of the item).
-        tenths: whether a line is also due after each tenth of the items, see `Pace`.
+        items: Items to process.
+        what: Name of the work in the log.
+        logger: Logger of the lines.
+        progress: Function called before each item with (items done, items, file name of the item).
+        tenths: Whether a line is also due after each tenth of the items (see `Pace`).
 
     Yields:
-        The items in their order.
+        The items, in order.
     """
     pace = Pace(tenths=tenths)
     total = len(items)

@@ -1,4 +1,4 @@
-"""Ratings: what one person or one model says about one video, in seconds."""
+"""Ratings: what one person or one model states about one video, in seconds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Interval = tuple[float, float]
 
 
 class State(NamedTuple):
-    """An action that lasts, in seconds."""
+    """An action that has a duration, with times in seconds."""
 
     start: float
     stop: float
@@ -35,22 +35,23 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class Rating:
-    """What one person or one model says about one video.
+    """What one person or one model states about one video.
 
-    Budgets, agreement, comparisons, plots and training data are computed from ratings, whatever
-    the labels were stored in. Silence has two meanings, which `rated` tells apart: within it,
-    nothing happens where no state is; outside of it, nobody has looked.
+    Durations, agreement, comparisons, plots and training data are computed from ratings,
+    independent of the format in which labels are stored. A time without a state has two meanings:
+    within `rated`, nothing happens, and outside of it, nobody has looked.
 
     Args:
-        states: actions that last, in order. Those that `background` names mean no action.
-        points: events without a duration, in order.
-        rated: intervals in which the rater would have labelled an action, in order and apart. The
-            last one ends at infinity if the rest of a video of unknown length is rated.
-        start: time of the first frame.
-        end: time at which the video ends, or None if it is unknown.
-        background: names that mean no action.
-        owner: who the rater is, or "".
-        source: where the labels come from, for messages.
+        states: Actions with a duration, in order. States whose label is in `background` mean no
+            action.
+        points: Events without a duration, in order.
+        rated: Intervals in which the rater would have labelled an action, in order and disjoint.
+            The last one ends at infinity if the rest of a video of unknown length is rated.
+        start: Time of the first frame.
+        end: Time at which the video ends, or None if it is unknown.
+        background: Names that mean no action.
+        owner: Name of the rater, or "".
+        source: Origin of the labels, for messages.
     """
 
     states: tuple[State, ...] = ()
@@ -74,18 +75,18 @@ class Rating:
         owner: str = "",
         source: str = "",
     ) -> Rating:
-        """Make a rating of labelled parts of a video.
+        """Create a rating from labelled parts of a video.
 
         Args:
-            parts: start, stop and label. A part without a duration is a point. A part labelled
-                UNLABELLED is not rated.
-            is_complete: whether the rater has looked at the whole video. If not, only the states
+            parts: Start, stop and label of each part. A part without a duration becomes a point. A
+                part with the label UNLABELLED is not rated.
+            is_complete: Whether the rater has looked at the whole video. If not, only the states
                 are rated.
-            start: time of the first frame.
-            end: time at which the video ends, or None if it is unknown.
-            background: names that mean no action.
-            owner: who the rater is.
-            source: where the labels come from.
+            start: Time of the first frame.
+            end: Time at which the video ends, or None if it is unknown.
+            background: Names that mean no action.
+            owner: Name of the rater.
+            source: Origin of the labels.
 
         Returns:
             The rating.
@@ -119,13 +120,13 @@ class Rating:
         """Join the ratings of one video by one rater, such as those of several tracks.
 
         Args:
-            ratings: at least one, of a video whose times they share.
+            ratings: One or more ratings of the same video, with the same times.
 
         Returns:
-            One rating, which has rated what any of them has.
+            One rating. A time is rated if any of the ratings covers it.
 
         Raises:
-            InputError: states overlap, so that a moment has more than one label.
+            InputError: States overlap, so that a moment has more than one label.
         """
         first = ratings[0]
         union = cls(
@@ -155,7 +156,7 @@ class Rating:
 
     @property
     def last(self) -> float:
-        """Return the end of the video, or of the last label if that is unknown."""
+        """Return the end of the video, or the end of the last label if the former is unknown."""
         if self.end is not None:
             return self.end
         stops = [state.stop for state in self.states]
@@ -168,19 +169,19 @@ class Rating:
 
     @property
     def rated_seconds(self) -> float:
-        """Return how many seconds are rated."""
+        """Return the number of rated seconds."""
         return sum(stop - start for start, stop in self.rated_until(self.last))
 
     def rated_until(self, end: float) -> tuple[Interval, ...]:
-        """Return the intervals that are rated, without what lies after `end`."""
+        """Return the rated intervals, cut at `end`."""
         clipped = [(start, min(stop, end)) for start, stop in self.rated]
         return tuple(interval for interval in clipped if interval[0] < interval[1])
 
     def labels_at(self, moments: Floats) -> list[str]:
-        """Return a label for each moment, (T,) seconds that rise.
+        """Return a label for each moment, (T,) in seconds and in rising order.
 
-        The first name of `background` stands for no action, and UNLABELLED for what is not rated.
-        Of states that overlap, the one that starts last counts.
+        The first name of `background` stands for no action, and UNLABELLED for moments that are not
+        rated. If states overlap, the one that starts last counts.
         """
         labels = np.full(len(moments), self.background[0], dtype=object)
         for state in self.states:
@@ -193,7 +194,7 @@ class Rating:
 
 
 def joined(intervals: Iterable[Interval]) -> tuple[Interval, ...]:
-    """Return the union of intervals, in order and apart. Empty ones are left out."""
+    """Return the union of intervals, in order and disjoint. Empty intervals are left out."""
     union: list[Interval] = []
     for start, stop in sorted(interval for interval in intervals if interval[0] < interval[1]):
         if union and start <= union[-1][1]:
@@ -204,13 +205,13 @@ def joined(intervals: Iterable[Interval]) -> tuple[Interval, ...]:
 
 
 def subtracted(intervals: Sequence[Interval], holes: Sequence[Interval]) -> tuple[Interval, ...]:
-    """Return what is left of intervals without holes. Both are in order and apart."""
+    """Return the intervals without the holes. Both lists are in order and disjoint."""
     edges = [-math.inf, *(edge for hole in holes for edge in hole), math.inf]
     return shared(intervals, list(zip(edges[::2], edges[1::2], strict=True)))
 
 
 def shared(first: Sequence[Interval], second: Sequence[Interval]) -> tuple[Interval, ...]:
-    """Return what two sets of intervals have in common. Each is in order and apart."""
+    """Return the intersection of two lists of intervals, each in order and disjoint."""
     common = []
     position = 0
     other = 0
@@ -230,9 +231,9 @@ def check_apart(where: Location, states: Sequence[State], tolerance: float = 1e-
     """Raise an InputError if states overlap, so that a moment has more than one label.
 
     Args:
-        where: the location for the error.
-        states: the states in order.
-        tolerance: seconds of an overlap that is no error.
+        where: Location, for an error.
+        states: States in order.
+        tolerance: Seconds of overlap that are allowed.
     """
     for first, second in pairwise(states):
         if second.start < first.stop - tolerance:

@@ -23,9 +23,10 @@ class Scores:
     """Probabilities of the candidates in each frame, before decoding.
 
     Args:
-        array: (T, C), the rows sum to 1.
-        names: of the C candidates.
-        times: (T,) seconds at which the frames start; None if neither times nor a rate are known.
+        array: Probabilities (T, C). Each row sums to 1.
+        names: Names of the C candidates.
+        times: Start times of the frames in seconds, (T,), or None if neither times nor a rate are
+            known.
     """
 
     array: Singles
@@ -44,14 +45,14 @@ class Scores:
         """Return the candidates by their mean score in the frames `[start, stop)`, best first.
 
         Args:
-            start: first frame.
-            stop: frame after the last one; None: the end of the video.
+            start: First frame.
+            stop: Frame after the last one, or None for the end of the video.
 
         Returns:
-            The names, each with its mean score.
+            The names with their mean scores.
 
         Raises:
-            InputError: the frames are not of the video.
+            InputError: The frames are not in the video.
         """
         n_frames = len(self.array)
         first = whole_of(start, "start", 0, n_frames - 1)
@@ -61,11 +62,11 @@ class Scores:
         return [Alternative(self.names[index], float(means[index])) for index in order]
 
     def to_dataframe(self) -> DataFrame:
-        """Convert to a pandas.DataFrame; without pandas an InputError is raised.
+        """Convert to a pandas.DataFrame. Without pandas, raise an InputError.
 
         Returns:
-            A row for each frame, indexed by its time in seconds if it is known, and a column for
-            each candidate.
+            Table with one row per frame and one column per candidate. The index is the time in
+            seconds, if it is known.
         """
         frame = data_frame(self.array, columns=list(self.names), index=self.times)
         return frame if self.times is None else frame.rename_axis("seconds")

@@ -21,9 +21,9 @@ from fact_clip.core.types import Json, Names
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-LEAST_FPS = 1e-6  # frames a second: one in twelve days
-MOST_FPS = 100_000.0  # frames a second: twice what sound has
-MAX_FRAMES = 20_000_000  # of a video: a week at 30 frames a second; what ends later is a mistake
+LEAST_FPS = 1e-6  # frames per second: one frame in twelve days
+MOST_FPS = 100_000.0  # frames per second: twice the rate of sound
+MAX_FRAMES = 20_000_000  # frames of a video: a week at 30 frames per second
 _MOST_SHOWN = 4  # labels in a `repr`
 
 
@@ -41,13 +41,13 @@ class Segment:
     Segments are ordered by start, then stop, then label.
 
     Args:
-        start: first frame.
-        stop: frame after the last one.
-        label: name of the action.
-        confidence: 0 to 1, or None if unknown.
-        comment: a remark of an annotator.
-        alternatives: of a prediction, the candidates that come after the label, best first. They,
-            the comment and the confidence do not count for equality.
+        start: First frame.
+        stop: Frame after the last one.
+        label: Name of the action.
+        confidence: Confidence from 0 to 1, or None if unknown.
+        comment: Remark of an annotator.
+        alternatives: Candidates that come after the label of a prediction, best first. The
+            alternatives, the comment and the confidence are ignored when segments are compared.
     """
 
     start: int
@@ -63,7 +63,7 @@ class Segment:
             raise InputError(where, "label is not a string")
         if not isinstance(self.comment, str):
             raise InputError(where, "comment is not a string")
-        # plain integers, so that numpy's own never reach a file
+        # Converted to plain integers, so that integers of numpy are never written to a file.
         object.__setattr__(self, "start", whole_of(self.start, where, 0, MAX_FRAMES))
         object.__setattr__(self, "stop", whole_of(self.stop, where, self.start + 1, MAX_FRAMES))
         if self.confidence is not None:
@@ -81,9 +81,9 @@ class Instant:
     """A moment at which something happens, at the start of a frame.
 
     Args:
-        frame: the frame.
-        label: name of the action.
-        comment: a remark of an annotator.
+        frame: The frame.
+        label: Name of the action.
+        comment: Remark of an annotator.
     """
 
     frame: int
@@ -92,51 +92,53 @@ class Instant:
 
     @property
     def start(self) -> int:
-        """Return the frame, as that of a segment."""
+        """Return the frame. Segments have the same property."""
         return self.frame
 
     @property
     def stop(self) -> int:
-        """Return the frame, as that of a segment."""
+        """Return the frame. Segments have the same property."""
         return self.frame
 
     @property
     def confidence(self) -> None:
-        """Return None, since nothing predicts instants."""
+        """Return None, because instants are not predicted."""
 
 
 @dataclass(frozen=True)
 class NewWord:
-    """A word of a candidate that no trained class has, and the nearest one that some class has."""
+    """A word of a candidate that no trained class has, and the most similar word of a trained
+    class."""
 
     action: str  # the candidate
-    slot: str  # what the word is, as "verb"; "phrase" for a complete name that has no parts
+    slot: str  # slot of the word, such as "verb"; "phrase" for a complete name without parts
     word: str
-    # the most similar trained word of that slot (for a phrase: the trained name), or ""
+    # The most similar trained word in this slot, or the most similar trained name for a phrase, or
+    # "".
     nearest: str = ""
-    similarity: float = 0.0  # cosine of their vectors by the sentence encoder, -1 to 1
-    far: bool = True  # whether that is too little for the model to know what the word means
+    similarity: float = 0.0  # cosine of their vectors of the sentence encoder, -1 to 1
+    far: bool = True  # whether the similarity is too low for the model to recognise the word
 
 
 @dataclass(frozen=True, repr=False)
 class Segmentation:
-    """A video cut into segments without gap or overlap, from frame 0 to its last.
+    """A video divided into segments without gaps or overlaps, from frame 0 to the last frame.
 
-    It is a sequence of its segments. `from_frames` makes maximal runs of one label. Segments made
-    by hand may follow each other with the same label (two cups poured one after the other);
-    converting to frames joins them.
+    It is a sequence of its segments. `from_frames` creates maximal runs of one label. Segments that
+    you create may follow each other with the same label, such as two cups that are poured one after
+    the other. Converting to frames joins them.
 
     Args:
-        segments: at least one, in order; each starts at the stop of the one before.
-        fps: frames per second, or None if unknown.
-        times: seconds at the start of each frame and at the end of the last one, (n_frames + 1,),
-            for a video whose frames are not evenly spaced; None if they follow from `fps`.
-        media: name of the video file, for formats that point to it. This and all that follow do not
-            count for equality.
-        video_fps: pictures per second of the video file, or None if unknown.
-        background: labels that mean "no action"; files of most formats omit them (see `save`).
-        new_words: words of the candidates that the model was not trained on.
-        instants: moments in addition to the segments (see `save`).
+        segments: One or more segments in order. Each starts at the stop of the previous one.
+        fps: Frames per second, or None if unknown.
+        times: Seconds at the start of each frame and at the end of the last one, (n_frames + 1,),
+            for a video whose frames are not evenly spaced, or None if `fps` determines the times.
+        media: Name of the video file, for formats that refer to it. This and all following
+            arguments are ignored when segmentations are compared.
+        video_fps: Video frames per second of the video file, or None if unknown.
+        background: Labels that mean "no action". Files of most formats omit them (see `save`).
+        new_words: Words of the candidates on which the model was not trained.
+        instants: Events without a duration, in addition to the segments (see `save`).
     """
 
     segments: tuple[Segment, ...]
@@ -157,13 +159,13 @@ class Segmentation:
         for name in ("fps", "video_fps"):
             rate = getattr(self, name)
             if rate is not None:
-                number_of(rate, name, "frames a second, more than 0", sys.float_info.min)
+                number_of(rate, name, "frames per second, more than 0", sys.float_info.min)
         end = 0
         for segment in self.segments:
             if segment.start != end:
                 is_gap = segment.start > end
                 fault = "a gap" if is_gap else "an overlap"
-                problem = f"starts at {segment.start}, {fault} after the segment before, which "
+                problem = f"starts at {segment.start}, {fault} after the previous segment, which "
                 problem += f"stops at {end}"
                 raise (GapError if is_gap else InputError)(f"segment {segment.label!r}", problem)
             end = segment.stop
@@ -183,13 +185,14 @@ class Segmentation:
         confidence: Sequence[float] | None = None,
         times: Sequence[float] | None = None,
     ) -> Segmentation:
-        """Cut per-frame labels into maximal runs of one label.
+        """Divide per-frame labels into maximal runs of one label.
 
         Args:
-            labels: action names (T,).
-            fps: frames per second, or None if unknown.
-            confidence: 0 to 1 for each frame (T,); a segment gets the mean of its frames.
-            times: seconds at the start of each frame and at the end (T + 1,).
+            labels: Action names (T,).
+            fps: Frames per second, or None if unknown.
+            confidence: Confidence of each frame, 0 to 1, (T,). A segment gets the mean of its
+                frames.
+            times: Seconds at the start of each frame and at the end, (T + 1,).
 
         Returns:
             The segmentation.
@@ -235,10 +238,10 @@ class Segmentation:
         """Return the time at which a frame starts.
 
         Args:
-            frame: 0 to `n_frames`, which is the end.
+            frame: Frame number. `n_frames` is the end of the video.
 
         Returns:
-            Seconds, or None if neither frame times nor a rate are known.
+            Time in seconds, or None if neither frame times nor a rate are known.
         """
         frame = whole_of(frame, "frame", 0, self.n_frames)
         if self.times is not None:
@@ -267,11 +270,11 @@ class Segmentation:
         return tuple(part for part in self.segments if part.label not in self.background)
 
     def to_dataframe(self) -> DataFrame:
-        """Convert to a pandas.DataFrame; without pandas an InputError is raised.
+        """Convert to a pandas.DataFrame. Without pandas, raise an InputError.
 
         Returns:
-            A row for each segment: start, stop, start_seconds, stop_seconds, label, confidence.
-            Unknown values are NaN.
+            Table with one row per segment and the columns start, stop, start_seconds, stop_seconds,
+            label and confidence. Unknown values are NaN.
         """
         numbers = dict.fromkeys(("start_seconds", "stop_seconds", "confidence"), float)
         columns = ["start", "stop", "start_seconds", "stop_seconds", "label", "confidence"]
@@ -279,7 +282,7 @@ class Segmentation:
         return table.astype(numbers)  # None becomes NaN
 
     def _repr_html_(self) -> str:
-        """Return the timeline and its legend for a notebook. It loads nothing from elsewhere."""
+        """Return the timeline and its legend as HTML for a notebook. It loads no other files."""
         edges, unit = self._edges()
         length = edges[-1] - edges[0]
         colours = {}
@@ -311,14 +314,14 @@ class Segmentation:
         )
 
     def _edges(self) -> tuple[list[float], str]:
-        """Return where segments begin and the last one ends, and the unit: "s" or "frames"."""
+        """Return the start times of the segments and the end, and their unit: "s" or "frames"."""
         frames = [0, *(segment.stop for segment in self.segments)]
         times = [self.seconds(frame) for frame in frames]
         edges = [time for time in times if time is not None]
         return (edges, "s") if edges else ([float(frame) for frame in frames], "frames")
 
     def support(self) -> Segmentation:
-        """Join consecutive segments of one label; confidences become their mean over the frames."""
+        """Join consecutive segments of one label. A confidence becomes the mean over the frames."""
         segments = []
         for label, group in groupby(self.segments, lambda segment: segment.label):
             parts = list(group)
@@ -335,7 +338,7 @@ class Segmentation:
         return replace(self, segments=tuple(segments))
 
     def to_dict(self) -> Json:
-        """Convert to plain values, as the JSON file has them (docs/formats.md).
+        """Convert to plain values, in the layout of the JSON file (docs/formats.md).
 
         Returns:
             The object of the file.
@@ -349,29 +352,30 @@ class Segmentation:
         """Read the object of `to_dict`.
 
         Args:
-            tree: the object.
+            tree: Object from `to_dict`.
 
         Returns:
             The segmentation.
 
         Raises:
-            InputError: keys are missing or have wrong values.
+            InputError: A key is missing or has a wrong value.
         """
         from fact_clip.formats.json_file import from_dict
 
         return from_dict(Path("tree"), tree)
 
     def save(self, path: str | Path, *, with_background: bool = False) -> Path:
-        """Write to a file whose suffix names the format (docs/formats.md).
+        """Write a file in the format that its suffix determines (docs/formats.md).
 
         Args:
-            path: the file to write.
-            with_background: whether the labels of `background` are written; most formats omit them.
+            path: File to write.
+            with_background: Whether to write the labels of `background`, which most formats omit.
 
         Returns:
             The path.
         """
-        # The one upward import of the house, here so that core stays alone until someone saves.
+        # This is the only upward import. It is here so that core depends on `formats` only for
+        # saving.
         from fact_clip.formats import save
 
         return save(self, path, with_background=with_background)
@@ -383,9 +387,9 @@ class Segmentation:
         """Read a file that `save` wrote.
 
         Args:
-            path: the file.
-            background: label of the frames that the file omits.
-            n_frames: length of the video in frames, if the file omits its end.
+            path: File to read.
+            background: Label of the frames that the file omits.
+            n_frames: Length of the video in frames, if the file omits its end.
 
         Returns:
             The segmentation.

@@ -25,20 +25,20 @@ Factors: TypeAlias = tuple[str | None, ...]
 OneClass: TypeAlias = Sequence[str | None] | Mapping[str, str | None]
 FactorSource: TypeAlias = Mapping[str, OneClass] | Callable[[str], OneClass]
 
-WHOLE_NAME = ("phrase",)  # the slots of a vocabulary whose names have no known parts
+WHOLE_NAME = ("phrase",)  # slots of a vocabulary whose names have no known parts
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """An ordered list of action names, made by `from_names` or `from_mapping`.
+    """An ordered list of action names. `from_names` or `from_mapping` creates it.
 
     The position of a name is its class index.
 
     Args:
-        names: action names, length C.
-        background: those names that mean "no action".
-        slots: what the factors are, as ("verb", "object", "tool").
-        factors: C tuples with a factor per slot, or None if a class has no such factor.
+        names: Action names, length C.
+        background: Names that mean "no action".
+        slots: Kinds of the factors, such as ("verb", "object", "tool").
+        factors: C tuples with one factor per slot, or None if a class has no such factor.
     """
 
     names: Names
@@ -78,16 +78,16 @@ class Vocabulary:
         factors: FactorSource | None = None,
         slots: Sequence[str] | None = None,
     ) -> Vocabulary:
-        """Make a vocabulary of names, numbered in their order.
+        """Create a vocabulary of names, which are numbered in their order.
 
         Args:
-            names: action names.
-            background: those names that mean "no action".
-            factors: for each name (a background name may be missing) a tuple with a factor per slot
-                or a mapping slot -> factor, or a function of the name that returns one of these.
-                None: one slot, the complete name.
-            slots: names of the slots. Default: the keys of `factors`, or "slot1", "slot2", ... if
-                it has tuples.
+            names: Action names.
+            background: Names that mean "no action".
+            factors: Factors of each name: a tuple with one factor per slot, a mapping from slot to
+                factor, or a function that returns one of these for a name. Background names may be
+                missing. With None, there is one slot, which contains the complete name.
+            slots: Names of the slots. The default is the keys of `factors`, or "slot1", "slot2",
+                ... for tuples.
 
         Returns:
             The vocabulary.
@@ -105,13 +105,13 @@ class Vocabulary:
         factors: FactorSource | None = None,
         slots: Sequence[str] | None = None,
     ) -> Vocabulary:
-        """Read a mapping file, see `parse_mapping`. Its first fault is raised.
+        """Read a mapping file (see `parse_mapping`), and raise its first fault.
 
         Args:
-            path: the file.
-            background: as in `from_names`.
-            factors: as in `from_names`.
-            slots: as in `from_names`.
+            path: Mapping file.
+            background: Names that mean "no action".
+            factors: Factors of the names, in a form that `from_names` accepts.
+            slots: Names of the slots.
 
         Returns:
             The vocabulary.
@@ -138,7 +138,8 @@ class Vocabulary:
         """Return the class index of a name.
 
         Args:
-            name: an action name. An unknown one raises an InputError that suggests the nearest.
+            name: Action name. An unknown name raises an InputError that suggests the most similar
+                one.
 
         Returns:
             The class index.
@@ -153,13 +154,13 @@ class Vocabulary:
         return {spelling_key(name): name for name in reversed(self.names)}
 
     def canonical(self, name: str) -> str:
-        """Return the class spelled like `name` up to case, underscores and blanks, else `name`.
+        """Return the class with this name up to case, underscores and spaces, or `name` itself.
 
         Args:
-            name: an action name in any spelling.
+            name: Action name in any spelling.
 
         Returns:
-            The name of the class, or `name` itself.
+            Name of the class, or `name` if there is no such class.
         """
         return name if name in self else self._by_spelling.get(spelling_key(name), name)
 
@@ -167,7 +168,7 @@ class Vocabulary:
         """Convert names to class indices.
 
         Args:
-            labels: action names (T,).
+            labels: Action names (T,).
 
         Returns:
             Class indices (T,).
@@ -178,7 +179,7 @@ class Vocabulary:
         """Convert class indices to names.
 
         Args:
-            indices: class indices (T,) in [0, C).
+            indices: Class indices (T,) in [0, C).
 
         Returns:
             Action names (T,).
@@ -195,13 +196,13 @@ class Vocabulary:
         return tuple(self.index(name) for name in self.background)
 
     def factor_indices(self, slot: str) -> tuple[Names, Integers]:
-        """Return the factors of one slot, and their numbers by class.
+        """Return the factors of one slot, and the factor index of each class.
 
         Args:
-            slot: one of `slots`.
+            slot: Name of a slot.
 
         Returns:
-            The K factors in order of appearance, and for each class the index of its factor or -1,
+            The K factors in order of appearance, and the index of the factor of each class or -1,
             (C,).
         """
         if slot not in self.slots:
@@ -219,8 +220,8 @@ class Vocabulary:
         """Return a vocabulary with further names after these, in the same slots.
 
         Args:
-            names: the further names.
-            factors: as in `from_names`.
+            names: Further names.
+            factors: Factors of these names, in a form that `from_names` accepts.
 
         Returns:
             The longer vocabulary.
@@ -235,10 +236,10 @@ class Vocabulary:
         )
 
     def subset(self, names: Iterable[str]) -> Vocabulary:
-        """Return a vocabulary of some of these names, with their flags and factors.
+        """Return a vocabulary of some of these names, with their background flags and factors.
 
         Args:
-            names: the names, in the order of the new vocabulary.
+            names: Names in the order of the new vocabulary.
 
         Returns:
             The shorter vocabulary.
@@ -252,7 +253,7 @@ class Vocabulary:
         )
 
     def to_dict(self) -> Json:
-        """Return plain JSON: names, background, slots, factors."""
+        """Return JSON values: names, background, slots and factors."""
         return {
             "names": list(self.names),
             "background": list(self.background),
@@ -278,7 +279,7 @@ def _check_names(where: str, names: Names) -> None:
 def _resolve_factors(
     names: Names, source: FactorSource | None, slots: Sequence[str] | None
 ) -> tuple[Names, tuple[Factors, ...]]:
-    """Return the slots, and the factors of each name; arguments as in `Vocabulary.from_names`."""
+    """Return the slots and the factors of each name, from arguments of `Vocabulary.from_names`."""
     if source is None:
         slot_names = WHOLE_NAME if slots is None else names_of(slots, "slots")
         return slot_names, tuple((name,) for name in names)
@@ -301,12 +302,12 @@ def _resolve_factors(
 
 def _check_not_string(name: str, factors: object) -> None:
     if isinstance(factors, str):
-        fix = "give a tuple, with a factor for each slot"
+        fix = "give a tuple with one factor per slot"
         raise InputError(f"class {name!r}", f"the factors {factors!r} are a string", fix)
 
 
 def _infer_slots(classes: Sequence[OneClass | None]) -> Names:
-    """Return the keys of classes that are mappings, else numbers for the longest tuple."""
+    """Return the keys of classes that are mappings, or numbers up to the length of the tuples."""
     mappings = [factors for factors in classes if isinstance(factors, Mapping)]
     if mappings:
         return names_of(dict.fromkeys(chain.from_iterable(mappings)), "slots")
@@ -322,20 +323,20 @@ _LINE = re.compile(r"([0-9]{1,9})[ \t]+(.+)")
 def parse_mapping(file: Path) -> tuple[Names, list[InputError]]:
     """Read the names and all faults of a mapping file.
 
-    A line is "id name". The ids are 0 to C-1, each once in any order, and names may have spaces.
-    The file is in UTF-8, else latin-1.
+    Each line is "id name". The ids are 0 to C-1, each once and in any order. Names may contain
+    spaces. The file is in UTF-8 or latin-1.
 
     Args:
-        file: the mapping file.
+        file: Mapping file.
 
     Returns:
-        The names by id, and the faults: malformed lines, an id or a name twice, a missing id.
+        The names by id, and the faults: malformed lines, repeated ids or names, and missing ids.
     """
     by_id: dict[int, str] = {}
     line_of: dict[str, int] = {}
     faults: list[InputError] = []
     try:
-        lines = read_lines(file, 'a mapping file, "id name" a line')
+        lines = read_lines(file, 'a mapping file with one "id name" per line')
     except InputError as error:
         return (), [error]
 
@@ -346,7 +347,7 @@ def parse_mapping(file: Path) -> tuple[Names, list[InputError]]:
         try:
             match = _LINE.fullmatch(line)
             if match is None:
-                fix = 'write it as in "0 background"'
+                fix = 'write a line such as "0 background"'
                 raise InputError(where, f'{line!r} is not "id name"', fix)
             index = int(match[1])
             name = match[2]
@@ -362,12 +363,12 @@ def parse_mapping(file: Path) -> tuple[Names, list[InputError]]:
             by_id[index] = name
             line_of[key] = number
 
-    if not faults:  # a faulty line may be the one that is missing
+    if not faults:  # a faulty line may be the missing one
         missing = next((index for index in range(len(by_id)) if index not in by_id), None)
         if missing is not None:
             fix = f"give the ids 0 to {len(by_id) - 1}, each once"
             faults.append(InputError(file, f"no id {missing}", fix))
         if not by_id:
-            fix = 'write "id name" a line, as in "0 background"'
+            fix = 'write one "id name" per line, such as "0 background"'
             faults.append(InputError(file, "no classes", fix))
     return tuple(by_id[index] for index in sorted(by_id)), faults

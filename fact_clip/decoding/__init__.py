@@ -1,4 +1,4 @@
-"""Model output to one class a frame."""
+"""Decoding: from the output of a model to one class per frame."""
 
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.decoding.calibration import Calibration as Calibration

@@ -1,7 +1,7 @@
-"""Corrections of class scores, for runs with held-out classes; `scores.py` applies them.
+"""Corrections of class scores for runs with held-out classes. `scores.py` applies them.
 
-`Calibration` holds them and reads them from a file. The functions below it compute log p(c) and
-gamma, for `evaluation/calibration.py`, which learns both from validation videos.
+`Calibration` stores the corrections and reads them from a file. The functions below it compute
+log p(c) and gamma for `evaluation/calibration.py`, which learns both on validation videos.
 
 Calibrated stacking subtracts gamma from the scores of seen classes: Chao et al., "An Empirical
 Study and Analysis of Generalized Zero-Shot Learning" (ECCV 2016). The prior correction subtracts a
@@ -28,9 +28,9 @@ from fact_clip.core.messages import join_names
 from fact_clip.metrics import SeenUnseenCurve
 
 FactorFrames = Mapping[str, Mapping[str, int]]
-"""For each slot, the training frames of each factor; "" counts the frames without a factor."""
+"""Number of training frames by slot and factor. "" counts the frames without a factor."""
 
-# Bounds of the values of a file, so that a damaged one is rejected.
+# Bounds of the values in a file. A file with values outside is rejected as damaged.
 _Nats = Annotated[float, Field(ge=-1e9, le=1e9)]
 _Weight = Annotated[float, Field(ge=0, le=1e6)]
 _Counts = Mapping[str, Annotated[int, Field(ge=0)]]
@@ -43,13 +43,14 @@ class Calibration:
     """Score corrections of a run with held-out classes, for any candidates.
 
     Attributes:
-        seen: names of the classes that are not held out and have training frames, and background.
-        frames: training frames by slot and factor, see `FactorFrames`.
-        prior_weight: share of log p(c) that is subtracted from the scores.
-        gamma: subtracted from the scores of seen classes, in nats.
-        prior: log p(c) by name; 0 for background, which is not corrected. A name that is missing
-            here gets the log of the product of the shares of its factors (`factor_log_shares`).
-        shift: added to the log of that product; 0 without `prior`.
+        seen: Names of the background and of the classes that have training frames and are not held
+            out.
+        frames: Number of training frames by slot and factor (see `FactorFrames`).
+        prior_weight: Share of log p(c) that is subtracted from the scores.
+        gamma: Number that is subtracted from the log-scores of seen classes, in nats.
+        prior: log p(c) by name, and 0 for background, which is not corrected. A name that is not
+            listed gets the log of the product of the shares of its factors (`factor_log_shares`).
+        shift: Number that is added to the log of that product. It is 0 without `prior`.
     """
 
     seen: Annotated[Names, Field(min_length=1)]
@@ -61,14 +62,17 @@ class Calibration:
 
     def __post_init__(self) -> None:
         if not all(any(counts.values()) for counts in self.frames.values()):
-            raise InputError("frames", "a slot without training frames")  # shares divide by them
+            raise InputError(
+                "frames", "a slot without training frames"
+            )  # its shares would divide by 0
 
     @classmethod
     def read(cls, path: Path, vocabulary: Vocabulary) -> Calibration | None:
-        """Read the calibration of a vocabulary from a JSON file; return None if there is no file.
+        """Read the calibration of a vocabulary from a JSON file, or return None if there is no
+        file.
 
         Raises:
-            InputError: the file is damaged, or belongs to another vocabulary.
+            InputError: The file is damaged, or belongs to a different vocabulary.
         """
         if not os.path.lexists(path):
             return None
@@ -97,12 +101,12 @@ def factor_log_shares(vocabulary: Vocabulary, frames: FactorFrames) -> Floats:
     """Compute the log probability of each class from the training frames of its factors.
 
     Args:
-        vocabulary: the C classes, with their factors.
-        frames: training frames by slot and factor. Each slot has some.
+        vocabulary: The C classes, with their factors.
+        frames: Number of training frames by slot and factor. Each slot has some frames.
 
     Returns:
-        (C,) log of the product of the shares of a class's factors. An untrained factor has the mean
-        of the logs of its slot.
+        Log of the product of the shares of the factors of each class, (C,). A factor without
+        training frames counts as the mean log share of its slot.
     """
     total = np.zeros(len(vocabulary))
     for position, slot in enumerate(vocabulary.slots):
@@ -116,7 +120,7 @@ def factor_log_shares(vocabulary: Vocabulary, frames: FactorFrames) -> Floats:
 
 
 def factor_frames(vocabulary: Vocabulary, class_frames: Integers) -> dict[str, dict[str, int]]:
-    """Count the training frames of each factor, by slot, from those of each class, (C,)."""
+    """Count the training frames of each factor by slot, from the frames of each class, (C,)."""
     counts: dict[str, dict[str, int]] = {slot: {} for slot in vocabulary.slots}
     for factors, count in zip(vocabulary.factors, class_frames.tolist(), strict=True):
         for slot, factor in zip(vocabulary.slots, factors, strict=True):
@@ -126,19 +130,20 @@ def factor_frames(vocabulary: Vocabulary, class_frames: Integers) -> dict[str, d
 
 
 def estimated_log_prior(expected: Floats, class_frames: Integers, posterior: Floats) -> Floats:
-    """Compute log p(c) as the mean of training frequency and mean posterior, both as logarithms.
+    """Compute log p(c) as the mean of the log training frequency and the log mean posterior.
 
     Args:
-        expected: (C,) result of `factor_log_shares`. A class without training frames has no
-            training frequency; it gets this value, shifted to the scale of the other classes.
-        class_frames: (C,) training frames of each class.
-        posterior: (C,) result of `log_mean_posterior` on validation videos.
+        expected: Result of `factor_log_shares`, (C,). A class without training frames has no
+            training frequency, so this value, shifted to the scale of the trained classes, replaces
+            it.
+        class_frames: Number of training frames of each class, (C,).
+        posterior: Result of `log_mean_posterior` on validation videos, (C,).
 
     Returns:
-        (C,) log probabilities.
+        Log-probabilities (C,).
     """
     is_trained = class_frames > 0
-    # The maximum keeps the log finite. It is used for no class that was not trained.
+    # The maximum keeps the log finite. Classes without training frames do not use this value.
     log_shares = np.log(np.maximum(class_frames, 1) / class_frames.sum())
     difference = (log_shares - expected)[is_trained].mean()
     log_frequency = np.where(is_trained, log_shares, expected + difference)  # (C,)
@@ -149,12 +154,12 @@ def log_mean_posterior(log_scores: Sequence[Reals], smoothing: float = 1e-4) -> 
     """Compute the log of the mean class distribution over all frames of some videos.
 
     Args:
-        log_scores: (T, C) log scores of each video.
-        smoothing: share of a uniform distribution in the mean, in (0, 1], so that no class has
+        log_scores: Log-scores of each video, (T, C).
+        smoothing: Share of a uniform distribution in the mean, in (0, 1], so that no class has
             probability 0.
 
     Returns:
-        (C,) log probabilities.
+        Log-probabilities (C,).
     """
     tables = [torch.from_numpy(table.astype(np.float64)) for table in log_scores]
     mean = torch.cat(tables).softmax(-1).mean(0)  # (C,)
@@ -163,17 +168,17 @@ def log_mean_posterior(log_scores: Sequence[Reals], smoothing: float = 1e-4) -> 
 
 
 def choose_gamma_by_cost(curve: SeenUnseenCurve, cost: float = 0.15) -> float:
-    """Return the largest gamma that costs at most a share of the accuracy of seen classes.
+    """Return the largest gamma that costs at most a given share of the accuracy of seen classes.
 
-    The accuracy of unseen classes is not read, so no frame of one is needed.
+    The accuracy of unseen classes is not read, so no frames of unseen classes are needed.
 
     Args:
-        curve: accuracies of seen and unseen classes over gamma.
-        cost: share of S, the accuracy of seen classes, at gamma 0 that may be lost, 0 to 1.
+        curve: Accuracies of seen and unseen classes over gamma.
+        cost: Share of S, the accuracy of seen classes at gamma 0, that may be lost, 0 to 1.
     """
     at_zero = curve.seen[curve.start]  # `start` is the index of gamma 0
     if at_zero == 0:
-        return 0.0  # nothing can be lost, so the rule would choose the largest gamma of all
-    # Sums of shares are rounded, hence the tolerance.
+        return 0.0  # nothing can be lost, so the rule would choose the largest gamma
+    # The tolerance allows for rounding of the sums of shares.
     is_within = curve.seen >= (1 - cost) * at_zero - 1e-9
     return float(curve.gamma[is_within].max())

@@ -1,9 +1,9 @@
-"""Probabilities that labels are right, from their scores (docs/method.md, 'Confidence').
+"""Probabilities that labels are correct, computed from scores (docs/method.md, 'Confidence').
 
-The two parameters are fitted to validation videos. The sigmoid is that of Platt, "Probabilistic
-Outputs for Support Vector Machines" (1999), section 2, here around the score itself. The
-calibration error in bins is that of Guo et al., "On Calibration of Modern Neural Networks"
-(ICML 2017), section 2.
+The two parameters are fitted on validation videos. Platt, "Probabilistic Outputs for Support Vector
+Machines" (1999), section 2, describes the sigmoid, which is applied here to the logit of the score.
+Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017), section 2, describe the
+calibration error in bins.
 """
 
 from __future__ import annotations
@@ -19,34 +19,35 @@ from scipy.special import expit, logit
 
 from fact_clip.core import Flags, Floats, InputError, Integers, Json, runs
 
-BINS = 10  # bins of equal width from 0 to 1
-FOLDS = 10  # parts of the validation videos on which a fit to the other parts is tested
+BINS = 10  # number of bins of equal width from 0 to 1
+FOLDS = 10  # number of parts of the validation videos for cross-validation of the fit
 
-_N_STEPS = 100  # quantiles are stored for each hundredth
-_EDGE = 1e-6  # distance from 0 and 1, where the logit is infinite
-_PRIOR_DEVIATION = 0.5  # of slope and intercept, around 1 and 0
-_MIN_SLOPE = 0.1  # a higher score never has a lower confidence
+_N_STEPS = 100  # quantiles are stored in steps of 1 / 100
+_EDGE = 1e-6  # distance from 0 and 1, at which the logit is infinite
+_PRIOR_DEVIATION = 0.5  # deviation of the slope around 1 and of the intercept around 0
+_MIN_SLOPE = 0.1  # positive, so that a higher score never has a lower confidence
 
 
 @dataclass(frozen=True)
 class JudgedVideo:
     """The labelled frames of a video."""
 
-    logits: Floats  # (N,) of their scores
-    is_right: Flags  # (N,)
+    logits: Floats  # logits of the scores, (N,)
+    is_right: Flags  # whether the frame is labelled correctly, (N,)
     n_segments: int
 
 
 @dataclass(frozen=True)
 class Confidence:
-    """Calibrated confidences, learned from validation videos.
+    """Calibrated confidences, learned on validation videos.
 
     Attributes:
-        slope: confidence = 1 / (1 + exp(-(slope * logit(score) + intercept))).
-        intercept: see `slope`.
-        quantiles: (101,) of the confidences of correctly labelled frames, each that of its whole
-            segment; ones where no frame was labelled correctly.
-        frames: how many frames this was learned from.
+        slope: Slope in confidence = 1 / (1 + exp(-(slope * logit(score) + intercept))).
+        intercept: Intercept in the same formula.
+        quantiles: Quantiles of the confidences of correctly labelled frames, (101,). The confidence
+            of a frame is the confidence of its segment. If no frame was labelled correctly, all are
+            1.
+        frames: Number of frames from which this was learned.
     """
 
     slope: Annotated[float, Field(gt=0, le=1e6)]
@@ -63,16 +64,16 @@ class Confidence:
     def learned(
         cls, labels: Sequence[Integers], scores: Sequence[Floats], truth: Sequence[Any]
     ) -> Confidence:
-        """Learn the confidences from videos, at least one frame of which is labelled.
+        """Learn the confidences from videos with at least one labelled frame.
 
-        Scores stay as they are (slope 1, intercept 0) unless a fit to the other videos describes a
-        video better than its scores do, by the likelihood of all videos. A single video decides
-        nothing.
+        Scores are left unchanged (slope 1, intercept 0) unless cross-validation favours a fit. It
+        compares the likelihood of all videos, each under a fit to the remaining videos and under
+        its own scores. A single video is not enough for a fit.
 
         Args:
-            labels: predicted labels (T,) of each video.
-            scores: their scores (T,), 0 to 1.
-            truth: true labels (T,), -1 where there is none.
+            labels: Predicted labels of each video, (T,).
+            scores: Scores of these labels, 0 to 1, (T,).
+            truth: True labels (T,), with -1 for frames without a label.
         """
         videos = []
         correct = []
@@ -108,21 +109,21 @@ class Confidence:
         return expit(self.slope * logits + self.intercept)
 
     def least(self, share: float) -> float:
-        """Return the confidence that a share of the correct validation frames does not reach.
+        """Return the confidence below which a given share of the correct validation frames lies.
 
         Args:
-            share: 0 to 1.
+            share: Share of the frames, 0 to 1.
         """
         return float(np.interp(share * _N_STEPS, np.arange(_N_STEPS + 1), self.quantiles))
 
 
 def _fit(videos: Sequence[JudgedVideo]) -> tuple[float, float]:
-    """Return slope and intercept of highest posterior, with a normal prior around 1 and 0.
+    """Return the slope and intercept of highest posterior, with a normal prior around 1 and 0.
 
-    Frames of a segment are right or wrong together, so the likelihood counts as that of as many
-    observations as there are segments.
+    All frames of a segment are correct or wrong together, so the likelihood is weighted as if there
+    were one observation per segment.
     """
-    from scipy.optimize import minimize  # not at the top, as it takes long to import
+    from scipy.optimize import minimize  # imported here, because the import takes long
 
     x = np.concatenate([video.logits for video in videos])
     is_right = np.concatenate([video.is_right for video in videos])
@@ -143,7 +144,7 @@ def _fit(videos: Sequence[JudgedVideo]) -> tuple[float, float]:
 
 
 def _gain(videos: Sequence[JudgedVideo]) -> float:
-    """Return by how much fits to the other videos lower the loss, summed over all videos."""
+    """Return how much fits to the remaining videos lower the loss, summed over all videos."""
     gain = 0.0
     n_folds = min(FOLDS, len(videos))
     for fold in range(n_folds):
@@ -170,26 +171,27 @@ def over_segments(labels: Integers, values: Floats) -> Floats:
     """Return, for each frame, the mean of `values` over its segment.
 
     Args:
-        labels: (T,) class indices.
-        values: (T,) numbers.
+        labels: Class indices (T,).
+        values: Numbers (T,).
 
     Returns:
-        (T,) means.
+        Means (T,).
     """
     parts = [np.full(stop - start, values[start:stop].mean()) for start, stop, _ in runs(labels)]
     return np.concatenate(parts)
 
 
 def reliability(confidence: Floats, right: Flags) -> Json:
-    """Compare confidences with what is right: expected calibration error and bins.
+    """Compare confidences with accuracies: expected calibration error and bins.
 
     Args:
-        confidence: (N,) of frames, 0 to 1.
-        right: (N,) whether each frame is labelled correctly.
+        confidence: Confidences of frames, 0 to 1, (N,).
+        right: Whether each frame is labelled correctly, (N,).
 
     Returns:
-        "ece", the mean over frames of |confidence - accuracy| of their bins, in percent; "bins",
-        each with its edges, frames, mean confidence and accuracy (None for an empty bin).
+        Mapping with "ece", the mean of |confidence - accuracy| of bins over the frames in percent,
+        and "bins", each with its edges, frames, mean confidence and accuracy (None for an empty
+        bin).
     """
     bin_of_frame = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
     rows: list[Json] = []

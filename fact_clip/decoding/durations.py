@@ -1,4 +1,4 @@
-"""Lengths of segments: log-normal for each class, and the best labelling under them."""
+"""Lengths of segments: a log-normal distribution per class, and the best labels under it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from scipy.special import log_ndtr
 
 from fact_clip.core import Floats, Integers, Reals
 
-_LONGEST = 2000  # rows up to which lengths are told apart, so that time stays linear
-_DEVIATIONS = 3  # above the mean, up to which lengths are told apart
-_LEAST_DEVIATION = 0.3  # of logarithms: no action lasts equally long everywhere
-_PRIOR_SEGMENTS = 3  # that the variance of all classes counts in that of each
+_LONGEST = 2000  # rows; longer segments are treated alike, so that the time stays linear
+_DEVIATIONS = 3  # deviations above the mean, beyond which segments are treated alike
+_LEAST_DEVIATION = 0.3  # of logarithms, because the length of an action always varies
+_PRIOR_SEGMENTS = 3  # weight, in segments, of the variance of all classes in each class
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,10 @@ class Durations:
     """Log-normal lengths of the segments of each class.
 
     Attributes:
-        mean: (C,) of the logarithms of lengths in rows.
-        deviation: (C,) of the same.
-        weight: of the lengths beside the scores of frames.
-        n_free: number of last classes more, of which any length is as good.
+        mean: Mean of the logarithms of the lengths in rows, (C,).
+        deviation: Standard deviation of these logarithms, (C,).
+        weight: Weight of the lengths relative to the scores of frames.
+        n_free: Number of additional classes at the end, for which all lengths are equally good.
     """
 
     mean: Floats
@@ -35,7 +35,8 @@ class Durations:
 
     @classmethod
     def learned(cls, lengths: Sequence[Sequence[float]], weight: float = 1.0) -> Durations:
-        """Learn from the lengths, in rows, of the segments of each class; one has segments."""
+        """Learn from the lengths, in rows, of the segments of each class. At least one has
+        segments."""
         logs = [np.log(np.maximum(class_lengths, 1.0)) for class_lengths in lengths]
         everything = np.concatenate(logs)
         pooled = np.mean([np.var(values) for values in logs if len(values)])
@@ -57,14 +58,14 @@ class Durations:
         stride: int,
         weight: float,
     ) -> Durations:
-        """Return the lengths, in rows of `stride` frames, of classes with facts in frames.
+        """Return the lengths, in rows of `stride` frames, of classes with statistics in frames.
 
         Args:
-            facts: mean and deviation of each class; None for a class without segments, which gets
-                those of all others.
-            trained: of all trained classes, if no class has facts.
-            stride: frames of a row.
-            weight: of the lengths.
+            facts: Mean and deviation of each class. A class without segments has None, and gets the
+                statistics of all other classes.
+            trained: Statistics of all trained classes, which are used if no class has any.
+            stride: Frames per row.
+            weight: Weight of the lengths.
         """
         pairs = np.array([pair for pair in facts if pair is not None] or trained)
         means = pairs[:, 0]
@@ -74,20 +75,22 @@ class Durations:
         return cls(rows[:, 0] - np.log(stride), rows[:, 1], weight)
 
     def with_class(self) -> Durations:
-        """Return the lengths with a last class more, of which any length is as good."""
+        """Return the lengths with an additional last class, for which all lengths are equally
+        good."""
         return replace(self, n_free=self.n_free + 1)
 
     @cached_property
     def log_scores(self) -> Floats:
-        """Return -weight * (log n - mean)^2 / (2 deviation^2) of n = 1, 2, ... rows, (N, C).
+        """Return -weight * (log n - mean)^2 / (2 deviation^2) for n = 1, 2, ... rows, (N, C).
 
-        The last one is of N rows or more.
+        The last value is for N or more rows.
         """
         longest = np.exp((self.mean + _DEVIATIONS * self.deviation).max())
         n_rows = max(round(min(longest, _LONGEST)), 1)
         logs = np.log(np.arange(1, n_rows + 1))[:, None]
         scores: Floats = -self.weight * ((logs - self.mean) / self.deviation) ** 2 / 2
-        # The last row stands for all longer segments, of a class that lasts longer the best one.
+        # The last row stands for all longer segments. If a class usually lasts longer, it gets the
+        # best.
         scores[-1, self.mean > logs[-1]] = 0.0
         return np.pad(scores, ((0, 0), (0, self.n_free)))
 
@@ -95,7 +98,7 @@ class Durations:
     def log_survival(self) -> Floats:
         """Return weight * log P(length >= n) of n = 1, 2, ... rows, (N, C).
 
-        It is for a segment that the recording cuts, of which n rows are seen.
+        It is used for segments that the recording cuts, of which n rows are visible.
         """
         logs = np.log(np.arange(1, len(self.log_scores) + 1))[:, None]
         survival = self.weight * log_ndtr((self.mean - logs) / self.deviation)
@@ -111,23 +114,23 @@ def decode_durations(
     cut: Floats | None = None,
     is_first: bool = False,
 ) -> Integers:
-    """Find the best labels y where a segment of n rows of class c adds ``lengths[n - 1, c]``.
+    """Find the best labels y if a segment of n rows of class c adds ``lengths[n - 1, c]``.
 
-    They maximise sum_t scores[t, y_t] - sum of costs[c, d] over changes + sum over segments. A
-    segment that is longer than N rows adds as much as one of N rows.
+    The labels maximise sum_t scores[t, y_t] - sum of costs[c, d] over changes + sum over segments.
+    A segment that is longer than N rows counts as a segment of N rows.
 
     Args:
-        scores: (T, C) finite log-probabilities.
-        costs: (C, C) of changes in nats.
-        lengths: (N, C) log scores of lengths.
-        previous: class of the segment before the first row, which may go on.
-        n_previous: its rows so far.
-        cut: (N, C) log scores of the lengths of the first and of the last segment, which the
-            recording cuts; None: as of any other.
-        is_first: whether the segment before the first row is the first one.
+        scores: Finite log-probabilities (T, C).
+        costs: Costs of changes in nats, (C, C).
+        lengths: Log-scores of lengths, (N, C).
+        previous: Class of the segment before the first row, which may continue.
+        n_previous: Number of rows of this segment so far.
+        cut: Log-scores of the lengths of the first and last segment, which the recording cuts, (N,
+            C), or None to use `lengths`.
+        is_first: Whether the segment before the first row is the first one.
 
     Returns:
-        (T,) class indices. Time is O(T * (N * C + C^2)), memory O(T * C).
+        Class indices (T,). The time is O(T * (N * C + C^2)), and the memory is O(T * C).
     """
     if cut is None:
         cut = lengths
@@ -137,23 +140,27 @@ def decode_durations(
     np.cumsum(scores, axis=0, out=sums[1:])
     changes = costs.astype(np.float64)
     np.fill_diagonal(changes, np.inf)
-    # Value of the best path to a segment that starts at a row, less the scores of its class so far.
-    # The last row comes first and rows are contiguous, since the search over them takes the time.
+    # Value of the best path to a segment that starts at a row, minus the scores of its class so
+    # far.
+    # The last row comes first and rows are contiguous, because the search over them takes most
+    # time.
     opened = np.zeros((n_classes, n_rows + 1))
-    starts = np.zeros((n_rows + 1, n_classes), np.int64)  # of the segment that stops at a row
-    sources = np.zeros((n_rows + 1, n_classes), np.int64)  # class before one that starts at a row
+    starts = np.zeros((n_rows + 1, n_classes), np.int64)  # first row of the segment that stops here
+    sources = np.zeros(
+        (n_rows + 1, n_classes), np.int64
+    )  # class before the segment that starts here
     classes = np.arange(n_classes)
-    # of the segment that goes on from before, or is the first
+    # Value of the segment that continues from before, or is the first one.
     begun = cut if previous is None or is_first else lengths
     if previous is None:
-        opened[:, -1] = -np.inf  # the first segment is told apart below
+        opened[:, -1] = -np.inf  # the first segment is handled separately below
         goes_on = np.zeros(n_classes)
         n_previous = 0
     else:
         opened[:, -1] = begun[min(n_previous, n_lengths) - 1, previous] - changes[previous]
         goes_on = np.full(n_classes, -np.inf)
         goes_on[previous] = 0.0
-    longer = np.full(n_classes, -np.inf)  # the best of `opened` more than N rows ago
+    longer = np.full(n_classes, -np.inf)  # maximum of `opened` more than N rows ago
     longer_starts = np.zeros(n_classes, np.int64)
     values = longer
     lengths_of_class = np.ascontiguousarray(lengths.T)  # (C, N)
@@ -165,7 +172,7 @@ def decode_durations(
             law = cut
             lengths_of_class = cut.T
         n_before = stop - first
-        window = opened[:, n_rows + 1 - stop : n_rows + 1 - first]  # (C, n), the shortest first
+        window = opened[:, n_rows + 1 - stop : n_rows + 1 - first]  # (C, n), shortest segment first
         window = np.add(window, lengths_of_class[:, :n_before], out=sums_of_window[:, :n_before])
         index = window.argmax(1)
         values = window[classes, index]

@@ -23,28 +23,28 @@ from fact_clip.decoding.switching import StateCosts
 
 
 def decode_exported(outputs: Sequence[Reals], facts: Json, n_frames: int | None = None) -> Integers:
-    """Decode the outputs of an exported model as `Segmenter.segment` does.
+    """Decode the outputs of an exported model in the same way as `Segmenter.segment`.
 
     Args:
-        outputs: frames (K, T', C) of K models and, if they have tokens, tokens (K, T', C) and
-            has_token (K, T'). With ``facts["interleave"]``, the outputs of the pass from each
-            start.
-        facts: metadata of the file.
-        n_frames: T, the number of feature rows of the video. You can leave it out if each output
-            row stands for one feature row.
+        outputs: Arrays frames (K, T', C) of K models and, if the models have tokens, tokens (K, T',
+            C) and has_token (K, T'). With ``facts["interleave"]``, there is one such group for the
+            pass from each start.
+        facts: Metadata of the file.
+        n_frames: Number of feature rows of the video, T. You can leave it out if each output row
+            stands for one feature row.
 
     Returns:
-        (T,) indices of ``facts["names"]``.
+        Indices (T,) of ``facts["names"]``.
 
     Raises:
-        InputError: the outputs are not those of all passes, or do not fit the number of frames.
+        InputError: Outputs of a pass are missing, or do not fit the number of frames.
     """
     tensors = [torch.from_numpy(np.asarray(output)) for output in outputs]
     n_passes = facts["stride"] if facts["interleave"] else 1
     stride = frames_per_row(facts["stride"], facts["interleave"])
     n_parts = len(tensors) // n_passes
     if len(tensors) not in (n_passes, 3 * n_passes):
-        problem = f"{len(tensors)} arrays, not those of {n_passes} passes"
+        problem = f"{len(tensors)} arrays, but {n_passes} passes are needed"
         raise InputError("outputs", problem, "run the model from each start")
     vocabulary = Vocabulary.from_names(
         facts["names"],

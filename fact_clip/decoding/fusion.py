@@ -1,6 +1,6 @@
 """Class scores of frames: frame and token branches, their fusion, factors of nearby frames.
 
-The fusion is that of FACT, section 3.5; see docs/method.md, 'Decoding'.
+FACT, section 3.5, describes the fusion (see docs/method.md, 'Decoding').
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fact_clip.core import Floats, Integers, Vocabulary
 from fact_clip.core.arguments import number_of
 from fact_clip.models.output import Output
 
-# Added to the share of a factor before its logarithm, so that an absent factor excludes nothing.
+# Added to the share of a factor before the logarithm, so that an absent factor excludes nothing.
 FACTOR_FLOOR = 1e-3
 
 # Deviation, in frames, of the Gaussian over time that defines which frames are nearby.
@@ -33,13 +33,13 @@ class Voters:
     """Per-frame scores of the frame and token branches, before calibration and fusion.
 
     Attributes:
-        frames: (B, T, C) class probabilities of the frame branch.
-        tokens: (B, T, C) class scores of the token that each frame attends to most, without the
-            null class. With a transcript: the attention of each class. None if the model has no
+        frames: Class probabilities of the frame branch, (B, T, C).
+        tokens: Class scores, without the null class, of the token to which each frame attends most,
+            (B, T, C). With a transcript, the attention to each class. None if the model has no
             token attention.
-        has_token: (B, T) whether a frame has a token that is not null. Without one, the frame
-            branch decides alone.
-        aligned: whether a transcript was given, so that tokens are probabilities already and the
+        has_token: Whether a frame has a token that is not null, (B, T). If not, only the frame
+            branch determines its scores.
+        aligned: Whether a transcript was given. Tokens are then already probabilities, and the
             calibration is not applied.
     """
 
@@ -50,7 +50,7 @@ class Voters:
 
     @classmethod
     def joined(cls, parts: Sequence[Voters]) -> Voters:
-        """Concatenate the voters of consecutive stretches of a video."""
+        """Concatenate the voters of consecutive parts of a video."""
         joined: dict[str, Any] = {}
         for name, value in vars(parts[0]).items():
             if isinstance(value, Tensor):
@@ -59,7 +59,8 @@ class Voters:
 
     @classmethod
     def interleaved(cls, parts: Sequence[Voters]) -> Voters:
-        """Merge the voters of rows 0, n, 2n, ..., of rows 1, n + 1, ... and so on, of one video."""
+        """Merge the voters of interleaved rows of a video: 0, n, 2n, ..., then 1, n + 1, ... and so
+        on."""
         if len(parts) == 1:
             return parts[0]
         joined = cls.joined(parts)
@@ -89,9 +90,9 @@ def voters(output: Output, blocks: str = "last") -> Voters:
     """Return the per-frame scores of both branches of a model.
 
     Args:
-        output: the model's output.
-        blocks: "last" takes the frame scores of the last block, "all" the geometric mean of all
-            blocks.
+        output: Output of the model.
+        blocks: "last" for the frame scores of the last block, or "all" for the geometric mean of
+            all blocks.
 
     Returns:
         The voters, with tensors of shape (B, T, C).
@@ -124,16 +125,16 @@ def _frame_probabilities(output: Output, blocks: str) -> Tensor:
 
 
 def _aligned(output: Output, transcript: Tensor, attention: Tensor, frames: Tensor) -> Voters:
-    """Return the voters for a transcript (B, M): the largest attention of each class in it."""
+    """Return the voters for a transcript (B, M): the largest attention to each class in it."""
     absent = ~output.token_mask.unsqueeze(1)  # (B, 1, M)
     # The published decoder applies a second softmax to the attention weights.
     attention = attention.masked_fill(absent, float("-inf")).softmax(-1)  # (B, T, M)
-    attention = attention.to(frames.dtype)  # under bf16, only one of them may be in float32
+    attention = attention.to(frames.dtype)  # under bf16, one of the two may be in float32
     index = transcript.clamp(min=0).unsqueeze(1).expand_as(attention)  # (B, T, M)
     tokens = torch.zeros_like(frames).scatter_reduce(2, index, attention, "amax", include_self=True)
     frames = frames.masked_fill(tokens == 0, 0.0)
     if output.log_probabilities:
-        # The verb-noun model aligns by attention alone.
+        # The verb-noun model aligns only by attention.
         frames = tokens
     return Voters(frames=frames, tokens=tokens, has_token=output.mask, aligned=True)
 
@@ -144,16 +145,16 @@ def safe_log(probabilities: Tensor) -> Tensor:
 
 
 def fuse(voters: Voters, frame_weight: float, offset: Tensor | None = None) -> Tensor:
-    """Mix both branches: (1 - w) * token branch + w * frame branch.
+    """Average both branches: (1 - w) * token branch + w * frame branch.
 
     Args:
-        voters: scores of both branches, (B, T, C).
-        frame_weight: weight w of the frame branch, 0 to 1.
-        offset: (C,) added to the log scores of both branches before the softmax: calibration,
-            prior correction, and -inf for a class that is not allowed.
+        voters: Scores of both branches, (B, T, C).
+        frame_weight: Weight w of the frame branch, 0 to 1.
+        offset: Numbers that are added to the log-scores of both branches before the softmax, (C,):
+            calibration, prior correction, and -inf for a class that is not allowed.
 
     Returns:
-        (B, T, C) class scores of each frame; larger is likelier.
+        Class scores of each frame, (B, T, C). Larger scores mean more probable classes.
     """
     frames = voters.frames
     if voters.aligned and voters.tokens is not None:
@@ -172,19 +173,20 @@ def fuse_gammas(
 ) -> Tensor:
     """Fuse the voters of one video with each of the offsets ``offset - gamma * trained``.
 
-    Gamma changes no share within the trained classes, nor within the other ones. It only moves
-    probability between the two groups. So a branch is p(class | its group), computed once, times
-    p(group), which is a sigmoid for each gamma and frame.
+    Gamma does not change shares within the trained classes, nor within the remaining classes. It
+    only moves probability between the two groups. So each branch is p(class | group), which is
+    computed once, times p(group), which is a sigmoid for each gamma and frame.
 
     Args:
-        voters: scores of one video (B = 1), not aligned ones, to which no offset is applied.
-        frame_weight: as in `fuse`.
-        offset: as in `fuse`, without gamma.
-        trained: (C,) the classes from which gamma is subtracted.
-        gammas: (G,) values of gamma in nats.
+        voters: Scores of one video (B = 1). Aligned voters are not allowed, because they have no
+            offset.
+        frame_weight: Weight of the frame branch, 0 to 1.
+        offset: Offset for `fuse`, without gamma.
+        trained: Classes from which gamma is subtracted, (C,).
+        gammas: Values of gamma in nats, (G,).
 
     Returns:
-        (G, T, C) class scores, as of `fuse`.
+        Class scores (G, T, C), like the scores of `fuse`.
     """
     frames = safe_log(voters.frames[0])  # (T, C)
     has_token = voters.has_token[0].to(frames.dtype)  # (T,)
@@ -199,7 +201,7 @@ def fuse_gammas(
     for logs, weight in branches:
         in_trained = (logs + offset).masked_fill(~trained, -torch.inf)  # (T, C)
         in_untrained = (logs + offset).masked_fill(trained, -torch.inf)  # (T, C)
-        # log of p(trained) / p(not trained), at gamma 0 and then at each gamma
+        # Log of p(trained) / p(not trained), at gamma 0 and then at each gamma.
         margin = in_trained.logsumexp(-1) - in_untrained.logsumexp(-1)  # (T,)
         margin = margin.unsqueeze(-1) - gammas  # (T, G)
         for group, sign in ((in_trained, 1), (in_untrained, -1)):
@@ -219,13 +221,13 @@ def frame_scores(
     """Return the fused class scores of a model's output.
 
     Args:
-        output: the model's output.
-        frame_weight: weight of the frame branch; None takes the model's.
-        blocks: as in `voters`.
-        offset: as in `fuse`.
+        output: Output of the model.
+        frame_weight: Weight of the frame branch, or None to use the model's weight.
+        blocks: "last" or "all" (see `voters`).
+        offset: Numbers that are added to the log-scores (see `fuse`).
 
     Returns:
-        (B, T, C) class scores of each frame; larger is likelier.
+        Class scores of each frame, (B, T, C). Larger scores mean more probable classes.
     """
     weight = output.frame_weight if frame_weight is None else frame_weight
     weight = number_of(weight, "frame_weight", "a share, 0 to 1", 0, 1)
@@ -236,27 +238,27 @@ def best_classes(output: Output, frame_weight: float | None = None) -> Tensor:
     """Return the best class of each frame, without switching penalty or calibration.
 
     Args:
-        output: the model's output.
-        frame_weight: weight of the frame branch; None takes the model's.
+        output: Output of the model.
+        frame_weight: Weight of the frame branch, or None to use the model's weight.
 
     Returns:
-        (B, T) class indices, -1 at padding.
+        Class indices (B, T), with -1 for padding.
     """
     return frame_scores(output, frame_weight).argmax(-1).masked_fill(~output.mask, -1)
 
 
 def with_factors(voters: Voters, vocabulary: Vocabulary, weight: float, deviation: float) -> Voters:
-    """Add the factors of nearby frames as evidence for the actions that have them.
+    """Use the factors of nearby frames as evidence for the actions that have these factors.
 
-    What is picked up now is put down next: neighbouring actions often share a factor, in another
-    combination. Probability moves between actions alone. The sum over all actions, and each
-    background class, keep theirs (docs/method.md, 'Decoding').
+    What is picked up now is put down next, so neighbouring actions often share a factor in a
+    different combination. Probability moves only between actions. The sum over all actions and the
+    probability of each background class do not change (docs/method.md, 'Decoding').
 
     Args:
-        voters: scores of one video (B = 1).
-        vocabulary: the C classes, with their factors.
-        weight: of the log share of each class's factors.
-        deviation: of the Gaussian over time that defines "nearby", in rows of the voters.
+        voters: Scores of one video (B = 1).
+        vocabulary: The C classes, with their factors.
+        weight: Weight of the log share of the factors of each class.
+        deviation: Deviation of the Gaussian over time that defines "nearby", in rows of the voters.
 
     Returns:
         The voters with changed scores.
@@ -276,7 +278,7 @@ def with_factors(voters: Voters, vocabulary: Vocabulary, weight: float, deviatio
 
 
 def _move_between_actions(logs: Tensor, addition: Tensor, actions: Integers) -> Tensor:
-    """Add (T, A) to the log scores (T, C) of actions and rescale to keep their sum."""
+    """Add (T, A) to the log-scores (T, C) of actions, and rescale them to keep their sum."""
     columns = torch.from_numpy(actions).to(logs.device)
     old = logs[:, columns]
     new = old + addition
@@ -290,20 +292,20 @@ def factor_evidence(
     actions: Integers,
     deviation: float,
 ) -> Floats:
-    """Sum, over slots, the log share of an action's factor in the frames around.
+    """Compute the log share of the factors of each action in nearby frames, summed over slots.
 
-    The share of a factor is the mean probability of the actions that have it, divided by that of
-    all actions. An action without a factor in a slot gets the mean (of logs) of the slot, so a
-    missing factor is no evidence.
+    The share of a factor is the mean probability of the actions that have it, divided by the mean
+    probability of all actions. An action without a factor in a slot gets the mean log share of the
+    slot, so that a missing factor is not evidence.
 
     Args:
-        shares: (T, A) probabilities of the actions.
-        vocabulary: the classes, with their factors.
-        actions: (A,) class indices of the actions.
-        deviation: of the Gaussian over time, in rows.
+        shares: Probabilities of the actions, (T, A).
+        vocabulary: The classes, with their factors.
+        actions: Class indices of the actions, (A,).
+        deviation: Deviation of the Gaussian over time, in rows.
 
     Returns:
-        (T, A) evidence in nats.
+        Evidence in nats, (T, A).
     """
     nearby = gaussian_filter1d(shares, deviation, axis=0, mode="nearest")  # (T, A)
     all_actions = nearby.sum(1, keepdims=True) + _EPSILON  # (T, 1)

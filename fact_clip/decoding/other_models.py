@@ -32,10 +32,10 @@ Kind = Literal["probabilities", "logits", "log-probabilities"]
 
 MEMBER_SMOOTHING = 0.03  # chosen in docs/results.md, "Scores of other networks"
 
-_TOLERANCE = 0.02  # by which rows of rounded probabilities may miss a sum of 1
-_FEWEST_DIGITS, _MOST_DIGITS = 2, 6  # of rounded probabilities; one digit counts as two
-_ROUNDED = 1e-3  # by which a rounded number may miss a multiple of its last digit
-_NAME_KIND = "name their kind with kind="
+_TOLERANCE = 0.02  # deviation of a sum from 1 that rounding of probabilities may cause
+_FEWEST_DIGITS, _MOST_DIGITS = 2, 6  # digits of rounded probabilities; one digit counts as two
+_ROUNDED = 1e-3  # deviation of a rounded number from a multiple of its last digit
+_NAME_KIND = "set kind="
 
 
 @validated("scores")
@@ -53,31 +53,32 @@ def decode(
     always: bool = False,
     returns: bool = False,
 ) -> Segmentation:
-    """Cut a video into actions by the frame scores of any model.
+    """Segment a video by the frame scores of any model.
 
     Args:
-        scores: (T, C) or (C, T) of one model, or a list of such arrays of several models, whose
-            logarithms are averaged.
-        names: the C classes, in the order of the columns.
-        training_segments: labelled videos of the training. They give the cost of each change of
-            class, and the switching penalty. None of them should be a video that is decoded.
-        fps: rows of the scores a second. With it, training segments need `fps` or `times`, which
-            may be others.
-        background: classes that are no actions. Default: those of the training segments.
-        kind: probabilities, logits or log-probabilities. Default: recognised by the values.
-        switch_penalty: penalty of a usual change, in nats. Default: by the length of short training
-            segments (docs/decode.md).
-        order: dependence of the cost of a change on how often it occurs in the training.
-        durations: weight of the log-normal lengths that segments of each class have in the
-            training; 0 ignores them.
-        always: each action that nearly every training video has occurs.
-        returns: an action that hardly ever comes back in the training comes once.
+        scores: Scores (T, C) or (C, T) of one model, or a list of such arrays of several models,
+            whose logarithms are averaged.
+        names: Names of the C classes, in the order of the columns.
+        training_segments: Labelled training videos, from which the cost of each change of class and
+            the switching penalty are learned. Do not include the video that is decoded.
+        fps: Rows per second of the scores. If it is given, training segments need `fps` or `times`,
+            which may have a different rate.
+        background: Classes that mean no action. The default is the background of the training
+            segments.
+        kind: Kind of the scores. The default is inferred from the values.
+        switch_penalty: Penalty of a usual change, in nats. The default follows from the length of
+            short training segments (docs/decode.md).
+        order: Weight of how often a change occurs in the training segments. 0 ignores it.
+        durations: Weight of the log-normal lengths of the training segments of each class. 0
+            ignores them.
+        always: Whether each action that nearly every training video has must occur.
+        returns: Whether each action that rarely recurs in training videos may occur at most once.
 
     Returns:
-        The segmentation of all T rows, with the mean score of each segment as its confidence.
+        The segmentation of all T rows. The confidence of a segment is its mean score.
 
     Raises:
-        InputError: an argument is wrong, or arguments do not fit each other.
+        InputError: An argument is wrong, or arguments do not fit each other.
     """
     decoder = ScoreDecoder.learned(
         names,
@@ -105,14 +106,14 @@ def decode(
 
 @dataclass(frozen=True)
 class ScoreDecoder:
-    """Decodes scores with what was learned from training labels.
+    """Decode scores with statistics that were learned from training labels.
 
     Attributes:
-        vocabulary: the C classes.
-        costs: of changes and lengths.
-        penalty: of a usual change, in nats.
-        fps: rows of the scores a second, if known.
-        smoothing: share of a uniform distribution in the scores of each of several models.
+        vocabulary: The C classes.
+        costs: Costs of changes and lengths.
+        penalty: Penalty of a usual change, in nats.
+        fps: Rows per second of the scores, or None if unknown.
+        smoothing: Share of a uniform distribution in the scores of each of several models.
     """
 
     vocabulary: Vocabulary
@@ -135,9 +136,9 @@ class ScoreDecoder:
         always: bool = False,
         returns: bool = False,
     ) -> ScoreDecoder:
-        """Learn costs of changes, lengths, and the switching penalty; see `decode`."""
+        """Learn the costs of changes, the lengths, and the switching penalty (see `decode`)."""
         if fps is not None:
-            fps = number_of(fps, "fps", "rows a second", 1e-6, 1e6)
+            fps = number_of(fps, "fps", "rows per second", 1e-6, 1e6)
         weights = {"switch_penalty": switch_penalty, "order": order, "durations": durations}
         for name, weight in weights.items():
             if weight is not None:
@@ -188,13 +189,15 @@ class ScoreDecoder:
         """Return the segmentation of a video.
 
         Args:
-            tables: (T, C) of `probabilities`, one of each model.
-            allowed: (C,) whether frames may have a class; None: any but "?".
+            tables: Result (T, C) of `probabilities` for each model.
+            allowed: Whether frames may have each class, (C,), or None to allow all classes but "?".
         """
         n_rows = {len(table) for table in tables}
         if len(n_rows) > 1:
             counts = " and ".join(map(str, sorted(n_rows)))
-            raise InputError("scores", f"{counts} rows of one video", "give each row by each model")
+            raise InputError(
+                "scores", f"{counts} rows of one video", "give the same rows for each model"
+            )
         tensors = [torch.from_numpy(table) for table in tables]
         share = self.smoothing if len(tables) > 1 else 0.0
         mean = mean_probabilities(tensors, share)
@@ -207,26 +210,26 @@ class ScoreDecoder:
 
 
 def _edges(video: Segmentation, fps: float | None) -> Floats:
-    """Return the edges of frames of a training video, (T + 1,), in rows of the scores."""
+    """Return the edges of the frames of a training video in rows of the scores, (T + 1,)."""
     frames = np.arange(video.n_frames + 1, dtype=np.float64)
     if fps is None:
         return frames
     if video.times is not None:
         return np.array(video.times) * fps
     if video.fps is None:
-        fix = "give each its own fps=, or leave fps= out if rows are frames of the labels"
-        raise InputError("training_segments", "their rate is not known, but fps is given", fix)
+        fix = "set fps= of each of them, or leave fps= out if rows are frames of the labels"
+        raise InputError("training_segments", "their rate is unknown, but fps is given", fix)
     return frames * (fps / video.fps)
 
 
 def _learned_penalty(lengths: Sequence[Sequence[float]], vocabulary: Vocabulary) -> float:
-    """Return the switching penalty for the short actions of the training."""
+    """Return the switching penalty for the short actions of the training videos."""
     of_actions: list[float] = []
     for label, class_lengths in enumerate(lengths):
         if label not in vocabulary.background_indices:
             of_actions += class_lengths
     if not of_actions:
-        fix = "give labelled videos of the training, or the switching penalty"
+        fix = "give labelled training videos, or the switching penalty"
         raise InputError("training_segments", "no action with a label before and after it", fix)
     return short_segment_penalty(float(np.quantile(of_actions, SHORT)))
 
@@ -241,19 +244,20 @@ def probabilities(
     """Convert scores to probabilities.
 
     Args:
-        scores: (T, C), or (C, T).
-        where: location of an error.
-        n_classes: C.
-        kind: kind of the scores. Default: probabilities if no number is negative and all rows sum
-            to 1 or to 100, log-probabilities if their exponentials sum to 1, and logits otherwise.
-        square: whether (C, C) is known to be (T, C), also of logits.
+        scores: Scores (T, C) or (C, T).
+        where: Location, for an error.
+        n_classes: Number of classes, C.
+        kind: Kind of the scores. By default, they are probabilities if no number is negative and
+            all rows sum to 1 or to 100, log-probabilities if their exponentials sum to 1, and
+            logits otherwise.
+        square: Whether an array (C, C) is known to be (T, C), which also allows logits.
 
     Returns:
-        (T, C) probabilities, each row with sum 1. A probability that was rounded to 0 is half of
-        the last digit.
+        Probabilities (T, C), each row with sum 1. A probability that was rounded to 0 becomes half
+        of the last digit.
 
     Raises:
-        InputError: another shape, values that are no scores, or a kind that cannot be recognised.
+        InputError: The shape or the values are wrong, or the kind cannot be inferred.
     """
     stored = array_of(scores, where, f"numbers, (T, {n_classes})")
     table = stored.astype(np.float64)
@@ -261,37 +265,37 @@ def probabilities(
         table = table.T
     if table.ndim != 2 or table.shape[1] != n_classes or not len(table):
         problem = f"an array of shape {table.shape}, but there are {n_classes} classes"
-        raise InputError(where, problem, f"give (T, {n_classes}), a column for each class")
+        raise InputError(where, problem, f"give (T, {n_classes}), one column per class")
     if np.isnan(table).any() or (table.max(axis=1) == -np.inf).any() or np.isposinf(table).any():
         raise InputError(where, "rows that are not finite")
     kind = kind or _kind_of(table, where)
     if kind == "logits" and len(table) == n_classes and not square:
-        problem = "rows may be frames or classes: there are as many"
-        raise InputError(where, problem, "give probabilities, whose rows have the sum 1")
+        problem = "rows may be frames or classes, because there are as many of them"
+        raise InputError(where, problem, "give probabilities, whose rows sum to 1")
     if kind != "probabilities":
         return softmax(table, axis=1)
     sums = table.sum(axis=1, keepdims=True)
     if table.min() < 0 or not sums.all():
-        raise InputError(where, "no probabilities: negative numbers, or rows of zeros", _NAME_KIND)
+        raise InputError(where, "not probabilities: negative numbers, or rows of zeros", _NAME_KIND)
     if not table.all():
         table = np.maximum(table, _half_digit(table, stored.dtype))
     return table / table.sum(axis=1, keepdims=True)
 
 
 def _half_digit(table: Floats, dtype: np.dtype[Any]) -> float:
-    """Return half of the last digit of rounded numbers, which were stored in a type."""
+    """Return half of the last digit of rounded numbers that were stored in a data type."""
     largest = float(table.max())
     for digits in range(_FEWEST_DIGITS, _MOST_DIGITS + 1):
         unit = 10.0**-digits * (100 if largest > 1 + _TOLERANCE else 1)
         is_multiple = np.isclose(table / unit, np.round(table / unit), rtol=0, atol=_ROUNDED)
         if is_multiple.all():
             return unit / 2
-    # An array of whole numbers has been found above.
+    # Arrays of whole numbers were handled above.
     return float(np.finfo(dtype).smallest_subnormal) / 2
 
 
 def _kind_of(table: Floats, where: Location) -> Kind:
-    """Recognise the kind of scores by the sums of rows."""
+    """Infer the kind of scores from the sums of rows."""
     if table.min() >= 0:
         sums = table.sum(axis=1)
         if any(np.abs(sums / total - 1).max() <= _TOLERANCE for total in (1, 100)):

@@ -1,4 +1,4 @@
-"""From the scores of a video to labels: `decode_scores`, which everything decodes with."""
+"""From the scores of a video to labels. All decoding uses `decode_scores`."""
 
 from __future__ import annotations
 
@@ -36,24 +36,25 @@ from fact_clip.decoding.switching import (
 from fact_clip.decoding.visits import VisitRules
 
 Labels = tuple[Integers, Singles]
-"""Index among the candidates, and its score, of each frame: (T,) and (T,)."""
+"""Candidate index and score of each frame: (T,) and (T,)."""
 
-# Scores decoded at once where one video is decoded in several ways: 32 MB in float64.
+# Scores that are decoded at once if a video is decoded in several ways: 32 MB in float64.
 _MAX_SCORES = 4_000_000
 
-_LIVE = float(np.log(0.05))  # a class that is never so near the best of a row is not decoded
-_NOT_ALLOWED = -1e4  # nats a row; finite, because lengths need sums of scores
+_LIVE = float(np.log(0.05))  # a class is decoded only if it comes this close to the best of a row
+_NOT_ALLOWED = -1e4  # nats per row; finite, because lengths need sums of scores
 
 
 @dataclass(frozen=True)
 class Scoring:
-    """How candidates are scored in a frame, and how their log scores are corrected.
+    """How candidates are scored in a frame, and how their log-scores are corrected.
 
     Attributes:
-        text_embeddings: (C, S, E) for a head that reads text; None: those of the training.
-        log_prior: (C,) subtracted from the log scores; None: no correction.
-        trained: (C,) the classes from which gamma is subtracted; None: all.
-        gamma: subtracted from the log scores of trained classes, in nats.
+        text_embeddings: Text vectors (C, S, E) for a head that reads text, or None to use the
+            vectors from training.
+        log_prior: Numbers that are subtracted from the log-scores, (C,), or None for no correction.
+        trained: Classes from which gamma is subtracted, (C,), or None for all classes.
+        gamma: Number that is subtracted from the log-scores of trained classes, in nats.
     """
 
     text_embeddings: Tensor | None = None
@@ -64,12 +65,13 @@ class Scoring:
 
 @dataclass(frozen=True)
 class SegmentCosts:
-    """What a labelling costs beside the scores of its frames: order, lengths, rules.
+    """The costs of a labelling in addition to the scores of frames: order, lengths, rules.
 
     Attributes:
-        transitions: of changes, in units of the switching penalty; None: 1.
-        durations: lengths of the segments of the classes; None: any length is as good.
-        rules: about whole videos, see `VisitRules`; they hold where no rows are fixed.
+        transitions: Costs of changes, in units of the switching penalty, or None for costs of 1.
+        durations: Lengths of the segments of the classes, or None if all lengths are equally good.
+        rules: Rules about whole videos (see `VisitRules`). They are applied only if no rows are
+            fixed.
     """
 
     transitions: StateCosts | None = None
@@ -77,7 +79,7 @@ class SegmentCosts:
     rules: VisitRules | None = None
 
     def with_class(self) -> SegmentCosts:
-        """Return the costs with a last class more, the background that a threshold adds."""
+        """Return the costs with an additional last class, the background that a threshold adds."""
         rules = self.rules
         if rules is not None:
             rules = VisitRules(np.append(rules.always, False), np.append(rules.once, False))
@@ -93,16 +95,16 @@ class SegmentCosts:
         """Decode scores to labels.
 
         Args:
-            table: (T', C) or (G, T', C) probabilities, which are overwritten.
-            allowed: (C,) the classes that may be predicted.
-            penalty: of a usual change, in nats.
-            fixed: labels of the rows before the first one.
+            table: Probabilities (T', C) or (G, T', C), which are overwritten.
+            allowed: Classes that may be predicted, (C,).
+            penalty: Penalty of a usual change, in nats.
+            fixed: Labels of the rows before the first one.
 
         Returns:
-            (T',) or (G, T') class indices.
+            Class indices (T',) or (G, T').
         """
         if penalty or self.durations is not None or self.rules is not None:
-            # A score of zero must stay above a class that is not allowed.
+            # A score of zero must stay above the score of a class that is not allowed.
             table = table.clamp_(min=torch.finfo(table.dtype).tiny).log_()
         if not allowed.all():
             table[..., torch.from_numpy(~allowed)] = _NOT_ALLOWED
@@ -116,19 +118,21 @@ class SegmentCosts:
         return self.rules.decode(rows, decode)
 
     def _decode_rows(self, rows: Floats, penalty: float, fixed: Integers) -> Integers:
-        """Decode log scores (T', C) or (G, T', C)."""
+        """Decode log-scores (T', C) or (G, T', C)."""
         if self.durations is None and (self.transitions is None or not penalty):
             previous = int(fixed[-1]) if len(fixed) else None
             return decode_switching(rows, penalty, None, previous)
         return self._decode_states(rows, penalty, fixed)
 
     def _decode_states(self, rows: Floats, penalty: float, fixed: Integers) -> Integers:
-        """Decode scores (T', C) or (G, T', C) by states, see `StateCosts`."""
+        """Decode scores (T', C) or (G, T', C) by states (see `StateCosts`)."""
         n_classes = rows.shape[-1]
         if rows.ndim == 3 and self.durations is not None:
             return np.stack([self._decode_states(video, penalty, fixed) for video in rows])
         changes = self.transitions or StateCosts.plain(1 - np.eye(n_classes))
-        # Several ways in one pass, each decoded as if it were alone: none leaves a class out.
+        # Several ways are decoded in one pass. The result of each way must not depend on the other
+        # ways,
+        # so no class is left out.
         is_live = np.full(n_classes, rows.ndim == 3)
         if rows.ndim == 2:
             is_live = (rows >= rows.max(-1, keepdims=True) + _LIVE).any(0)
@@ -162,14 +166,14 @@ class SegmentCosts:
 
 @dataclass(frozen=True)
 class CandidateSet:
-    """The classes that frames may be named with.
+    """The classes that frames can be labelled with.
 
     Attributes:
-        vocabulary: the C candidates; class indices refer to it.
-        allowed: (C,) the classes that may be predicted; None: all.
-        new_words: words of the candidates that no trained class has.
-        scoring: how they are scored.
-        costs: what their segments cost.
+        vocabulary: The C candidates. Class indices refer to it.
+        allowed: Classes that may be predicted, (C,), or None for all classes.
+        new_words: Words of the candidates that no trained class has.
+        scoring: How the candidates are scored.
+        costs: Costs of their segments.
     """
 
     vocabulary: Vocabulary
@@ -180,7 +184,7 @@ class CandidateSet:
 
     @property
     def offset(self) -> Floats | None:
-        """Return what is added to the log scores, (C,), -inf for a class that is not allowed."""
+        """Return the offset of the log-scores, (C,), with -inf for a class that is not allowed."""
         scoring = self.scoring
         if scoring.log_prior is None and scoring.gamma == 0 and self.allowed is None:
             return None
@@ -198,7 +202,7 @@ class CandidateSet:
         return np.ones(len(self.vocabulary), bool) if self.allowed is None else self.allowed
 
     def with_gamma(self, gamma: float | None) -> CandidateSet:
-        """Return the candidates with another gamma; None changes nothing."""
+        """Return the candidates with a different gamma. None keeps the gamma."""
         if gamma is None:
             return self
         return replace(self, scoring=replace(self.scoring, gamma=gamma))
@@ -223,13 +227,13 @@ class ModelScores:
     """Model scores of one video for a candidate set: the input of decoding, O(T * C).
 
     Attributes:
-        n_frames: T.
-        voters: of each model, with a row for each `stride` frames.
-        frame_weight: of the frame branch, see `fuse`.
-        stride: frames that a row stands for.
-        rate: rows a second, or None if unknown.
-        clock: times of the frames.
-        rivals: scores of the same video for all classes of the run beside the candidates.
+        n_frames: Number of frames, T.
+        voters: Voters of each model, with one row per `stride` frames.
+        frame_weight: Weight of the frame branch (see `fuse`).
+        stride: Number of frames per row.
+        rate: Rows per second, or None if unknown.
+        clock: Times of the frames.
+        rivals: Scores of the same video for all classes of the run in addition to the candidates.
     """
 
     n_frames: int
@@ -242,7 +246,7 @@ class ModelScores:
 
     @property
     def row_of_frame(self) -> Integers:
-        """Return the row that names each frame, (T,)."""
+        """Return the row that determines the label of each frame, (T,)."""
         return np.arange(self.n_frames) // self.stride
 
     @property
@@ -254,7 +258,7 @@ class ModelScores:
         return sum(part.nbytes for part in parts if isinstance(part, Tensor | ModelScores))
 
     def to(self, device: torch.device | str) -> ModelScores:
-        """Return the scores on another device."""
+        """Return the scores on a different device."""
         voters = tuple(voter.map(lambda table: table.to(device)) for voter in self.voters)
         return replace(self, voters=voters)
 
@@ -268,26 +272,26 @@ def decode_scores(
     table: Tensor | None = None,
     history: Integers | None = None,
 ) -> Labels:
-    """Decode the scores of a video to a label for each frame.
+    """Decode the scores of a video to one label per frame.
 
     Args:
-        scores: of the video, for these candidates.
-        candidates: the classes that frames may be named with.
-        settings: of decoding. `reject` is not applied here: `Segmenter.decode` does, since it
-            knows the confidences of the run.
-        final: labels of the first frames, a multiple of `ModelScores.stride`, which are fixed
-            and from which decoding continues.
-        table: `class_scores` of the candidates with the gamma of the settings, if they are there.
-        history: labels of rows before the first one that is scored, as `shortened` keeps them.
+        scores: Scores of the video for these candidates.
+        candidates: Classes that frames can be labelled with.
+        settings: Decoding settings. `reject` is applied by `Segmenter.decode` instead, which has
+            the confidences of the run.
+        final: Fixed labels of the first frames, a multiple of `ModelScores.stride`, after which
+            decoding continues.
+        table: Result of `class_scores` for the candidates with the gamma of the settings, if it is
+            available.
+        history: Labels of rows before the first scored row, as returned by `shortened`.
 
     Returns:
-        The index among the candidates and its score for each frame, (T,) and (T,). With a
-        threshold and no background among the candidates, index C is the background, whose score is
-        the threshold.
+        The candidate index and the score of each frame, (T,) and (T,). If there is a threshold, but
+        no background candidate, index C is the background, and its score is the threshold.
     """
     settings = settings or DecodeSettings()
     if settings.threshold is not None and any(voter.aligned for voter in scores.voters):
-        problem = "the scores of a model that aligns a transcript are no probabilities"
+        problem = "the scores of a model that aligns a transcript are not probabilities"
         raise InputError("threshold", problem, "leave it out")
     if table is None:
         table = class_scores(scores, candidates.with_gamma(settings.gamma))
@@ -302,26 +306,26 @@ def decode_scores(
 
     if settings.shortest:
         if scores.rate is None:
-            problem = "seconds, but the rate of these features is not known"
+            problem = "given in seconds, but the rate of these features is unknown"
             raise InputError("shortest", problem, "set fps=, or leave it out")
         shortest_rows = math.ceil(settings.shortest * scores.rate - 1e-6)
         labels = absorb_short(labels, rows.scores.cpu().numpy(), shortest_rows, n_final)
     probabilities = rows.probabilities.cpu().numpy()[np.arange(len(labels)), labels]
     index = scores.row_of_frame
-    # The rounding of a mean may end a little above one.
+    # The rounding of a mean may result in a value slightly above one.
     return labels[index], probabilities.clip(0, 1)[index]
 
 
 @dataclass(frozen=True)
 class _Rows:
-    """What `decode_scores` decodes: T' rows of K classes.
+    """The rows that `decode_scores` decodes: T' rows of K classes.
 
     K is the number of candidates, plus 1 if a threshold adds a background class.
 
     Attributes:
-        scores: (T', K) scores that are decoded.
-        probabilities: (T', K) probabilities that are reported for the labels.
-        allowed: (K,) classes that may be predicted.
+        scores: Scores to decode, (T', K).
+        probabilities: Probabilities to report for the labels, (T', K).
+        allowed: Classes that may be predicted, (K,).
         costs: Costs of the segments of the classes.
     """
 
@@ -349,11 +353,11 @@ def class_scores(scores: ModelScores, candidates: CandidateSet) -> Tensor:
     """Return the class probabilities before decoding, averaged over the models.
 
     Args:
-        scores: of a video.
-        candidates: the C classes, with their corrections.
+        scores: Scores of a video.
+        candidates: The C classes, with their corrections.
 
     Returns:
-        (T', C) probabilities.
+        Probabilities (T', C).
     """
     offset = candidates.offset
     device = scores.voters[0].frames.device
@@ -363,15 +367,15 @@ def class_scores(scores: ModelScores, candidates: CandidateSet) -> Tensor:
 
 
 def voter_labels(scores: ModelScores, candidates: CandidateSet) -> dict[str, Labels]:
-    """Return the labels of each branch alone, without switching penalty.
+    """Return the labels of each branch by itself, without a switching penalty.
 
     Args:
-        scores: of a video.
-        candidates: the classes that frames may be named with.
+        scores: Scores of a video.
+        candidates: Classes that frames can be labelled with.
 
     Returns:
-        "frames" and, where the model has tokens, "tokens", each with labels and scores as of
-        `decode_scores`.
+        Mapping with "frames" and, if the model has tokens, "tokens". Each contains labels and
+        scores like the result of `decode_scores`.
     """
     candidates = replace(candidates, costs=replace(candidates.costs, durations=None, rules=None))
     labels = {"frames": decode_scores(replace(scores, frame_weight=1.0), candidates)}
@@ -388,20 +392,20 @@ def decode_gammas(
     gammas: Sequence[float],
     settings: DecodeSettings | None = None,
 ) -> Integers:
-    """Decode a video with each of several gammas, subtracted beside the gamma of the candidates.
+    """Decode a video with several gammas, each in addition to the gamma of the candidates.
 
     Args:
-        scores: of the video.
-        candidates: the C classes that frames may be named with.
-        trained: (C,) the classes from which each gamma is subtracted.
+        scores: Scores of the video.
+        candidates: The C classes that frames can be labelled with.
+        trained: Classes from which each gamma is subtracted, (C,).
         gammas: G values in nats.
-        settings: of decoding; only the switching penalty is used.
+        settings: Decoding settings, of which only the switching penalty is used.
 
     Returns:
-        (G, T) class indices.
+        Class indices (G, T).
     """
     first = scores.voters[0]
-    if first.aligned:  # no offset is applied to them
+    if first.aligned:  # aligned voters have no offset
         return np.tile(decode_scores(scores, candidates, settings)[0], (len(gammas), 1))
     penalty = 0.0 if settings is None else settings.switch_penalty or 0.0
     device = first.frames.device
@@ -425,15 +429,15 @@ def decode_gammas(
 
 
 def mean_probabilities(tables: list[Tensor], smoothing: float = 0.0) -> Tensor:
-    """Return probabilities (..., T', C) of one model, or the normalised mean of several logs.
+    """Return the probabilities of one model, or the normalised geometric mean of several models.
 
     Args:
-        tables: probabilities (..., T', C) of each model.
-        smoothing: share of a uniform distribution that is mixed into each. Without it, a class that
-            one model excludes is excluded.
+        tables: Probabilities (..., T', C) of each model.
+        smoothing: Share of a uniform distribution that is mixed into each table. Without it, a
+            class that one model excludes is excluded.
 
     Returns:
-        (..., T', C) probabilities.
+        Probabilities (..., T', C).
     """
     probabilities = torch.stack(tables)
     if smoothing:

@@ -13,9 +13,9 @@ from fact_clip.config.rows import PENALTY_POWER
 from fact_clip.core import Flags, Floats, Integers, Reals, runs
 
 SHORT = 0.2  # quantile of the lengths of action segments
-PENALTY = 1.2  # nats, times a power of the rows of a short segment
+PENALTY = 1.2  # nats, multiplied by a power of the number of rows of a short segment
 
-IMPOSSIBLE = 1e6  # cost of a change that no labelling has; finite, since costs are subtracted
+IMPOSSIBLE = 1e6  # cost of an impossible change; finite, because costs are subtracted
 _LONGEST_RUN = 10_000  # rows
 _RESTS = (0.02, 0.98)  # bounds of the probability that background follows an action
 
@@ -29,21 +29,21 @@ def decode_switching(
     """Find the labels y that maximise sum_t scores[t, y_t] - penalty * (number of changes in y).
 
     Args:
-        scores: (T, C) log-probabilities, -inf where a class is not allowed. (G, T, C) are G videos
-            of one length, or one video scored in G ways, decoded in one pass over the frames.
-        penalty: cost of a change in nats.
-        costs: (C, C) of `transition_costs`: a change from class c to d costs
-            ``penalty * costs[c, d]``. None: each change costs ``penalty``.
-        previous: class of the frame before the first one. A change from it costs as any other.
+        scores: Log-probabilities (T, C), with -inf for a class that is not allowed. (G, T, C) are G
+            videos of the same length, or one video scored in G ways, which are decoded in one pass.
+        penalty: Cost of a change, in nats.
+        costs: Result of `transition_costs`, (C, C). A change from class c to d costs
+            ``penalty * costs[c, d]``. With None, each change costs ``penalty``.
+        previous: Class of the frame before the first one. A change from it has the usual cost.
 
     Returns:
-        (T,) or (G, T) class indices. Memory is O(G * T * C); time is the same, or O(G * T * C^2)
-        with costs.
+        Class indices (T,) or (G, T). The memory is O(G * T * C). The time is the same, or
+        O(G * T * C^2) with costs.
     """
     if penalty == 0:
         return scores.argmax(-1)
     n_frames, n_classes = scores.shape[-2:]
-    # (T, G, C); frame by frame, in place, from scores to the value of the best path so far
+    # (T, G, C). Frame by frame, scores are replaced with the value of the best path so far.
     time_first = np.moveaxis(scores, -2, 0)
     totals = np.array(time_first, np.float64, order="C").reshape(n_frames, -1, n_classes)
     if previous is not None:
@@ -64,7 +64,7 @@ def decode_switching(
 
 
 def _forward(totals: Floats, penalty: float) -> Integers:
-    """Accumulate the best totals in place; return the best predecessor of each class, (T, G, C)."""
+    """Accumulate the best totals in place, and return the best predecessors, (T, G, C)."""
     for last, row in pairwise(totals):
         row += np.maximum(last, last.max(-1, keepdims=True) - penalty)
     best = totals.argmax(-1)[..., None]  # a change after the frame comes from this class
@@ -73,7 +73,7 @@ def _forward(totals: Floats, penalty: float) -> Integers:
 
 
 def _forward_with_costs(totals: Floats, costs: Floats) -> Integers:
-    """Accumulate as `_forward`, where a change from class c to d costs ``costs[c, d]``."""
+    """Accumulate like `_forward`, with a cost of ``costs[c, d]`` for a change from class c to d."""
     n_classes = totals.shape[-1]
     sources = np.empty(totals.shape, np.int64)
     cost_to_from = np.ascontiguousarray(costs.T)
@@ -86,19 +86,19 @@ def _forward_with_costs(totals: Floats, costs: Floats) -> Integers:
 
 
 def transition_costs(counts: Floats, weight: float) -> Floats:
-    """Compute the cost of each change of class, where the usual change costs 1.
+    """Compute the cost of each change of class, such that the usual change costs 1.
 
-    A change of surprise s = -log p(next class | class) costs (1 + weight * s) / (1 + weight * S),
-    with S the mean over the training. The probabilities are those of `next_shares`. Where nothing
-    is known, a change costs 1: after a class that nothing followed, and to and from a class that
-    did not occur. The costs are closed, see `close_costs`.
+    A change of surprise s = -log p(next class | class) costs (1 + weight * s) / (1 + weight * S). S
+    is the mean surprise in the training videos. `next_shares` computes the probabilities. A change
+    costs 1 if nothing is known about it: after a class that nothing followed, and to and from a
+    class that did not occur. The costs are closed (see `close_costs`).
 
     Args:
-        counts: (C, C) number of training segments of class c that are followed by class d.
-        weight: dependence on the order; 0 gives costs of 1.
+        counts: Number of training segments of class c that are followed by class d, (C, C).
+        weight: Dependence on the order. 0 gives costs of 1.
 
     Returns:
-        (C, C) costs, 0 on the diagonal.
+        Costs (C, C), with 0 on the diagonal.
     """
     surprise = -np.log(next_shares(counts, occurrences(counts)))
     mean = (counts * surprise).sum() / max(counts.sum(), 1)
@@ -110,25 +110,24 @@ def transition_costs(counts: Floats, weight: float) -> Floats:
 
 
 def listed_counts(counts: Floats, classes: Sequence[int], background: Sequence[int]) -> Floats:
-    """Return the changes of a training in which only some of its classes are named.
+    """Return the changes of training videos, restricted to some of the classes.
 
-    A segment of a different action is passed over, or is background if there is one background
-    class. The next listed action after it is only known in the mean, as for a Markov chain.
-
+    A segment of a different class is skipped, or becomes background if there is one background
+    class. Only the average of the next listed action after it is known, as in a Markov chain.
     Args:
-        counts: (2C, 2C) changes between states in the training, see `StateCosts.learned`.
-        classes: The K classes that are named, the background among them.
+        counts: Changes between states in the training videos (see `StateCosts.learned`), (2C, 2C).
+        classes: The K listed classes, including the background.
         background: Background classes.
 
     Returns:
-        (2K, 2K) changes between the states of the K classes.
+        Changes between the states of the K classes, (2K, 2K).
     """
     n_classes = len(counts) // 2
     states = np.append(classes, n_classes + np.array(classes))  # (2K,)
     if np.array_equal(states, np.arange(len(counts))):
-        return counts  # no copy, because a matrix of 2,000 classes has 128 MB
+        return counts  # not copied, because a matrix of 2,000 classes takes 128 MB
     passed_states = np.setdiff1d(np.arange(2 * n_classes), states)  # (U,)
-    # Each passed state ends a video once more than it was seen to, so that every way leads out.
+    # Each skipped state ends one additional video, so that every path leaves these states.
     n_left = counts[passed_states].sum(1, keepdims=True) + 1
     onward_shares = counts[passed_states] / n_left  # (U, 2C)
     steps = np.eye(len(passed_states)) - onward_shares[:, passed_states]
@@ -138,7 +137,7 @@ def listed_counts(counts: Floats, classes: Sequence[int], background: Sequence[i
     is_background = np.isin(classes, background)
     if is_background.sum() != 1 or not counts[:, n_classes:].any():
         return changes + detours
-    # The passed segments are background after the last named action.
+    # The skipped segments are background after the last listed action.
     actions = np.flatnonzero(~is_background)
     backgrounds = len(classes) + actions
     n_passed = counts[np.ix_(states, passed_states)].sum(1)
@@ -150,29 +149,29 @@ def listed_counts(counts: Floats, classes: Sequence[int], background: Sequence[i
 
 
 def occurrences(counts: Floats) -> Floats:
-    """Return how often each class occurred at least, (C,).
+    """Return a lower bound of how often each class occurred, (C,).
 
     A class that begins every training video is often left, but never entered.
 
     Args:
-        counts: (C, C) number of training segments of class c that are followed by class d.
+        counts: Number of training segments of class c that are followed by class d, (C, C).
     """
     return np.maximum(counts.sum(0), counts.sum(1))
 
 
 def next_shares(counts: Floats, times: Floats) -> Floats:
-    """Compute the probability of each next class, none of which is 0.
+    """Compute the probability of each next class. All probabilities are positive.
 
-    The counts are mixed with how often each class occurs anywhere, which counts as much as one
-    segment. How often classes occur is itself mixed with equal shares, which count as much as one
-    segment. So what was not seen is the less probable, the more was seen.
+    The counts are mixed with the overall frequency of the classes, which has the weight of one
+    segment. This frequency is itself mixed with equal shares, which also have the weight of one
+    segment. So the more segments were seen, the less probable are changes that were not seen.
 
     Args:
-        counts: (K, C) number of segments in context k that are followed by class c.
-        times: (C,) how often each class occurred.
+        counts: Number of segments in context k that are followed by class c, (K, C).
+        times: Number of occurrences of each class, (C,).
 
     Returns:
-        (K, C) probabilities; each row sums to 1.
+        Probabilities (K, C). Each row sums to 1.
     """
     n_classes = counts.shape[1]
     anywhere = (times + 1 / n_classes) / (times.sum() + 1)
@@ -181,12 +180,12 @@ def next_shares(counts: Floats, times: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class StateCosts:
-    """Costs of changes between states, which are classes, or background that remembers an action.
+    """Costs of changes between states: classes, or background that remembers the last action.
 
     Attributes:
-        costs: (S, S) of changes, in units of the penalty.
-        class_of_state: (S,).
-        last_action: (S,) the action that a background remembers, -1 in other states.
+        costs: Costs of changes in units of the penalty, (S, S).
+        class_of_state: Class of each state, (S,).
+        last_action: Action that a background state remembers, or -1 for other states, (S,).
     """
 
     costs: Floats
@@ -195,12 +194,12 @@ class StateCosts:
 
     @classmethod
     def learned(cls, counts: Floats, weight: float, background: Sequence[int]) -> StateCosts | None:
-        """Return the costs that a training gives, with a memory if its changes were counted so.
+        """Learn the costs from training videos, with memory if the counts have states for it.
 
         Args:
-            counts: (2C, 2C) changes between states in the training.
-            weight: dependence on the order.
-            background: the background classes.
+            counts: Changes between states in the training videos, (2C, 2C).
+            weight: Dependence on the order.
+            background: Background classes.
 
         Returns:
             The costs, or None if the weight is 0.
@@ -214,23 +213,24 @@ class StateCosts:
 
     @classmethod
     def plain(cls, costs: Floats) -> StateCosts:
-        """Return costs (C, C) between classes."""
+        """Return costs (C, C) between classes, without memory."""
         return cls(costs, np.arange(len(costs)), np.full(len(costs), -1))
 
     @classmethod
     def remembering(cls, counts: Floats, weight: float, background: int) -> StateCosts:
-        """Compute the costs of changes where the next action follows from the last one.
+        """Compute the costs of changes if the next action depends on the last one.
 
-        The last action is known through background: state C + a is the background after action a.
-        An action is followed by d with probability p(d | last action), and background comes between
-        with a probability of its own. A change of surprise s costs (1 + weight * s) / (1 + weight *
-        S), with S the mean over the training. All other changes are impossible, so that no path
-        forgets. Where nothing is known, a change costs 1, as in `transition_costs`.
+        Background remembers the last action: state C + a is the background after action a. An
+        action is followed by d with probability p(d | last action), and background comes in between
+        with a separate probability. A change of surprise s costs (1 + weight * s) / (1 + weight *
+        S). S is the mean surprise in the training videos. All other changes are impossible, so that
+        no path loses the memory. If nothing is known about a change, it costs 1, as in
+        `transition_costs`.
 
         Args:
-            counts: (2C, 2C) changes between states in the training.
-            weight: dependence on the order.
-            background: the background class.
+            counts: Changes between states in the training videos, (2C, 2C).
+            weight: Dependence on the order.
+            background: Background class.
         """
         n_classes = len(counts) // 2
         actions = np.flatnonzero(np.arange(n_classes) != background)
@@ -277,15 +277,15 @@ class StateCosts:
         ).closed()
 
     def closed(self) -> StateCosts:
-        """Return the costs of the cheapest ways, see `close_costs`.
+        """Return the costs of the cheapest paths (see `close_costs`).
 
-        A change that is impossible stays impossible: a segment without frames is no way around it.
+        An impossible change stays impossible, because a segment without frames is not a detour.
         """
         costs = np.where(self.costs < IMPOSSIBLE, close_costs(self.costs), IMPOSSIBLE)
         return replace(self, costs=costs)
 
     def with_class(self) -> StateCosts:
-        """Return the costs with a last class more, to and from which each change costs 1."""
+        """Return the costs with an additional last class. Each change to and from it costs 1."""
         costs = np.pad(self.costs, (0, 1), constant_values=1)
         costs[-1, -1] = 0
         return StateCosts(
@@ -295,7 +295,7 @@ class StateCosts:
         ).closed()
 
     def of_live(self, is_live: Flags) -> StateCosts:
-        """Return the costs between the states of some classes, (C,), and of no other."""
+        """Return the costs between the states of some classes only, given as flags (C,)."""
         is_kept = is_live[self.class_of_state] & (
             (self.last_action < 0) | is_live[self.last_action]
         )
@@ -307,7 +307,7 @@ class StateCosts:
         )
 
     def state_after(self, labels: Integers) -> int:
-        """Return the state of the last of some labels, whose first one begins the video."""
+        """Return the state of the last label. The first label is the beginning of the video."""
         states = np.flatnonzero(self.class_of_state == labels[-1])
         other_labels = labels[labels != labels[-1]]
         if len(other_labels):
@@ -316,9 +316,9 @@ class StateCosts:
 
 
 def shortened(labels: Integers) -> Integers:
-    """Return the labels (N,) of rows that decoding goes on from: the last run and a row before it.
+    """Return the labels (N,) that decoding needs to continue: the last run and one row before it.
 
-    A run beyond all lengths that are told apart is shortened, too.
+    A run is shortened if it is longer than the longest length that is distinguished.
     """
     if not len(labels):
         return labels
@@ -328,28 +328,28 @@ def shortened(labels: Integers) -> Integers:
 
 
 def close_costs(costs: Floats) -> Floats:
-    """Compute the cheapest way between any two classes, so that no detour is cheaper.
+    """Compute the cheapest path between any two classes, so that no detour is cheaper.
 
-    Otherwise the best path would insert segments of one frame to save a part of the cost.
+    Otherwise, the best path would insert segments of one frame to save a part of the cost.
 
     Args:
-        costs: (C, C) costs of changes, not negative, 0 on the diagonal.
+        costs: Costs of changes, not negative and 0 on the diagonal, (C, C).
 
     Returns:
-        (C, C) costs, for which costs[a, c] <= costs[a, b] + costs[b, c] up to rounding.
+        Costs (C, C) for which costs[a, c] <= costs[a, b] + costs[b, c] up to rounding.
     """
     closed = costs.copy()
     detours = np.empty_like(closed)
-    for middle in range(len(closed)):  # Floyd and Warshall
+    for middle in range(len(closed)):  # the Floyd-Warshall algorithm
         np.add(closed[:, middle, None], closed[middle], out=detours)
         np.minimum(closed, detours, out=closed)
     return closed
 
 
 def raise_background(scores: Reals, background: Sequence[int], threshold: float) -> Reals:
-    """Return scores (T, C) in which the background has at least `threshold`.
+    """Return scores (T, C) in which the background has at least the value `threshold`.
 
-    It is the first background class, or a new last column where there is none.
+    This is the first background class, or a new last column if there is none.
     """
     if background:
         raised = scores.copy()
@@ -361,16 +361,16 @@ def raise_background(scores: Reals, background: Sequence[int], threshold: float)
 
 
 def absorb_short(labels: Integers, scores: Reals, shortest: int, n_final: int = 0) -> Integers:
-    """Give short segments, the shortest first, to the neighbour with the higher mean score.
+    """Merge short segments, shortest first, with the neighbour of the higher mean score.
 
     Args:
-        labels: (T,) class indices.
-        scores: (T, K) class scores.
-        shortest: length in frames below which a segment is short.
-        n_final: segments that begin in the first `n_final` frames stay, however short.
+        labels: Class indices (T,).
+        scores: Class scores (T, K).
+        shortest: Length in frames below which a segment is short.
+        n_final: Number of frames at the start in which segments are final, even if they are short.
 
     Returns:
-        (T,) class indices.
+        Class indices (T,).
     """
     labels = labels.copy()
     segments = runs(labels)
@@ -391,7 +391,7 @@ def absorb_short(labels: Integers, scores: Reals, shortest: int, n_final: int = 
         winner = neighbours[means.index(max(means))]
         labels[start:stop] = winner
 
-        # Merge with the neighbours of the same label.
+        # Merge with neighbours that have the same label.
         first = start
         if start and labels[start - 1] == winner:
             first = start_of[start]
@@ -406,10 +406,10 @@ def absorb_short(labels: Integers, scores: Reals, shortest: int, n_final: int = 
 
 
 def short_segment_penalty(segment: float, factor: float = PENALTY) -> float:
-    """Return the switching penalty in nats for short segments of so many rows.
+    """Return the switching penalty in nats for short segments of a given length.
 
     Args:
-        segment: rows of a short segment, the `SHORT` quantile of all.
-        factor: of the power of its length.
+        segment: Rows of a short segment, which is the `SHORT` quantile of all lengths.
+        factor: Factor of the power of the length.
     """
     return round(factor * segment**PENALTY_POWER, 1)

@@ -1,4 +1,4 @@
-"""Two rules about whole videos: actions that always occur, and actions that never come back."""
+"""Two rules about whole videos: actions that always occur, and actions that never recur."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import numpy as np
 from fact_clip.core import Flags, Floats, Integers, runs
 
 NEARLY_ALWAYS = 0.9  # share of the training videos in which an action has to occur
-HARDLY_EVER = 0.1  # share of its training videos in which an action comes back
-_BONUS = 1.0  # nats a row for an action that always occurs and was not found
+HARDLY_EVER = 0.1  # maximum share of its training videos in which an action recurs
+_BONUS = 1.0  # nats per row for an action that always occurs and was not predicted
 _MOST_BONUSES = 2
-_EXCLUDED = -5e3  # nats a row; above `_NOT_ALLOWED` of scores.py, for a class that is no candidate
+_EXCLUDED = -5e3  # nats per row; above `_NOT_ALLOWED` of scores.py for classes that are excluded
 
 
 @dataclass(frozen=True)
 class VisitRules:
-    """The actions that each rule holds for.
+    """The actions to which each rule applies.
 
     Attributes:
-        always: (C,) actions that occur in nearly every video.
-        once: (C,) actions that do not come back.
+        always: Actions that occur in nearly every video, (C,).
+        once: Actions that do not recur, (C,).
     """
 
     always: Flags
@@ -37,14 +37,14 @@ class VisitRules:
         use_always: bool = True,
         use_once: bool = True,
     ) -> VisitRules | None:
-        """Return the rules that follow from a training.
+        """Return the rules that follow from training videos.
 
         Args:
-            visits: of each class the share of the training videos that have it, and the share of
-                these in which it comes back; None for a class that was not trained.
-            background: (C,) classes that no rule holds for.
-            use_always: fill `always`; otherwise no action has to occur.
-            use_once: fill `once`; otherwise every action may come back.
+            visits: For each class, the share of training videos that have it, and the share of
+                these in which it recurs, or None for a class that was not trained.
+            background: Classes to which no rule applies, (C,).
+            use_always: Whether to fill `always`. Otherwise, no action has to occur.
+            use_once: Whether to fill `once`. Otherwise, every action may recur.
 
         Returns:
             The rules, or None if none is used.
@@ -61,16 +61,16 @@ class VisitRules:
     def decode(self, rows: Floats, decode_rows: Callable[[Floats], Integers]) -> Integers:
         """Decode a video with both rules.
 
-        An action that always occurs and is not found gets a bonus, and the video is decoded again.
-        That happens twice at most, and the bonuses add up.
-        Of an action that comes back the visit with the largest margin stays.
+        If an action always occurs and is not predicted, it gets a bonus, and the video is decoded
+        again. This happens at most twice, and the bonuses add up. If an action recurs that should
+        not, only the visit with the largest margin remains.
 
         Args:
-            rows: (T, C) log scores.
-            decode_rows: decodes such scores to labels (T,).
+            rows: Log-scores (T, C).
+            decode_rows: Function that decodes such scores to labels (T,).
 
         Returns:
-            (T,) class indices.
+            Class indices (T,).
         """
         labels = decode_rows(rows)
         for _ in range(_MOST_BONUSES):
@@ -82,15 +82,17 @@ class VisitRules:
         settled: set[int] = set()
         while True:
             repeated = self._repeated(labels)
-            # Each label is settled once: where all its rivals are excluded too, it may come back
-            # for ever.
+            # Each label is processed once. If all its rivals are also excluded, it could otherwise
+            # recur
+            # forever.
             unsettled = repeated.keys() - settled
             if not unsettled:
                 return labels
             rows = rows.copy()
             for label in unsettled:
-                # `rows` has the exclusions of earlier labels of this loop: outside their visits
-                # they are no rivals any more. So the order of the labels can matter.
+                # `rows` has the exclusions of earlier labels of this loop. Outside their visits,
+                # these labels
+                # are not rivals any more, so the order of the labels can matter.
                 start, stop = max(repeated[label], key=lambda visit: _margin(rows, label, *visit))
                 rows[:start, label] = _EXCLUDED
                 rows[stop:, label] = _EXCLUDED
@@ -98,7 +100,7 @@ class VisitRules:
             labels = decode_rows(rows)
 
     def _repeated(self, labels: Integers) -> dict[int, list[tuple[int, int]]]:
-        """Return the rows `[start, stop)` of each visit of the actions that come back."""
+        """Return the rows `[start, stop)` of each visit of the actions that recur."""
         visits: dict[int, list[tuple[int, int]]] = {}
         for start, stop, label in runs(labels):
             if self.once[label]:
@@ -107,7 +109,7 @@ class VisitRules:
 
 
 def _margin(rows: Floats, label: int, start: int, stop: int) -> float:
-    """Return how much the log scores of a label exceed the best other ones in some rows."""
+    """Return how much the log-scores of a label exceed the best other scores in some rows."""
     visit = rows[start:stop]
     rivals = np.delete(visit, label, axis=1).max(axis=1)
     return float((visit[:, label] - rivals).sum())
