@@ -1,7 +1,7 @@
-"""One member of an ensemble, trained by ``python -m fact_clip.training.member``.
+"""Train one member of an ensemble: ``python -m fact_clip.training.member``.
 
 Arguments: the recipe, the run folder, the ID of the parent process, and ``--resume`` to continue.
-It is a new process and no fork, because torch's threads do not survive a fork.
+This is a new process and not a fork, because the threads of torch do not survive a fork.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from fact_clip.devices.processes import Processes
 
 
 def _end_with_stdin() -> None:
-    """End this process when its parent closes its end of stdin, however the parent ends."""
+    """End this process when its parent ends, which closes the parent's end of stdin."""
     os.read(0, 1)
     os._exit(1)
 
@@ -25,13 +25,13 @@ def main(recipe: str, out: str, parent: str, *options: str) -> None:
     """Train one member.
 
     Args:
-        recipe: path of its configuration.
-        out: its run folder.
+        recipe: Path of the member's configuration.
+        out: Run folder of the member.
         parent: ID of the parent process.
-        options: ``--resume`` to continue an interrupted training.
+        options: ``--resume`` to continue an interrupted run.
     """
     threading.Thread(target=_end_with_stdin, daemon=True).start()
-    # On Linux the kernel ends the process too, even where no Python runs for a while.
+    # On Linux, the kernel also ends the process, even while no Python code runs.
     end_with_parent(int(parent))
 
     from fact_clip.config import Config
