@@ -41,8 +41,9 @@ class SegmentSettings:
         formats: Names of file formats (docs/formats.md).
         actions: Candidate actions, or None for the classes of the run.
         decode: Settings of decoding.
-        media: Address of the video to write into files, in which "{name}" stands for its file name,
-            or None to write its path.
+        media: Address of the video to write into files, or None to write its path. "{name}" stands
+            for the file name of the video, such as "take.mp4". If features do not name their video,
+            it stands for the name of the feature file without its ending.
         with_background: Whether to write background segments to formats that leave them out.
     """
 
@@ -207,13 +208,20 @@ class SegmentTask(Task):
         return results
 
     def _with_media(self, item: Item, segmentation: Segmentation) -> Segmentation:
-        """Return a segmentation with the address of its video."""
+        """Return a segmentation with the address of its video.
+
+        | input | video of the segmentation | "{name}" of the template |
+        | -- | -- | -- |
+        | video at an address | the address | last part of the address |
+        | other video, or features with a video | its path | file name of the video |
+        | features without a video | none | name of the feature file without ".npy" |
+        """
         if item.address is not None and item.path.suffix.lower() in SUFFIXES:
             segmentation = replace(segmentation, media=item.address)
         media = self._settings.media
         if media:
-            address = Path(segmentation.media or item.path.stem).name
-            segmentation = replace(segmentation, media=media.replace("{name}", address))
+            video_name = Path(segmentation.media or item.path.stem).name
+            segmentation = replace(segmentation, media=media.replace("{name}", video_name))
         return segmentation
 
 

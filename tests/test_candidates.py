@@ -17,7 +17,7 @@ from fact_clip.config import Config, merged
 from fact_clip.decoding import Calibration, CandidateSet
 from fact_clip.encoders import text_encoder
 from fact_clip.encoders.sentence import HashEncoder
-from fact_clip.evaluation.scored_videos import ClassMap
+from fact_clip.evaluation.class_map import ClassMap
 from fact_clip.inference import new_words
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.training import evaluate, train

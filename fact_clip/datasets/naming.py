@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from fact_clip.config import DataConfig
-from fact_clip.core import Json
+from fact_clip.core import Names
 from fact_clip.core.messages import spelling_key
 from fact_clip.datasets.benchmarks import FACTORS_FILE, find_benchmark
 from fact_clip.datasets.labels import unlabelled
@@ -19,12 +19,13 @@ BACKGROUND_NAMES = (
     "null",
     "none",
     "no action",
-    "no_action",
     "idle",
-    "action_start",
-    "action_end",
+    "action start",
+    "action end",
 )
 UNLABELLED_NAMES = ("unlabelled", "unlabeled", "unannotated")
+
+_GIVEN = "as given"
 
 
 def names_alike(names: Iterable[str]) -> list[list[str]]:
@@ -48,34 +49,66 @@ def guess_names(
         root: Folder whose factors.csv takes precedence over a guessed grammar.
 
     Returns:
-        The configuration with the guesses, and a reason for each of the three keys.
+        The configuration with the guesses, and a reason for each of the three keys, or "" for a key
+        without a value.
     """
-    guesses: Json = {}
-    published = find_benchmark(config.name).background_of(tuple(names))
-    # The reasons of `unlabelled` and `grammar` are read only if the key has a value, so they need
-    # not fit an unset key.
-    reasons = dict.fromkeys(("background", "unlabelled", "grammar"), "as given")
-    if config.background is None and published:
-        guesses["background"] = tuple(name for name in published if name not in config.unlabelled)
-        reasons["background"] = "as published"
-    elif config.background is None:
-        background = tuple(name for name in names if name.lower() in BACKGROUND_NAMES)
-        guesses["background"] = background
-        reasons["background"] = "GUESSED by its name"
-        if not background:
-            reasons["background"] = "GUESSED: no class has a name that means no action"
-    if not config.unlabelled:
-        guesses["unlabelled"] = tuple(name for name in names if name.lower() in UNLABELLED_NAMES)
-        reasons["unlabelled"] = "GUESSED by its name: these frames are ignored"
-    config = config.model_copy(update=guesses)
+    background, background_reason = _guess_background(config, names)
+    unlabelled_names, unlabelled_reason = _guess_unlabelled(config, names)
+    config = config.model_copy(update={"background": background, "unlabelled": unlabelled_names})
+    pattern, grammar_reason = _guess_grammar(config, names, root)
+    reasons = {
+        "background": background_reason,
+        "unlabelled": unlabelled_reason,
+        "grammar": grammar_reason,
+    }
+    return config.model_copy(update={"grammar": pattern}), reasons
 
+
+def _guess_background(config: DataConfig, names: Sequence[str]) -> tuple[Names, str]:
+    """Return the background and the reason for it."""
+    if config.background is not None:
+        return config.background, _GIVEN
+    published = find_benchmark(config.name).background_of(tuple(names))
+    if published:
+        return tuple(name for name in published if name not in config.unlabelled), "as published"
+    background = _listed(names, BACKGROUND_NAMES)
+    if not background:
+        return (), "GUESSED: no class has a name that means no action"
+    return background, "GUESSED by its name"
+
+
+def _guess_unlabelled(config: DataConfig, names: Sequence[str]) -> tuple[Names, str]:
+    """Return the names of ignored frames and the reason for them."""
+    if config.unlabelled:
+        return config.unlabelled, _GIVEN
+    guessed = _listed(names, UNLABELLED_NAMES)
+    return guessed, "GUESSED by its name: these frames are ignored" if guessed else ""
+
+
+def _guess_grammar(
+    config: DataConfig, names: Sequence[str], root: Path | None
+) -> tuple[str | None, str]:
+    """Return the grammar and the reason for it. The configuration has the other two guesses."""
+    if config.grammar is not None:
+        return config.grammar, _GIVEN
+    if root is not None and os.path.lexists(root / FACTORS_FILE):
+        return None, ""  # the table has the factors
     # `unlabelled` includes "?", the label of frames that are always ignored.
     no_actions = (*(config.background or ()), *unlabelled(config))
     actions = [name for name in names if name not in no_actions]
-    has_table = root is not None and os.path.lexists(root / FACTORS_FILE)
-    if config.grammar is None and not has_table:
-        pattern = ENGLISH if are_sentences(actions) else grammar.propose(actions)
-        config = config.model_copy(update={"grammar": pattern})
-        fit = f"GUESSED: all {len(actions)} actions fit"
-        reasons["grammar"] = f"{fit}; if they have no such parts, use --grammar none"
-    return config, reasons
+    pattern = ENGLISH if are_sentences(actions) else grammar.propose(actions)
+    if pattern is None:
+        return None, ""
+    fit = f"GUESSED: all {len(actions)} actions fit"
+    return pattern, f"{fit}; if they have no such parts, use --grammar none"
+
+
+def _listed(names: Sequence[str], known_names: Sequence[str]) -> Names:
+    """Return the names that are in a list, in any spelling such as "No-Action" or "no_action"."""
+    keys = {_loose_key(name) for name in known_names}
+    return tuple(name for name in names if _loose_key(name) in keys)
+
+
+def _loose_key(name: str) -> str:
+    """Return `spelling_key`, which is also equal for names that differ in hyphens."""
+    return spelling_key(name.replace("-", " "))

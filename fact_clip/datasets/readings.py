@@ -108,6 +108,10 @@ class LabelledVideos(VideoReader):
         hidden = self.roles.classes.hidden
         class_names = self.label_reader.class_names
         drafts = None if self._draft_reader is None else self.drafts
+        if drafts is not None:
+            # Labels of a batch are positions among the learned classes, and drafts are class
+            # indices. They can be compared because all classes are learned if there are drafts.
+            assert self.roles.classes.learned == tuple(range(len(class_names)))
         check_leak(names, frames, labels, self.all_labels, hidden, class_names, drafts)
 
     def _hidden_in(self, name: str) -> tuple[int, ...]:

@@ -155,6 +155,11 @@ class ModelScores:
             parts += vars(voter).values()
         return sum(part.nbytes for part in parts if isinstance(part, Tensor | ModelScores))
 
+    def of_model(self, model: int) -> ModelScores:
+        """Return the scores of one of the models."""
+        rivals = None if self.rivals is None else self.rivals.of_model(model)
+        return replace(self, voters=(self.voters[model],), rivals=rivals)
+
     def to(self, device: torch.device | str) -> ModelScores:
         """Return the scores on a different device."""
         voters = tuple(voter.map(lambda table: table.to(device)) for voter in self.voters)

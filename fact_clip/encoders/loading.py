@@ -24,7 +24,7 @@ def safe_loading(*, is_offline: bool) -> Iterator[None]:
     Args:
         is_offline: Whether huggingface_hub reads its cache only.
     """
-    with _quiet(), _no_code(), _only_cached(is_offline):
+    with _quiet(), _no_questions(), _only_weights(), _only_cached(is_offline):
         yield
 
 
@@ -57,17 +57,26 @@ def _only_cached(is_offline: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _no_code() -> Iterator[None]:
-    """Close the standard input in the block, and keep torch.load from running pickled code."""
-    environment = dict(os.environ)
+def _no_questions() -> Iterator[None]:
+    """Empty the standard input in the block, so that no library can ask whether to run code."""
     stdin = sys.stdin
+    with Path(os.devnull).open() as empty:
+        sys.stdin = empty
+        try:
+            yield
+        finally:
+            sys.stdin = stdin
+
+
+@contextmanager
+def _only_weights() -> Iterator[None]:
+    """Keep torch.load from running pickled code in the block."""
+    environment = dict(os.environ)
     os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
     os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
     try:
-        with Path(os.devnull).open() as sys.stdin:
-            yield
+        yield
     finally:
-        sys.stdin = stdin
         del os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"]
         os.environ.update(environment)
 
@@ -96,7 +105,10 @@ def why_unreachable(url: str) -> str:
 
 
 def looks_local(path: str) -> bool:
-    """Return whether a string is a path rather than a tag, or a name on a hub."""
+    """Return whether a string is a path, rather than a tag or the name of a model on a hub.
+
+    A path starts with "/", "." or "~", has two slashes or more, or ends with .pt or .safetensors.
+    """
     return (
         path.startswith(("/", ".", "~"))
         or path.count("/") > 1
@@ -113,7 +125,13 @@ def local_folder(path: str, where: str) -> Path:
 
 
 def content_name(path: Path) -> str:
-    """Return the name of a file or folder with a digest of its content."""
+    """Return the name of a file or folder with a digest of its content.
+
+    Raises:
+        InputError: There is no such file or folder, so it has no content.
+    """
+    if not path.exists():
+        raise InputError(path, "no such file or folder")
     digest = hashlib.sha256()
     for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
         if file.is_file():

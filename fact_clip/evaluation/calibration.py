@@ -5,7 +5,7 @@ calibrate
   _with_prior: adds log p(c), estimated on validation videos.
   _choose_gamma: uses the accuracy of seen classes at each gamma, which `GammaCounts` counts.
 
-`GammaCounts` and `groups_by_calibration` also compute figures of test videos (`figures.py`).
+`GammaCounts` and `groups_by_calibration` also compute figures of test videos (`zero_shot.py`).
 `decoding/calibration.py` describes what a calibration corrects.
 """
 
@@ -109,6 +109,10 @@ def _with_prior(at_gamma_0: Calibration, scored_by_model: Sequence[ScoredVideos]
     for scored in scored_by_model:
         tables += scored.uncorrected_log_scores()
     expected = at_gamma_0.log_prior(vocabulary)  # (C,)
+    for scored in scored_by_model:
+        # `expected` and `prior` are in the order of the vocabulary, `posterior` in the order of the
+        # candidates.
+        assert scored.candidates.vocabulary.names == vocabulary.names
     posterior = log_mean_posterior(tables, _SMOOTHING)  # (C,)
     prior = estimated_log_prior(expected, training_frames(datasets), posterior)  # (C,)
     # Candidates outside the vocabulary get a prior from their factors. The shift moves it to the

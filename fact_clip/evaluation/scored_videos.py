@@ -1,18 +1,17 @@
-"""Videos that are scored once and decoded with several settings, and the map of their classes."""
+"""Videos that are scored once and decoded with several settings."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
 import torch
 
 from fact_clip.config import DecodeConfig
-from fact_clip.core import Flags, Floats, Integers, Names, Vocabulary
+from fact_clip.core import Floats, Integers, Names
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.core.progress import paced
 from fact_clip.datasets.dataset import Dataset
@@ -25,70 +24,16 @@ from fact_clip.decoding import (
     decode_scores,
 )
 from fact_clip.decoding.scores import DecodedFrames
+from fact_clip.evaluation.class_map import ClassMap
 from fact_clip.inference.scorer import Scorer
 from fact_clip.models import FACT
 from fact_clip.runs.run import LoadedRun, Run
+from fact_clip.unseen.holdout import Holdout
 
 logger = logging.getLogger(__name__)
 
 VideoLabels = list[Integers]
 """Class indices (T,) of each video."""
-
-
-@dataclass(frozen=True)
-class ClassMap:
-    """Map between the classes of a data set, which are also the run's classes, and candidates.
-
-    Labels are indices of `vocabulary`: the K classes of the data set, then the candidates that it
-    lacks. Decoding instead gives each frame an index among the C candidates. Only this class
-    converts between the two.
-
-    Attributes:
-        vocabulary: Vocabulary of the labels.
-        n_classes: Number of classes of the data set.
-        of_candidate: Label of each candidate, (C,).
-        is_allowed: Whether each candidate may be predicted, (C,).
-    """
-
-    vocabulary: Vocabulary
-    n_classes: int
-    of_candidate: Integers
-    is_allowed: Flags
-
-    @classmethod
-    def of(cls, dataset: Vocabulary, candidates: CandidateSet) -> ClassMap:
-        """Return the map between a run's candidates and the classes of its data set."""
-        names = candidates.vocabulary.names
-        factors = dict(zip(names, candidates.vocabulary.factors, strict=True))
-        new = [name for name in names if name not in dataset]
-        vocabulary = dataset.extended(new, factors=factors)
-        return cls(vocabulary, len(dataset), vocabulary.encode(names), candidates.is_allowed)
-
-    @property
-    def added(self) -> range:
-        """Return the labels of candidates that the data set lacks."""
-        return range(self.n_classes, len(self.vocabulary))
-
-    @property
-    def allowed(self) -> Integers:
-        """Return the labels that may be predicted."""
-        return self.of_candidate[self.is_allowed]
-
-    def labels(self, candidate_indices: Integers) -> Integers:
-        """Return the labels for candidate indices."""
-        return self.of_candidate[candidate_indices]
-
-    def log_scores(self, rows: Floats) -> Floats:
-        """Return log scores (T, C) of candidates by label, -inf for labels that are not allowed."""
-        table = np.full((len(rows), len(self.vocabulary)), -np.inf)
-        table[:, self.allowed] = rows[:, self.is_allowed]
-        return table
-
-    def counts(self, of_classes: Integers) -> Integers:
-        """Return counts of the data set's classes by label, with 0 for added candidates."""
-        counts = np.zeros(len(self.vocabulary), np.int64)
-        counts[: self.n_classes] = of_classes
-        return counts
 
 
 class ScoredVideos:
@@ -99,6 +44,7 @@ class ScoredVideos:
         dataset: Data set of the videos.
         video_names: Names of the videos.
         actions: Names of the candidates, or None for the classes of the run.
+        scores: Scores of the videos for these candidates, or None to compute them on first use.
 
     Attributes:
         candidates: Candidates with the run's corrections.
@@ -112,6 +58,7 @@ class ScoredVideos:
         dataset: Dataset,
         video_names: Sequence[str],
         actions: Sequence[str] | None = None,
+        scores: list[ModelScores] | None = None,
     ) -> None:
         self.scorer = scorer
         self.dataset = dataset
@@ -121,6 +68,8 @@ class ScoredVideos:
         self.candidates = scorer.choose(actions)
         self.classes = ClassMap.of(dataset.vocabulary, self.candidates)
         self.truth = [dataset.labels(name) for name in video_names]
+        if scores is not None:
+            self.scores = scores
 
     @cached_property
     def datasets(self) -> list[Dataset]:
@@ -149,16 +98,15 @@ class ScoredVideos:
         run = self.scorer.run
         run = replace(run, config=run.config.model_copy(update={"decode": decode}))
         scorer = Scorer(LoadedRun(run, self.scorer.models, calibration), self.scorer.device)
-        videos = ScoredVideos(scorer, self.dataset, self.video_names, self.actions)
-        videos.scores = self.scores
-        return videos
+        return ScoredVideos(scorer, self.dataset, self.video_names, self.actions, self.scores)
 
     def of_model(self, model: int) -> ScoredVideos:
-        """Return the videos with the scores of one model, without scoring them again."""
-        of_model = copy(self)
-        parts = [replace(scores, voters=(scores.voters[model],)) for scores in self.scores]
-        of_model.__dict__["scores"] = parts
-        return of_model
+        """Return the videos with the scores of one model, without scoring them again.
+
+        The scorer, with its decoding and calibration, is the scorer of all models.
+        """
+        scores = [of_all.of_model(model) for of_all in self.scores]
+        return ScoredVideos(self.scorer, self.dataset, self.video_names, self.actions, scores)
 
     def decode(
         self, candidates: CandidateSet | None = None, settings: DecodeSettings | None = None
@@ -274,13 +222,15 @@ def member_datasets(run: Run, dataset: Dataset) -> list[Dataset]:
         return [dataset]
     members = run.members()
     if run.config.data.validation_videos is None:
-        hidden = [() if dataset.holdout is None else dataset.holdout.validation_unseen]
-        hidden += [_hidden_names(member, hidden[0]) for member in members[1:]]
+        hidden = _hidden_classes(members, dataset.holdout)
         parts = dataset.roles.parts.choose(hidden, first_videos=dataset.validation)
     else:
         parts = [member.validation_videos or () for member in members]
-    datasets = [dataset]
-    for member, part in zip(members[1:], parts[1:], strict=True):
+    datasets = []
+    for index, (member, part) in enumerate(zip(members, parts, strict=True)):
+        if index == 0:
+            datasets.append(dataset)
+            continue
         update = {
             "validation_videos": part,
             "validation_unseen": member.config.data.validation_unseen,
@@ -290,7 +240,17 @@ def member_datasets(run: Run, dataset: Dataset) -> list[Dataset]:
     return datasets
 
 
-def _hidden_names(member: Run, default: Names) -> Names:
-    """Return the validation-unseen classes of a member, by default those of the hold-out."""
-    names = member.config.data.validation_unseen
-    return names if isinstance(names, tuple) else default
+def _hidden_classes(members: Sequence[Run], holdout: Holdout | None) -> list[Names]:
+    """Return the validation-unseen classes of each member.
+
+    The first member has those of the hold-out, like every member that names no classes.
+    """
+    of_holdout = () if holdout is None else holdout.validation_unseen
+    hidden: list[Names] = []
+    for index, member in enumerate(members):
+        names = member.config.data.validation_unseen
+        if index > 0 and isinstance(names, tuple):
+            hidden.append(names)
+        else:
+            hidden.append(of_holdout)
+    return hidden

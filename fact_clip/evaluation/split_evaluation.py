@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from fact_clip.core.progress import paced
 from fact_clip.core.version import __version__
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.memory import DataSource
-from fact_clip.decoding import decode_scores, reliability, voter_labels
+from fact_clip.decoding import ModelScores, decode_scores, reliability, voter_labels
 from fact_clip.decoding.scores import DecodedFrames
 from fact_clip.devices.device import Precision
 from fact_clip.devices.processes import Processes
@@ -49,6 +49,22 @@ from fact_clip.runs.seen import data_digest, is_learned_from, marks_of_test
 logger = logging.getLogger(__name__)
 
 PREDICTION = "prediction"
+
+
+@dataclass(frozen=True)
+class _ScoredVideo:
+    """One video of a split with its labels by a run.
+
+    Attributes:
+        rows: Labels and probabilities of each row of a timeline: "prediction", "frames" and, if the
+            model has tokens, "tokens".
+        members: Labels that each model of an ensemble predicts by itself.
+        scores: Scores that the zero-shot figures decode again, or None without held-out classes.
+    """
+
+    rows: dict[str, DecodedFrames]
+    members: VideoLabels
+    scores: ModelScores | None
 
 
 @dataclass(frozen=True)
@@ -122,15 +138,12 @@ def evaluate(
     if precision == "bf16":
         changes.append("precision=bf16")
     digest = data_digest(dataset, split_names(dataset, split))
-    is_changed = not all(change.startswith("data.root=") for change in changes)
-    if not is_changed:
-        stored = scorer.run.path / f"{evaluation_stem(split, actions is not None)}.json"
-        is_moved = bool(overrides) or data is not None
-        if not _has_data_of_run(opened, split, digest, stored, is_moved=is_moved):
-            is_changed = True
-            caution = "not the run's videos, labels or background, so evaluation.json is unchanged"
-            cautions.append(caution)
-    files = _EvaluationFiles.of(scorer.run.path, split, actions is not None, is_changed)
+    stored = scorer.run.path / f"{evaluation_stem(split, actions is not None)}.json"
+    is_data_named = bool(overrides) or data is not None
+    is_of_run, caution = _is_of_run(opened, split, changes, digest, stored, is_data_named)
+    if caution:
+        cautions.append(caution)
+    files = _EvaluationFiles.of(scorer.run.path, split, actions is not None, not is_of_run)
     for caution in cautions:
         logger.warning("%s", caution)
     processes = Processes(scorer.device)
@@ -180,25 +193,46 @@ def _trust_encoder(
         )
 
 
-def _has_data_of_run(
-    opened: OpenedRun, split: str, digest: str, stored: Path, *, is_moved: bool
-) -> bool:
-    """Return whether videos and labels belong to the run, so that its stored figures change.
+def _is_of_run(
+    opened: OpenedRun,
+    split: str,
+    changes: Sequence[str],
+    digest: str,
+    stored: Path,
+    is_data_named: bool,
+) -> tuple[bool, str]:
+    """Return whether the figures replace the stored figures of the run.
 
     Args:
         opened: The run and the data.
         split: Split that is scored.
+        changes: Settings that differ from the settings of the run. ``data.root`` may be one of
+            them, because the data of the run may have moved.
         digest: Digest of the split's videos.
         stored: File with the figures of the run.
-        is_moved: Whether the caller specified the data.
+        is_data_named: Whether the caller named the data, so that they may not be the run's data.
+
+    Returns:
+        The answer, and a caution if they do not replace them because the data differ.
     """
+    if not all(change.startswith("data.root=") for change in changes):
+        return False, ""
+    if _has_data_of_run(opened, split, digest, stored, is_data_named):
+        return True, ""
+    return False, "not the run's videos, labels or background, so evaluation.json is unchanged"
+
+
+def _has_data_of_run(
+    opened: OpenedRun, split: str, digest: str, stored: Path, is_data_named: bool
+) -> bool:
+    """Return whether background, videos and labels are those of the run (see `_is_of_run`)."""
     dataset = opened.dataset
     trained = opened.trained
     if dataset.vocabulary.background != trained.vocabulary.background:
         return False
     if not is_learned_from(dataset, trained.seen):
         return False
-    if not is_moved:
+    if not is_data_named:
         return True
     # The learning videos match the run, but the scored videos may differ.
     if stored.is_file():
@@ -245,43 +279,51 @@ def _score(
     videos: ScoredVideos, split: str, processes: Processes, progress: Progress | None
 ) -> _ScoredSplit:
     """Score and decode the videos of a split. Processes share the work and the results."""
-    scorer = videos.scorer
     dataset = videos.dataset
-    candidates = videos.candidates
     needs_scores = dataset.holdout is not None
-    has_transcript = scorer.run.config.model.transcript
     dataset.check_sidecars(videos.video_names)
     if split != "validation":
         for name in dataset.clicks(videos.video_names):
             problem = "clicks, which do not show where segments begin and end"
             raise InputError(dataset.folder.label_location(name), problem, "label all frames")
 
-    results = []
+    own_videos = []
     for name in paced(processes.share(videos.video_names), "evaluating", logger, progress):
-        transcript = given_transcript(dataset, name) if has_transcript else None
-        scores = scorer.score(dataset.features(name), candidates, transcript=transcript)
-        decoded = {PREDICTION: decode_scores(scores, candidates, videos.settings)}
-        decoded |= voter_labels(scores, candidates)
-        rows = {
-            row: (videos.classes.labels(indices), shares)
-            for row, (indices, shares) in decoded.items()
-        }
-        members = []
-        if len(scores.voters) > 1:
-            for voter in scores.voters:
-                alone = replace(scores, voters=(voter,))
-                indices, _ = decode_scores(alone, candidates, videos.settings)
-                members.append(videos.classes.labels(indices))
-        # Move scores to the CPU, because other processes use other GPUs.
-        results.append((rows, members, scores.to("cpu") if needs_scores else None))
-    results = processes.gather(results, len(videos.video_names))
+        own_videos.append(_score_video(videos, name, needs_scores))
+    scored_videos = processes.gather(own_videos, len(videos.video_names))
     if needs_scores:
-        videos.scores = [scores.to(scorer.device) for *_, scores in results if scores is not None]
+        videos.scores = [
+            video.scores.to(videos.scorer.device) for video in scored_videos if video.scores
+        ]
     return _ScoredSplit(
         videos=videos,
-        rows=[rows for rows, *_ in results],
-        members=[members for _, members, _ in results],
+        rows=[video.rows for video in scored_videos],
+        members=[video.members for video in scored_videos],
     )
+
+
+def _score_video(videos: ScoredVideos, name: str, needs_scores: bool) -> _ScoredVideo:
+    """Score and decode one of the videos."""
+    scorer = videos.scorer
+    dataset = videos.dataset
+    candidates = videos.candidates
+    transcript = None
+    if scorer.run.config.model.transcript:
+        transcript = given_transcript(dataset, name)
+    scores = scorer.score(dataset.features(name), candidates, transcript=transcript)
+    decoded = {PREDICTION: decode_scores(scores, candidates, videos.settings)}
+    decoded |= voter_labels(scores, candidates)
+    rows = {}
+    for row, (indices, probabilities) in decoded.items():
+        rows[row] = (videos.classes.labels(indices), probabilities)
+
+    members = []
+    if len(scores.voters) > 1:
+        for model in range(len(scores.voters)):
+            indices, _ = decode_scores(scores.of_model(model), candidates, videos.settings)
+            members.append(videos.classes.labels(indices))
+    # Scores move to the CPU, because other processes use other GPUs.
+    return _ScoredVideo(rows, members, scores.to("cpu") if needs_scores else None)
 
 
 def _write_predictions(scored: _ScoredSplit, folder: Path) -> None:

@@ -58,7 +58,8 @@ def check_leak(
         true_labels: Function that returns all class indices (T,) of a video, including hidden ones.
         hidden: Indices of the hidden classes.
         class_names: Names of the classes.
-        drafts: Function that returns the labels (T,) that a model gave to a video, or None.
+        drafts: Function that returns the labels (T,) that a model gave to a video, or None. They
+            have the same numbers as `labels`.
 
     Raises:
         InputError: A row has such a label. The message names the video and the frame.

@@ -234,6 +234,15 @@ def test_names_tell_background_grammar_and_what_is_no_class():
     assert (kept, reasons["background"]) == (given, "as given")
 
 
+@pytest.mark.parametrize("name", ["No-action", "No_Action", "no  action", "NO ACTION", "Action-start"])
+def test_background_is_guessed_in_any_spelling(name):
+    """Otherwise it would silently be trained and counted as an action."""
+    guessed, reasons = guess_names(DataConfig(), [name, "Un-labelled", "cut ham", "stir"])
+    assert (guessed.background, reasons["background"]) == ((name,), "GUESSED by its name")
+    assert (guessed.grammar, reasons["grammar"]) == (None, "")  # "stir" has no object
+    assert (guessed.unlabelled, reasons["unlabelled"]) == ((), "")
+
+
 def test_a_suggestion_names_the_grammar_and_reads_the_classes(kitchen):
     (kitchen / "mapping.txt").write_text("0 rest\n1 cut ham\n2 cut egg\n")
     for path in (kitchen / "groundTruth").iterdir():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -205,6 +207,18 @@ def test_context_is_taken_before_the_stride(open_set):
     transform = FeatureTransform.fit([dataset.features("a")], (5,))
     (batch,) = training_batches(dataset, ("b",), transform, PLAIN, 1, 3, 0, 4)
     np.testing.assert_array_equal(batch.features[0], transform(dataset.features("b"))[::4])
+
+
+def test_the_encoder_follows_the_training_videos(open_set):
+    """Features of two encoders, of which each selection of videos has one."""
+    dataset = open_set()
+    for name, encoder in (("a", "first"), ("b", "second")):
+        path = next(iter(dataset.folder.feature_files((name,))))
+        path.with_suffix(".json").write_text(json.dumps({"encoder": encoder}))
+    assert dataset.with_videos(("a",), ()).encoder == "first"
+    of_a = dataset.with_videos(("a",), ())
+    assert of_a.encoder == "first"
+    assert of_a.with_videos(("b",), ()).encoder == "second"
 
 
 def test_cache_follows_the_transform(open_set):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -62,6 +64,14 @@ def test_gammas_are_decoded_with_the_same_mean():
     for gamma, labels in zip(gammas, together, strict=True):
         alone = decode_scores(scores, candidates.with_gamma(gamma), settings)[0]
         assert labels.tolist() == alone.tolist()
+
+
+def test_scores_of_one_model_have_the_rivals_of_this_model():
+    tables = np.random.default_rng(0).dirichlet([0.2, 0.2, 0.2], size=(2, 2, 5)).astype(np.float32)
+    scores = replace(scores_of(*tables[0]), rivals=scores_of(*tables[1]))
+    one = scores.of_model(1)
+    assert [voter.frames[0].tolist() for voter in one.voters] == [tables[0, 1].tolist()]
+    assert [voter.frames[0].tolist() for voter in one.rivals.voters] == [tables[1, 1].tolist()]
 
 
 def labels_with_each_gamma(tables, costs: SegmentCosts, gammas, penalty: float):

@@ -9,6 +9,7 @@ from safetensors.numpy import save_file
 
 from fact_clip.core import Vocabulary
 from fact_clip.encoders import sentence, text_encoder
+from fact_clip.encoders.loading import content_name
 from fact_clip.encoders.vectors import class_vectors
 
 from ..refusals import refused
@@ -72,3 +73,10 @@ def test_files_that_do_not_do(tmp_path, monkeypatch):
     for spec in ("file:", "file:vectors.pt"):
         with refused(f"text encoder {spec!r}"):
             text_encoder(spec)
+
+
+def test_nothing_has_no_digest_of_its_content(tmp_path):
+    with refused("missing.npz"):
+        content_name(tmp_path / "missing.npz")
+    (tmp_path / "empty.npz").touch()
+    assert content_name(tmp_path / "empty.npz") != content_name(tmp_path)
