@@ -43,7 +43,7 @@ def _record_cautions(run: Run, seen: Seen, dataset: Dataset) -> list[str]:
     if not seen.is_complete:
         cautions.append(f"of a run that it started from, {NO_RECORD}")
     if run.is_unfinished():
-        cautions.append("the training has not come to its end")
+        cautions.append("the training is not finished")
     if dataset.holdout is not None and (seen.named or run.config.data.drafts is not None):
         cautions.append("not zero-shot alone: the training knew the names and unlabelled frames")
     return cautions
