@@ -1,7 +1,7 @@
-"""One member of an ensemble, trained by a process of its own; see `core.launch.child_command`.
+"""Train one member of an ensemble in a new process; see `core.launch.child_command`.
 
 Arguments: the recipe, the run folder, and ``--resume`` to continue.
-It is a new process and no fork, because torch's threads do not survive a fork.
+It is a new process and not a fork, because the threads of torch do not survive a fork.
 """
 
 from __future__ import annotations

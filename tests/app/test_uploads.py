@@ -171,7 +171,7 @@ def test_a_video_may_not_be_too_long(opened, pixel_run):
 def test_a_run_that_knows_no_encoder_says_so(user, pixel_run):
     video = user.add(pixel_run[1])
     job = user.settle()["videos"][0]["job"]
-    assert "the encoder of the features that the run was trained on" in job["error"]
+    assert "the encoder of the run's training features" in job["error"]
     assert user.ask("GET", f"/api/videos/{video}")["drafts"] == []  # it can be labelled nevertheless
 
 
