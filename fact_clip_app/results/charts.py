@@ -1,6 +1,6 @@
 """Figures of labelled videos: ethogram, total times, transitions."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,7 +18,9 @@ _MAX_NUMBERS = 25  # classes of a matrix with numbers
 
 
 def ethogram(ratings: Mapping[str, Rating], colours: Mapping[str, str]) -> Figure:
-    """Draw the segments of each rating over time, from the first frame of its video.
+    """Draw the segments of each rating over time, and its point events above them.
+
+    Times count from the first frame of a video.
 
     Args:
         ratings: the rating of each row, from top to bottom.
@@ -31,18 +33,33 @@ def ethogram(ratings: Mapping[str, Rating], colours: Mapping[str, str]) -> Figur
     for position, rating in enumerate(ratings.values()):
         axes.barh(position, rating.duration or 0.0, color=_VIDEO)
         spans_of: dict[str, list[tuple[float, float]]] = {label: [] for label in colours}
+        points_of: dict[str, list[float]] = {label: [] for label in colours}
         for state in rating.actions:
             spans_of[state.label].append((state.start - rating.start, state.stop - state.start))
         for point in rating.events:
-            spans_of[point.label].append((point.time - rating.start, 0.0))
+            points_of[point.label].append(point.time - rating.start)
         for label, colour in colours.items():
-            # the line shows instants
             axes.broken_barh(spans_of[label], (position - 0.4, 0.8), color=colour, linewidth=0.5)
+            if points_of[label]:
+                _draw_points(axes, points_of[label], position, colour)
     _name_rows(axes, ratings)
     axes.set_xlim(0, max(rating.duration or 0.0 for rating in ratings.values()))
     axes.set_xlabel("time (s)")
     add_legend(figure, colours.items())
     return figure
+
+
+def _draw_points(axes: Axes, times: Sequence[float], position: int, colour: str) -> None:
+    """Draw point events as lines with a white edge, above the segments of all classes."""
+    for line_colour, width, order in (("white", 2.4, 3), (colour, 1.2, 4)):
+        axes.vlines(
+            times,
+            position - 0.4,
+            position + 0.4,
+            color=line_colour,
+            linewidth=width,
+            zorder=order,
+        )
 
 
 def time_bars(ratings: Mapping[str, Rating], colours: Mapping[str, str]) -> Figure:

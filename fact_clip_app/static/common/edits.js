@@ -13,7 +13,7 @@ const waiting = []; // functions that run once no edit waits
 
 // --- the queue ---------------------------------------------------------------------------------
 
-/** Change the labels of the current track. `frame` is where the segment to choose lies. */
+/** Change the labels of the current track. `frame` is where the label to choose lies, or null to choose as before. */
 export function edit(change, frame = null) {
 	if (!change.removed.length && !change.added.length) return;
 	const {video} = state;
@@ -21,8 +21,10 @@ export function edit(change, frame = null) {
 	if (!mayEdit(track)) return;
 	const body = bodyOf(track.id, change);
 	showChange(video, track.id, body);
-	const isPoint = body.added.some(({start, stop}) => start === frame && stop === frame);
-	update({frame: frame ?? state.frame, isPoint});
+	if (frame !== null) {
+		const isPoint = body.added.some(({start, stop}) => start === frame && stop === frame);
+		update({frame, isPoint});
+	}
 	add({video: video.id, body, run: () => send(video.id, body)});
 }
 

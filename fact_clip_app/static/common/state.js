@@ -20,7 +20,7 @@ export const state = {
 	trackId: null, // the current track
 	frame: null, // the chosen segment is the one that covers this frame of the current track
 	isPicked: false, // whether a person chose that segment; one that was just made is shown, but not picked
-	isPoint: false, // whether it is a point event, where a segment begins at the same frame
+	isPoint: false, // whether it is the point event at this frame
 	pen: "", // the class that the next segment gets
 	recording: null, // the segment that has begun, see recording.js in label/
 	isLooping: false,
@@ -126,7 +126,7 @@ export function partsOf(video, track) {
 export function chosenIndex(parts) {
 	if (state.frame === null) return -1;
 	const exact = parts.findIndex(({start, stop}) => start === state.frame && state.isPoint === (start === stop));
-	if (exact >= 0) return exact;
+	if (exact >= 0 || state.isPoint) return exact; // a segment under a point that is gone was not chosen by anybody
 	return parts.findIndex((part) => covers(part, state.frame));
 }
 

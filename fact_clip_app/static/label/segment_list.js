@@ -44,7 +44,7 @@ function Row({track, segment, times}) {
 	};
 	const colour = state.project.colours[label]?.colour;
 	const period = isInstant(segment) ? clock(times[start], 2) : `${clock(times[start], 2)} to ${clock(times[stop], 2)}`;
-	const isChosen = state.frame === start && state.trackId === track.id;
+	const isChosen = state.frame === start && state.trackId === track.id && state.isPoint === isInstant(segment);
 	return html`<li><button type="button" class="link" aria-current=${String(isChosen)} onClick=${choose}>
 		<span class="dot" style=${colour ? {background: colour} : {}}></span> <span class="name">${label}</span>
 		<small>${period} · ${track.name}${comment && ` · ${comment}`}</small></button></li>`;

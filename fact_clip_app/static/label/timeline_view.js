@@ -1,6 +1,7 @@
 /* The timeline of the open video. */
 
 import {html, useLayoutEffect, useRef} from "../vendor/preact-htm.js";
+import {isInstant} from "../common/segments.js";
 import {chosenIndex, currentTrack, isLocked, partsOf, state, update} from "../common/state.js";
 import {media, setTimeline, timeline} from "./player.js";
 import {HEAD_WIDTH, TrackHeads} from "./track_heads.js";
@@ -33,7 +34,7 @@ function selected({row, index}) {
 	const track = state.video.tracks[row];
 	if (!track) return update({frame: null}); // the row of the prediction
 	const part = partsOf(state.video, track)[index];
-	update({trackId: track.id, frame: part?.start ?? null, isPicked: true, isPoint: part?.start === part?.stop});
+	update({trackId: track.id, frame: part?.start ?? null, isPicked: true, isPoint: Boolean(part) && isInstant(part)});
 }
 
 /* Where the timeline was when its video was drawn again, as it is once a film is converted. */
