@@ -183,6 +183,56 @@ def test_columns_are_dragged_and_a_browser_keeps_their_width(page):
     assert widths() == [left, right]
 
 
+@pytest.fixture
+def several_tracks(browser, clip, tmp_path):
+    """A page with two videos whose first track is empty, and whose second of three has labels."""
+    project = Project(tmp_path / "tracks")
+    history = History(project)
+    history.add([Action("groom")], Person())
+    for name in ("mouse_a", "mouse_b"):
+        video = project.add_video(name, clip, None, np.arange(301) / 15)
+        for track in ("left", "right"):
+            project.add_track(video, track)
+        left = list(project.tracks(video))[1]
+        history.replace(video, left, [Label(30, 270, "groom")], None, Person())
+    project.close()
+    with served_here(tmp_path / "tracks") as address, browser.page(1280, 720) as page:
+        entered(page, address)
+        page.locator("#timeline canvas").wait_for()
+        yield page
+
+
+def current_track(page) -> str:
+    return page.locator("#track-heads [aria-pressed=true].head-name").inner_text()
+
+
+def test_a_video_opens_with_the_track_that_has_labels(several_tracks):
+    page = several_tracks
+    assert current_track(page) == "left"
+    overview = page.locator("#timeline canvas").evaluate(
+        """(canvas) => {
+            const {left, right} = document.querySelector(".tl-overview").getBoundingClientRect();
+            const x = (left + right) / 2 - canvas.getBoundingClientRect().left;
+            const scale = canvas.width / canvas.clientWidth;
+            return [...canvas.getContext("2d").getImageData(x * scale, 10 * scale, 1, 1).data].slice(0, 3);
+        }"""
+    )
+    assert max(overview) - min(overview) > 40  # the colour of the class, and not the grey of an empty track
+
+
+def test_a_video_opens_with_the_track_that_a_person_used_last(several_tracks):
+    page = several_tracks
+    page.get_by_role("button", name="right", exact=True).click()
+    page.click("#videos li:nth-child(2) button.link")
+    settled(page)
+    assert current_track(page) == "right"
+    page.reload()
+    page.locator("#timeline canvas").wait_for()
+    assert current_track(page) == "right"
+    called(page, "Anna")  # who has used no track
+    assert current_track(page) == "left"
+
+
 def test_segments_are_searched_and_shown(page):
     page.click("#videos li:nth-child(1) button.link")
     settled(page)

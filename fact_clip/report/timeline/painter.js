@@ -93,7 +93,8 @@ class TimelinePainter {
 		pen.fillStyle = TimelineTools.css(this.ink, 0.1);
 		pen.fillRect(0, 0, strip.width, strip.height);
 		const perSecond = strip.width / this.scale.duration;
-		const {spans = [], instants = []} = this.view.rows[0] ?? {};
+		const {rows} = this.view;
+		const {spans = [], instants = []} = rows.find(({isMain}) => isMain) ?? rows[0] ?? {};
 		for (const {start, stop, label, kind} of [...spans, ...instants]) {
 			const colour = this.colours[label]?.colour;
 			pen.globalAlpha = kind === "draft" ? 0.4 : 1;

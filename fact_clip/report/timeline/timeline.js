@@ -3,13 +3,14 @@
 const tl = new Timeline(element, {duration, rows, colours, video, times, label, unit, onSelect, onEdit, onDraw});
 
 duration  seconds, as all times here: of real frames.
-rows      [{name, editable, segments, raw, curve}]. raw: segments before decoding, a strip below. curve: a line at their confidence.
+rows      [{name, editable, segments, raw, curve, isMain}]. raw: segments before decoding, a strip below. curve: a line at their
+          confidence. isMain: the overview shows this row, or else the first one.
 segments  [{start, stop, label, kind, confidence, unseen, corrected}], in order of time, apart from each other, but instants
           (start == stop) may lie over others. kind: "label", "accepted" (a draft that became a label) or "draft"; without it a prediction:
           the lower its confidence, 0..1 or null, the lighter, and a line below if it was corrected. unseen: dashes above.
 colours   {label: {colour: "#rrggbb", null for background; number: a number or sign shown beside it, or null}}
 video     clicks seek it, it moves the cursor.  times: of frames, where edges may lie; else 0.04 s apart.
-rowHeight pixels (26).  overview: true for a strip of the first row above, with the visible part as a frame to drag.
+rowHeight pixels (26).  overview: true for a strip of a row above all, with the visible part as a frame to drag.
 headWidth pixels beside the rows for heads of the page, which then draws no names (0).
 keys      false: only arrows, + - 0, Home and End are handled here; the page calls methods for the rest.
 

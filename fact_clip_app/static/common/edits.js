@@ -2,7 +2,7 @@
 
 import {ask, pause, Refused, tried, videoPath, viewQuery} from "./requests.js";
 import {applied, fits, put} from "./segments.js";
-import {BROWSER, currentTrack, fault, isLocked, state, update} from "./state.js";
+import {BROWSER, currentTrack, fault, isLocked, keepTrack, state, update} from "./state.js";
 import {become, sync} from "./sync.js";
 
 const PATIENCE = 2000; // milliseconds before a server that does not answer is asked again
@@ -19,6 +19,7 @@ export function edit(change, frame = null) {
 	const {video} = state;
 	const track = currentTrack();
 	if (!mayEdit(track)) return;
+	keepTrack();
 	const body = bodyOf(track.id, change);
 	showChange(video, track.id, body);
 	if (frame !== null) {

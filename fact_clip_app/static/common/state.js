@@ -103,7 +103,23 @@ export function currentTrack() {
 	return tracks.find(({id}) => id === state.trackId) ?? tracks[0];
 }
 
-/** Return whether no edit of this page may change a track: it is locked, or not seen. */
+/** Make a track of the open video the current one. */
+export function chooseTrack(id) {
+	update({trackId: id, frame: null});
+	keepTrack();
+}
+
+/** Keep the name of the current track as the one that this person used last in the project. */
+export function keepTrack() {
+	localStorage.setItem(trackKey(), currentTrack().name);
+}
+
+/** Return the name of the track that this person used last in the project, or null. */
+export const lastTrack = () => localStorage.getItem(trackKey());
+
+const trackKey = () => JSON.stringify(["track", state.project.project.folder, state.annotator]);
+
+/** Return whether no edit of this page may change a track: it is locked, or hidden. */
 export const isLocked = ({id}) => state.locked.includes(id) || state.hidden.includes(id);
 
 /** Return the action of a name, or undefined. */

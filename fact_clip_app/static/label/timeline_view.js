@@ -21,6 +21,7 @@ function rowsOf(video) {
 	const rows = video.tracks.map((track) => ({
 		name: track.name,
 		editable: !isLocked(track),
+		isMain: track === currentTrack(),
 		segments: state.hidden.includes(track.id) ? [] : partsOf(video, track).map(inSeconds),
 	}));
 	if (video.drafts.length) {
@@ -86,7 +87,7 @@ export function TimelineView({video, onEdit, onDraw}) {
 	useLayoutEffect(() => {
 		showColours(colours.current, state.video);
 		timeline.setRows(rowsOf(state.video));
-	}, [video.tracks, video.drafts, video.unseen, state.hidden, state.locked, JSON.stringify(state.project.colours)]);
+	}, [video.tracks, video.drafts, video.unseen, state.trackId, state.hidden, state.locked, JSON.stringify(state.project.colours)]);
 	useLayoutEffect(() => { // only another segment, so that the view stays where a person has panned to
 		const row = state.video.tracks.indexOf(currentTrack());
 		const parts = partsOf(state.video, currentTrack());
