@@ -281,6 +281,46 @@ def test_results_have_a_head_and_a_sentence(page):
     until(page, "document.querySelector('#toast-text')?.textContent === 'Copied.'")
 
 
+def test_results_begin_with_figures_and_each_card_has_one_main_action(page):
+    to_panel(page, "results")
+    until(page, "document.querySelector('#plot')?.naturalWidth > 100")
+    until(page, "document.querySelectorAll('#bars li').length === 5")
+    assert page.locator("#plot").bounding_box()["y"] < 300
+    tables = page.locator("#results-panel table")
+    assert tables.first.bounding_box()["y"] > page.locator("#bars").bounding_box()["y"]
+    mains = page.eval_on_selector_all(
+        "#results-panel > section:not(#command-box)",
+        "(cards) => cards.map((card) => card.querySelectorAll('.main').length)",
+    )
+    assert set(mains) == {1}
+    videos = page.locator("#budget-table td.of-video").all_inner_texts()
+    assert [name for name in videos if name] == ["mouse_0, main", "mouse_0, second", "mouse_1", "all"]
+    labelled = page.locator("#budget-table td.of-labelled").all_inner_texts()
+    assert len([cell for cell in labelled if cell]) == 4
+    bars = page.locator("#bars li").all_inner_texts()
+    longest = {tuple(bar.splitlines()) for bar in bars[:2]}
+    assert longest == {("eat", "10.0 s, 20.0 %"), ("rear", "10.0 s, 20.0 %")}
+
+
+def test_the_budget_of_one_video_has_no_column_that_repeats(browser, clip, tmp_path):
+    project = Project(tmp_path / "one")
+    history = History(project)
+    history.add([Action("groom"), Action("rear", point=True)], Person())
+    video = project.add_video("mouse", clip, None, np.arange(301) / 15)
+    (track,) = project.tracks(video)
+    drawn = [Label(30, 90, "groom"), Label(60, 60, "rear"), Label(120, 150, "groom")]
+    history.replace(video, track, drawn, None, Person())
+    project.close()
+    with served_here(tmp_path / "one") as address, browser.page(1280, 720) as page:
+        entered(page, address, "results")
+        to_panel(page, "results")
+        until(page, "document.querySelectorAll('#budget-table tbody tr').length === 2")
+        head = page.locator("#budget-table thead th").all_inner_texts()
+        assert head == ["Class", "Seconds", "% of labelled", "Count", "Mean (s)", "SD (s)", "First (s)"]
+        assert page.locator("#single").inner_text() == "mouse: 6.0 of 20.0 s labelled"
+        assert page.locator("#bars li").last.inner_text().splitlines() == ["rear", "1 ×"]
+
+
 def test_the_budget_is_sorted_by_a_column(page):
     to_panel(page, "results")
     until(page, "document.querySelectorAll('#budget-table tbody tr').length > 5")
