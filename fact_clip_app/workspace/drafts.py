@@ -77,13 +77,13 @@ def between(drafts: Sequence[Draft], labels: Iterable[Label]) -> list[Draft]:
     for start, stop in [*segments, (sys.maxsize, sys.maxsize)]:
         while first < len(drafts) and drafts[first].stop <= begin:
             first += 1
-        place = first
-        while place < len(drafts) and drafts[place].start < start:
-            draft = drafts[place]
+        index = first
+        while index < len(drafts) and drafts[index].start < start:
+            draft = drafts[index]
             cut = replace(draft, start=max(draft.start, begin), stop=min(draft.stop, start))
             if cut.start < cut.stop:
                 parts.append(cut)
-            place += 1
+            index += 1
         begin = stop
     return parts
 

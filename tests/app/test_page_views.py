@@ -183,6 +183,57 @@ def test_columns_are_dragged_and_a_browser_keeps_their_width(page):
     assert widths() == [left, right]
 
 
+def test_the_form_appears_with_its_segment_and_nothing_else_moves(page):
+    assert page.locator("#segment-form").count() == 0
+    rows = page.locator("#segments li")
+    assert rows.nth(3).is_visible()
+    row, area = rows.nth(3).bounding_box(), page.locator("#segments-area").bounding_box()
+    assert row["y"] + row["height"] <= area["y"] + area["height"]
+    before = page.locator("#class-list").bounding_box()
+    rows.first.locator("button").click()
+    assert page.locator("#segment-form #comment").is_visible()
+    assert page.locator("#class-list").bounding_box() == before
+    form, first = page.locator("#segment-form").bounding_box(), rows.first.bounding_box()
+    assert first["y"] >= form["y"] + form["height"]
+    page.locator("#timeline canvas").focus()
+    page.keyboard.press("Escape")
+    until(page, "!document.querySelector('#segment-form')")
+    assert page.locator("#class-list").bounding_box() == before
+
+
+def test_the_list_scrolls_to_the_segment_that_is_chosen(page):
+    last = page.locator("#segments li").last
+    assert not page.locator("#segments li:last-child").evaluate(VISIBLE)
+    page.evaluate("import('/static/label/player.js').then(({timeline}) => timeline.seek(19))")
+    page.locator("#timeline canvas").focus()
+    for _ in range(12):
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")
+    for _ in range(12):
+        page.keyboard.press("ArrowRight")
+    until(page, "document.querySelector('#segments li:last-child [aria-current=true]')")
+    assert last.evaluate(VISIBLE)
+
+
+VISIBLE = """(item) => {
+    const [row, list] = [item, item.parentElement].map((one) => one.getBoundingClientRect());
+    return row.top >= list.top && row.bottom <= list.bottom + 1;
+}"""
+
+
+def test_a_phone_shows_the_video_the_timeline_and_the_segments_first(address, browser):
+    with browser.page(390, 844) as page:
+        entered(page, address)
+        page.locator("#timeline canvas").wait_for()
+        order = ["#video-name", "#screen", "#timeline", "#segments-box", "#videos", "#classes"]
+        tops = [page.locator(part).bounding_box()["y"] for part in order]
+        assert tops == sorted(tops)
+        page.locator("#segments li button").first.click()
+        form = page.locator("#segment-form").bounding_box()["y"]
+        assert page.locator("#timeline").bounding_box()["y"] < form < page.locator("#segments").bounding_box()["y"]
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
 @pytest.fixture
 def several_tracks(browser, clip, tmp_path):
     """A page with two videos whose first track is empty, and whose second of three has labels."""
@@ -236,7 +287,6 @@ def test_a_video_opens_with_the_track_that_a_person_used_last(several_tracks):
 def test_segments_are_searched_and_shown(page):
     page.click("#videos li:nth-child(1) button.link")
     settled(page)
-    page.click("#segments-box summary")
     assert page.locator("#segments li").count() == 9
     page.fill("#segment-search", "BERND")
     assert page.locator("#segments li").count() == 4
@@ -251,7 +301,6 @@ def test_segments_are_searched_and_shown(page):
 def test_a_sheet_of_clips_is_looked_through(page):
     page.click("#videos li:nth-child(1) button.link")
     settled(page)
-    page.click("#segments-box summary")
     page.click("#open-clips")
     page.select_option("#clips-class", LARGE_CLASSES[2])
     until(page, "document.querySelectorAll('#sheet li').length === 3")
@@ -355,6 +404,17 @@ def test_teach_says_what_needs_more_and_how_models_have_learned(page, tmp_path):
     assert "kept aside" in page.locator("#videos li:nth-child(2)").text_content()
 
 
+def test_teach_begins_with_the_next_step(page):
+    to_panel(page, "teach")
+    assert page.locator("#next-step").inner_text() == "Label more of groom, eat, rear and 3 more."
+    assert "groom (2), eat (3), rear (3) and 3 more" in page.locator("#next-reasons").inner_text()
+    first = page.locator("#teach-panel > *").first
+    assert first.get_attribute("id") == "next-step-box"
+    page.click("#go-label")
+    assert page.locator("#work").is_visible()
+    assert page.evaluate("location.hash") == "#label"
+
+
 # --- what axe-core finds ---------------------------------------------------------------------------------------------
 
 
@@ -389,8 +449,6 @@ def test_axe_finds_nothing_on_any_view(address, browser, scheme, size):
         page.keyboard.press("ArrowRight")
         page.click(".more >> nth=0")
         found["segment and class"] = findings(page)
-        page.click("#segments-box summary")
-        found["segments"] = findings(page)
         page.click("#open-clips")
         until(page, "document.querySelector('#sheet video')")
         found["clips"] = findings(page)

@@ -201,7 +201,7 @@ def test_a_picked_segment_is_renamed_while_the_cursor_is_inside(page):
     assert labels(page) == [(30, 90, "eat"), (120, 150, "groom")]
     page.mouse.click(*spot(page, 4))
     page.mouse.click(*spot(page, 15))  # an empty place: nothing is chosen any more
-    until(page, "document.querySelector('#segment').disabled")
+    until(page, "!document.querySelector('#segment')")
     page.mouse.click(*spot(page, 4))
     page.keyboard.press("Escape")
     keys(page, (4, "1"), (5, "1"))

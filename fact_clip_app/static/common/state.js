@@ -40,6 +40,12 @@ export const state = {
 	widths: JSON.parse(stored("widths", () => JSON.stringify(WIDTHS))),
 };
 
+/** Show a panel, which the address of the page names. */
+export function showPanel(panel) {
+	history.replaceState(null, "", `#${panel}`);
+	update({panel});
+}
+
 const listeners = new Set();
 
 /** Change values of the state, and draw again what depends on it. */

@@ -40,8 +40,7 @@ export function LabelPanel({isHidden}) {
 		</aside>
 		<aside class="right" aria-label="Chosen segment and classes" hidden=${folded.right}>
 			${video && html`<${VideoName} key=${video.id} video=${video} />`}
-			${video && html`<${Inspector} />`}
-			${video && html`<${SegmentList} video=${video} />`}
+			${video && html`<div id="segments-area"><${Inspector} /><${SegmentList} video=${video} /></div>`}
 			<${Classes} />
 		</aside>
 	</div>`;
