@@ -71,7 +71,10 @@ Frame = Annotated[int, Field(ge=0, le=10**9, strict=True)]
 
 @dataclass(frozen=True, order=True)
 class Label:
-    """A labelled segment in frames of the video, or an instant if `start` is `stop`."""
+    """A labelled segment in frames of the video, or a point event if `start` is `stop`.
+
+    Segments of a track do not overlap. Point events are a layer above them.
+    """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
     start: Frame
@@ -80,6 +83,11 @@ class Label:
     origin: Origin = "drawn"
     comment: Text = ""
     annotator: Annotator = ""
+
+    @property
+    def is_point(self) -> bool:
+        """Return whether it is a point event, which has no duration."""
+        return self.start == self.stop
 
 
 @dataclass(frozen=True)
@@ -169,10 +177,11 @@ class Track:
 
 
 def gaps_between(labels: Iterable[Label], n_frames: int) -> list[Label]:
-    """Return the time without labels as labels UNLABELLED."""
+    """Return the time without segments as labels UNLABELLED. Point events divide no gap."""
     gaps = []
     end = 0
-    for label in [*sorted(labels), Label(n_frames, n_frames, UNLABELLED)]:
+    segments = sorted(label for label in labels if not label.is_point)
+    for label in [*segments, Label(n_frames, n_frames, UNLABELLED)]:
         if end < label.start:
             gaps.append(Label(end, label.start, UNLABELLED))
         end = max(end, label.stop)
