@@ -38,7 +38,7 @@ from fact_clip.decoding import (
     voters,
 )
 from fact_clip.decoding.fusion import FACTOR_FRAMES, with_factors
-from fact_clip.decoding.scores import Labels
+from fact_clip.decoding.scores import DecodedFrames
 from fact_clip.devices.device import Precision, pick_device, pick_precision
 from fact_clip.encoders import FrameEncoder, Runtime, frame_encoder
 from fact_clip.inference.candidates import CandidateReader, check_trust
@@ -349,8 +349,8 @@ class Scorer(FrameScorer):
         features: Reals,
         actions: Sequence[str] | None = None,
         transcript: Sequence[str] | None = None,
-    ) -> Labels:
-        """Return the candidate index and its score for each of T frames.
+    ) -> DecodedFrames:
+        """Return the candidate index and the probability of each of T frames.
 
         Args:
             features: Raw features (T, D).

@@ -53,9 +53,12 @@ def overview(workspace: Workspace, viewer: str) -> answers.Overview:
             agreement = agreement_of_all(workspace, first, second, viewer)
             kappa = agreement["figures"]["kappa"]
             omissions = agreement["omissions"]
-            exception = _exception(agreement["shared"])
+            value = "is undefined because both used only one class"
+            if kappa is not None:
+                value = f"was {kappa:.2f}"
             sentences.append(
-                f"Cohen's kappa over the time that both have labelled was {kappa:.2f}{exception}"
+                "Cohen's kappa over the time that both have labelled"
+                f" {value}{_exception(agreement['shared'])}"
             )
             sentences += _omission_sentence("both", omissions)
     if len(names) > 2:
