@@ -48,7 +48,7 @@ from fact_clip.models.blocks import convolution_reach
 from fact_clip.models.heads import is_open
 from fact_clip.runs.run import LoadedRun, Run
 from fact_clip.runs.seen import Seen
-from fact_clip.video.pictures import probe
+from fact_clip.video.frames import probe
 
 logger = logging.getLogger(__name__)
 

@@ -446,8 +446,10 @@ def _common_truth(name: str, views: Sequence[_View]) -> Integers:
         is_different = (labels != truth) & (labels >= 0) & (truth >= 0)
         if is_different.any():
             frame = int(is_different.argmax())
-            others = [other.evaluated.run.path for other in views if other.truth[frame] >= 0]
-            problem = f"other true labels of {name} than in {others[0]}"
+            labelled_paths = [
+                other.evaluated.run.path for other in views if other.truth[frame] >= 0
+            ]
+            problem = f"other true labels of {name} than in {labelled_paths[0]}"
             raise InputError(path, problem, "evaluate both on the same labels")
         truth = np.where(truth >= 0, truth, labels)
     return truth

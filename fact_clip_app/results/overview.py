@@ -21,6 +21,7 @@ def overview(workspace: Workspace, viewer: str) -> answers.Overview:
     n_videos = 0
     n_labelled = 0
     n_complete = 0
+    background = {*workspace.project.background}
     for video in workspace.project.full_videos():
         tracks = workspace.project.labelled_tracks(video.id, viewer=viewer)
         n_videos += 1
@@ -31,7 +32,7 @@ def overview(workspace: Workspace, viewer: str) -> answers.Overview:
             seconds += video.duration
         for track in tracks:
             for label in track.segments:
-                if label.label not in workspace.project.background:
+                if label.label not in background:
                     origins[label.origin] += 1
                     classes.add(label.label)
             people |= track.raters
