@@ -22,13 +22,13 @@ def comparison(
     """Compare two ratings of a video.
 
     Args:
-        workspace: the open project with its models and work.
-        video: the video.
-        sides: the name and the rating of each of the two.
+        workspace: Open project with its models and jobs.
+        video: Video that was labelled.
+        sides: Name and rating of each of the two sides.
 
     Returns:
-        Figures, what they leave out, and the rows of a timeline: both ratings, and where they
-        differ.
+        Figures, what they leave out, and the rows of a timeline: both ratings, and their
+        differences.
     """
     (first_name, first), (second_name, second) = sides
     result = time_agreement([(first, second)])
@@ -103,15 +103,15 @@ def agreement_of_all(
     """Return the agreement of two sides in the videos that have both, and their confusion.
 
     Args:
-        workspace: the open project with its models and work.
+        workspace: Open project with its models and jobs.
         first: "track NAME" or "annotator NAME".
-        second: the other side.
-        viewer: whose eyes see the tracks.
+        second: Second side, in the same form.
+        viewer: Person who sees the tracks.
 
     Returns:
-        The figures of each video and of all videos, and the seconds in which the first side has
-        one name (rows) and the second another (columns). Videos in which a side is not one
-        labelling are left out, and named, and so are videos that a side has not rated.
+        The figures of each video and of all videos, and the seconds of each pair of names. Rows are
+        names of the first side, and columns are names of the second side. Videos in which a side is
+        not one labelling are left out and listed, and so are videos that a side has not rated.
     """
     videos = []
     shared = []
@@ -194,9 +194,9 @@ def krippendorff_alpha(
     """Return Krippendorff's alpha over the time that two people or more have labelled.
 
     Args:
-        workspace: the open project with its models and work.
-        names: the people.
-        viewer: whose eyes see the tracks.
+        workspace: Open project with its models and jobs.
+        names: Names of the people.
+        viewer: Person who sees the tracks.
 
     Returns:
         The coefficient, or None if there is no chance to agree by; the names of the videos in which

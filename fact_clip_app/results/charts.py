@@ -42,7 +42,9 @@ def ethogram(ratings: Mapping[str, Rating], colours: Mapping[str, str]) -> Figur
     durations = [rating.duration or 0.0 for rating in ratings.values()]
     axes.barh(range(len(ratings)), durations, color=_VIDEO)
     for label, colour in colours.items():
-        shapes = PolyCollection(bars[label], facecolor=colour, edgecolor=colour, linewidth=0.5)
+        shapes = PolyCollection(
+            list(bars[label]), facecolor=colour, edgecolor=colour, linewidth=0.5
+        )
         shapes.set_rasterized(is_dense)
         axes.add_collection(shapes, autolim=False)
     for label, (positions, times) in _points_of(ratings.values(), colours).items():
@@ -62,10 +64,11 @@ def _bars_of(ratings: Iterable[Rating], labels: Iterable[str]) -> dict[str, Floa
             spans[label].append((start - rating.start, stop - rating.start, position))
     bars = {}
     for label, rows in spans.items():
-        start, stop, position = np.array(rows, dtype=np.float64).reshape(-1, 3).T
-        horizontal = np.stack([start, start, stop, stop], axis=1)
-        low, high = position - _HALF_BAR, position + _HALF_BAR
-        vertical = np.stack([low, high, high, low], axis=1)
+        starts, stops, positions = np.array(rows, dtype=np.float64).reshape(-1, 3).T
+        horizontal = np.stack([starts, starts, stops, stops], axis=1)
+        lows = positions - _HALF_BAR
+        highs = positions + _HALF_BAR
+        vertical = np.stack([lows, highs, highs, lows], axis=1)
         bars[label] = np.stack([horizontal, vertical], axis=2)
     return bars
 

@@ -1,4 +1,4 @@
-"""How far a project is: videos, people, their agreement, and a sentence for a paper."""
+"""The progress of a project: videos, people, their agreement, and a text for a paper."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from fact_clip_app.workspace.workspace import Workspace
 
 
 def overview(workspace: Workspace, viewer: str) -> answers.Overview:
-    """Return the overview of what a person sees of a project."""
+    """Return the progress of a project in the tracks that a person sees."""
     origins: Counter[str] = Counter()
     classes = set()
     people = set()
