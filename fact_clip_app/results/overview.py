@@ -8,7 +8,7 @@ from fact_clip.core import InputError
 from fact_clip.core.messages import join_names
 from fact_clip.core.version import __version__
 from fact_clip_app.api import answers
-from fact_clip_app.results.agreement import agreement_of_all, krippendorff_alpha
+from fact_clip_app.results.agreement import kappa_of_all, krippendorff_alpha
 from fact_clip_app.workspace.workspace import Workspace
 
 
@@ -50,10 +50,8 @@ def overview(workspace: Workspace, viewer: str) -> answers.Overview:
     if len(names) == 2:
         first, second = [f"annotator {name}" for name in names]
         with suppress(InputError):  # no video has labels of both
-            agreement = agreement_of_all(workspace, first, second, viewer)
-            kappa = agreement["figures"]["kappa"]
-            omissions = agreement["omissions"]
-            exception = _exception(agreement["shared"])
+            kappa, shared, omissions = kappa_of_all(workspace, first, second, viewer)
+            exception = _exception(shared)
             sentences.append(
                 f"Cohen's kappa over the time that both have labelled was {kappa:.2f}{exception}"
             )
