@@ -71,7 +71,7 @@ def test_fewer_names_in_the_order_given_and_the_background(segmenter):
 def test_a_name_that_comes_twice_is_refused(segmenter):
     with refused("actions") as refusal:
         segmenter.choose(["no action", "grasp nut", "grasp nut"])
-    assert "'grasp nut' twice" in refusal.message
+    assert "'grasp nut' is listed twice" in refusal.message
     assert segmenter.choose(["grasp nut", "Grasp_nut"]).vocabulary.names == ("grasp nut", "no action")
 
 
@@ -158,7 +158,7 @@ def test_a_name_that_does_not_parse_is_a_whole_phrase_with_one_line(segmenter, c
     assert (choice.scoring.text_embeddings[[0, 2], 1:] == 0).all()
     [record] = caplog.records
     assert record.levelname == "WARNING"
-    assert record.message.startswith("no trained class has these words, so what they find is a guess: ")
+    assert record.message.startswith("no trained class has these words, so their results are a guess: ")
     assert re.findall(r"'([^']+)' \((.+?);", record.message) == [
         ("polish", "read as a whole phrase, far from all"),
         ("polish", "verb, far from all"),
@@ -177,7 +177,7 @@ def test_another_spelling_of_a_trained_name_is_that_name(segmenter, name, caplog
     )
     assert choice.new_words == ()
     assert [record.message for record in caplog.records] == [
-        f"another spelling of the same name: {name!r} for 'grasp nut'"
+        f"different spelling of the same name: {name!r} for 'grasp nut'"
     ]
 
 
@@ -186,7 +186,7 @@ def test_another_spelling_of_a_trained_word_is_that_word(segmenter, caplog):
     assert choice.vocabulary.names == ("Tap_Nut with Mallet", "no action")  # new names, too, are told apart by words
     assert choice.vocabulary.factors[0] == ("tap", "nut", "mallet")
     assert [record.message for record in caplog.records] == [
-        "another spelling of the same name: 'tap nut with mallet' for 'Tap_Nut with Mallet'"
+        "different spelling of the same name: 'tap nut with mallet' for 'Tap_Nut with Mallet'"
     ]  # and no new word
 
 
@@ -194,7 +194,7 @@ def test_names_that_read_as_one_are_said(segmenter, caplog):
     """The text encoder drops the mark, as a grammar may drop a word."""
     embeddings = segmenter.choose(["place gear", "place gear!", "grasp nut"]).scoring.text_embeddings
     assert torch.equal(embeddings[0], embeddings[1])
-    (message,) = [record.message for record in caplog.records if "either may be found" in record.message]
+    (message,) = [record.message for record in caplog.records if "either may occur" in record.message]
     assert message.endswith(": 'place gear', 'place gear!'")
 
 

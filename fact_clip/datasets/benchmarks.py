@@ -1,4 +1,4 @@
-"""Published data sets (docs/benchmarks.md): where they lie, and the factors of their names."""
+"""Published data sets (docs/benchmarks.md): their locations and the factors of their names."""
 
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -19,26 +19,27 @@ from fact_clip.text.english import ENGLISH, WHOLE_NAMES, Sentences
 from fact_clip.text.grammar import Grammar
 
 FACTORS_FILE = "factors.csv"
-_HEADER = '"class" and a column per slot, as in "class,verb,object"'
+_HEADER = '"class" and one column per slot, such as "class,verb,object"'
 Layout = Literal["TD", "DT"]
-ReadFactors = Callable[[str], Factors]  # class name -> factors, one per slot, None without one
+ReadFactors = Callable[[str], Factors]  # from a class name to its factors, one or None per slot
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """How to read a data set in the common layout. Files are relative to its folder.
+    """Instructions for reading a data set in the common layout. Paths are relative to its folder.
 
     Attributes:
-        layout: of feature files, time first or channels first. None: by shapes and labels.
-        fps: feature rows per second. None where unknown or mixed.
-        background: the classes that mean "no action", by id where names differ. They have no
-            factors.
-        slots: names of the factors of an action. None: one slot, the whole name.
-        grammar: the pattern of class names (docs/names.md), or "havid" for its codes.
-        words: factor in a name -> what to call it.
-        folder: below a root that contains several data sets. Empty: the name of the benchmark.
-        mapping: the file of the classes.
-        features: the folder of the feature files.
+        layout: Layout of feature files, time first or channels first, or None to infer it from
+            shapes and labels.
+        fps: Feature rows per second, or None if unknown or mixed.
+        background: Classes that mean "no action" and have no factors. Integers are class ids, for
+            data sets whose names differ.
+        slots: Names of the factors of an action, or None for a single slot with the whole name.
+        grammar: Pattern of class names (docs/names.md), or "havid" for HA-ViD's codes.
+        words: Replacement for each factor that occurs in names.
+        folder: Path below a root with several data sets, or "" for the name of the benchmark.
+        mapping: File of the classes.
+        features: Folder of the feature files.
     """
 
     layout: Layout | None = None
@@ -53,7 +54,7 @@ class Benchmark:
 
     @cached_property
     def factors(self) -> ReadFactors | None:
-        """Return the reader of class names. A name that does not parse is an InputError."""
+        """Return the reader of class names. It raises an InputError if it cannot parse a name."""
         if self.grammar is None:
             return None
         if self.grammar == "havid":
@@ -70,13 +71,13 @@ _PATH = Path(__file__).with_suffix(".yaml")
 BENCHMARKS = parse_value(dict[str, Benchmark], read_mapping(_PATH, "data sets"), _PATH)
 IN_MEMORY = "<memory>"  # the `data.root` of data in memory (memory.py)
 NO_ACTION = "no action"
-"""The background of the workbench."""
+"""The background class of the synthetic data set."""
 
 
 def find_benchmark(name: str) -> Benchmark:
-    """Return the benchmark of that name."""
+    """Return the benchmark with this name."""
     if name not in BENCHMARKS:
-        fix = f"use one of {', '.join(BENCHMARKS)}; your own data set is 'folder'"
+        fix = f"use one of {', '.join(BENCHMARKS)}, or 'folder' for your own data set"
         raise InputError("data.name", f"no data set {name!r}", fix)
     return BENCHMARKS[name]
 
@@ -84,14 +85,14 @@ def find_benchmark(name: str) -> Benchmark:
 def find_root(config: DataConfig) -> Path:
     """Return the folder of a data set.
 
-    `data.root` is that folder, or a folder that contains it under the benchmark's published path
-    or the last part of that path. FACT_CLIP_DATA and ./data are folders of the second kind.
+    `data.root` is this folder, or a parent folder that contains it under the benchmark's published
+    path or the last part of this path. FACT_CLIP_DATA and ./data are parent folders.
 
     Raises:
-        InputError: no such folder, or a folder with neither mapping nor labels.
+        InputError: There is no such folder, or it has neither a mapping nor labels.
     """
     if config.root == IN_MEMORY:
-        fix = "call fact_clip.evaluate(RUN, data=...), or set it to a folder where you saved them"
+        fix = "call fact_clip.evaluate(RUN, data=...), or set it to a folder with saved data"
         raise MissingDataError("data.root", "the data were in memory, not in a folder", fix)
 
     benchmark = find_benchmark(config.name)
@@ -107,7 +108,7 @@ def find_root(config: DataConfig) -> Path:
     root = candidates[0]
     if not (root / "groundTruth").is_dir():
         name = "" if config.name == "folder" else f" {config.name!r}"
-        problem = f"no data set{name}; one has mapping.txt, groundTruth, features and splits"
+        problem = f"no data set{name}: this needs mapping.txt, groundTruth, features and splits"
         fix = "set data.root, or FACT_CLIP_DATA to the folder above it"
         if config.root is not None:
             fix = _folders_of(parent)
@@ -116,10 +117,10 @@ def find_root(config: DataConfig) -> Path:
 
 
 def _folders_of(folder: Path) -> str:
-    """Return the advice for a folder that is not a data set: the folders in it."""
+    """Return advice that lists the subfolders of a folder that is not a data set."""
     names = sorted(path.name for path in folder.glob("[!.]*/"))
     if names:
-        return f"name the folder of the data set; this one has {join_names(names)}"
+        return f"name the folder of the data set; this folder contains {join_names(names)}"
     return "name the folder of the data set"
 
 
@@ -130,21 +131,21 @@ def class_factors(
     names: Sequence[str],
     background: Sequence[str],
 ) -> tuple[ReadFactors | None, Names | None]:
-    """Return how the factors of class names are read, and their slots.
+    """Return how to read the factors of class names, and their slots.
 
-    ``root/factors.csv`` comes first. The classes that it lacks are read by ``data.grammar``, else
-    by the grammar of the benchmark. A background class has None for each slot.
+    ``root/factors.csv`` comes first. ``data.grammar`` reads the classes that it lacks, or else the
+    grammar of the benchmark. A background class has None for each slot.
 
     Args:
-        config: the configuration.
-        benchmark: the data set that it names.
-        root: the folder of the data set, or None for data in memory.
-        names: the classes.
-        background: the background classes.
+        config: Configuration.
+        benchmark: Data set that the configuration names.
+        root: Folder of the data set, or None for data in memory.
+        names: Classes.
+        background: Background classes.
 
     Returns:
-        A function from a class name to its factors, and the slots. (None, None) where only whole
-        names count. The function raises an InputError for a name that does not parse.
+        A function from a class name to its factors, and the slots, or (None, None) if only whole
+        names count. The function raises an InputError for a name that it cannot parse.
     """
     table: dict[str, Factors] = {}
     slots = None
@@ -158,7 +159,7 @@ def class_factors(
     if slots is None:
         return None, None
     no_factors: Factors = (None,) * len(slots)
-    words: dict[str, str] = {}  # of all slots, by spelling: the first one counts
+    words: dict[str, str] = {}  # first spelling of each word, over all slots
 
     def read(name: str) -> Factors:
         factors = read_words(name)
@@ -171,13 +172,13 @@ def class_factors(
             return table[name]
         if grammar is None:
             fix = (
-                "add them, set data.grammar, or name the class in data.background if it means no"
-                " action"
+                "add them, set data.grammar, or name the class in data.background if it means "
+                "no action"
             )
             raise InputError(f"class {name!r}", f"no factors in {FACTORS_FILE}", fix)
         factors = grammar(name)
         if not any(factors):
-            # a background class of the benchmark that this run counts as an action
+            # This run treats a background class of the benchmark as an action.
             return (name, *factors[1:])
         return factors
 
@@ -187,9 +188,9 @@ def class_factors(
 def _grammar_reader(
     config: DataConfig, benchmark: Benchmark, actions: Iterable[str], slots: Names | None
 ) -> tuple[ReadFactors | None, Names | None]:
-    """Return the reader of names for some slots, by default of the grammar, and the slots.
+    """Return the reader of names, and its slots, by default the slots of the grammar.
 
-    The grammar is `data.grammar`, else that of the benchmark if it has these slots.
+    The grammar is `data.grammar`, or else that of the benchmark if it has these slots.
     """
     pattern = config.grammar
     if pattern is None or pattern == WHOLE_NAMES:
@@ -213,10 +214,10 @@ def _grammar_reader(
 def parse_factors(
     path: Path, names: Sequence[str]
 ) -> tuple[Names, dict[str, Factors], list[InputError]]:
-    """Read a factors.csv: its slots, the factors of each class that it lists, and all its faults.
+    """Read a factors.csv: its slots, the factors of each listed class, and all its faults.
 
-    The first line is "class" and the names of the slots. An empty cell is a factor that the class
-    does not have.
+    The first line contains "class" and the names of the slots. An empty cell means that the class
+    does not have this factor.
     """
     try:
         lines = read_lines(path, _HEADER)
@@ -243,7 +244,7 @@ def parse_factors(
             problem = f"no class {name!r} in the mapping"
             faults.append(InputError(location, problem, suggest(name, names)))
         elif name in table:
-            faults.append(InputError(location, f"class {name!r} again", "list each once"))
+            faults.append(InputError(location, f"class {name!r} is repeated", "list it once"))
         else:
             words = [" ".join(cell.replace("_", " ").split()) for cell in cells[1:]]
             table[name] = tuple(word or None for word in words)
@@ -253,23 +254,23 @@ def parse_factors(
 def new_factors(
     config: DataConfig, vocabulary: Vocabulary, names: Iterable[str]
 ) -> tuple[dict[str, Factors], list[str]]:
-    """Return the factors of names that a vocabulary lacks, read as its own names are.
+    """Return the factors of names that a vocabulary lacks, read in the same way as its own.
 
-    A factor in another spelling becomes the trained one.
+    A factor that is a different spelling of a trained factor becomes the trained one.
 
     Args:
-        config: the grammar.
-        vocabulary: the trained classes.
-        names: the new names.
+        config: Configuration with the grammar.
+        vocabulary: Trained classes.
+        names: New names.
 
     Returns:
-        New name -> its factors, and the names that do not parse, which are one phrase each.
+        The factors by new name, and the names that cannot be parsed, which are whole phrases.
     """
     slots = vocabulary.slots
     actions = [name for name in vocabulary if name not in vocabulary.background]
     grammar, _ = _grammar_reader(config, find_benchmark(config.name), actions, slots)
 
-    trained_words = []  # of each slot, by spelling
+    trained_words = []  # for each slot, by spelling
     for slot in slots:
         words = vocabulary.factor_indices(slot)[0]
         trained_words.append({spelling_key(word): word for word in words})
@@ -289,7 +290,7 @@ def new_factors(
                 if grammar:
                     readings.append(grammar(spelling))
         if readings:
-            best = max(readings, key=n_trained)  # the first of equal ones
+            best = max(readings, key=n_trained)  # in a tie, the first
             pairs = zip(best, trained_words, strict=True)
             factors[name] = tuple(
                 word and spellings.get(spelling_key(word), word) for word, spellings in pairs

@@ -1,8 +1,8 @@
-"""Clicks: one labelled frame inside each segment, instead of the labels of all frames.
+"""Clicks: one labelled frame inside each segment, instead of labels for all frames.
 
-``clicks/NAME.csv`` has a row for each click: the time in seconds or the frame, and the label. A
-training moves the borders between neighbouring clicks to where the scores of its model place them
-(experiments/clicks.md). Until then they lie in the middle.
+``clicks/NAME.csv`` has a row for each click, with the label and the time in seconds or the frame.
+The borders between neighbouring clicks lie in the middle at first. During training, they move to
+where the scores of the model place them (experiments/clicks.md).
 """
 
 from collections.abc import Sequence
@@ -26,21 +26,21 @@ _UPDATES = 30
 _CERTAIN = 1000.0  # nats
 
 SURE = 0.95
-"""Probability with which a frame lies on its side of a border, so that it is labelled
+"""Minimum probability that a frame is on its side of a border for the frame to be labelled
 (experiments/clicks.md)."""
 
 MISSED = 5.0
 """Nats by which a class must score above the labels of both clicks around a stretch, so that the
-stretch is a segment without a right click (experiments/clicks.md)."""
+stretch counts as a segment without a correct click (experiments/clicks.md)."""
 
 _LEAST_SCORE = -10.0  # nats
 
-_CONTENT = "time or frame, and label, one click a line"
+_CONTENT = "time or frame, and label, one click per line"
 
 
 @dataclass(frozen=True, order=True)
 class Click:
-    """A frame of a video, and the label of its segment."""
+    """A clicked frame of a video, and the label of its segment."""
 
     frame: int
     label: str
@@ -50,12 +50,13 @@ def read_clicks(path: Path, times: Floats | None, n_frames: int) -> list[Click]:
     """Read the clicks of a video, in order.
 
     Args:
-        path: the CSV file.
-        times: seconds at which frames start, and the end, (n_frames + 1,), for a column of times.
-        n_frames: of the video.
+        path: CSV file.
+        times: Start of each frame and end of the video in seconds, (n_frames + 1,). Needed for a
+            column of times.
+        n_frames: Number of frames of the video.
 
     Raises:
-        InputError: columns are missing, a click lies outside the video, or two in one frame.
+        InputError: Columns are missing, a click is outside the video, or two are in one frame.
     """
     clicks = []
     for location, row in read_table(path, ("label",)):
@@ -71,8 +72,8 @@ def read_clicks(path: Path, times: Floats | None, n_frames: int) -> list[Click]:
             frame = int(np.searchsorted(times, number + _ROUNDING, side="right")) - 1
         is_moved = number < 0 or (column == "frame" and number != frame)
         if is_moved or not 0 <= frame < n_frames:
-            problem = f"a click at {column} {row[column]} of a video of {n_frames} frames"
-            raise InputError(location, problem, "give frames from 0 on, or seconds")
+            problem = f"a click at {column} {row[column]} in a video of {n_frames} frames"
+            raise InputError(location, problem, "give frames, starting at 0, or seconds")
         clicks.append(Click(frame, row["label"].strip()))
     if not clicks:
         raise InputError(path, "no clicks", f"write {_CONTENT}")
@@ -85,31 +86,31 @@ def read_clicks(path: Path, times: Floats | None, n_frames: int) -> list[Click]:
 
 
 def middle_borders(frames: Sequence[int]) -> list[int]:
-    """Return the first frame after the middle between each two of N clicks, N - 1."""
+    """Return the N - 1 borders of N clicks: the first frame after the middle of each pair."""
     return [(first + second + 1) // 2 for first, second in pairwise(frames)]
 
 
 def label_frames(labels: Sequence[str], borders: Sequence[int], n_frames: int) -> list[str]:
-    """Return the label of each frame of a video that is cut at borders."""
+    """Return the label of each frame of a video that is divided at borders."""
     lengths = np.diff([0, *borders, n_frames])
     lines: list[str] = np.repeat(np.array(labels, dtype=object), lengths).tolist()
     return lines
 
 
 Gap = tuple[int, int]
-"""Where the label of one click ends, and where that of the next one begins, in frames."""
+"""End of the label of one click and start of the label of the next, in frames."""
 
 
 def first_gaps(frames: Sequence[int], n_frames: int, share: float) -> list[Gap]:
-    """Return what has no label at first: all but the frames nearest to the clicks.
+    """Return the gaps without labels at the start: all except the frames nearest to the clicks.
 
     Args:
-        frames: of the N clicks.
-        n_frames: of the video.
-        share: of the way between two clicks that is labelled.
+        frames: Frames of the N clicks.
+        n_frames: Number of frames of the video.
+        share: Share of the distance between two clicks that is labelled.
 
     Returns:
-        N + 1 gaps, those before the first and after the last click included.
+        N + 1 gaps, including those before the first and after the last click.
     """
     gaps = [(0, frames[0])]
     for first, second in pairwise(frames):
@@ -119,15 +120,15 @@ def first_gaps(frames: Sequence[int], n_frames: int, share: float) -> list[Gap]:
 
 
 def gap_labels(labels: Sequence[int], gaps: Sequence[Gap], n_frames: int) -> Labels:
-    """Return the labels of the frames beside gaps; those in gaps are ignored.
+    """Return the labels of the frames outside gaps. Frames in gaps are ignored.
 
     Args:
-        labels: class indices of the N clicks.
-        gaps: before, between and after the clicks, N + 1.
-        n_frames: T, of the video.
+        labels: Class indices of the N clicks.
+        gaps: N + 1 gaps before, between and after the clicks.
+        n_frames: Number of frames of the video, T.
 
     Returns:
-        (T,) class indices, -1 where frames are ignored.
+        Class indices (T,), -1 for ignored frames.
     """
     sure = np.full(n_frames, IGNORED)
     for label, ((_, start), (stop, _)) in zip(labels, pairwise(gaps), strict=True):
@@ -138,18 +139,19 @@ def gap_labels(labels: Sequence[int], gaps: Sequence[Gap], n_frames: int) -> Lab
 def expected_lengths(
     frames: Sequence[Sequence[int]], labels: Sequence[Integers], n_classes: int
 ) -> Floats:
-    """Estimate the mean length of the segments of each class from the gaps between clicks.
+    """Estimate the mean segment length of each class from the gaps between clicks.
 
-    A click lies in the middle of its segment on average, so a gap is half a segment of one class
-    and half a segment of the other. Poisson regression of the gaps, by multiplicative updates.
+    On average, a click is in the middle of its segment, so a gap contains half a segment of each
+    of its two classes. The estimate is a Poisson regression of the gaps with multiplicative
+    updates.
 
     Args:
-        frames: of the clicks of each video.
-        labels: class indices of the clicks of each video.
-        n_classes: C.
+        frames: Frames of the clicks of each video.
+        labels: Class indices of the clicks of each video.
+        n_classes: Number of classes, C.
 
     Returns:
-        (C + 1,) in frames, the last one for label -1.
+        Lengths in frames, (C + 1,), with the last one for label -1.
     """
     gaps, pairs = _gaps(frames, labels, n_classes)
     if not len(gaps):  # no video has two clicks
@@ -166,23 +168,24 @@ def expected_lengths(
 def likely_lengths(
     frames: Sequence[Sequence[int]], labels: Sequence[Integers], n_classes: int
 ) -> list[list[int]]:
-    """Return lengths that the clicked segments of each class have together.
+    """Return likely lengths of the clicked segments of each class.
 
-    Lengths are log-normal about the mean of their class, with one variance of logarithms. A click
-    is uniform in its segment, so the mean square of a gap between segments of mean m and n, and
-    mean square s and t, is s / 3 + t / 3 + m n / 2.
+    Lengths have a log-normal distribution around the mean of their class, with one variance of the
+    logarithms. A click is uniform in its segment. The mean square of a gap between two segments is
+    therefore s / 3 + t / 3 + m n / 2, where m and n are the mean lengths and s and t the mean
+    squares.
 
     Args:
-        frames: of the clicks of each video.
-        labels: class indices of the clicks of each video.
-        n_classes: C.
+        frames: Frames of the clicks of each video.
+        labels: Class indices of the clicks of each video.
+        n_classes: Number of classes, C.
 
     Returns:
-        As many lengths in frames as each class has clicks: the quantiles of its law.
+        As many lengths in frames as each class has clicks, at the quantiles of its distribution.
     """
     gaps, pairs = _gaps(frames, labels, n_classes)
     means = expected_lengths(frames, labels, n_classes)
-    means = np.where(means > 0, means, gaps.mean())  # of a class that is alone in its videos
+    means = np.where(means > 0, means, gaps.mean())  # for a class that is the only one in videos
     firsts, seconds = means[pairs]
     squares = 3 * (gaps**2 - firsts * seconds / 2)
     spread = squares.sum() / (firsts**2 + seconds**2).sum()
@@ -200,7 +203,7 @@ def likely_lengths(
 def _gaps(
     frames: Sequence[Sequence[int]], labels: Sequence[Integers], n_classes: int
 ) -> tuple[Integers, Integers]:
-    """Return the frames between each two clicks, (G,), and the classes of both, (2, G)."""
+    """Return the frames between each pair of clicks (G,), and the classes of both (2, G)."""
     gaps = np.concatenate([np.diff(of_video) for of_video in frames])
     firsts = np.concatenate([of_video[:-1] for of_video in labels])
     seconds = np.concatenate([of_video[1:] for of_video in labels])
@@ -208,15 +211,15 @@ def _gaps(
 
 
 def border_gains(log_scores: Reals, frames: Sequence[int], labels: Integers) -> list[Reals]:
-    """Return how much the label of each click scores above the next one, for the frames between.
+    """Return by how much the label of each click scores above the next, in the frames between.
 
     Args:
-        log_scores: (T, C) of a model.
-        frames: of the N clicks.
-        labels: class indices of the clicks.
+        log_scores: Log scores of a model, (T, C).
+        frames: Frames of the N clicks.
+        labels: Class indices of the clicks.
 
     Returns:
-        N - 1 arrays, in nats. Beside a label of -1 the middle is the best border.
+        N - 1 arrays, in nats. Next to a label of -1, the middle is the best border.
     """
     gains: list[Reals] = []
     pairs = zip(pairwise(frames), pairwise(labels), strict=True)
@@ -237,25 +240,25 @@ def border_gaps(
     n_frames: int,
     alike: float = 1.0,
 ) -> list[Gap]:
-    """Return the frames between clicks whose label is not sure.
+    """Return the frames between clicks whose label is uncertain.
 
-    A border is as likely as the product of the scores of the labels of all frames.
+    The likelihood of a border is the product of the scores of all frames' labels.
 
     Args:
-        gains: of `border_gains`.
-        frames: of the N clicks.
-        labels: class indices of the clicks.
-        offsets: (C + 1,) added to the log scores of each class.
-        n_frames: of the video.
-        alike: frames that say nearly the same, and count as one.
+        gains: Result of `border_gains`.
+        frames: Frames of the N clicks.
+        labels: Class indices of the clicks.
+        offsets: Values added to the log scores of each class, (C + 1,).
+        n_frames: Number of frames of the video.
+        alike: Number of nearly identical frames, which count as one.
 
     Returns:
-        N + 1 gaps. The first and the last one are empty.
+        N + 1 gaps. The first and the last gap are empty.
     """
     gaps = [(0, 0)]
     steps = -np.diff(offsets[labels])
     for frame, between, step in zip(frames, gains, steps, strict=False):
-        # of a border after 0, 1, ... of the frames between the clicks
+        # Values of a border after 0, 1, ... of the frames between the clicks.
         values = np.concatenate([[0.0], np.cumsum(between + step)]) / alike
         likelihood = np.exp(values - values.max())
         passed = np.cumsum(likelihood) / likelihood.sum()
@@ -273,11 +276,11 @@ def missed_stretches(
         log_scores: Scores of a model, (T, C).
         frames: Frames of the N clicks.
         labels: Class indices of the clicks.
-        alike: Number of frames that say nearly the same, and count as one.
+        alike: Number of nearly identical frames, which count as one.
 
     Returns:
-        For each of the N + 1 parts before, between and after the clicks: the stretch in which one
-        class scores above the labels of the clicks around it, or None if none does so clearly.
+        For each of the N + 1 parts before, between and after the clicks, the stretch in which one
+        class scores clearly above the labels of the clicks around it, or None.
     """
     scores = np.maximum(log_scores, _LEAST_SCORE)
     edges = [-1, *frames, len(scores)]

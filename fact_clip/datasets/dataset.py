@@ -1,4 +1,4 @@
-"""A data set: one split of it, with its videos, classes, labels and features."""
+"""One split of a data set, with its videos, classes, labels and features."""
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -35,28 +35,29 @@ from fact_clip.unseen.roles import VideoRoles, holdout_videos
 
 
 class Dataset(LabelledVideos):
-    """One split of a data set, with the classes of a holdout hidden. Create it by `Dataset.open`.
+    """One split of a data set, with the classes of a hold-out hidden. Create it by `Dataset.open`.
 
     Attributes:
-        config: the configuration.
-        folder: the folder of the data set, or its data in memory.
-        vocabulary: the classes.
-        split: the videos of the split.
-        roles: the roles of videos and classes.
-        root: the folder of the data set, or None for data in memory.
-        location: the location of the data set, for errors.
-        fps: feature rows per second, or None if unknown.
-        train: names of the training videos.
-        validation: names of the validation videos.
-        test: names of the test videos.
-        learning: the training videos, then the validation videos.
-        all_learning: names of the training videos of the split, used by this model or not.
-        holdout: the held-out classes, or None.
-        seen: indices of the classes that are not held out.
-        unseen: indices of the test-unseen classes.
-        validation_unseen: indices of the held-out classes that settings are tuned by.
-        learned: indices of the classes that training scores.
-        hidden: indices of the classes whose labels training must not see.
+        config: Configuration.
+        folder: Folder of the data set, or its data in memory.
+        vocabulary: Classes.
+        split: Videos of the split.
+        roles: Roles of videos and classes.
+        root: Folder of the data set, or None for data in memory.
+        location: Location of the data set, for errors.
+        fps: Feature rows per second, or None if unknown.
+        train: Names of the training videos.
+        validation: Names of the validation videos.
+        test: Names of the test videos.
+        learning: Names of the training videos, followed by the validation videos.
+        all_learning: Names of all learning videos of the split, whether this model uses them or
+            not.
+        holdout: Held-out classes, or None.
+        seen: Indices of the classes that are not held out.
+        unseen: Indices of the test-unseen classes.
+        validation_unseen: Indices of the held-out classes that are used to tune settings.
+        learned: Indices of the classes that training scores.
+        hidden: Indices of the classes whose labels training must not see.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class Dataset(LabelledVideos):
         roles = VideoRoles.decide(config, vocabulary, self.split, holdout, self.count_frames)
         self._set_roles(roles)
         for name, frames in self.clicks(self.validation).items():
-            # What lies between clicks is nobody's label, so settings are not chosen by it.
+            # The labels between clicks are guesses, so they must not influence settings.
             labels = np.full(self.length(name), IGNORED)
             labels[frames] = self.all_labels(name)[frames]
             self.set_labels(name, labels)
@@ -104,15 +105,15 @@ class Dataset(LabelledVideos):
         """Open the split of a configuration.
 
         Args:
-            config: where the data set is, and how it is read.
-            folder: the data set, if it is open already. It is not read again.
-            trained: classes of a run, whose factors count if the data set has the same names.
+            config: Location of the data set, and settings for reading it.
+            folder: Data set, if already open. It is not read again.
+            trained: Classes of a run, whose factors are used if the data set has the same names.
 
-        Returns:
+            Returns:
             The data set. Features are read when they are used.
 
-        Raises:
-            InputError: a fault of the mapping, the lists or the holdout.
+            Raises:
+            InputError: The mapping, the lists or the hold-out are faulty.
         """
         folder = folder or DataFolder(config)
         vocabulary = folder.vocabulary(config)
@@ -122,7 +123,7 @@ class Dataset(LabelledVideos):
         return cls(config, folder, vocabulary, holdout)
 
     def with_videos(self, train: Names, validation: Names) -> "Dataset":
-        """Return the data set with other training and validation videos of its own."""
+        """Return a copy of the data set with other training and validation videos."""
         dataset = copy(self)
         dataset._cache_inputs_of(None)
         dataset._own_labels = dict(self._own_labels)
@@ -131,7 +132,7 @@ class Dataset(LabelledVideos):
 
     @staticmethod
     def splits(config: DataConfig) -> list[str]:
-        """Return the names of the splits in the folder of a data set. Raise if there are none."""
+        """Return the names of the splits in a data set's folder. Without splits, raise an error."""
         root = find_root(config)
         names = split_names(root)
         if not names:
@@ -152,7 +153,7 @@ class Dataset(LabelledVideos):
         return None
 
     def videos_of(self, holdout: Holdout) -> SplitVideos:
-        """Return the videos to learn from and to test on, of the holdout or the split."""
+        """Return the videos to learn from and to test on, from the hold-out or the split."""
         return holdout_videos(self.split, holdout)
 
     def names_of(self, classes: Iterable[int]) -> Names:
@@ -166,7 +167,7 @@ class Dataset(LabelledVideos):
 
     @property
     def validation_unseen_names(self) -> Names:
-        """Return the names of the held-out classes that settings are tuned by."""
+        """Return the names of the held-out classes that are used to tune settings."""
         return self.names_of(self.validation_unseen)
 
     # --- Checks and statistics ---
@@ -181,7 +182,7 @@ class Dataset(LabelledVideos):
 
         Args:
             videos: Labels (T,) of each video, by name.
-            whole_only: Whether to leave out segments next to a frame without a label.
+            whole_only: Whether to exclude segments next to an unlabelled frame.
         """
         clicks = self.clicks(videos)
         if max(map(len, clicks.values()), default=0) < 2:
@@ -203,7 +204,7 @@ class Dataset(LabelledVideos):
         Feature values are checked when a video is first read.
 
         Raises:
-            InputError: the first fault.
+            InputError: There is a fault. The first fault is raised.
         """
         for name in self.videos:
             self.open_features(name)
@@ -211,13 +212,13 @@ class Dataset(LabelledVideos):
         self._warn_about_settings()
 
         is_constant = (features.is_constant(self.open_features(name)) for name in self.train)
-        if all(is_constant):  # mostly ends at the first video
+        if all(is_constant):  # usually ends at the first video
             location = self.folder.features_location
             problem = "all frames have the same values"
             raise InputError(location, problem, "extract the features again")
         if not self.training_counts.any():
-            problem = "no frame of the training videos has a label"
-            raise InputError(self.location, problem, "label some")
+            problem = "the training videos have no labelled frame"
+            raise InputError(self.location, problem, "label some frames")
 
     def _warn_about_settings(self) -> None:
         config = self.config
@@ -228,10 +229,10 @@ class Dataset(LabelledVideos):
         unused = [name for name in config.unlabelled if name not in self.folder.class_names]
         labels = map(self.label_reader.indices, self.videos)
         if unused and not any((indices == IGNORED).any() for indices in labels):
-            warn(f"data.unlabelled names no label of this split: {', '.join(unused)}")
+            warn(f"data.unlabelled lists labels that this split lacks: {', '.join(unused)}")
 
     def class_counts(self, names: Iterable[str]) -> Integers:
-        """Count the frames of each class, (C,), in some videos."""
+        """Count the frames of each class in some videos, (C,)."""
         return self._counted(map(self.labels, names))
 
     def _counted(self, videos: Iterable[Labels]) -> Integers:
@@ -248,14 +249,14 @@ class Dataset(LabelledVideos):
 
     @property
     def training_counts(self) -> Integers:
-        """Return the frames of each class, (C,), in the training videos."""
+        """Return the number of frames of each class in the training videos, (C,)."""
         return self.class_counts(self.train)
 
     @property
     def learned_counts(self) -> Integers:
-        """Return the frames of each class, (C,), in the training videos, drafts included."""
+        """Return the number of training frames of each class including drafts, (C,)."""
         return self._counted(map(self.training_labels, self.train))
 
     def segment_counts(self, names: Iterable[str]) -> Integers:
-        """Count the segments of each class, (C,), in some videos."""
+        """Count the segments of each class in some videos, (C,)."""
         return statistics.segment_counts(map(self.labels, names), len(self.vocabulary))

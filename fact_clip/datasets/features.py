@@ -1,4 +1,4 @@
-"""Feature files, and the transform from raw features to the input of a model. NumPy only."""
+"""Feature files, and the transform from raw features to a model's input. Needs only NumPy."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -32,26 +32,26 @@ EXTRACT_AGAIN = "extract the features of this video again"
 _ONE_RATE = "extract features and labels at one frame rate"
 
 _ROWS = 2048  # frames checked together, to bound the memory of a pass over a mapped file
-_ROWS_WIDENED = 256  # frames widened to float64 together, at least, which fit a cache
-_ROUNDING = 1e-10  # a windowed variance below this share of the largest square is rounding
+_ROWS_WIDENED = 256  # minimum number of frames widened to float64 together, which fit a cache
+_ROUNDING = 1e-10  # share of the largest square below which a window's variance is rounding
 
-# Between a stated rate and that of frame times; one row more or less is 1.1 of `_FEW_ROWS`.
+# Limits of a stated rate compared with frame times. One row of `_FEW_ROWS` changes it by 1.1.
 MAX_RATE_RATIO = 1.15
 _FEW_ROWS = 10  # too few for a mean rate
-_FEWEST_VIDEOS = 3  # that show two rates
-MAX_VALUE = 1e30  # of a feature; a model computes in float32, which ends at 3e38
+_FEWEST_VIDEOS = 3  # enough to show two rates
+MAX_VALUE = 1e30  # maximum feature value; models compute in float32, which ends at 3e38
 
 
 def open_array(path: str | Path) -> Array:
     """Open a .npy file of numbers, memory-mapped and read-only.
 
     Raises:
-        InputError: a damaged or empty file, or one of another type.
+        InputError: The file is damaged, empty or of a different type.
     """
     check_file(path, "a feature file")
     fix = "save an array with numpy.save"
     damaged = library_errors(path, "not readable as .npy", *BROKEN_ARRAY, fix=fix)
-    with damaged, np.errstate(over="raise"):  # of a shape beyond all memory
+    with damaged, np.errstate(over="raise"):  # for a shape that is larger than any memory
         array: Array = np.lib.format.open_memmap(path, mode="r")
     if array.dtype.kind not in "fiub" or array.size == 0:
         problem = f"an array of {array.dtype} and shape {array.shape}, not numbers"
@@ -63,7 +63,7 @@ def load_features(path: str | Path, layout: Layout | None) -> Array:
     """Open a feature file as (T, D), memory-mapped and read-only.
 
     Raises:
-        InputError: a damaged file, an array without two dimensions, or no layout.
+        InputError: The file is damaged, not two-dimensional, or has no clear layout.
     """
     array = open_array(path)
     if array.ndim != 2:
@@ -74,8 +74,8 @@ def load_features(path: str | Path, layout: Layout | None) -> Array:
     return array if layout == "TD" else array.T
 
 
-# Lengths of features and labels may differ by this share of the labels, or by so many frames, of
-# which a short video may lose a few only.
+# Lengths of features and labels may differ by this share of the labels, or by this number of
+# frames. The limit for short videos is only a few frames.
 TOLERANCE = 0.01
 TOLERANCE_FRAMES = 10
 _SHORT_TOLERANCE = 0.1
@@ -83,13 +83,13 @@ ROUNDED_FRAMES = 2
 
 
 def lengths_agree(n_rows: int, n_labels: int) -> bool:
-    """Return whether the lengths of features and labels differ by the tolerance at most."""
+    """Return whether the lengths of features and labels differ at most by the tolerance."""
     frames = min(TOLERANCE_FRAMES, max(_SHORT_TOLERANCE * n_labels, ROUNDED_FRAMES))
     return abs(n_rows - n_labels) <= max(TOLERANCE * n_labels, frames)
 
 
 def describe_cut(n_rows: int, n_labels: int) -> str:
-    """Return what becomes of features and labels whose lengths differ by the tolerance."""
+    """Describe the cut of features and labels whose lengths differ within the tolerance."""
     cut = f"{n_rows} feature rows for {n_labels} labels; cut to {min(n_rows, n_labels)}"
     if abs(n_rows - n_labels) > ROUNDED_FRAMES:
         cut += ", which is wrong if they have two frame rates"
@@ -97,14 +97,14 @@ def describe_cut(n_rows: int, n_labels: int) -> str:
 
 
 def check_one_rate(location: Location, lengths: Iterable[tuple[int, int]]) -> None:
-    """Check that the lengths of features and labels do not differ as at two rates.
+    """Check that different lengths of features and labels do not result from different rates.
 
     Args:
-        location: of the features.
-        lengths: feature rows and labels of the videos in which they differ.
+        location: Location of the features.
+        lengths: Numbers of feature rows and labels, for the videos in which they differ.
 
     Raises:
-        InputError: the difference grows in proportion with the length of the videos.
+        InputError: The difference is proportional to the length of the videos.
     """
     table = np.array([*lengths], dtype=np.float64).reshape(-1, 2)
     if len(table) < _FEWEST_VIDEOS:
@@ -114,15 +114,15 @@ def check_one_rate(location: Location, lengths: Iterable[tuple[int, int]]) -> No
     difference = rows - labels
     misfit = np.abs(rows - ratio * labels).max()
     if misfit <= ROUNDED_FRAMES < np.abs(difference - difference.mean()).max():
-        problem = f"{ratio:.5g} rows for each label in {len(table)} videos, as at two frame rates"
+        problem = f"{ratio:.5g} rows per label in {len(table)} videos, as with two frame rates"
         raise InputError(location, problem, _ONE_RATE)
 
 
 def read_layout(location: Location, shape: tuple[int, ...], n_labels: int) -> Layout | None:
-    """Return which side of a stored array fits the labels, or None if both do.
+    """Return the layout in which a stored array fits the labels, or None if both layouts do.
 
     Raises:
-        InputError: neither side fits.
+        InputError: Neither layout fits.
     """
     rows_fit = lengths_agree(shape[0], n_labels)
     columns_fit = lengths_agree(shape[1], n_labels)
@@ -132,13 +132,13 @@ def read_layout(location: Location, shape: tuple[int, ...], n_labels: int) -> La
         return "TD"
     if columns_fit:
         return "DT"
-    problem = f"no side of features of shape {shape} is near the {n_labels} labels of the video"
+    problem = f"neither axis of shape {shape} is near the {n_labels} labels of the video"
     raise InputError(location, problem, _ONE_RATE)
 
 
 def unclear_layout(location: Location) -> OrientationError:
-    """Return the error for feature files in which either side could be time."""
-    problem = "which side of the features is time is not clear"
+    """Return the error for feature files in which either axis could be time."""
+    problem = "it is not clear which axis of the features is time"
     return OrientationError(location, problem, "set the layout to TD or DT")
 
 
@@ -146,8 +146,8 @@ def check_length(location: Location, features: Array, layout: Layout, n_labels: 
     """Check that features (T, D) are as long as the labels.
 
     Raises:
-        OrientationError: the other side is as long as the labels.
-        InputError: neither side is.
+        OrientationError: The other axis is as long as the labels.
+        InputError: Neither axis is.
     """
     n_frames, columns = features.shape
     if lengths_agree(n_frames, n_labels):
@@ -165,7 +165,7 @@ def check_width(location: Location, features: Array, columns: int, reference: st
 
 
 def check_finite(location: Location, features: Array) -> None:
-    """Check all values of features (T, D), and name the first frame with one that is unusable."""
+    """Check all values of features (T, D). The error names the first frame with an unusable one."""
     if features.dtype.kind != "f":
         return
     for start in range(0, len(features), _ROWS):
@@ -174,18 +174,18 @@ def check_finite(location: Location, features: Array) -> None:
             frame = start + int(usable.argmin())
             column = int(is_usable(features[frame]).argmin())
             value = features[frame, column]
-            problem = f"{value} in frame {frame}, column {column}, NaN or too large"
+            problem = f"{value} in frame {frame}, column {column}: NaN or too large"
             raise InputError(location, problem, EXTRACT_AGAIN)
 
 
 def is_constant(features: Array) -> bool:
-    """Return whether about 100 frames of (T, D), spread evenly, equal the first one."""
+    """Return whether about 100 evenly spaced frames of (T, D) equal the first frame."""
     step = max(1, len(features) // 100)
     return len(features) > 1 and bool((features[::step] == features[0]).all())
 
 
 def is_usable(values: Array) -> Flags:
-    """Return which values are finite, also in float32 and after a few multiplications."""
+    """Return which values remain finite in float32 and after a few multiplications."""
     if values.dtype.itemsize == 2:
         return np.isfinite(values)
     return np.abs(values) <= MAX_VALUE
@@ -194,14 +194,14 @@ def is_usable(values: Array) -> Flags:
 def _with_context(features: Array, context: Sequence[int]) -> Singles:
     """Map (T, D) to (T, D * (1 + 2 * windows)): columns, then mean and deviation of each window.
 
-    Frame t has the mean and deviation of the existing frames in
+    For frame t, these are the mean and deviation of the existing frames in
     [t - window // 2, t - window // 2 + window).
     """
     if not context:
         return features.astype(np.float32)
     columns = features.astype(np.float64)
     centre = columns.mean(axis=0)
-    shifted = columns - centre  # keeps the difference of squares below from cancelling
+    shifted = columns - centre  # prevents cancellation in the difference of squares below
     total = _cumulative(shifted)
     squares = _cumulative(shifted**2)
     smallest = _ROUNDING * (shifted**2).max(axis=0)
@@ -232,8 +232,8 @@ def _cumulative(rows: Array) -> Array:
     return sums
 
 
-# A column that hardly changes in training may lie hundreds of deviations off in another video (885
-# in KSCGR, where it spoilt every prediction of that video), so standardised values are clipped.
+# A column that hardly changes in training may be hundreds of deviations off in a different video
+# (885 in KSCGR, which spoilt all predictions for it), so standardised values are clipped.
 LIMIT = 5.0
 
 
@@ -241,12 +241,12 @@ LIMIT = 5.0
 class FeatureTransform:
     """The map from raw features to the input of a model, fitted on training videos.
 
-    Each window of `context`, in frames, centred, adds mean and standard deviation of every column.
-    It is saved with the weights.
+    Each window of `context`, in frames and centred, adds mean and standard deviation of every
+    column. The transform is saved with the weights.
     """
 
     context: tuple[int, ...]
-    mean: Singles | None  # (width,) of the standardisation, which clips at +-LIMIT
+    mean: Singles | None  # (width,) for standardisation, which clips at +-LIMIT
     std: Singles | None  # (width,); both are None without standardisation
     input_dim: int  # D, columns of a feature file
 
@@ -277,13 +277,13 @@ class FeatureTransform:
     ) -> "FeatureTransform":
         """Fit the standardisation on training videos, with one video in memory at a time.
 
-        Statistics cover all frames, context columns included. A column that never changes keeps
-        its scale.
+        Statistics cover all frames and include context columns. A column that never changes is not
+        rescaled.
 
         Args:
-            features: the features of each video, (T, D).
-            context: windows in frames.
-            kinds: the kind of each column, (D,). Columns of one kind share their statistics.
+            features: Features of each video, (T, D).
+            context: Windows in frames.
+            kinds: Kind of each column, (D,). Columns of one kind share their statistics.
 
         Returns:
             The fitted transform.
@@ -294,7 +294,7 @@ class FeatureTransform:
         spread = np.zeros(1)
         for video in features:
             transform = transform or cls(tuple(context), None, None, video.shape[1])
-            # merging block by block (Chan et al. 1979) avoids large sums of squares that cancel
+            # Merging blocks (Chan et al. 1979) avoids cancellation of large sums of squares.
             for rows in transform.blocks(video):
                 columns = rows.astype(np.float64)
                 block_mean = columns.mean(axis=0)
@@ -329,7 +329,7 @@ class FeatureTransform:
     ) -> Iterator[Singles]:
         """Yield the rows of `features[start:stop:step]`, (T', width), in blocks.
 
-        Windows of context reach beyond `start` and `stop`.
+        Context windows include rows before `start` and after `stop`.
         """
         if features.ndim != 2 or features.shape[1] != self.input_dim:
             fix = f"give (T, {self.input_dim}), as in training"
@@ -349,7 +349,7 @@ class FeatureTransform:
             yield rows
 
     def to_arrays(self) -> dict[str, Array]:
-        """Return plain arrays for a checkpoint, mean and std only if there are any."""
+        """Return plain arrays for a checkpoint. Mean and std are included only if they exist."""
         arrays: dict[str, Array] = {
             "context": np.array(self.context, np.int64),
             "input_dim": np.array([self.input_dim], np.int64),
@@ -361,14 +361,14 @@ class FeatureTransform:
 
     @classmethod
     def read(cls, path: Path, fix: str) -> "FeatureTransform":
-        """Read the arrays of `to_arrays` from a file of safetensors.
+        """Read the arrays of `to_arrays` from a safetensors file.
 
         Args:
-            path: the file.
-            fix: what to do if it is damaged.
+            path: Path of the file.
+            fix: Advice if the file is damaged.
 
         Raises:
-            InputError: the file is missing or damaged.
+            InputError: The file is missing or damaged.
         """
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
@@ -387,7 +387,7 @@ class FeatureTransform:
         """Return the inverse of `to_arrays`.
 
         Raises:
-            KeyError, TypeError, ValueError: other arrays.
+            KeyError, TypeError, ValueError: The arrays are not from `to_arrays`.
         """
         (input_dim,) = arrays["input_dim"].tolist()
         return cls(
@@ -399,9 +399,9 @@ class FeatureTransform:
 
 
 def _share_statistics(mean: Floats, variance: Floats, kinds: Integers) -> None:
-    """Give the columns of each kind, in every block of context, one mean and variance, in place."""
+    """Equalise mean and variance within each kind of columns and block of context, in place."""
     dim = len(kinds)
-    # A column of no object has a kind of its own, which may be larger than the number of columns.
+    # A column without an object has its own kind, which may exceed the number of columns.
     n_kinds = kinds.max() + 1
     blocks = [kinds + block * n_kinds for block in range(len(mean) // dim)]
     kind_of = np.concatenate(blocks)
@@ -418,20 +418,20 @@ def read_clock(
     layout: Layout | None = None,
     sidecar: "Sidecar | None" = None,
 ) -> Clock:
-    """Return the clock of a feature file NAME.npy, with the facts of NAME.json beside it.
+    """Return the clock of a feature file NAME.npy, with the facts in NAME.json next to it.
 
     Args:
-        path: the feature file.
-        fps: the rate where the JSON file has none.
-        layout: the layout of the file. None: (T, D), as the JSON file must confirm.
-        sidecar: the JSON file, if it has been read.
+        path: Path of the feature file.
+        fps: Rate if the JSON file has none.
+        layout: Layout of the file, or None for (T, D), which the JSON file must confirm.
+        sidecar: Content of the JSON file, if already read.
 
     Returns:
         The clock of the video.
     """
     sidecar = sidecar or read_sidecar(path)
     json_path = path.with_suffix(".json")
-    if sidecar.n_frames or sidecar.dim or sidecar.times:  # what follows checks it
+    if sidecar.n_frames or sidecar.dim or sidecar.times:  # the code below checks the layout
         layout = layout or "TD"
     features = load_features(path, layout)
     n_frames, columns = features.shape
@@ -466,20 +466,20 @@ def read_clock(
 
 
 def _check_rate(times: Floats, fps: float, path: Path) -> None:
-    """Check that the rate of frame times is `fps`, or the median rate where a recorder paused."""
+    """Check that frame times have the rate `fps`, on average or, after pauses, in the median."""
     mean_rate = (len(times) - 2) / float(times[-2] - times[0])
     median_rate = 1 / float(np.median(np.diff(times[:-1])))
     for rate in (mean_rate, median_rate):
         if 1 / MAX_RATE_RATIO <= rate / fps <= MAX_RATE_RATIO:
             return
-    problem = f"its times are {mean_rate:.3g} rows a second, but the rate is said to be {fps:g}"
-    raise InputError(path, problem, "times are seconds, fps are rows a second")
+    problem = f"its times are {mean_rate:.3g} rows per second, but the stated rate is {fps:g}"
+    raise InputError(path, problem, "give times in seconds, and fps in rows per second")
 
 
 def sidecar_faults(
     paths: Iterable[Path], fps: float | None, layout: Layout | None
 ) -> Iterator[InputError]:
-    """Yield the faults of the JSON files beside features: damage, another rate or encoder."""
+    """Yield faults of the JSON files next to features: damage, or a different rate or encoder."""
     first: dict[str, tuple[Any, object]] = {}
     if fps is not None:
         first["fps"] = (fps, "data.fps")
@@ -507,7 +507,7 @@ def sidecar_faults(
 
 
 class Sidecar(BaseModel):
-    """The JSON file beside a feature file, NAME.json. Further keys are ignored."""
+    """The JSON file NAME.json next to a feature file. Other keys are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True, allow_inf_nan=False)
 
@@ -518,11 +518,11 @@ class Sidecar(BaseModel):
     times: tuple[Annotated[float, Field(ge=0, le=1e9)], ...] | None = None  # seconds
     n_frames: int | None = None
     dim: int | None = None
-    start: Any = None  # a number: the second of the video at which a part of it starts
+    start: Any = None  # a number: the second of the video at which this part starts
 
     @property
     def is_part(self) -> bool:
-        """Return whether the times are not those of the video, but of a later part of it."""
+        """Return whether the times refer to a later part of the video, not to its start."""
         return isinstance(self.start, int | float) and self.start > 0
 
     @field_validator("times")
@@ -534,7 +534,7 @@ class Sidecar(BaseModel):
 
 
 def read_sidecar(path: Path) -> Sidecar:
-    """Read the JSON file beside a feature file. It is empty where there is none."""
+    """Read the JSON file next to a feature file. If there is none, return empty facts."""
     json_path = path.with_suffix(".json")
     if not os.path.lexists(json_path):
         return Sidecar()
@@ -544,8 +544,8 @@ def read_sidecar(path: Path) -> Sidecar:
 
 
 def check_whole(path: Path) -> None:
-    """Check that features are not those of a later part of a video, whose times differ."""
+    """Check that features are not from a later part of a video, whose times differ."""
     sidecar = read_sidecar(path)
     if sidecar.is_part:
-        problem = f"features of a part of the video, from {sidecar.start:g} s on"
+        problem = f"features of a part of the video, starting at {sidecar.start:g} s"
         raise InputError(path, problem, "extract the whole video")

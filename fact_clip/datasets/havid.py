@@ -16,7 +16,7 @@ SLOTS = ("verb", "object", "target", "tool")
 
 _TABLES = read_mapping(Path(__file__).with_name("havid.yaml"), "the words of HA-ViD")
 VERBS: dict[str, list[str]] = _TABLES["verbs"]
-"""First letter of a code -> its verb, and the preposition before the target."""
+"""Verb, and preposition before the target, by the first letter of a code."""
 
 PARTS: dict[str, str] = _TABLES["parts"]
 HOLES: dict[str, str] = _TABLES["holes"]
@@ -26,7 +26,7 @@ TOOLS: dict[str, str] = _TABLES["tools"]
 
 IDLE = "null"
 WRONG = "w"
-# Meaning of the two codes without parts; `null` is the background and has no factors.
+# Meaning of the two codes without parts. `null` is the background and has no factors.
 _WHOLE_CODES = {IDLE: "do nothing", WRONG: "do something wrong"}
 
 
@@ -40,13 +40,13 @@ _CODE = re.compile(
 
 
 def parse(code: str) -> tuple[str, str, str | None, str | None] | None:
-    """Read a code.
+    """Parse a code.
 
     Args:
-        code: an action code.
+        code: Action code.
 
     Returns:
-        Keys of `VERBS`, of `PARTS` or `TOOLS`, of `PARTS` or `HOLES`, and of `TOOLS`; None for
+        Keys of `VERBS`, of `PARTS` or `TOOLS`, of `PARTS` or `HOLES`, and of `TOOLS`, or None for
         `null` and `w`.
     """
     if code in _WHOLE_CODES:
@@ -62,10 +62,10 @@ def factors(code: str) -> tuple[str | None, ...]:
     """Return the words of a code by slot.
 
     Args:
-        code: an action code.
+        code: Action code.
 
-    Returns:
-        One word per slot of `SLOTS`, None for an empty slot; `null` has no words.
+        Returns:
+        One word per slot of `SLOTS`, None for an empty slot. `null` has no words.
     """
     parsed = parse(code)
     if parsed is None:
@@ -78,13 +78,13 @@ def factors(code: str) -> tuple[str | None, ...]:
 def phrase(code: str) -> str:
     """Return a code in words, verb first.
 
-    Parts and tools get an article, numbered holes none, and places that exist once get "the".
+    Parts and tools get an article, numbered holes get none, and unique places get "the".
 
     Args:
-        code: an action code.
+        code: Action code.
 
     Returns:
-        As "screw a hex screw into cylinder plate hole 1 with a hex screwdriver".
+        Words such as "screw a hex screw into cylinder plate hole 1 with a hex screwdriver".
     """
     parsed = parse(code)
     if parsed is None:

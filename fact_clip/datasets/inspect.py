@@ -36,7 +36,7 @@ from fact_clip.unseen.holdout import find_holdout
 logger = logging.getLogger(__name__)
 
 
-# Kinds of findings with which training and scoring still work. All others are errors.
+# Kinds of findings that do not prevent training and evaluation. All others are errors.
 NOTES = (
     "never trained",
     "coverage",
@@ -59,20 +59,20 @@ class Finding:
 
     @property
     def severity(self) -> str:
-        """Return "note" if training and scoring still work, else "error"."""
+        """Return "note" if training and evaluation still work, otherwise "error"."""
         return "note" if self.kind in NOTES else "error"
 
 
 class Inspection:
-    """Inspects a data set. Iterate over it for the findings.
+    """Inspection of a data set. Iterate over it to get the findings.
 
     Args:
-        config: where the data set is.
-        split: the split to inspect. None: all of them, and videos in no split.
-        progress: called with (files done, files, video) while feature values are read.
+        config: Configuration with the location of the data set.
+        split: Split to inspect, or None for all splits and for videos in no split.
+        progress: Function called with (completed files, files, video) while features are read.
 
     Raises:
-        InputError: the data set or the split is missing.
+        InputError: The data set or the split is missing.
     """
 
     def __init__(
@@ -89,15 +89,15 @@ class Inspection:
         self.split_names = layout.split_names(self.root)
         if split is not None:
             if split not in self.split_names:
-                self.folder.videos("train", split)  # raises
+                self.folder.videos("train", split)  # raises the error
             self.split_names = [split]
         self.findings: list[Finding] = []
-        self.splits: dict[str, dict[str, layout.Videos]] = {}  # split, part, video
+        self.splits: dict[str, dict[str, layout.Videos]] = {}  # by split, part and video
         self.class_names: Names = ()
-        self.classes: dict[str, set[str]] = {}  # by video, without unknown ones
-        self.lengths: dict[str, int] = {}  # labels of each video
-        self.columns: int | None = None  # D of most feature files; None without any
-        self._vocabulary: Vocabulary | None = None  # None where there is an error in the classes
+        self.classes: dict[str, set[str]] = {}  # by video, without unknown classes
+        self.lengths: dict[str, int] = {}  # number of labels of each video
+        self.columns: int | None = None  # D of most feature files, or None without files
+        self._vocabulary: Vocabulary | None = None  # None if the classes are faulty
         self._features: dict[str, Array] = {}  # (T, D) of each video
 
     def __iter__(self) -> Iterator[Finding]:
@@ -117,7 +117,7 @@ class Inspection:
 
     def _has_folder(self, path: Path) -> bool:
         if not path.is_dir():
-            self._report("folder", path, "no such folder", "it has a file for each video")
+            self._report("folder", path, "no such folder", "it must have one file per video")
         return path.is_dir()
 
     def _add(self, kind: str, *errors: InputError) -> None:
@@ -136,7 +136,7 @@ class Inspection:
 
     @property
     def videos(self) -> Mapping[str, Location]:
-        """Return the videos of the splits by first line, or all label files without splits."""
+        """Return the videos of the splits, each with its first line, or else all label files."""
         videos: dict[str, Location] = {}
         for parts in self.splits.values():
             for part in parts.values():
@@ -156,10 +156,10 @@ class Inspection:
         ignored = unlabelled(self.config)
         self.class_names = tuple(name for name in names if name not in ignored)
         for alike in names_alike(self.class_names):
-            problem = f"{join_names(map(repr, alike))} are classes of their own"
-            self._report("names", self.folder.mapping_location, problem, "write them in one way")
+            problem = f"{join_names(map(repr, alike))} are treated as different classes"
+            self._report("names", self.folder.mapping_location, problem, "spell them in one way")
         self._inspect_factors(background)
-        with warnings.catch_warnings(action="ignore"), suppress(InputError):  # they are findings
+        with warnings.catch_warnings(action="ignore"), suppress(InputError):  # already findings
             self._vocabulary = self.folder.vocabulary(self.config)
         if self._vocabulary is not None:
             with self._noted("holdout"):
@@ -189,7 +189,7 @@ class Inspection:
         for parts, names in names_of.items():
             if len(names) > 1 and any(parts):
                 problem = f"{join_names(map(repr, names))} have the same parts"
-                fix = f"tell them apart in {FACTORS_FILE}"
+                fix = f"distinguish them in {FACTORS_FILE}"
                 self._report("names", self.folder.mapping_location, problem, fix)
 
     def _inspect_lists(self) -> None:
@@ -223,23 +223,23 @@ class Inspection:
     def _inspect_labels(self) -> None:
         reader = self.folder.labels(self.config, self.class_names)
         ignored = {*unlabelled(self.config)}
-        unknown: dict[str, VideoLabels] = {}  # name -> the first video that has it
-        n_frames = Counter[str]()  # of each name
+        unknown: dict[str, VideoLabels] = {}  # first video with each name
+        n_frames = Counter[str]()  # frames with each name
         n_videos = Counter[str]()
         for video in paced(self.videos, "reading labels", logger):
             with self._noted("labels"):
                 labels = reader.read(video)
                 marks = self.root / clicks.FOLDER / f"{video}.csv"
                 if marks.is_file() and not self.folder.is_clicked(video):
-                    problem = "not read, as the video has labels of all frames, too"
+                    problem = "not read, because the video also has labels of all frames"
                     self._report("clicks", marks, problem, "remove one of the files")
                 if not labels.counts:
                     raise labels.empty_error()
                 if "" in labels.unknown:
                     self._add("labels", labels.unknown_error("", ()))
                 if not labels.counts.keys() - ignored:
-                    fix = "take the video out of the splits, or set train.self_training"
-                    self._report("unlabelled", labels.location, "no frame has a label", fix)
+                    fix = "remove the video from the splits, or set train.self_training"
+                    self._report("unlabelled", labels.location, "no frame is labelled", fix)
                 n_frames.update(labels.counts)
                 n_videos.update(labels.counts.keys())
                 self.lengths[video] = len(labels.indices)
@@ -250,7 +250,7 @@ class Inspection:
         if self.classes and self.is_complete:
             for name in self.config.unlabelled:
                 if name not in n_frames:
-                    problem = f"no frame is labelled {name!r}, which data.unlabelled names"
+                    problem = f"no frame is labelled {name!r}, which data.unlabelled lists"
                     fix = suggest(name, sorted(n_frames), 0.6)
                     self._report("labels", self.folder.labels_path, problem, fix)
         if self.class_names:
@@ -316,7 +316,7 @@ class Inspection:
             features.check_one_rate(self.folder.features_location, uncut)
             for location, problem in cuts.items():
                 self._report("cut", location, problem)
-        # of equally frequent widths the first
+        # In a tie, use the first width.
         self.columns = Counter(widths.values()).most_common(1)[0][0]
         for video in widths:
             with self._noted("width"):
@@ -324,7 +324,7 @@ class Inspection:
                 features.check_width(location, self._features[video], self.columns, "most files")
 
     def _guess_layout(self, stored: dict[str, Array]) -> Layout | None:
-        """Return the layout that fits the labels of most videos, or None, which is an error."""
+        """Return the layout that fits the labels of most videos. Otherwise, add an error."""
         votes: Counter[Layout] = Counter()
         errors: list[InputError] = []
         for video, n_labels in self.lengths.items():

@@ -1,4 +1,4 @@
-"""KSCGR, the real data set in the package: its archive, unpacked in the common layout."""
+"""KSCGR, the real data set in the package: unpacking its archive in the common layout."""
 
 import io
 import zipfile
@@ -9,9 +9,9 @@ import numpy as np
 from fact_clip.core.paths import inside, whole_file
 
 ARCHIVE = Path(__file__).with_suffix(".zip")
-"""The files of the data set. Feature files are stored column by column, which compresses best."""
+"""The files of the data set. Features are stored column by column for better compression."""
 
-_DATE = (2020, 10, 14, 0, 0, 0)  # of the annotations, so that the same files give the same bytes
+_DATE = (2020, 10, 14, 0, 0, 0)  # date of the annotations; makes the archive reproducible
 
 
 def write_kscgr(root: str | Path) -> Path:

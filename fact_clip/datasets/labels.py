@@ -1,4 +1,4 @@
-"""The labels of videos: one class name a frame, and the class indices that follow from them."""
+"""The labels of videos: one class name per frame, and the corresponding class indices."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from fact_clip.core.messages import suggest
 
 Labels = Integers
 
-HIDDEN = -2  # label of frames of hidden classes, where they cut segments
+HIDDEN = -2  # label of hidden-class frames, where they end a segment
 
 
 def unlabelled(config: DataConfig) -> Names:
@@ -25,12 +25,12 @@ def unlabelled(config: DataConfig) -> Names:
 
 @dataclass(frozen=True)
 class VideoLabels:
-    """The labels of one video, as they were read."""
+    """The labels of one video, as read."""
 
-    locate: Callable[[int | None], Location]  # line number, or None, -> location in errors
-    indices: Labels  # (T,) class indices, -1 for a name that is ignored or unknown; read-only
-    counts: Counter[str]  # frames of each name, in the order of their first lines
-    unknown: dict[str, int]  # unknown name -> its first line; "" is a blank line
+    locate: Callable[[int | None], Location]  # location in errors of a line number or None
+    indices: Labels  # (T,) class indices, -1 for ignored or unknown names; read-only
+    counts: Counter[str]  # frames of each name, in order of first occurrence
+    unknown: dict[str, int]  # first line of each unknown name; "" is a blank line
 
     @property
     def location(self) -> Location:
@@ -39,7 +39,7 @@ class VideoLabels:
 
     def empty_error(self) -> InputError:
         """Return the error for a video without labels."""
-        fix = "write one class name per frame, or take the video out of the splits"
+        fix = "write one class name per frame, or remove the video from the splits"
         return InputError(self.location, "no labels", fix)
 
     def unknown_error(
@@ -56,13 +56,13 @@ class VideoLabels:
 
 
 class LabelReader:
-    """Reads the labels of videos as class indices, each video once.
+    """Reads the labels of videos as class indices. Each video is read once.
 
     Args:
-        read_lines: video name -> the label of each frame.
-        locate: video name and line number (or None) -> location in errors.
-        class_names: the classes, in the order of their indices.
-        ignored: label names that become -1.
+        read_lines: Function from a video name to the label of each frame.
+        locate: Function from a video name and a line number (or None) to a location for errors.
+        class_names: Classes in the order of their indices.
+        ignored: Label names that become -1.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class LabelReader:
         self._videos: dict[str, VideoLabels] = {}
 
     def read(self, video: str) -> VideoLabels:
-        """Return the labels of a video, faults included."""
+        """Return the labels of a video, including faults."""
         if video not in self._videos:
             self._videos[video] = self._parse(video)
         return self._videos[video]

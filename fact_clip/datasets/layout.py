@@ -35,14 +35,14 @@ from fact_clip.datasets.features import check_whole, load_features, read_clock, 
 from fact_clip.datasets.labels import LabelReader, unlabelled
 from fact_clip.unseen.groups import SplitVideos
 
-# The lists of a split, by part ("train", "test") and name of the split.
+# Lists of a split, by part ("train", "test") and name of the split.
 SPLIT_FILES = ("splits/{part}.split{name}.bundle", "{name}.{part}", "split{name}.{part}")
 WRITE_SPLITS = (
-    "make them with fact-clip data split, or list the videos to train on in"
-    " splits/train.split1.bundle, one a line, the others in test.split1.bundle"
+    "create them with fact-clip data split, or list the videos to train on in"
+    " splits/train.split1.bundle, one per line, and the others in test.split1.bundle"
 )
 
-Videos = dict[str, Location]  # the videos of a list, each with the line that names it
+Videos = dict[str, Location]  # videos of a list, with the line that names each
 
 
 class DataStore(ABC):
@@ -52,8 +52,8 @@ class DataStore(ABC):
     """
 
     benchmark: Benchmark
-    root: Path | None  # the folder, None for data in memory
-    location: Location  # of the data set, in errors
+    root: Path | None  # the folder, or None for data in memory
+    location: Location  # location of the data set in errors
     mapping_location: Location
     features_location: Location
 
@@ -74,7 +74,7 @@ class DataStore(ABC):
         """Return the label of each frame of a video."""
 
     def rate(self, config: DataConfig, videos: Iterable[str]) -> float | None:
-        """Return the feature rows a second, if unset those of the first JSON file with a rate."""
+        """Return the feature rows per second, by default the first rate in a JSON file."""
         fps = self.benchmark.fps if config.fps is None else config.fps
         for path in self.feature_files(videos):
             fps = fps or read_sidecar(path).fps
@@ -85,16 +85,16 @@ class DataStore(ABC):
         return False
 
     def clicks(self, video: str) -> list[Click]:
-        """Return the clicks of a video that has some instead of labels."""
+        """Return the clicks of a video, or an empty list if it has labels."""
         return []
 
     @abstractmethod
     def features(self, video: str, layout: Layout) -> Array:
-        """Return the features (T, D) of a video. Layout "TD" returns them as they are stored."""
+        """Return the features (T, D) of a video. The layout "TD" returns them as stored."""
 
     @abstractmethod
     def feature_files(self, videos: Iterable[str]) -> list[Path]:
-        """Return the feature files of videos. Data in memory have none."""
+        """Return the feature files of videos. Data in memory have no files."""
 
     @abstractmethod
     def videos(self, part: str, split: str) -> Videos:
@@ -114,7 +114,7 @@ class DataStore(ABC):
     @property
     @abstractmethod
     def mapping(self) -> tuple[Names, list[InputError]]:
-        """Return all names of the mapping, ``data.unlabelled`` included, and its faults."""
+        """Return all names of the mapping, including ``data.unlabelled``, and its faults."""
 
     @property
     def class_names(self) -> Names:
@@ -125,7 +125,7 @@ class DataStore(ABC):
         return names
 
     def vocabulary(self, config: DataConfig) -> Vocabulary:
-        """Return the classes without unlabelled names, with background and factors."""
+        """Return the classes with background and factors, but without unlabelled names."""
         key = (config.background, config.unlabelled, config.grammar)
         if key not in self._vocabularies:
             self._vocabularies[key] = self._read_vocabulary(config)
@@ -148,20 +148,20 @@ class DataStore(ABC):
         ignored = unlabelled(config)
         names = tuple(name for name in class_names if name not in ignored)
         if not names:
-            problem = f"no class is left of the {len(class_names)} in {location}"
+            problem = f"none of the {len(class_names)} classes in {location} remains"
             return (), [InputError("data.unlabelled", problem)]
 
         configured = config.background
-        if configured is None:  # benchmarks may give it by id
+        if configured is None:  # benchmarks may specify ids
             published = self.benchmark.background_of(class_names)
             configured = tuple(name for name in published if name not in ignored)
         faults = []
         for name in configured:
             if name in ignored:
-                problem = f"{name!r} is in data.background too"
+                problem = f"{name!r} is also in data.background"
                 faults.append(InputError("data.unlabelled", problem, "remove it from one"))
             elif name not in names:
-                problem = f"no class {name!r}, which data.background names"
+                problem = f"no class {name!r}, which data.background lists"
                 fix = suggest(name, names, 0.6) or "set data.background"
                 faults.append(InputError(location, problem, fix))
 
@@ -200,7 +200,7 @@ class DataFolder(DataStore):
         self._lists: dict[tuple[str, str], Videos] = {}
 
     def label_location(self, video: str, line: int | None = None) -> FileLocation:
-        """Return the label file of a video, and the line; or its file of clicks."""
+        """Return the label file of a video with the line, or its file of clicks."""
         path = self.labels_path / f"{video}.txt"
         clicks_path = self.root / clicks.FOLDER / f"{video}.csv"
         if clicks_path.is_file() and not os.path.lexists(path):
@@ -216,7 +216,7 @@ class DataFolder(DataStore):
         return self.label_location(video).path.suffix == ".csv"
 
     def label_lines(self, video: str) -> list[str]:
-        """Return the label of each frame of a video; between clicks it is that of the nearer."""
+        """Return the label of each frame of a video. Between clicks, the nearer one counts."""
         marks = self.clicks(video)
         if marks:
             names = [click.label for click in marks]
@@ -236,7 +236,7 @@ class DataFolder(DataStore):
         return clicks.read_clicks(path, clock.starts(n_rows + 1), n_rows)
 
     def _clock(self, video: str) -> Clock:
-        """Return the clock of a feature file, for a video without a label for each row."""
+        """Return the clock of a feature file, for a video without one label per row."""
         layout = self.config.layout or self.benchmark.layout
         return read_clock(self.feature_location(video), self.rate(self.config, [video]), layout)
 
@@ -251,17 +251,17 @@ class DataFolder(DataStore):
 
     @cached_property
     def _stored_files(self) -> str:
-        """Return the names in the feature folder, for errors."""
+        """Return the file names in the feature folder, for errors."""
         names = (file.name for file in self.features_location.glob("*"))
         return join_names(sorted(names)) or "nothing"
 
     def feature_files(self, videos: Iterable[str]) -> list[Path]:
-        """Return the feature files of videos, which may have JSON files beside them."""
+        """Return the feature files of videos, which may have JSON files next to them."""
         return [self.feature_location(video) for video in videos]
 
     @cached_property
     def mapping(self) -> tuple[Names, list[InputError]]:
-        """Return all names of the mapping, ``data.unlabelled`` included, and its faults."""
+        """Return all names of the mapping, including ``data.unlabelled``, and its faults."""
         return parse_mapping(self.mapping_location)
 
     def videos(self, part: str, split: str) -> Videos:
@@ -275,7 +275,7 @@ class DataFolder(DataStore):
         return self._lists[key]
 
     def all_videos(self) -> list[str]:
-        """Return the videos of all splits in the order of the lists, or those with labels."""
+        """Return the videos of all splits in the order of the lists, or all labelled videos."""
         videos: Videos = {}
         for split in split_names(self.root):
             for part in ("train", "test"):
@@ -285,9 +285,9 @@ class DataFolder(DataStore):
 
 
 def label_files(root: Path) -> list[Path]:
-    """Return the files with labels or clicks of a data set, of each video one, by name.
+    """Return one file with labels or clicks for each video, sorted by name.
 
-    Hidden files, which macOS leaves, are not among them.
+    Hidden files, which macOS creates, are excluded.
     """
     clicked = {path.stem: path for path in (root / clicks.FOLDER).glob("[!.]*.csv")}
     labelled = {path.stem: path for path in (root / "groundTruth").glob("[!.]*.txt")}
@@ -295,19 +295,19 @@ def label_files(root: Path) -> list[Path]:
 
 
 def split_names(root: Path) -> list[str]:
-    """Return the splits that have a training list: numbers in order, then names."""
+    """Return the splits that have a training list: first numbers in order, then names."""
     names = {
         path.name.removeprefix("train.split").removesuffix(".bundle")
         for path in root.glob("splits/train.split*.bundle")
     }
     for path in root.glob("*.train"):
-        # "split1.train" is split 1, as "train.split1.bundle" is
+        # "split1.train" is split 1, like "train.split1.bundle".
         names.add(re.sub(r"^split(?=\d+$)", "", path.name.removesuffix(".train")))
     return in_order(names)
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Sort names with their numbers in order of size: subj2 before subj10."""
+    """Sort names, with numbers in numerical order: subj2 before subj10."""
 
     def key(name: str) -> list[tuple[int, str]]:
         parts = re.split(r"(\d+)", name)
@@ -317,13 +317,13 @@ def in_order(names: Iterable[str]) -> list[str]:
 
 
 def find_split(root: Path, part: str, name: str) -> Path | None:
-    """Return the list of one part ("train" or "test") of a split, or None without such a list."""
+    """Return the list of one part ("train" or "test") of a split, or None if there is none."""
     path = _list_path(root, part, name)
     return path if path.is_file() else None
 
 
 def _list_path(root: Path, part: str, name: str) -> Path:
-    """Return where the list of a part is, in the form that the training list has."""
+    """Return the path of the list of a part, in the same form as the training list."""
     for template in SPLIT_FILES:
         if (root / template.format(part="train", name=name)).is_file():
             return root / template.format(part=part, name=name)
@@ -331,9 +331,9 @@ def _list_path(root: Path, part: str, name: str) -> Path:
 
 
 def read_split(root: Path, part: str, name: str) -> tuple[Videos, list[InputError]]:
-    """Read the videos of one part of a split, each with its first line, and all faults of the list.
+    """Read the videos of one part of a split with their first lines, and all faults of the list.
 
-    An empty file of test videos is a list without videos, for a set that is only trained on.
+    An empty file of test videos means that there are none, for a data set only for training.
     """
     path = _list_path(root, part, name)
     if not path.is_file():
@@ -356,8 +356,8 @@ def read_split(root: Path, part: str, name: str) -> tuple[Videos, list[InputErro
             problem = f"{line!r} is not the name of a video without a folder"
             faults.append(InputError(location, problem))
         elif video in videos:
-            problem = f"video {video!r} again, first in {videos[video]}"
-            faults.append(InputError(location, problem, "list each once"))
+            problem = f"video {video!r} is repeated, first in {videos[video]}"
+            faults.append(InputError(location, problem, "list it once"))
         else:
             videos[video] = location
 
@@ -368,8 +368,8 @@ def read_split(root: Path, part: str, name: str) -> tuple[Videos, list[InputErro
 
 
 def overlaps(learning: Videos, test: Videos) -> Iterator[InputError]:
-    """Yield an error for each test video that is a training video too."""
+    """Yield an error for each test video that is also a training video."""
     for name, location in test.items():
         if name in learning:
-            problem = f"video {name!r} is in {learning[name]} too"
+            problem = f"video {name!r} is also in {learning[name]}"
             yield InputError(location, problem, "test on other videos")

@@ -34,26 +34,26 @@ class Item:
     name: str
     features: Tensor  # (T, D)
     labels: Labels  # (T,)
-    frames: Labels  # (T,) of the video, one a row
+    frames: Labels  # (T,) frame of the video for each row
 
 
 @dataclass(frozen=True)
 class Batch:
-    """B videos padded to the longest. float16 features become float32 in `to`."""
+    """B videos padded to the longest. `to` converts float16 features to float32."""
 
     features: Tensor  # (B, T, D), zero at padding
     labels: Tensor  # (B, T) int64, on the host, -1 at padding and at ignored frames
     mask: Tensor  # (B, T) bool, true at real frames
     names: Names
     frames: Tensor  # (B, T) int64, on the host: the frame of each row, -1 at padding
-    gain: float = 1.0  # float16 features are multiplied by it when they become float32
-    share: float = 1.0  # of the videos of this step, less than 1 where processes share a step
-    padded: bool = True  # some frames are padding
+    gain: float = 1.0  # factor for float16 features when they become float32
+    share: float = 1.0  # share of the step's videos, less than 1 if processes share a step
+    padded: bool = True  # whether some frames are padding
 
     def to(self, device: torch.device | str) -> "Batch":
-        """Return the batch with features (float32) and mask on a device. Labels stay on the host.
+        """Return the batch with float32 features and mask on a device. Labels stay on the host.
 
-        The host does not wait for a copy of pinned memory to a GPU.
+        The host does not wait for copies from pinned memory to a GPU.
         """
         is_gpu = torch.device(device).type == "cuda"
         features = self.features.to(device, non_blocking=is_gpu)
@@ -63,12 +63,12 @@ class Batch:
         return replace(self, features=features, mask=mask, gain=1.0)
 
     def pin_memory(self) -> "Batch":
-        """Return the batch with features and mask in page-locked memory, for copies to a GPU."""
+        """Return the batch with features and mask in pinned memory, for copies to a GPU."""
         features = self.features.pin_memory()
         return replace(self, features=features, mask=self.mask.pin_memory())
 
     def longer(self, frames: int) -> "Batch":
-        """Return the batch padded to `frames` frames a video."""
+        """Return the batch with each video padded to `frames` frames."""
         missing = frames - self.mask.shape[1]
         return replace(
             self,
@@ -81,7 +81,7 @@ class Batch:
 
 
 def collate(items: Sequence[Item | InputError]) -> Batch | InputError:
-    """Pad videos of one width to a batch, or return the first error in reading them."""
+    """Pad videos of one width to a batch, or return the first error of reading them."""
     videos: list[Item] = []
     for item in items:
         if isinstance(item, InputError):
@@ -103,10 +103,10 @@ def collate(items: Sequence[Item | InputError]) -> Batch | InputError:
 
 
 def drop_channels(features: Tensor, probability: float, generator: torch.Generator) -> Tensor:
-    """Set each channel of a video (T, D) to zero with `probability` and scale the others up.
+    """Set each channel of a video (T, D) to zero with `probability`, and scale up the others.
 
-    The factor is 1 / (1 - probability). float16 features are scaled in `Batch.to`, without
-    rounding. Source: FACT, channel masking ratio.
+    The factor is 1 / (1 - probability). `Batch.to` scales float16 features, to avoid rounding.
+    Source: FACT, channel masking ratio.
     """
     keep = torch.rand(features.shape[1], generator=generator) >= probability
     if features.dtype == torch.float16:
@@ -120,14 +120,14 @@ def mask_time(
     """Set spans of a video (T, D) to zero, in a new tensor. Source: FACT, time masking.
 
     Args:
-        features: (T, D).
-        spans: the maximal number of spans. A span of length zero is the last one.
-        length: the length of a span is uniform in [0, `length`).
-        share: a span is at most floor(`share` * T) long.
-        generator: of the random numbers.
+        features: Features (T, D).
+        spans: Maximum number of spans. A span of length zero ends the masking.
+        length: Upper bound of span lengths, which are uniform in [0, `length`).
+        share: Share of the video that a span may cover: at most floor(`share` * T) frames.
+        generator: Generator of random numbers.
 
     Returns:
-        (T, D).
+        Masked features (T, D).
     """
     masked = features.clone()
     n_frames = len(features)
@@ -159,18 +159,18 @@ def draw(purpose: str, seed: int, epoch: int, name: str) -> int:
 
 @dataclass(frozen=True, eq=False)
 class TrainingVideos(torch.utils.data.Dataset[Any]):
-    """Augmented training videos by (epoch, name). Augmentation depends only on these and the seed.
+    """Augmented training videos by (epoch, name), which with the seed determine the augmentation.
 
     Attributes:
-        dataset: the data set.
-        transform: from features to the input of the model.
-        augment: the augmentation.
-        seed: of the augmentation.
-        stride: every `stride`-th row is taken, with labels by majority.
-        interleave: each epoch draws the first row, and a row has the label of its frame.
-        label_map: (C + 1,) class index -> label in a batch, the last one that of -1. None: the
-            same.
-        cache_bytes: transformed features that a process keeps. None: the default.
+        dataset: Data set.
+        transform: Transform from features to the input of the model.
+        augment: Settings of the augmentation.
+        seed: Seed of the augmentation.
+        stride: Distance of the selected rows. Their labels are those of most frames.
+        interleave: Whether each epoch draws the first row. A row then has the label of its frame.
+        label_map: Label in a batch for each class index, (C + 1,), with label -1 at the end, or
+            None for no change.
+        cache_bytes: Bytes of transformed features that a process keeps, or None for the default.
     """
 
     dataset: Dataset
@@ -183,7 +183,7 @@ class TrainingVideos(torch.utils.data.Dataset[Any]):
     cache_bytes: int | None = None
 
     def __getitem__(self, key: Key) -> Item | InputError:
-        """Return a video, or the InputError that reading it raised, to pass from a worker."""
+        """Return a video, or the InputError of reading it, so that a worker can pass it on."""
         try:
             return self._read(*key)
         except InputError as error:
@@ -195,13 +195,13 @@ class TrainingVideos(torch.utils.data.Dataset[Any]):
         if self.interleave:
             n_starts = min(self.stride, self.dataset.length(name))
             first = int(torch.randint(n_starts, (), generator=generator))
-            # a row names its own frame, since the rows of all starts are read in prediction
+            # A row has its own frame's label, because prediction reads the rows of all starts.
             labels = self.dataset.training_labels(name)[first :: self.stride].copy()
         else:
             first = 0
             labels = self.dataset.training_labels(name, self.stride)
         rows = self.dataset.transformed(name, self.transform, self.cache_bytes)
-        # a copy, because a tensor over the read-only rows could write into them
+        # Copy, because a tensor on the read-only rows could write into them.
         features = torch.from_numpy(rows[first :: self.stride].copy(order="C"))
         frames = np.arange(first, self.dataset.length(name), self.stride)
         if self.label_map is not None:
@@ -230,18 +230,18 @@ class TrainingVideos(torch.utils.data.Dataset[Any]):
 
 
 class TrainingLoader:
-    """Batches of training videos, epoch by epoch, in the same order with any number of workers.
+    """Batches of training videos by epoch, in the same order for any number of workers.
 
-    The order depends on (seed, epoch) and the names alone, also if an epoch is resumed.
+    The order depends only on (seed, epoch) and the names, even if an epoch is resumed.
 
     Args:
-        videos: the training videos.
-        names: their names.
-        batch_size: videos a step, over all processes.
-        workers: processes that read ahead. 0: this process reads.
-        pin: whether batches are in page-locked memory.
-        rank: the number of this process.
-        world: the number of processes.
+        videos: Training videos.
+        names: Names of the videos.
+        batch_size: Videos per step, over all processes.
+        workers: Processes that read ahead, or 0 to read in this process.
+        pin: Whether to put batches into pinned memory.
+        rank: Index of this process.
+        world: Number of processes.
     """
 
     def __init__(
@@ -255,7 +255,7 @@ class TrainingLoader:
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        if workers > 1:  # which share the cache of one process
+        if workers > 1:  # they share the cache size of one process
             videos = replace(videos, cache_bytes=reader.CACHE_BYTES // workers)
         self.videos = videos
         self.names = names
@@ -263,31 +263,31 @@ class TrainingLoader:
         self.rank = rank
         self.world = world
         self.n_batches = math.ceil(len(names) / batch_size)
-        # The sampler: each epoch fills this list again, so that workers outlive an epoch.
+        # Sampler: each epoch refills this list, so that workers can outlive an epoch.
         self._keys: list[list[Key]] = []
         self._loader = torch.utils.data.DataLoader(
             videos,
             batch_sampler=self._keys,
             num_workers=workers,
-            prefetch_factor=1 if workers else None,  # a batch of Breakfast has 70 MB
+            prefetch_factor=1 if workers else None,  # a batch of Breakfast takes 70 MB
             collate_fn=collate,
             pin_memory=pin,
             worker_init_fn=partial(_begin_worker, os.getpid()),
             persistent_workers=workers > 0,
-            # Of the global generator the loader would draw a number, which changes dropout.
+            # Otherwise, the loader would draw from the global generator, which changes dropout.
             generator=torch.Generator(),
         )
 
     def epoch(self, number: int, first: int = 0) -> Iterator[Batch]:
-        """Yield the batches of an epoch from the `first` one on."""
+        """Yield the batches of an epoch, starting with number `first`."""
         batches = self._draw(number)[first:]
         shares = [names[self.rank :: self.world] for names in batches]
         self._keys.clear()
         for share, names in zip(shares, batches, strict=True):
-            # a process without a video reads the first one, so that it can take part in the step
+            # A process without a video reads the first one, so that it can take part in the step.
             self._keys.append([(number, name) for name in share or names[:1]])
 
-        # the factor that `drop_channels` leaves to `Batch.to`, in float32 as there
+        # The factor that `drop_channels` leaves to `Batch.to`, also in float32.
         gain = float(torch.ones(()) / (1.0 - self.videos.augment.channels))
         for share, names, batch in zip(shares, batches, self._loader, strict=True):
             if isinstance(batch, InputError):
@@ -303,5 +303,5 @@ class TrainingLoader:
 
 
 def _begin_worker(parent: int, worker: int) -> None:
-    """End this worker with the training."""
+    """End this worker together with the parent process."""
     end_with_parent(parent)

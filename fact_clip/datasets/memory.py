@@ -1,4 +1,4 @@
-"""Data sets in memory: arrays and lists of names, or an object of a user's own class."""
+"""Data sets in memory: arrays and lists of names, or an object of your own class."""
 
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -23,14 +23,14 @@ _ATTRIBUTES = ("class_names", "train", "test", "fps", "background", "features", 
 class DataSource(Protocol):
     """Interface of a data set in memory. Attributes with a default are optional for subclasses.
 
-    `features` and `labels` are called repeatedly, so keep in memory what is slow to compute.
+    `features` and `labels` are called repeatedly, so cache what is slow to compute.
 
     Attributes:
-        class_names: the classes, in the order of the model's outputs.
-        train: names of the videos to train and validate on. They become names of files.
-        test: names of the videos that `evaluate` scores.
-        fps: rows of features a second, or None for that of the configuration.
-        background: classes that mean "no action", or None: as in the configuration.
+        class_names: Classes, in the order of the model's outputs.
+        train: Names of the videos for training and validation. They become file names.
+        test: Names of the videos that `evaluate` scores.
+        fps: Feature rows per second, or None to use the configuration's rate.
+        background: Classes that mean "no action", or None to use the configuration's.
     """
 
     class_names: Sequence[str]
@@ -40,10 +40,10 @@ class DataSource(Protocol):
     background: Sequence[str] | None = None
 
     def features(self, name: str) -> ArrayLike:
-        """Return the features (T, D) of a video. D is the same for all."""
+        """Return the features (T, D) of a video. D must be the same for all videos."""
 
     def labels(self, name: str) -> Sequence[str]:
-        """Return the class name of each frame, (T,), "?" where it is unknown."""
+        """Return the class name of each frame, (T,), or "?" if it is unknown."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,22 +80,23 @@ def from_arrays(
     """Create a data set from arrays and lists, for `fact_clip.train(config, data=...)`.
 
     Args:
-        features: video -> features (T, D). They are not copied.
-        labels: video -> class name of each frame (T,), "?" where it is unknown.
-        train: names of the training and validation videos. None: all that are not in
+        features: Features (T, D) by video. They are not copied.
+        labels: Class name of each frame (T,) by video, or "?" if it is unknown.
+        train: Names of the training and validation videos, or None for all that are not in
             `test`.
-        test: names of the test videos. None: all that are not in `train`, if that is set, else
-            none.
-        class_names: in the order of the model's outputs. None: the names in the labels, sorted.
-        fps: rows of features a second. None: as the configuration says.
-        background: classes that mean "no action". None: as the configuration says.
+        test: Names of the test videos. None means all that are not in `train`, or no videos if
+            `train` is also None.
+        class_names: Classes in the order of the model's outputs, or None for the sorted names in
+            the labels.
+        fps: Feature rows per second, or None to use the configuration's rate.
+        background: Classes that mean "no action", or None to use the configuration's.
 
     Returns:
         The data set.
 
     Raises:
-        InputError: other videos in `labels` than in `features`, an unknown video in `train` or
-            `test`, or names that are not valid for files or classes. Shapes and lengths are
+        InputError: `labels` and `features` have different videos, `train` or `test` contains an
+            unknown video, or names are not valid for files or classes. Shapes and lengths are
             checked when the data are read.
     """
     for argument, names in (("train", train), ("test", test), ("class_names", class_names)):
@@ -107,7 +108,7 @@ def from_arrays(
             raise InputError(argument, problem, "give {name: values, ...}")
     unpaired = sorted(map(str, features.keys() ^ labels.keys()))
     if unpaired:
-        problem = f"not the videos of features: {unpaired[0]!r} is in one of them only"
+        problem = f"not the videos of features: {unpaired[0]!r} is in only one of them"
         raise InputError("labels", problem)
 
     label_lists = {}
@@ -159,8 +160,8 @@ def with_data(config: Config, data: DataSource) -> Config:
         values["data.background"] = data.background
     elif config.data.background is None and benchmark.background:
         if int in map(type, benchmark.background):
-            problem = f"{config.data.name} has it by its number in a mapping"
-            raise InputError("data.background", problem, "name it")
+            problem = f"{config.data.name} specifies it by its number in a mapping"
+            raise InputError("data.background", problem, "set it to a name")
         names = [name for name in benchmark.background if name in data.class_names]
         values["data.background"] = tuple(names)
     return with_values(config, values, "data")
@@ -169,23 +170,23 @@ def with_data(config: Config, data: DataSource) -> Config:
 def save(data: DataSource, root: str | Path) -> Path:
     """Write data in memory as a folder in the common layout (docs/datasets.md).
 
-    Rate and background are not part of the files: set `data.fps` and `data.background`.
+    Frame rate and background are not stored in the files. Set `data.fps` and `data.background`.
 
     Args:
-        data: the data.
-        root: the folder.
+        data: Data to write.
+        root: Folder to write.
 
     Returns:
         The folder.
 
     Raises:
-        InputError: the folder has splits already.
+        InputError: The folder already has splits.
     """
     store = MemoryStore(data)
     root = Path(root)
     existing = split_names(root)
     if existing:
-        problem = f"there are the splits {', '.join(existing)} already"
+        problem = f"the splits {', '.join(existing)} already exist"
         raise InputError(root / "splits", problem, "name a new folder")
     videos = [*data.train, *data.test]
     labels = {name: store.label_lines(name) for name in videos}
@@ -196,13 +197,13 @@ def save(data: DataSource, root: str | Path) -> Path:
         write_lines(inside(root, "groundTruth", f"{name}.txt"), labels[name])
     mapping = (f"{index} {name}" for index, name in enumerate(data.class_names))
     write_lines(inside(root, "mapping.txt"), mapping)
-    # last, so that nothing is in the way of another try if a video is faulty
+    # Write splits last, so that you can try again if a video is faulty.
     write_splits(root, [Split(tuple(data.train), tuple(data.test), ())])
     return root
 
 
 class MemoryStore(DataStore):
-    """Data in memory, read as a data set. Raises an InputError if the object lacks something."""
+    """Data in memory, read as a data set. Missing attributes raise an InputError."""
 
     root = None
     location = "data"
@@ -224,7 +225,7 @@ class MemoryStore(DataStore):
         if not self._train:
             raise InputError("data.train", "no videos", "leave some out of test")
         if len(set(names)) < len(names):
-            raise InputError("data.train", "a video twice, in train and test or in one")
+            raise InputError("data.train", "a video is listed twice in train and test")
         class_names = names_of(data.class_names, "data.class_names")
         self._class_names = Vocabulary.from_names(class_names).names
 
@@ -239,7 +240,7 @@ class MemoryStore(DataStore):
         return dict.fromkeys(names, f"data.{part}")
 
     def label_location(self, video: str, line: int | None = None) -> str:
-        """Return the call that returns the labels of a video, and the number of the frame."""
+        """Return the call that returns the labels of a video, with the number of the frame."""
         call = f"data.labels({video!r})"
         return call if line is None else f"{call}:{line}"
 
@@ -261,5 +262,5 @@ class MemoryStore(DataStore):
         return rows
 
     def feature_files(self, videos: Iterable[str]) -> list[Path]:
-        """Return no files."""
+        """Return an empty list."""
         return []

@@ -1,4 +1,4 @@
-"""Guesses from the names of classes: which are no actions, and how the others are read."""
+"""Guesses from class names: which are not actions, and how to parse the others."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ from fact_clip.datasets.labels import unlabelled
 from fact_clip.text import grammar
 from fact_clip.text.english import ENGLISH, are_sentences
 
-# Names that usually mean "no action", and names of labels that usually stand for no class.
+# Names that usually mean "no action", and label names that usually mean "unlabelled".
 BACKGROUND_NAMES = (
     "background",
     "sil",
@@ -28,7 +28,7 @@ UNLABELLED_NAMES = ("unlabelled", "unlabeled", "unannotated")
 
 
 def names_alike(names: Iterable[str]) -> list[list[str]]:
-    """Return groups of names that differ only in case, underscores and blanks."""
+    """Return groups of names that differ only in case, underscores and spaces."""
     groups: dict[str, list[str]] = {}
     for name in names:
         groups.setdefault(spelling_key(name), []).append(name)
@@ -43,17 +43,17 @@ def guess_names(
     The background of a benchmark is known.
 
     Args:
-        config: the configuration. Its own values stay.
-        names: the classes.
-        root: a folder whose factors.csv takes precedence over a guessed grammar.
+        config: Configuration, whose own values are kept.
+        names: Classes.
+        root: Folder whose factors.csv takes precedence over a guessed grammar.
 
     Returns:
         The configuration with the guesses, and a reason for each of the three keys.
     """
     guesses: Json = {}
     published = find_benchmark(config.name).background_of(tuple(names))
-    # Those of `unlabelled` and `grammar` are read only where the key has a value, so they need not
-    # fit a key without one.
+    # The reasons of `unlabelled` and `grammar` are read only if the key has a value, so they need
+    # not fit an unset key.
     reasons = dict.fromkeys(("background", "unlabelled", "grammar"), "as given")
     if config.background is None and published:
         guesses["background"] = tuple(name for name in published if name not in config.unlabelled)
@@ -63,13 +63,13 @@ def guess_names(
         guesses["background"] = background
         reasons["background"] = "GUESSED by its name"
         if not background:
-            reasons["background"] = "GUESSED: no class has a name that says no action"
+            reasons["background"] = "GUESSED: no class has a name that means no action"
     if not config.unlabelled:
         guesses["unlabelled"] = tuple(name for name in names if name.lower() in UNLABELLED_NAMES)
         reasons["unlabelled"] = "GUESSED by its name: these frames are ignored"
     config = config.model_copy(update=guesses)
 
-    # `unlabelled` also has "?", the label of frames that are always ignored.
+    # `unlabelled` includes "?", the label of frames that are always ignored.
     no_actions = (*(config.background or ()), *unlabelled(config))
     actions = [name for name in names if name not in no_actions]
     has_table = root is not None and os.path.lexists(root / FACTORS_FILE)
@@ -77,5 +77,5 @@ def guess_names(
         pattern = ENGLISH if are_sentences(actions) else grammar.propose(actions)
         config = config.model_copy(update={"grammar": pattern})
         fit = f"GUESSED: all {len(actions)} actions fit"
-        reasons["grammar"] = f"{fit}; if they have no such parts, --grammar none"
+        reasons["grammar"] = f"{fit}; if they have no such parts, use --grammar none"
     return config, reasons

@@ -1,4 +1,4 @@
-"""Detection of objects in features, and of their names by labels (docs/method.md)."""
+"""Detection of objects in features, and of their names from labels (docs/method.md)."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,16 +18,16 @@ from fact_clip.datasets.objects import (
 )
 
 MIN_JOINT_PRESENCE = 0.95
-"""Correlation of being nonzero from which two columns belong to one object."""
+"""Minimum correlation of being nonzero for two columns to belong to one object."""
 
 MIN_JOINT_CHANGE = 0.4
-"""Correlation from which a column that is nonzero when an object changes belongs to it."""
+"""Minimum correlation of a column being nonzero with an object's changes to belong to it."""
 
 MIN_TIE = 0.04
-"""Tie from which a word names an object."""
+"""Minimum tie for a word to name an object."""
 
 SURE_TIE = 0.25
-"""Tie between a word and an object that chance hardly gives."""
+"""Tie between a word and an object that rarely occurs by chance."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Detection:
 
     @property
     def is_sure(self) -> bool:
-        """Return whether most object words of the trained classes surely name an object."""
+        """Return whether most object words of the trained classes clearly name an object."""
         n_sure = sum(tie >= SURE_TIE for tie in self.ties)
         return 2 * n_sure > self.n_words
 
@@ -78,7 +78,7 @@ def objects_of(dataset: Dataset, ties_factors: bool) -> ObjectColumns | None:
 
 
 def detect_sure(dataset: Dataset) -> ObjectColumns | None:
-    """Detect objects; return None unless most object words of trained classes surely name one."""
+    """Detect objects. Return None unless most trained object words clearly name one."""
     if OBJECT_SLOT not in dataset.vocabulary.slots:
         return None
     columns = _columns_of(dataset)
@@ -89,10 +89,10 @@ def detect_sure(dataset: Dataset) -> ObjectColumns | None:
 
 
 def detect(dataset: Dataset) -> Detection:
-    """Detect objects in the features, and their names by the training labels.
+    """Detect objects in the features, and their names from the training labels.
 
-    Objects keep their identity if they have no name, or if a word of a different slot names them
-    as well (tools).
+    Objects keep their identity if they have no name, or if a word of a different slot also names
+    them (tools).
 
     Args:
         dataset: Data set, whose training and validation videos are read.
@@ -146,15 +146,16 @@ def find_columns(videos: Callable[[], Iterable[Array]]) -> Columns:
     """Find the columns of objects that come and go.
 
     Columns that are zero in the same frames belong to one object. A single column joins the object
-    with whose changes it is nonzero. Only objects with the commonest number of columns count.
+    whose changes coincide with its nonzero values. Only objects with the most frequent number of
+    columns count.
 
     Args:
-        videos: returns the features (T, D) of the videos. It is called twice.
+        videos: Function that returns the features (T, D) of the videos. It is called twice.
 
     Returns:
-        The columns of each object, (O, k), by their first column, () where no two go together.
+        The columns of each object, (O, k), sorted by their first column, or () if there are none.
     """
-    # Not at the top, as it takes long to import.
+    # Imported here, because the import takes long.
     from scipy.sparse.csgraph import connected_components
 
     nonzero = (array != 0 for array in videos())
@@ -184,19 +185,19 @@ def name_objects(
 ) -> tuple[Names, list[float]]:
     """Find the names of objects. Each word names at most one object.
 
-    A tie is the correlation of the changes of an object with the frames of a word, plus half of
-    that of its presence.
+    A tie is the correlation of an object's changes with the frames of a word, plus half of the
+    correlation of its presence with them.
 
     Args:
-        columns: the columns of each object.
-        videos: features (T, D), which of the W words each frame has, (T, W), and whether it is
-            labelled, (T,).
-        words: the words.
+        columns: Columns of each object.
+        videos: For each video, features (T, D), whether each frame has each of the W words (T, W),
+            and whether it is labelled (T,).
+        words: The words.
 
     Returns:
-        The word of each object, "" where no tie is large enough, and the ties of named objects.
+        The word of each object, or "" if no tie is large enough, and the ties of named objects.
     """
-    # Not at the top, as it takes long to import.
+    # Imported here, because the import takes long.
     from scipy.optimize import linear_sum_assignment
 
     def pairs() -> Iterator[tuple[Array, Array]]:
@@ -220,7 +221,7 @@ def name_objects(
 def correlation(pairs: Iterable[tuple[Array, Array]]) -> Floats:
     """Return correlations (M, N) over the frames of all pairs (T, M) and (T, N).
 
-    They are 0 where a column is constant.
+    The correlation is 0 if a column is constant.
     """
     count = 0
     sums: Any = [0.0] * 5
@@ -237,7 +238,7 @@ def correlation(pairs: Iterable[tuple[Array, Array]]) -> Floats:
 
 
 def changes(features: Array, columns: Sequence[Sequence[int]]) -> Flags:
-    """Return whether any column of each object differs from the frame before, (T, O)."""
+    """Return whether any column of each object differs from the previous frame, (T, O)."""
     moved = np.zeros(features.shape, dtype=bool)
     moved[1:] = features[1:] != features[:-1]
     return _any_column(moved, columns)

@@ -76,7 +76,7 @@ class ObjectColumns:
                 raise InputError("data.objects.fixed", f"no object {name!r} in {path}")
         object_words = {factors[slot] for factors in vocabulary.factors}
         if object_words.isdisjoint(names) and not config.fixed:
-            problem = f"none of its names is a word of the slot {OBJECT_SLOT!r} of a class"
+            problem = f"none of its names is a word in the slot {OBJECT_SLOT!r} of a class"
             warnings.warn(f"{path}: {problem}", stacklevel=2)
 
         fixed_names = {*configured_names, *words_of_other_slots(vocabulary.factors, slot)}
@@ -126,7 +126,7 @@ class ObjectColumns:
         }
 
     def check(self, input_dim: int) -> "ObjectColumns":
-        """Check the width of the feature files. Return this object."""
+        """Check the width of the feature files, and return this object."""
         if self.width != input_dim:
             objects = f"{self.width} columns for {len(self.names)} objects"
             problem = f"{objects}, but the feature files have {input_dim}"
@@ -136,13 +136,13 @@ class ObjectColumns:
     def kinds(self) -> Integers:
         """Return the kind of value of each column, (D,). Columns of a kind share statistics."""
         n_kinds = len(self.columns[0])
-        kinds = n_kinds + np.arange(self.width)  # a column of no object is a kind of its own
+        kinds = n_kinds + np.arange(self.width)  # each column without an object is its own kind
         for object_columns in self.columns:
             kinds[list(object_columns)] = np.arange(n_kinds)
         return kinds
 
     def with_context(self, copies: int) -> Columns:
-        """Return the columns of each object among `copies` * D, the features and their windows."""
+        """Return each object's columns among `copies` * D: the features and their windows."""
         starts = self.width * np.arange(copies)
         in_copies = [np.add.outer(starts, columns).ravel().tolist() for columns in self.columns]
         return tuple(map(tuple, in_copies))
@@ -154,19 +154,19 @@ def _read_names(path: Path) -> Names:
     names = tuple(name for name in words if name)
     spellings = {spelling_key(name) for name in names}
     if not names or len(spellings) < len(names):
-        problem = "a name twice" if names else "no names"
+        problem = "a repeated name" if names else "no names"
         raise InputError(path, problem, "list each object once, one per line")
     return names
 
 
 def _spelled_as_words(names: Names, vocabulary: Vocabulary) -> Names:
-    """Return names with the upper and lower case of the words of the vocabulary."""
+    """Return names in the same case as the words of the vocabulary."""
     spellings = {spelling_key(word): word for word in chain(*vocabulary.factors) if word}
     return tuple(spellings.get(spelling_key(name), name) for name in names)
 
 
 def _columns_in_blocks(n_objects: int, blocks: Sequence[int]) -> Columns:
-    """Return column numbers if each block of a file holds its number of values per object."""
+    """Return column numbers for a file in which each block has some values per object."""
     columns: list[list[int]] = [[] for _ in range(n_objects)]
     n_columns = 0
     for n_values in blocks:
@@ -181,7 +181,7 @@ def object_slot(vocabulary: Vocabulary) -> int:
     if OBJECT_SLOT not in vocabulary.slots:
         fix = f"use one of {', '.join(vocabulary.slots)}"
         if vocabulary.slots == WHOLE_NAME:
-            fix = "describe how names are read, in data.grammar or in ROOT/factors.csv"
+            fix = "define how names are parsed, in data.grammar or in ROOT/factors.csv"
         raise InputError("data.objects", f"no slot {OBJECT_SLOT!r}", fix)
     return vocabulary.slots.index(OBJECT_SLOT)
 

@@ -1,4 +1,4 @@
-"""The features and labels of single videos, checked and cut to one length."""
+"""The features and labels of single videos, checked and cut to the same length."""
 
 import warnings
 from collections import Counter
@@ -17,7 +17,7 @@ from fact_clip.datasets.features import FeatureTransform
 from fact_clip.datasets.labels import Labels
 from fact_clip.datasets.layout import DataStore
 
-CACHE_BYTES = 384 << 20  # of transformed features in memory, over all processes
+CACHE_BYTES = 384 << 20  # transformed features in memory, over all processes
 
 Input = NDArray[np.float32 | np.float16]  # (T, width), the input of a model for one video
 
@@ -26,31 +26,31 @@ class VideoReader:
     """Reads the features and labels of the videos of a split.
 
     Args:
-        config: the layout, the rate and the tolerance of lengths.
-        folder: the folder of the data set, or its data in memory.
-        class_names: the classes.
+        config: Configuration with the layout and the rate.
+        folder: Folder of the data set, or its data in memory.
+        class_names: Classes.
     """
 
     def __init__(self, config: DataConfig, folder: DataStore, class_names: Names) -> None:
         self.config = config
         self.folder = folder
         self.split = folder.split(config)
-        self.videos = (*self.split.learning, *self.split.test)  # all as wide as the first one
+        self.videos = (*self.split.learning, *self.split.test)  # all have the first one's width
         self.label_reader = folder.labels(config, class_names)
-        self._lengths: dict[str, int] = {}  # to which labels and features are cut
-        self._uncut: dict[str, tuple[int, int]] = {}  # feature rows and labels of cut videos
+        self._lengths: dict[str, int] = {}  # length to which labels and features are cut
+        self._uncut: dict[str, tuple[int, int]] = {}  # numbers of rows and labels of cut videos
         self._finite: set[str] = set()  # videos whose values have been checked
-        self._own_labels: dict[str, Labels] = {}  # `set_labels`; the reader is shared
+        self._own_labels: dict[str, Labels] = {}  # from `set_labels`; the label reader is shared
         self._cache_inputs_of(None)
 
     @cached_property
     def fps(self) -> float | None:
-        """Return the feature rows a second, if unset those of the first JSON file with a rate."""
+        """Return the feature rows per second, by default the first rate in a JSON file."""
         return self.folder.rate(self.config, self.videos)
 
     @cached_property
     def layout(self) -> Layout:
-        """Return the layout of the feature files, if unset by the first video that fits one."""
+        """Return the layout of the feature files, by default that of the first clear video."""
         layout = self.config.layout or self.folder.benchmark.layout
         if layout is not None:
             return layout
@@ -65,23 +65,23 @@ class VideoReader:
 
     @cached_property
     def input_dim(self) -> int:
-        """Return D, the columns of the feature file of the first video."""
+        """Return D, the number of columns in the feature file of the first video."""
         return self.folder.features(self.videos[0], self.layout).shape[1]
 
     @cached_property
     def are_all_float16(self) -> bool:
-        """Return whether the features of all training videos are float16, so that batches are."""
+        """Return whether the features of all training videos are float16, so batches are too."""
         for name in self.split.learning:
-            with suppress(InputError):  # where a run is only tested, they may be absent
+            with suppress(InputError):  # files may be missing if a run is only tested
                 if self.folder.features(name, self.layout).dtype != np.float16:
                     return False
         return True
 
     def open_features(self, name: str) -> Array:
-        """Open the features (T, D) of a video, memory-mapped, with only the header checked.
+        """Open the features (T, D) of a video, memory-mapped. Only the header is checked.
 
-        Labels and features whose lengths differ within the tolerance are cut to the shorter, with
-        a warning.
+        If the lengths of labels and features differ within the tolerance, both are cut to the
+        shorter one, with a warning.
         """
         location = self.folder.feature_location(name)
         n_labels = len(self.label_reader.indices(name))
@@ -101,14 +101,15 @@ class VideoReader:
         """Return the raw features of a video.
 
         Args:
-            name: the video.
+            name: Name of the video.
 
-        Returns:
-            (T, D), read-only, memory-mapped, in the type of the file. Labels and features whose
-            lengths differ within the tolerance are cut to the shorter, with a warning.
+            Returns:
+            Features (T, D), read-only, memory-mapped, in the type of the file. If the lengths of
+            labels and features differ within the tolerance, both are cut to the shorter one, with a
+            warning.
 
-        Raises:
-            InputError: a fault of the file. Values are checked the first time.
+            Raises:
+            InputError: The file is faulty. Values are checked on first use.
         """
         rows = self.open_features(name)
         if name not in self._finite:
@@ -123,28 +124,28 @@ class VideoReader:
         return self._lengths[name]
 
     def all_labels(self, name: str) -> Labels:
-        """Return the class indices (T,) of a video, read-only, with no class hidden."""
+        """Return the class indices (T,) of a video, read-only, without hiding classes."""
         length = self.length(name)
         if name in self._own_labels:
             return self._own_labels[name]
         return self.label_reader.indices(name)[:length]
 
     def count_frames(self, names: Sequence[str]) -> dict[str, Counter[int]]:
-        """Return video -> class index -> frames."""
+        """Return the number of frames by video and class index."""
         return {name: Counter(self.all_labels(name).tolist()) for name in names}
 
     def set_labels(self, name: str, labels: Labels) -> None:
-        """Use other labels for a video with clicks.
+        """Replace the labels of a video with clicks.
 
         Args:
-            name: the video.
-            labels: (T,) class indices, -1 for frames that are ignored.
+            name: Name of the video.
+            labels: Class indices (T,), -1 for ignored frames.
         """
         labels.flags.writeable = False
         self._own_labels[name] = labels
 
     def times(self, name: str) -> Floats | None:
-        """Return the start of each frame and the end, (T + 1,) seconds, or None if unknown."""
+        """Return the start of each frame and the end in seconds, (T + 1,), or None if unknown."""
         clock = Clock(fps=self.fps)
         for path in self.folder.feature_files([name]):
             clock = features.read_clock(path, self.fps, self.layout)
@@ -152,14 +153,14 @@ class VideoReader:
         return clock.starts(self.length(name) + 1)
 
     def check_sidecars(self, names: Sequence[str]) -> None:
-        """Raise the first fault of the JSON files beside the features, or of two rates."""
+        """Raise the first fault of the JSON files next to the features, or of different rates."""
         features.check_one_rate(self.folder.features_location, self._uncut.values())
         paths = self.folder.feature_files(names)
         for error in features.sidecar_faults(paths, self.fps, self.layout):
             raise error
 
     def _cache_inputs_of(self, transform: FeatureTransform | None) -> None:
-        """Begin an empty cache of the inputs that a transform makes."""
+        """Start an empty cache of the inputs that a transform computes."""
         self._transform = transform
         self._inputs: dict[str, Input] = {}
         self._cached_bytes = 0
@@ -169,8 +170,8 @@ class VideoReader:
     ) -> Input:
         """Return the input of a model, (T, width), read-only.
 
-        It is float16 if the files are and the transform changes nothing, else float32. Results are
-        cached while their total is below `cache_bytes`, by default `CACHE_BYTES`.
+        It is float16 if the files are and the transform changes nothing, otherwise float32. Results
+        are cached while their total is below `cache_bytes`, by default `CACHE_BYTES`.
         """
         if transform is not self._transform:
             self._cache_inputs_of(transform)
@@ -184,7 +185,7 @@ class VideoReader:
         rows: Input = raw if is_unchanged else transform(raw)
         if self._cached_bytes + rows.nbytes < (CACHE_BYTES if cache_bytes is None else cache_bytes):
             if is_unchanged:
-                rows = np.array(rows, order="C")  # read from the file once
+                rows = np.array(rows, order="C")  # read the file only once
             self._inputs[name] = rows
             self._cached_bytes += rows.nbytes
         rows.flags.writeable = False

@@ -1,4 +1,4 @@
-"""The labels of the videos of a split, read in the way that each use of them needs."""
+"""The labels of the videos of a split, with a separate method for each use."""
 
 from collections.abc import Iterable
 from functools import cached_property
@@ -18,9 +18,9 @@ from fact_clip.unseen.roles import VideoRoles
 class LabelledVideos(VideoReader):
     """The labels of the videos of a split, for evaluation, for the loss and for statistics.
 
-    All readings return class indices (T,), and -1 for frames without a label. They differ in what
-    they do with frames of hidden classes, with drafts of ``data.drafts``, and with videos that have
-    clicks, whose labels a training run spreads from click to click (`set_labels`).
+    All readings return class indices (T,), and -1 for unlabelled frames. They differ in how they
+    treat frames of hidden classes, drafts of ``data.drafts``, and videos with clicks, whose labels
+    a training run spreads from click to click (`set_labels`).
 
     ================  ==============  ===========  ======  ======================================
     reading           hidden classes  with clicks  drafts  used by
@@ -29,24 +29,24 @@ class LabelledVideos(VideoReader):
     `stored_labels`   -1              as in file   no      clicks, and the record of what was seen
     `labels`          -1              spread       no      evaluation, validation and statistics
     `training_labels` -1              spread       yes     the loss and statistics of training
-    `cut_labels`      -2 (`HIDDEN`)   spread       yes     durations, as a hidden segment ends one
+    `cut_labels`      -2 (`HIDDEN`)   spread       yes     durations, as hidden frames end segments
     `drafts`          as drafted      -            only    the check for leaks
     ================  ==============  ===========  ======  ======================================
 
-    Labels leave a data set through `unseen.masking`, except those of `all_labels`.
+    Labels leave a data set through `unseen.masking`, except in `all_labels`.
 
     Attributes:
-        roles: Roles of videos and classes, which tell the classes that are hidden in each video.
+        roles: Roles of videos and classes, which determine the hidden classes in each video.
     """
 
     roles: VideoRoles
 
     def labels(self, name: str) -> Labels:
-        """Return the labels (T,) of a video, read-only, without those of hidden classes."""
+        """Return the labels (T,) of a video, read-only, without hidden classes."""
         return masked(self.all_labels(name), self._hidden_in(name))
 
     def stored_labels(self, name: str) -> Labels:
-        """Return the labels (T,) in the file of a video, without those of hidden classes."""
+        """Return the labels (T,) in the file of a video, without hidden classes."""
         stored = self.label_reader.indices(name)[: self.length(name)]
         return masked(stored, self._hidden_in(name))
 
@@ -58,7 +58,7 @@ class LabelledVideos(VideoReader):
             stride: Frames per row. A row has the label of most of its frames; see `masked_rows`.
 
         Returns:
-            Class indices (ceil(T / stride),), with drafts where a row has no label.
+            Class indices (ceil(T / stride),), with drafts in rows without a label.
         """
         rows = masked_rows(self.all_labels(name), self._hidden_in(name), stride)
         if self._draft_reader is None:
@@ -68,15 +68,15 @@ class LabelledVideos(VideoReader):
     def cut_labels(self, name: str) -> Labels:
         """Return `training_labels` (T,) with `HIDDEN` in unlabelled frames of hidden classes.
 
-        A segment ends where a frame of a hidden class follows it. It may go on in other frames
-        without a label.
+        A frame of a hidden class ends the segment before it. Other unlabelled frames may continue
+        it.
         """
         labels = self.training_labels(name)
         is_hidden = (labels == IGNORED) & (self.all_labels(name) != IGNORED)
         return np.where(is_hidden, HIDDEN, labels)
 
     def drafts(self, name: str) -> Labels:
-        """Return the drafts (T,) that ``data.drafts`` has for a video, -1 where it has none."""
+        """Return the drafts (T,) of a video in ``data.drafts``, -1 for frames without one."""
         assert self._draft_reader is not None
         labels = self._draft_reader.indices(name)
         if len(labels) != self.length(name):
@@ -85,7 +85,7 @@ class LabelledVideos(VideoReader):
         return labels
 
     def labelled(self, names: Names) -> Names:
-        """Return the videos that have a label or a draft in at least one frame."""
+        """Return the videos with a label or a draft in at least one frame."""
         return tuple(name for name in names if (self.training_labels(name) != IGNORED).any())
 
     def clicks(self, names: Iterable[str]) -> dict[str, list[int]]:
@@ -98,7 +98,7 @@ class LabelledVideos(VideoReader):
         return frames
 
     def check_leak(self, names: Names, frames: Integers, labels: Integers) -> None:
-        """Raise an InputError if a row of a training batch shows a hidden class and has a label.
+        """Raise an InputError if a row in a training batch shows a hidden class and has a label.
 
         Args:
             names: Names of the B videos.

@@ -1,4 +1,4 @@
-"""Tell by a linear map on unseen videos whether features were probably learned from the labels."""
+"""A linear test on unseen videos of whether features were probably learned from the labels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ from fact_clip.core import Floats, Integers
 from fact_clip.core.frames import IGNORED
 from fact_clip.datasets.dataset import Dataset
 
-# Share of rows that a linear map names correctly in training videos that it has not seen, from
-# which on features have probably seen the labels: on test videos they will be worse.
+# Share of rows in unseen training videos that a linear map labels correctly, above which features
+# have probably seen the labels and so will be worse on test videos.
 SEPARABLE = 0.75
-# Of clicked rows, of which short segments have as many as long ones (experiments/clicks.md).
+# The same for clicked rows, which short and long segments have equally (experiments/clicks.md).
 SEPARABLE_CLICKS = 0.6
 
-# A linear map of so many rows is computed within a second.
-_ROWS_PER_VIDEO = 500  # at least, of a long video; fewer than twice as many
+# A linear map of this size is computed within a second.
+_ROWS_PER_VIDEO = 500  # a long video gives at least this many, and fewer than twice as many
 _MAX_COLUMNS = 1024
-_RIDGE_PER_ROW = 0.01  # keeps the map unique where columns repeat each other
+_RIDGE_PER_ROW = 0.01  # keeps the map unique if columns are duplicated
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,9 +35,9 @@ def has_seen_labels(dataset: Dataset, share: float) -> bool:
 
 
 def separability(dataset: Dataset) -> float:
-    """Return the share of rows that a ridge regression on every other training video gets right.
+    """Return the accuracy of a ridge regression that is fitted on every other training video.
 
-    Of videos with clicks the clicked rows count, whose labels are sure.
+    For videos with clicks, only the clicked rows count, because their labels are certain.
     """
     names = dataset.labelled(dataset.learning)
     even = _sampled_rows(dataset, names[0::2])
@@ -50,7 +50,7 @@ def separability(dataset: Dataset) -> float:
 
 
 def _ridge_hits(train: _Rows, test: _Rows, n_classes: int) -> int:
-    """Return the number of test rows that a ridge regression on the training rows gets right."""
+    """Return how many test rows a ridge regression on the training rows labels correctly."""
     mean = train.features.mean(0)
     deviation = train.features.std(0) + 1e-6
 

@@ -14,7 +14,7 @@ from fact_clip.unseen.groups import by_hash, read_groups
 
 Way = Literal["leave-out", "folds", "test"]
 
-# Persons in names of videos: subj3_boil, person1_video2, P03_cam01, U0209_S0500, S1_Cheese.
+# Persons in video names: subj3_boil, person1_video2, P03_cam01, U0209_S0500, S1_Cheese.
 _PERSON_PATTERNS = (
     r"(?i)((?<![a-z])(?:subject|subj|sub|person|participant|user|actor|operator|volunteer)[-_ ]?)"
     r"(\d+)",
@@ -23,7 +23,7 @@ _PERSON_PATTERNS = (
 
 
 def guess_groups(names: Iterable[str]) -> str | None:
-    """Return a pattern that matches a person in each name, or None without one that groups any."""
+    """Return a pattern for the person in each name, or None if no pattern forms groups."""
     videos = tuple(names)
     for pattern in _PERSON_PATTERNS:
         matches = [re.search(pattern, video) for video in videos]
@@ -32,7 +32,7 @@ def guess_groups(names: Iterable[str]) -> str | None:
         if all(matches) and len(words) == 1 and 1 < len(persons) < len(videos):
             start = "^" if pattern.startswith("^") else ""
             guess = f"{start}{re.escape(words.pop())}(\\d+)"
-            strict = f"(?<![A-Za-z]){guess}"  # where the word ends another one, too
+            strict = f"(?<![A-Za-z]){guess}"  # for a word that is also the end of a longer one
             is_strict = read_groups(videos, guess) != read_groups(videos, strict)
             return strict if is_strict else guess
     return None
@@ -40,7 +40,7 @@ def guess_groups(names: Iterable[str]) -> str | None:
 
 @dataclass(frozen=True)
 class Split:
-    """One split: its videos, and the groups of its test videos."""
+    """One split, with its videos and the groups of its test videos."""
 
     train: Names
     test: Names
@@ -51,11 +51,11 @@ def divide(groups: Mapping[str, str], way: Way, amount: float = 0) -> tuple[Spli
     """Divide videos so that no group is in both parts. The same call gives the same splits.
 
     Args:
-        groups: video -> its group.
-        way: "leave-out" makes a split for each group, which is its test. "folds" makes `amount`
-            even splits whose tests are together all videos. "test" makes one split, with a test of
-            about `amount` (a share) of the videos.
-        amount: see `way`.
+        groups: Group of each video, by name.
+        way: Kind of division. "leave-out" makes one split per group, with this group as its test.
+            "folds" makes `amount` even splits, whose tests together contain all videos. "test"
+            makes one split, whose test has about `amount` (a share) of the videos.
+        amount: Number of folds or share of test videos.
 
     Returns:
         The splits.
@@ -64,11 +64,11 @@ def divide(groups: Mapping[str, str], way: Way, amount: float = 0) -> tuple[Spli
     least = max(int(amount), 2) if way == "folds" else 2
     option = f"--{way}"
     if len(sizes) < least:
-        problem = f"{len(groups)} videos of {len(sizes)} groups"
-        raise InputError(option, problem, f"{least} or more are needed")
+        problem = f"{len(groups)} videos in {len(sizes)} groups"
+        raise InputError(option, problem, f"use at least {least} groups")
     if way == "test" and not 0.5 <= amount * len(groups) <= len(groups) - 0.5:
         problem = f"{amount:g} of {len(groups)} videos leaves nothing to test or to train"
-        raise InputError(option, problem, "give a share of one video or more, below 1")
+        raise InputError(option, problem, "give a share below 1 with at least one video")
 
     if way == "leave-out":
         tests = [[group] for group in in_order(sizes)]
@@ -87,7 +87,7 @@ def divide(groups: Mapping[str, str], way: Way, amount: float = 0) -> tuple[Spli
 
 
 def _folds(sizes: Mapping[str, int], count: int) -> list[list[str]]:
-    """Deal out groups, the largest first, each to the fold with the fewest videos."""
+    """Distribute groups, the largest first, each to the fold with the fewest videos."""
     folds: list[list[str]] = [[] for _ in range(count)]
     n_videos = [0] * count
     for group in sorted(by_hash(sizes), key=lambda group: -sizes[group]):
@@ -98,9 +98,9 @@ def _folds(sizes: Mapping[str, int], count: int) -> list[list[str]]:
 
 
 def _share(sizes: Mapping[str, int], share: float) -> list[str]:
-    """Take groups by hash while they bring the number of videos nearer to the share.
+    """Select groups by hash as long as the number of videos gets closer to the share.
 
-    At least one group is taken, and not all.
+    At least one group is selected, but not all.
     """
     target = share * sum(sizes.values())
     selected: list[str] = []
@@ -117,9 +117,9 @@ def write_splits(root: Path, splits: Sequence[Split], *, overwrite: bool = False
     """Write `root`/splits/train.splitN.bundle and test.splitN.bundle.
 
     Args:
-        root: the folder of the data set.
-        splits: the splits.
-        overwrite: whether existing splits are replaced, including `root`/NAME.train.
+        root: Folder of the data set.
+        splits: Splits to write.
+        overwrite: Whether to replace existing splits, including `root`/NAME.train.
 
     Returns:
         The files.
@@ -135,13 +135,13 @@ def write_splits(root: Path, splits: Sequence[Split], *, overwrite: bool = False
             list_path = SPLIT_FILES[0].format(part=part, name=number)
             videos_of[inside(root, *list_path.split("/"))] = videos
     if existing and not overwrite:
-        problem = f"has the splits {', '.join(existing)}"
+        problem = f"the splits {', '.join(existing)} already exist"
         raise InputError(root / "splits", problem, "replace them with --overwrite")
 
     trained = root.glob("splits/train.split*.bundle")
     tested = root.glob("splits/test.split*.bundle")
     previous = {*trained, *tested}
-    for path in root.glob("*.train"):  # lists beside the folder are splits, too
+    for path in root.glob("*.train"):  # lists outside this folder also define splits
         previous.update((path, path.with_suffix(".test")))
     for path in {*videos_of, *previous}:
         check_place(path)

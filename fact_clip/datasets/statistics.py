@@ -15,12 +15,12 @@ Run = tuple[int, int, int]  # start, stop and class of a segment
 
 
 def labelled_segments(labels: Labels) -> list[Run]:
-    """Return the segments of a video, (T,) class indices, without those that are ignored."""
+    """Return the segments of a video with class indices (T,), without ignored segments."""
     return [run for run in runs(labels) if run[2] >= 0]
 
 
 def whole_segments(labels: Labels) -> list[Run]:
-    """Return the labelled segments that are not beside a frame without label."""
+    """Return the labelled segments that are not next to an unlabelled frame."""
     segments = labelled_segments(labels)
     return [run for run in segments if IGNORED not in labels[max(run[0] - 1, 0) : run[1] + 1]]
 
@@ -28,12 +28,12 @@ def whole_segments(labels: Labels) -> list[Run]:
 def segment_lengths(
     videos: Iterable[Labels], n_classes: int, whole_only: bool = False
 ) -> list[list[int]]:
-    """Return the frames of the segments of each class, without ignored ones.
+    """Return the segment lengths of each class in frames, without ignored segments.
 
     Args:
-        videos: labels (T,) of each.
-        n_classes: C.
-        whole_only: of `whole_segments` alone: others may go on.
+        videos: Labels (T,) of each video.
+        n_classes: Number of classes, C.
+        whole_only: Whether to use only `whole_segments`, because others may continue.
     """
     segments_of = whole_segments if whole_only else labelled_segments
     lengths: list[list[int]] = [[] for _ in range(n_classes)]
@@ -44,21 +44,21 @@ def segment_lengths(
 
 
 def segment_counts(videos: Iterable[Labels], n_classes: int) -> Integers:
-    """Count the segments of each class, (C,), without ignored ones."""
+    """Count the segments of each class, (C,), without ignored segments."""
     counts = [len(lengths) for lengths in segment_lengths(videos, n_classes)]
     return np.array(counts, dtype=np.int64)
 
 
 def visit_shares(videos: Iterable[Labels], n_classes: int) -> tuple[tuple[float, float], ...]:
-    """Return how often each class occurs and comes back, in the labelled frames of videos.
+    """Return how often each class occurs and recurs in the labelled frames of videos.
 
     Args:
-        videos: labels (T,) of each.
-        n_classes: C.
+        videos: Labels (T,) of each video.
+        n_classes: Number of classes, C.
 
     Returns:
-        Of each class the share of the videos with labels that have it, and the share of these in
-        which it has several segments. Frames without a label (-1) do not cut a segment.
+        For each class, the share of labelled videos in which it occurs, and the share of these in
+        which it has several segments. Unlabelled frames (-1) do not divide a segment.
     """
     labelled = [labels[labels != IGNORED] for labels in videos if labels.max() >= 0]
     counts = np.array([segment_counts([labels], n_classes) for labels in labelled])
@@ -69,7 +69,7 @@ def visit_shares(videos: Iterable[Labels], n_classes: int) -> tuple[tuple[float,
 
 
 def mean_transcript_length(videos: Iterable[Labels]) -> float:
-    """Return the mean number of segments per video, without ignored ones."""
+    """Return the mean number of segments per video, without ignored segments."""
     lengths = [len(labelled_segments(labels)) for labels in videos]
     return sum(lengths) / len(lengths)
 
@@ -80,7 +80,7 @@ def median_frames(videos: Iterable[Labels]) -> float:
 
 
 def count_transitions(videos: Iterable[Sequence[Run]]) -> Counter[tuple[int, int]]:
-    """Count (class, next class) of neighbouring segments that are not ignored."""
+    """Count pairs (class, next class) of neighbouring segments that are not ignored."""
     pairs = Counter[tuple[int, int]]()
     for video in videos:
         for first, second in pairwise(video):
@@ -90,9 +90,9 @@ def count_transitions(videos: Iterable[Sequence[Run]]) -> Counter[tuple[int, int
 
 
 def remembered(video: Sequence[Run], background: Sequence[int], n_classes: int) -> list[Run]:
-    """Return the runs of a video, where background after action a is the state n_classes + a.
+    """Return the runs of a video, in which background after action a is the state n_classes + a.
 
-    An ignored run ends the memory. With several background classes nothing is remembered.
+    An ignored run resets the memory. With several background classes, nothing is remembered.
     """
     if len(background) != 1:
         return list(video)
@@ -111,15 +111,15 @@ def remembered(video: Sequence[Run], background: Sequence[int], n_classes: int) 
 def transitions(
     videos: Iterable[Labels], background: Sequence[int], n_classes: int
 ) -> tuple[tuple[int, int, int], ...]:
-    """Return (state, next state, times) of neighbouring segments, in order of the states.
+    """Return (state, next state, count) of neighbouring segments, sorted by states.
 
     Args:
-        videos: labels (T,) of each.
-        background: the background classes.
-        n_classes: C.
+        videos: Labels (T,) of each video.
+        background: Background classes.
+        n_classes: Number of classes, C.
 
     Returns:
-        States are classes, and those of `remembered`.
+        The transitions. States are classes and the additional states of `remembered`.
     """
     pairs = count_transitions(remembered(runs(labels), background, n_classes) for labels in videos)
     return tuple((first, second, times) for (first, second), times in sorted(pairs.items()))

@@ -21,19 +21,19 @@ def summarize(config: DataConfig, progress: Progress | None = None) -> Json:
     """Count videos, frames, segments and transitions over all splits.
 
     Args:
-        config: where the data set is.
-        progress: called with (done, total, video).
+        config: Configuration with the location of the data set.
+        progress: Function called with (completed, total, video).
 
     Returns:
-        Plain JSON. Lengths are {"mean", "median", "least", "most"}, and transitions are ordered by
-        count. Videos with clicks, which show no borders, count in "clicked_videos" alone.
+        Plain JSON. Lengths are {"mean", "median", "least", "most"}, and transitions are sorted by
+        count. Videos with clicks, which show no borders, count only in "clicked_videos".
     """
     folder = DataFolder(config)
     vocabulary = folder.vocabulary(config)
     videos = folder.all_videos()
     names = [name for name in videos if not folder.is_clicked(name)]
     if not names:
-        problem = f"no label files, and {len(videos)} of clicks, which show no borders"
+        problem = f"no label files, but {len(videos)} files of clicks, which show no borders"
         raise InputError(folder.labels_path, problem, "write one per video")
 
     reader = folder.labels(config, vocabulary.names)

@@ -1,8 +1,8 @@
-"""The procedural workbench: synthetic features, labels and films of people who assemble parts.
+"""Synthetic features, labels and videos of people who assemble parts at a table.
 
-The frames of an action show its verb, object and tool, one direction each. The style of a person,
-noise and soft borders make single frames hard to recognise. Films have features by
-``fact-clip extract`` alone.
+The features of a frame are the sum of one direction for each factor of its action. A style per
+person, noise and soft borders make single frames hard to recognise. The drawn videos have no
+features until ``fact-clip extract`` computes them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ from fact_clip.datasets.splits import Split, write_splits
 from fact_clip.unseen.holdout import Holdout
 
 WORKBENCH = read_mapping(Path(__file__).with_suffix(".yaml"), "the workbench")
-"""The actions of the workbench, and their looks: see the comments of synthetic.yaml."""
+"""The actions of the data set and their appearance; see the comments in synthetic.yaml."""
 
 _IDLE_SECONDS = 1.4
 _SHORTEST = 1.0  # seconds
@@ -30,7 +30,7 @@ _SPREAD = 0.4  # deviation of the log-normal durations
 
 
 def _action(part: str, step: Json) -> str:
-    """Return the name of a step of the assembly of a part."""
+    """Return the name of an assembly step of a part."""
     name = f"{step['verb']} {part}"
     return f"{name} with {step['tool']}" if "tool" in step else name
 
@@ -44,12 +44,12 @@ def _factors() -> dict[str, Factors]:
 
 
 FACTORS = _factors()
-"""Class name -> (verb, object, tool), in the order of the class ids."""
+"""Factors (verb, object, tool) by class name, in the order of the class ids."""
 
-# One set of directions for every seed, so that a model trained on some videos fits new ones.
+# One set of directions for every seed, so that a model also fits videos of other seeds.
 _WORLD = 20240607
 
-# Strength of each effect, against white noise of deviation 1 in every column.
+# Strength of each effect, relative to white noise of deviation 1 in every column.
 _FACTOR = 3.2
 _STYLE = 0.28
 _SLOW_NOISE = 0.35
@@ -58,7 +58,7 @@ _BORDER_SECONDS = 0.35
 
 
 def _evidence(dim: int) -> dict[str, Floats]:
-    """Return the features (dim,) of each action: the sum of the unit directions of its factors."""
+    """Return the features (dim,) of each action: the sum of its factors' unit directions."""
     rng = np.random.default_rng([_WORLD, dim])
     directions: dict[str | None, Floats] = {None: np.zeros(dim)}
     evidence = {}
@@ -72,7 +72,7 @@ def _evidence(dim: int) -> dict[str, Floats]:
 
 
 def _plan(rng: np.random.Generator) -> list[str]:
-    """Plan the actions of a video: some parts in an order by `after`, and some of their steps."""
+    """Plan the actions of a video: some parts in an order given by `after`, and some steps."""
     parts = list(rng.choice(list(WORKBENCH["steps"]), size=rng.integers(4, 7), replace=False))
     ordered: list[str] = []
     while parts:
@@ -120,7 +120,7 @@ def _moving_average(rows: Floats, window: float) -> Floats:
 
 
 def _durations(plan: list[str], pace: float, fps: float, rng: np.random.Generator) -> Integers:
-    """Draw the frames of each action: log-normal around the median of its verb, times the pace."""
+    """Draw the frames of each action, log-normal around the median of its verb times the pace."""
     medians = []
     for name in plan:
         verb = FACTORS[name][0]
@@ -142,15 +142,15 @@ def write_workbench(
     """Write a synthetic data set in the common layout, for `data.name=workbench`.
 
     The same arguments give the same files, byte for byte. Actions look the same for every seed, so
-    a model trained on one seed fits the videos of another. Splits keep persons apart.
+    a model trained on one seed fits the videos of a different seed. Splits keep persons apart.
 
     Args:
-        root: the folder.
-        videos: number of videos.
-        seed: of the videos.
-        dim: columns of the features.
-        fps: feature rows a second. Other rates than 15 need data.fps.
-        persons: number of persons.
+        root: Folder to write.
+        videos: Number of videos.
+        seed: Seed of the videos.
+        dim: Number of feature columns.
+        fps: Feature rows per second. For rates other than 15, set data.fps.
+        persons: Number of persons.
 
     Returns:
         The folder.
@@ -185,28 +185,28 @@ def write_workbench(
     return root
 
 
-# --- Films of the same actions ---
+# --- Videos of the same actions ---
 
 WIDTH = 160
 HEIGHT = 120
-_CENTRE = (80.0, 68.0)  # where parts are worked on
-_REST = (80.0, 104.0)  # where the hand rests
-_BESIDE = np.array([14, -4])  # from a part to its tool
-_BELOW = np.array([0, 14])  # from a part to the hand
+_CENTRE = (80.0, 68.0)  # position where parts are handled
+_REST = (80.0, 104.0)  # position of the resting hand
+_BESIDE = np.array([14, -4])  # offset from a part to its tool
+_BELOW = np.array([0, 14])  # offset from a part to the hand
 _SKIN = (232, 188, 160)
 _BENCH = (150, 140, 125)
 
 
 def draw_actions(labels: Sequence[str], fps: float, seed: int = 0) -> Iterator[Image]:
-    """Draw a picture for each label of a video, the same for the same seed.
+    """Draw a video frame for each label. The same seed gives the same frames.
 
     Args:
-        labels: names of `FACTORS`, (T,).
-        fps: pictures a second.
-        seed: of the table and the movements.
+        labels: Names from `FACTORS`, (T,).
+        fps: Video frames per second.
+        seed: Seed of the table and the movements.
 
     Yields:
-        T pictures (120, 160, 3).
+        T images (120, 160, 3).
     """
     rng = np.random.default_rng(seed)
     table = _table(rng)
@@ -230,7 +230,7 @@ def draw_actions(labels: Sequence[str], fps: float, seed: int = 0) -> Iterator[I
 
 
 def _table(rng: np.random.Generator) -> Image:
-    """Draw the table, with a box of each part at the back."""
+    """Draw the table, with a box for each part at the back."""
     bench = np.array(_BENCH) + rng.normal(0, 6, 3)
     noise = rng.normal(0, 4, (HEIGHT, WIDTH, 1))
     table = np.clip(bench + noise, 0, 255).astype(np.uint8)
@@ -241,7 +241,7 @@ def _table(rng: np.random.Generator) -> Image:
 
 
 def _movement(verb: str, angle: float) -> Floats:
-    """Return the offset of an object from the point where it is worked on."""
+    """Return the offset of an object from the position where it is handled."""
     sine = np.sin(angle)
     cosine = np.cos(angle)
     offsets = {
@@ -263,7 +263,7 @@ def _paint(image: Image, name: str, centre: Floats) -> None:
 
 
 def _blot(image: Image, centre: Floats, width: int, height: int, colour: Sequence[int]) -> None:
-    """Paint a rectangle about a point, cut off at the border."""
+    """Paint a rectangle around a point, cropped at the border."""
     left = round(float(centre[0])) - width // 2
     top = round(float(centre[1])) - height // 2
     rows = slice(max(top, 0), max(top + height, 0))

@@ -1,12 +1,12 @@
 """Gamma and the prior of a run, learned from validation videos (docs/protocol.md).
 
-    calibrate
-        check_prior, uncalibrated: the calibration with gamma 0, from training labels alone.
-        _with_prior: adds log p(c), estimated on validation videos.
-        _choose_gamma: by the accuracy of seen classes over gamma, which `GammaCounts` counts.
+calibrate
+  check_prior, uncalibrated: the calibration with gamma 0, only from training labels.
+  _with_prior: adds log p(c), estimated on validation videos.
+  _choose_gamma: uses the accuracy of seen classes at each gamma, which `GammaCounts` counts.
 
-`GammaCounts` and `groups_by_calibration` also serve the figures of test videos (`figures.py`). What
-a calibration corrects is described in `decoding/calibration.py`.
+`GammaCounts` and `groups_by_calibration` also compute figures of test videos (`figures.py`).
+`decoding/calibration.py` describes what a calibration corrects.
 """
 
 from __future__ import annotations
@@ -30,34 +30,34 @@ from fact_clip.decoding.calibration import (
 from fact_clip.evaluation.scored_videos import ScoredVideos
 from fact_clip.metrics.zero_shot import ClassGroups, class_groups
 
-# Values of gamma, in nats. The ends are so far out that no frame changes any more, whatever the
-# scores are.
+# Values of gamma, in nats. The outermost values are so extreme that no further change of gamma
+# affects any frame.
 _POSITIVE = (*np.arange(0.5, 10.25, 0.5).tolist(), 12.0, 14.0, 17.0, 20.0, 25.0, 30.0, 40.0, 1000.0)
 GAMMAS = (*(-gamma for gamma in reversed(_POSITIVE)), 0.0, *_POSITIVE)
 
-_STEPS_BETWEEN = 8  # steps from the best of `GAMMAS` to each neighbour, when gamma is chosen
+_STEPS_BETWEEN = 8  # steps from the best of `GAMMAS` to each neighbour for the choice of gamma
 
-# Share of a uniform distribution in a mean posterior. It gives each of 67 classes a probability of
-# about one frame in thirteen thousand at least.
+# Share of a uniform distribution in a mean posterior. With 67 classes, each class gets a
+# probability of at least one frame in about thirteen thousand.
 _SMOOTHING = 0.005
 
 
 def calibrate(scored_by_model: Sequence[ScoredVideos]) -> Calibration:
-    """Learn gamma and the prior from validation videos and training labels alone.
+    """Learn gamma and the prior from validation videos and training labels only.
 
-    All classes without training frames compete with the seen ones. Gamma is chosen by S alone, the
-    accuracy of seen classes, so that no label of an unseen class matters. A class that one member
-    of an ensemble has learned is seen in the calibration of the whole ensemble.
+    All classes without training frames compete with the seen classes. Only S, the accuracy of seen
+    classes, determines gamma, so labels of unseen classes have no influence. In the calibration of
+    an ensemble, a class is seen if at least one member has learned it.
 
     Args:
-        scored_by_model: the result of `validation_videos`: one element if all models have the same
+        scored_by_model: Result of `validation_videos`: one element if all models have the same
             validation videos, otherwise one for each model.
 
     Returns:
-        The calibration; gamma 0 and the prior of the factors if there are no validation videos.
+        The calibration. Without validation videos, it has gamma 0 and the prior of the factors.
 
     Raises:
-        InputError: the prior needs validation videos and there are none.
+        InputError: The prior needs validation videos, but there are none.
     """
     datasets = [scored.dataset for scored in scored_by_model]
     config = scored_by_model[0].scorer.run.config.decode
@@ -66,13 +66,13 @@ def calibrate(scored_by_model: Sequence[ScoredVideos]) -> Calibration:
     if not datasets[0].validation:
         return at_gamma_0
     if config.prior_weight:
-        # First, because gamma is chosen on scores that have this correction.
+        # The prior comes first, because gamma is chosen on scores with this correction.
         at_gamma_0 = _with_prior(at_gamma_0, scored_by_model)
     return replace(at_gamma_0, gamma=_choose_gamma(scored_by_model, at_gamma_0, config.gamma_cost))
 
 
 def check_prior(config: DecodeConfig, dataset: Dataset) -> None:
-    """Raise an InputError if the prior needs validation videos and there are none."""
+    """Raise an InputError if the prior needs validation videos, but there are none."""
     if config.prior_weight and not dataset.validation:
         problem = "the prior needs validation videos"
         raise InputError("decode.prior_weight", problem, "set data.validation")
@@ -82,14 +82,14 @@ def uncalibrated(datasets: Sequence[Dataset], prior_weight: float = 0.0) -> Cali
     """Return the calibration with gamma 0 and the prior of the factors.
 
     Args:
-        datasets: those of the members. A class is seen if one member may see it and there are
-            training frames of it.
-        prior_weight: share of the prior that is subtracted.
+        datasets: Data sets of the members. A class is seen if a member may see it and it has
+            training frames.
+        prior_weight: Share of the prior that is subtracted.
     """
     vocabulary = datasets[0].vocabulary
     frames = training_frames(datasets)
-    # Background counts as seen even if it was not trained: if gamma were not subtracted from its
-    # score, it would win frames of all actions.
+    # Background counts as seen even if it was not trained. Without the subtraction of gamma, it
+    # would win frames of all actions.
     trained = {*np.flatnonzero(frames).tolist(), *vocabulary.background_indices}
     seen = trained.intersection(label for dataset in datasets for label in dataset.seen)
     names = tuple(vocabulary.names[label] for label in sorted(seen))
@@ -97,26 +97,27 @@ def uncalibrated(datasets: Sequence[Dataset], prior_weight: float = 0.0) -> Cali
 
 
 def training_frames(datasets: Sequence[Dataset]) -> Integers:
-    """Return the training frames of each class, (C,), in the data set that has most of them."""
+    """Return the largest number of training frames of each class over the data sets, (C,)."""
     return np.max([dataset.training_counts for dataset in datasets], axis=0)
 
 
 def _with_prior(at_gamma_0: Calibration, scored_by_model: Sequence[ScoredVideos]) -> Calibration:
-    """Return the calibration with log p(c) of all actions, and 0 for background."""
+    """Return the calibration with log p(c) for all actions and 0 for background."""
     datasets = [scored.dataset for scored in scored_by_model]
     vocabulary = datasets[0].vocabulary
-    tables = []  # (T', C) of each video of each model
+    tables = []  # (T', C) for each video of each model
     for scored in scored_by_model:
         tables += scored.uncorrected_log_scores()
     expected = at_gamma_0.log_prior(vocabulary)  # (C,)
     posterior = log_mean_posterior(tables, _SMOOTHING)  # (C,)
     prior = estimated_log_prior(expected, training_frames(datasets), posterior)  # (C,)
-    # Candidates that the vocabulary lacks get a prior from their factors. The shift puts it on the
-    # scale of the estimated priors. Background counts in the mean, so this precedes the 0 below.
+    # Candidates outside the vocabulary get a prior from their factors. The shift moves it to the
+    # scale of the estimated priors. Its mean includes background, so it is computed before
+    # background becomes 0.
     shift = float((prior - expected).mean())
-    # Background is not corrected, while the correction raises the scores of actions, so that
-    # background loses frames to them. This raised H on all sets that were tried, and accuracy on
-    # some (experiments/zero_shot.md).
+    # Background is not corrected. The correction raises the scores of actions, so background
+    # loses frames to them. This raised H on all tested data sets, and accuracy on some
+    # (experiments/zero_shot.md).
     prior[list(vocabulary.background_indices)] = 0.0
     prior_of_class = dict(zip(vocabulary.names, prior.tolist(), strict=True))
     return replace(at_gamma_0, prior=prior_of_class, shift=shift)
@@ -125,12 +126,12 @@ def _with_prior(at_gamma_0: Calibration, scored_by_model: Sequence[ScoredVideos]
 def _choose_gamma(
     scored_by_model: Sequence[ScoredVideos], at_gamma_0: Calibration, cost: float
 ) -> float:
-    """Choose gamma by its cost in seen accuracy, first coarsely, then between neighbours."""
+    """Choose gamma by its cost in seen accuracy, first on a coarse and then on a fine grid."""
     coarse = choose_gamma_by_cost(_validation_curve(scored_by_model, at_gamma_0, GAMMAS), cost)
     index = GAMMAS.index(coarse)
     lower = GAMMAS[max(index - 1, 0)]
     upper = GAMMAS[min(index + 1, len(GAMMAS) - 1)]
-    fine = {0.0}  # `choose_gamma_by_cost` compares with S at gamma 0, which the curve must have
+    fine = {0.0}  # `choose_gamma_by_cost` compares with S at gamma 0, so the curve must have it
     for neighbour in (lower, upper):
         fine.update(np.linspace(coarse, neighbour, _STEPS_BETWEEN + 1).tolist())
     return choose_gamma_by_cost(_validation_curve(scored_by_model, at_gamma_0, sorted(fine)), cost)
@@ -141,7 +142,7 @@ def _validation_curve(
 ) -> metrics.SeenUnseenCurve:
     """Return the curve over the validation videos of all models.
 
-    The videos of each model are decoded with the classes that this model has seen.
+    The videos of each model are decoded with the classes that this model has seen as seen classes.
     """
     counts = GammaCounts(gammas, len(scored_by_model[0].classes.vocabulary))
     for scored in scored_by_model:
@@ -158,13 +159,13 @@ def groups_by_calibration(
     """Return the groups of classes.
 
     Args:
-        calibration: with the names of the seen classes.
-        vocabulary: the classes.
-        unseen: the classes of U.
+        calibration: Calibration with the names of the seen classes.
+        vocabulary: The classes.
+        unseen: Indices of the classes of U.
 
     Returns:
-        The groups. `also_unseen`, which count neither for S nor for U, are all classes that are
-        neither seen nor background nor of U.
+        The groups. `also_unseen` contains the classes that count for neither S nor U: all that are
+        not seen, background or in U.
     """
     background = vocabulary.background_indices
     seen = vocabulary.encode(calibration.seen).tolist()
@@ -173,15 +174,15 @@ def groups_by_calibration(
 
 
 class _RoleCounts:
-    """Frames of K classes that have one role, and how many of them are right with each of G gammas.
+    """Counts of frames of K classes in one role, and of correct ones with each of G gammas.
 
     Args:
-        n_gammas: G.
-        n_classes: K.
+        n_gammas: Number of gammas, G.
+        n_classes: Number of classes, K.
 
     Attributes:
-        frames: (K,) frames.
-        right: (G, K) frames that have the right label.
+        frames: Number of frames of each class, (K,).
+        right: Number of correctly labelled frames, (G, K).
     """
 
     def __init__(self, n_gammas: int, n_classes: int) -> None:
@@ -192,8 +193,8 @@ class _RoleCounts:
         """Count the frames of a video.
 
         Args:
-            truth: (T,) true classes of the frames that have this role.
-            is_right: (G, T) frames that have the right label.
+            truth: True classes (T,) of the frames in this role.
+            is_right: Whether a frame has the correct label, (G, T).
         """
         n_classes = len(self.frames)
         self.frames += np.bincount(truth, minlength=n_classes)
@@ -202,18 +203,18 @@ class _RoleCounts:
 
 
 class GammaCounts:
-    """Right frames of seen and of unseen classes with each of G gammas.
+    """Counts of correct frames of seen and of unseen classes with each of G gammas.
 
-    A class may be seen by one model and unseen by a different model, so its frames are counted
-    once for each role.
+    A class may be seen by one model and unseen by a different model, so each role has its own
+    counts.
 
     Args:
-        gammas: values of gamma, 0 among them.
-        n_classes: number of classes.
+        gammas: Values of gamma, including 0.
+        n_classes: Number of classes.
 
     Attributes:
-        seen: Frames of seen classes and of background.
-        unseen: Frames of unseen classes.
+        seen: Counts of seen classes and of background.
+        unseen: Counts of unseen classes.
         background: Indices of the background classes.
     """
 
@@ -227,13 +228,13 @@ class GammaCounts:
         """Count the frames of videos.
 
         Args:
-            scored: the videos. They are decoded with each gamma, and otherwise as in use.
-            calibration: the calibration of their models.
-            groups: the roles that the classes have for these models.
+            scored: The videos, which are decoded with each gamma and otherwise as in use.
+            calibration: Calibration of their models.
+            groups: Roles of the classes for these models.
         """
         self.background |= groups.background
         decoded = scored.decode_each_gamma(calibration, self.gammas)
-        # Of each video truth (T,) and predictions (G, T).
+        # For each video, truth is (T,) and predictions are (G, T).
         for truth, predictions in zip(scored.truth, decoded, strict=True):
             is_right = predictions == truth
             is_counted = (truth >= 0) & ~np.isin(truth, [*groups.also_unseen])
@@ -243,10 +244,10 @@ class GammaCounts:
                 counts.add(truth[frames], is_right[:, frames])
 
     def curve(self) -> metrics.SeenUnseenCurve:
-        """Return the accuracy of seen and of unseen classes over gamma."""
+        """Return the accuracy of seen and of unseen classes at each gamma."""
         n_classes = len(self.seen.frames)
-        # The metric knows one role of a class. So class k counts as class k where it is seen, and
-        # as class K + k where it is unseen. Background is never unseen and keeps its index.
+        # The metric allows one role per class, so class k has index k if it is seen and K + k if it
+        # is unseen. Background is never unseen and keeps its index.
         frames = np.concatenate([self.seen.frames, self.unseen.frames])
         right = np.concatenate([self.seen.right, self.unseen.right], axis=1)
         counts = {

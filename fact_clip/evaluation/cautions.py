@@ -1,4 +1,4 @@
-"""What a run has seen, compared with what it is scored on."""
+"""Comparison of what a run has seen with what it is scored on."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from fact_clip.runs.seen import NO_RECORD, Seen
 
 
 def check_seen(run: Run, dataset: Dataset, split: str) -> list[str]:
-    """Check what a run has seen against what it is scored on.
+    """Compare what a run has seen with what it is scored on.
 
     Args:
-        run: as it was trained.
-        dataset: the data.
-        split: test, validation or train.
+        run: Run as it was trained.
+        dataset: Data set to score.
+        split: Split to score: test, validation or train.
 
     Returns:
         Sentences that a reader of the figures must know.
 
     Raises:
-        InputError: the run has learned a test video or an unseen class, or a seen class was hidden
-            from it.
+        InputError: The run has learned a test video or an unseen class, or a class that counts as
+            seen was hidden from it.
     """
     seen = run.seen_by_all()
     if run.seen is None or seen is None:
@@ -33,26 +33,26 @@ def check_seen(run: Run, dataset: Dataset, split: str) -> list[str]:
     if split != "train":
         same = seen.same_names(dataset, names)
         if same:
-            cautions.append(f"{same[0]!r} has the name of a learned video, and other features")
+            cautions.append(f"{same[0]!r} has the name of a learned video, but other features")
     return cautions
 
 
 def _record_cautions(run: Run, seen: Seen, dataset: Dataset) -> list[str]:
-    """Return what the record of a run lacks, and what its training knew beyond labels."""
+    """Return gaps in the record of a run, and information in training beyond labels."""
     cautions = []
     if not seen.is_complete:
-        cautions.append(f"of a run that it started from, {NO_RECORD}")
+        cautions.append(f"for a run that it started from: {NO_RECORD}")
     if run.is_unfinished():
-        cautions.append("the training has not come to its end")
+        cautions.append("training is not finished")
     if dataset.holdout is not None and (seen.named or run.config.data.drafts is not None):
-        cautions.append("not zero-shot alone: the training knew the names and unlabelled frames")
+        cautions.append("not purely zero-shot: training used the names and unlabelled frames")
     return cautions
 
 
 def _class_cautions(seen_by_run: Seen, seen: Seen, dataset: Dataset) -> list[str]:
     """Check that the unseen classes were not learned, and that the seen classes were not hidden.
 
-    In an oracle run, the unseen classes may be learned, which is a caution.
+    In an oracle run, unseen classes may be learned, which is only a caution.
     """
     if dataset.holdout is not None and dataset.holdout.mode == "oracle":
         learned = seen.learned_classes(dataset.unseen_names)
@@ -75,7 +75,7 @@ def _video_cautions(run: Run, seen: Seen, dataset: Dataset, split: str, names: N
         if run.config.train.member_parts and run.config.train.members > 1:
             cautions.append("the other members were trained on these videos: too good")
         if dataset.clicks(names):
-            cautions.append("of clicked frames alone: what lies between them does not count")
+            cautions.append("only clicked frames are counted, not the frames between them")
         return cautions
     where = dataset.location
     if str(dataset.config.split) != str(run.config.data.split):
@@ -87,7 +87,7 @@ def _video_cautions(run: Run, seen: Seen, dataset: Dataset, split: str, names: N
 
 
 def split_names(dataset: Dataset, split: str) -> Names:
-    """Return the video names of a split; raise an InputError where there are none."""
+    """Return the video names of a split. An empty split raises an InputError."""
     parts = {"test": dataset.test, "validation": dataset.validation, "train": dataset.train}
     if not isinstance(split, str) or split not in parts:
         raise InputError("split", f"{split!r}, not one of {', '.join(parts)}")

@@ -1,4 +1,4 @@
-"""Decoding settings that validation videos choose: the switching penalty and the order's weight."""
+"""Decoding settings chosen on validation videos: switching penalty and weight of the order."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from fact_clip.datasets.separability import has_seen_labels, separability
 from fact_clip.evaluation.scored_videos import ScoredVideos, VideoLabels
 from fact_clip.runs.facts import DecodeValues, DecodingChoice
 
-FEWEST_VIDEOS = 6  # validation videos; with fewer a standard error says little
-SCALES = (0.35, 0.5, 0.7, 1.0, 1.4, 2.0)  # of the penalty of the recipe
+FEWEST_VIDEOS = 6  # validation videos; with fewer, a standard error means little
+SCALES = (0.35, 0.5, 0.7, 1.0, 1.4, 2.0)  # factors of the penalty in the recipe
 
 
 @dataclass(frozen=True)
 class _Trial:
-    """Decoding settings, and what they reach on each of V videos."""
+    """Decoding settings with their figures on each of V videos."""
 
     settings: DecodeValues
     distance: float  # from the recipe
@@ -33,20 +33,20 @@ class _Trial:
 def choose_decoding(
     scored_by_model: Sequence[ScoredVideos], dataset: Dataset
 ) -> DecodingChoice | None:
-    """Choose switching penalty and order by the mean of accuracy, edit and F1@50.
+    """Choose the switching penalty and order by the mean of accuracy, edit and F1@50.
 
-    The figures are those of validation videos, which no model that decodes them has learned. The
-    recipe's settings stay where fewer than `FEWEST_VIDEOS` say something, where features have
-    probably seen the labels of these videos, or where no setting is better by more than a standard
-    error. Otherwise the settings nearest to the recipe are chosen that are no worse than the best
-    by more than one.
+    The figures come from validation videos, each decoded only by models that have not learned it.
+    The recipe's settings stay in three cases: there are fewer than `FEWEST_VIDEOS` videos, the
+    features have probably seen their labels, or no setting is better by more than a standard error.
+    Otherwise, the choice is the setting closest to the recipe whose figures are at most one
+    standard error below the best.
 
     Args:
-        scored_by_model: The result of `validation_videos`, with the calibration of the run.
-        dataset: The data set of the run.
+        scored_by_model: Result of `validation_videos`, with the calibration of the run.
+        dataset: Data set of the run.
 
     Returns:
-        The choice, or None for a run whose recipe does not ask for one.
+        The choice, or None if the recipe does not request one or uses transcripts.
     """
     config = scored_by_model[0].scorer.run.config
     decode = config.decode
@@ -61,9 +61,9 @@ def choose_decoding(
         n_videos += sum(bool((truth >= 0).any()) for truth in scored.truth)
     reason = ""
     if dataset.clicks(dataset.validation):
-        reason = "clicks say nothing of what lies between them"
+        reason = "clicks do not show what lies between them"
     elif n_videos < FEWEST_VIDEOS:
-        reason = f"{n_videos} validation videos say too little"
+        reason = f"validation has too few videos ({n_videos})"
     elif has_seen_labels(dataset, separability(dataset)):
         reason = "the features seem to have seen the labels"
     if reason:
@@ -109,12 +109,13 @@ def video_figures(
     """Compute the mean of accuracy, edit and F1@50 of each video.
 
     Args:
-        config: rules of the metrics.
-        vocabulary: the classes.
-        truth: true labels (T,) of each of V videos, -1 where there is none.
-        prediction: predicted labels (T,) of each video.
+        config: Rules of the metrics.
+        vocabulary: The classes.
+        truth: True labels (T,) of each of V videos, -1 for unlabelled frames.
+        prediction: Predicted labels (T,) of each video.
 
     Returns:
+        Means in points, (V,). Videos without labels are excluded.
         (V,) in points, without videos that have no label.
     """
     background = vocabulary.background_indices
@@ -128,7 +129,7 @@ def video_figures(
 
 
 def _chosen(unchanged: DecodingChoice, trials: Sequence[_Trial]) -> DecodingChoice:
-    """Return the settings nearest to the recipe that the evidence does not speak against."""
+    """Return the settings closest to the recipe that are not clearly worse than the best."""
     best = max(trials, key=lambda trial: trial.figures.mean())
     recipe = min(trials, key=lambda trial: trial.distance)
     allowed = []

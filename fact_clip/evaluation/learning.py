@@ -1,9 +1,9 @@
-"""What a run learns from its validation videos after training.
+"""Calibration, decoding settings and confidences, learned on validation videos after training.
 
 learn_calibration
-    calibrate (calibration.py): for held-out classes, again if the choice changes the decoding.
-    choose_decoding (decoding_choice.py): the switching penalty and the weight of the order.
-    learn_confidence: the confidences.
+  calibrate (calibration.py): for held-out classes; repeated if the choice changes the decoding.
+  choose_decoding (decoding_choice.py): the switching penalty and the weight of the order.
+  learn_confidence: the confidences.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ logger = logging.getLogger(__name__)
 
 
 def learn_calibration(run: Run, dataset: Dataset, device: torch.device) -> None:
-    """Learn what corrects and decodes the scores of a run, and write it into its folder.
+    """Learn the corrections and decoding of a run's scores, and write them to its folder.
 
     These are the calibration (if classes are held out), the decoding settings and the confidences.
     The weights are loaded once, and the validation videos are scored once.
 
     Args:
-        run: the trained run.
-        dataset: its data set, whose validation videos are decoded.
-        device: where the models run.
+        run: The trained run.
+        dataset: Data set of the run, whose validation videos are decoded.
+        device: Device of the models.
     """
     if not _needs_scores(run, dataset):
         return
@@ -50,7 +50,7 @@ def learn_calibration(run: Run, dataset: Dataset, device: torch.device) -> None:
         write_value(inside(run.path, "decoding.json"), choice)
         decode = run.with_choice(choice).config.decode
         if run.is_zero_shot and choice.settings != choice.recipe:
-            # Gamma is learned with the decoding that is in use.
+            # Gamma must be learned with the decoding in use.
             calibration = calibrate(_with_decoding(videos, decode, None))
     if calibration is not None:
         write_value(inside(run.path, "calibration.json"), calibration)
@@ -60,7 +60,7 @@ def learn_calibration(run: Run, dataset: Dataset, device: torch.device) -> None:
 
 
 def _needs_scores(run: Run, dataset: Dataset) -> bool:
-    """Return whether a run learns something after training."""
+    """Return whether anything is learned on validation scores after training."""
     if run.is_zero_shot:
         return True
     if run.config.model.transcript:
@@ -77,11 +77,11 @@ def _with_decoding(
 def learn_for_decoding(
     loaded: LoadedRun, dataset: Dataset, device: torch.device
 ) -> tuple[Calibration | None, Confidence | None]:
-    """Learn again what a run has learned, for a decoding that differs from its training.
+    """Repeat learning on validation videos for a decoding that differs from training.
 
     Args:
-        loaded: The run with this decoding.
-        dataset: The data set of the run.
+        loaded: Run with this decoding.
+        dataset: Data set of the run.
         device: Device of the models.
 
     Returns:
@@ -104,11 +104,11 @@ def learn_confidence(scored_by_model: Sequence[ScoredVideos]) -> Confidence | No
     """Fit the confidences of a run to its validation videos.
 
     Args:
-        scored_by_model: The result of `validation_videos`, with the decoding and the calibration
-            of the run.
+        scored_by_model: Result of `validation_videos`, with the decoding and the calibration of
+            the run.
 
-    Returns:
-        The confidences, or None without a labelled validation frame, or with transcripts.
+        Returns:
+        The confidences, or None with transcripts or without labelled validation frames.
     """
     if scored_by_model[0].scorer.run.config.model.transcript:
         return None

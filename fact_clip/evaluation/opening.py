@@ -1,4 +1,4 @@
-"""A run with overrides and its data set, as an evaluation opens them."""
+"""Opening of a run with overrides, and of its data set, for an evaluation."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TRAINED = (
     "data.context=",
     "data.standardize=",
 )
-"""Exceptions from these, since the weights depend on them; `Run.read` checks the columns."""
+"""Exceptions, because the weights depend on these settings. `Run.read` checks the columns."""
 
 VALIDATED = (
     "data.validation=",
@@ -37,7 +37,7 @@ VALIDATED = (
     "data.validation_videos=",
     "data.groups=",
 )
-"""Further exceptions for the training data: a trained video could become a validation video."""
+"""Further exceptions for the training data: a training video could become a validation video."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ class OpenedRun:
     """A run that is ready to score a data set.
 
     Attributes:
-        scorer: The models of the run with its overrides.
+        scorer: Models of the run with its overrides.
         dataset: The data set.
-        trained: The run without overrides.
+        trained: Run without overrides.
     """
 
     scorer: Scorer
@@ -64,20 +64,20 @@ def open_run(
 ) -> OpenedRun:
     """Open a run with overrides, and its data set.
 
-    Gamma and confidences are learned again if the decoding differs from the training.
+    If the decoding differs from training, gamma and confidences are learned again.
 
     Args:
-        run_dir: the run folder.
-        overrides: ``key=value`` settings.
-        device: auto, cpu, cuda, cuda:N or mps.
-        precision: of the model's products.
-        data: data in memory instead of ``data.root``.
+        run_dir: Run folder.
+        overrides: Settings as ``key=value``.
+        device: Device: auto, cpu, cuda, cuda:N or mps.
+        precision: Precision of matrix products in the model.
+        data: Data in memory instead of ``data.root``.
 
     Returns:
         The run and its data set.
 
     Raises:
-        InputError: an override belongs to the training, or the run does not fit the data.
+        InputError: An override belongs to training, or the run does not fit the data.
     """
     _check_overrides(overrides, has_other_data=data is not None)
     trained = Run.read(run_folder(run_dir))
@@ -92,7 +92,7 @@ def open_run(
     metrics.figure_keys(run.config.evaluation.profile)
     store = None if data is None else MemoryStore(data)
     dataset = _open_dataset(run, store, overrides)
-    # If these are not the data of the training, the list is None.
+    # This list is None if these are not the training data.
     settings = {"data.validation_videos": dataset.config.validation_videos}
     run = replace(run, config=with_values(run.config, settings))
     _check_data(run, dataset)
@@ -101,8 +101,8 @@ def open_run(
         if dataset.validation:
             check_seen(trained, dataset, "validation")
         elif loaded.confidence is not None:
-            problem = "no validation videos, by which another decoding is calibrated"
-            raise InputError("data.validation", problem, "leave it as in the training")
+            problem = "no validation videos to calibrate a different decoding"
+            raise InputError("data.validation", problem, "use the same decoding as in training")
         calibration, confidence = learn_for_decoding(loaded, dataset, torch_device)
         loaded = replace(loaded, calibration=calibration, confidence=confidence)
     warn_of_unused([run.config], overrides)
@@ -110,14 +110,14 @@ def open_run(
 
 
 def _is_decoded_alike(run: Run, trained: Run) -> bool:
-    """Return whether a run decodes the scores of the same models as in its training."""
+    """Return whether decoding and number of models are the same as in training."""
     if run.config.decode != trained.config.decode:
         return False
     return run.config.train.members == trained.config.train.members
 
 
 def _open_dataset(run: Run, store: DataStore | None, overrides: Sequence[str]) -> Dataset:
-    """Open the data set of a run, with the validation videos of its training if it has them."""
+    """Open the data set of a run, with the same validation videos as in training if possible."""
     config = run.config.data.model_copy(update={"validation_videos": None})
     dataset = Dataset.open(config, store, run.vocabulary)
     if any(override.startswith(VALIDATED) for override in overrides):
@@ -132,22 +132,22 @@ def _open_dataset(run: Run, store: DataStore | None, overrides: Sequence[str]) -
 
 
 def _check_overrides(overrides: Sequence[str], has_other_data: bool) -> None:
-    """Raise an InputError for an override that is no setting, or belongs to the training."""
+    """Raise an InputError for an override that is unknown or belongs to training."""
     trained: tuple[str, ...] = TRAINED
     if not has_other_data and not any(word.startswith("data.root=") for word in overrides):
         trained = (*TRAINED, *VALIDATED)
     for override in overrides:
         if not override.startswith(CHANGEABLE) or override.startswith(trained):
             prefixes = ", ".join(CHANGEABLE)
-            fix = f"train a run with it; settings that begin with {prefixes} can be changed"
-            raise InputError(override, "this setting belongs to the training", fix)
+            fix = f"train a run with it; you can change settings that begin with {prefixes}"
+            raise InputError(override, "this setting belongs to training", fix)
 
 
 def _check_data(run: Run, dataset: Dataset) -> None:
-    """Raise an InputError if these data cannot score a run."""
+    """Raise an InputError if a run cannot be scored on these data."""
     fix = "use the data that it was trained on"
     check_classes(run, dataset.vocabulary.names, dataset.location, fix)
-    # Labels have the length of features, unless these have the other orientation.
+    # Labels are as long as features, unless the features have the other orientation.
     dataset.labels(dataset.learning[0])
     if dataset.input_dim != run.transform.input_dim:
         n_trained = run.transform.input_dim

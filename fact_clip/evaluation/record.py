@@ -1,7 +1,7 @@
-"""The record of an evaluation, RUN/evaluation.npz: all that a report needs of model and data.
+"""The record of an evaluation, RUN/evaluation.npz, with all that a report needs.
 
-The file has the stem of the evaluation.json beside it. Arrays of all videos are concatenated;
-`lengths` separates them.
+The file has the same stem as the evaluation.json next to it. Arrays of all videos are concatenated,
+and `lengths` separates them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from fact_clip.core.paths import whole_file
 
 FORMAT = 1
 ROWS = ("truth", "prediction", "frames", "tokens")
-"""Labellings of a video: labels, prediction, and the best class of each of the two branches."""
+"""Labellings of a video: true labels, prediction, and the best class of each branch."""
 
 FIX = "run fact-clip evaluate again"
 
@@ -33,11 +33,11 @@ class Video:
     """The labellings of one video of T frames."""
 
     name: str
-    # row of `ROWS` -> class indices (T,), -1 for no label; the token branch may be missing
+    # Class indices (T,) by row of `ROWS`, -1 for unlabelled. The token branch may be missing.
     labels: Mapping[str, Labels]
-    # row of `ROWS` except "truth" -> probability of the class in that row (T,)
+    # Probability of the labels (T,) by row of `ROWS`, except "truth".
     confidence: Mapping[str, Shares]
-    # seconds at the start of each frame and at the end, (T + 1,); None if unknown
+    # Seconds at the start of each frame and at the end, (T + 1,), or None if unknown.
     times: Floats | None = None
 
     def __len__(self) -> int:
@@ -45,32 +45,32 @@ class Video:
 
     @property
     def is_labelled(self) -> bool:
-        """Return whether a frame has a true label."""
+        """Return whether any frame has a true label."""
         return bool((self.labels["truth"] >= 0).any())
 
 
 @dataclass(frozen=True)
 class _About:
-    """The part of the file that is JSON."""
+    """The JSON part of the file."""
 
     format: int
     vocabulary: Vocabulary
     versions: dict[str, str]
     videos: list[str]
-    timed: list[str]  # the videos with frame times
+    timed: list[str]  # videos with frame times
 
 
 @dataclass(frozen=True, eq=False)
 class Record:
     """The videos of an evaluation, with their classes."""
 
-    vocabulary: Vocabulary  # the classes of `Video.labels`; new candidates come last
+    vocabulary: Vocabulary  # classes of `Video.labels`, with new candidates at the end
     training_frames: Labels  # (C,) labelled frames of each class in the training videos
     versions: Mapping[str, str]  # of the programs that made the evaluation, and the commit
     videos: Sequence[Video]  # in the order of evaluation.json
 
     def save(self, path: Path) -> None:
-        """Write to a .npz file, atomically."""
+        """Write the record to a .npz file, atomically."""
         label_type = np.int16 if len(self.vocabulary) < 2**15 else np.int32
         arrays: Json = {}
         for row in ROWS:
@@ -99,10 +99,10 @@ class Record:
 
     @classmethod
     def load(cls, path: Path) -> Record:
-        """Read a file of `save`. A missing or damaged one raises an InputError."""
+        """Read a file that `save` wrote. A missing or damaged file raises an InputError."""
         if not path.exists():
             raise InputError(path, "no such file", FIX)
-        arrays = read_npz(path, "what fact-clip evaluate keeps for the report", FIX)
+        arrays = read_npz(path, "the record that fact-clip evaluate writes", FIX)
         kinds = (ValueError, KeyError, TypeError, IndexError)
         with library_errors(path, "damaged", *kinds, fix=FIX):
             about = parse_value(_About, str(arrays["about"]), path, FIX)
@@ -117,7 +117,7 @@ class Record:
 
 
 def _split_videos(about: _About, arrays: Mapping[str, Array]) -> list[Video]:
-    """Cut the concatenated arrays of a file into videos."""
+    """Split the concatenated arrays of a file by video."""
     lengths = dict(zip(about.videos, arrays["lengths"].tolist(), strict=True))
     videos = []
     start = 0

@@ -1,4 +1,4 @@
-"""The result of an evaluation, and what it has in common with other results."""
+"""The result of an evaluation, and the interface that it shares with other results."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ Figures = dict[str, float]
 
 @dataclass(frozen=True)
 class Result(ABC):
-    """Figures that are read as attributes."""
+    """Figures that can be read as attributes."""
 
     def to_dict(self) -> Json:
-        """Return plain values, as they are written to JSON."""
+        """Return plain values, as written to JSON."""
         return asdict(self)
 
     @abstractmethod
     def rows(self) -> Mapping[str, Mapping[str, Any]]:
-        """Return the rows of the table by their names."""
+        """Return the rows of the table by name."""
 
     def to_dataframe(self) -> DataFrame:
-        """Convert the rows to a pandas.DataFrame; without pandas an InputError is raised.
+        """Convert the rows to a pandas.DataFrame. Without pandas, an InputError is raised.
 
         Returns:
-            A row for each class of an evaluation, for each run of a sweep, or for the training.
+            One row for each class of an evaluation, for each run of a sweep, or for a training run.
         """
         rows = self.rows()
         return data_frame(list(rows.values()), index=list(rows))
@@ -40,15 +40,15 @@ class Result(ABC):
 
 @dataclass(frozen=True)
 class Evaluation(Result):
-    """The result of `fact_clip.evaluate`; `to_dict` is ``RUN/evaluation.json`` (docs/formats.md).
+    """The result of `fact_clip.evaluate`. `to_dict` equals ``RUN/evaluation.json``.
 
     Attributes:
-        run: the run folder.
-        split: test, validation or train.
-        videos: names of the videos.
-        metrics: figures of all videos, in percent.
-        per_class: a row for each class: its name, frames, accuracy, segments and F1.
-        details: all keys of the JSON file.
+        run: Run folder.
+        split: Split: test, validation or train.
+        videos: Names of the videos.
+        metrics: Figures of all videos, in percent.
+        per_class: A row for each class with its name, frames, accuracy, segments and F1.
+        details: All keys of the JSON file.
     """
 
     run: str
@@ -59,7 +59,7 @@ class Evaluation(Result):
     details: Json = field(repr=False)
 
     def to_dict(self) -> Json:
-        """Return plain values, as they are written to JSON."""
+        """Return plain values, as written to JSON."""
         return self.details
 
     def rows(self) -> Mapping[str, Mapping[str, Any]]:

@@ -1,4 +1,4 @@
-"""`ScoredVideos`: scored once, decoded with several settings; `ClassMap`: their classes."""
+"""Videos that are scored once and decoded with several settings, and the map of their classes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from fact_clip.decoding import (
     decode_gammas,
     decode_scores,
 )
-from fact_clip.decoding.scores import Labels
+from fact_clip.decoding.scores import DecodedFrames
 from fact_clip.inference.scorer import Scorer
 from fact_clip.models import FACT
 from fact_clip.runs.run import LoadedRun, Run
@@ -37,17 +37,17 @@ VideoLabels = list[Integers]
 
 @dataclass(frozen=True)
 class ClassMap:
-    """The classes of a data set, which are those of its run, beside a list of candidates.
+    """Map between the classes of a data set, which are also the run's classes, and candidates.
 
-    Labels are indices of `vocabulary`, which has the K classes of the data set, then the
-    candidates that it lacks. Decoding names frames by an index among the C candidates instead;
-    this object alone turns one into the other.
+    Labels are indices of `vocabulary`: the K classes of the data set, then the candidates that it
+    lacks. Decoding instead gives each frame an index among the C candidates. Only this class
+    converts between the two.
 
     Attributes:
-        vocabulary: of the labels.
-        n_classes: of the data set.
-        of_candidate: (C,) label of each candidate.
-        is_allowed: (C,) the candidates that may be predicted.
+        vocabulary: Vocabulary of the labels.
+        n_classes: Number of classes of the data set.
+        of_candidate: Label of each candidate, (C,).
+        is_allowed: Whether each candidate may be predicted, (C,).
     """
 
     vocabulary: Vocabulary
@@ -57,7 +57,7 @@ class ClassMap:
 
     @classmethod
     def of(cls, dataset: Vocabulary, candidates: CandidateSet) -> ClassMap:
-        """Return the map of the candidates of a run and the classes of its data set."""
+        """Return the map between a run's candidates and the classes of its data set."""
         names = candidates.vocabulary.names
         factors = dict(zip(names, candidates.vocabulary.factors, strict=True))
         new = [name for name in names if name not in dataset]
@@ -75,35 +75,35 @@ class ClassMap:
         return self.of_candidate[self.is_allowed]
 
     def labels(self, candidate_indices: Integers) -> Integers:
-        """Return the labels of frames that are named by candidates."""
+        """Return the labels for candidate indices."""
         return self.of_candidate[candidate_indices]
 
     def log_scores(self, rows: Floats) -> Floats:
-        """Return log scores (T, C) of candidates by label; -inf for one that is not predicted."""
+        """Return log scores (T, C) of candidates by label, -inf for labels that are not allowed."""
         table = np.full((len(rows), len(self.vocabulary)), -np.inf)
         table[:, self.allowed] = rows[:, self.is_allowed]
         return table
 
     def counts(self, of_classes: Integers) -> Integers:
-        """Return numbers of the classes of the data set by label; 0 for the added ones."""
+        """Return counts of the data set's classes by label, with 0 for added candidates."""
         counts = np.zeros(len(self.vocabulary), np.int64)
         counts[: self.n_classes] = of_classes
         return counts
 
 
 class ScoredVideos:
-    """Videos that some models score once, so that they can be decoded with several settings.
+    """Videos that are scored once, so that they can be decoded with several settings.
 
     Args:
-        scorer: the models.
-        dataset: of the videos.
-        video_names: the videos.
+        scorer: Scorer with the models.
+        dataset: Data set of the videos.
+        video_names: Names of the videos.
         actions: Names of the candidates, or None for the classes of the run.
 
     Attributes:
-        candidates: as the run scores and corrects them.
-        classes: what their indices are among the labels of the data set.
-        truth: true labels of each video.
+        candidates: Candidates with the run's corrections.
+        classes: Map between candidate indices and labels.
+        truth: True labels of each video.
     """
 
     def __init__(
@@ -129,14 +129,14 @@ class ScoredVideos:
 
     @cached_property
     def scores(self) -> list[ModelScores]:
-        """Return the scores of each video, which are computed when they are first needed."""
+        """Return the scores of each video. They are computed on first use."""
         scores = []
         for name in paced(self.video_names, "scoring videos", logger):
             scores.append(self.scorer.score(self.dataset.features(name), self.candidates))
         return scores
 
     def with_decoding(self, decode: DecodeConfig, calibration: Calibration | None) -> ScoredVideos:
-        """Return the videos with the same scores and models, but with a different decoding.
+        """Return the videos with the same scores and models but a different decoding.
 
         Args:
             decode: Settings that differ from the settings of the run only in ``switch_penalty``
@@ -144,7 +144,7 @@ class ScoredVideos:
             calibration: Calibration to apply, or None.
 
         Returns:
-            The videos, which decode as a run that is opened with these settings.
+            The videos. Their decoding equals the decoding of a run opened with these settings.
         """
         run = self.scorer.run
         run = replace(run, config=run.config.model_copy(update={"decode": decode}))
@@ -154,7 +154,7 @@ class ScoredVideos:
         return videos
 
     def of_model(self, model: int) -> ScoredVideos:
-        """Return the videos with the scores of one of the models, which are not scored again."""
+        """Return the videos with the scores of one model, without scoring them again."""
         of_model = copy(self)
         parts = [replace(scores, voters=(scores.voters[model],)) for scores in self.scores]
         of_model.__dict__["scores"] = parts
@@ -176,7 +176,7 @@ class ScoredVideos:
 
     def decode_with_confidence(
         self, candidates: CandidateSet | None = None, settings: DecodeSettings | None = None
-    ) -> list[Labels]:
+    ) -> list[DecodedFrames]:
         """Decode each video to its labels (T,) and their probabilities (T,); see `decode`."""
         decoded = []
         for scores in self.scores:
@@ -189,10 +189,10 @@ class ScoredVideos:
     def decode_each_gamma(
         self, calibration: Calibration, gammas: Sequence[float]
     ) -> Iterator[Integers]:
-        """Decode each video with each of G gammas instead of that of the calibration.
+        """Decode each video with each of G gammas, which replace the gamma of the calibration.
 
         Yields:
-            (G, T) labels, one video after the other.
+            Labels (G, T) of one video after the other.
         """
         candidates = self.candidates.calibrated(replace(calibration, gamma=0.0))
         is_seen = calibration.is_seen(candidates.vocabulary)
@@ -201,7 +201,7 @@ class ScoredVideos:
             yield self.classes.labels(indices)
 
     def decode_among(self, classes: Sequence[int]) -> VideoLabels | None:
-        """Decode each video with these classes alone; None if none of them is a candidate."""
+        """Decode each video with only these classes. Return None if none of them is a candidate."""
         allowed = np.isin(self.classes.of_candidate, classes) & self.classes.is_allowed
         if not allowed.any():
             return None
@@ -210,7 +210,7 @@ class ScoredVideos:
     def log_score_tables(self, calibration: Calibration) -> list[Floats]:
         """Return calibrated log scores (T, K) of each video by label.
 
-        A class that is not allowed, or no candidate, has -inf.
+        Classes that are not allowed, or are not candidates, have -inf.
         """
         candidates = self.candidates.calibrated(calibration)
         tables = []
@@ -220,7 +220,7 @@ class ScoredVideos:
         return tables
 
     def uncorrected_log_scores(self) -> list[Floats]:
-        """Return log scores (T', C) of each video without a correction."""
+        """Return log scores (T', C) of each video without corrections."""
         candidates = replace(self.candidates.uncorrected(), allowed=None)
         return [_log_scores(scores, candidates) for scores in self.scores]
 
@@ -235,17 +235,16 @@ def validation_videos(
 ) -> list[ScoredVideos]:
     """Return the validation videos, each with the models of a run that have not learned it.
 
-    The videos are not corrected by a calibration; see `ScoredVideos.with_decoding`.
+    No calibration is applied to the videos; see `ScoredVideos.with_decoding`.
 
     Args:
-        run: the trained run.
-        models: the models of the run, which are already loaded.
-        dataset: its data set.
-        device: where the models run.
+        run: The trained run.
+        models: Models of the run, already loaded.
+        dataset: Data set of the run.
+        device: Device of the models.
 
     Returns:
-        One element for a run whose members share their validation videos, otherwise one for each
-        member.
+        One element if all members have the same validation videos, otherwise one for each member.
     """
     if not run.config.train.member_parts:
         scorer = Scorer(LoadedRun(run, models), device)
@@ -261,15 +260,15 @@ def validation_videos(
 
 
 def member_datasets(run: Run, dataset: Dataset) -> list[Dataset]:
-    """Return the data sets of the members of a run, which may train different videos and classes.
+    """Return the data sets of a run's members, which may differ in training videos and classes.
 
     Args:
-        run: the run.
-        dataset: that of its first member. If the configuration of the run lists no validation
+        run: The run.
+        dataset: Data set of the first member. If the configuration of the run lists no validation
             videos, the parts of the members are chosen from the training videos.
 
     Returns:
-        One data set if all members train the same, otherwise one for each member.
+        One data set if all members have the same, otherwise one for each member.
     """
     if not run.config.train.member_parts:
         return [dataset]
@@ -292,6 +291,6 @@ def member_datasets(run: Run, dataset: Dataset) -> list[Dataset]:
 
 
 def _hidden_names(member: Run, default: Names) -> Names:
-    """Return the validation-unseen classes of a member; the default is those of the hold-out."""
+    """Return the validation-unseen classes of a member, by default those of the hold-out."""
     names = member.config.data.validation_unseen
     return names if isinstance(names, tuple) else default

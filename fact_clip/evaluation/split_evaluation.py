@@ -1,11 +1,11 @@
-"""Scoring a run on a split of its data set.
+"""Evaluation of a run on a split of its data set.
 
 evaluate
-    open_run (opening.py): the run with its overrides, and its data.
-    check_seen (cautions.py): what the run has seen, compared with what it is scored on.
-    _score: scores and decodes the videos once.
-    _figures, zero_shot.report: the figures, for evaluation.json.
-    _save_record: what a report needs, for evaluation.npz.
+  open_run (opening.py): the run with its overrides, and its data.
+  check_seen (cautions.py): compares what the run has seen with what it is scored on.
+  _score: scores and decodes the videos once.
+  _figures, zero_shot.report: the figures, for evaluation.json.
+  _save_record: the data for a report, in evaluation.npz.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from fact_clip.core.version import __version__
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.memory import DataSource
 from fact_clip.decoding import decode_scores, reliability, voter_labels
-from fact_clip.decoding.scores import Labels
+from fact_clip.decoding.scores import DecodedFrames
 from fact_clip.devices.device import Precision
 from fact_clip.devices.processes import Processes
 from fact_clip.evaluation import zero_shot
@@ -53,17 +53,17 @@ PREDICTION = "prediction"
 
 @dataclass(frozen=True)
 class _ScoredSplit:
-    """The videos of a split with their labels by a run.
+    """The videos of a split with the labels that a run gives them.
 
     Attributes:
-        videos: with their true labels and, where classes are held out, their scores.
-        rows: by video, the labels and scores of each row of a timeline: "prediction", "frames" and
+        videos: Videos with their true labels and, if classes are held out, their scores.
+        rows: For each video, labels and scores of the timeline rows "prediction", "frames" and
             "tokens".
-        members: by video, the labels by each of several models alone.
+        members: For each video, the labels by each single model, if there are several.
     """
 
     videos: ScoredVideos
-    rows: list[dict[str, Labels]]
+    rows: list[dict[str, DecodedFrames]]
     members: list[VideoLabels]
 
     @property
@@ -86,31 +86,31 @@ def evaluate(
 ) -> Evaluation:
     """Score a run and write ``RUN/evaluation.json``, or ``RUN/evaluation_SPLIT.json``.
 
-    With `actions` the name ends with ``_actions``, and the result names the candidates. With
-    overrides other than ``data.root``, in bf16 or with other data, it ends with ``_changed``, so
-    that the figures of the run stay. Processes share the videos, and the first one writes.
+    With `actions`, the file name ends with ``_actions``, and the result lists the candidates. In
+    bf16, with other data, or with overrides except ``data.root``, it ends with ``_changed``, so
+    that the run's own figures remain. Processes share the videos, and the main process writes.
 
     Args:
-        run_dir: the run folder, or its RUN/ckpts/best.net.
-        split: test, validation or train.
-        overrides: ``data.root=...`` where the data has moved, ``decode.switch_penalty=...``. Gamma
-            (with classes held out) and confidences are learned again where the decoding, or the
-            number of members, differs from that of the training.
-        progress: called with (done, total, video name).
-        actions: candidates, see `Segmenter.segment`. Frames of any other class are errors, and so
-            is a predicted name that the data lacks.
-        device: auto, cpu, cuda, cuda:N or mps.
-        trust_encoder: load a text encoder that the run names by a path; one that `overrides` name
-            is trusted.
-        precision: of the model's products: float32, bf16, or auto, which is float32.
-        data: data in memory instead of ``data.root``, with the classes of the run; see `train`.
+        run_dir: Run folder, or its RUN/ckpts/best.net.
+        split: Split to score: test, validation or train.
+        overrides: Settings such as ``decode.switch_penalty=...``, or ``data.root=...`` if the data
+            has moved. If the decoding or the number of members differs from training, confidences
+            and, with held-out classes, gamma are learned again.
+        progress: Function called with (completed, total, video name).
+        actions: Candidates; see `Segmenter.segment`. Frames of any other class count as errors, as
+            does a predicted name that the data lack.
+        device: Device: auto, cpu, cuda, cuda:N or mps.
+        trust_encoder: Whether to load a text encoder that the run names by a path. An encoder in
+            `overrides` is always trusted.
+        precision: Precision of matrix products in the model: float32, bf16 or auto (float32).
+        data: Data in memory instead of ``data.root``, with the classes of the run; see `train`.
 
     Returns:
-        The figures; `details` has all keys of the file (docs/formats.md).
+        The figures. `details` has all keys of the file (docs/formats.md).
 
     Raises:
-        InputError: the run or the data cannot be read or do not fit each other, or a setting of the
-            model or its training is overridden.
+        InputError: The run or the data cannot be read or do not fit each other, or an override
+            changes the model or its training.
     """
     opened = open_run(run_dir, overrides, device, precision, data)
     scorer = opened.scorer
@@ -128,7 +128,7 @@ def evaluate(
         is_moved = bool(overrides) or data is not None
         if not _has_data_of_run(opened, split, digest, stored, is_moved=is_moved):
             is_changed = True
-            caution = "not the videos, labels or background of the run, so evaluation.json stays"
+            caution = "not the run's videos, labels or background, so evaluation.json is unchanged"
             cautions.append(caution)
     files = _EvaluationFiles.of(scorer.run.path, split, actions is not None, is_changed)
     for caution in cautions:
@@ -170,27 +170,27 @@ def evaluate(
 def _trust_encoder(
     scorer: Scorer, overrides: Sequence[str], actions: Sequence[str] | None, trust_encoder: bool
 ) -> None:
-    """Trust a text encoder that an override names, and warn if it has no effect."""
+    """Trust a text encoder in the overrides, and warn if it has no effect."""
     names_encoder = any(override.startswith("text.encoder=") for override in overrides)
     scorer.reader.trust_encoder = trust_encoder or names_encoder
     if names_encoder and actions is None and is_open(scorer.run.config.model.head):
         logger.warning(
             "text.encoder has no effect without new names: "
-            "trained classes keep the vectors of the training"
+            "trained classes keep their vectors from training"
         )
 
 
 def _has_data_of_run(
     opened: OpenedRun, split: str, digest: str, stored: Path, *, is_moved: bool
 ) -> bool:
-    """Return whether the videos and labels are those of the run, so that its figures change.
+    """Return whether videos and labels belong to the run, so that its stored figures change.
 
     Args:
         opened: The run and the data.
-        split: The split that is scored.
-        digest: Digest of its videos.
+        split: Split that is scored.
+        digest: Digest of the split's videos.
         stored: File with the figures of the run.
-        is_moved: Whether the data were named by the caller.
+        is_moved: Whether the caller specified the data.
     """
     dataset = opened.dataset
     trained = opened.trained
@@ -200,7 +200,7 @@ def _has_data_of_run(
         return False
     if not is_moved:
         return True
-    # The learning videos are those of the run, but the scored videos may differ.
+    # The learning videos match the run, but the scored videos may differ.
     if stored.is_file():
         return read_mapping(stored, "figures").get("data") == digest
     if split == "test" and trained.seen is not None:
@@ -210,7 +210,7 @@ def _has_data_of_run(
 
 @dataclass(frozen=True)
 class _EvaluationFiles:
-    """Where an evaluation is written.
+    """Output paths of an evaluation.
 
     Attributes:
         figures: File of the figures.
@@ -224,7 +224,7 @@ class _EvaluationFiles:
 
     @classmethod
     def of(cls, run_dir: Path, split: str, has_actions: bool, is_changed: bool) -> _EvaluationFiles:
-        """Return the files in a run folder; see `evaluation_stem`.
+        """Return the paths in a run folder; see `evaluation_stem`.
 
         Raises:
             InputError: A file cannot be written there.
@@ -244,7 +244,7 @@ class _EvaluationFiles:
 def _score(
     videos: ScoredVideos, split: str, processes: Processes, progress: Progress | None
 ) -> _ScoredSplit:
-    """Score and decode the videos of a split, which the processes share; each gets all of them."""
+    """Score and decode the videos of a split. Processes share the work and the results."""
     scorer = videos.scorer
     dataset = videos.dataset
     candidates = videos.candidates
@@ -253,7 +253,7 @@ def _score(
     dataset.check_sidecars(videos.video_names)
     if split != "validation":
         for name in dataset.clicks(videos.video_names):
-            problem = "clicks, which say nothing of where segments begin and end"
+            problem = "clicks, which do not show where segments begin and end"
             raise InputError(dataset.folder.label_location(name), problem, "label all frames")
 
     results = []
@@ -272,7 +272,7 @@ def _score(
                 alone = replace(scores, voters=(voter,))
                 indices, _ = decode_scores(alone, candidates, videos.settings)
                 members.append(videos.classes.labels(indices))
-        # On the CPU, because another process has another GPU.
+        # Move scores to the CPU, because other processes use other GPUs.
         results.append((rows, members, scores.to("cpu") if needs_scores else None))
     results = processes.gather(results, len(videos.video_names))
     if needs_scores:
@@ -285,7 +285,7 @@ def _score(
 
 
 def _write_predictions(scored: _ScoredSplit, folder: Path) -> None:
-    """Write the predicted names of each video, one a line, in place of those of earlier videos."""
+    """Write the predicted names of each video, one per line, after removing previous files."""
     for path in [*folder.glob("*.txt")]:
         path.unlink()
     videos = scored.videos
@@ -295,10 +295,10 @@ def _write_predictions(scored: _ScoredSplit, folder: Path) -> None:
 
 
 def _figures(scored: _ScoredSplit, split: str) -> Json:
-    """Return the metrics, the figures of each class, and the reliability of confidences."""
+    """Return the metrics, the figures of each class and the reliability of confidences."""
     videos = scored.videos
     if not any((labels >= 0).any() for labels in videos.truth):
-        logger.warning("no frame of the %s videos has a label, so all figures are 0 or 100", split)
+        logger.warning("no frame of the %s videos is labelled, so all figures are 0 or 100", split)
     config = videos.scorer.run.config.evaluation
     vocabulary = videos.classes.vocabulary
     figures = score(config, vocabulary, videos.truth, scored.prediction)
@@ -317,13 +317,13 @@ def score(
     """Compute metrics and the figures of each class.
 
     Args:
-        config: rules of the metrics.
-        vocabulary: the classes.
-        truth: true labels (T,) of each video, -1 where there is none.
-        prediction: predicted labels (T,) of each video.
+        config: Rules of the metrics.
+        vocabulary: The classes.
+        truth: True labels (T,) of each video, -1 for unlabelled frames.
+        prediction: Predicted labels (T,) of each video.
 
     Returns:
-        ``{"metrics", "per_class", "background_counted"}``.
+        A dictionary with the keys "metrics", "per_class" and "background_counted".
     """
     per_class = metrics.per_class(truth, prediction, len(vocabulary))
     for name, row in zip(vocabulary.names, per_class, strict=True):
@@ -338,7 +338,7 @@ def score(
 
 
 def _reliability(scored: _ScoredSplit) -> Json:
-    """Compare scores, and the confidences made of them, with the accuracy of labelled frames."""
+    """Compare scores and the confidences derived from them with accuracy on labelled frames."""
     true = np.concatenate(scored.videos.truth)
     is_labelled = true >= 0
     is_right = (np.concatenate(scored.prediction) == true)[is_labelled]
@@ -352,7 +352,7 @@ def _reliability(scored: _ScoredSplit) -> Json:
 
 
 def _save_record(path: Path, scored: _ScoredSplit) -> None:
-    """Write what a report needs; predictions have the confidences that `segment` reports."""
+    """Write what a report needs. Predictions have the confidences that `segment` reports."""
     classes = scored.videos.classes
     dataset = scored.videos.dataset
     counts = classes.counts(training_frames(scored.videos.datasets))
@@ -373,7 +373,7 @@ def _save_record(path: Path, scored: _ScoredSplit) -> None:
 
 
 def _candidates(videos: ScoredVideos) -> Json:
-    """Return the names that were candidates, and how many frames have another label."""
+    """Return the names of the candidates, and the number of frames with other labels."""
     vocabulary = videos.dataset.vocabulary
     candidates = videos.candidates
     names = [*compress(candidates.vocabulary.names, candidates.is_allowed)]
@@ -389,21 +389,21 @@ def _candidates(videos: ScoredVideos) -> Json:
 
 
 def metrics_only(figures: Mapping[str, Any]) -> dict[str, float]:
-    """Return the entries of an evaluation's metrics that are numbers."""
+    """Return the numeric entries of an evaluation's metrics."""
     return {key: float(value) for key, value in figures.items() if isinstance(value, int | float)}
 
 
 def given_transcript(dataset: Dataset, name: str) -> list[str]:
-    """Read the transcript that came with a video; it is never taken from labels that are scored.
+    """Read the transcript file of a video. It is never derived from labels that are scored.
 
     Raises:
-        InputError: there is no transcript.
+        InputError: There is no transcript.
     """
     if dataset.root is None:
         problem = "a model that aligns a transcript needs a folder with transcripts"
         raise InputError(dataset.location, problem)
     path = dataset.root / "transcripts" / f"{name}.txt"
-    content = "one action name a line, in order"
+    content = "one action name per line, in order"
     if not path.is_file():
         fix = f"this model aligns a transcript: write {content}"
         raise InputError(path, "no such file", fix)

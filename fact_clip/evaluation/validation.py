@@ -1,4 +1,4 @@
-"""Scoring the validation videos with a model in training."""
+"""Scoring of validation videos during training."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from fact_clip.inference.scorer import Scorer
 def validate(
     scorer: Scorer, dataset: Dataset, video_names: Sequence[str], processes: Processes
 ) -> dict[str, float]:
-    """Compute the metrics of a model in training, with the videos shared by all processes.
+    """Compute the metrics of a model during training. All processes share the videos.
 
     Args:
-        scorer: the model.
-        dataset: of the videos.
-        video_names: videos of the training set, so that their labels may give transcripts.
+        scorer: Scorer with the model.
+        dataset: Data set of the videos.
+        video_names: Videos of the training set, so their labels may serve as transcripts.
         processes: Processes that share the videos.
 
     Returns:
-        The metrics and "score", the mean of accuracy, edit and F1@10.
+        The metrics, and "score", the mean of accuracy, edit and F1@10.
     """
     config = scorer.run.config
     vocabulary = dataset.vocabulary

@@ -1,10 +1,10 @@
 """Zero-shot figures of a run: seen and unseen classes, curve, diagnostics (docs/protocol.md).
 
-`report` computes them all. The functions below it compute entries of the result, or help those
-that do; public `by_factor` comes first.
+`report` computes all figures. The functions below it compute entries of the result or help to do
+so, and the public function `by_factor` comes first.
 
 Labels are indices of `scored.classes.vocabulary`: the classes of the data set, then the candidates
-that the data set lacks. Those that may be predicted are `scored.classes.allowed` (`ClassMap`).
+that the data set lacks. `scored.classes.allowed` lists labels that may be predicted (`ClassMap`).
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ from fact_clip.unseen.choice import Factor, level, lost_factors
 logger = logging.getLogger(__name__)
 
 IN_USE = "in use"
-"""The key of `report(...)["ways"]` for labels that are decoded as `Segmenter.segment` does."""
+"""Key of `report(...)["ways"]` for labels that are decoded as in `Segmenter.segment`."""
 
 
 @dataclass(frozen=True)
 class _Evaluation:
-    """Videos that were decoded as in use, with the roles of the classes.
+    """Videos decoded as in use, with the roles of the classes.
 
     Attributes:
-        scored: the videos.
-        prediction: their labels, decoded as in use.
-        unseen_only: their labels with unseen classes as the only candidates; None if no unseen
-            class is a candidate.
-        calibration: the calibration in use.
-        groups: classes by role. `unseen` are the classes of U, with the candidates that the data
-            set lacks (`ClassMap.added`). `also_unseen` are the other untrained classes, which count
-            in neither S nor U. What may be predicted at all is `ClassMap.allowed`.
-        rules: options of `metrics.evaluate` from the configuration.
+        scored: The videos.
+        prediction: Labels of the videos, decoded as in use.
+        unseen_only: Labels of the videos with unseen classes as the only candidates, or None if no
+            unseen class is a candidate.
+        calibration: Calibration in use.
+        groups: Classes by role. `unseen` are the classes of U and the candidates that the data set
+            lacks (`ClassMap.added`). `also_unseen` are the other untrained classes, which count
+            for neither S nor U. `ClassMap.allowed` lists what may be predicted.
+        rules: Options of `metrics.evaluate` from the configuration.
     """
 
     scored: ScoredVideos
@@ -64,10 +64,10 @@ def report(scored: ScoredVideos) -> dict[str, Any]:
     """Compute the zero-shot figures of some videos.
 
     Args:
-        scored: videos of a data set with classes held out. A candidate that the data set lacks is
+        scored: Videos of a data set with held-out classes. A candidate that the data set lacks is
             an unseen class without a true frame.
 
-    Returns:
+        Returns:
         The entry "zero_shot" of an evaluation (docs/formats.md).
     """
     scorer = scored.scorer
@@ -76,14 +76,14 @@ def report(scored: ScoredVideos) -> dict[str, Any]:
     vocabulary = dataset.vocabulary
     unseen = (*dataset.unseen, *scored.classes.added)
     groups = groups_by_calibration(calibration, vocabulary, unseen)
-    # In an ensemble a member may have learned a validation-unseen class of another one. It is seen
-    # then, so what remains are the classes that no member has learned.
+    # In an ensemble, a member may have learned a validation-unseen class of a different member.
+    # Such a class is seen, so only classes remain that no member has learned.
     validation_unseen = groups.also_unseen.intersection(dataset.validation_unseen)
     occurring = np.unique(np.concatenate(scored.truth))
     if dataset.unseen and not np.isin(dataset.unseen, occurring).any():
         logger.warning("no frame of these videos has an unseen class, so U and H are 0")
 
-    # Which correction gains what: the same scores, decoded with and without each.
+    # To measure the gain of each correction, decode the same scores with and without it.
     ways = {
         IN_USE: calibration,
         "gamma 0": replace(calibration, gamma=0.0),
@@ -96,13 +96,13 @@ def report(scored: ScoredVideos) -> dict[str, Any]:
     evaluation = _Evaluation(
         scored=scored,
         prediction=predictions[IN_USE],
-        # Candidates that the data set lacks are left out, as they have no true frame to count.
+        # Candidates that the data set lacks are excluded, as they have no true frame to count.
         unseen_only=scored.decode_among(dataset.unseen),
         calibration=calibration,
         groups=groups,
         rules=scorer.run.config.evaluation.rules,
     )
-    # The gamma in use is one of the curve, so "best_harmonic_mean" is never below H in use.
+    # The curve includes the gamma in use, so "best_harmonic_mean" is never below H in use.
     gammas = sorted({*GAMMAS, calibration.gamma})
     counts = GammaCounts(gammas, len(scored.classes.vocabulary))
     counts.add(scored, calibration, groups)
@@ -132,16 +132,16 @@ def report(scored: ScoredVideos) -> dict[str, Any]:
 def by_factor(
     vocabulary: Vocabulary, truth: VideoLabels, prediction: VideoLabels
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """Compute how often the predicted class has the true factor.
+    """Compute how often the predicted class has the correct factor.
 
     Args:
-        vocabulary: the classes with their factors.
-        truth: true labels (T,) of each video, -1 where there is none.
-        prediction: predicted labels (T,) of each video.
+        vocabulary: Classes with their factors.
+        truth: True labels (T,) of each video, -1 for unlabelled frames.
+        prediction: Predicted labels (T,) of each video.
 
     Returns:
-        By slot and factor: "frames", its true frames, and "accuracy", the share of them in percent
-        whose predicted class has the factor.
+        For each slot and factor, the number of true "frames" with the factor, and the "accuracy":
+        the percentage of these frames whose predicted class has the factor.
     """
     true = np.concatenate(truth)
     predicted = np.concatenate(prediction)
@@ -194,9 +194,9 @@ def _figures(
 
 
 def _diagnostics(evaluation: _Evaluation) -> dict[str, float | None]:
-    """Return where unseen classes are lost (docs/metrics.md, 'Diagnostics'), in percent.
+    """Return diagnostics of errors on unseen classes, in percent (docs/metrics.md, 'Diagnostics').
 
-    A figure is None where nothing can be counted.
+    A figure is None if nothing can be counted.
     """
     scored = evaluation.scored
     groups = evaluation.groups
@@ -204,7 +204,7 @@ def _diagnostics(evaluation: _Evaluation) -> dict[str, float | None]:
     seen = vocabulary.encode(evaluation.calibration.seen).tolist()
     figures: dict[str, float | None] = {"auroc": None}
 
-    # The figure compares trained with untrained candidates, so both must be among the candidates.
+    # The figure compares trained with untrained candidates, so both must be present.
     is_untrained = np.isin(scored.classes.allowed, (*groups.unseen, *groups.also_unseen))
     if is_untrained.any() and not is_untrained.all():
         tables = scored.log_score_tables(replace(evaluation.calibration, gamma=0.0))
@@ -219,7 +219,7 @@ def _diagnostics(evaluation: _Evaluation) -> dict[str, float | None]:
 
 
 def _accuracy_among_unseen(evaluation: _Evaluation) -> float:
-    """Return U, in percent, where unseen classes are the only candidates."""
+    """Return U, in percent, if unseen classes are the only candidates."""
     if evaluation.unseen_only is None:
         return 0.0
     groups = evaluation.groups
@@ -230,7 +230,7 @@ def _accuracy_among_unseen(evaluation: _Evaluation) -> float:
 
 
 def _by_level(evaluation: _Evaluation) -> dict[str, dict[str, Any]]:
-    """Return, for each level, its classes, and the figures with these as the only classes of U."""
+    """Return the classes of each level, and the figures with these as the only classes of U."""
     groups = evaluation.groups
     names_of_level: dict[str, list[str]] = {}
     for name, factors in _new_factors(evaluation).items():
@@ -252,7 +252,7 @@ def _by_level(evaluation: _Evaluation) -> dict[str, dict[str, Any]]:
 
 
 def _new_factors(evaluation: _Evaluation) -> dict[str, tuple[Factor, ...]]:
-    """Return, for each unseen class, its factors that no trained class has."""
+    """Return the factors of each unseen class that no trained class has."""
     vocabulary = evaluation.scored.classes.vocabulary
     untrained = evaluation.groups.unseen | evaluation.groups.also_unseen
     lost = lost_factors(vocabulary, vocabulary.decode(sorted(untrained)))
@@ -261,7 +261,7 @@ def _new_factors(evaluation: _Evaluation) -> dict[str, tuple[Factor, ...]]:
 
 
 def _unseen_classes(evaluation: _Evaluation) -> dict[str, dict[str, Any]]:
-    """Return, for each unseen class, its level, accuracies and most frequent wrong label."""
+    """Return the level, accuracies and most frequent wrong label of each unseen class."""
     vocabulary = evaluation.scored.classes.vocabulary
     # Labels (N,) of the N frames of all videos.
     true = np.concatenate(evaluation.scored.truth)
@@ -284,7 +284,7 @@ def _unseen_classes(evaluation: _Evaluation) -> dict[str, dict[str, Any]]:
         }
         if among_unseen is not None:
             row["unseen_labels_only"] = _percent(among_unseen[is_of_class] == label)
-        # How often each other label was predicted, (1 + the largest of them,); empty if none was.
+        # Counts of each other predicted label, (1 + the largest of them,), or empty without errors.
         wrong = np.bincount(predicted[is_of_class & (predicted != label)])
         if wrong.size:
             most_frequent = vocabulary.names[wrong.argmax()]

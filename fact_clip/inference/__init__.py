@@ -1,4 +1,4 @@
-"""The front door: features or videos in, segmentations out."""
+"""The main interface for prediction: features or videos in, segmentations out."""
 
 from fact_clip.inference.decoder import SegmentDecoder
 from fact_clip.inference.loading import load, open_model

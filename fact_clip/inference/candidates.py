@@ -1,4 +1,4 @@
-"""From names to the candidates that a trained model scores, with the calibration of its run."""
+"""Conversion of names to the candidates of a trained model, with the calibration of its run."""
 
 import logging
 import warnings
@@ -21,7 +21,8 @@ from fact_clip.datasets.labels import UNLABELLED, unlabelled
 from fact_clip.datasets.objects import OBJECT_SLOT
 from fact_clip.decoding import CandidateSet
 from fact_clip.decoding.durations import Durations
-from fact_clip.decoding.scores import Scoring, SegmentCosts
+from fact_clip.decoding.scores import Scoring
+from fact_clip.decoding.segment_costs import SegmentCosts
 from fact_clip.decoding.switching import StateCosts, listed_counts
 from fact_clip.decoding.visits import VisitRules
 from fact_clip.encoders import TextEncoder, is_local, text_encoder
@@ -33,16 +34,16 @@ from fact_clip.runs.run import LoadedRun, Run
 
 logger = logging.getLogger(__name__)
 
-_MAX_SETS = 64  # lists of names that are cached
+_MAX_SETS = 64  # maximum number of cached lists of names
 
 
 class CandidateReader:
-    """Turns lists of names into candidates. Lists and the embeddings of new names are cached.
+    """Converts lists of names to candidates. Caches lists and the embeddings of new names.
 
     Args:
-        loaded: the run with its models.
-        device: where new names are embedded.
-        trust_encoder: load a text encoder that the run names by a path.
+        loaded: Run with its models.
+        device: Device that embeds new names.
+        trust_encoder: Whether to load a text encoder that the run names by a path.
     """
 
     def __init__(self, loaded: LoadedRun, device: torch.device, *, trust_encoder: bool) -> None:
@@ -57,15 +58,15 @@ class CandidateReader:
         self._embeddings = VectorCache(self._embed)
 
     def read(self, actions: Sequence[str] | None = None) -> CandidateSet:
-        """Return the candidates for names, or for the classes of the run with None.
+        """Return the candidates for names, or for the classes of the run if `actions` is None.
 
         Raises:
-            InputError: a name is not valid, or not a class of a run that knows its classes alone.
+            InputError: A name is invalid, or is not a class of a run with a closed head.
         """
         return self._read(None if actions is None else names_of(actions, "actions", typed=True))
 
     def with_run_classes(self, candidates: CandidateSet) -> CandidateSet:
-        """Return the candidates beside all classes of the run."""
+        """Return the candidates together with all classes of the run."""
         if candidates.scoring.text_embeddings is None:
             return self.read()
         names = candidates.vocabulary.names
@@ -74,9 +75,9 @@ class CandidateReader:
         return self._open_set(tuple(dict.fromkeys([*self.vocabulary, *names])))[0]
 
     def load(self) -> None:
-        """Load what embeds and compares names, where the head reads text."""
+        """Load the encoders that embed and compare names, if the head reads text."""
         if is_open(self.run.config.model.head):
-            with suppress(InputError):  # stored vectors have none for new names
+            with suppress(InputError):  # stored vectors lack new names
                 candidates, phrases = self._open_set(("something new",))
                 new_words(candidates.vocabulary, self.vocabulary, phrases, str(self.device))
 
@@ -93,20 +94,20 @@ class CandidateReader:
         embeddings = candidates.scoring.text_embeddings
         assert embeddings is not None
         for alike in twins(candidates.vocabulary.names, embeddings.numpy(force=True)):
-            if not set(alike) <= set(self.vocabulary):  # the training has reported its own
-                message = "the model reads these names as (nearly) one, so either may be found: %s"
+            if not set(alike) <= set(self.vocabulary):  # training has reported such classes
+                message = "the model cannot distinguish these names, so either may occur: %s"
                 logger.warning(message, join_names(map(repr, alike)))
         self._warn_of_unmatched_objects(candidates.vocabulary, embeddings)
         trained = self.vocabulary.subset(self._loaded.trained_classes())
         words = new_words(candidates.vocabulary, trained, phrases, str(self.device))
         if words:
             descriptions = join_names(dict.fromkeys(describe_new_word(word) for word in words))
-            message = "no trained class has these words, so what they find is a guess: %s"
+            message = "no trained class has these words, so their results are a guess: %s"
             logger.warning(message, descriptions)
         return replace(candidates, new_words=words)
 
     def _closed_set(self, names: Sequence[str]) -> CandidateSet:
-        """Return all classes of the run, of which some and the background are allowed."""
+        """Return all classes of the run. Only the named ones and background are allowed."""
         indices = self.vocabulary.encode(names)
         allowed = np.zeros(len(self.vocabulary), bool)
         allowed[[*indices, *self.vocabulary.background_indices]] = True
@@ -114,7 +115,7 @@ class CandidateReader:
         return replace(candidates.uncorrected(), allowed=allowed)
 
     def _open_set(self, actions: Sequence[str]) -> tuple[CandidateSet, Sequence[str]]:
-        """Return names and the background for a head that reads text, and the unparsed names."""
+        """Return candidates for a head that reads text, and the names that were not parsed."""
         vocabulary = self.vocabulary
         embeddings = self.model.text
         assert embeddings is not None
@@ -124,7 +125,7 @@ class CandidateReader:
         if new_names:
             factors, phrases = new_factors(self.run.config.data, vocabulary, new_names)
             vocabulary = vocabulary.extended(new_names, factors=factors)
-            # Trained names keep the vectors that they were trained with.
+            # Trained names keep their vectors from training.
             rows = torch.from_numpy(np.stack(self._embeddings(new_names)))
             embeddings = torch.cat([embeddings, rows.to(embeddings)])
         selected = embeddings[vocabulary.encode(names).tolist()]
@@ -150,15 +151,15 @@ class CandidateReader:
     def transition_costs(
         self, vocabulary: Vocabulary, weight: float | None = None
     ) -> StateCosts | None:
-        """Return the costs of changes of candidates.
+        """Return the costs of changes between candidates.
 
         Args:
-            vocabulary: the C candidates.
-            weight: of the order. Default: that of the run.
+            vocabulary: The C candidates.
+            weight: Weight of the order, or None for the weight of the run.
 
-        Returns:
-            The costs, or None if the weight is 0. They remember the last action through background
-            if the run has counted so.
+            Returns:
+            The costs, or None if the weight is 0. They remember the last action across background
+            if the run counted transitions in this way.
         """
         if weight is None:
             weight = self.run.config.decode.order
@@ -176,12 +177,12 @@ class CandidateReader:
         return StateCosts.learned(counts, weight, vocabulary.background_indices)
 
     def _durations(self, vocabulary: Vocabulary) -> Durations | None:
-        """Return the lengths of segments of candidates, or None if they are not used."""
+        """Return the segment lengths of candidates, or None if they are not used."""
         config = self.run.config
         if not config.decode.durations:
             return None
         if not self.run.lengths:
-            message = "decode.durations has no effect, as no length of a segment is known"
+            message = "decode.durations has no effect, because no segment lengths are known"
             warnings.warn(message, stacklevel=2)
             return None
         facts = self._facts(self.run.lengths, vocabulary)
@@ -191,7 +192,7 @@ class CandidateReader:
     def _facts(
         self, facts: Sequence[tuple[float, float]], vocabulary: Vocabulary
     ) -> list[tuple[float, float] | None]:
-        """Return the facts about candidates of those about the classes of the run."""
+        """Return facts about candidates, selected from the facts about the classes of the run."""
         facts_of = dict(zip(self.vocabulary.names, facts, strict=True))
         return [facts_of.get(name) for name in vocabulary]
 
@@ -201,7 +202,7 @@ class CandidateReader:
         if not decode.always and not decode.returns:
             return None
         if not self.run.visits:
-            problem = "the run has no record of it"
+            problem = "the run has no record of which actions occur"
             raise InputError("decode.always", problem, "train it again, or leave it out")
         visits = self._facts(self.run.visits, vocabulary)
         is_background = np.isin(range(len(vocabulary)), vocabulary.background_indices)
@@ -210,7 +211,7 @@ class CandidateReader:
         )
 
     def _as_spelled_in_training(self, actions: Sequence[str]) -> Names:
-        """Return the names as the run spells them, up to case, underscores and blanks."""
+        """Return names as the run spells them, ignoring case, underscores and spaces."""
         first_spelling: dict[str, str] = {}
         names = []
         changed: dict[str, None] = {}
@@ -222,7 +223,7 @@ class CandidateReader:
                 changed[f"{action!r} for {name!r}"] = None
             names.append(name)
         if changed:
-            logger.warning("another spelling of the same name: %s", join_names(changed))
+            logger.warning("different spelling of the same name: %s", join_names(changed))
         return tuple(dict.fromkeys(names))
 
     @cached_property
@@ -239,14 +240,12 @@ class CandidateReader:
         assert self.model.text is not None
         trained_shape = tuple(self.model.text.shape[1:])
         if rows.shape[1:] != trained_shape:
-            problem = (
-                f"text vectors {rows.shape[1:]} of a name, but the training had {trained_shape}"
-            )
-            raise InputError(self.run.path, problem, "use the text settings of the training")
+            problem = f"text vectors {rows.shape[1:]} of a name, but training used {trained_shape}"
+            raise InputError(self.run.path, problem, "use the text settings of training")
         return rows
 
     def _warn_of_unmatched_objects(self, vocabulary: Vocabulary, embeddings: Tensor) -> None:
-        """Warn of new names whose object matches no object column of the features."""
+        """Warn about new names whose object matches no object column of the features."""
         if self.model.objects is None:
             return
         slot = vocabulary.slots.index(OBJECT_SLOT)
@@ -256,9 +255,7 @@ class CandidateReader:
             if vocabulary.names[index] not in self.vocabulary:
                 words.append(str(vocabulary.factors[index][slot]))
         if words:
-            message = (
-                "no object column matches %s; these actions are named without evidence of objects"
-            )
+            message = "no object column matches %s, so objects give no evidence for these actions"
             logger.warning(message, join_names(dict.fromkeys(words)))
 
 
@@ -267,15 +264,15 @@ def check_actions(
     background: Collection[str] = (),
     unlabelled_names: Names = (UNLABELLED,),
 ) -> None:
-    """Check that names contain an action, and none that stands for no action in files.
+    """Check that names contain an action, and no name that means "no action" in files.
 
     Args:
-        actions: the names.
-        background: names that are no actions.
-        unlabelled_names: label names that are ignored.
+        actions: The names.
+        background: Names of background classes.
+        unlabelled_names: Label names that are ignored.
 
     Raises:
-        InputError: there is no action, or a reserved name, or one name twice.
+        InputError: There is no action, or a name is reserved or repeated.
     """
     if not set(actions) - set(background):
         problem = "no names"
@@ -284,7 +281,7 @@ def check_actions(
         raise InputError("actions", problem, "name at least one action")
     for name, count in Counter(actions).items():
         if count > 1:
-            raise InputError("actions", f"{name!r} twice", "name each action once")
+            raise InputError("actions", f"{name!r} is listed twice", "name each action once")
     for name in (*unlabelled_names, NONE_OF_THESE):
         if name in actions:
             problem = f"{name!r} stands for frames without an action"
@@ -292,16 +289,16 @@ def check_actions(
 
 
 def check_trust(run: Run, encoder: str, trusted: bool, alternative: str = "") -> None:
-    """Check that an encoder which a run names may be loaded.
+    """Check that an encoder named by a run may be loaded.
 
     Args:
-        run: the run.
-        encoder: name of a frame or text encoder.
-        trusted: whether paths that the run names are trusted.
-        alternative: start of the error's advice, another way to go on.
+        run: The run.
+        encoder: Name of a frame or text encoder.
+        trusted: Whether to trust paths that the run names.
+        alternative: First part of the error's advice, which describes a different solution.
 
     Raises:
-        InputError: the run names it by a path that is not trusted.
+        InputError: The run names the encoder by a path that is not trusted.
     """
     if is_local(encoder) and not trusted:
         problem = f"the run names its encoder by a path, {encoder}"

@@ -35,27 +35,27 @@ from fact_clip.decoding import (
 from fact_clip.inference.scorer import FrameScorer
 from fact_clip.inference.sources import Source
 
-MOST_ALTERNATIVES = 5  # of a segment
+MOST_ALTERNATIVES = 5  # per segment
 
 Decode = Callable[[Scores], ArrayLike]
-"""A decoder: from the scores of a video to the index among their names of each frame, (T,)."""
+"""A decoder: a function from a video's scores to the index of a name for each frame, (T,)."""
 
 
 DECODERS: Table[Decode] = Table(
     "fact_clip.decoders", {"argmax": lambda scores: scores.array.argmax(axis=1)}
 )
-"""Decoders beside that of the settings, for `Segmenter.segment`."""
+"""Decoders that `Segmenter.segment` can use instead of the decoding settings."""
 
 
 @dataclass(frozen=True)
 class FrameLabels:
-    """Labels of T frames, before they are joined to segments.
+    """Labels of T frames, before they are joined into segments.
 
     Attributes:
-        labels: (T,) index among the C candidates. Index C is the background of a threshold.
-        confidence: (T,) confidence in the label, as opposed to the other candidates.
-        certainty: (T,) confidence in the label, as opposed to all classes of the run, which
-            `reject` is applied to. Without `reject`, it equals `confidence`.
+        labels: Index among the C candidates, (T,). Index C is background added by a threshold.
+        confidence: Confidence in the label, compared with the other candidates, (T,).
+        certainty: Confidence in the label, compared with all classes of the run, (T,). `reject`
+            uses it. Without `reject`, it equals `confidence`.
     """
 
     labels: Integers
@@ -64,7 +64,7 @@ class FrameLabels:
 
     @classmethod
     def empty(cls) -> FrameLabels:
-        """Return the labels of no frames."""
+        """Return the labels of an empty video."""
         return cls(np.empty(0, np.int64), np.empty(0), np.empty(0))
 
     def rows(self, index: slice) -> FrameLabels:
@@ -74,15 +74,15 @@ class FrameLabels:
 
 @dataclass(frozen=True)
 class SegmentDecoder:
-    """Decodes the scores of videos to segments.
+    """Decodes the scores of videos into segments.
 
-    `segmentation` is `label`, `builder` and `finish` in this order. A stream calls them itself,
-    since its frames come in parts.
+    `segmentation` calls `label`, `builder` and `finish` in this order. A stream calls them itself,
+    because its frames arrive in parts.
 
     Attributes:
-        scorer: source of the scores.
-        candidates: the classes that frames are named with.
-        settings: of decoding; what is None is filled from those of the scorer.
+        scorer: Source of the scores.
+        candidates: Classes for naming frames.
+        settings: Decoding settings. Values that are None come from the scorer's settings.
     """
 
     scorer: FrameScorer
@@ -96,8 +96,8 @@ class SegmentDecoder:
         """Check the features of a source and score them for the candidates.
 
         Args:
-            source: the features.
-            transcript: the actions in order, for a model that aligns transcripts.
+            source: Features of a video.
+            transcript: Actions in order, for a model that aligns transcripts.
         """
         rows = self.scorer.checked(source.features, source.where)
         rivals = self.settings.reject is not None
@@ -117,7 +117,7 @@ class SegmentDecoder:
         return self.finish(ranked, scores.clock)
 
     def segmentation_by(self, decode: Decode, scores: ModelScores) -> Segmentation:
-        """Return the segmentation of a scored video by another decoder."""
+        """Return the segmentation of a scored video by a different decoder."""
         frame_scores = self.frame_scores(scores)
         n_frames, n_classes = frame_scores.array.shape
         labels = table_of(decode(frame_scores), "decoder", (n_frames,)).astype(np.int64)
@@ -136,8 +136,8 @@ class SegmentDecoder:
         """Return the probabilities of the allowed candidates in each frame.
 
         Args:
-            scores: of the video.
-            row_scores: of `class_scores`, (T', C), if they are there.
+            scores: Scores of the video.
+            row_scores: Result of `class_scores`, (T', C), if already computed.
         """
         if row_scores is None:
             row_scores = self.class_scores(scores)
@@ -157,10 +157,10 @@ class SegmentDecoder:
         """Label the frames of a scored video.
 
         Args:
-            scores: of the video; with `reject`, those of rivals too.
-            final: labels of the first frames, which stay, as in `decode_scores`.
-            row_scores: of `class_scores`, (T', C), if they are there.
-            history: labels of the rows before, as in `decode_scores`.
+            scores: Scores of the video, which include rivals if `reject` is set.
+            final: Fixed labels of the first frames, as in `decode_scores`.
+            row_scores: Result of `class_scores`, (T', C), if already computed.
+            history: Labels of the previous rows, as in `decode_scores`.
         """
         labels, shares = decode_scores(
             scores, self.candidates, self.settings, final, row_scores, history
@@ -178,14 +178,14 @@ class SegmentDecoder:
         table = class_scores(scores.rivals or scores, everything)  # (T', C')
         columns = index[np.minimum(labels, len(index) - 1)]  # (T,)
         among_all = np.clip(table.cpu().numpy()[scores.row_of_frame, columns], 0, 1)
-        # What a threshold made background stays background.
+        # Frames that a threshold changed to background remain background.
         background = [*self.candidates.vocabulary.background_indices, len(index)]
         is_raised = shares <= np.float32(self.settings.threshold or -1)
         is_final = is_raised & np.isin(labels, background)
         return np.where(is_final, 1.0, self.scorer.calibrated(among_all))
 
     def builder(self) -> SegmentBuilder:
-        """Return the builder that joins labelled frames of one video to segments."""
+        """Return the builder that joins the labelled frames of one video into segments."""
         least_certainty = 0.0
         if self.settings.reject is not None and self.scorer.confidence is not None:
             least_certainty = self.scorer.confidence.least(self.settings.reject)
@@ -205,20 +205,20 @@ class SegmentDecoder:
 
 
 class SegmentBuilder:
-    """Joins labelled frames, which come in order, to segments.
+    """Joins labelled frames, which arrive in order, into segments.
 
     The last segment stays open until its label changes. Segments whose mean certainty is too low
-    become `NONE_OF_THESE`. A stream adds frames to a `copy.copy` of its builder to look ahead, so
-    attributes may be replaced, but not changed in place.
+    become `NONE_OF_THESE`. To look ahead, a stream adds frames to a `copy.copy` of its builder, so
+    methods may replace attributes but must not change them in place.
 
     Args:
-        names: name of each label index.
-        least_certainty: mean certainty below which a segment is rejected.
+        names: Name of each label index.
+        least_certainty: Mean certainty below which a segment is rejected.
 
     Attributes:
-        open_label: label of the open segment, if one is open.
-        start: first frame of the open segment.
-        stop: number of frames that were added, which is the end of the open segment.
+        open_label: Label of the open segment, or None.
+        start: First frame of the open segment.
+        stop: Number of added frames, which is the end of the open segment.
     """
 
     def __init__(self, names: Sequence[str], least_certainty: float) -> None:
@@ -227,15 +227,15 @@ class SegmentBuilder:
         self.start = 0
         self.stop = 0
         self.open_label: int | None = None
-        self._confidence_sum = 0.0  # over the frames of the open segment, like the next
+        self._confidence_sum = 0.0  # both sums are over the frames of the open segment
         self._certainty_sum = 0.0
 
     def add(self, frames: FrameLabels, is_last: bool = False) -> list[Segment]:
         """Add frames and return the segments that have ended.
 
         Args:
-            frames: the next frames.
-            is_last: whether the video ends after them, so that the open segment ends too.
+            frames: The next frames.
+            is_last: Whether the video ends after these frames, so that the open segment ends too.
         """
         segments: list[Segment] = []
         first_frame = self.stop
@@ -253,9 +253,9 @@ class SegmentBuilder:
         return segments
 
     def _close(self, segments: list[Segment]) -> None:
-        """Append the open segment, if any, to the segments that this call of `add` returns.
+        """Close the open segment, if any, and append it to the segments that `add` returns.
 
-        A rejected segment extends the last of them if that was rejected too.
+        A rejected segment extends the last segment in the list if that segment was also rejected.
         """
         if self.open_label is None:
             return

@@ -1,4 +1,4 @@
-"""Models as files that run without this package: `torch.export` and ONNX (docs/streaming.md)."""
+"""Export of models to `torch.export` and ONNX, to run without this package (docs/streaming.md)."""
 
 import json
 import logging
@@ -29,7 +29,7 @@ _MAX_ROWS = 1_000_000
 
 
 class Pass(nn.Module):
-    """One pass of all K models of a run, up to the scores that are decoded outside."""
+    """One pass of all K models of a run, up to the scores, which are decoded elsewhere."""
 
     def __init__(self, models: Sequence[FACT], blocks: str) -> None:
         super().__init__()
@@ -37,11 +37,11 @@ class Pass(nn.Module):
         self.blocks = blocks
 
     def forward(self, features: Tensor, text: Tensor | None = None) -> tuple[Tensor, ...]:
-        """Return the frames (K, T, C) of `Voters` and, where there are tokens, these and has_token.
+        """Return the frames (K, T, C) of `Voters` and, if there are tokens, tokens and has_token.
 
         Args:
-            features: (1, T, D).
-            text: (C, S, E), for a head that reads text.
+            features: Transformed features, (1, T, D).
+            text: Text vectors (C, S, E), for a head that reads text.
         """
         parts = [voters(model(features, text=text), self.blocks) for model in self.models]
         frames = torch.cat([part.frames for part in parts])
@@ -56,14 +56,14 @@ def export(scorer: Scorer, path: str | Path) -> Path:
     """Write the models of a run as a file of `SUFFIXES`; see `Segmenter.export`.
 
     Args:
-        scorer: the models of a run.
-        path: of the file.
+        scorer: Models of a run.
+        path: Path of the file.
 
-    Returns:
+        Returns:
         The path.
 
-    Raises:
-        InputError: the ending, a missing package, or a model that cannot be exported.
+        Raises:
+        InputError: The file type is unknown, a package is missing, or the model cannot be exported.
     """
     path = path_of(path, "path")
     _check(scorer, path)
@@ -74,7 +74,7 @@ def export(scorer: Scorer, path: str | Path) -> Path:
     failure = library_errors(scorer.run.path, "this model cannot be exported", RuntimeError)
     try:
         with failure, torch.no_grad(), whole_file(path) as part, warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # torch's, about itself
+            warnings.simplefilter("ignore", FutureWarning)  # torch warns about its own code
             program = torch.export.export(
                 network, (), values, dynamic_shapes=dimensions, strict=False
             )
@@ -98,7 +98,7 @@ def _check(scorer: Scorer, path: Path) -> None:
         for package in ("onnx", "onnxscript"):
             require(path, package, "onnx")
     if config.model.transcript:
-        problem = "a model that aligns transcripts is not exported"
+        problem = "a model that aligns transcripts cannot be exported"
         raise InputError("model.transcript", problem)
     if scorer.window:
         problem = "an exported model reads a video in one pass"
@@ -108,35 +108,35 @@ def _check(scorer: Scorer, path: Path) -> None:
     pooling = {"U", "I"} & set(config.model.blocks)
     if pooling:
         problem = (
-            f"block {min(pooling)} runs a GRU over the segments that it cuts, "
-            "whose number no exporter knows"
+            f"block {min(pooling)} runs a GRU over the segments that it predicts, "
+            "and no exporter supports their varying number"
         )
         fix = "train with model.blocks=iu, as data init does"
         raise InputError("model.blocks", problem, fix)
 
 
 def _example_inputs(scorer: Scorer) -> tuple[dict[str, Tensor], Json]:
-    """Return example inputs of a pass, and which of their dimensions may vary."""
-    # With fewer rows than tokens the model multiplies in another order.
+    """Return example inputs of a pass, and their dynamic dimensions."""
+    # With fewer rows than tokens, the model multiplies in a different order.
     n_rows = scorer.run.config.model.tokens + 1
     values = {"features": torch.zeros(1, n_rows + 37, scorer.run.transform.width)}
     dimensions: Json = {"features": {1: torch.export.Dim("rows", min=n_rows, max=_MAX_ROWS)}}
     if is_open(scorer.run.config.model.head):
         assert scorer.model.text is not None
-        # The exporter would take the buffer itself for a constant.
+        # The exporter would treat the buffer itself as a constant.
         values["text"] = scorer.model.text.cpu().clone()
         dimensions["text"] = {0: torch.export.Dim("classes", min=2)}
     return values, dimensions
 
 
 def _metadata(scorer: Scorer) -> Json:
-    """Return what decoding needs beside the scores (docs/streaming.md)."""
+    """Return what decoding needs in addition to the scores (docs/streaming.md)."""
     config = scorer.run.config
     candidates = scorer.choose()
     if candidates.costs.rules is not None:
         logger.warning("an exported model decodes without decode.always and decode.returns")
     changes = candidates.costs.transitions
-    durations = candidates.costs.durations  # weight, and (C,) mean and deviation of the log of rows
+    durations = candidates.costs.durations  # weight, and mean and deviation (C,) of log rows
     return {
         "names": scorer.vocabulary.names,
         "background": scorer.vocabulary.background,
@@ -155,7 +155,7 @@ def _metadata(scorer: Scorer) -> Json:
 
 
 def _save_onnx(program: torch.export.ExportedProgram, path: Path, metadata: str) -> None:
-    # The exporter warns of each operator that it leaves as it is.
+    # The exporter warns about each operator that it does not optimise.
     logging.getLogger("onnxscript").setLevel(logging.ERROR)
     n_outputs = len(program.graph_signature.user_outputs)
     names = ["frames", "tokens", "has_token"][:n_outputs]

@@ -1,4 +1,4 @@
-"""`load`: a run folder, or an image-text model and names of actions, as a `Segmenter`."""
+"""`load`: opens a run folder, or an image-text model with action names, as a `Segmenter`."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -37,32 +37,35 @@ def load(
     trust_encoder: bool = False,
     precision: Precision = "auto",
 ) -> Segmenter:
-    """Return the segmenter of a run folder, or of an image-text model and names of actions.
+    """Return the segmenter of a run folder, or of an image-text model with action names.
 
-    Nothing in the folder is executed.
+    No code from the folder is executed.
 
     Args:
-        run_dir: the folder, or its ckpts/best.net; or an image-text model, which compares frames
-            with names without training: "clip:ViT-B-32/openai", an object.
-        device: auto, cpu, cuda, cuda:N or mps.
-        actions: the candidates for calls that name none; None: the classes of the run.
-        encoder: frame encoder for videos, as "clip:ViT-B-32/openai", an object with its methods, or
-            a function of pictures (N, H, W, 3) to features (N, D); None: that of the training.
-        fps: rows a second of features that are made from videos; None: those of the run, or 5
+        run_dir: Run folder, or its ckpts/best.net. Alternatively, an image-text model that compares
+            frames with names without training: an object or a name ("clip:ViT-B-32/openai").
+        device: Device: auto, cpu, cuda, cuda:N or mps.
+        actions: Candidates for calls that name none, or None for the classes of the run.
+        encoder: Frame encoder for videos, or None for the encoder used in training. It is a name
+            ("clip:ViT-B-32/openai"), an object with the same methods, or a function from images
+            (N, H, W, 3) to features (N, D).
+        fps: Rows per second of features extracted from videos. None uses the rate of the run, or 5
             without training.
-        window: seconds of a video that the model reads in one pass; None: ``decode.window``.
-        prompts: without training: wording around the names, plain, person or ensemble (None).
-        smoothing: without training: seconds over which similarities are averaged; None: 1.
-        trust_encoder: load an encoder that the run names by a path (docs/security.md).
-        precision: float32, bf16, or auto: bf16 for an encoder of pictures where the device computes
-            in it natively, and float32 for the model.
+        window: Seconds of a video that the model reads in one pass, or None for ``decode.window``.
+        prompts: Wording around the names: plain, person or ensemble (the default). Only without
+            training.
+        smoothing: Seconds over which similarities are averaged, 1 by default. Only without
+            training.
+        trust_encoder: Whether to load an encoder that the run names by a path (docs/security.md).
+        precision: Precision: float32, bf16 or auto. With auto, an image encoder uses bf16 if the
+            device supports it natively, and the model uses float32.
 
     Returns:
         The segmenter.
 
     Raises:
-        InputError: the folder holds no readable run, the model cannot read names, or an option
-            does not fit.
+        InputError: The folder does not contain a readable run, the model cannot read names, or an
+            option does not apply.
     """
     options = ModelOptions(
         device=device,
@@ -82,8 +85,8 @@ def open_model(source: str | Path | ImageTextEncoder, options: ModelOptions) -> 
     """Return the segmenter of a run folder or an image-text model; see `load`.
 
     Args:
-        source: as `run_dir` of `load`.
-        options: how it is opened.
+        source: Model, as `run_dir` of `load`.
+        options: Options for opening it.
 
     Returns:
         The segmenter.
@@ -99,7 +102,7 @@ def open_model(source: str | Path | ImageTextEncoder, options: ModelOptions) -> 
 
 
 def _names_encoder(source: str) -> bool:
-    """Return whether a text is the name of an encoder, and not of a folder."""
+    """Return whether a string is the name of an encoder and not of a folder."""
     kind, colon, _ = source.partition(":")
     return kind in FRAME_ENCODERS and (bool(colon) or not Path(source).exists())
 
@@ -125,12 +128,12 @@ def _open_run(source: str, options: ModelOptions) -> Segmenter:
         precision=options.precision,
     )
     segmenter = Segmenter(scorer, encoder, options)
-    segmenter.choose()  # the names fit the model
+    segmenter.choose()  # check that the names fit the model
     return segmenter
 
 
 def _window_rows(run: Run, options: ModelOptions) -> int | None:
-    """Return the rows of a window, or None for those of the run."""
+    """Return the rows of a window, or None for the window of the run."""
     window = options.window
     if window is None:
         return None
@@ -138,16 +141,16 @@ def _window_rows(run: Run, options: ModelOptions) -> int | None:
     if rate is None:
         problem = f"seconds, but {run.path} has no frame rate"
         raise InputError("window", problem, "set fps=")
-    meaning = f"seconds, two rows at {rate:g} a second at least"
+    meaning = f"seconds, at least two rows at {rate:g} rows per second"
     number_of(window, "window", meaning, 2 / rate, 1e7)
     return round(window * rate)
 
 
 def _open_encoder(source: str | ImageTextEncoder, options: ModelOptions) -> Segmenter:
-    """Make a segmenter that compares frames with names."""
+    """Create a segmenter that compares frames with names."""
     _check_unread(options, "encoder", "window")
     if options.actions is None:
-        raise InputError("actions", "a model without training needs them", "set actions=")
+        raise InputError("actions", "a model without training needs names", "set actions=")
     scorer = SimilarityScorer(
         source,
         options.actions,
@@ -159,6 +162,6 @@ def _open_encoder(source: str | ImageTextEncoder, options: ModelOptions) -> Segm
 
 
 def _check_unread(options: ModelOptions, *names: str) -> None:
-    """Raise an InputError for options that this kind of model does not read."""
+    """Raise an InputError for options that this kind of model does not use."""
     for name in options.given(*names):
-        raise InputError(name, "this model does not read it", "leave it out")
+        raise InputError(name, "this model does not use it", "omit it")

@@ -1,8 +1,9 @@
 """Words of candidates that no trained class has, each with the most similar trained word.
 
-A head that reads text scores any name, nonsense included, so each new word is reported beside the
-trained word that a sentence encoder finds most similar. MiniLM judges for every run, since the
-model's own encoder may have no meanings (hashed words) or put all texts close together (CLIP).
+A head that reads text scores any name, even nonsense. Each new word is therefore reported with the
+trained word that a sentence encoder finds most similar. This encoder is MiniLM for every run,
+because the model's own encoder may lack meaning (hashed words) or give all texts similar vectors
+(CLIP).
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -22,25 +23,25 @@ FAR = 0.58
 """Cosine below which a word is far from its nearest trained word (docs/method.md, 'New words')."""
 
 PHRASE = WHOLE_NAME[0]
-"""Slot of names that are compared as a whole."""
+"""Slot name for names that are compared as a whole."""
 
-# Templates, because a word alone has several senses ("saw", "turn").
+# Templates are needed because a single word has several senses ("saw", "turn").
 ACTION_TEMPLATE = "the action to {}"
 OBJECT_TEMPLATE = "the object {}"
 
 
 class VectorCache:
-    """Cache the vectors of strings, since users add names one at a time.
+    """Cache for the vectors of strings, because users add names one at a time.
 
     Args:
-        encode: returns the vectors (N, ...) of N strings.
+        encode: Function that returns the vectors (N, ...) of N strings.
     """
 
     MAX_STRINGS = 2_000
 
     def __init__(self, encode: Callable[[list[str]], Singles]) -> None:
         self._encode = encode
-        self._vectors: dict[str, Singles] = {}  # each (...)
+        self._vectors: dict[str, Singles] = {}  # each has shape (...)
 
     def __call__(self, strings: Sequence[str]) -> list[Singles]:
         """Return the vector (...) of each string."""
@@ -58,19 +59,18 @@ def new_words(
 ) -> tuple[NewWord, ...]:
     """Return the words of the candidates that no trained class has.
 
-    Where names have no parts, every name that was not trained is a new word, so only far ones are
-    returned.
+    If names have no parts, every untrained name is a new word, so only far ones are returned.
 
     Args:
-        candidates: the names.
-        trained: the classes with training frames.
-        phrases: the candidates that were not parsed, which are compared as a whole.
-        device: of the sentence encoder.
+        candidates: Names of the candidates.
+        trained: Classes with training frames.
+        phrases: Candidates that were not parsed, which are compared as a whole.
+        device: Device of the sentence encoder.
 
     Returns:
         The words, in the order of the candidates and of the slots.
     """
-    # The words that new ones are compared with, by slot. Those of `PHRASE` are names.
+    # Words to compare new words with, by slot. In the slot `PHRASE`, they are whole names.
     trained_words = {slot: list(trained.factor_indices(slot)[0]) for slot in trained.slots}
     trained_words[PHRASE] = [name for name in trained if name not in trained.background]
 
@@ -97,7 +97,7 @@ def new_words(
 
 @lru_cache(maxsize=1)
 def _sentence_vectors(device: str) -> VectorCache:
-    """Return the sentence encoder `JUDGE`, which is loaded once."""
+    """Return the cache of the sentence encoder `JUDGE`, which is loaded once."""
     return VectorCache(text_encoder(JUDGE, device).encode_texts)
 
 
@@ -117,7 +117,7 @@ def _compared(
 
 
 def describe_new_word(word: NewWord) -> str:
-    """Describe a new word, as "'juggle' (verb, far from all; nearest 'bend', 0.44)"."""
+    """Describe a new word, such as "'juggle' (verb, far from all; nearest 'bend', 0.44)"."""
     description = "read as a whole phrase" if word.slot == PHRASE else word.slot
     if word.far:
         description += ", far from all"

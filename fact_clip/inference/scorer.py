@@ -1,4 +1,4 @@
-"""From features to scores with the models of a run: windows, interleaved strides, ensembles."""
+"""Scores of features by the models of a run, with windows, interleaved strides and ensembles."""
 
 import logging
 import math
@@ -38,7 +38,7 @@ from fact_clip.decoding import (
     voters,
 )
 from fact_clip.decoding.fusion import FACTOR_FRAMES, with_factors
-from fact_clip.decoding.scores import Labels
+from fact_clip.decoding.scores import DecodedFrames
 from fact_clip.devices.device import Precision, pick_device, pick_precision
 from fact_clip.encoders import FrameEncoder, Runtime, frame_encoder
 from fact_clip.inference.candidates import CandidateReader, check_trust
@@ -48,12 +48,12 @@ from fact_clip.models.blocks import convolution_reach
 from fact_clip.models.heads import is_open
 from fact_clip.runs.run import LoadedRun, Run
 from fact_clip.runs.seen import Seen
-from fact_clip.video.pictures import probe
+from fact_clip.video.frames import probe
 
 logger = logging.getLogger(__name__)
 
-# Rows of windows that go through a model together, at most; a longer window goes alone. More is no
-# faster on a CPU.
+# Maximum number of rows in a joint pass over several windows. A longer window is read separately.
+# Larger values are not faster on a CPU.
 ROWS_AT_ONCE = 1024
 ROWS_AT_ONCE_GPU = 16_384
 
@@ -63,11 +63,11 @@ class FeatureSpec:
     """The features that a model reads.
 
     Attributes:
-        origin: start of an error about other features, as "RUN was trained with".
-        layout: of feature files, time or channels first.
-        fps: rows a second; None: any.
-        encoder: name of the frame encoder that made them; None: unknown.
-        named: whether their files must name the encoder that made them.
+        origin: Start of an error message about other features, such as "RUN was trained with".
+        layout: Layout of feature files: time or channels first.
+        fps: Rows per second, or None for any rate.
+        encoder: Name of the frame encoder that made the features, or None if unknown.
+        named: Whether feature files must name their encoder.
     """
 
     origin: str
@@ -79,22 +79,22 @@ class FeatureSpec:
     def open(
         self, path: Path, layout: Layout | None = None, fps: float | None = None
     ) -> tuple[Array, Clock]:
-        """Read a feature file, (T, D), and the times of its rows.
+        """Read a feature file (T, D) and the times of its rows.
 
         Args:
-            path: the file.
-            layout: of the file. None: as the model reads it.
-            fps: its rate if the JSON file has none. None: that of the model.
+            path: Path of the file.
+            layout: Layout of the file, or None to use the model's layout.
+            fps: Rate of the file if its JSON file gives none, or None to use the model's rate.
 
         Raises:
-            InputError: the file has another rate or encoder.
+            InputError: The file has a different rate or encoder.
         """
         layout = layout or self.layout
         features = load_features(path, layout)
         clock = read_clock(path, fps or self.fps, layout)
         sidecar_path = path.with_suffix(".json")
         if self.fps is not None and clock.fps != self.fps:
-            problem = f"{clock.fps:g} rows a second, but {self.origin} {self.fps:g}"
+            problem = f"{clock.fps:g} rows per second, but {self.origin} {self.fps:g}"
             raise InputError(sidecar_path, problem)
         encoder = read_sidecar(path).encoder
         is_checked = self.encoder is not None and (self.named or encoder is not None)
@@ -111,23 +111,23 @@ class FeatureSpec:
 
 
 class FrameScorer(ABC):
-    """Scores the frames of a video for a list of candidates, trained or not.
+    """Scores the frames of a video for a list of candidates, with or without training.
 
-    A subclass sets the attributes without a default, and defines the abstract methods. The defaults
-    are those of a scorer without training.
+    A subclass sets the attributes that have no default, and defines the abstract methods. The
+    defaults suit a scorer without training.
 
     Attributes:
-        run: the trained run, or None if nothing was trained.
-        calibration: the score corrections of the run, if it learned any.
-        confidence: the calibrated confidences of the run, if it learned any.
-        seen: what the models have seen, as far as is known.
-        vocabulary: the classes of the run, or the names that the scorer was made with.
-        unlabelled: labels that are no classes.
-        settings: the decoding settings for calls that give none.
-        adjustable: the names of the decoding settings that have an effect.
-        frames_per_score: how many frames a row of scores stands for.
-        fps: the default rows a second of features, or None if unknown.
-        rows_per_pass: how many frames the model reads at once, at best, or None if unknown.
+        run: Trained run, or None without training.
+        calibration: Score corrections of the run, if it learned any.
+        confidence: Calibrated confidences of the run, if it learned any.
+        seen: Record of what the models have seen, if known.
+        vocabulary: Classes of the run, or names that the scorer was created with.
+        unlabelled: Labels that are not classes.
+        settings: Decoding settings for calls that give none.
+        adjustable: Names of the decoding settings that have an effect.
+        frames_per_score: Number of frames per row of scores.
+        fps: Default number of feature rows per second, or None if unknown.
+        rows_per_pass: Best number of frames for the model to read at once, or None if unknown.
     """
 
     run: Run | None = None
@@ -156,11 +156,11 @@ class FrameScorer(ABC):
         """Return features as an array of finite rows (T, `width`).
 
         Args:
-            features: array-like, (T, D).
-            where: location of an error.
+            features: Array-like features, (T, D).
+            where: Location for errors.
 
-        Raises:
-            InputError: another shape or type, or values that are not finite.
+            Raises:
+            InputError: The shape or type is wrong, or values are not finite.
         """
         rows = array_of(features, where, f"an array of numbers, (T, {self.width})")
         if rows.ndim != 2 or not len(rows) or rows.shape[1] != self.width:
@@ -169,24 +169,24 @@ class FrameScorer(ABC):
         check_finite(where, rows)
         return rows
 
-    def load(self) -> None:  # noqa: B027, nothing to load is a fine answer
-        """Load what embeds and compares names, where the scorer reads names."""
+    def load(self) -> None:  # noqa: B027, a scorer may have nothing to load
+        """Load the encoders that embed and compare names, if the scorer reads names."""
 
     @abstractmethod
     def choose(self, actions: Sequence[str] | None = None) -> CandidateSet:
-        """Return the candidates for some names; None: those of `vocabulary`."""
+        """Return the candidates for some names, or for `vocabulary` if `actions` is None."""
 
     def calibrated(self, shares: Reals) -> Floats:
-        """Return the confidences (T,) of the scores (T,) of labels.
+        """Return the confidences (T,) of labels with the given scores (T,).
 
-        They are the scores where no confidences were learned.
+        If no confidences were learned, return the scores.
         """
         if self.confidence is None:
             return shares.astype(np.float64)
         return self.confidence.calibrated(shares)
 
     def with_run_classes(self, candidates: CandidateSet) -> CandidateSet:
-        """Return candidates beside all classes of the run, which rejection compares them with."""
+        """Return candidates and all classes of the run, which rejection compares them with."""
         return candidates
 
     @abstractmethod
@@ -199,17 +199,17 @@ class FrameScorer(ABC):
         *,
         rivals: bool = False,
     ) -> list[ModelScores]:
-        """Score several videos for some candidates of `choose`, the short ones in one pass.
+        """Score several videos for candidates from `choose`. Short videos share a pass.
 
         Args:
-            videos: raw features (T, D) of each.
-            candidates: the classes that frames may be named with.
-            clocks: times of the frames of each.
-            transcript: the actions in order of a single video, for a model that aligns one.
-            rivals: score all classes of the run beside the candidates, too.
+            videos: Raw features (T, D) of each video.
+            candidates: Classes for naming frames.
+            clocks: Frame times of each video.
+            transcript: Actions of a single video in order, for a model that aligns transcripts.
+            rivals: Whether to also score all classes of the run.
 
         Returns:
-            The scores of each video, which equal those of the video alone up to rounding.
+            The scores of each video. Up to rounding, they equal its scores when scored separately.
         """
 
     def score(
@@ -228,7 +228,7 @@ class FrameScorer(ABC):
 
     @abstractmethod
     def frame_encoder(self, video: Location, precision: Precision) -> FrameEncoder:
-        """Return the encoder that makes features from this video."""
+        """Return the encoder that extracts features from this video."""
 
     def check_stream(self, fps: float | None) -> None:
         """Raise an InputError if the scorer cannot read an unfinished video at this rate."""
@@ -236,17 +236,16 @@ class FrameScorer(ABC):
 
 
 class Scorer(FrameScorer):
-    """The models of a run: features in, scores out.
+    """Scores features with the models of a run.
 
     Args:
-        loaded: the run with its models; the scores of several are averaged (the mean of their
-            logs).
-        device: where they run: auto, cpu, cuda, cuda:N or mps.
-        window: frames that a model reads in one pass, 0 for all; None: ``decode.window`` of the run
-            (see docs/long_videos.md).
-        trust_encoder: load an encoder that the run names by a path; whoever made the run chose
-            that path.
-        precision: of the models' products: float32, bf16, or auto, which is float32.
+        loaded: Run with its models. The logs of several models' scores are averaged.
+        device: Device of the models: auto, cpu, cuda, cuda:N or mps.
+        window: Frames that a model reads in one pass, 0 for all, or None for the run's
+            ``decode.window`` (see docs/long_videos.md).
+        trust_encoder: Whether to load an encoder that the run names by a path. Whoever created the
+            run chose that path.
+        precision: Precision of matrix products: float32, bf16 or auto (float32).
     """
 
     run: Run
@@ -271,7 +270,7 @@ class Scorer(FrameScorer):
         self.vocabulary = self.run.vocabulary
         self.fps = self.run.fps
 
-        # The groups of the configuration that scoring reads.
+        # Groups of settings that scoring reads.
         config = self.run.config
         self._data = config.data
         self._decode = config.decode
@@ -280,7 +279,7 @@ class Scorer(FrameScorer):
 
         self.unlabelled = unlabelled(config.data)
         self.window = config.decode.window if window is None else window
-        # a window, or else a training video
+        # The number of rows is a window or, without windows, the length of a training video.
         self.rows_per_pass = self.window or self.run.n_frames
         self.settings = DecodeSettings(switch_penalty=config.decode.switch_penalty)
         self.frames_per_score = frames_per_row(config.data.stride, config.data.interleave)
@@ -292,7 +291,7 @@ class Scorer(FrameScorer):
 
     @property
     def model(self) -> FACT:
-        """Return the model, or the first of several."""
+        """Return the model, or the first model of an ensemble."""
         return self.models[0]
 
     @property
@@ -311,30 +310,29 @@ class Scorer(FrameScorer):
         )
 
     def choose(self, actions: Sequence[str] | None = None) -> CandidateSet:
-        """Return the candidates for some names; None: the classes of the run."""
+        """Return the candidates for some names, or for the run's classes if `actions` is None."""
         return self.reader.read(actions)
 
     def with_run_classes(self, candidates: CandidateSet) -> CandidateSet:
-        """Return candidates beside all classes of the run, as in validation."""
+        """Return candidates together with all classes of the run, as in validation."""
         return self.reader.with_run_classes(candidates)
 
     def load(self) -> None:
-        """Load what embeds and compares names, where the head reads text."""
+        """Load the encoders that embed and compare names, if the head reads text."""
         self.reader.load()
 
     def frame_encoder(self, video: Location, precision: Precision) -> FrameEncoder:
         """Return the encoder of the features that the run was trained on.
 
         Raises:
-            InputError: the run does not name it, or names it by a path that is not trusted.
+            InputError: The run does not name the encoder, or names it by a path that is not
+                trusted.
         """
         name = self.run.encoder
-        # A name with @ describes the content of a local checkpoint, not its path.
+        # A name with @ identifies the content of a local checkpoint, not its path.
         if name is None or "@" in name:
             suffix = f", {name}" if name else ""
-            problem = (
-                f"a video needs the encoder of the features that the run was trained on{suffix}"
-            )
+            problem = f"a video needs the encoder of the run's training features{suffix}"
             raise InputError(video, problem, "name it with encoder=, or give the feature file")
         check_trust(self.run, name, self.reader.trust_encoder, "name it with encoder=, or ")
         return frame_encoder(name, Runtime(str(self.device), precision))
@@ -343,7 +341,7 @@ class Scorer(FrameScorer):
         """Raise an InputError if the run cannot read an unfinished video at this rate."""
         self.run.check_rate(fps, "fps")
         if self._has_transcript:
-            problem = "its model aligns the transcript of a whole video"
+            problem = "the model aligns the transcript of a whole video"
             raise InputError(self.run.path, problem, "use segment")
 
     def predict(
@@ -351,13 +349,13 @@ class Scorer(FrameScorer):
         features: Reals,
         actions: Sequence[str] | None = None,
         transcript: Sequence[str] | None = None,
-    ) -> Labels:
-        """Return the index among the candidates and its score for each of T frames.
+    ) -> DecodedFrames:
+        """Return the candidate index and the probability of each of T frames.
 
         Args:
-            features: raw features (T, D).
-            actions: names of the candidates; None: the classes of the run.
-            transcript: the actions in order, for a model that aligns one.
+            features: Raw features (T, D).
+            actions: Names of the candidates, or None for the classes of the run.
+            transcript: Actions in order, for a model that aligns transcripts.
         """
         candidates = self.choose(actions)
         scores = self.score(features, candidates, transcript=transcript)
@@ -421,9 +419,9 @@ class Scorer(FrameScorer):
                 raise InputError("transcript", "the model aligns a transcript", "give one")
             return None
         if not self._has_transcript:
-            raise InputError("transcript", "the model reads no transcript", "leave it out")
+            raise InputError("transcript", "the model does not read transcripts", "omit it")
         if len(self._windows(n_frames)) > 1:
-            problem = f"{self.window}, and a transcript"
+            problem = f"{self.window}, but a transcript needs the whole video"
             raise InputError("decode.window", problem, "set it to 0")
         return torch.from_numpy(self.vocabulary.encode(transcript)).to(self.device)
 
@@ -435,7 +433,7 @@ class Scorer(FrameScorer):
         data = self._data
         scores_per_row = data.stride if data.interleave else 1
         budget = ROWS_AT_ONCE if self.device.type == "cpu" else ROWS_AT_ONCE_GPU
-        # (model, video, window) -> one element for each interleaved start
+        # Voters by (model, video, window), with one element for each interleaved start.
         starts: defaultdict[tuple[int, int, Window], list[Voters]] = defaultdict(list)
         for group in grouped(self._passes(videos, windows), budget):
             for number, model in enumerate(self.models):
@@ -462,7 +460,7 @@ class Scorer(FrameScorer):
 
     def _check(self, voter: Voters) -> None:
         for table in (voter.frames, voter.tokens):
-            # NaN is not below infinity either.
+            # This form of the comparison also detects NaN.
             if table is not None and not (table < math.inf).all():
                 where = self.run.path / "model.safetensors"
                 problem = "scores that are not finite for these features"
@@ -471,7 +469,7 @@ class Scorer(FrameScorer):
     def _passes(
         self, videos: Sequence[Reals], windows: Sequence[Sequence[Window]]
     ) -> Iterator[Pass]:
-        """Yield the passes of each start of each window."""
+        """Yield the passes for each start in each window."""
         data = self._data
         for video, features in enumerate(videos):
             for window in windows[video]:
@@ -485,7 +483,7 @@ class Scorer(FrameScorer):
                     yield Pass(video, window, [rows[first :: data.stride] for rows in inputs])
 
     def _inputs(self, features: Reals, start: int, stop: int, step: int) -> list[Tensor]:
-        """Return what each model reads of features (T, D), made in blocks to save memory."""
+        """Return what each model reads from features (T, D), computed in blocks to save memory."""
         blocks: list[list[Tensor]] = [[] for _ in self.models]
         for rows in self.run.transform.blocks(features, start, stop, step):
             values = torch.from_numpy(rows).to(self.device).unsqueeze(0)
@@ -498,19 +496,19 @@ class Scorer(FrameScorer):
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16)
 
     def _windows(self, n_frames: int) -> list[Window]:
-        """Return the windows in rows of the model, which stand for ``data.stride`` frames each."""
+        """Return the windows, in rows of the model. Each row covers ``data.stride`` frames."""
         stride = self._data.stride
         window = -(-self.window // stride)
         return cut_windows(-(-n_frames // stride), window, self._overlap(window))
 
     def _overlap(self, window: int) -> int:
-        """Return the rows that neighbours share: what convolutions reach, at most half a window."""
+        """Return the rows shared by neighbours: the reach of convolutions, up to half a window."""
         return min(2 * self._reach, window // 2)
 
     def _read(
         self, model: FACT, inputs: list[Tensor], candidates: CandidateSet, order: Tensor | None
     ) -> list[Voters]:
-        """Return the voters of a model for inputs (T', F), which are padded to the longest."""
+        """Return the voters of a model for inputs (T', F), padded to the longest input."""
         lengths = torch.tensor(list(map(len, inputs)))
         values = torch.nn.utils.rnn.pad_sequence(inputs, batch_first=True)  # (B, T', F)
         mask = None

@@ -1,4 +1,4 @@
-"""The front door: an array, a feature file or a video in, segments out."""
+"""`Segmenter`: turns an array, a feature file or a video into segments."""
 
 from __future__ import annotations
 
@@ -43,12 +43,14 @@ logger = logging.getLogger(__name__)
 
 
 class Segmenter:
-    """Cuts videos into actions: an encoder makes features, a scorer scores them; see `load`.
+    """Divides videos into actions. An encoder extracts features, and a scorer scores them.
+
+    Create one with `load`.
 
     Args:
-        scorer: scores frames.
-        encoder: makes features from videos; None: the one that the scorer names.
-        options: how it was opened.
+        scorer: Scorer of frames.
+        encoder: Encoder that extracts features from videos, or None for the scorer's encoder.
+        options: Options with which the segmenter was opened.
     """
 
     def __init__(
@@ -63,7 +65,7 @@ class Segmenter:
         self.reopen: Callable[[ModelOptions], Segmenter] | None = None  # set by `open_model`
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Pickle how the segmenter is opened, not its weights."""
+        """Pickle the way to open the segmenter, but not its weights."""
         if self.reopen is None:
             raise TypeError("only a segmenter of fact_clip.load can be pickled")
         run = self.scorer.run
@@ -72,20 +74,20 @@ class Segmenter:
         return self.reopen, (self.options,)
 
     def __repr__(self) -> str:
-        """Return the model and its classes in one line."""
+        """Return a line with the model and its number of classes."""
         name = "without training" if self.scorer.run is None else str(self.scorer.run.path)
         return f"Segmenter({name}, {len(self.vocabulary)} classes)"
 
     def __call__(self, source: Any, *args: Any, **options: Any) -> Segmentation:
-        """Return `segment` of a source."""
+        """Call `segment`."""
         return self.segment(source, *args, **options)
 
     def save(self, folder: str | Path, *, license: str | None = None) -> Path:
         """Write the run and a model card into a folder, for `load` and the hub.
 
         Args:
-            folder: the folder.
-            license: as the hub writes it. None: the card names none.
+            folder: Folder to write.
+            license: License as the hub writes it, or None to omit it from the card.
 
         Returns:
             The folder.
@@ -110,11 +112,12 @@ class Segmenter:
         """Return the candidates for names.
 
         Args:
-            actions: the names; None: those of `load`, else the segmenter's vocabulary.
-            settings: of decoding, which are checked against the model.
+            actions: Names of actions, or None for the names passed to `load`, or else the
+                vocabulary.
+            settings: Decoding settings, which are checked against the model.
 
-        Raises:
-            InputError: the names or the settings do not fit the model.
+            Raises:
+            InputError: The names or the settings do not fit the model.
         """
         settings = settings or DecodeSettings()
         if not isinstance(settings, DecodeSettings):
@@ -122,8 +125,8 @@ class Segmenter:
             raise InputError("settings", f"a {type(settings).__name__}", fix)
         for name, value in settings:
             if value is not None and name not in self.scorer.adjustable:
-                fix = f"leave it out; this model has {', '.join(self.scorer.adjustable)}"
-                raise InputError(name, "this model does not read it", fix)
+                fix = f"omit it; this model has {', '.join(self.scorer.adjustable)}"
+                raise InputError(name, "this model does not use it", fix)
         candidates = self.scorer.choose(self.options.actions if actions is None else actions)
         vocabulary = candidates.vocabulary
         adds_background = settings.threshold is not None and not vocabulary.background
@@ -131,7 +134,7 @@ class Segmenter:
             problem = (
                 f"{BACKGROUND!r}, which a background threshold adds for frames without an action"
             )
-            raise InputError("actions", problem, "leave the name out, or the threshold")
+            raise InputError("actions", problem, "omit this name or the threshold")
         return candidates
 
     def segment(
@@ -144,26 +147,27 @@ class Segmenter:
         decoder: Decode | str | None = None,
         progress: Progress | None = None,
     ) -> Segmentation:
-        """Cut one video into actions.
+        """Divide one video into actions.
 
         Args:
-            source: raw features (T, D), the path of a feature file, or a video. NAME.json beside a
-                feature file may hold frame times and the path of the video.
-            actions: candidates; None: the segmenter's own. A run whose head reads text takes any
-                names, others only names of their vocabulary. The background is always a candidate.
-            transcript: the actions in order, for a model that aligns transcripts
+            source: Raw features (T, D), path of a feature file, or path of a video. A file
+                NAME.json next to a feature file may contain frame times and the path of the video.
+            actions: Candidates, or None for the segmenter's own. A run whose head reads text
+                accepts any names. Other runs accept only names in their vocabulary. Background is
+                always a candidate.
+            transcript: Actions in order, for a model that aligns transcripts
                 (``model.transcript``).
-            settings: of decoding; None: those of the run.
-            decoder: a function of `fact_clip.Scores` to class indices (T,), or the name of one
-                that is registered. It replaces the decoding; of the settings `gamma` alone counts.
-            progress: called with (rows done, rows in all, name) while a video is encoded.
+            settings: Decoding settings, or None for the settings of the run.
+            decoder: Function from `fact_clip.Scores` to class indices (T,), or the name of a
+                registered one. It replaces the decoding, so of the settings it uses only `gamma`.
+            progress: Function called with (rows done, total rows, name) while a video is encoded.
 
-        Returns:
+            Returns:
             A segmentation of all T frames. The confidence of a segment is the mean score of its
-            class, calibrated where the run has validation videos and there is no `decoder`.
+            class, which is calibrated if the run has validation videos and `decoder` is not set.
 
-        Raises:
-            InputError: the source, the names or the settings do not fit the model.
+            Raises:
+            InputError: The source, the names or the settings do not fit the model.
         """
         candidates = self.choose(actions, settings)
         segment_decoder = SegmentDecoder(self.scorer, candidates, settings or DecodeSettings())
@@ -184,16 +188,16 @@ class Segmenter:
         """Score each frame of one video for the candidates, without decoding.
 
         Args:
-            source: as for `segment`.
-            actions: as for `segment`.
-            transcript: as for `segment`.
-            progress: as for `segment`.
+            source: Source, as for `segment`.
+            actions: Candidates, as for `segment`.
+            transcript: Transcript, as for `segment`.
+            progress: Progress function, as for `segment`.
 
-        Returns:
+            Returns:
             The probabilities of the candidates in each frame.
 
-        Raises:
-            InputError: the source or the names do not fit the model.
+            Raises:
+            InputError: The source or the names do not fit the model.
         """
         segment_decoder = SegmentDecoder(self.scorer, self.choose(actions))
         scores = segment_decoder.score(self.sources.read(source, progress), transcript)
@@ -208,30 +212,30 @@ class Segmenter:
         progress: Progress | None = None,
         failed: Callable[[Input, InputError], None] | None = None,
     ) -> Iterator[tuple[Input, Segmentation]]:
-        """Segment feature files, videos and arrays one by one, and yield each result when ready.
+        """Segment feature files, videos and arrays, and yield each result when it is ready.
 
         Args:
-            inputs: paths of feature files and videos, arrays (T, D), or pairs of a name and an
-                array. A generator is read one by one.
-            actions: as for `segment`.
-            settings: as for `segment`.
-            progress: called with (inputs done, inputs, name) before each input.
-            failed: called with an input that cannot be segmented, and the reason; None: the reason
-                is raised.
+            inputs: Paths of feature files and videos, arrays (T, D), or pairs of a name and an
+                array. A generator is read element by element.
+            actions: Candidates, as for `segment`.
+            settings: Decoding settings, as for `segment`.
+            progress: Function called with (completed inputs, inputs, name) before each input.
+            failed: Function called with an input that cannot be segmented, and the error. None
+                raises the error instead.
 
         Yields:
-            The input, or the name of a pair, and its segmentation.
+            The input, or the name in a pair, and its segmentation.
 
         Raises:
-            InputError: the names or the settings do not fit the model, the encoder cannot be
-                loaded, or an input fails without `failed`.
+            InputError: The names or the settings do not fit the model, the encoder cannot be
+                loaded, or an input fails and `failed` is None.
         """
         if isinstance(inputs, str | Path) or not isinstance(inputs, Iterable):
             raise InputError("inputs", f"{inputs!r} is not a list of paths")
-        self.choose(actions, settings)  # wrong names are no fault of an input
+        self.choose(actions, settings)  # report wrong names once, not for each input
         elements: Iterable[tuple[Any, Any]] = map(_split, inputs)
         if isinstance(inputs, Collection):
-            elements = list(elements)  # a wrong type is reported before the work
+            elements = list(elements)  # report a wrong type before the work starts
             names = ["array" if isinstance(name, np.ndarray) else name for name, _ in elements]
             pace = paced(names, "segmenting", logger, progress, tenths=True)
             elements = map(itemgetter(0), zip(elements, pace, strict=True))
@@ -255,27 +259,27 @@ class Segmenter:
         *,
         fps: float | None = None,
     ) -> Stream:
-        """Start to cut a video that is not finished, as a camera's.
+        """Start to segment a video that has not ended, such as a camera's.
 
         Args:
-            delay: seconds after which a label is final, a row of the model at least; ``math.inf``:
-                at the end.
-            actions: as for `segment`.
-            settings: as for `segment`.
-            fps: rows or pictures a second; None: those of the run, or of ``load(..., fps=)`` for
-                pictures.
+            delay: Seconds after which a label is final, at least one row of the model. With
+                ``math.inf``, labels are final at the end.
+            actions: Candidates, as for `segment`.
+            settings: Decoding settings, as for `segment`.
+            fps: Rows or images per second. None uses the rate of the run or, for images, of
+                ``load(..., fps=)``.
 
         Returns:
-            The stream, to which rows are pushed.
+            The stream, which accepts rows.
 
         Raises:
-            InputError: a value is out of range or does not fit the run.
+            InputError: A value is out of range or does not fit the run.
         """
         if delay != math.inf:
             meaning = "seconds, more than 0, or math.inf"
             number_of(delay, "delay", meaning, sys.float_info.min)
         if fps is not None:
-            meaning = f"rows a second, from {LEAST_FPS:g} to {MOST_FPS:g}"
+            meaning = f"rows per second, from {LEAST_FPS:g} to {MOST_FPS:g}"
             number_of(fps, "fps", meaning, LEAST_FPS, MOST_FPS)
         self.scorer.check_stream(fps)
         rate = self.scorer.fps if fps is None else fps
@@ -290,26 +294,27 @@ class Segmenter:
         return Stream(decoder, delay, rate, encoder)
 
     def export(self, path: str | Path) -> Path:
-        """Write the models of the run as a file that runs without this package.
+        """Write the models of the run to a file that runs without this package.
 
-        It maps ``features`` (1, T, D), rows as the models read them
-        (``run.transform(features)[::stride]``), and where the head reads names ``text`` (C, S, E)
-        (``choose(actions).scoring.text_embeddings``), to what is decoded outside of it
-        (docs/streaming.md): ``frames`` (K, T, C), and for models with update blocks ``tokens``
-        (K, T, C) and ``has_token`` (K, T), of K models. T is any from ``model.tokens`` + 1, C any
-        from 2. Names and settings of decoding are in its metadata, "fact_clip".
+        The exported function computes the inputs of decoding (docs/streaming.md) from ``features``
+        (1, T, D). These are rows as the models read them: ``run.transform(features)[::stride]``. If
+        the head reads names, there is a second input ``text`` (C, S, E), which is
+        ``choose(actions).scoring.text_embeddings``. The outputs of K models are ``frames`` (K, T,
+        C) and, for models with update blocks, ``tokens`` (K, T, C) and ``has_token`` (K, T). T must
+        be at least ``model.tokens`` + 1, and C at least 2. The metadata entry "fact_clip" contains
+        the names and the decoding settings.
 
         Args:
-            path: of the file, ``.pt2`` (`torch.export`) or ``.onnx``.
+            path: Path of the file, ``.pt2`` (`torch.export`) or ``.onnx``.
 
         Returns:
             The path.
 
         Raises:
-            InputError: the model cannot be exported.
+            InputError: The model cannot be exported.
         """
         if not isinstance(self.scorer, Scorer):
-            problem = "a segmenter without training has no model of its own"
+            problem = "a segmenter without training has no model to export"
             raise InputError("export", problem, "export its encoder")
         if self.options.actions is not None:
             raise InputError("export", "actions= is not part of the file", "load without it")
@@ -317,7 +322,7 @@ class Segmenter:
 
 
 def _split(element: Any) -> tuple[Any, Any]:
-    """Return the name of an input, and what is segmented: a path or an array."""
+    """Return the name of an input and the path or array to segment."""
     name, source = element, element
     if isinstance(element, tuple) and len(element) == 2:
         name, source = element

@@ -1,4 +1,4 @@
-"""Scores without training: similarities of frames and names in one space."""
+"""Scores without training: similarities of frames and names in a joint space."""
 
 import numpy as np
 from scipy.ndimage import uniform_filter1d
@@ -6,9 +6,9 @@ from scipy.special import softmax
 
 from fact_clip.core import Floats, Reals, Singles
 
-TEMPERATURE = 0.01  # divides cosines before the softmax over actions; CLIP was trained with it
+TEMPERATURE = 0.01  # divides cosines before the softmax over actions, as in the training of CLIP
 
-_ROWS = 4096  # compared at once, so that a long file is never in memory as a whole
+_ROWS = 4096  # rows compared at once, so that a long file is never loaded as a whole
 
 
 def similarity_probabilities(
@@ -17,13 +17,13 @@ def similarity_probabilities(
     """Compute action probabilities from the cosines of frames and names.
 
     Args:
-        features: (T, D) features of frames.
-        texts: (K, D) unit vectors of names.
-        window: rows over which cosines are averaged.
-        temperature: divides the cosines before the softmax.
+        features: Features of frames, (T, D).
+        texts: Unit vectors of names, (K, D).
+        window: Number of rows over which cosines are averaged.
+        temperature: Divisor of the cosines before the softmax.
 
     Returns:
-        (T, K) probabilities.
+        Probabilities, (T, K).
     """
     cosines = np.empty((len(features), len(texts)), dtype=np.float32)
     for start in range(0, len(features), _ROWS):
@@ -35,14 +35,14 @@ def similarity_probabilities(
 
 
 def smoothed(values: Reals, window: int) -> Floats:
-    """Return the centred moving average of (T, K) values.
+    """Return the centred moving average of values.
 
     Args:
-        values: (T, K) numbers.
-        window: rows, an even number rounded up. Near an end the average is over fewer rows.
+        values: Numbers, (T, K).
+        window: Number of rows. An even number is rounded up. Near an end, fewer rows are averaged.
 
     Returns:
-        (T, K) averages.
+        Averages, (T, K).
     """
     size = 2 * (window // 2) + 1
     total = uniform_filter1d(values.astype(np.float64), size, axis=0, mode="constant")

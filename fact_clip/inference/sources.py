@@ -1,4 +1,4 @@
-"""How a model is opened, and how an array, a feature file or a video becomes features."""
+"""Options for opening a model, and conversion of arrays, feature files and videos to features."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fact_clip.devices.device import Precision
 from fact_clip.encoders import EncodeImages, FrameEncoder
 from fact_clip.inference.scorer import FrameScorer
 from fact_clip.video.extract import Settings, encode
-from fact_clip.video.pictures import SUFFIXES, Decoder, Span
+from fact_clip.video.frames import SUFFIXES, Decoder, Span
 
 logger = logging.getLogger(__name__)
 
@@ -24,18 +24,18 @@ KINDS = f"features ({FEATURES}) or a video ({', '.join(SUFFIXES)})"
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """How a model is opened, and how it reads videos; `load` explains each.
+    """Options for opening a model and for reading videos. `load` explains each of them.
 
     Attributes:
-        device: auto, cpu, cuda, cuda:N or mps.
-        actions: the candidates for calls that name none.
-        encoder: the frame encoder for videos of a run.
-        fps: rows a second of features that are made from videos.
-        window: seconds of a video that the model of a run reads in one pass.
-        prompts: wording around names, for a model without training.
-        smoothing: seconds over which similarities are averaged, for a model without training.
-        trust_encoder: load an encoder that the run names by a path.
-        precision: of the encoder and the model.
+        device: Device: auto, cpu, cuda, cuda:N or mps.
+        actions: Candidates for calls that name none.
+        encoder: Frame encoder for videos of a run.
+        fps: Rows per second of features extracted from videos.
+        window: Seconds of a video that the model of a run reads in one pass.
+        prompts: Wording around names, for a model without training.
+        smoothing: Seconds over which similarities are averaged, for a model without training.
+        trust_encoder: Whether to load an encoder that the run names by a path.
+        precision: Precision of the encoder and the model.
     """
 
     device: str = "auto"
@@ -59,9 +59,9 @@ class Source:
     """Features of a video.
 
     Attributes:
-        features: raw features, (T, D).
-        where: their location in errors.
-        clock: the times of the rows.
+        features: Raw features, (T, D).
+        where: Location of the features in errors.
+        clock: Times of the rows.
     """
 
     features: Any
@@ -70,12 +70,12 @@ class Source:
 
 
 class SourceReader:
-    """Reads the features that a scorer needs, and makes them from videos.
+    """Reads the features that a scorer needs, and extracts them from videos.
 
     Args:
-        scorer: the scorer.
-        encoder: makes features from videos; None: the one that the scorer names.
-        options: rate and precision.
+        scorer: The scorer.
+        encoder: Encoder that extracts features from videos, or None for the scorer's encoder.
+        options: Options, of which rate and precision are used.
 
     Attributes:
         video_decoder: Decoder of videos, or None to decode in this process.
@@ -92,10 +92,10 @@ class SourceReader:
         self._extraction = Settings() if self._fps is None else Settings(self._fps)
 
     def extraction(self) -> Settings:
-        """Return how features are made from videos.
+        """Return the settings for extracting features from videos.
 
         Raises:
-            InputError: neither the run nor the options have a rate.
+            InputError: Neither the run nor the options have a rate.
         """
         run = self._scorer.run
         if run is not None and self._fps is None:
@@ -104,23 +104,23 @@ class SourceReader:
 
     @property
     def encoder_name(self) -> str | None:
-        """Return the name of the encoder of videos, or None as long as none is known."""
+        """Return the name of the encoder of videos, or None while it is unknown."""
         return None if self._encoder is None else self._encoder.name
 
     def encoder_for(self, video: Path | str) -> FrameEncoder:
-        """Return the encoder that was named, or that of the features of the training."""
+        """Return the encoder in the options, or else the encoder of the training features."""
         if self._encoder is None:
             self._encoder = self._scorer.frame_encoder(video, self._precision)
         return self._encoder
 
     def load_encoder(self, source: Path) -> None:
-        """Load the encoder if the source is a video. Its faults are no fault of the video."""
+        """Load the encoder if the source is a video, so that its errors do not blame the video."""
         if source.suffix.lower() in SUFFIXES:
             self.extraction()
             self.encoder_for(source).load()
 
     def _note_seen(self, path: Path, features: Array) -> None:
-        """Log that the run has learned a video, so that its labels are better than others."""
+        """Log that the run has learned a video, because its labels are then unusually good."""
         record = self._scorer.seen
         video = None if record is None else record.find(features)
         if video is not None:
@@ -135,12 +135,12 @@ class SourceReader:
         """Return the features of a source.
 
         Args:
-            source: raw features (T, D), the path of a feature file, or a video.
-            progress: called with (rows done, rows in all, name) while a video is encoded.
-            span: the part of a video; None: all of it.
+            source: Raw features (T, D), path of a feature file, or path of a video.
+            progress: Function called with (rows done, total rows, name) while a video is encoded.
+            span: Part of a video, or None for the whole video.
 
-        Raises:
-            InputError: the source cannot be read or has another rate or encoder.
+            Raises:
+            InputError: The source cannot be read or has a different rate or encoder.
         """
         path = Path(source) if isinstance(source, str | Path) else None
         is_video = path is not None and path.suffix.lower() != FEATURES

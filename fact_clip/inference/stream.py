@@ -1,4 +1,4 @@
-"""Streaming: push features or frames, receive segments as soon as they are final."""
+"""Streaming: accepts features or images, and returns segments as soon as they are final."""
 
 import copy
 import math
@@ -12,32 +12,32 @@ from fact_clip.decoding.switching import shortened
 from fact_clip.encoders import FrameEncoder, clip_of
 from fact_clip.inference.decoder import FrameLabels, SegmentDecoder
 from fact_clip.video.extract import RowEncoder, Settings
-from fact_clip.video.pictures import scaled
+from fact_clip.video.frames import scaled
 
-HOPS = 4  # how often a video is scored in one delay
+HOPS = 4  # number of times that a video is scored per delay
 
-# Scores that are computed together where neither a window nor the training says how many.
+# Number of scores to compute together if neither a window nor training determines it.
 _CONTEXT = 1024
 
 
 class Stream:
-    """Cuts a video into actions while it goes on; `Segmenter.stream` makes one.
+    """Divides a video into actions while it continues; see `Segmenter.stream`.
 
-    A hop is a quarter of the delay, and one row at least. At the end of each hop the rows in memory
-    are scored together, and labels that would become older than the delay before the next one are
-    final: no later row changes them, and decoding continues from the last final label. So the
-    result depends on the video, not on how it was divided into pushes. In memory are as many rows
-    as the model reads in one pass (its window, or the length of a training video), and twice the
-    delay at least. With an infinite delay all is in memory, and `finish` returns what
-    `Segmenter.segment` returns.
+    A hop is a quarter of the delay, but at least one row. At the end of each hop, the rows in
+    memory are scored together. Labels that would become older than the delay before the next hop
+    ends are then final: no later row changes them, and decoding continues from the last final
+    label. The result therefore depends on the video and not on how it was divided into pushes.
 
-    The segments of all pushes and of `finish` together are the video without a gap.
+    The memory holds as many rows as the model reads in one pass (its window, or the length of a
+    training video), and at least twice the delay. With an infinite delay, it holds all rows, and
+    `finish` returns the same as `Segmenter.segment`. The segments of all pushes and of `finish`
+    together cover the video without gaps.
 
     Args:
-        decoder: scores and decodes rows.
-        delay: seconds after which a label is final.
-        fps: rows a second, if known.
-        encoder: returns the frame encoder, when pictures are pushed.
+        decoder: Decoder with its scorer.
+        delay: Seconds after which a label is final.
+        fps: Rows per second, if known.
+        encoder: Function that returns the frame encoder, called if images are pushed.
     """
 
     def __init__(
@@ -49,29 +49,29 @@ class Stream:
     ) -> None:
         if fps is None and delay < math.inf:
             problem = "seconds, but the run has no frame rate"
-            raise InputError("delay", problem, "give fps, rows a second")
+            raise InputError("delay", problem, "give fps, rows per second")
         self._decoder = decoder
         self._scorer = decoder.scorer
         self._clock = Clock(fps=fps)
         self._encoder = encoder
         # All of these are whole rows of the model.
-        self._hop = math.inf  # rows between two times at which the rows in memory are scored
+        self._hop = math.inf  # rows between two times of scoring
         self._memory = math.inf  # rows in memory
-        self._ahead = math.inf  # rows after a label when it becomes final
+        self._ahead = math.inf  # rows after a label at the time when it becomes final
         if fps is not None and delay < math.inf:
             step = self._scorer.frames_per_score
             n_rows = step * max(math.floor(delay * fps / step + 1e-9), 1)
             self._hop = step * max(n_rows // (HOPS * step), 1)
             self._ahead = n_rows - self._hop
-            # A label is decided with as much before it as after it.
+            # A label is decided with at least as many rows before it as after it.
             n_rows = max(self._scorer.rows_per_pass or _CONTEXT * step, 2 * n_rows)
             self._memory = step * -(-n_rows // step)
         self._builder = decoder.builder()
         self._parts: list[Array] = []  # the rows in memory
         self._final = np.empty(0, np.int64)  # labels of the first rows in memory
-        self._history = np.empty(0, np.int64)  # of rows of scores before these, see `shortened`
-        self._n_rows = 0  # pushed so far
-        self._rest: FrameLabels | None = FrameLabels.empty()  # of `_decoded`, until rows are pushed
+        self._history = np.empty(0, np.int64)  # labels of previous score rows, see `shortened`
+        self._n_rows = 0  # number of pushed rows
+        self._rest: FrameLabels | None = FrameLabels.empty()  # of `_decoded`, until the next push
         self._pictures: RowEncoder | None = None
         self._is_finished = False
 
@@ -79,21 +79,21 @@ class Stream:
         """Add the next rows of a video.
 
         Args:
-            features: (T, D), or pictures (T, H, W, 3) uint8 where the segmenter has an encoder.
+            features: Rows (T, D) or, if the segmenter has an encoder, images (T, H, W, 3) in uint8.
 
         Returns:
             The segments that have become final.
 
         Raises:
-            InputError: the rows do not fit the model, or the stream is finished.
+            InputError: The rows do not fit the model, or the stream is finished.
         """
         if self._is_finished:
-            raise InputError("stream", "it is finished", "begin another one")
+            raise InputError("stream", "it is finished", "start a new one")
         rows = features
         if getattr(features, "ndim", 0) == 4:
             rows = self._encode(features)
         rows = self._scorer.checked(rows, "features")
-        rows = np.array(rows)  # a copy, since callers may reuse their buffer
+        rows = np.array(rows)  # a copy, because callers may reuse their buffer
         segments: list[Segment] = []
         while len(rows):
             until_hop = self._hop - self._n_rows % self._hop
@@ -107,12 +107,12 @@ class Stream:
         return segments
 
     def tentative(self) -> list[Segment]:
-        """Return the segments after the final ones, as they would be if the video ended now."""
+        """Return the segments after the final ones, as if the video ended now."""
         builder = copy.copy(self._builder)
         return builder.add(self._decoded(), is_last=True)
 
     def finish(self) -> list[Segment]:
-        """Return the segments that are left, and end the stream."""
+        """Return the remaining segments, and end the stream."""
         segments = self.tentative()
         self._is_finished = True
         self._parts = []
@@ -121,13 +121,13 @@ class Stream:
         return segments
 
     def segmentation(self, segments: Iterable[Segment]) -> Segmentation:
-        """Return all segments of the stream with its rate and background, to be saved."""
-        # Segments without an action may have become final one after the other.
+        """Return all segments of the stream with its rate and background, ready to save."""
+        # Consecutive segments without an action may have become final separately.
         return self._decoder.finish(tuple(segments), self._clock).support()
 
     @property
     def fps(self) -> float | None:
-        """Return the rows a second, if known."""
+        """Return the rows per second, if known."""
         return self._clock.fps
 
     def _decoded(self) -> FrameLabels:
@@ -140,9 +140,9 @@ class Stream:
                 self._clock,
                 rivals=self._decoder.settings.reject is not None,
             )
-            # A change costs the switching penalty, which few rows ahead cannot pay, so the rows
-            # since the last final change count too. Only the labels before them, and the first of
-            # theirs, are fixed.
+            # A change costs the switching penalty, which a few rows cannot outweigh. The rows since
+            # the last final change are therefore decoded again. Only the labels before them and the
+            # first of these labels are fixed.
             n_fixed = 0
             if self._builder.open_label is not None:
                 first_row = self._n_rows - len(self._parts[0])
@@ -153,7 +153,7 @@ class Stream:
         return self._rest
 
     def _end_hop(self) -> list[Segment]:
-        """Fix labels, drop rows that are no longer needed, and return the ended segments."""
+        """Fix labels, drop rows that are not needed again, and return the segments that ended."""
         frames = self._decoded()
         n_in_memory = len(self._parts[0])
         count = max(n_in_memory - int(self._ahead) - len(self._final), 0)
@@ -169,14 +169,14 @@ class Stream:
         return segments
 
     def _encode(self, pictures: Array) -> Array:
-        """Return the features (T, D) of pictures (T, H, W, 3), made as those of a video file."""
+        """Return the features (T, D) of images (T, H, W, 3), extracted as from a video file."""
         images = array_of(pictures, "pictures", "uint8, (T, H, W, 3)", "u")
         if images.dtype != np.uint8 or images.shape[3] != 3 or not images.size:
             problem = f"{images.dtype} of shape {images.shape}, not uint8, (T, H, W, 3)"
             raise InputError("pictures", problem)
         encoder = self._encoder()
         if clip_of(encoder).length > 1:
-            problem = f"{encoder.name} reads clips, whose second half has not come yet"
+            problem = f"{encoder.name} reads clips, whose second half has not arrived yet"
             raise InputError("pictures", problem, "push features")
         if self._pictures is None:
             encoder.load()

@@ -1,4 +1,4 @@
-"""Segmenting without training: an image-text model compares frames with the names of actions."""
+"""Segmentation without training: an image-text model compares frames with action names."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -22,20 +22,21 @@ from fact_clip.video.extract import Settings
 
 
 class SimilarityScorer(FrameScorer):
-    """Score frames by similarity to action names, without training.
+    """Scores frames by their similarity to action names, without training.
 
-    The list of actions has no order, and not all of them need to occur. A single action always has
-    probability 1, so with a background threshold such a list also needs names for what else
+    The actions have no order, and not all of them need to occur. A single action always has
+    probability 1, so if you use a background threshold, also list names for anything else that
     happens.
 
     Args:
-        encoder: the image-text model, as "clip:ViT-B-32/openai".
-        actions: names of the actions.
-        prompts: wording around the names: plain, person or ensemble.
-        smoothing: seconds over which similarities are averaged.
-        fps: rows a second of features that do not say it; None: unknown, smoothed as at 5.
-        device: auto, cpu, cuda, cuda:N or mps.
-        precision: in which the encoder computes.
+        encoder: Image-text model, such as "clip:ViT-B-32/openai".
+        actions: Names of the actions.
+        prompts: Wording around the names: plain, person or ensemble.
+        smoothing: Seconds over which similarities are averaged.
+        fps: Rows per second of features without a rate. With None, the rate is unknown, and
+            smoothing assumes 5.
+        device: Device: auto, cpu, cuda, cuda:N or mps.
+        precision: Precision of the encoder.
     """
 
     settings = DecodeSettings(switch_penalty=4.0, shortest=1.0)  # experiments/joint_space.md
@@ -53,7 +54,7 @@ class SimilarityScorer(FrameScorer):
     ) -> None:
         if prompts not in TEMPLATES:
             fix = f"choose one of {', '.join(TEMPLATES)}"
-            raise InputError("prompts", f"no wording {prompts!r} of names", fix)
+            raise InputError("prompts", f"no wording is called {prompts!r}", fix)
         self.smoothing = number_of(smoothing, "smoothing", "seconds, 0 or more", 0, 1e6)
         model = frame_encoder(encoder, Runtime(device, precision))
         if not hasattr(model, "encode_texts"):
@@ -83,13 +84,13 @@ class SimilarityScorer(FrameScorer):
         """Load the image and the text side of the model.
 
         Raises:
-            InputError: weights or packages are missing.
+            InputError: Weights or packages are missing.
         """
         self.encoder.load()
         self._embeddings(["something new"])
 
     def choose(self, actions: Sequence[str] | None = None) -> CandidateSet:
-        """Return the candidates for names; None: those that the scorer was made with."""
+        """Return the candidates for names, or for the scorer's names if `actions` is None."""
         if actions is None:
             return CandidateSet(self.vocabulary)
         names = names_of(actions, "actions", typed=True)
@@ -107,7 +108,7 @@ class SimilarityScorer(FrameScorer):
     ) -> list[ModelScores]:
         """Return the probabilities (T, K) of each video; see `FrameScorer.score_together`."""
         if transcript is not None:
-            raise InputError("transcript", "nothing was trained to align one", "leave it out")
+            raise InputError("transcript", "a model without training cannot align it", "omit it")
         texts = np.stack(self._embeddings(candidates.vocabulary.names))  # (K, E)
         results = []
         for features, clock in zip(videos, clocks, strict=True):

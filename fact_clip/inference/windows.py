@@ -9,7 +9,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Window:
-    """Rows [start, stop) that a model reads in one pass; of them, rows [first, last) are kept."""
+    """Rows [start, stop) that a model reads in one pass, of which [first, last) are kept."""
 
     start: int
     stop: int
@@ -23,7 +23,7 @@ class Pass:
 
     video: int
     window: Window
-    inputs: Sequence[Tensor]  # (T', F) of each model, from `FACT.embed`
+    inputs: Sequence[Tensor]  # (T', F) for each model, from `FACT.embed`
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -33,14 +33,13 @@ class Pass:
 def cut_windows(n_rows: int, window: int, overlap: int) -> list[Window]:
     """Return windows of equal length over a video.
 
-    Each row is kept from the window in which it is farthest from an end. Two neighbours share
-    `overlap` rows and meet in the middle of them. The last window is moved back to end with the
-    video.
+    Each row is kept from the window in which it is farthest from an end. Neighbours share `overlap`
+    rows and meet in the middle of them. The last window is moved back to end with the video.
 
     Args:
-        n_rows: rows of the video.
-        window: rows of a window; 0: one window for all.
-        overlap: rows that neighbours share, fewer than those of a window.
+        n_rows: Rows of the video.
+        window: Rows of a window, or 0 for a single window.
+        overlap: Rows that neighbours share, fewer than the rows of a window.
     """
     if window == 0 or n_rows <= window:
         return [Window(start=0, stop=n_rows, first=0, last=n_rows)]
@@ -56,8 +55,8 @@ def grouped(passes: Iterable[Pass], budget: int) -> Iterator[list[Pass]]:
     """Yield consecutive passes in groups of at most `budget` padded rows, or one pass each.
 
     Args:
-        passes: in their order.
-        budget: rows of a group, padded to its longest pass.
+        passes: Passes in order.
+        budget: Maximum number of rows in a group, if padded to its longest pass.
     """
     group: list[Pass] = []
     for part in passes:

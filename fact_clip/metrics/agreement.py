@@ -181,8 +181,8 @@ def _figures(
     observed = float(shares.trace())
     expected = float(shares.sum(0) @ shares.sum(1))
     figures: Json = {
-        # as `fact_clip.metrics.cohen_kappa`
-        "kappa": 1.0 if expected >= 1 else (observed - expected) / (1 - expected),
+        # With a single class, no chance agreement can be exceeded, so kappa is undefined.
+        "kappa": None if expected >= 1 else (observed - expected) / (1 - expected),
         "accuracy": percent(float(ticks.trace()), float(ticks.sum())),
     }
     for overlap in OVERLAPS:

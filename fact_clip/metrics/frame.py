@@ -215,24 +215,24 @@ def frame_accuracy(
 def cohen_kappa(ground_truth: Labellings, prediction: Labellings) -> float:
     """Return the agreement beyond chance, (p_o - p_e) / (1 - p_e) over all frames pooled.
 
-    p_o is the share of frames that agree, p_e that expected of two labellings with these class
-    frequencies. The value is symmetric. Two labellings that consist of one and the same class have
-    1. Cohen, "A Coefficient of Agreement for Nominal Scales", Educational and Psychological
-    Measurement 20 (1960).
+    p_o is the share of frames that agree. p_e is the share that is expected of two labellings with
+    these class frequencies. The value is symmetric. Cohen, "A Coefficient of Agreement for Nominal
+    Scales", Educational and Psychological Measurement 20 (1960).
 
     Args:
         ground_truth: see `paired`.
         prediction: see `paired`.
 
     Returns:
-        Kappa: at most 1; 0 is chance, also if there is no frame.
+        Kappa, which is at most 1, and 0 for agreement by chance. It is undefined, and NaN, if there
+        is no frame or if both labellings consist of the same single class.
     """
     videos = paired(ground_truth, prediction)
     true = np.concatenate([labels for labels, _ in videos])
     guess = np.concatenate([labels for _, labels in videos])
     n_frames = true.size
     if not n_frames:
-        return 0.0
+        return float("nan")
 
     # classes may have any number, so they are renumbered
     _, index = np.unique(np.concatenate([true, guess]), return_inverse=True)
@@ -241,4 +241,4 @@ def cohen_kappa(ground_truth: Labellings, prediction: Labellings) -> float:
     guess_shares = np.bincount(index[n_frames:], minlength=size) / n_frames
     expected = float(true_shares @ guess_shares)
     observed = float((true == guess).mean())
-    return 1.0 if expected >= 1 else (observed - expected) / (1 - expected)
+    return float("nan") if expected >= 1 else (observed - expected) / (1 - expected)

@@ -1,4 +1,4 @@
-"""What ``run.json`` and ``decoding.json`` of a run folder hold."""
+"""The content of ``run.json`` and ``decoding.json`` in a run folder."""
 
 from __future__ import annotations
 
@@ -24,23 +24,24 @@ _Share = Annotated[float, Field(ge=0, le=1)]
 _LogFrames = Annotated[float, Field(ge=0, le=50)]
 _Value = Annotated[float, Field(ge=0, le=1e6)]
 DecodeValues = dict[Annotated[str, Field(pattern="^[a-z_]+$")], _Value]
-"""Values by key of the group ``decode``."""
+"""Values of the group ``decode`` by their keys."""
 
 
 @dataclass(frozen=True)
 class DecodingChoice:
-    """Settings of the group ``decode`` that validation videos chose, and the evidence for them.
+    """Settings of the group ``decode`` chosen on validation videos, and the evidence for them.
 
-    See docs/method.md, 'Settings chosen on validation videos'.
+    See 'Settings chosen on validation videos' in docs/method.md.
 
     Attributes:
-        recipe: the values of the recipe.
-        settings: the values in use, of the same keys.
-        videos: number of validation videos that were decoded, each by members that had not trained
-            on it.
-        gain: mean gain of the best values that were tried, which need not be in use, in points.
-        error: standard error of the gain over the videos.
-        reason: why these values are in use, in words.
+        recipe: Values of the recipe.
+        settings: Values in use, with the same keys.
+        videos: Number of validation videos that were decoded. Members decode only videos on which
+            they were not trained.
+        gain: Mean gain of the best values that were tried, in points. These values are not always
+            in use.
+        error: Standard error of the gain over the videos.
+        reason: Reason for the values in use, in words.
     """
 
     recipe: DecodeValues
@@ -66,26 +67,27 @@ class DecodingChoice:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """The content of ``run.json``, apart from versions.
+    """The content of ``run.json``, except for versions.
 
     Attributes:
-        classes: what the heads need of the vocabulary.
-        layout: orientation of feature files.
-        fps: feature rows per second, if known.
-        mean_transcript_length: mean segments of the training videos.
-        objects: which columns of the model's input belong to which named object.
-        encoder: the frame encoder that made the features from videos, if known.
-        transitions: (state, next state, times) of the segments of the training videos; a state is
-            one of C classes, or C + a, background after action a.
-        lengths: mean and deviation of the logarithm of the frames of a segment of each class.
-        visits: of each class the share of the training videos that have it, and the share of these
-            in which it comes back.
-        videos_a_step: of the training, over all its processes.
-        seen: the videos and classes of the training; None in a run without a record.
-        teachers: what the teacher of the drafts has seen, as far as is known.
-        finished: whether the training came to its end.
-        n_frames: median length of a training video.
-        notes: Sentences about what the plan of the training decided.
+        classes: Sizes and factors of the vocabulary that the heads need.
+        layout: Orientation of feature files.
+        fps: Feature rows per second, or None if unknown.
+        mean_transcript_length: Mean number of segments per training video.
+        objects: Columns of the model's input that belong to each named object.
+        encoder: Name of the frame encoder that made the features, or None if unknown.
+        transitions: (state, next state, count) in the training videos. A state below C is a class,
+            and state C + a is background after action a.
+        lengths: Mean and standard deviation of the logarithm of the number of frames in a segment,
+            for each class.
+        visits: For each class, the share of the training videos that contain it, and the share of
+            these in which it occurs more than once.
+        videos_a_step: Number of videos per training step, over all processes.
+        seen: Videos and classes of the training run, or None without a record.
+        teachers: What the teacher of the drafts has seen. An entry is None if it is unknown.
+        finished: Whether the training is finished.
+        n_frames: Median number of frames per training video.
+        notes: Sentences about the decisions in the plan of the training run.
     """
 
     classes: Classes
@@ -106,28 +108,28 @@ class RunFacts:
 
 
 def read_facts(folder: Path) -> Json:
-    """Read run.json; raise an InputError if there is none, or one of another format."""
+    """Read run.json. Raise an InputError if the file is missing or its format differs."""
     path = folder / "run.json"
     if not path.is_file():
         fix = "name a folder made by 'fact-clip train' or 'fact-clip convert'"
         raise InputError(folder, "no run.json", fix)
     facts = read_mapping(path, "a complete run folder")
     version = facts.get("format")
-    if type(version) is not int or version != FORMAT:  # True and 2.0 are equal to numbers, too
+    if type(version) is not int or version != FORMAT:  # True and 2.0 also equal integers
         fix = f"use the fact-clip version that wrote it ({facts.get('fact_clip', 'unknown')})"
         raise InputError(path, f"format {version!r}, but this version reads {FORMAT}", fix)
     return facts
 
 
 def classes_of(vocabulary: Vocabulary, head: str) -> Classes:
-    """Return what a head needs of a vocabulary; a verb-noun head takes its first two slots.
+    """Return the part of a vocabulary that a head needs. A verb-noun head uses its first two slots.
 
     Args:
-        vocabulary: the classes.
-        head: name of the head.
+        vocabulary: Vocabulary of the classes.
+        head: Name of the head.
 
     Raises:
-        InputError: a verb-noun head, and fewer than two slots.
+        InputError: The head is "verb-noun", and the vocabulary has fewer than two slots.
     """
     if head != "verb-noun":
         return Classes(len(vocabulary))
@@ -137,13 +139,15 @@ def classes_of(vocabulary: Vocabulary, head: str) -> Classes:
     counts = []
     for slot in vocabulary.slots[:2]:
         factors, indices = vocabulary.factor_indices(slot)
-        # Classes without a factor (the background) share one of their own.
+        # Classes without a factor, such as the background, share an additional factor.
         count = len(factors) + int((indices < 0).any())
         numbers.append(tuple((indices % count).tolist()))
         counts.append(count)
-    _, first = np.unique(numbers, axis=1, return_index=True)  # class of each verb and noun
+    _, first = np.unique(numbers, axis=1, return_index=True)  # first class of each verb and noun
     doubled = [repr(name) for label, name in enumerate(vocabulary) if label not in first]
     if doubled:
-        message = "never predicted by verb-noun, as earlier classes have their verb and noun: "
+        message = (
+            "verb-noun never predicts classes that share verb and noun with an earlier class: "
+        )
         warnings.warn(message + ", ".join(doubled), stacklevel=2)
     return Classes(len(vocabulary), numbers[0], numbers[1], counts[0], counts[1])

@@ -1,4 +1,4 @@
-"""The names of the files in a run folder, and the commit that a run is made by."""
+"""The names of the files in a run folder, and the commit of the code that makes a run."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ FILES = (
     "confidence.json",
     "decoding.json",
 )
-"""Files that determine the results of a run, in its folder and in the folders of members."""
+"""Files that determine the results of a run, in the run folder and in the folders of members."""
 
 RESULT_FILES = ("model.safetensors", "calibration.json", "confidence.json", "decoding.json")
-"""Those of them that a further training changes."""
+"""The files in `FILES` that further training changes."""
 
 PATTERNS = (*FILES, *(f"members/*/{name}" for name in FILES))
 
@@ -27,12 +27,13 @@ COPY_AGAIN = "copy the run folder again"
 
 
 def member_folders(path: Path, members: int) -> list[Path]:
-    """Return the run folders of an ensemble's members after the first, which is the run itself."""
+    """Return the folders of an ensemble's members. The first member is the run itself, and is left
+    out."""
     return [path / "members" / str(number) for number in range(2, members + 1)]
 
 
 def remove_unfinished(path: Path) -> None:
-    """Remove temporary files of a training that was killed, from its folder, which is locked."""
+    """Remove the temporary files of killed training processes from a locked run folder."""
     patterns = [
         ".tmp*",  # of safetensors
         "members/.[0-9]*-*.yaml",
@@ -47,10 +48,10 @@ def evaluation_stem(split: str, has_actions: bool = False, is_changed: bool = Fa
     """Return the name, without suffix, of the files that an evaluation writes into a run.
 
     Args:
-        split: of the videos.
-        has_actions: whether candidates were given.
-        is_changed: whether settings or data are other ones, so that the figures do not belong to
-            the run.
+        split: Split of the videos.
+        has_actions: Whether candidates were given.
+        is_changed: Whether settings or data differ from the run, so that the figures are not the
+            figures of the run.
     """
     stem = "evaluation"
     if split != "test":

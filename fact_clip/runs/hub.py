@@ -1,6 +1,6 @@
 """Runs on the Hugging Face hub (docs/sharing.md): verified downloads, model cards and uploads.
 
-The address ``hf://OWNER/NAME@REVISION`` can be given wherever a run folder is opened.
+The address ``hf://OWNER/NAME@REVISION`` can replace the path of a run folder.
 """
 
 import hashlib
@@ -30,14 +30,14 @@ from fact_clip.runs.run import LoadedRun, Run
 
 logger = logging.getLogger(__name__)
 
-_TIMEOUT = 10.0  # seconds to wait for the hub before only the cache is searched
+_TIMEOUT = 10.0  # seconds to wait for the hub before using only the cache
 _LOGIN = "log in with 'hf auth login', or set HF_TOKEN"
 _EVALUATION = "evaluation.json"
-_WEIGHTS = ("model.safetensors", "ckpts/best.net")  # files that may stand for their run
+_WEIGHTS = ("model.safetensors", "ckpts/best.net")  # files that may be given instead of their run
 _VERSIONS = ("fact_clip", "torch", "commit")
 _CARD = Path(__file__).parents[1] / "configs" / "model_card.md"
 
-# An absolute path and its last part, alone or behind the name of an encoder
+# An absolute path and its last part, with or without the name of an encoder before it
 # (transformers:/home/a, timm:MODEL//home/a).
 _LOCAL = re.compile(
     r"((?:[^\\]*?[:/=])??)(?:/|~/|[A-Za-z]:[/\\]|\\\\).*?([^/\\]*)[/\\]*", re.DOTALL
@@ -45,7 +45,7 @@ _LOCAL = re.compile(
 
 
 def is_address(path: str | Path) -> bool:
-    """Return whether a path is an address of the hub; a `Path` has lost one of its slashes."""
+    """Return whether a path is an address of the hub. A `Path` has only one of its slashes."""
     return re.match(r"hf:[/\\]", str(path)) is not None
 
 
@@ -53,8 +53,8 @@ def run_folder(path: str | Path) -> Path:
     """Return the run folder that a user names.
 
     Args:
-        path: the folder, its RUN/model.safetensors or RUN/ckpts/best.net, or an address of the hub,
-            hf://OWNER/NAME, which is downloaded into the cache of the hub (docs/sharing.md).
+        path: Run folder, its model.safetensors or ckpts/best.net, or an address of the hub,
+            hf://OWNER/NAME, whose files are downloaded to the cache of the hub (docs/sharing.md).
     """
     if is_address(path):
         return fetch(path, PATTERNS)
@@ -68,20 +68,20 @@ def run_folder(path: str | Path) -> Path:
 
 
 def fetch(address: str | Path, patterns: Collection[str]) -> Path:
-    """Download files of a repository that the cache lacks.
+    """Download the files of a repository that are not yet in the cache.
 
-    The files are compared with the hashes that the hub lists; without a network, with the
-    hashes of the download.
+    The files are compared with the hashes that the hub lists. Without a network, they are compared
+    with the hashes of the earlier download.
 
     Args:
         address: hf://OWNER/NAME or hf://OWNER/NAME@REVISION.
-        patterns: of the files.
+        patterns: Patterns of file names.
 
     Returns:
-        The folder of the cache that holds them.
+        The cache folder with the files.
 
     Raises:
-        InputError: the repository cannot be read, or a file is not the one listed, which is
+        InputError: The repository cannot be read, or a file differs from its hash. Such a file is
             removed.
     """
     match = re.fullmatch(r"hf:[/\\]+([\w.-]+)[/\\]([\w.-]+)(?:@(.+))?", str(address))
@@ -106,7 +106,7 @@ def fetch(address: str | Path, patterns: Collection[str]) -> Path:
 
 
 def _listed_hashes(repository: str, revision: str | None) -> dict[str, str]:
-    """Return the hash of each file of a repository; none without a network."""
+    """Return the hash of each file in a repository, or no hashes without a network."""
     from huggingface_hub import HfApi, errors
 
     try:
@@ -124,23 +124,23 @@ def _listed_hashes(repository: str, revision: str | None) -> dict[str, str]:
 
 
 def _verify(folder: Path, patterns: Collection[str], hashes: Mapping[str, str], where: str) -> None:
-    """Compare downloaded files with their hashes; remove the first that differs."""
+    """Compare downloaded files with their hashes. Remove the first file that differs."""
     for path in sorted(chain.from_iterable(map(folder.glob, patterns))):
         blob = path.resolve()
         expected = hashes.get(path.relative_to(folder).as_posix())
         if expected is None and path.is_symlink():
-            # The cache names files by their hashes where it can make links to them.
+            # If the cache can create links, the targets are named after their hashes.
             expected = blob.name
         if expected is not None and _digest(blob, expected) != expected:
             blob.unlink()
             path.unlink(missing_ok=True)
-            problem = f"{path.name} is not the file that the hub lists; the download was removed"
+            problem = f"{path.name} differs from the file that the hub lists, and was removed"
             fix = "download it again, and trust it only if the hashes agree"
             raise InputError(where, problem, fix)
 
 
 def _digest(path: Path, like: str) -> str:
-    """Return the hash of a file, of the kind of another: SHA-256, or the SHA-1 of a git blob."""
+    """Return a hash of a file, of the same kind as `like`: SHA-256, or the SHA-1 of a git blob."""
     if len(like) == 64:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -150,7 +150,7 @@ def _digest(path: Path, like: str) -> str:
 
 @contextmanager
 def _hub_errors(where: str) -> Iterator[None]:
-    """Turn errors of the hub's library into an InputError of one line."""
+    """Convert errors of the hub's library to an InputError."""
     require(where, "huggingface_hub", "hub")
     from huggingface_hub import errors, utils
 
@@ -164,16 +164,16 @@ def _hub_errors(where: str) -> Iterator[None]:
         fix = "name a branch, a tag or a commit after the @"
         raise InputError(where, "no such revision", fix) from None
     except errors.RepositoryNotFoundError:
-        # The hub answers alike for missing and private ones.
-        problem = "no such repository, or it is not yours to read"
+        # The hub gives the same answer for missing and for private repositories.
+        problem = "no such repository, or you may not read it"
         raise InputError(where, problem, f"check the name, or {_LOGIN}") from None
     except errors.LocalEntryNotFoundError:
         problem = "not in the cache, and the hub cannot be reached"
-        raise InputError(where, problem, "load it once where there is a network") from None
+        raise InputError(where, problem, "load it once with a network connection") from None
     except (OSError, ValueError, RuntimeError, errors.HTTPError) as error:
         status = getattr(getattr(error, "response", None), "status_code", None)
         if status in (401, 403):
-            raise InputError(where, "not logged in, or no right to do this", _LOGIN) from None
+            raise InputError(where, "not logged in, or not permitted", _LOGIN) from None
         raise InputError(where, " ".join(str(error).split())) from None
 
 
@@ -190,16 +190,16 @@ def share(
     Absolute paths in settings are replaced by their last parts.
 
     Args:
-        run_dir: the run folder.
-        repository: OWNER/NAME, which is made if there is none.
-        private: whether a new repository is private.
-        license: as the hub writes it: mit, apache-2.0, cc-by-4.0, ... None: the card names none.
+        run_dir: Run folder.
+        repository: OWNER/NAME. A new repository is created if it does not exist.
+        private: Whether a new repository is private.
+        license: Licence as the hub writes it, such as mit or cc-by-4.0. None leaves it out.
 
     Returns:
-        The address of the repository on the web.
+        The web address of the repository.
 
     Raises:
-        InputError: a name is not valid, nobody is logged in, or the hub refuses.
+        InputError: A name is not valid, you are not logged in, or the hub rejects the upload.
     """
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
         raise InputError(repository, "not the name of a repository", "write OWNER/NAME")
@@ -217,7 +217,7 @@ def share(
                 repo_id=repository,
                 folder_path=folder,
                 commit_message="Upload a run of FACT-CLIP",
-                delete_patterns=[*PATTERNS, _EVALUATION],  # unless they are uploaded
+                delete_patterns=[*PATTERNS, _EVALUATION],  # files that are not uploaded again
             )
     return str(address)
 
@@ -230,29 +230,29 @@ def save_pretrained(
     license: str | None = None,
     address: str | None = None,
 ) -> Path:
-    """Write the files of a run that determine its results, and a model card, into a folder.
+    """Write a model card and the files that determine the results of a run to a folder.
 
     Args:
-        run_dir: the run folder.
-        folder: the folder to write.
-        license: as the hub writes it. None: the card names none.
-        address: where the model will be found. None: the folder.
+        run_dir: Run folder.
+        folder: Folder to write.
+        license: Licence as the hub writes it. None leaves it out.
+        address: Address at which the model will be available. None is the folder.
 
     Returns:
         The folder.
 
     Raises:
-        InputError: the run cannot be read, or the license is not written as the hub does.
+        InputError: The run cannot be read, or the licence has a spelling that the hub does not use.
     """
     loaded = Run.open(run_dir)
     if license is not None and not re.fullmatch(r"[a-z0-9.-]+", license):
-        problem = f"{license!r} is not a license as the hub writes it"
+        problem = f"{license!r} is not a licence name of the hub"
         raise InputError("license", problem, "write mit, apache-2.0, ...")
     address = address or Path(folder).name
     source = loaded.run.path
     target = Path(folder)
     if same_place(source, target):
-        raise InputError(target, "the run itself", "name another folder")
+        raise InputError(target, "this is the run folder", "name a different folder")
     evaluation: Json = {}
     if (source / _EVALUATION).is_file():
         evaluation = read_mapping(source / _EVALUATION, "what fact-clip evaluate wrote")
@@ -261,10 +261,10 @@ def save_pretrained(
             evaluation["overrides"] = _portable(evaluation["overrides"])
         if evaluation.get("weights") != loaded.run.digest():
             location = source / _EVALUATION
-            logger.warning("%s: of other weights, so the figures are left out", location)
+            logger.warning("%s: from different weights, so the figures are left out", location)
             evaluation = {}
     card = _card(loaded, address, license, evaluation)
-    for pattern in (*PATTERNS, "evaluation*.*"):  # of a run that was saved there before
+    for pattern in (*PATTERNS, "evaluation*.*"):  # files of a run that was saved there earlier
         for path in list(target.glob(pattern)):
             path.unlink()
     for pattern in PATTERNS:
@@ -287,7 +287,7 @@ def save_pretrained(
 
 
 def _portable(value: Any) -> Any:
-    """Return a tree of settings in which ./LAST replaces each absolute path .../LAST."""
+    """Return settings in which ./LAST replaces each absolute path .../LAST."""
     if isinstance(value, dict):
         return {key: _portable(part) for key, part in value.items()}
     if isinstance(value, list):
@@ -301,7 +301,7 @@ def _portable(value: Any) -> Any:
 def _card(
     loaded: LoadedRun, address: str, license: str | None, evaluation: Mapping[str, Any]
 ) -> str:
-    """Return the model card of a run, in Markdown, with its figures as a model-index."""
+    """Return the model card of a run in Markdown. Its figures form a model-index."""
     require(address, "huggingface_hub", "hub")
     from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
@@ -355,7 +355,7 @@ def _card(
 
 
 def _figures(evaluation: Mapping[str, Any]) -> dict[str, float]:
-    """Return the figures of an evaluation in percent."""
+    """Return the figures of an evaluation, in percent."""
     if not evaluation:
         return {}
     zero_shot = evaluation.get("zero_shot", {})

@@ -2,19 +2,19 @@
 
 ::
 
-    RUN/config.yaml          the resolved configuration
-    RUN/vocabulary.json      class names, background, factors
+    RUN/config.yaml          resolved configuration
+    RUN/vocabulary.json      class names, background classes, factors
     RUN/run.json             format, versions, feature width and orientation, frame rate
     RUN/features.safetensors statistics of the training features
-    RUN/model.safetensors    the weights with the best validation score
-    RUN/calibration.json     with classes held out: score corrections (decoding.Calibration)
-    RUN/decoding.json        where the recipe asks for it: the chosen decoding settings
-    RUN/confidence.json      with validation videos: confidences (decoding.Confidence)
-    RUN/ckpts/best.net       a link to the weights, where scripts/train.py made the run
-    RUN/last.safetensors     last saved weights and optimiser, for --resume
+    RUN/model.safetensors    weights with the best validation score
+    RUN/calibration.json     score corrections (decoding.Calibration), if classes were held out
+    RUN/decoding.json        chosen decoding settings, if the recipe requests a choice
+    RUN/confidence.json      confidences (decoding.Confidence), if there are validation videos
+    RUN/ckpts/best.net       link to the weights, if scripts/train.py made the run
+    RUN/last.safetensors     most recently saved weights and optimiser, for --resume
 
-Nothing in it is executed. Each file is written under another name and then renamed, so an
-interrupted run leaves files that load.
+No content of these files is executed. Each file is written under a temporary name and then renamed,
+so the files of an interrupted run can still be loaded.
 """
 
 from __future__ import annotations
@@ -62,13 +62,13 @@ class Run(RunFacts):
     """The description of a run folder, without the weights.
 
     Attributes:
-        path: the folder.
-        config: of the training.
-        vocabulary: of the training.
-        transform: from raw features to the model's input.
-        choice: the decoding settings that validation videos chose, if they did.
-        members_read: Members of an ensemble that have been read, by number. Changed descriptions
-            of the run share them.
+        path: Run folder.
+        config: Configuration of the training run.
+        vocabulary: Class names of the training run.
+        transform: Transform from raw features to the input of the model.
+        choice: Decoding settings that were chosen on validation videos, or None.
+        members_read: Members of an ensemble that have been read, by number. Copies of this
+            description with different settings share them.
     """
 
     path: Path
@@ -83,14 +83,14 @@ class Run(RunFacts):
         """Read the description of a run folder.
 
         Args:
-            path: the folder, which `runs.hub.run_folder` finds for what a user names.
-            overrides: ``key=value`` settings on top of its configuration.
+            path: Run folder. For the text that a user types, `runs.hub.run_folder` finds it.
+            overrides: Settings ``key=value`` that replace values of its configuration.
 
         Returns:
             The run.
 
         Raises:
-            InputError: there is no run folder, or one of another format, or a file is damaged.
+            InputError: There is no run folder, its format differs, or a file is damaged.
         """
         path = Path(path)
         facts = read_facts(path)
@@ -119,16 +119,16 @@ class Run(RunFacts):
         return run
 
     def overridden(self, overrides: Sequence[str]) -> Run:
-        """Return the run as `read` describes it with these overrides, without reading it again.
+        """Return the run that `read` returns for these overrides, without reading it again.
 
         Args:
-            overrides: ``key=value`` settings on top of its configuration.
+            overrides: Settings ``key=value`` that replace values of its configuration.
 
         Returns:
             The run.
 
         Raises:
-            InputError: A setting is not valid, or the files of the run do not fit it.
+            InputError: A setting is not valid, or does not match the files of the run.
         """
         recorded = self.without_choice().config
         config = recorded.overridden(overrides)
@@ -156,30 +156,34 @@ class Run(RunFacts):
         return replace(self, config=self.config.model_copy(update={"decode": decode}))
 
     def check_rate(self, fps: float | None, where: Location) -> None:
-        """Raise an InputError for features of another rate than that of the training."""
+        """Raise an InputError if features have a different rate than the training features."""
         if fps is not None and self.fps not in (None, fps):
-            problem = f"{fps:g} rows a second, but {self.path} was trained with {self.fps:g}"
+            problem = f"{fps:g} rows per second, but {self.path} was trained with {self.fps:g}"
             raise InputError(where, problem)
 
     def check_encoder(self, encoder: str | None, where: Location) -> None:
-        """Raise an InputError for features of another encoder than that of the training."""
+        """Raise an InputError if features have a different encoder than the training features."""
         if encoder is not None and self.encoder not in (None, encoder):
-            problem = f"features by {encoder}, but {self.path} was trained with {self.encoder}"
-            raise InputError(where, problem, "extract them with that encoder")
+            problem = (
+                f"features of the encoder {encoder}, but {self.path} was trained with "
+                f"{self.encoder}"
+            )
+            raise InputError(where, problem, "extract features with the encoder of the run")
 
     def check_start(self, dataset: Dataset, where: Location) -> Seen | None:
-        """Check that a training on a data set may build on this run.
+        """Check that training on a data set may start from this run.
 
         Args:
-            dataset: of the training.
-            where: location of an error.
+            dataset: Data set of the new training run.
+            where: Location of an error.
 
         Returns:
-            What the run has seen; None if it has no record, with a warning.
+            What this run has seen. If the run has no record, the result is None and a warning is
+            logged.
 
         Raises:
-            InputError: it reads features of another rate or encoder, has seen a test video, or
-                learned a hidden class.
+            InputError: The rate or the encoder of the features differs, or this run has seen a test
+                video or learned a hidden class.
         """
         self.check_rate(dataset.fps, where)
         self.check_encoder(dataset.encoder, where)
@@ -191,23 +195,24 @@ class Run(RunFacts):
         if dataset.hidden:
             seen.check_unseen_classes(dataset, where)
             if self.seen is not None:
-                # Members may have learned what another tunes by.
+                # A member may have learned classes by which a different member is tuned.
                 self.seen.check_unlearned(dataset.validation_unseen_names, where)
         same = seen.same_names(dataset, dataset.test)
         if same:
             message = (
-                "%s: the test video %r has the name of one that %s has seen, and other features"
+                "%s: the test video %r has the same name as a video that %s has seen, but its "
+                "features differ"
             )
             logger.warning(message, where, same[0], self.path)
         return seen
 
     def check(self) -> None:
-        """Raise an InputError if the files of the folder do not belong together."""
+        """Raise an InputError if the files of the folder do not match each other."""
         data = self.config.data
         transform = self.transform
         has_context = tuple(transform.context) == tuple(data.context)
         if not has_context or (transform.mean is not None) != data.standardize:
-            problem = "other data.context or data.standardize than config.yaml says"
+            problem = "data.context or data.standardize differs from config.yaml"
             raise self._damaged("features.safetensors", problem)
         n_classes = len(self.vocabulary)
         if len(self.vocabulary.background) == n_classes:
@@ -223,11 +228,12 @@ class Run(RunFacts):
         if self.objects is not None:
             last = max(map(max, self.objects.columns))
             if last >= transform.width:
-                problem = f"column {last} of an object, but the model's input has {transform.width}"
+                width = transform.width
+                problem = f"column {last} of an object, but the model's input has {width} columns"
                 raise self._damaged("run.json", problem)
         for first, second, _ in self.transitions:
             if max(first, second) >= 2 * n_classes:
-                problem = "a transition of a class that the vocabulary lacks"
+                problem = "a transition of a class that is not in the vocabulary"
                 raise self._damaged("run.json", problem)
 
     def _damaged(self, name: str, problem: str) -> InputError:
@@ -235,16 +241,16 @@ class Run(RunFacts):
 
     @classmethod
     def open(cls, path: str | Path, overrides: Sequence[str] = ()) -> LoadedRun:
-        """Read a run, and load its models; see `read` and `load`."""
+        """Read a run and load its models. See `read` and `load`."""
         return cls.read(path, overrides).load()
 
     def load(self) -> LoadedRun:
-        """Load the models, in evaluation mode, with the calibration and the confidences."""
+        """Load the models in evaluation mode, the calibration and the confidences."""
         if self.is_unfinished():
-            logger.warning("the training of %s has not come to its end", self.path)
+            logger.warning("the training of %s is not finished", self.path)
         calibration = Calibration.read(self.path / "calibration.json", self.vocabulary)
         if calibration is None and self.is_zero_shot:
-            message = "no calibration.json in %s, so gamma is 0 and no prior is subtracted"
+            message = "%s has no calibration.json, so gamma is 0 and no prior is subtracted"
             logger.warning(message, self.path)
         confidence = None
         confidence_path = self.path / "confidence.json"
@@ -254,11 +260,11 @@ class Run(RunFacts):
 
     @property
     def is_zero_shot(self) -> bool:
-        """Return whether the model reads names, and was trained with classes held out."""
+        """Return whether the model reads names and was trained with classes held out."""
         return self.config.data.has_untrained_classes and is_open(self.config.model.head)
 
     def write(self) -> None:
-        """Write everything but the weights."""
+        """Write all files except the weights."""
         self.path.mkdir(parents=True, exist_ok=True)
         with whole_file(inside(self.path, "config.yaml")) as path:
             path.write_text(self.config.to_yaml(), encoding="utf-8")
@@ -282,23 +288,23 @@ class Run(RunFacts):
         object_text: Tensor | None = None,
         space: Tensor | None = None,
     ) -> FACT:
-        """Return a model of this run's sizes with random weights.
+        """Return a model with the sizes of this run and random weights.
 
         Args:
-            text: text vectors of the classes, for a head that reads text.
-            object_text: text vectors of the objects.
-            space: see `FACT`.
+            text: Text vectors of the classes, for a head that reads text.
+            object_text: Text vectors of the objects.
+            space: Space of the similarity head; see `FACT`.
 
         Raises:
-            InputError: sizes do not fit together.
+            InputError: The sizes do not match each other.
         """
         n_classes = self.classes.count
         if text is not None and len(text) != n_classes:
             problem = f"text vectors of {len(text)} classes, but the vocabulary has {n_classes}"
-            fix = "take the mapping that the weights were trained with"
+            fix = "use the mapping that the weights were trained with"
             raise InputError("text_embeddings", problem, fix)
-        # torch's attention asserts that the number of heads divides its width.
-        with library_errors("model", "sizes that do not fit together", ValueError, AssertionError):
+        # torch's attention asserts that its width is a multiple of the number of heads.
+        with library_errors("model", "sizes do not match each other", ValueError, AssertionError):
             return FACT(
                 self.config.model,
                 self.transform.width,
@@ -311,12 +317,12 @@ class Run(RunFacts):
             )
 
     def model(self) -> FACT:
-        """Load the (first) model in evaluation mode, strictly."""
+        """Load the first model in evaluation mode. All of its parameters must be in the file."""
         path = self.path / "model.safetensors"
         weights, facts = read_weights(path)
         check_classes(self, facts.get("classes"), path)
         if reads_text(self.config.model.head) and "text_embeddings" not in weights:
-            problem = f"no vectors of class names, which head {self.config.model.head!r} needs"
+            problem = f"no text vectors of the classes, which head {self.config.model.head!r} needs"
             raise self._damaged(path.name, problem)
         try:
             model = self.new_model(
@@ -331,9 +337,9 @@ class Run(RunFacts):
         return model.eval()
 
     def members(self) -> list[Run]:
-        """Return the members of an ensemble: the run itself, then the members in its folder.
+        """Return the members of an ensemble: the run itself, followed by the members in its folder.
 
-        The folder of a member is read when the member is first needed.
+        The folder of a member is read at the first call.
         """
         n_members = self.config.train.members
         members = [self]
@@ -349,18 +355,18 @@ class Run(RunFacts):
         return members
 
     def models(self) -> list[FACT]:
-        """Load the models of the run: one, or as many as ``train.members`` says."""
+        """Load the models of the run, whose number is ``train.members``."""
         return [member.model() for member in self.members()]
 
     def is_unfinished(self) -> bool:
-        """Return whether the training of a model has not come to its end, as far as is known."""
+        """Return whether the run is known to contain a model whose training is not finished."""
         return any(
             member.finished is False or member.config.train.epochs != self.config.train.epochs
             for member in self.members()
         )
 
     def seen_by_all(self) -> Seen | None:
-        """Return what the run, its teacher and its members have seen; None without a record."""
+        """Return what the run, its teacher and its members have seen, or None without a record."""
         if self.seen is None:
             return None
         return self.seen.joined(*self.teachers, *(member.seen for member in self.members()[1:]))
@@ -376,7 +382,7 @@ class Run(RunFacts):
         return tuple(video.name for video in videos if video.role == "validated")
 
     def digest(self) -> str:
-        """Hash the files that determine the results of the run, those of its members included."""
+        """Hash the files that determine the results of the run, including its members."""
         digest = hashlib.blake2b(digest_size=16)
         folders = [self.path, *member_folders(self.path, self.config.train.members)]
         for path in (folder / name for folder in folders for name in RESULT_FILES):
@@ -387,14 +393,14 @@ class Run(RunFacts):
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """A run with everything that segmenting needs.
+    """A run with its models and all other values that are needed to segment videos.
 
     Attributes:
-        run: the description.
-        models: one, or the members of an ensemble.
-        calibration: of a run that was trained with classes held out.
-        confidence: of a run with validation videos.
-        seen: what all models have seen; None: the record of the run.
+        run: Description of the run.
+        models: The model, or the members of an ensemble.
+        calibration: Score corrections, if the run was trained with classes held out.
+        confidence: Confidences, if the run has validation videos.
+        seen: What all models have seen, or None to use the record of the run.
     """
 
     run: Run
@@ -404,7 +410,10 @@ class LoadedRun:
     seen: Seen | None = None
 
     def trained_classes(self) -> Names:
-        """Return background and the classes that were trained, as far as the run records them."""
+        """Return the background and the classes that were trained.
+
+        If the run has no record, these are all classes.
+        """
         vocabulary = self.run.vocabulary
         record = self.seen or self.run.seen
         trained = vocabulary.names
@@ -415,22 +424,23 @@ class LoadedRun:
 
 
 def _check_choose(config: Config, recorded: Config) -> None:
-    """Raise an InputError for an override that makes a trained run choose its decoding."""
+    """Raise an InputError if an override requests a choice of decoding from a trained run."""
     if config.decode.choose and not recorded.decode.choose:
-        raise InputError("decode.choose", "training chooses settings", "train a run with it")
+        problem = "settings are chosen during training"
+        raise InputError("decode.choose", problem, "train a run with this setting")
 
 
 def check_classes(run: Run, names: object, path: Location, fix: str = COPY_AGAIN) -> None:
-    """Check that data or weights have the classes of a run, in the same order.
+    """Check that data or weights have the classes of a run in the same order.
 
     Args:
-        run: the run.
-        names: class names, as they were stored.
-        path: location of an error.
-        fix: what to do about it.
+        run: Run.
+        names: Stored class names.
+        path: Location of an error.
+        fix: Advice on the error.
 
     Raises:
-        InputError: the classes differ.
+        InputError: The classes differ.
     """
     if not isinstance(names, list | tuple):
         raise InputError(path, "no class names", fix)
@@ -446,7 +456,7 @@ def check_classes(run: Run, names: object, path: Location, fix: str = COPY_AGAIN
 
 
 def _shared_facts(run: Run) -> Json:
-    """Return what all members of an ensemble have in common, by a word for each part."""
+    """Return the parts that all members of an ensemble have in common, with a name for each."""
     data = run.config.data
     arrays = run.transform.to_arrays()
     return {
@@ -464,9 +474,9 @@ def _shared_facts(run: Run) -> Json:
 
 
 def _check_member(run: Run, member: Run) -> None:
-    """Raise an InputError if a member reads other features, or names other classes by them."""
+    """Raise an InputError if a member does not have the same features and classes as the run."""
     facts = _shared_facts(run)
     for part, value in _shared_facts(member).items():
         if value != facts[part]:
-            problem = f"this member has other {part} than {run.path}"
+            problem = f"the {part} of this member differ from {run.path}"
             raise InputError(member.path, problem, COPY_AGAIN)

@@ -1,4 +1,4 @@
-"""Files of weights: tensors with facts about them."""
+"""Files of weights, which contain tensors and facts about them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fact_clip.core.paths import whole_file
 
 
 def save_weights(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """Write tensors and some JSON facts to one file."""
+    """Write tensors and JSON facts to one file."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with writing_tensors(path) as unfinished:
         save_tensors(plain, unfinished, {"facts": json.dumps(dict(facts))})
@@ -26,16 +26,16 @@ def save_weights(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, 
 
 @contextmanager
 def writing_tensors(path: Path) -> Iterator[Path]:
-    """Write as `whole_file`, for safetensors, whose error on a full disk is not an OSError."""
+    """Write like `whole_file`, for safetensors, whose error on a full disk is not an OSError."""
     with whole_file(path) as unfinished, library_errors(path, "cannot be written", SafetensorError):
         yield unfinished
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], Json]:
-    """Read tensors and facts of a file of `save_weights`.
+    """Read the tensors and facts from a file of `save_weights`.
 
     Raises:
-        InputError: the file cannot be read.
+        InputError: The file cannot be read.
     """
     check_file(path, "weights as they were saved")
     kinds = SafetensorError, OSError, RuntimeError, TypeError, KeyError
@@ -57,12 +57,12 @@ def load_strictly(model: nn.Module, weights: Mapping[str, Tensor], path: str | P
     """Load weights into a model.
 
     Args:
-        model: the model.
-        weights: by name of the parameter.
-        path: location of an error.
+        model: Model.
+        weights: Values by the names of the parameters.
+        path: Location of an error.
 
     Raises:
-        InputError: names the first missing, unexpected or wrongly shaped parameter.
+        InputError: A parameter is missing or unexpected, or has the wrong shape or type.
     """
     expected = model.state_dict()
     missing = sorted(expected.keys() - weights.keys())
@@ -72,7 +72,7 @@ def load_strictly(model: nn.Module, weights: Mapping[str, Tensor], path: str | P
         problem = (
             f"{len(missing)} parameters are missing and {len(extra)} unexpected (first: {first})"
         )
-        raise InputError(path, problem, "check that the configuration is that of the weights")
+        raise InputError(path, problem, "check that the configuration belongs to the weights")
     for name, value in expected.items():
         loaded = weights[name]
         if loaded.shape != value.shape:
@@ -81,7 +81,7 @@ def load_strictly(model: nn.Module, weights: Mapping[str, Tensor], path: str | P
             )
             raise InputError(path, problem, "check sizes and class count")
         if loaded.is_floating_point() != value.is_floating_point() or loaded.is_meta:
-            problem = f"{name} holds {loaded.dtype} of {loaded.device}, not {value.dtype}"
+            problem = f"{name} contains {loaded.dtype} on {loaded.device}, not {value.dtype}"
             raise InputError(path, problem, "save the weights again")
         if value.is_floating_point() and not loaded.isfinite().all():
             raise InputError(path, f"{name} has a NaN or an infinity", "train the model again")

@@ -1,4 +1,4 @@
-"""Training and scoring."""
+"""Training of runs and sweeps."""
 
 from fact_clip.evaluation import Evaluation as Evaluation
 from fact_clip.evaluation import evaluate as evaluate

@@ -1,4 +1,4 @@
-"""Callbacks of a training: the interface, and logs (CSV and JSONL always, others on request)."""
+"""Callbacks of a training run: the interface, CSV and JSONL logs, and experiment trackers."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ from fact_clip.models import FACT
 
 
 class StopTraining(Exception):  # noqa: N818
-    """Raise in a callback to stop after this epoch. All outputs are still written."""
+    """Raise this in a callback to stop after the current epoch. All outputs are still written."""
 
 
 @dataclass(frozen=True)
 class EpochState:
-    """Progress of a training, for callbacks.
+    """Progress of a training run, for callbacks.
 
     Attributes:
-        run: the run folder.
-        epoch: epochs done, this one included; inside an epoch those before it.
-        epochs: epochs in all.
-        best: best score on the validation videos; None before the first validation.
-        numbers: of the last epoch, as in log.jsonl: "epoch", "lr", "total", the loss terms.
-        model: the model that is trained.
-        optimizer: its optimiser.
-        config: the configuration with every decision.
-        step: steps done of the epoch.
-        terms: loss terms of the last step, on the device of the model.
+        run: Run folder.
+        epoch: Number of completed epochs. During an epoch, that epoch is not counted.
+        epochs: Number of epochs of the run.
+        best: Best score on the validation videos, or None before the first validation.
+        numbers: Values of the last epoch, as in log.jsonl: "epoch", "lr", "total" and loss terms.
+        model: Model that is trained.
+        optimizer: Optimiser of the model.
+        config: Configuration with all decisions.
+        step: Number of completed steps of the epoch.
+        terms: Loss terms of the last step, on the device of the model.
     """
 
     run: Path
@@ -59,72 +59,72 @@ class EpochState:
 
 
 class Callback:
-    """What a training calls; override what is needed.
+    """Interface for code that runs during training. Override the methods that you need.
 
-    Only the first process calls it, and of an ensemble the first model. `StopTraining` ends the
-    training cleanly after the epoch. Any other exception ends it at once, as an interruption does:
-    `resume` does the epoch again, so an epoch may come twice.
+    Only the main process calls callbacks, and only for the first model of an ensemble.
+    `StopTraining` ends the run cleanly after the epoch. Any other exception interrupts the run at
+    once. Resuming then repeats the epoch, so a callback may receive the same epoch twice.
     """
 
     def on_train_start(self, state: EpochState) -> None:
-        """Receive the model and its optimiser before the first step, also of a resumed training.
+        """Receive the model and its optimiser before the first step of a new or resumed run.
 
         Args:
-            state: progress of the training.
+            state: Progress of the run.
         """
 
     def on_train_end(self, state: EpochState) -> None:
-        """Release what was opened, after the last epoch.
+        """Release resources after the last epoch.
 
         Args:
-            state: progress of the training.
+            state: Progress of the run.
         """
 
     def on_exception(self, state: EpochState, error: BaseException) -> None:
-        """Release what was opened, where the training ends without `on_train_end`.
+        """Release resources if the run ends without `on_train_end`.
 
         Args:
-            state: progress of the training.
-            error: what ends it; it is raised again.
+            state: Progress of the run.
+            error: Exception that ends the run. It is raised again.
         """
 
     def on_step(self, state: EpochState) -> None:
         """Receive the loss terms of a step.
 
         Args:
-            state: progress of the training.
+            state: Progress of the run.
         """
 
     def on_epoch(self, state: EpochState) -> None:
-        """Receive the numbers of an epoch, with those of a validation ("validation edit").
+        """Receive the values of an epoch, including validation figures ("validation edit").
 
         Args:
-            state: progress of the training.
+            state: Progress of the run.
         """
 
     def on_validation(self, state: EpochState, metrics: Mapping[str, float]) -> None:
         """Receive the metrics on the validation videos.
 
         Args:
-            state: progress of the training.
-            metrics: by name, with "score": the mean of frame_accuracy, edit and f1@10.
+            state: Progress of the run.
+            metrics: Figures by name. "score" is the mean of frame_accuracy, edit and f1@10.
         """
 
     def on_save(self, state: EpochState, path: Path) -> None:
-        """Receive the path of a file that was written.
+        """Receive the path of a file that was saved.
 
         Args:
-            state: progress of the training.
-            path: model.safetensors, the best weights, or last.safetensors, for `resume`.
+            state: Progress of the run.
+            path: model.safetensors (the best weights) or last.safetensors (the state to resume).
         """
 
 
 class FileLog(Callback):
-    """``log.jsonl`` and ``log.csv`` in the run folder.
+    """Log of a run in ``log.jsonl`` and ``log.csv``.
 
     Args:
-        out: the run folder.
-        last_epoch: of the state that is resumed. Later rows of an interrupted run are dropped.
+        out: Run folder.
+        last_epoch: Epoch of the resumed state. Later rows of an interrupted run are dropped.
     """
 
     def __init__(self, out: Path, last_epoch: int) -> None:
@@ -134,23 +134,23 @@ class FileLog(Callback):
         self.rows: list[Json] = []
         if self.path.is_file():
             for line in read_text(self.path, "a log of training").splitlines():
-                row = parse_json(line, self.path, "a row of numbers an epoch", finite=False)
+                row = parse_json(line, self.path, "one row of values per epoch", finite=False)
                 if not isinstance(row, dict) or not is_number(row.get("epoch")):
-                    problem = "a line that is no row of the log"
+                    problem = "a line is not a row of the log"
                     raise InputError(self.path, problem, "remove the file")
                 if row["epoch"] <= last_epoch:
                     self.rows.append(row)
         self._write()
 
     def on_epoch(self, state: EpochState) -> None:
-        """Write both files again; the columns of the CSV are all that occurred."""
+        """Rewrite both files. The CSV has a column for every key in any row."""
         if self.rows and self.rows[-1]["epoch"] == state.epoch:
             self.rows.pop()
         self.rows.append(dict(state.numbers))
         self._write()
 
     def on_validation(self, state: EpochState, metrics: Mapping[str, float]) -> None:
-        """Write the numbers of a validation, which may come after those of its epoch."""
+        """Rewrite both files with validation figures, which may follow the row of their epoch."""
         self.on_epoch(state)
 
     def _write(self) -> None:
@@ -167,9 +167,9 @@ class FileLog(Callback):
             writer.writerows(self.rows)
 
 
-# Trackers of accelerate, by the names of their packages.
+# Trackers of accelerate, by package name.
 _TRACKERS = ("comet_ml", "mlflow", "tensorboard", "wandb")
-# How a tracker continues a run: the argument that names it, and the attribute that holds the name.
+# How to continue a tracker's run: the argument for its ID, and the attribute that holds the ID.
 _RESUMED = {
     "comet_ml": ("experiment_key", "id"),
     "mlflow": ("run_id", "info.run_id"),
@@ -178,12 +178,12 @@ _RESUMED = {
 
 
 class Tracker(Callback):
-    """A run of a tracker of accelerate, whose identity is kept in ``loggers.json``.
+    """A tracker of accelerate. ``loggers.json`` stores the ID of its run.
 
     Args:
-        name: of the tracker.
-        out: the run folder.
-        config: settings of the training.
+        name: Name of the tracker.
+        out: Run folder.
+        config: Settings of the run.
     """
 
     def __init__(self, name: str, out: Path, config: Mapping[str, Any]) -> None:
@@ -205,7 +205,7 @@ class Tracker(Callback):
         arguments = options.get(name, {})
         if name in self.ids:
             arguments[_RESUMED[name][0]] = self.ids[name]
-        # TensorBoard takes the name of the project for the name of its folder.
+        # TensorBoard uses the project name as its folder name.
         project = name if name == "tensorboard" else "fact-clip"
         self.tracker = LOGGER_TYPE_TO_CLASS[name](project, **arguments)
 
@@ -223,9 +223,9 @@ class Tracker(Callback):
             write_value(self.ids_path, self.ids)
 
     def on_epoch(self, state: EpochState) -> None:
-        """Send the numbers of an epoch."""
+        """Send the values of an epoch."""
         numbers = dict(state.numbers)
-        if self.name == "mlflow":  # whose names have no "@"
+        if self.name == "mlflow":  # does not allow "@" in names
             numbers = {key.replace("@", "_"): value for key, value in numbers.items()}
         self.tracker.log(numbers, step=state.epoch)
 
@@ -244,7 +244,7 @@ class Tracker(Callback):
 
 
 Logger = Callable[[Path, Mapping[str, Any]], Callback]
-"""Makes the callback of a training from its run folder and its configuration."""
+"""Creates a callback from a run folder and its configuration."""
 
 
 LOGGERS: Table[Logger] = Table(

@@ -1,4 +1,4 @@
-"""Training from clicks: first the frames near them, then borders where the model places them."""
+"""Training from clicks: labels start near the clicks, and a model then places the borders."""
 
 from __future__ import annotations
 
@@ -25,44 +25,44 @@ from fact_clip.decoding import class_scores
 from fact_clip.inference.scorer import Scorer
 
 FIRST_SHARE = 0.1
-"""Share of the way between two clicks that is labelled at first."""
+"""Share of the distance between two clicks that is labelled at first."""
 
 MOVES = (0.2, 0.35, 0.5, 0.65, 0.8)
-"""Shares of the epochs after which borders are moved, and all sure frames are labelled.
+"""Shares of the epochs after which borders are moved and all certain frames are labelled.
 
-Both were chosen in experiments/clicks.md.
+Both constants were chosen in experiments/clicks.md.
 """
 
 MATCHES = 10
-"""How often scores are corrected by how much longer a class is than the clicks let expect."""
+"""Number of iterations that correct scores until class lengths match the expected lengths."""
 
 SECONDS_ALIKE = 0.8
-"""How long frames say nearly the same."""
+"""Duration in which frames are nearly identical."""
 
 PRIOR_SEGMENTS = 7
-"""Mean segments that are added to the frames of each class, since rare classes say little."""
+"""Mean segments added to the frames of each class, because rare classes give little evidence."""
 
 _FILE = "clicks.json"
 
 Gaps = dict[str, list[Gap]]
-"""Video -> its frames without a label."""
+"""Unlabelled gaps by video name."""
 
 
 class ClickBorders:
     """The borders between the clicks of the training videos.
 
-    Frames near a border that is not sure have no label, and neither have segments that seem to have
-    no click, or one with a wrong label. These gaps are kept in ``RUN/clicks.json``
-    by epoch, so that a resumed training has those of its epoch.
+    Frames near an uncertain border are unlabelled, as are segments that seem to have no click, and
+    segments whose click seems to have a wrong label. ``RUN/clicks.json`` stores these gaps by
+    epoch, so that a resumed run starts with the gaps of its epoch.
 
     Args:
-        folder: of the run that is trained.
-        epochs: of the training.
-        dataset: its data set, whose labels of these videos are changed.
-        epoch: epochs that are done.
+        folder: Folder of the run that is trained.
+        epochs: Number of epochs of the run.
+        dataset: Data set of the run. The labels of its clicked training videos are changed.
+        epoch: Number of completed epochs.
 
     Attributes:
-        moves: epochs after which borders are moved.
+        moves: Epochs after which borders are moved.
     """
 
     def __init__(self, folder: Path, epochs: int, dataset: Dataset, epoch: int) -> None:
@@ -92,12 +92,12 @@ class ClickBorders:
             self._apply(first)
 
     def move(self, scorer: Scorer, epoch: int, *, is_main: bool) -> None:
-        """Move the borders to where the scores of a model place them.
+        """Place the borders by the scores of a model.
 
         Args:
-            scorer: the model.
-            epoch: epochs that are done.
-            is_main: whether this process writes files.
+            scorer: Scorer with the model.
+            epoch: Number of completed epochs.
+            is_main: Whether this process writes files.
         """
         candidates = scorer.choose()
         gains = {}
@@ -119,7 +119,7 @@ class ClickBorders:
             write_value(self.path, by_epoch)
 
     def _matched(self, gains: dict[str, list[NDArray[np.floating]]]) -> Gaps:
-        """Return the gaps after offsets that bring classes near their expected lengths."""
+        """Return gaps from scores with offsets that bring classes near their expected lengths."""
         labels = np.concatenate([*self.labels.values()])
         lengths = expected_lengths(
             [*self.clicks.values()], [*self.labels.values()], len(self.dataset.vocabulary)
@@ -142,7 +142,7 @@ class ClickBorders:
         return gaps
 
     def _apply(self, gaps: Gaps) -> None:
-        """Set the labels of the frames beside gaps."""
+        """Set the labels of all frames outside the gaps."""
         for name, labels in self.labels.items():
             sure = gap_labels(labels.tolist(), gaps[name], self.dataset.length(name))
             self.dataset.set_labels(name, sure)

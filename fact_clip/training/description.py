@@ -1,9 +1,9 @@
 """The description of a run that is trained, and its model and loss.
 
 begin               the description of a new or resumed run, with its model and loss
-check_free          whether a run folder can be begun
-build               model, criterion and transform for a training loop of one's own
-scored_classes      the classes with an output, which the loss is over
+check_free          a check that a folder can hold a new run
+build               model, criterion and transform for your own training loop
+scored_classes      the classes that have an output and enter the loss
 make_criterion      the loss
 """
 
@@ -40,11 +40,11 @@ from fact_clip.training.plan import Plan
 from fact_clip.training.start import grown_channels, start_texts
 from fact_clip.training.teacher import DRAFTS, TEACHER, teachers_seen
 
-# Settings that the plan of an ensemble decides. A run of another version may not record them.
+# Settings that the plan of an ensemble decides. Runs of other versions may not record them.
 _DECIDED = ("data.validation_videos", "data.objects.names", "data.objects.columns")
 
-# Settings that may change when a training is resumed. `_resumed` compares all others, but for
-# data.drafts of a student, which are decided again.
+# Settings that may change when a run is resumed. `_resumed` compares all others, except
+# data.drafts of a student, which is decided again.
 _MAY_CHANGE = {"train": {"epochs", "members", "workers", "device", "batch_size"}}
 
 
@@ -73,16 +73,16 @@ def begin(
     the run.
 
     Args:
-        plan: Plan of the training.
+        plan: Plan of the run.
         out: Run folder.
         processes: Processes that train the run.
-        resume: Whether the run in the folder is continued.
+        resume: Whether to continue the run in the folder.
 
     Returns:
         The run, and its model and loss.
 
     Raises:
-        InputError: Sizes do not fit together, or the run was begun with different settings.
+        InputError: Sizes do not match, or the run was started with different settings.
     """
     is_new = processes.is_main and not resume
     if is_new:
@@ -94,8 +94,8 @@ def begin(
     torch.manual_seed(plan.config.train.seed)
     parts = _parts(plan, run)
     if is_new:
-        # Too few model.tokens are reported before anything is written, as are sizes that do not
-        # fit together, which `_parts` reports.
+        # Before anything is written, this reports too few model.tokens. `_parts` has already
+        # reported sizes that do not match.
         model = plan.config.model
         parts.criterion.null_weight(model.tokens, model.transcript)
         run.write()
@@ -103,7 +103,7 @@ def begin(
 
 
 def _parts(plan: Plan, run: Run) -> Parts:
-    """Build the model of a run, new or resumed, and its loss."""
+    """Build the model and the loss of a new or resumed run."""
     texts = {**plan.texts, **start_texts(plan.start), **_joint_space(run, plan.dataset)}
     model = run.new_model(**texts)
     return Parts(model, make_criterion(run, plan.dataset), run.transform)
@@ -112,13 +112,13 @@ def _parts(plan: Plan, run: Run) -> Parts:
 def check_free(out: Path) -> None:
     """Raise an InputError for a folder with files, unless nothing in it has saved weights yet.
 
-    Members beside the first model, and a teacher, may have begun before.
+    Training of a teacher, or of further members of an ensemble, may have started before.
     """
     if not out.exists():
         return
     made_before = {"members", TEACHER, DRAFTS}
     if out.parent.name == "members":
-        # These are files of a member that was killed before its description was complete.
+        # A member that was killed before its description was complete leaves these files.
         made_before |= {"config.yaml", "vocabulary.json", "features.safetensors"}
     if out.is_dir() and {path.name for path in out.iterdir()} <= made_before:
         return
@@ -136,13 +136,13 @@ def _new_run(plan: Plan, out: Path, world: int) -> Run:
     dataset = plan.dataset
     transform = _feature_transform(plan)
     classes = _classes(plan)
-    # The object columns of the features: those of the plan, else those of the run it starts from.
+    # Object columns come from the plan, or else from the run that training starts from.
     spec = None if plan.start is None else plan.start.objects
     objects = plan.objects
     if objects is not None:
-        # of each column of the features: itself, and mean and deviation of each window of context
+        # Each feature column is followed by a mean and a deviation for each window of context.
         copies = transform.width // transform.input_dim
-        # Texts of a class begin with its sentence, if there is one, so its factors move by one.
+        # If the texts of a class begin with its sentence, the slots of its factors move by one.
         text_slot = objects.slot + int("sentence" in config.text.parts)
         spec = ObjectSpec(objects.with_context(copies), objects.fixed, text_slot)
     if spec is not None:
@@ -180,18 +180,18 @@ def _feature_transform(plan: Plan) -> FeatureTransform:
     data = plan.config.data
     dataset = plan.dataset
     if plan.start is not None:
-        # The weights that the training starts from were learned with these statistics.
+        # The initial weights were trained with these statistics.
         return plan.start.transform
     kinds = None
     if plan.objects is not None:
-        # `check` also raises for objects that do not fit, so it comes before the next return.
+        # `check` also raises errors for objects that do not fit, so it precedes the next return.
         kinds = plan.objects.check(dataset.input_dim).kinds()
     if not data.standardize:
         return FeatureTransform(data.context, None, None, dataset.input_dim)
     names = dataset.train
     if plan.config.train.member_parts:
-        # Each member trains on different videos, and the run has one transform for all members. So
-        # the statistics are those of all training videos of the split.
+        # Members are trained on different videos, but the run has one transform for all of them.
+        # It therefore uses the statistics of all training videos of the split.
         names = tuple(sorted(dataset.all_learning))
     features = (dataset.features(name) for name in names)
     return FeatureTransform.fit(features, data.context, kinds)
@@ -216,11 +216,11 @@ def _classes(plan: Plan) -> Classes:
 
 
 def _lengths(lengths: Sequence[Sequence[float]]) -> tuple[tuple[float, float], ...]:
-    """Return, for each class, mean and deviation of the log of lengths; () if there are none.
+    """Return the mean and deviation of the log length for each class, or () without lengths.
 
-    The lengths, in frames, are of whole segments. A segment is whole if it is not beside frames
-    without a label, where it may go on; frames of a hidden class end it. Of videos with clicks they
-    are the lengths that the clicks let expect.
+    Lengths, in frames, are from whole segments. A segment next to unlabelled frames is not whole,
+    because it may continue there, but frames of a hidden class end a segment. For clicked videos,
+    they are the lengths that the clicks suggest.
     """
     if not any(lengths):
         return ()
@@ -229,23 +229,23 @@ def _lengths(lengths: Sequence[Sequence[float]]) -> tuple[tuple[float, float], .
 
 
 def _seen(plan: Plan) -> Seen:
-    """Return the record of what the training of a plan sees, with the run that it starts from."""
+    """Return what training sees, including what the run that it starts from has seen."""
     seen = Seen.of(plan.dataset)
-    # Classes that have training frames by drafts alone: a model gave these frames their names.
+    # Classes whose only training frames come from drafts: a model named these frames.
     learned = plan.dataset.names_of(np.flatnonzero(plan.dataset.learned_counts).tolist())
     seen = replace(seen, named=tuple(name for name in learned if name not in seen.classes))
     return seen if plan.start is None else seen.joined(plan.start.seen_by_all())
 
 
 def _resumed(plan: Plan, out: Path, world: int) -> Run:
-    """Return the run in the folder, with those settings of the plan that may change.
+    """Return the run in the folder, with the settings of the plan that may change.
 
-    An InputError reports other settings, and data that differ. A step keeps the number of videos
-    that the training began with, so a new batch size must give it in all processes together.
+    An InputError reports differences in other settings or in the data. The number of videos per
+    step must stay the same, so a new batch size must give this number over all processes.
     """
     config = plan.config
     dataset = plan.dataset
-    run = Run.read(out).without_choice()  # decoding is chosen again after the training
+    run = Run.read(out).without_choice()  # decoding is chosen again after training
     command = f"fact-clip train {out / 'config.yaml'} --out {out} --resume"
     other_settings = f"resume with the settings of the run ({command}), or use a new --out"
     old_settings = flattened(run.config.model_dump(exclude=_MAY_CHANGE))
@@ -260,24 +260,24 @@ def _resumed(plan: Plan, out: Path, world: int) -> Run:
     fix = "use the data that it was trained on"
     check_classes(run, dataset.vocabulary.names, dataset.location, fix)
     if run.seen not in (None, _seen(plan)) or run.vocabulary != dataset.vocabulary:
-        problem = f"the run {out} began with other learning videos, features, labels or factors"
-        raise InputError(dataset.location, problem, "train again, into a new folder")
+        problem = f"the run {out} was started with different videos, features, labels or factors"
+        raise InputError(dataset.location, problem, "train a new run in a new folder")
     videos_a_step = run.videos_a_step or run.config.train.batch_size
     batch_size = config.train.batch_size
     if batch_size != run.config.train.batch_size and batch_size * world != videos_a_step:
         problem = (
-            f"{batch_size} in {world} processes, but the run began with {videos_a_step} "
-            "videos a step"
+            f"{batch_size} in {world} processes, but the run was started with "
+            f"{videos_a_step} videos per step"
         )
         raise InputError("train.batch_size", problem)
     return replace(run, config=config, videos_a_step=videos_a_step, finished=False)
 
 
 def _joint_space(run: Run, dataset: Dataset) -> dict[str, Tensor]:
-    """Return "space" (2, W) for head "similarity", otherwise nothing.
+    """Return "space" (2, W) for the head "similarity", or else an empty dictionary.
 
-    The model multiplies its columns by the first row and subtracts the second. It then has the raw
-    features minus their mean, in which features and texts are compared.
+    The model multiplies its columns by the first row and subtracts the second. The result is the
+    raw features minus their mean, the space in which features and texts are compared.
     """
     if run.config.model.head != "similarity":
         return {}
@@ -286,11 +286,11 @@ def _joint_space(run: Run, dataset: Dataset) -> dict[str, Tensor]:
         problem = f"similarity, features of {dataset.input_dim} columns and text vectors of {width}"
         fix = (
             "extract the features with a model of images and texts, "
-            "and name its text side in text.encoder"
+            "and set text.encoder to its text side"
         )
         raise InputError("model.head", problem, fix)
     if run.transform.std is not None:
-        # The columns are centred already, and divided by the deviation.
+        # The columns are already centred and divided by the deviation.
         scale = run.transform.std[:width]
         rows = (scale, np.zeros_like(scale))  # (W,) each
     else:
@@ -302,22 +302,22 @@ def _joint_space(run: Run, dataset: Dataset) -> dict[str, Tensor]:
 
 
 def build(plan: Plan) -> Parts:
-    """Build the model and the loss of a training.
+    """Build the model and the loss of a run, for your own training loop.
 
     Args:
-        plan: the plan of the training.
+        plan: Plan of the run.
 
     Returns:
-        The parts of the training.
+        Model, criterion and feature transform.
 
     Raises:
-        InputError: it is no plan, sizes do not fit together, or classes are held out of a head that
-            reads text.
+        InputError: The argument is not a plan, sizes do not match, or classes are held out from a
+            head that reads text.
     """
     if not isinstance(plan, Plan):
         raise InputError("plan", f"a {type(plan).__name__}", "give fact_clip.training.resolve")
     if plan.dataset.hidden and is_open(plan.config.model.head):
-        problem = "a loop of one's own would train the held-out classes as wrong answers"
+        problem = "your own training loop would train the held-out classes as wrong answers"
         raise InputError("data.holdout", problem, "use fact_clip.train")
     run = _new_run(plan, Path(), world=1)
     return _parts(plan, run)
@@ -331,8 +331,8 @@ def make_criterion(run: Run, dataset: Dataset) -> Criterion:
         index for index, label in enumerate(labels) if label in run.vocabulary.background_indices
     ]
     hidden: tuple[int, ...] = ()
-    # Hidden classes have no score with a head that reads text. With an output for each class the
-    # criterion has to know them.
+    # A head that reads text has no scores for hidden classes. For any other head, which has an
+    # output for each class, the criterion needs their indices.
     if len(labels) == len(run.vocabulary):
         hidden = tuple(index for index in dataset.hidden if index not in dataset.learned)
     return Criterion(
@@ -348,8 +348,8 @@ def make_criterion(run: Run, dataset: Dataset) -> Criterion:
 def scored_classes(run: Run, dataset: Dataset) -> tuple[int, ...]:
     """Return the classes that training scores, in the order of the scores.
 
-    A head that reads text gets the classes that training may see as candidates. Any other head has
-    an output for each class of the vocabulary.
+    The candidates of a head that reads text are the classes that training may see. Any other head
+    has an output for each class of the vocabulary.
     """
     if is_open(run.config.model.head):
         return dataset.learned

@@ -1,10 +1,9 @@
-"""The members of an ensemble: what each trains with, and the processes that train them."""
+"""The members of an ensemble: their configurations, and the processes that train them."""
 
 from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -16,22 +15,23 @@ import torch
 
 from fact_clip.config import Config, with_values
 from fact_clip.core import InputError, Json
+from fact_clip.core.launch import child_command
 from fact_clip.core.paths import inside, write_lines
 from fact_clip.runs.files import member_folders
 from fact_clip.training.plan import Plan, resolve
 
 SEED_STEP = 1000
-"""Model k has the seed of the run + k * this, so runs of neighbouring seeds share no member."""
+"""Difference of the seeds of two members, so that runs with nearby seeds share no member."""
 
 
 @dataclass(frozen=True)
 class Ensemble:
-    """The models of a run. Index 0 is the run itself; a run of one model has no other.
+    """The models of a run. Index 0 is the run itself, and a run of one model has only this index.
 
     Attributes:
-        plan: of the training.
-        folder: of the run.
-        resume: whether interrupted models continue.
+        plan: Plan of the run.
+        folder: Run folder.
+        resume: Whether to continue interrupted models.
     """
 
     plan: Plan
@@ -44,21 +44,21 @@ class Ensemble:
         return [self.folder, *member_folders(self.folder, self.plan.config.train.members)]
 
     def resumes(self, model_index: int) -> bool:
-        """Return whether a model continues. One that has not begun is begun.
+        """Return whether to continue a model. A model that was not started yet is started.
 
-        If no model has begun, the first one continues too, which is its error, unless its teacher
-        was interrupted.
+        If no model was started, the first one is resumed, which raises an error. The exception is a
+        run with self-training, whose teacher may have been interrupted.
         """
         has_begun = [(folder / "run.json").is_file() for folder in self.folders]
         has_nothing = not any(has_begun) and not self.plan.config.train.self_training
         return self.resume and (has_begun[model_index] or (has_nothing and model_index == 0))
 
     def member_folder(self, model_index: int) -> Path:
-        """Return the run folder of a member; an InputError if a link leads out of the run."""
+        """Return the run folder of a member. A link that leads out of the run is an InputError."""
         return inside(self.folder, "members", self.folders[model_index].name)
 
     def config_of(self, model_index: int) -> Config:
-        """Return the configuration of a member, with its part of the validation videos."""
+        """Return the configuration of a member, including its share of the validation videos."""
         plan = self.plan
         config = member_config(plan.config, model_index)
         if not plan.parts:
@@ -79,8 +79,8 @@ class Ensemble:
     def members_beside(self) -> Iterator[Callable[[], None]]:
         """Train all members in other processes while the block trains the first model.
 
-        Two trainings use two cores better than one training with two threads, so threads are
-        divided among models. However the block ends, no process is left.
+        Two models in parallel use two cores better than one model with two threads, so the threads
+        are divided among the models. No process remains when the block ends.
 
         Yields:
             A function that raises an InputError if a member has failed.
@@ -111,26 +111,19 @@ class Ensemble:
             check()
 
     def _start(self, model_index: int, threads: int, errors: IO[bytes]) -> subprocess.Popen[bytes]:
-        """Start the training of a member; see `training.member`."""
+        """Start the process that trains a member; see `training.member`."""
         folder = self.member_folder(model_index)
         recipe = inside(self.folder, "members", f"{folder.name}.yaml")
         write_lines(recipe, self.config_of(model_index).to_yaml().splitlines())
-        command = [
-            sys.executable,
-            "-m",
-            "fact_clip.training.member",
-            str(recipe),
-            str(folder),
-            str(os.getpid()),
-        ]
+        module = ["-m", "fact_clip.training.member", str(recipe), str(folder)]
         if self.resumes(model_index):
-            command.append("--resume")
+            module.append("--resume")
         return subprocess.Popen(
-            command,
+            child_command(module),
             env={**os.environ, "OMP_NUM_THREADS": str(threads)},
             stdin=subprocess.PIPE,
             stderr=errors,
-            # A session of its own: Ctrl-C reaches the parent alone, which ends its members.
+            # In a separate session, Ctrl-C reaches only the parent, which ends its members.
             start_new_session=True,
         )
 
@@ -144,13 +137,13 @@ class _MemberProcess:
     errors: IO[bytes]
 
     def check(self) -> None:
-        """Raise an InputError if the training has failed."""
+        """Raise an InputError if the process has failed."""
         if not self.process.poll():
             return
         self.errors.seek(0)
         lines = self.errors.read().decode(errors="replace").splitlines()
         last = lines[-1] if lines else ""
-        problem = f"the training of this member ended with exit code {self.process.returncode}"
+        problem = f"training of this member ended with exit code {self.process.returncode}"
         raise InputError(self.folder, problem, last.removeprefix("fact-clip: "))
 
 
@@ -158,8 +151,8 @@ def member_config(config: Config, model_index: int) -> Config:
     """Return the configuration of a member: its seed, swaps and device.
 
     Args:
-        config: of the run.
-        model_index: of the member; 0 is the run itself.
+        config: Configuration of the run.
+        model_index: Index of the member. 0 is the run itself.
     """
     init = config.train.init
     if init is not None:
@@ -179,7 +172,7 @@ def member_config(config: Config, model_index: int) -> Config:
 
 
 def member_device(device: str, model_index: int, gpus: int) -> str:
-    """Return where a member trains: with "auto" and several GPUs they take turns."""
+    """Return the device of a member. With "auto" and several GPUs, members take turns."""
     if device in ("auto", "cuda") and gpus > 1:
         return f"cuda:{model_index % gpus}"
     return device

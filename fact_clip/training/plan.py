@@ -1,4 +1,4 @@
-"""The plan of a training: every ``auto`` decided, the data opened, texts and objects read."""
+"""The plan of a training run: every ``auto`` decided, data opened, texts and objects read."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from fact_clip.unseen.parts import MemberPart
 
 @dataclass(frozen=True)
 class Note:
-    """A message about a decision that was made for the user."""
+    """A message about a decision made for the user."""
 
     message: str
     level: int = logging.INFO
@@ -43,19 +43,19 @@ class Note:
 
 @dataclass(frozen=True)
 class Plan:
-    """A training that can start.
+    """Everything that a training run needs to start.
 
     Attributes:
-        config: the configuration with every decision, and with absolute paths.
-        dataset: its split, with the classes held out.
-        device: where it trains.
-        objects: the object columns; None: there are none, or those of `start` are used.
-        texts: text vectors that the model is made from: "text" (C, S, E), "object_text" (O, E);
-            without those of the objects of `start`.
-        start: the run of ``train.init``, whose weights the training starts from.
+        config: Configuration with all decisions and with absolute paths.
+        dataset: Data set of the split, without the held-out classes.
+        device: Device for training.
+        objects: Object columns, or None if there are none or if `start` provides them.
+        texts: Text vectors for building the model: "text" (C, S, E) and "object_text" (O, E).
+            The object texts of `start` are not included.
+        start: Run of ``train.init``, which provides the initial weights.
         parts: Validation videos and hidden classes of each member, or () if all members of the run
             have the same.
-        notes: what was decided.
+        notes: Messages about the decisions.
     """
 
     config: Config
@@ -69,19 +69,19 @@ class Plan:
 
 
 def resolve(config: Config, folder: DataStore | None = None, is_checked: bool = False) -> Plan:
-    """Decide everything that a configuration leaves open, and open what it names.
+    """Decide everything that a configuration leaves open, and open the files that it names.
 
     Args:
-        config: of a training.
-        folder: its data, if it is open already.
-        is_checked: another process has checked all files. The first process of a launch always
-            does it for the others, which read only the labels that they need.
+        config: Configuration of a run.
+        folder: Data of the run, if already open.
+        is_checked: Whether a different process has checked all files. In a launch, only the main
+            process checks them. The other processes read only the labels that they need.
 
     Returns:
         The plan.
 
     Raises:
-        InputError: files cannot be read, or settings do not fit the data.
+        InputError: Files cannot be read, or settings do not fit the data.
     """
     planner = _Planner(config, folder)
     check_loggers(config.train.loggers)
@@ -89,7 +89,7 @@ def resolve(config: Config, folder: DataStore | None = None, is_checked: bool = 
 
 
 class _Planner:
-    """The steps of `resolve`, each of which reads what the steps before it have set."""
+    """The steps of `resolve`. Each step may read the results of the previous steps."""
 
     def __init__(self, config: Config, folder: DataStore | None) -> None:
         self.config = config
@@ -120,7 +120,7 @@ class _Planner:
             ties_factors = self.config.model.head == "text" and "factors" in self.config.text.parts
             self.objects = objects_of(self.dataset, ties_factors)
             if parts and self.objects is not None and not self.config.data.objects.names_file:
-                # Members learn from other videos, in which they could find other objects.
+                # Members learn from different videos, in which they could find different objects.
                 self._decide(self.objects.settings())
         if self.is_zero_shot:
             check_prior(self.config.decode, self.dataset)
@@ -139,23 +139,23 @@ class _Planner:
         )
 
     def _decide(self, values: Json) -> None:
-        """Set values, by key with dots."""
+        """Set values by dotted key."""
         self.config = with_values(self.config, values)
 
     def _check_settings(self) -> None:
-        """Raise what would otherwise fail after minutes, with a run folder half written."""
+        """Report settings that would fail only after minutes, with a half-written run folder."""
         metrics.figure_keys(self.config.evaluation.profile)
         has_transcript = self.config.model.transcript
         if self.config.loss.match == "seq" and not has_transcript:
-            problem = "seq matches the tokens of a transcript, and the model has none"
+            problem = "seq matches the tokens of a transcript, but the model has none"
             fix = "choose o2o or o2m, or set model.transcript=true"
             raise InputError("loss.match", problem, fix)
         if self.is_zero_shot and has_transcript:
-            problem = "a transcript, and classes held out of a head that reads text"
+            problem = "a transcript, but classes are held out from a head that reads text"
             raise InputError("model.transcript", problem, "set model.head=closed")
 
     def _class_names(self) -> Json:
-        """Decide what class names tell: background, how names are read, vectors of a class."""
+        """Decide what follows from class names: background, grammar and text parts."""
         data = self.config.data
         values: Json = {}
         messages = []
@@ -167,7 +167,7 @@ class _Planner:
             if guess.unlabelled != data.unlabelled:
                 messages.append(f"ignored by their name: {', '.join(guess.unlabelled)}")
             if guess.grammar != data.grammar:
-                messages.append(f"names are read as {guess.grammar}")
+                messages.append(f"names are parsed as {guess.grammar}")
             for key in ("background", "unlabelled", "grammar"):
                 values[f"data.{key}"] = getattr(guess, key)
             data = guess
@@ -191,7 +191,7 @@ class _Planner:
         return {"data.groups": None}
 
     def _member_parts(self) -> tuple[MemberPart, ...]:
-        """Decide which videos and classes each member leaves out for its validation."""
+        """Decide which videos and classes each member uses for validation."""
         settings = self.config.train
         data = self.config.data
         dataset = self.dataset
@@ -201,8 +201,8 @@ class _Planner:
         parts = dataset.roles.parts
         holdout = dataset.holdout
         hidden = [() if holdout is None else holdout.validation_unseen] * n_members
-        # A model gave names to the frames of these classes only, so with drafts all members hide
-        # the same.
+        # With drafts, all members hide the same classes, because the teacher named only the frames
+        # of these classes.
         if holdout is not None and data.validation_unseen is not None and data.drafts is None:
             hidden = parts.hidden_groups(n_members)
         videos = parts.choose(hidden, data.validation_part, data.validation_videos)
@@ -213,7 +213,7 @@ class _Planner:
         return member_parts
 
     def _paths(self) -> Json:
-        """Make the paths absolute that a run keeps, so that it can be evaluated from anywhere."""
+        """Make stored paths absolute, so that a run can be evaluated from any folder."""
         root = self.folder.root
         values: Json = {"data.root": IN_MEMORY if root is None else str(root.resolve())}
         holdout = self.config.data.holdout
@@ -231,35 +231,35 @@ class _Planner:
         return values
 
     def _validation_unseen(self) -> Json:
-        """Replace ``auto`` by the validation-unseen classes that the data set selected."""
+        """Replace ``auto`` with the validation-unseen classes that the data set selected."""
         data = self.config.data
         setting = data.validation_unseen
         holdout = self.dataset.holdout
         if holdout is None or setting not in (None, "auto"):
             return {}
         names = holdout.validation_unseen
-        rule = "gamma is chosen by the accuracy of seen classes alone"
+        rule = "gamma is chosen only by the accuracy of seen classes"
         if setting is None:
             if not names and self.takes_any_name:
                 fix = "data.validation_unseen=auto selects some"
-                message = f"data.holdout names no validation-unseen classes, so {rule}; {fix}"
+                message = f"data.holdout lists no validation-unseen classes, so {rule}; {fix}"
                 self.notes.append(Note(message, logging.WARNING))
             return {}
         if names:
             counts = self.dataset.class_counts(self.dataset.validation).tolist()
             frames_of = dict(zip(self.dataset.vocabulary.names, counts, strict=True))
-            classes = ", ".join(f"{name!r} ({frames_of[name]} frames there)" for name in names)
+            classes = ", ".join(f"{name!r} ({frames_of[name]} frames)" for name in names)
             message = (
-                "selected as validation-unseen: not trained, and used on the validation videos to "
-                f"tune settings: {classes}"
+                "selected as validation-unseen: excluded from training, and used on the "
+                f"validation videos to tune settings: {classes}"
             )
             self.notes.append(Note(message))
         else:
             reason = "there are no validation videos"
             if data.validation:
                 reason = (
-                    "no class can be validation-unseen: none has all of its factors in other seen "
-                    "classes, and enough frames"
+                    "no class can be validation-unseen, because none has enough frames and "
+                    "all of its factors in other seen classes"
                 )
             self.notes.append(Note(f"{reason}; {rule}", logging.WARNING))
         return {"data.validation_unseen": names}
@@ -273,7 +273,7 @@ class _Planner:
         else:
             has_objects = self.objects is not None
             if self.objects is not None and len(self.objects.fixed) == len(self.objects.names):
-                problem = "all objects keep their identity, so that none is found by its name"
+                problem = "all objects keep their identity, so no object is identified by its name"
                 fix = "leave one out of data.objects.fixed, or set data.objects.file to null"
                 raise InputError("data.objects", problem, fix)
             if any(self.config.augment.swap) and not has_objects:
@@ -284,29 +284,29 @@ class _Planner:
             if has_objects:
                 values["data.objects.file"] = "find"
                 message = (
-                    "the columns hold objects that come and go, and the labels say their names "
-                    "(data.objects.file)"
+                    "the columns contain objects that come and go, and their names follow from the "
+                    "labels (data.objects.file)"
                 )
                 self.notes.append(Note(message))
         return values
 
     def _check_text_parts(self) -> None:
-        """Raise an InputError for parts that the names lack, or that tell no background apart."""
+        """Raise an InputError for parts that the names lack, or that cannot separate background."""
         parts = self.config.text.parts
         vocabulary = self.dataset.vocabulary
         if "factors" in parts and vocabulary.slots == WHOLE_NAME:
             problem = f"{list(parts)}, but the names have no parts"
-            fix = "choose sentence, or say how names are read: data.grammar, ROOT/factors.csv"
+            fix = "choose sentence, or define the parts: data.grammar or ROOT/factors.csv"
             raise InputError("text.parts", problem, fix)
         if len(vocabulary.background) > 1 and "sentence" not in parts:
-            problem = f"{list(parts)}, by which background classes are all alike"
-            raise InputError("text.parts", problem, "add sentence, or give them one name")
+            problem = f"{list(parts)}, which are the same for all background classes"
+            raise InputError("text.parts", problem, "add sentence, or merge these classes")
 
     def _texts(self) -> dict[str, Tensor]:
-        """Return the text vectors that the model is made from.
+        """Return the text vectors for building the model.
 
-        They are "text" (C, S, E) and, with object columns, "object_text" (O, E), for a head that
-        reads text; (C, E) for head "fact-clip"; none for other heads.
+        For a head that reads any name, these are "text" (C, S, E) and, with object columns,
+        "object_text" (O, E). For the head "fact-clip", "text" is (C, E). Other heads need none.
         """
         if not self.reads_text:
             return {}
@@ -323,8 +323,8 @@ class _Planner:
             names_alike = "; for ".join(", ".join(map(repr, group)) for group in groups)
             message = (
                 f"{config.encoder} has (nearly) the same vector for {names_alike}, so a model can "
-                "hardly tell them apart: write their parts in English into factors.csv, or choose "
-                "a text encoder of their language (docs/names.md)"
+                "hardly distinguish them: write their parts in English into factors.csv, or choose "
+                "a text encoder for their language (docs/names.md)"
             )
             self.notes.append(Note(message, logging.WARNING))
         texts = {"text": torch.from_numpy(vectors)}

@@ -14,10 +14,10 @@ class Training(Result):
     """The result of `fact_clip.train`.
 
     Attributes:
-        epoch: epochs done.
-        best: best score on the validation videos, or None.
-        seconds: time of this call.
-        parameters: number of trained parameters.
+        epoch: Number of completed epochs.
+        best: Best score on the validation videos, or None.
+        seconds: Duration of this call.
+        parameters: Number of trained parameters.
     """
 
     epoch: int
@@ -26,7 +26,7 @@ class Training(Result):
     parameters: int
 
     def rows(self) -> Mapping[str, Mapping[str, Any]]:
-        """Return a row of the training."""
+        """Return one row for the training run."""
         return {"training": self.to_dict()}
 
 
@@ -35,10 +35,10 @@ class Sweep(Result):
     """The result of `training.sweep`.
 
     Attributes:
-        metrics: mean of each figure.
-        sd: its standard deviation.
-        axes: the values of each setting that varies.
-        runs: the figures of each run.
+        metrics: Mean of each figure.
+        sd: Standard deviation of each figure.
+        axes: Values of each setting that varies.
+        runs: Figures of each run.
     """
 
     metrics: Figures
@@ -47,5 +47,5 @@ class Sweep(Result):
     runs: Mapping[str, Figures]
 
     def rows(self) -> Mapping[str, Mapping[str, Any]]:
-        """Return a row for each run, their mean and its standard deviation."""
+        """Return a row for each run, for the mean and for the standard deviation."""
         return {**self.runs, "mean": self.metrics, "sd": self.sd}

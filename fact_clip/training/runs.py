@@ -1,19 +1,19 @@
 """`train`: from a recipe, a configuration or a plan to the run folder of one or more models.
 
-    train
-        _planned: the plan, with checked settings and the opened data set.
-        _plan_with_drafts: with train.self_training alone; trains the teacher if needed.
-        _train_ensemble: locks the run, trains all models, then calibrates the run.
-            train_model: the weights of the first model.
-                threads_limited: on a CPU no more threads than make a step faster.
-            train_calibrated: weights and calibration of another member, in a process beside the
-                first model (`training.member`), or in a launch of torchrun after it, by
-                _train_member.
-                _locked_then_calibrated, train_model
+train
+  _planned: checks the settings, opens the data set and returns the plan.
+  _plan_with_drafts: only with train.self_training; trains the teacher if needed.
+  _train_ensemble: locks the run, trains all models, then calibrates the run.
+    train_model: the weights of the first model.
+      threads_limited: on a CPU, limits threads to the number that makes a step faster.
+    train_calibrated: weights and calibration of a further member. Without torchrun, this runs
+      in a parallel process (`training.member`). In a launch of torchrun, `_train_member` calls
+      it after the first model.
+      _locked_then_calibrated, train_model
 
-A launch is the processes that torchrun starts, which train one model after the other together. A
-call without torchrun is a launch of one process. `Ensemble` alone decides which models continue and
-which begin.
+A launch is the group of processes that torchrun starts. They train the models together, one after
+the other. A call without torchrun is a launch of one process. Only `Ensemble` decides which models
+to continue and which to start.
 """
 
 from __future__ import annotations
@@ -60,10 +60,10 @@ from fact_clip.training.teacher import (
 )
 from fact_clip.training.trainer import Watch
 
-# The command line prints the notes of a plan that this logger reports.
+# The command line prints the notes of a plan, which this logger reports.
 logger = logging.getLogger(__name__)
 
-# torch splits an operation into parts for its threads. No part has fewer numbers (docs/method.md).
+# torch splits an operation among threads into parts of at least this size (docs/method.md).
 _GRAIN = 32_768
 
 
@@ -80,39 +80,40 @@ def train(
     resume: bool = False,
     progress: Progress | None = None,
 ) -> Training:
-    """Train a run into the folder ``out``: one model, or the members of an ensemble side by side.
+    """Train a run into the folder ``out``: one model, or the members of an ensemble in parallel.
 
-    Processes of ``torchrun`` train the members one after the other, each on all processes.
-    The weights that are kept (``model.safetensors``) are the best on the validation videos, a part
-    of the training videos; without validation videos they are the last. The test split is not read.
+    With ``torchrun``, the members are trained one after the other, each by all processes. The
+    saved weights (``model.safetensors``) are the best on the validation videos, which are part of
+    the training videos, or the last weights without validation videos. The test split is not read.
 
     Args:
-        config: everything that makes the run, the name or path of a recipe, or a plan.
-        out: the run folder; it must be new, unless ``resume``.
-        overrides: settings on top of the configuration, as "train.epochs=20"; none with a plan.
-        data: data in memory (`datasets.from_arrays`, or a `datasets.DataSource`) instead of
-            ``data.root``. They are not written anywhere, so an ensemble is an InputError, and
-            `evaluate` takes them again.
-        losses: further terms of the loss, functions of output and truth (`losses.Loss`) or names.
-            Functions are registered by their names, which ``loss.terms`` lists.
-        metrics: metrics of this process by name, see `register`; validations have them, too.
-        callbacks: called after steps, epochs, validations and saves; see `Callback`.
-        resume: continue an interrupted run of the same configuration; epochs and members may have
-            become more.
-        progress: called with (epochs done, epochs, a short description).
+        config: Configuration, name or path of a recipe, or plan.
+        out: Run folder, which must be new unless ``resume`` is set.
+        overrides: Settings that replace those of the configuration, such as "train.epochs=20".
+            Not allowed with a plan.
+        data: Data in memory (`datasets.from_arrays`, or a `datasets.DataSource`) instead of
+            ``data.root``. They are not saved: an ensemble is an InputError, and you must pass them
+            to `evaluate` again.
+        losses: Additional loss terms, as functions of output and truth (`losses.Loss`) or names.
+            Functions are registered under their names, and ``loss.terms`` lists them.
+        metrics: Additional metrics by name, for this process and its validations; see `register`.
+        callbacks: Callbacks for steps, epochs, validations and saves; see `Callback`.
+        resume: Whether to continue an interrupted run with the same configuration. You may
+            increase the numbers of epochs and members.
+        progress: Function called with (completed epochs, epochs, a short description).
 
     Returns:
-        The result of the (first) model.
+        The result of the first model.
 
     Raises:
-        InputError: settings or data are not valid, or the folder is in use.
+        InputError: Settings or data are invalid, or the folder is in use.
     """
     out = Path(out)
     is_main = place_in_launch()[0] == 0
     if is_main and not resume:
-        check_free(out)  # `begin` does it again, but only after the data set was read
+        check_free(out)  # `begin` repeats this check, but only after reading the data set
     if printable(str(out)) != str(out):
-        problem = "control characters, or bytes that are not UTF-8, in the name of the folder"
+        problem = "control characters or bytes that are not UTF-8 in the folder name"
         raise InputError(out, problem)
     for name, metric in (metrics or {}).items():
         METRICS.register(metric, name)
@@ -120,8 +121,8 @@ def train(
         names = [LOSSES.name_of(term) for term in losses]
         for name in names:
             if names.count(name) > 1:
-                fix = "give each function a __name__ of its own"
-                raise InputError("losses", f"two terms are called {name!r}", fix)
+                fix = "give each function a unique __name__"
+                raise InputError("losses", f"two terms have the name {name!r}", fix)
         overrides = [*overrides, f"loss.terms={json.dumps(names)}"]
     plan = _planned(config, overrides, data)
     if is_main:
@@ -136,11 +137,11 @@ def train(
 def _planned(
     config: Config | Plan | str | Path, overrides: Sequence[str], data: DataSource | None
 ) -> Plan:
-    """Return the plan of a training, or `config` itself if it is one."""
+    """Return the plan of a run. If `config` is already a plan, return it."""
     if isinstance(config, Plan):
         if overrides or data is not None:
-            problem = "a plan, whose settings and data are decided"
-            raise InputError("config", problem, "give a Config or a recipe")
+            problem = "a plan, whose settings and data are already decided"
+            raise InputError("config", problem, "pass a Config or a recipe")
         return config
     if isinstance(config, Config):
         config = config.overridden(overrides)
@@ -162,18 +163,18 @@ def _plan_with_drafts(
 ) -> Plan:
     """Return the plan with a teacher's drafts. Train the teacher first if needed.
 
-    The teacher is a run: the one that train.self_training names, or one in the folder of this run.
-    Its drafts are labels for the frames that have none.
+    The teacher is the run that train.self_training names, or else a run inside this run's folder.
+    Its drafts are labels for unlabelled frames.
     """
     if plan.config.data.drafts is not None:
-        # The config.yaml of a student names its drafts. Whether they still hold is decided below,
-        # on the data set without them.
+        # The config.yaml of a student names its drafts. The code below decides whether they are
+        # still valid, for the data set without them.
         plan = with_drafts(plan, None)
     configured_teacher = teacher_folder(plan.dataset, plan.config.train.self_training)
     folder = configured_teacher or out / TEACHER
     drafts = out / DRAFTS
     drafts_exist = has_drafts(plan.dataset, folder, drafts)
-    # All processes have looked for the drafts before one of them trains or writes.
+    # All processes must look for drafts before any of them trains or writes.
     processes.wait()
     if configured_teacher is None and not drafts_exist:
         store = plan.dataset.folder
@@ -187,15 +188,16 @@ def _plan_with_drafts(
 
 
 def _train_ensemble(ensemble: Ensemble, processes: Processes, watch: Watch) -> Training:
-    """Train all models at the same time, or with torchrun one after the other."""
+    """Train all models in parallel, or one after the other with torchrun."""
     plan = ensemble.plan
     folder = ensemble.folder
-    # `ensemble.resume` is the argument of `train`. `resumes` decides whether this model continues.
-    # The main process decides for all, before it writes a file that would change the decision.
+    # `ensemble.resume` is the argument of `train`. `resumes` decides whether to continue this
+    # model. The main process decides for all before it writes a file that would change the
+    # decision.
     first_resumes = processes.broadcast(lambda: ensemble.resumes(0))
     with _locked_then_calibrated(plan, folder, processes, ensemble.resume):
         if processes.world == 1:
-            # Starts the other members. `check_members` reports one that has failed.
+            # Start the other members. `check_members` reports a member that has failed.
             with ensemble.members_beside() as check_members:
                 watch = replace(watch, after_step=check_members)
                 result = train_model(plan, folder, processes, watch, resume=first_resumes)
@@ -212,11 +214,11 @@ def train_model(
     """Train the model of a plan with all processes of the launch.
 
     Args:
-        plan: the plan of the training.
-        folder: the run folder, whose lock the caller holds.
+        plan: Plan of the run.
+        folder: Run folder, whose lock the caller holds.
         processes: Processes of the launch.
-        watch: callbacks and progress.
-        resume: continue an interrupted training.
+        watch: Callbacks and progress.
+        resume: Whether to continue an interrupted run.
 
     Returns:
         The result of the model.
@@ -232,7 +234,7 @@ def train_model(
 
 @contextmanager
 def threads_limited(plan: Plan) -> Iterator[None]:
-    """Use no more threads in the block than make a step faster."""
+    """Limit the threads in the block to the number that makes a step faster."""
     threads = torch.get_num_threads()
     torch.set_num_threads(min(threads, useful_threads(plan)))
     try:
@@ -244,12 +246,12 @@ def threads_limited(plan: Plan) -> Iterator[None]:
 def useful_threads(plan: Plan) -> int:
     """Return the number of threads that make a step faster: one for each `_GRAIN` numbers.
 
-    On a GPU these are all threads of torch.
+    On a GPU, return all threads of torch.
     """
     if plan.device.type != "cpu":
         return torch.get_num_threads()
     labels = map(plan.dataset.labels, plan.dataset.train)
-    # Numbers of an activation of the frame branch, (batch, rows, width).
+    # The frame branch has activations of shape (batch, rows, width).
     rows = median_frames(labels) / plan.config.data.stride
     width = max(block.frame_dim for block in block_configs(plan.config.model))
     n_numbers = int(plan.config.train.batch_size * rows * width)
@@ -259,11 +261,11 @@ def useful_threads(plan: Plan) -> int:
 def _train_member(ensemble: Ensemble, model_index: int, processes: Processes) -> None:
     """Train a member after the first model, with all processes of the launch."""
     plan = ensemble.plan_of(model_index)
-    # The main process decides for all. It does not go on to write before all processes are here,
-    # and so have read the files of the member for its plan.
+    # The main process decides for all. It writes only after all processes have arrived here, and
+    # so have read the files of the member for its plan.
     resume = processes.broadcast(lambda: ensemble.resumes(model_index))
-    # Callbacks and progress follow the first model alone, as they do where members train in
-    # processes of their own, so this member gets an empty `Watch`.
+    # Callbacks and progress follow only the first model, as in a run without torchrun, so this
+    # member gets an empty `Watch`.
     folder = ensemble.member_folder(model_index)
     train_calibrated(plan, folder, processes, Watch(), resume=resume)
 
@@ -282,11 +284,12 @@ def _locked_then_calibrated(
 ) -> Iterator[None]:
     """Lock a run folder while the block trains its models, then learn its calibration.
 
-    With `resume` remove temporary files first. If a new training fails early, empty the folder.
+    If `resume` is set, remove temporary files first. If a new run fails early, empty the folder.
     """
     if processes.is_main:
-        # In this order, because `locked` creates the folder that `_emptied_unless_begun` lists.
-        with locked(folder, "a training"), _emptied_unless_begun(folder):
+        # `locked` must come first, because it creates the folder that `_emptied_unless_begun`
+        # lists.
+        with locked(folder, "a training run"), _emptied_unless_begun(folder):
             if resume:
                 remove_unfinished(folder)
             yield
@@ -298,11 +301,11 @@ def _locked_then_calibrated(
 
 @contextmanager
 def _emptied_unless_begun(out: Path) -> Iterator[None]:
-    """Empty a new folder if bad input or Ctrl-C ends the training before a state is saved."""
+    """Empty a new folder if bad input or Ctrl-C ends the run before a state is saved."""
     was_empty = not any(out.iterdir())
     try:
         yield
-    # RuntimeError is torch's error when the memory is full.
+    # torch raises a RuntimeError if memory is full.
     except (InputError, MemoryError, RuntimeError, KeyboardInterrupt):
         if was_empty and not any(out.rglob("last.safetensors")):
             for path in out.iterdir():
@@ -314,8 +317,8 @@ def _emptied_unless_begun(out: Path) -> Iterator[None]:
 
 
 def _calibrate(plan: Plan, folder: Path) -> None:
-    """Learn what corrects the scores of a trained run, then mark the run as finished."""
-    # Without the decoding that an earlier training chose: `learn_calibration` chooses again.
+    """Learn the corrections of a trained run's scores, then mark the run as finished."""
+    # `learn_calibration` chooses the decoding again, so remove a previous choice.
     run = Run.read(folder).without_choice()
     learn_calibration(run, plan.dataset, plan.device)
     replace(run, finished=True).write()

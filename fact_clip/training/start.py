@@ -1,4 +1,4 @@
-"""The run that a training starts from (``train.init``): whether it fits, and its weights."""
+"""The run that training starts from (``train.init``): its checks and its weights."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def read_start(
     """Read the run of ``train.init``.
 
     Args:
-        config: of the training.
-        dataset: of the training.
-        reads_text: whether the head is made from vectors of class names.
-        takes_any_name: whether it takes classes that it was not trained with.
+        config: Configuration of the new run.
+        dataset: Data set of the new run.
+        reads_text: Whether the head uses vectors of class names.
+        takes_any_name: Whether the head accepts classes that it was not trained with.
 
     Returns:
-        The run; None if the training starts from random weights.
+        The run, or None if training starts from random weights.
 
-    Raises:
-        InputError: its model, texts, feature transform or classes do not fit the training.
+        Raises:
+        InputError: The model, texts, feature transform or classes do not fit the new run.
     """
     if config.train.init is None:
         return None
@@ -48,7 +48,7 @@ def read_start(
         raise InputError(_KEY, problem)
     is_standardized = run.transform.mean is not None
     if run.transform.context != config.data.context or is_standardized != config.data.standardize:
-        problem = f"{run.path} was trained with another data.context or data.standardize"
+        problem = f"{run.path} was trained with a different data.context or data.standardize"
         raise InputError(_KEY, problem)
     if not takes_any_name:
         _check_classes(run, config.model, dataset.vocabulary)
@@ -56,9 +56,7 @@ def read_start(
     if record is not None:
         for name, video in record.find_in(dataset, dataset.validation):
             if video.role == "trained":
-                message = (
-                    "%s: %s was trained on the validation video %r, so that validation is too good"
-                )
+                message = "%s: %s was trained on the validation video %r, so validation is too good"
                 logger.warning(message, _KEY, run.path, name)
                 break
     return run
@@ -73,13 +71,13 @@ def start_texts(run: Run | None) -> dict[str, Tensor]:
 
 
 def _check_same_settings(run: Run, config: Config, groups: Names) -> None:
-    """Raise an InputError if some groups of a starting run have other settings."""
+    """Raise an InputError if a starting run has different settings in some groups."""
     for group in groups:
         settings = getattr(config, group).model_dump()
         for name, value in getattr(run.config, group).model_dump().items():
             if settings[name] != value:
                 recipe = shlex.quote(str(run.path / "config.yaml"))
-                problem = f"{run.path} was trained with another {group}.{name}"
+                problem = f"{run.path} was trained with a different {group}.{name}"
                 fix = f"use its settings: fact-clip train {recipe} ..."
                 raise InputError(_KEY, problem, fix)
 
@@ -90,19 +88,19 @@ def _check_classes(run: Run, model: ModelConfig, vocabulary: Vocabulary) -> None
         return
     if model.head != "closed" or model.transcript:
         problem = (
-            f"{run.path} can only name its {len(run.vocabulary)} classes; the data set has others"
+            f"{run.path} can predict only its {len(run.vocabulary)} classes, not those of the data"
         )
-        raise InputError(_KEY, problem, "train with model.head=text, which takes new classes")
+        raise InputError(_KEY, problem, "train with model.head=text to add classes")
     for name in run.vocabulary:
         if name not in vocabulary:
-            problem = f"the data set has no {name!r}, a class of {run.path}"
+            problem = f"the data set lacks {name!r}, a class of {run.path}"
             raise InputError(_KEY, problem, "add it to mapping.txt")
 
 
 def grown_channels(start: Run, vocabulary: Vocabulary) -> tuple[int, ...]:
     """Return the score channel of each class.
 
-    New classes come first, so that those of the starting run stay where they were.
+    New classes come first, so that the classes of the starting run keep their channels.
     """
     if start.vocabulary.names == vocabulary.names:
         return start.classes.channels
@@ -119,7 +117,7 @@ def grown_channels(start: Run, vocabulary: Vocabulary) -> tuple[int, ...]:
 def load_start(model: FACT, run: Run) -> None:
     """Load the weights of ``train.init`` into a new model.
 
-    Text vectors, and the outputs of new classes, keep their values.
+    Text vectors and the outputs of new classes keep their values.
     """
     start = Run.read(run_folder(str(run.config.train.init)))
     path = start.path / "model.safetensors"

@@ -1,4 +1,4 @@
-"""The files of a run that is trained: weights, `TrainingState` and logs."""
+"""The files of a run during training: weights, `TrainingState` and logs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from fact_clip.training.callbacks import LOGGERS, Callback, FileLog
 
 _TRAIN_AGAIN = "train the run again"
 
-# Tensors that the optimiser of torch stores for each parameter.
+# Tensors that the optimiser in torch stores for each parameter.
 _MOMENTS = {
     "adam": ("step", "exp_avg", "exp_avg_sq"),
     "adamw": ("step", "exp_avg", "exp_avg_sq"),
@@ -35,7 +35,7 @@ _MOMENTS = {
 
 
 def has_progress(folder: Path) -> bool:
-    """Return whether a run has what a resume must continue: a state, even a lost one, or weights.
+    """Return whether a run has anything to continue: a state, even a lost one, or weights.
 
     A run that was interrupted before anything was saved starts again.
     """
@@ -43,23 +43,23 @@ def has_progress(folder: Path) -> bool:
         return True
     log = folder / "log.jsonl"
     if not log.is_file():
-        # Converted weights have no log, and must not be trained over.
+        # Converted weights have no log, and training must not overwrite them.
         return (folder / "model.safetensors").is_file()
-    # A second row of the log is written after the first state. If that is missing now, it was lost,
-    # and the training must not start again without a word.
+    # The second row of the log is written after the first state. If the state is missing now, it
+    # was lost, and training must not silently start again.
     return len(read_text(log, "a log of training").splitlines()) > 1
 
 
 @dataclass
 class TrainingState:
-    """Progress of a training, as stored in its last.safetensors.
+    """Progress of a training run, as stored in last.safetensors.
 
     Attributes:
-        epoch: epochs done.
-        best: best score on the validation videos; minus infinity before the first validation.
-        step: steps done of the current epoch.
-        terms: sums of the loss terms of the current epoch.
-        is_stopped: whether a callback has ended the training.
+        epoch: Number of completed epochs.
+        best: Best score on the validation videos, or minus infinity before the first validation.
+        step: Number of completed steps of the current epoch.
+        terms: Sums of the loss terms of the current epoch.
+        is_stopped: Whether a callback has ended the run.
     """
 
     epoch: Annotated[int, Field(ge=0)] = 0
@@ -70,14 +70,14 @@ class TrainingState:
 
 
 class RunFiles:
-    """The folder of a run that is trained: weights, state and logs.
+    """The folder of a run during training: weights, state and logs.
 
     Args:
-        run: the run that `begin` returned.
+        run: Run that `begin` returned.
 
     Attributes:
-        path: the run folder.
-        config: the configuration of the run, for callbacks.
+        path: Run folder.
+        config: Configuration of the run, for callbacks.
     """
 
     def __init__(self, run: Run) -> None:
@@ -86,7 +86,7 @@ class RunFiles:
         self.config = run.config
 
     def rewrite(self) -> None:
-        """Write the description of a resumed run, and delete what was learned from old weights."""
+        """Write the description of a resumed run. Delete what was learned from old weights."""
         for name in ("decoding.json", "calibration.json", "confidence.json"):
             (self.path / name).unlink(missing_ok=True)
         self._run.write()
@@ -97,7 +97,7 @@ class RunFiles:
         return Scorer(LoadedRun(self._run, [model]), device)
 
     def logs(self, last_epoch: int) -> list[Callback]:
-        """Return the loggers of the configuration; `FileLog` drops rows after an epoch."""
+        """Return the loggers of the configuration. `FileLog` drops rows after the last epoch."""
         settings = self.config.model_dump(mode="json")
         logs: list[Callback] = [FileLog(self.path, last_epoch)]
         for name in self.config.train.loggers:
@@ -105,7 +105,7 @@ class RunFiles:
         return logs
 
     def save_model(self, model: FACT, facts: Json) -> Path:
-        """Write weights with facts about them, and return the path."""
+        """Write weights with facts about them, and return the path of the file."""
         path = inside(self.path, "model.safetensors")
         save_weights(path, model.state_dict(), {**facts, "classes": self._run.vocabulary.names})
         return path
@@ -116,12 +116,12 @@ class RunFiles:
         models: Mapping[str, nn.Module],
         optimizer: torch.optim.Optimizer,
     ) -> Path:
-        """Write the state of a training; a run resumed from it continues exactly.
+        """Write the state of training. A run that resumes from it continues exactly.
 
         Args:
-            state: the progress.
-            models: by prefix, "model." and "average.".
-            optimizer: the optimiser of the training.
+            state: Progress of the run.
+            models: Models by prefix, "model." and "average.".
+            optimizer: Optimiser of the run.
 
         Returns:
             The path of the file.
@@ -141,13 +141,13 @@ class RunFiles:
     def restore(
         self, models: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer
     ) -> TrainingState:
-        """Load what `save` wrote into the models and the optimiser.
+        """Load a state that `save` wrote into the models and the optimiser.
 
         Returns:
             The progress.
 
         Raises:
-            InputError: the file is damaged or belongs to another training.
+            InputError: The file is damaged or belongs to a different run.
         """
         path = self.path / "last.safetensors"
         tensors, facts = read_weights(path)
@@ -161,7 +161,7 @@ class RunFiles:
             load_strictly(model, weights, path)
         state = parse_value(TrainingState, facts, path, _TRAIN_AGAIN)
         if "epoch" not in facts or (state.step and "total" not in state.terms):
-            raise InputError(path, "no facts about the training", _TRAIN_AGAIN)
+            raise InputError(path, "no facts about the progress of training", _TRAIN_AGAIN)
         moments: dict[int, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
             match = re.fullmatch(r"optimizer\.([0-9]+)\.(\w+)", name)
@@ -195,8 +195,8 @@ def _check_state(
             problem = f"not a state of {settings.optimizer}: {', '.join(shapes)}"
             raise InputError(FileLocation(path, part=f"optimizer.{index}"), problem, _TRAIN_AGAIN)
     if state.epoch > settings.epochs:
-        problem = f"{settings.epochs}, but {state.epoch} are done"
-        raise InputError("train.epochs", problem, "give more")
+        problem = f"{settings.epochs}, but {state.epoch} epochs are complete"
+        raise InputError("train.epochs", problem, "set a larger number")
     weights = path.with_name("model.safetensors")
     if state.epoch and not weights.is_file():
-        raise InputError(weights, "no such file; it holds the best weights so far")
+        raise InputError(weights, "no such file, but it must contain the best weights so far")

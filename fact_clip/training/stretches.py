@@ -1,6 +1,6 @@
-"""Names of unlabelled stretches by a teacher, and trials of whether their neighbours help.
+"""Names of unlabelled stretches from a teacher, and trials of whether their neighbours help.
 
-docs/method.md, "Two views of an unlabelled stretch".
+See docs/method.md, "Two views of an unlabelled stretch".
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _EXCLUDED = -1e4  # nats per frame
 
 @dataclass(frozen=True)
 class OpenVideo:
-    """A partly labelled video whose other frames have one of some names.
+    """A partly labelled video whose unlabelled frames have one of several given names.
 
     Attributes:
-        labels: (T,) classes, -1 where a frame has no label.
-        scores: (N, K) mean log scores of the K names in its N stretches without a label.
-        decoded: (T,) class of each frame by the scores; labels where there are some.
+        labels: Classes (T,), -1 for unlabelled frames.
+        scores: Mean log scores (N, K) of the K names in the N unlabelled stretches.
+        decoded: Class of each frame by the scores, (T,). Labelled frames keep their labels.
     """
 
     labels: Labels
@@ -36,12 +36,12 @@ class OpenVideo:
 
     @classmethod
     def scored(cls, labels: Labels, table: Floats, names: Labels, penalty: float) -> OpenVideo:
-        """Return the video with the names that a teacher's scores give.
+        """Return the video with the scores and names that a teacher gives.
 
         Args:
-            labels: (T,) classes, -1 where a frame has no label.
-            table: (T, C) log scores of all classes.
-            names: (K,) classes that frames without a label may have.
+            labels: Classes (T,), -1 for unlabelled frames.
+            table: Log scores (T, C) of all classes.
+            names: Classes (K,) that unlabelled frames may have.
             penalty: Penalty of a change of name, in nats.
         """
         scores = log_softmax(table[:, names], axis=1)
@@ -60,15 +60,15 @@ class OpenVideo:
 def name_stretches(
     videos: Sequence[OpenVideo], names: Labels, background: Sequence[int]
 ) -> list[Labels]:
-    """Find the names of the unlabelled frames of some videos by both views.
+    """Label the unlabelled frames of some videos by both views: scores and neighbours.
 
     Args:
         videos: The videos.
-        names: (K,) classes that frames without a label may have.
+        names: Classes (K,) that unlabelled frames may have.
         background: Background classes.
 
     Returns:
-        Classes (T,) of each video; labels where there are some.
+        Classes (T,) of each video. Labelled frames keep their labels.
     """
     named = [video.labels.copy() for video in videos]
     stretches = []
@@ -84,7 +84,7 @@ def name_stretches(
 
 
 def count_divided(videos: Sequence[OpenVideo]) -> tuple[int, int]:
-    """Return how many unlabelled stretches have several names by the scores, and how many exist."""
+    """Return the number of unlabelled stretches with several decoded names, and of all."""
     n_divided = n_stretches = 0
     for video in videos:
         for start, stop, label in runs(video.labels):
@@ -96,11 +96,11 @@ def count_divided(videos: Sequence[OpenVideo]) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Trial:
-    """Labelled classes that a model never learned, as if they had no label.
+    """Labelled classes that a model never learned, treated as unlabelled.
 
     Attributes:
-        videos: The videos without the labels of these classes.
-        names: (K,) the classes.
+        videos: Videos without the labels of these classes.
+        names: The classes (K,).
         truth: Labels (T,) of each video.
     """
 
@@ -109,7 +109,7 @@ class Trial:
     truth: Sequence[Labels]
 
     def n_right(self, named: Sequence[Labels]) -> int:
-        """Return how many frames of these classes get their name."""
+        """Return how many frames of these classes get the correct name."""
         return sum(
             int(((labels == truth) & np.isin(truth, self.names)).sum())
             for labels, truth in zip(named, self.truth, strict=True)
@@ -117,12 +117,13 @@ class Trial:
 
 
 def do_neighbours_help(trials: Sequence[Trial], background: Sequence[int]) -> bool:
-    """Return whether neighbours name labelled classes as well as the scores alone, or better.
+    """Return whether scores and neighbours name labelled classes at least as well as scores alone.
 
     No hidden label is read.
 
     Args:
-        trials: Classes that a model of the teacher never learned. Without any, the result is True.
+        trials: Classes that a model of the teacher never learned. Without trials, the result is
+            True.
         background: Background classes.
     """
     by_scores = by_both = 0

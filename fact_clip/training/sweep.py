@@ -1,4 +1,4 @@
-"""A sweep: a run for each combination of settings (splits, seeds, data sets, ...)."""
+"""A sweep: one run for each combination of settings, such as splits, seeds and data sets."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def read_axes(options: Sequence[str]) -> dict[str, list[Any]]:
     """Read the settings of a sweep.
 
     Args:
-        options: ``KEY=VALUE,VALUE,...`` each.
+        options: Strings ``KEY=VALUE,VALUE,...``.
 
-    Returns:
+        Returns:
         Values by key.
 
-    Raises:
-        InputError: a key or a value is missing or repeated.
+        Raises:
+        InputError: A key or a value is missing or repeated.
     """
     axes: dict[str, list[Any]] = {}
     for option in options:
@@ -46,7 +46,7 @@ def read_axes(options: Sequence[str]) -> dict[str, list[Any]]:
         values = [parse_yaml(part, f"--sweep {key}") for part in joined.split(",")]
         is_repeated = key in axes or len({str(value) for value in values}) != len(values)
         if not key or None in values or is_repeated:
-            fix = "write each value once, as train.seed=0,1,2"
+            fix = "write each value once, such as train.seed=0,1,2"
             raise InputError("--sweep", f"{option!r}", fix)
         axes[key] = values
     return axes
@@ -63,43 +63,44 @@ def sweep(
 ) -> Sweep:
     """Train and evaluate a run for each combination of settings, and average their figures.
 
-    A run goes to ``out/LABEL/LABEL``, a label a key: ``seed0/split1``. With ``data.split: all`` the
-    splits of the data set are a further axis. Settings and data sets are checked before anything is
-    trained.
+    A run is saved in ``out/LABEL/LABEL``, with one label for each key: ``seed0/split1``. With
+    ``data.split: all``, the splits of the data set form an additional axis. Settings and data sets
+    are checked before training starts.
 
     Args:
-        config: settings that all runs share.
-        out: the folder of the runs.
-        axes: values by key with dots.
-        resume: score runs that are done, and continue one that was interrupted.
-        progress: called with (epochs done, epochs, a short description).
+        config: Settings that all runs share.
+        out: Folder of the runs.
+        axes: Values by dotted key.
+        resume: Whether to evaluate completed runs and continue an interrupted one.
+        progress: Function called with (completed epochs, epochs, a short description).
 
     Returns:
-        Means of the figures of `main_figures`, also in ``out/evaluation.json``. The standard
-        deviation (n - 1; 0 for a single value) is that of the means of the seeds, or of the runs.
+        Means of the figures of `main_figures`, also in ``out/evaluation.json``. With several seeds,
+        the standard deviation is computed from the means of the seeds, otherwise from the runs. It
+        uses n - 1, and is 0 for a single value.
 
     Raises:
-        InputError: there is nothing to sweep over, or settings or data are not valid.
+        InputError: There is nothing to vary, or settings or data are invalid.
     """
     out = Path(out)
     if not all(axes.values()):
-        raise InputError("axes", "a setting without values", "give one at least")
+        raise InputError("axes", "a setting without values", "give at least one value")
     if not axes and str(config.data.split) != "all":
-        raise InputError("axes", "no setting to sweep over", "call train for a single run")
+        raise InputError("axes", "no setting to vary", "call train for a single run")
     if (out / "run.json").is_file():
-        raise InputError(out, "this is the folder of a run, not of a sweep", "name another out=")
+        raise InputError(out, "the folder of a run, not of a sweep", "name a different out=")
     plans = resolve_all(_combinations(config, axes))
     if str(config.data.split) == "all":
         splits = dict.fromkeys(plan.config.data.split for plan in plans.values())
         axes = {**axes, "data.split": [*splits]}
     is_main = place_in_launch()[0] == 0
 
-    with locked(out, "a training") if is_main else nullcontext():
+    with locked(out, "a training run") if is_main else nullcontext():
         runs: dict[str, Figures] = {}
         runs_of_seed: dict[int, list[Figures]] = {}
         n_runs = len(plans)
         for number, label in enumerate(list(plans), start=1):
-            plan = plans.pop(label)  # what its data set caches is freed with it
+            plan = plans.pop(label)  # also frees the cache of its data set
             if is_main:
                 logger.info("run %d of %d: %s", number, n_runs, label)
             folder = out / label
@@ -123,10 +124,10 @@ def sweep(
 
 
 def resolve_all(configs: Mapping[str, Config]) -> dict[str, Plan]:
-    """Resolve several configurations; files of a data set that some of them share are read once.
+    """Resolve several configurations. Files of a shared data set are read once.
 
     Args:
-        configs: by label.
+        configs: Configurations by label.
 
     Returns:
         Plans by label.
@@ -143,7 +144,7 @@ def resolve_all(configs: Mapping[str, Config]) -> dict[str, Plan]:
 
 
 def split_configs(config: Config) -> dict[str, Config]:
-    """Return a configuration for each split if ``data.split`` is "all", else the one, by split."""
+    """Return configurations by split: one for each split if ``data.split`` is "all"."""
     splits = [config.data.split]
     if str(config.data.split) == "all":
         splits = list(Dataset.splits(config.data))
@@ -151,7 +152,7 @@ def split_configs(config: Config) -> dict[str, Config]:
 
 
 def _combinations(config: Config, axes: Mapping[str, Sequence[Any]]) -> dict[str, Config]:
-    """Return the configuration of each run by label, the last axis changing first."""
+    """Return the configuration of each run by label. The last axis changes fastest."""
     configs: dict[str, Config] = {}
     for values in itertools.product(*axes.values()):
         settings = dict(zip(axes, values, strict=True))
@@ -161,14 +162,14 @@ def _combinations(config: Config, axes: Mapping[str, Sequence[Any]]) -> dict[str
                 settings["data.split"] = split
             label = "/".join(_label(key, value) for key, value in settings.items())
             if label in configs or run_config in configs.values():
-                problem = f"{label} is given twice"
-                raise InputError("--sweep", problem, "give runs that differ")
+                problem = f"{label} is repeated"
+                raise InputError("--sweep", problem, "give different values for each run")
             configs[label] = run_config
     return configs
 
 
 def _label(key: str, value: Any) -> str:
-    """Return a folder's name for a setting: "split1", "lr=0.01", "havid_view0_lh_pt"."""
+    """Return a folder name for a setting: "split1", "lr=0.01" or "havid_view0_lh_pt"."""
     label = str(value)
     if key != "data.name":
         name = key.rpartition(".")[2]
@@ -193,12 +194,12 @@ def _standard_deviation(means: Sequence[Figures]) -> Figures:
 
 
 def main_figures(result: Mapping[str, Any]) -> Figures:
-    """Return the numbers of an evaluation by which runs are compared.
+    """Return the figures of an evaluation for comparing runs.
 
-    With classes held out, S, U, H and AUSUC come first.
+    With held-out classes, S, U, H and AUSUC come first.
 
     Args:
-        result: the details of an `Evaluation`.
+        result: Details of an `Evaluation`.
     """
     numbers = metrics_only(result["metrics"])
     zero_shot = result.get("zero_shot")

@@ -1,6 +1,6 @@
-"""Self-training: a teacher names the frames without a label, and a student learns these names.
+"""Self-training: a teacher names the unlabelled frames, and a student learns these names.
 
-docs/protocol.md, "Names and unlabelled frames known".
+See docs/protocol.md, "Names and unlabelled frames known".
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ logger = logging.getLogger(__name__)
 
 TEACHER = "teacher"
 DRAFTS = "drafts"
-"""Folders of a run: of the model that names frames, and of the names that it gave."""
+"""Folders in a run: the model that names frames, and the names that it gives."""
 
 _KEY = "train.self_training"
 _RECIPE = "zero_shot"
-_DIGEST = "digest"  # a file beside the drafts, written last
+_DIGEST = "digest"  # a file next to the drafts, written last
 
 _DATA = (
     "name",
@@ -59,7 +59,7 @@ _DATA = (
     "holdout",
     "holdout_mode",
 )
-"""What a teacher's data have in common with those of its student."""
+"""Settings that the data of a teacher and of its student share."""
 
 _MEASURED = (
     "data.stride",
@@ -71,18 +71,20 @@ _MEASURED = (
     "decode.switch_penalty",
     "train.epochs",
 )
-"""What `fact-clip data init` measures, and a teacher of the recipe `zero_shot` takes over."""
+"""Settings that `fact-clip data init` measures and that the `zero_shot` teacher copies."""
 
 
 def teacher_folder(dataset: Dataset, self_training: bool | str) -> Path | None:
-    """Return the run folder of ``train.self_training``, or None if a teacher is to be trained.
+    """Return the run folder of ``train.self_training``, or None if a teacher must be trained.
 
     Raises:
-        InputError: there is nothing to name.
+        InputError: There are no frames to name.
     """
     for name in filter(dataset.folder.is_clicked, dataset.learning):
         where = dataset.folder.label_location(name)
-        raise InputError(where, "clicks, which say what is between them", f"leave {_KEY} out")
+        raise InputError(
+            where, "clicks, which already imply the labels between them", f"omit {_KEY}"
+        )
     if not any((dataset.labels(name) == IGNORED).any() for name in dataset.learning):
         raise InputError(_KEY, "all frames of the training videos have a label", "leave it out")
     folder = Path(str(self_training))
@@ -106,7 +108,7 @@ def teacher_config(plan: Plan) -> Config:
         settings = flattened(config.model_dump())
         teacher = with_values(Config.load(_RECIPE), {key: settings[key] for key in _MEASURED})
     else:
-        # as many steps as if all videos had labels
+        # Take as many steps as if all videos had labels.
         n_labelled = max(len(plan.dataset.labelled(plan.dataset.train)), 1)
         values: Json = {"train.self_training": False}
         for key in ("epochs", "lr_decay"):
@@ -119,13 +121,13 @@ def teacher_config(plan: Plan) -> Config:
 
 
 def with_drafts(plan: Plan, drafts: str | None) -> Plan:
-    """Return the plan of a training that learns the names in a folder of drafts, or none."""
+    """Return the plan for training on a folder of drafts, or on none."""
     config = with_values(plan.config, {"data.drafts": drafts})
     return resolve(config, plan.dataset.folder, is_checked=True)
 
 
 def teachers_seen(drafts: str | None, self_training: bool | str) -> tuple[Seen | None, ...]:
-    """Return what the teacher of the drafts has seen: None if unknown, nothing without drafts."""
+    """Return what the teacher of the drafts has seen, None if unknown, or () without drafts."""
     if drafts is None:
         return ()
     for folder in (Path(str(self_training)), Path(drafts).with_name(TEACHER)):
@@ -135,7 +137,7 @@ def teachers_seen(drafts: str | None, self_training: bool | str) -> tuple[Seen |
 
 
 def has_drafts(dataset: Dataset, teacher: Path, folder: Path) -> bool:
-    """Return whether a folder has the drafts of this teacher for the labels of a data set."""
+    """Return whether a folder has drafts by this teacher for the labels of a data set."""
     digest = folder / _DIGEST
     if not digest.is_file() or not (teacher / "run.json").is_file():
         return False
@@ -143,27 +145,27 @@ def has_drafts(dataset: Dataset, teacher: Path, folder: Path) -> bool:
 
 
 def _digest(dataset: Dataset, teacher: Run) -> str:
-    """Hash what drafts follow from: the teacher, the names, and the videos with their labels."""
+    """Hash everything that determines drafts: the teacher, the names and the labelled videos."""
     facts = (teacher.digest(), dataset.vocabulary.names, Seen.of(dataset).videos)
     return hashlib.blake2b(repr(facts).encode(), digest_size=16).hexdigest()
 
 
 def write_drafts(teacher: Path, dataset: Dataset, device: torch.device, folder: Path) -> None:
-    """Write the names that a teacher gives to the frames without a label of each learning video.
+    """Write a teacher's names for the unlabelled frames of each learning video.
 
-    In a video with labels these are names of the classes without examples: whoever labels some of
-    the actions leaves the others. Two or more such names are told apart by the teacher's scores and
-    by the neighbours of each stretch (stretches.py). If all classes have examples, or a video has
-    no label, the teacher names frames as it segments.
+    In a video with some labels, the names come from the classes without examples, because whoever
+    labels some actions leaves out the others. Between two or more such names, the teacher's scores
+    and the neighbours of each stretch decide (stretches.py). If all classes have examples, or a
+    video has no label, the names are the teacher's segmentation.
 
     Args:
-        teacher: its run folder.
-        dataset: of the student.
-        device: where the teacher computes.
-        folder: of NAME.txt, one name a frame, which are replaced.
+        teacher: Run folder of the teacher.
+        dataset: Data set that the student is trained on.
+        device: Device of the teacher.
+        folder: Folder of the files NAME.txt, with one name per frame, which are replaced.
 
     Raises:
-        InputError: the teacher has seen what is hidden or tested, or reads other features.
+        InputError: The teacher has seen hidden classes or test videos, or reads other features.
     """
     new_names = names_without_examples(dataset)
     new_classes = dataset.vocabulary.encode(new_names)
@@ -177,11 +179,11 @@ def write_drafts(teacher: Path, dataset: Dataset, device: torch.device, folder: 
         unknown = set()
     scorer = Scorer(loaded, device)
     namer = _Namer(scorer, dataset, new_classes)
-    # Members of the student train on videos that its first model leaves out.
+    # Members of the student learn from videos that its first model uses for validation.
     for name in paced(dataset.all_learning, "naming frames without a label", logger):
         is_labelled = dataset.labels(name) != IGNORED
         if unknown and is_labelled.any() and not is_labelled.all():
-            problem = f"{teacher} has never learned {min(unknown)!r}, which no frame shows"
+            problem = f"{teacher} has never learned {min(unknown)!r}, which has no labelled frame"
             raise InputError(_KEY, problem, "choose a teacher with model.head=text")
         namer.read(name)
     for name, labels in namer.drafts().items():
@@ -191,7 +193,7 @@ def write_drafts(teacher: Path, dataset: Dataset, device: torch.device, folder: 
 
 
 def names_without_examples(dataset: Dataset) -> Names:
-    """Return the actions that no label shows, of the training and validation videos."""
+    """Return the actions without labelled frames in the training and validation videos."""
     counts = dataset.class_counts(dataset.learning)
     counts[[*dataset.hidden]] = 0
     background = dataset.vocabulary.background_indices
@@ -201,7 +203,7 @@ def names_without_examples(dataset: Dataset) -> Names:
 
 
 class _Namer:
-    """Names the frames without a label of all learning videos.
+    """Names the unlabelled frames of all learning videos.
 
     Args:
         scorer: The teacher.
@@ -213,10 +215,10 @@ class _Namer:
         self._scorer = scorer
         self._dataset = dataset
         self._names = names
-        self._labels: dict[str, Labels] = {}  # of each video, -1 where a frame is not named
+        self._labels: dict[str, Labels] = {}  # by video, -1 for frames that are not named
         self._open: dict[str, OpenVideo] = {}
         counts = dataset.class_counts(dataset.learning)
-        self._hidden: list[Labels] = []  # labelled classes that each model never learned
+        self._hidden: list[Labels] = []  # by model, labelled classes that it never learned
         for member in scorer.run.members() or [scorer.run]:
             hidden = [] if member.seen is None else [*member.seen.tuned]
             classes = dataset.vocabulary.encode(
@@ -252,7 +254,7 @@ class _Namer:
                 trial.append(OpenVideo.scored(labels, table, classes, penalty))
 
     def drafts(self) -> dict[str, Labels]:
-        """Return the classes (T,) of the frames without a label of each video, -1 elsewhere."""
+        """Return the classes (T,) of unlabelled frames by video, -1 elsewhere."""
         videos = [*self._open.values()]
         background = self._dataset.vocabulary.background_indices
         named = [video.decoded for video in videos]
@@ -263,11 +265,11 @@ class _Namer:
                 if classes.size > 1
             ]
             n_divided, n_stretches = count_divided(videos)
-            # Both views give a stretch one name, so most stretches must hold a single action.
+            # Both views give a stretch one name, so most stretches must contain a single action.
             helps = 2 * n_divided < n_stretches and do_neighbours_help(trials, background)
             logger.info(
-                "labelled actions around unlabelled stretches are %s, by %d trials with known "
-                "names; %d of %d stretches have several names by the scores alone",
+                "labelled actions around unlabelled stretches are %s, after %d trials with known "
+                "names; %d of %d stretches have several names by the scores only",
                 *("used" if helps else "not used", len(trials), n_divided, n_stretches),
             )
             if helps:

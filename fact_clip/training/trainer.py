@@ -40,10 +40,10 @@ from fact_clip.training.state import RunFiles, TrainingState, has_progress
 
 logger = logging.getLogger(__name__)
 
-GPU_WORKERS = 4  # processes that read videos for a GPU, where ``train.workers`` is unset
-SAVE_SECONDS = 600  # time after which the state is saved inside a long epoch
-COMPILED_DEVICES = ("cuda",)  # where the temporal convolutions are compiled
-LARGE_FEATURE = 1e4  # features above this may overflow
+GPU_WORKERS = 4  # processes that read videos for a GPU if ``train.workers`` is unset
+SAVE_SECONDS = 600  # time after which the state is saved within a long epoch
+COMPILED_DEVICES = ("cuda",)  # devices on which the temporal convolutions are compiled
+LARGE_FEATURE = 1e4  # features above this value may overflow
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -55,8 +55,8 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 class _Loss(nn.Module):
     """A model with its loss.
 
-    What processes train together is the loss: weights that it does not reach, as of scores that no
-    term compares, are known to get no gradient.
+    Processes train this module together. Weights that the loss does not reach, such as the weights
+    of scores that no term compares, are known to get no gradient.
     """
 
     def __init__(self, model: FACT, criterion: Criterion) -> None:
@@ -71,12 +71,12 @@ class _Loss(nn.Module):
 
 @dataclass(frozen=True)
 class Watch:
-    """What is called while a model is trained.
+    """Functions that are called while a model is trained.
 
     Attributes:
-        callbacks: after steps, epochs, validations and saves.
-        progress: with (epochs done, epochs, a short description).
-        after_step: after each step.
+        callbacks: Callbacks for steps, epochs, validations and saves.
+        progress: Function called with (completed epochs, epochs, a short description).
+        after_step: Function called after each step.
     """
 
     callbacks: Sequence[Callback] = ()
@@ -85,15 +85,15 @@ class Watch:
 
 
 class Trainer:
-    """The training of the model of a run.
+    """The training loop for the model of a run.
 
     Args:
         run: Run folder as `description.begin` created it.
-        dataset: the videos.
-        parts: The model and the loss, as `description.begin` built them.
+        dataset: Data set with the videos.
+        parts: Model and loss, as `description.begin` built them.
         processes: Processes that train the run.
-        watch: what is called meanwhile; the first process alone has callbacks.
-        resume: continue from the saved state, if there is one.
+        watch: Functions to call during training. Only the main process has callbacks.
+        resume: Whether to continue from the saved state, if there is one.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class Trainer:
     ) -> None:
         self.settings = run.config.train
         self.files = RunFiles(run)
-        # Borders between clicks are moved in a copy: the data set of the plan keeps its labels.
+        # Borders between clicks are moved in a copy, so that the plan's data set keeps its labels.
         self.dataset = dataset = dataset.with_videos(dataset.train, dataset.validation)
         self.swap = run.config.augment.swap[0]
         self.watch = watch
@@ -124,35 +124,35 @@ class Trainer:
         self.parameters: list[Tensor] = [*self.model.parameters()]
         self.optimizer = self._setup_optimizer()
         self._setup_average()
-        # After the copy that is averaged, which is not compiled.
+        # This follows the copy of the model for averaging, which is not compiled.
         self.lengths = self._setup_compile()
         self.state = self._setup_state(resume)
-        # After the state was loaded into the model itself.
+        # This must come after the state is loaded into the model.
         self.parallel = self.processes.parallel(_Loss(self.model, parts.criterion))
         self.text_embeddings = self._setup_text_embeddings()
         self.clicks = ClickBorders(run.path, self.settings.epochs, dataset, self.state.epoch)
         self.loader = self._setup_loader()
 
         self.numbers: dict[str, float] = {}
-        self.terms: dict[str, Tensor] = {}  # of the last step
+        self.terms: dict[str, Tensor] = {}  # terms of the last step
         self.is_stopped = False
         self.validated_epoch = 0
         self.first_epoch = self.state.epoch
         self.save_time = time.monotonic()
         self.callbacks = self._setup_callbacks()
         if resume and self.processes.is_main:
-            # Last, because nothing is refused from here on.
+            # This comes last, because no check can fail from here on.
             self.files.rewrite()
 
     def _setup_model(self, run: Run, model: FACT) -> FACT:
-        """Return the model with the weights to start from, on the device."""
+        """Return the model on the device, with its initial weights."""
         model = model.to(self.device)
         if self.settings.init is not None:
             load_start(model, run)
         return model
 
     def _setup_videos(self, run: Run) -> TrainingVideos:
-        """Return the training videos, with labels by position among the scored classes."""
+        """Return the training videos. Their labels are positions among the scored classes."""
         # The last element is for label -1.
         target_of = np.full(len(run.vocabulary) + 1, IGNORED)
         target_of[self.classes] = np.arange(len(self.classes))
@@ -167,7 +167,7 @@ class Trainer:
         )
 
     def _setup_optimizer(self) -> torch.optim.Optimizer:
-        """Return the optimiser. Fused is one pass over all parameters, twice as fast on the CPU."""
+        """Return the optimiser. The fused version is twice as fast on the CPU."""
         return OPTIMIZERS[self.settings.optimizer](
             self.parameters,
             lr=self.settings.lr,
@@ -176,7 +176,7 @@ class Trainer:
         )
 
     def _setup_average(self) -> None:
-        """Set up what is validated and saved: the model, or a moving average of its weights."""
+        """Set up the model to validate and save: the model, or the average of its weights."""
         self.best_model = self.model
         self.averages: list[Tensor] = []
         if self.settings.average:
@@ -184,7 +184,7 @@ class Trainer:
             self.averages = [*self.best_model.parameters()]
 
     def _setup_compile(self) -> list[int]:
-        """Compile the temporal convolutions; return the lengths that batches are padded to."""
+        """Compile the temporal convolutions. Return the lengths that batches are padded to."""
         if self.device.type not in COMPILED_DEVICES:
             return []
         for block in self.model.block_list:
@@ -197,7 +197,7 @@ class Trainer:
         return padded_lengths(n_rows)
 
     def _setup_state(self, resume: bool) -> TrainingState:
-        """Return the state to start from: that of an interrupted training, or a new one."""
+        """Return the state to start from: the state of an interrupted run, or a new one."""
         if resume and has_progress(self.files.path):
             state = self.files.restore(self._models(), self.optimizer)
             return replace(state, is_stopped=False)
@@ -214,7 +214,7 @@ class Trainer:
         on_gpu = self.device.type == "cuda"
         workers = self.settings.workers
         if workers is None:
-            # On the CPU all cores are busy with the model.
+            # The model keeps all cores of the CPU busy.
             workers = GPU_WORKERS if on_gpu else 0
         return TrainingLoader(
             self.videos,
@@ -227,13 +227,13 @@ class Trainer:
         )
 
     def _setup_callbacks(self) -> list[Callback]:
-        """Return the logs and the callbacks of the caller; only the first process has any."""
+        """Return the logs and the caller's callbacks, which only the main process has."""
         if not self.processes.is_main:
             return []
         return [*self.files.logs(self.state.epoch), *self.watch.callbacks]
 
     def run_all(self) -> Training:
-        """Train the epochs that are left, and return the result of the model."""
+        """Train the remaining epochs, and return the result of the model."""
         start_time = time.perf_counter()
         try:
             self._call("on_train_start")
@@ -256,31 +256,31 @@ class Trainer:
             numbers = self._one_epoch()
             self._call("on_epoch")
             self._move_borders()
-            # Last: a run that is interrupted before this does the epoch again.
+            # Save last: a run that is interrupted before this repeats the epoch.
             self._save_state()
-            # The first process alone has callbacks.
+            # Only the main process has callbacks.
             self.is_stopped = self.processes.broadcast(lambda: self.is_stopped)
             if self.processes.is_main:
                 self._report(numbers["total"], pace)
             if self.is_stopped:
                 if self.dataset.validation and self.validated_epoch != state.epoch:
-                    # Else the weights of an earlier epoch would be kept without a comparison.
+                    # Without this, weights of a previous epoch would be kept uncompared.
                     self._validate_epoch()
                 state.is_stopped = True
                 self._save_state()
                 break
 
     def _move_borders(self) -> None:
-        """Move the borders between clicks, if the data set has clicks and this is due."""
+        """Move the borders between clicks, if there are clicks and a move is due."""
         epoch = self.state.epoch
         if epoch in self.clicks.moves:
             scorer = self.files.scorer(self.best_model)
             self.clicks.move(scorer, epoch, is_main=self.processes.is_main)
-            # Processes that read ahead have the old labels.
+            # Processes that read ahead still have the old labels.
             self.loader = self._setup_loader()
 
     def _report(self, loss: float, pace: Pace) -> None:
-        """Log the epoch now and then, and report progress."""
+        """Log the epoch at intervals, and report progress."""
         epoch = self.state.epoch
         description = f"loss {loss:.3f}"
         if self._best is not None:
@@ -293,7 +293,7 @@ class Trainer:
             self.watch.progress(epoch, self.settings.epochs, description)
 
     def _one_epoch(self) -> dict[str, float]:
-        """Train an epoch, validate when due, keep the better model; return numbers of the log."""
+        """Train and, if due, validate an epoch. Keep the better model, and return log values."""
         terms = self.train_epoch()
         self.state.epoch += 1
         epoch = self.state.epoch
@@ -320,7 +320,7 @@ class Trainer:
         return is_late and epoch % settings.validate_every == 0
 
     def train_epoch(self) -> dict[str, float]:
-        """Do the steps of an epoch that are left; return the means of the loss terms."""
+        """Run the remaining steps of an epoch. Return the means of the loss terms."""
         state = self.state
         self.model.train()
         for batch in self.loader.epoch(state.epoch, state.step):
@@ -329,7 +329,7 @@ class Trainer:
             self._seed_step()
             self._set_lr(state.epoch + state.step / self.loader.n_batches)
             batch = self._padded(batch.to(self.device))
-            # Labels are on the host here, so the segments are cut without waiting for the device.
+            # The labels are still on the host, so finding segments does not wait for the device.
             truth = Truth.of(batch.labels).to(self.device)
             step_terms = self._step(batch, truth)
             for key, value in self.processes.all_reduce(step_terms, batch.share).items():
@@ -346,7 +346,7 @@ class Trainer:
         return means
 
     def _seed_step(self) -> None:
-        """Seed dropout by (seed, epoch, step, rank), so resumed steps draw the same numbers."""
+        """Seed dropout by seed, epoch, step and rank, so resumed steps draw the same numbers."""
         step = f"{self.state.step} {self.processes.rank}"
         torch.manual_seed(draw("dropout", self.settings.seed, self.state.epoch, step))
 
@@ -355,14 +355,14 @@ class Trainer:
             group["lr"] = self.settings.lr * lr_factor(self.settings, epoch)
 
     def _padded(self, batch: Batch) -> Batch:
-        """Pad a batch to the next length that a compiled model is planned for."""
+        """Pad a batch to the next length that the model is compiled for."""
         for length in self.lengths:
             if length >= batch.mask.shape[1]:
                 return batch.longer(length)
         return batch
 
     def _step(self, batch: Batch, truth: Truth) -> dict[str, Tensor]:
-        """Do one optimiser step; return the loss terms, still on the device."""
+        """Run one optimiser step. Return the loss terms, still on the device."""
         features, text_embeddings = self._swap_objects(batch.features)
         try:
             with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
@@ -379,7 +379,7 @@ class Trainer:
             raise self._overflow(str(error), batch) from None
 
         self.optimizer.zero_grad(set_to_none=True)
-        # Gradients become the mean over processes.
+        # Gradients become the mean over the processes.
         (terms.total * batch.share * self.processes.world).backward()
         if self.settings.clip_norm:
             clip_gradients(self.parameters, self.settings.clip_norm)
@@ -390,12 +390,12 @@ class Trainer:
         return terms.detached()
 
     def _average_decay(self) -> float:
-        """Return the decay of the moving average, which grows so that the random start is gone."""
+        """Return the decay of the moving average. It grows, so that random initial weights fade."""
         steps_done = self.state.epoch * self.loader.n_batches + self.state.step
         return min(self.settings.average, steps_done / (steps_done + 9))
 
     def _swap_objects(self, features: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return features and texts, in which named objects are swapped in a share of the steps."""
+        """Return features and texts. In a share of the steps, swap named objects in them."""
         objects = self.model.objects
         if not self.swap or objects is None or self.text_embeddings is None:
             return features, self.text_embeddings
@@ -404,7 +404,7 @@ class Trainer:
         return objects.swapped(features, self.text_embeddings)
 
     def _overflow(self, problem: str, batch: Batch) -> InputError:
-        """Return the error for a loss that is not finite: large features, or the learning rate."""
+        """Return the error for a non-finite loss, which blames features or the learning rate."""
         problem = f"{problem} in epoch {self.state.epoch + 1}"
         largest = float(batch.features.abs().max())
         if largest > LARGE_FEATURE:
@@ -414,13 +414,13 @@ class Trainer:
         return InputError("train.lr", problem, "lower it")
 
     def validate(self) -> dict[str, float]:
-        """Score the validation videos, and save the model if it is the best so far.
+        """Evaluate the validation videos, and save the model if it is the best so far.
 
         Returns:
             The figures of `evaluation.validate`.
         """
         scorer = self.files.scorer(self.best_model)
-        # Whole videos, each of another length, are not compiled for.
+        # Whole videos differ in length, and compiling for each length would be slow.
         eager = torch.compiler.set_stance("force_eager") if self.lengths else nullcontext()
         with eager:
             figures = validate(scorer, self.dataset, self.dataset.validation, self.processes)
@@ -446,7 +446,7 @@ class Trainer:
         return self.state.best if self.state.best > -math.inf else None
 
     def _call(self, method: str, *arguments: Any) -> None:
-        """Call a method of all callbacks, and remember whether one stops the training."""
+        """Call a method of all callbacks, and remember whether one of them stops the run."""
         now = EpochState(
             run=self.files.path,
             epoch=self.state.epoch,
@@ -468,7 +468,7 @@ class Trainer:
                 logger.info("stopped by a callback%s", suffix)
 
     def _models(self) -> dict[str, nn.Module]:
-        """Return the model and its moving average, if any, by prefix in last.safetensors."""
+        """Return the model and its moving average, if any, by their prefix in last.safetensors."""
         models: dict[str, nn.Module] = {"model.": self.model}
         if self.averages:
             models["average."] = self.best_model
@@ -476,14 +476,14 @@ class Trainer:
 
 
 def padded_lengths(rows: Sequence[int], count: int = 10) -> list[int]:
-    """Return the lengths that a compiled model is planned for.
+    """Return the sequence lengths that the model is compiled for.
 
     Args:
-        rows: rows of each video.
-        count: largest number of lengths.
+        rows: Number of rows of each video.
+        count: Maximum number of lengths.
 
     Returns:
-        Lengths in equal ratios, from the shortest to the longest video.
+        Lengths with a constant ratio, from the shortest to the longest video.
     """
     shortest = min(rows)
     ratio = max(rows) / shortest
@@ -494,7 +494,7 @@ def padded_lengths(rows: Sequence[int], count: int = 10) -> list[int]:
 def clip_gradients(parameters: Sequence[Tensor], largest: float) -> None:
     """Clip gradients to a norm, as ``torch.nn.utils.clip_grad_norm_`` does.
 
-    On the CPU, gradients below the norm are not multiplied. On other devices the comparison would
+    On the CPU, gradients below the norm are not multiplied. On other devices, this comparison would
     wait for the device.
     """
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
@@ -504,7 +504,7 @@ def clip_gradients(parameters: Sequence[Tensor], largest: float) -> None:
 
 
 def lr_factor(settings: TrainConfig, epoch: float) -> float:
-    """Return the share of ``train.lr`` at a time in epochs; fractions are steps inside an epoch."""
+    """Return the share of ``train.lr`` at a time in epochs. Fractions are steps in an epoch."""
     if settings.schedule == "step":
         return 0.1 ** (int(epoch) // settings.lr_decay)
     if settings.schedule == "cosine":
@@ -514,14 +514,14 @@ def lr_factor(settings: TrainConfig, epoch: float) -> float:
 
 @contextmanager
 def numerics(settings: TrainConfig) -> Iterator[None]:
-    """Set the precision of a training in the block: TF32 on CUDA unless float32 is asked for."""
+    """Set the precision of training in the block: TF32 on CUDA unless float32 is set."""
     matmul_precision = torch.get_float32_matmul_precision()
     allow_tf32 = torch.backends.cudnn.allow_tf32
     if pick_device(settings.device, "train.device").type == "cuda":
         is_exact = settings.precision == "float32"
         torch.set_float32_matmul_precision("highest" if is_exact else "high")
         torch.backends.cudnn.allow_tf32 = not is_exact
-    # Existing objects are not searched for garbage again and again: 3 % of a small model's step.
+    # Garbage collection skips existing objects, which saves 3 % of a small model's step.
     gc.freeze()
     try:
         yield

@@ -206,7 +206,7 @@ def agreement_of_all(
 
 def kappa_of_all(
     workspace: Workspace, first: str, second: str, viewer: str
-) -> tuple[float, list[str], answers.AgreementOmissions]:
+) -> tuple[float | None, list[str], answers.AgreementOmissions]:
     """Return Cohen's kappa of two sides in all videos that have both.
 
     Args:
@@ -216,8 +216,8 @@ def kappa_of_all(
         viewer: Person who sees the tracks.
 
     Returns:
-        The coefficient, the names of the videos in which a side is not one labelling, and what else
-        is left out.
+        The coefficient, or None if both use only one class, the names of the videos in which a side
+        is not one labelling, and what else is left out.
     """
     pairs = _pairs_of(workspace, first, second, viewer)
     result = pairs.agreement

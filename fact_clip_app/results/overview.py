@@ -51,9 +51,11 @@ def overview(workspace: Workspace, viewer: str) -> answers.Overview:
         first, second = [f"annotator {name}" for name in names]
         with suppress(InputError):  # no video has labels of both
             kappa, shared, omissions = kappa_of_all(workspace, first, second, viewer)
-            exception = _exception(shared)
+            value = "is undefined because both used only one class"
+            if kappa is not None:
+                value = f"was {kappa:.2f}"
             sentences.append(
-                f"Cohen's kappa over the time that both have labelled was {kappa:.2f}{exception}"
+                f"Cohen's kappa over the time that both have labelled {value}{_exception(shared)}"
             )
             sentences += _omission_sentence("both", omissions)
     if len(names) > 2:

@@ -597,12 +597,17 @@ class Project(Database):
         return name
 
 
+_SHORTEST_FRAME = 1e-6
+"""Seconds. Times closer together than this were not written by this program."""
+
+
 def _read_times(name: str, content: object) -> Floats:
     """Return the stored times of a video. Raise an InputError if they are damaged."""
     times = NO_TIMES
     if isinstance(content, bytes) and len(content) % 8 == 0:
         times = np.frombuffer(content)
-    if len(times) < 2 or not np.isfinite(times).all():
+    has_values = len(times) >= 2 and np.isfinite(times).all()
+    if not has_values or np.median(np.diff(times)) < _SHORTEST_FRAME:
         raise InputError(name, "its times are damaged", ODD_VALUE)
     return times
 

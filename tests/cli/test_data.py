@@ -205,7 +205,7 @@ def test_init_takes_what_a_person_knows(fact_clip, copy, tmp_path):
 
 def test_init_says_how_it_reads_names(fact_clip, copy, tmp_path):
     answer = fact_clip("data", "init", copy, "--out", tmp_path / "a.yaml")
-    reason = "GUESSED: all 22 actions fit; if they have no such parts, --grammar none"
+    reason = "GUESSED: all 22 actions fit; if they have no such parts, use --grammar none"
     guess = f'  data.grammar = "{{verb}} {{object}} [with {{tool}}]"  ({reason})'
     assert guess in answer.out
     rows = [" ".join(line.split()) for line in answer.out.splitlines()]

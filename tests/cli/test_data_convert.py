@@ -68,7 +68,7 @@ def test_csv_becomes_the_common_layout(fact_clip, rows, tmp_path):
         "1 frames in overlapping segments were given to the segment that started last\n"
     )
     again = fact_clip(*command, "--json")
-    assert "groundTruth: 2 label files that were there are replaced\n" in again.err
+    assert "groundTruth: 2 existing label files were replaced\n" in again.err
     tree = json.loads(again.out)
     assert tree["videos"]["a"] == {"frames": 10, "segments": 3, "gaps": 2, "contested": 1, "lost": 0}
     assert tree["total"] == {"frames": 13, "segments": 4, "gaps": 2, "contested": 1, "lost": 0}
@@ -92,7 +92,7 @@ def test_rough_times_become_clicks(fact_clip, rows, tmp_path):
     ]
     assert answer.err == f"written: 2 videos in {root}, 3 clicks\n"
     again = fact_clip(*command, "--out", root, "--json")
-    assert "clicks: 2 files of clicks that were there are replaced\n" in again.err
+    assert "clicks: 2 existing click files were replaced\n" in again.err
     assert json.loads(again.out)["total"] == {"clicks": 3, "empty": 0, "inside": 0, "shared": 0}
     refused_line(fact_clip(*command, "--background", "idle", "--out", root), "--background")
 
@@ -297,7 +297,7 @@ def test_tables_become_features(fact_clip, tmp_path):
         0, ["video  rows  frames  columns  interpolated", "a         3       3        1             1"],
     )  # fmt: skip
     assert answer.err == (
-        f"{tmp_path}/a.csv: its times begin at 1 s, which is frame 0\n"
+        f"{tmp_path}/a.csv: times start at 1 s, which becomes frame 0\n"
         f"written: 1 files in {root}/features, 10 frames per second; "
         "1 frames without a row are interpolated linearly\n"
     )

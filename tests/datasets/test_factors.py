@@ -228,7 +228,7 @@ def test_names_tell_background_grammar_and_what_is_no_class():
     guessed, reasons = guess_names(DataConfig(), names)
     assert (guessed.background, guessed.unlabelled) == (("Idle",), ("unlabelled",))
     assert guessed.grammar == "{verb} {object}"
-    assert reasons["grammar"] == "GUESSED: all 2 actions fit; if they have no such parts, --grammar none"
+    assert reasons["grammar"] == "GUESSED: all 2 actions fit; if they have no such parts, use --grammar none"
     given = DataConfig(background=(), unlabelled=("cut egg",), grammar="{what}")
     kept, reasons = guess_names(given, names)
     assert (kept, reasons["background"]) == (given, "as given")
@@ -242,7 +242,7 @@ def test_a_suggestion_names_the_grammar_and_reads_the_classes(kitchen):
     assert (
         "data.grammar",
         "{verb} {object}",
-        "GUESSED: all 2 actions fit; if they have no such parts, --grammar none",
+        "GUESSED: all 2 actions fit; if they have no such parts, use --grammar none",
     ) in found.settings
     assert found.vocabulary.factors == ((None, None), ("cut", "ham"), ("cut", "egg"))
     (kitchen / "factors.csv").write_text("class,what\ncut ham,ham\ncut egg,egg\n")

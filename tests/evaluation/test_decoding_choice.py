@@ -140,7 +140,7 @@ def test_few_videos_leave_the_formula(tiny, tmp_path):
     train(tiny(data={"validation": 0.1}, decode=decode, train={"epochs": 1}), tmp_path / "run")
     stored = json.loads((tmp_path / "run/decoding.json").read_text())
     assert stored["settings"] == stored["recipe"] == RECIPE
-    assert "say too little" in stored["reason"]
+    assert "too few videos" in stored["reason"]
 
 
 def test_a_run_that_chose_nothing_is_not_asked_to(tiny_run):

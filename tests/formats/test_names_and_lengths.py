@@ -198,4 +198,4 @@ def test_subjects_of_different_names_in_a_table_are_said(tmp_path, caplog):
     path.write_text(head + "".join(rows))
     videos = convert_annotations([path], "boris", tmp_path / "data", Target(fps=5.0))
     assert list(videos) == ["anna", "ben"]
-    assert "the labels are those of several tiers, 'anna', 'ben'" in caplog.text
+    assert "the labels come from several tiers, 'anna', 'ben'" in caplog.text

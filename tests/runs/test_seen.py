@@ -201,8 +201,8 @@ def test_an_interrupted_training_is_unfinished_and_says_so(tiny, folder, tmp_pat
         train(settings(tiny, folder, **late), tmp_path / "run", callbacks=[_StopAt(3, ZeroDivisionError)])
     assert read_weights(tmp_path / "run" / "model.safetensors")[1]["epoch"] == 3
     figures = evaluate(tmp_path / "run").details
-    assert figures["cautions"] == ["the training has not come to its end"]
-    assert "has not come to its end" in caplog.text
+    assert figures["cautions"] == ["training is not finished"]
+    assert "is not finished" in caplog.text
 
 
 def test_a_calibration_that_was_interrupted_leaves_an_unfinished_run(tiny, folder, tmp_path, monkeypatch):
@@ -220,7 +220,7 @@ def test_a_calibration_that_was_interrupted_leaves_an_unfinished_run(tiny, folde
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "run/config.yaml", tmp_path / "run", overrides=["train.epochs=2"], resume=True)
     assert not (tmp_path / "run/calibration.json").exists()
-    assert "the training has not come to its end" in evaluate(tmp_path / "run").details["cautions"]
+    assert "training is not finished" in evaluate(tmp_path / "run").details["cautions"]
 
 
 def test_a_member_that_was_cut_off_is_unfinished(tiny, folder, tmp_path):
@@ -228,7 +228,7 @@ def test_a_member_that_was_cut_off_is_unfinished(tiny, folder, tmp_path):
     assert not Run.read(tmp_path / "run").is_unfinished()
     path = tmp_path / "run/members/2/run.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "finished": False}))
-    assert "the training has not come to its end" in evaluate(tmp_path / "run").details["cautions"]
+    assert "training is not finished" in evaluate(tmp_path / "run").details["cautions"]
 
 
 def test_classes_by_which_settings_were_chosen_are_not_test_unseen(tiny, folder, tmp_path):
@@ -340,7 +340,7 @@ def test_figures_with_some_of_the_learning_videos_do_not_replace_those_of_the_ru
         {"data": arrays_of(dataset, dataset.train[:1], dataset.test)},
     ):
         (caution,) = evaluate(run, **source).details["cautions"]
-        assert "evaluation.json stays" in caution
+        assert "evaluation.json is unchanged" in caution
         assert (run / "evaluation.json").read_bytes() == before
         (run / "evaluation_changed.json").unlink()
     assert evaluate(run).details["cautions"] == []
@@ -352,7 +352,7 @@ def test_first_figures_of_other_test_videos_are_not_those_of_the_run(tiny, folde
     moved = shutil.copytree(folder, tmp_path / "moved")
     (moved / "splits/test.split1.bundle").write_text(f"{first}\n")
     (caution,) = evaluate(tmp_path / "run", overrides=[f"data.root={moved}"]).details["cautions"]
-    assert "evaluation.json stays" in caution
+    assert "evaluation.json is unchanged" in caution
     assert not (tmp_path / "run/evaluation.json").exists()
     evaluate(tmp_path / "run", "validation", overrides=[f"data.root={moved}"])
     assert (tmp_path / "run/evaluation_validation.json").is_file()

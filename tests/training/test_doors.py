@@ -48,7 +48,7 @@ def test_clicked_test_videos_are_refused_and_validation_is_by_the_clicked_frames
     assert np.flatnonzero(labels >= 0).tolist() == middles
     assert dataset.vocabulary.decode(labels[middles]) == [lines[frame] for frame in middles]
     caution, _ = evaluate(tmp_path / "run", "validation", overrides=[f"data.root={folder}"]).details["cautions"]
-    assert caution.startswith("of clicked frames alone")
+    assert caution.startswith("only clicked frames are counted")
     clicked(folder, dataset.test[0])
     with refused(f"{dataset.test[0]}.csv"):
         evaluate(tmp_path / "run", overrides=[f"data.root={folder}"])

@@ -147,7 +147,7 @@ def test_data_in_memory_have_the_background_of_the_run(tmp_path):
     assert same.details == expected.details
     before = (tmp_path / "run/evaluation.json").read_bytes()
     other = evaluate(tmp_path / "run", data=from_arrays(features, labels, **arguments, background=["cut"]))
-    assert "evaluation.json stays" in other.details["cautions"][0]
+    assert "evaluation.json is unchanged" in other.details["cautions"][0]
     assert (tmp_path / "run/evaluation.json").read_bytes() == before
 
 
@@ -161,7 +161,7 @@ def test_other_test_videos_of_the_same_names_are_not_those_of_the_run(tmp_path):
     train(config, tmp_path / "run", data=own)
     other = from_arrays({**features, "v2": features["v2"] + 1}, labels, **arguments)
     (caution,) = evaluate(tmp_path / "run", data=other).details["cautions"]
-    assert "evaluation.json stays" in caution
+    assert "evaluation.json is unchanged" in caution
     assert not (tmp_path / "run/evaluation.json").exists()
     assert evaluate(tmp_path / "run", data=own).details["cautions"] == []
     assert (tmp_path / "run/evaluation.json").is_file()

@@ -83,7 +83,7 @@ def test_student_trains_drafts_and_scores_labels(trained):
 def test_evaluation_says_what_was_known(trained):
     details = evaluate(trained).details
     assert details["zero_shot"]["known"] == "names and unlabelled frames"
-    assert "not zero-shot alone: the training knew the names and unlabelled frames" in details["cautions"]
+    assert "not purely zero-shot: training used the names and unlabelled frames" in details["cautions"]
     teacher = evaluate(trained / "teacher").details["zero_shot"]
     assert teacher["known"] == "nothing"
 

@@ -1,4 +1,4 @@
-"""Convert annotations, databases of features, tables of numbers and poses to the common layout."""
+"""Conversion of annotations, feature databases, tables and poses to the common layout."""
 
 from fact_clip.datasets.convert.annotations import (
     Target,

@@ -1,4 +1,4 @@
-"""Annotation files to label files, or to clicks, and a mapping."""
+"""Conversion of annotation files to a mapping and to label files or clicks."""
 
 import logging
 from collections.abc import Mapping, Sequence, Set
@@ -24,15 +24,17 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Target:
-    """The frames and classes that labels are written for.
+    """The frames and classes for writing labels.
 
     Attributes:
-        fps: frames per second of the features.
-        features: folder of NAME.npy (and NAME.json). None: as many frames as the annotation has.
-        layout: of the feature files. None: (T, D), with a JSON file.
-        background: class of frames without a segment. None: as the file says, else "background".
-        mapping: a file with the only classes allowed. None: the classes of ROOT/mapping.txt, then
-            new ones.
+        fps: Frames per second of the features.
+        features: Folder of NAME.npy (and NAME.json), or None for as many frames as the annotation
+            has.
+        layout: Layout of the feature files, or None for (T, D) with a JSON file.
+        background: Class of frames without a segment, or None to use the file's own, or else
+            "background".
+        mapping: File with the allowed classes, or None for the classes of ROOT/mapping.txt
+            followed by new ones.
     """
 
     fps: float | None = None
@@ -60,19 +62,20 @@ def convert_annotations(
 ) -> dict[str, Frames]:
     """Write `root`/mapping.txt and groundTruth/NAME.txt from annotation files.
 
-    Nothing is written before all files are read. Label files of the same names are replaced.
+    All files are read before anything is written. Label files with the same names are replaced.
     Classes of an existing mapping keep their numbers. A new mapping starts with the background,
-    then goes by name. A video whose name cannot be that of a file gets another, with a warning.
+    followed by the other classes in alphabetical order. A video whose name cannot be a file name is
+    renamed, with a warning.
 
     Args:
-        files: the annotation files.
-        kind: the format, a key of `READERS`.
-        root: the folder of the data set.
-        target: the frames and classes.
-        options: reader options for what a file does not say.
+        files: Annotation files.
+        kind: Format, a key of `READERS`.
+        root: Folder of the data set.
+        target: Frames and classes.
+        options: Reader options for what a file does not specify.
 
     Returns:
-        Video -> its frames.
+        The frames of each video, by name.
     """
     if target.background is not None:
         check_name(target.background, "--background")
@@ -94,7 +97,7 @@ def convert_annotations(
 
     if n_replaced:
         folder = root / "groundTruth"
-        logger.info("%s: %d label files that were there are replaced", folder, n_replaced)
+        logger.info("%s: %d existing label files were replaced", folder, n_replaced)
     _log_new_classes(root, mapped, classes, target.mapping)
     return videos
 
@@ -103,23 +106,24 @@ def convert_annotations(
 def convert_to_clicks(
     files: Sequence[Path], kind: str, root: Path, target: Target, options: Options | None = None
 ) -> dict[str, Middles]:
-    """Write `root`/mapping.txt and clicks/NAME.csv from annotation files whose times are rough.
+    """Write `root`/mapping.txt and clicks/NAME.csv from annotation files with imprecise times.
 
-    The middle of each segment becomes a click, and so does each point event. Gaps become nothing,
-    so idle time needs segments of its own. Otherwise this is like `convert_annotations`.
+    The middle of each segment becomes a click, and so does each point event. Gaps are not used, so
+    idle time needs its own segments. Otherwise, this is like `convert_annotations`.
 
     Args:
         files: Annotation files.
         kind: Format, a key of `READERS`.
         root: Folder of the data set.
         target: Frames and classes. The background is not used.
-        options: Reader options for what a file does not say.
+        options: Reader options for what a file does not specify.
 
     Returns:
-        Video -> its clicks, and the segments that are doubtful. A warning names these.
+        The clicks and doubtful segments of each video, by name. A warning lists doubtful segments.
 
     Raises:
-        InputError: A file cannot be read, a video has labels already, or a middle is not in it.
+        InputError: A file cannot be read, a video already has labels, or a middle is outside its
+            video.
     """
     annotations = _read_annotations(files, kind, root, replace(options or Options(), instants=True))
     videos = {
@@ -133,8 +137,8 @@ def convert_to_clicks(
     for name, middles in videos.items():
         label_path = root / "groundTruth" / f"{name}.txt"
         if label_path.exists():
-            fix = "remove them, or name another folder with --out"
-            raise InputError(label_path, "labels, which count more than clicks", fix)
+            fix = "remove them, or name a different folder with --out"
+            raise InputError(label_path, "labels, which take precedence over clicks", fix)
         if not middles.clicks:
             raise InputError(annotations[name].path, f"{name!r} has no segments")
         click_paths[name] = inside(root, clicks.FOLDER, f"{name}.csv")
@@ -146,18 +150,18 @@ def convert_to_clicks(
 
     if n_replaced:
         folder = root / clicks.FOLDER
-        logger.info("%s: %d files of clicks that were there are replaced", folder, n_replaced)
+        logger.info("%s: %d existing click files were replaced", folder, n_replaced)
     _log_new_classes(root, mapped, classes, target.mapping)
     _warn_of_doubts(root, list(videos.values()))
     return videos
 
 
 def _warn_of_doubts(root: Path, videos: Sequence[Middles]) -> None:
-    """Warn about doubtful segments, with their number and places."""
+    """Warn about doubtful segments, with their number and locations."""
     problems = {
         "empty": "start and stop in one frame",
         "inside": "lie within a longer one, so the order of clicks may be wrong",
-        "shared": "have the middle frame of a shorter one, so they are left out",
+        "shared": "have the same middle frame as a shorter one, so they are omitted",
     }
     for kind, problem in problems.items():
         spans = [span for middles in videos for span in getattr(middles, kind)]
@@ -169,7 +173,7 @@ def _warn_of_doubts(root: Path, videos: Sequence[Middles]) -> None:
 def _read_annotations(
     files: Sequence[Path], kind: str, root: Path, options: Options
 ) -> dict[str, Annotation]:
-    """Read the annotation of each video by its file name, and reject a video that occurs twice."""
+    """Read the annotation of each video by file name, and reject repeated videos."""
     annotations: dict[str, Annotation] = {}
     path_of: dict[str, Path] = {}
     for path in files:
@@ -177,8 +181,8 @@ def _read_annotations(
             name = video_file_name(path, annotation.name)
             spelling = normalize(name)
             if spelling in path_of:
-                problem = f"video {annotation.name!r} again, after {path_of[spelling]}"
-                fix = "the name of a video counts without its ending and folder"
+                problem = f"video {annotation.name!r} is repeated, after {path_of[spelling]}"
+                fix = "video names are compared without folder and file extension"
                 raise InputError(path, problem, fix)
             annotations[name] = annotation
             path_of[spelling] = path
@@ -186,21 +190,21 @@ def _read_annotations(
         raise InputError(", ".join(map(str, files)), "no annotated videos")
     tiers = {annotation.tier for annotation in annotations.values()} - {""}
     if len(tiers) > 1:
-        message = "%s: the labels are those of several tiers, %s; --tier chooses one for all"
+        message = "%s: the labels come from several tiers, %s; --tier chooses one for all"
         logger.warning(message, root, join_names(map(repr, sorted(tiers))))
     return annotations
 
 
 def video_file_name(path: Path, video: str) -> str:
-    """Return the name of a video as that of a file, with a warning if it changes."""
+    """Return the name of a video as a valid file name, with a warning if it changes."""
     name = file_name(video)
     if name != video:
-        logger.warning("%s: the video %r is called %r, as a file can be", path, video, name)
+        logger.warning("%s: the video %r is renamed %r to be a valid file name", path, video, name)
     return name
 
 
 def _mapped_classes(root: Path) -> list[str]:
-    """Return the classes of a data set, none if it has no mapping yet."""
+    """Return the classes of a data set, or an empty list if it has no mapping yet."""
     path = root / "mapping.txt"
     return list(Vocabulary.from_mapping(path)) if path.is_file() else []
 
@@ -213,7 +217,7 @@ def _new_mapping(
     background: list[str],
     allowed: Path | None,
 ) -> list[str]:
-    """Return the classes of the new mapping, those `mapped` already first."""
+    """Return the classes of the new mapping, with those in `mapped` first."""
     path = root / "mapping.txt"
     if allowed is None:
         new = labels - set(mapped)
@@ -231,12 +235,12 @@ def _new_mapping(
     with located(", ".join(map(str, files))):
         Vocabulary.from_names(classes)  # no two names look the same
     for alike in names_alike(classes):
-        logger.warning("%s: %s are classes of their own", path, join_names(alike))
+        logger.warning("%s: %s are treated as different classes", path, join_names(alike))
     return classes
 
 
 def _check_places(root: Path, paths: Mapping[str, Path]) -> int:
-    """Reject places that cannot be written. Return how many of the files are there already."""
+    """Reject paths that cannot be written. Return the number of files that already exist."""
     for path in (*paths.values(), root / "mapping.txt"):
         check_place(path)
     return sum(path.exists() for path in paths.values())
@@ -250,7 +254,7 @@ def _write_mapping(root: Path, classes: Sequence[str]) -> None:
 def _log_new_classes(
     root: Path, mapped: list[str], classes: list[str], allowed: Path | None
 ) -> None:
-    """Log the classes that a mapping got."""
+    """Log the classes that were added to a mapping."""
     new_classes = classes[len(mapped) :]
     if mapped and allowed is None and new_classes:
         logger.info("%s: new classes: %s", root / "mapping.txt", join_names(new_classes))

@@ -1,4 +1,4 @@
-"""Databases of frame features to feature files of the common layout."""
+"""Conversion of databases of frame features to feature files of the common layout."""
 
 import json
 import re
@@ -27,28 +27,28 @@ FeatureType = Literal["float16", "float32"]
 class VideoFeatures:
     """The features of one video, to be written."""
 
-    path: Path  # the file that they were read from
+    path: Path  # source file
     video: str
-    columns: str  # in words; the same for all videos
+    columns: str  # description of the columns, which must be the same for all videos
     rows: Array  # (T, D)
-    counts: dict[str, int]  # what to tell about it
-    encoder: str | None = None  # what made the columns, if other columns may look alike
-    names: Names = ()  # of the columns, if they have some
+    counts: dict[str, int]  # counts to report
+    encoder: str | None = None  # source of the columns, if other columns may look the same
+    names: Names = ()  # names of the columns, if known
 
 
 @validated()
 def convert_features(
     files: Sequence[Path], root: Path, dtype: FeatureType | None = None
 ) -> dict[str, dict[str, int]]:
-    """Write `root`/features/NAME.npy from databases of frames, all or none.
+    """Write `root`/features/NAME.npy for all videos in databases of frames, or for none.
 
     Args:
-        files: the databases, see `read_lmdb`.
-        root: the folder of the data set.
-        dtype: the type to write. None: float32. A value beyond it is an InputError.
+        files: Databases; see `read_lmdb`.
+        root: Folder of the data set.
+        dtype: Type to write, or None for float32. A value outside its range is an InputError.
 
     Returns:
-        Video -> the "frames" and "columns" of its features.
+        The numbers of "frames" and "columns" of each video's features, by name.
     """
 
     def videos() -> Iterator[VideoFeatures]:
@@ -65,7 +65,7 @@ def convert_features(
 def write_features(
     videos: Iterable[VideoFeatures], root: Path, dtype: str | None, fps: float | None = None
 ) -> dict[str, dict[str, int]]:
-    """Write NAME.npy, and with a rate NAME.json, of all videos, or none. Return their counts."""
+    """Write NAME.npy, and NAME.json if there is a rate, of all videos or none. Return counts."""
     counts = {}
     path_of: dict[Path, Path] = {}
     first: tuple[str, Path] | None = None  # columns and file of the first video
@@ -79,11 +79,11 @@ def write_features(
                 problem = f"{video.columns}, but {first[0]} in {first[1]}"
                 raise InputError(video.path, problem, "see --columns")
             if target in path_of:
-                problem = f"video {video.video!r} again, after {path_of[target]}"
+                problem = f"video {video.video!r} is repeated, after {path_of[target]}"
                 raise InputError(video.path, problem)
             if fps is None and sidecar.exists():
                 problem = "it describes other features"
-                raise InputError(sidecar, problem, "remove it, or name another --out")
+                raise InputError(sidecar, problem, "remove it, or name a different --out")
 
             path_of[target] = video.path
             counts[name] = video.counts
@@ -105,13 +105,13 @@ def write_features(
     return counts
 
 
-_FEWEST_VALUES = 128  # that show their type
+_FEWEST_VALUES = 128  # enough to show their type
 
-# "P01_01/frame_0000000001.jpg", "P01_01_frame_0000000001.jpg", as those of Epic-Kitchens
+# Such as "P01_01/frame_0000000001.jpg" or "P01_01_frame_0000000001.jpg" of Epic-Kitchens.
 _FRAME_KEY = re.compile(r"(?P<video>.+?)[/_](?:frame|img)_(?P<frame>[0-9]{1,12})(?:\.\w+)?")
 
 
-# Reading a damaged database may end the process, so another one reads it first.
+# Reading a damaged database may end the process, so a separate process reads it first.
 _READ_ALL = """
 import os, sys, lmdb
 path = sys.argv[1]
@@ -123,7 +123,7 @@ with store.begin() as transaction:
 
 
 def read_lmdb(path: Path) -> Iterator[tuple[str, Singles]]:
-    """Yield the name and the features (T, D) of each video of an LMDB of float32 frame vectors."""
+    """Yield name and features (T, D) of each video in an LMDB of float32 frame vectors."""
     lmdb = library(path, "lmdb", "lmdb")
     check_file(path / "data.mdb" if path.is_dir() else path, "a database of frame features")
     command = [sys.executable, "-c", _READ_ALL, str(path)]
@@ -131,11 +131,11 @@ def read_lmdb(path: Path) -> Iterator[tuple[str, Singles]]:
         raise InputError(path, "not an LMDB of frame features, or cut off", "copy it again")
     store = lmdb.open(str(path), readonly=True, lock=False, subdir=path.is_dir(), create=False)
     with store, store.begin() as transaction:
-        videos: dict[str, dict[int, bytes]] = {}  # video -> number of a frame -> its key
+        videos: dict[str, dict[int, bytes]] = {}  # keys by video and frame number
         for key in transaction.cursor().iternext(values=False):
             match = _FRAME_KEY.fullmatch(key.decode("utf-8", errors="replace"))
             if match is None:
-                problem = f"the key {key!r} is not a frame, as VIDEO/frame_0000000001.jpg"
+                problem = f"the key {key!r} is not a frame, such as VIDEO/frame_0000000001.jpg"
                 raise InputError(path, problem)
             videos.setdefault(match["video"], {})[int(match["frame"])] = key
         if not videos:
@@ -144,7 +144,7 @@ def read_lmdb(path: Path) -> Iterator[tuple[str, Singles]]:
             location = FileLocation(path, part=repr(video))
             order = sorted(key_of_frame)
             if order != list(range(order[0], order[-1] + 1)) or order[0] > 1:
-                problem = f"not every frame from 0 or 1 to {order[-1]} is there"
+                problem = f"not every frame from 0 or 1 to {order[-1]} is present"
                 raise InputError(location, problem)
 
             vectors = [transaction.get(key_of_frame[frame], b"") for frame in order]
@@ -162,11 +162,11 @@ def read_lmdb(path: Path) -> Iterator[tuple[str, Singles]]:
 
 
 def _likely_type(values: Singles) -> str:
-    """Return the type of which values rather are.
+    """Return the most likely type of values that were read as float32.
 
-    Of two float16 both are finite, and mostly not zero. Of a float32 the first half holds the lower
-    bits: random, and so now and then not finite, or zeros. Of a float64 that was a float32 the
-    first half holds three bits, and zeros.
+    If they are pairs of float16 numbers, both halves are finite and mostly nonzero. The first half
+    of a true float32 holds its lower bits, which are either random, and so not always finite, or
+    zero. For a float64 that was converted from float32, the first half holds three bits and zeros.
     """
     lower = values[::2].view(np.uint32)
     halves = values.view(np.float16)

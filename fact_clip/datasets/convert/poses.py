@@ -1,4 +1,4 @@
-"""Tracked points of bodies to feature columns. movement reads the files of the trackers."""
+"""Conversion of tracked body points to feature columns. movement reads the trackers' files."""
 
 import hashlib
 import re
@@ -15,13 +15,13 @@ from fact_clip.datasets.convert.tables import NumberTable
 from fact_clip.formats.base import library
 
 CONFIDENCE = 0.6
-"""A point with less is not seen."""
+"""Confidence below which a point counts as not seen."""
 
 MAX_GAP = 5
-"""Pictures without a point that are filled from their neighbours, at most."""
+"""Maximum number of video frames without a point that are filled from their neighbours."""
 
 ADDED_BY_TRACKERS = re.compile(r"(?<=.)DLC_.*|(\.(?i:mp4|avi|mov))?\.(analysis|predictions)$")
-"""What trackers put behind the name of a video."""
+"""Text that trackers append to the name of a video."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class PoseReader:
     """Reads the files of one tracker.
 
     Attributes:
-        software: as movement calls it: DeepLabCut, SLEAP, LightningPose or Anipose.
-        rate: pictures per second of the film, or the time of each picture (T,) in seconds.
-        axis: the points at the back and at the front of a body. Empty: it is not turned.
+        software: Name in movement: DeepLabCut, SLEAP, LightningPose or Anipose.
+        rate: Frames per second of the video, or the time of each frame (T,) in seconds.
+        axis: Points at the back and the front of a body, or () to leave it unrotated.
     """
 
     software: str
@@ -39,34 +39,34 @@ class PoseReader:
     axis: Names = ()
 
     def __call__(self, path: Path) -> NumberTable:
-        """Read points, and make columns of them; what is not known is 0.
+        """Read points, and compute columns from them. Unknown values are 0.
 
-        Of each individual these are its points, centred on their mean and turned so that the axis
-        lies along x, their speeds and that of the mean, the distances between its points, and which
-        of them are seen; then the distances between individuals.
+        The columns of each individual are its points, centred on their mean and rotated so that the
+        axis points along x, the speeds of the points and of their mean, the distances between
+        points, and whether each point is seen. The distances between individuals follow.
 
         Args:
-            path: the file, with P points in S dimensions of I individuals.
+            path: File with P points of I individuals in S dimensions.
 
         Returns:
-            The columns of T pictures.
+            The columns of T video frames.
         """
         movement = library(path, "movement.io", "pose")
         with library_errors(path, f"not read as a file of {self.software}", Exception):
             data = movement.load_dataset(path, source_software=self.software)
-        # The names of the dimensions differ between versions.
+        # Dimension names differ between versions.
         dims = sorted(data.position.dims, key=lambda dim: "tiks".index(dim[0]))
         tracks = data.position.where(~(data.confidence < CONFIDENCE)).transpose(*dims)
         is_seen = tracks.notnull().all(dims[3]).values  # (T, I, P)
-        tracks = tracks.interpolate_na(dims[0], max_gap=MAX_GAP + 1)  # between the ends of a gap
+        tracks = tracks.interpolate_na(dims[0], max_gap=MAX_GAP + 1)  # measured between its ends
         points = tracks.values  # (T, I, P, S)
-        centres = tracks.mean(dims[2], skipna=False).values  # (T, I, S); a point less moves it
+        centres = tracks.mean(dims[2], skipna=False).values  # (T, I, S); missing points move it
         seconds = np.asarray(self.rate)
         if seconds.ndim == 0:
             seconds = np.arange(len(points)) / seconds
         if len(seconds) != len(points):
-            problem = f"{len(points)} rows for {len(seconds)} pictures"
-            raise InputError(path, problem, "track the whole film")
+            problem = f"{len(points)} rows for {len(seconds)} video frames"
+            raise InputError(path, problem, "track the whole video")
         bodies, names, letters = ([*map(str, tracks[dim].values)] for dim in dims[1:])
         turned = self._turned(path, points - centres[:, :, None], names)
         columns = {
@@ -84,12 +84,12 @@ class PoseReader:
         return NumberTable(video, tuple(columns), seconds, values, encoder)
 
     def _turned(self, path: Path, points: Floats, names: Sequence[str]) -> Floats:
-        """Turn points (T, I, P, S) in x and y, so that the axis of their body points to +x."""
+        """Rotate points (T, I, P, S) in x and y, so that the axis of their body points to +x."""
         if not self.axis:
             return points
         if len(self.axis) != 2 or not {*self.axis} <= {*names}:
             fix = f"name two of {', '.join(names)}"
-            raise InputError("--axis", f"{', '.join(self.axis)}: no axis in {path}", fix)
+            raise InputError("--axis", f"{', '.join(self.axis)} is not an axis in {path}", fix)
         plane = points[..., 0] + 1j * points[..., 1]  # (T, I, P)
         back, front = (plane[..., names.index(name)] for name in self.axis)
         plane *= np.exp(-1j * np.angle(front - back))[..., None]
@@ -97,9 +97,9 @@ class PoseReader:
 
 
 def _speeds(paths: Floats, seconds: Floats) -> Floats:
-    """Return the speeds (T, ...) along paths (T, ..., S) at some times (T,), per second."""
+    """Return speeds (T, ...) per second along paths (T, ..., S) at times (T,)."""
     steps = np.diff(paths, axis=0, prepend=paths[:1])
-    # The first step has no length, so any time will do.
+    # The first step has zero length, so its duration does not matter.
     return (np.linalg.norm(steps, axis=-1).T / np.diff(seconds, prepend=seconds[0] - 1)).T
 
 
@@ -115,6 +115,6 @@ def _pairs(names: Sequence[str]) -> list[str]:
 
 
 def _named(values: Floats, *titles: Sequence[str]) -> dict[str, Floats]:
-    """Return the columns (T,) of values (T, ...), by the titles of each further dimension."""
+    """Return columns (T,) of values (T, ...), named by the titles of the other dimensions."""
     names = [" ".join(parts) for parts in product(*titles)]
     return dict(zip(names, values.reshape(len(values), -1).T, strict=True))

@@ -1,4 +1,4 @@
-"""Tables of numbers, such as the values of motion sensors, to feature files."""
+"""Conversion of tables of numbers, such as motion sensor values, to feature files."""
 
 import logging
 import math
@@ -16,27 +16,27 @@ from fact_clip.formats.table import read_lines as read_cells
 
 logger = logging.getLogger(__name__)
 
-# Columns of times. As a feature they would give away the time in the recording.
+# Names of time columns. As a feature, they would reveal the time in the recording.
 _TIME_NAMES = re.compile(
     r"|#|id|date|t|sec|secs|seconds|ms|(date)?time.*|unix.*|epoch.*|index|sample|n[or]\.?"
     r"|(frame|row)[ _.]?(no|nr|number|id|index|#)?\.?",
     re.IGNORECASE,
 )
-_FEWEST_ROWS = 20  # that show a time
-_ROUNDING = 1e-6  # of a frame; times are written in decimals
+_FEWEST_ROWS = 20  # enough to recognise a time
+_ROUNDING = 1e-6  # in frames, because times are written as decimals
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """Which columns of a table are features, and when its rows are.
+    """Which columns of a table are features, and the times of its rows.
 
     Attributes:
-        columns: names of the features. Empty: all but the time.
-        time: name of the column of times.
-        milliseconds: unit of the times, else seconds.
-        rate: rows per second, where there is no such column. None: `fps`.
-        fps: rows per second of the features. None: as the rows are.
-        decimal: the decimal mark.
+        columns: Names of the features, or () for all columns except the time.
+        time: Name of the time column.
+        milliseconds: Whether times are in milliseconds, not seconds.
+        rate: Rows per second if there is no time column, or None to use `fps`.
+        fps: Rows per second of the features, or None to keep the rows.
+        decimal: Decimal mark.
     """
 
     columns: Names = ()
@@ -52,8 +52,8 @@ class NumberTable:
     """The numbers of a table."""
 
     video: str
-    names: Names  # of the D feature columns
-    seconds: Floats | None  # (N,) time of each row, from 0 on, if known
+    names: Names  # names of the D feature columns
+    seconds: Floats | None  # (N,) time of each row, starting at 0, if known
     values: Floats  # (N, D)
     encoder: str | None = None  # see `VideoFeatures`
 
@@ -65,28 +65,28 @@ def convert_tables(
     dtype: FeatureType | None = None,
     read: Callable[[Path], NumberTable] | None = None,
 ) -> dict[str, dict[str, int]]:
-    """Write `root`/features/NAME.npy from tables, and NAME.json with the frame rate if it is known.
+    """Write `root`/features/NAME.npy from tables, and NAME.json with the frame rate if known.
 
     Frame n is the mean of the rows from n / fps to (n + 1) / fps seconds, where 0 is the time of
-    the first row. All files are written, or none.
+    the first row. Either all files are written, or none.
 
     Args:
-        files: the tables.
-        root: the folder of the data set.
-        sampling: columns and times.
-        dtype: the type to write. None: float32.
-        read: reads a file. None: `read_numbers`.
+        files: Tables.
+        root: Folder of the data set.
+        sampling: Columns and times.
+        dtype: Type to write, or None for float32.
+        read: Function that reads a file, or None for `read_numbers`.
 
     Returns:
-        Video -> the "rows" of its table, and the "frames", "columns" and "interpolated" frames of
-        its features. Interpolated frames have no row.
+        Counts of each video, by name: the "rows" of its table, and the "frames", "columns" and
+        "interpolated" frames of its features. Interpolated frames have no row.
     """
     if sampling.time is not None and sampling.rate is not None:
-        problem = "--time and --source-fps exclude each other"
-        raise InputError("data convert", problem, "leave one out")
+        problem = "--time and --source-fps cannot be combined"
+        raise InputError("data convert", problem, "remove one of them")
     for option, value in (("--time", sampling.time), ("--source-fps", sampling.rate)):
         if value is not None and sampling.fps is None:
-            raise InputError(option, "the features need a frame rate with it", "give --fps")
+            raise InputError(option, "this option needs a frame rate of the features", "give --fps")
 
     def videos() -> Iterator[VideoFeatures]:
         for path in files:
@@ -114,14 +114,14 @@ def convert_tables(
 
 @dataclass(frozen=True)
 class CellTable:
-    """The cells of a table, whose lines are equally long."""
+    """The cells of a table. All lines have the same number of cells."""
 
     path: Path
-    names: Names  # of the columns: as in the header, else their numbers from 1
-    lines: list[tuple[int, list[str]]]  # number and cells of each line
+    names: Names  # column names from the header, or else numbers from 1
+    lines: list[tuple[int, list[str]]]  # line number and cells of each line
 
     def column(self, name: str, option: str) -> int:
-        """Return the number of a column, from 0."""
+        """Return the index of a column, starting at 0."""
         if name not in self.names:
             fix = f"the columns are {', '.join(self.names)}"
             raise InputError(option, f"no column {name!r} in {self.path}", fix)
@@ -131,11 +131,11 @@ class CellTable:
 def read_numbers(path: Path, sampling: Sampling) -> NumberTable:
     """Read a table of numbers.
 
-    A first line without any number names the columns. Lines that begin with # are skipped.
+    If the first line contains no number, it names the columns. Lines that begin with # are skipped.
 
     Args:
-        path: the table.
-        sampling: columns and times.
+        path: Path of the table.
+        sampling: Columns and times.
 
     Returns:
         The numbers of the feature columns, and the times of the rows.
@@ -153,11 +153,11 @@ def read_numbers(path: Path, sampling: Sampling) -> NumberTable:
         names = tuple(first)
         lines = lines[1:]
     elif len(first) > 2 and first in ([str(number) for number in range(len(first))], [*names]):
-        problem = f"{', '.join(first[:3])}, ... look like the numbers of the columns"
+        problem = f"{', '.join(first[:3])}, ... look like column numbers"
         fix = "remove this line, or name the columns"
         raise InputError(FileLocation(path, lines[0][0]), problem, fix)
     if not lines:
-        raise InputError(path, "no rows", "write a line of numbers for each time")
+        raise InputError(path, "no rows", "write one line of numbers per time")
     for number, row in lines:
         if len(row) != len(names):
             problem = f"{len(row)} cells, but {len(names)} in the first line"
@@ -180,13 +180,13 @@ def read_numbers(path: Path, sampling: Sampling) -> NumberTable:
             problem = f"the time goes back to {row[time]}"
             raise InputError(FileLocation(path, number), problem, "sort the rows")
         if seconds[0] != 0:
-            logger.info("%s: its times begin at %g s, which is frame 0", path, seconds[0])
+            logger.info("%s: times start at %g s, which becomes frame 0", path, seconds[0])
         seconds = seconds - seconds[0]
     return NumberTable(path.stem, tuple(names[column] for column in features), seconds, values)
 
 
 def _check_no_time(cells: CellTable, columns: Sequence[int], values: Floats) -> None:
-    """Reject a column that only rises, as a time does."""
+    """Reject a column that always rises, because it is probably a time."""
     rises = np.diff(values, axis=0) > 0
     for number, column in enumerate(columns):
         if len(values) >= _FEWEST_ROWS and rises[:, number].all():
@@ -197,7 +197,7 @@ def _check_no_time(cells: CellTable, columns: Sequence[int], values: Floats) -> 
 
 
 def choose_columns(cells: CellTable, columns: Sequence[str], time: int | None) -> list[int]:
-    """Return the feature columns: those named, else all but the time."""
+    """Return the feature columns: the named ones, or else all except the time."""
     features = [cells.column(name, "--columns") for name in columns]
     if not columns:
         features = [column for column in range(len(cells.names)) if column != time]
@@ -212,7 +212,7 @@ def choose_columns(cells: CellTable, columns: Sequence[str], time: int | None) -
     if time is not None:
         names.append(cells.names[time])
     if not features or len(set(names)) < len(names):
-        problem = f"{', '.join(names)}: not columns of values, each once"
+        problem = f"{', '.join(names)}: not different columns of values"
         raise InputError(cells.path, problem, "name the features with --columns")
     return features
 
@@ -228,13 +228,13 @@ def parse_columns(cells: CellTable, columns: Sequence[int]) -> Floats:
                 name = cells.names[column]
                 title = "" if name == str(column + 1) else f" ({name})"
                 location = FileLocation(cells.path, number, f"column {column + 1}{title}")
-                fix = "write it with a decimal point, or name other --columns"
+                fix = "use a decimal point, or choose different --columns"
                 raise InputError(location, f"{line[column]!r} is not a finite number", fix)
     return np.array(rows)
 
 
 def _number(cell: str) -> float:
-    """Return a cell as a number, or NaN. "1_000", which Python accepts, is NaN."""
+    """Return a cell as a number, or NaN if invalid. Unlike Python, reject "1_000"."""
     try:
         return np.nan if "_" in cell else float(cell)
     except ValueError:
@@ -242,15 +242,15 @@ def _number(cell: str) -> float:
 
 
 def resample(times: Floats, values: Floats, fps: float) -> tuple[Floats, int]:
-    """Resample rows as frames, see `convert_tables`. The last row lasts as long as rows usually do.
+    """Resample rows as frames; see `convert_tables`. The last row has the median duration.
 
     Args:
-        times: seconds of the rows (N,), from 0 on.
-        values: (N, D).
-        fps: frames a second.
+        times: Seconds of the rows (N,), starting at 0.
+        values: Values (N, D).
+        fps: Frames per second.
 
     Returns:
-        Frames (T, D), and how many of them have no row and are interpolated.
+        The frames (T, D), and how many of them have no row and are interpolated.
     """
     frame = np.floor(times * fps + _ROUNDING).astype(np.int64)  # (N,)
     step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0

@@ -1,4 +1,4 @@
-"""Decode the pictures of a video file, with the times at which they are shown. Needs PyAV."""
+"""Decode the frames of a video file, with the times at which they are shown. Needs PyAV."""
 
 from __future__ import annotations
 
@@ -31,60 +31,63 @@ SUFFIXES = (
     ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".wmv", ".flv",
     ".ogv", ".3gp",
 )  # fmt: skip
-"""Suffixes of the files that count as videos in a folder."""
+"""Suffixes of the files that are treated as videos in a folder."""
 
-# The containers that FFmpeg may open, whatever the name of the file. Each contains its pictures.
-# Playlists and lists of other files (hls, dash, concat, image2, ...) are not among them.
+# The containers that FFmpeg may open, regardless of the file name. Each contains its own frames.
+# Playlists and lists of files (hls, dash, concat, image2, ...) are not included.
 _CONTAINERS = (
     "mov", "matroska", "avi", "mpeg", "mpegts", "mpegvideo", "asf", "flv", "ogg", "mxf", "nut",
     "dv", "gif", "ivf", "h264", "hevc", "m4v", "mjpeg", "obu", "yuv4mpegpipe",
 )  # fmt: skip
 OPTIONS = {"protocol_whitelist": "file", "format_whitelist": ",".join(_CONTAINERS)}
-"""Options of `av.open` for a file that may be any file."""
+"""Options of `av.open` for a file that is not trusted."""
 
-ROUNDING = 1e-3  # seconds; Matroska rounds times to milliseconds
+ROUNDING = 1e-3  # seconds, because Matroska rounds times to milliseconds
 _MAX_FPS = 1000
-_UNKNOWN = 0.04  # seconds that a frame is shown if the file does not say
-# Seconds that one picture is shown. More is a mistake, and would give millions of equal rows.
+_UNKNOWN = 0.04  # seconds for which a frame is shown if the file does not state this
+# The longest time for which one frame may be shown, in seconds. A longer time is an error in the
+# file, and would result in millions of equal rows.
 _MAX_SHOWN = 3600.0
-_MAX_BACK = (
-    0.5  # seconds that times go back, as some recorders number them; more is another recording
-)
-_SHORT = 0.5  # seconds that a file may end before its declared end; many recorders round up
+# Seconds by which times may go back, because some recorders number frames this way. A larger step
+# back is the start of a second recording.
+_MAX_BACK = 0.5
+# Seconds by which a file may end before its declared end, because many recorders round up.
+_SHORT = 0.5
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture."""
+    """One frame of a video."""
 
-    time: float  # seconds from the start of the file at which it is shown
-    image: Image  # (H, W, 3) uint8, RGB, rotated as the file says
+    time: float  # seconds from the start of the file to the time at which the frame is shown
+    image: Image  # (H, W, 3) uint8, RGB, rotated as the file declares
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """The properties that a file declares."""
+    """The properties that a video file declares."""
 
-    width: int  # of a picture as it is shown
+    width: int  # of a frame, after its rotation
     height: int
     fps: float | None  # mean frames per second, None if unknown
     seconds: float | None  # declared duration, None if unknown
-    container: str  # FFmpeg's names of the format, with commas ("matroska,webm")
-    codec: str  # FFmpeg's name, as "h264"
-    pixels: str  # FFmpeg's name of the format of a picture, as "yuv420p"
-    reorders: bool  # whether the order of the frames in the file may be another than in time
-    origin: float  # seconds at which the clock of the file starts
+    container: str  # FFmpeg's names of the format, separated by commas ("matroska,webm")
+    codec: str  # FFmpeg's name of the codec, such as "h264"
+    pixels: str  # FFmpeg's name of the pixel format, such as "yuv420p"
+    reorders: bool  # whether the frames may be stored in a different order than they are shown
+    origin: float  # the first value of the file's clock, in seconds
 
 
 class DamagedVideoError(InputError):
-    """Only a part of a file can be decoded. It is raised after that part was yielded."""
+    """Only a part of a file can be decoded. The error follows the frames of that part."""
 
     kind = "damaged"
 
 
 @validated()
 def probe(path: str | Path) -> VideoInfo:
-    """Return the properties of a video file. Decodes its first frame. See `frames` for errors."""
+    """Return the properties of a video file, whose first frame is decoded. See `frames` for
+    errors."""
     with _opened(path) as source:
         _, frame = next(iter(source))
         height, width = _converter(None)(frame).shape[:2]
@@ -102,13 +105,16 @@ def probe(path: str | Path) -> VideoInfo:
 
 
 @validated()
-def picture_times(path: str | Path) -> Floats:
-    """Return the start of each picture and the end, (N + 1,) rising seconds, without decoding."""
+def frame_times(path: str | Path) -> Floats:
+    """Return when each frame starts and when the last one ends, without decoding any frame.
+
+    The result has the shape (N + 1,) and contains rising values in seconds.
+    """
     import av
 
     with _opened(path) as source:
         stamps: list[int] = []
-        with suppress(av.error.FFmpegError, OSError):  # what is before the damage can be labelled
+        with suppress(av.error.FFmpegError, OSError):  # the part before the damage can be labelled
             for packet in source.container.demux(source.stream):
                 stamp = packet.dts if packet.pts is None or source.is_avi else packet.pts
                 if stamp is not None and packet.size:
@@ -116,9 +122,7 @@ def picture_times(path: str | Path) -> Floats:
         times = np.unique(np.array(stamps, dtype=np.float64) * source.unit - source.origin)
         times = times[times > -ROUNDING]
         if not len(times):
-            raise InputError(
-                Path(path), "no picture with a time", "convert it: ffmpeg -i IN OUT.mkv"
-            )
+            raise InputError(Path(path), "no frame with a time", "convert it: ffmpeg -i IN OUT.mkv")
         return np.append(np.maximum(times, 0.0), times[-1] + source.frame_seconds)
 
 
@@ -131,39 +135,42 @@ def frames(
     start: float = 0.0,
     stop: float | None = None,
 ) -> Iterator[Frame]:
-    """Yield the pictures of a video in order, with one in memory at a time.
+    """Yield the frames of a video in order, with one frame in memory at a time.
 
     Args:
-        path: video file.
-        fps: pictures per second, also above the rate of the file. Picture n is the one shown at
-            n / fps seconds, even if the rate of the file varies. None: every frame.
-        size: (width, height) to scale to. None: that of the file.
-        start: seconds at which the pictures begin; it needs `fps`. Times count from there.
-        stop: seconds at which they end. None: the end of the video.
+        path: Video file.
+        fps: Frames per second, which may exceed the rate of the file. Frame n is the one that is
+            shown at n / fps seconds, even if the rate of the file varies. None yields every frame.
+        size: (width, height) of the frames. None keeps the size of the file.
+        start: Start of the part to decode, in seconds, from which times are counted. It requires
+            `fps`.
+        stop: End of the part to decode, in seconds. None is the end of the video.
 
     Yields:
-        The pictures.
+        The frames.
 
     Raises:
-        InputError: PyAV is missing, no frame decodes or has a time, or an argument is out of range.
-        DamagedVideoError: a file that is cut or has faults, after its decodable part was yielded.
+        InputError: PyAV is missing, no frame can be decoded or has a time, or an argument is out of
+            range.
+        DamagedVideoError: The file is cut or damaged. All frames that can be decoded were yielded
+            before.
     """
     if fps is not None and not 0 < fps <= _MAX_FPS:
         raise InputError(
-            "fps", f"{fps:g} pictures a second", f"give more than 0, and at most {_MAX_FPS}"
+            "fps", f"{fps:g} frames per second", f"give more than 0, and at most {_MAX_FPS}"
         )
     span = Span(start, stop)
     if fps is None and span != Span():
-        raise InputError("start and stop", "they need fps", "give fps")
+        raise InputError("start and stop", "a part without fps", "give fps")
     with _opened(path) as source:
-        yield from _pictures(source, fps, size, span)
+        yield from _decoded_frames(source, fps, size, span)
         damage = source.damage()
         if damage is not None:
             raise damage
 
 
-def middle_picture(path: Path) -> Image:
-    """Return a picture from about the middle of a video, (H, W, 3), without decoding the rest."""
+def middle_frame(path: Path) -> Image:
+    """Return a frame from about the middle of a video, (H, W, 3), without decoding the others."""
     with _opened(path) as source:
         source.container.seek(round(500_000 * (source.declared or 0)))  # microseconds
         _, frame = next(iter(source))
@@ -175,32 +182,32 @@ LIVE = ("rtsp://", "rtsps://", "camera:")
 
 @validated()
 def live_frames(source: str, fps: float, size: Size = None) -> Iterator[Frame]:
-    """Yield pictures of a live source, each when the next one has arrived.
+    """Yield the frames of a live source. Each one is yielded when the next one has arrived.
 
-    A network stream or camera that breaks off ends with a warning.
+    If the connection to a network stream or camera breaks, the frames end with a warning.
 
     Args:
-        source: a network stream ("rtsp://..."), a camera ("camera:0") or a video file.
-        fps: pictures per second.
-        size: (width, height) to scale to. None: that of the source.
+        source: Network stream ("rtsp://..."), camera ("camera:0") or video file.
+        fps: Frames per second.
+        size: (width, height) of the frames. None keeps the size of the source.
 
     Yields:
-        The pictures.
+        The frames.
     """
     if not source.startswith(LIVE):
         yield from frames(source, fps=fps, size=size)
         return
-    where = re.sub(r"//.*@", "//", source)  # a password is in no message
+    where = re.sub(r"//.*@", "//", source)  # messages must not contain a password
     url, arguments = live_input(source)
     with _container(where, url, arguments, is_live=True) as opened:
-        yield from _pictures(opened, fps, size, Span())
+        yield from _decoded_frames(opened, fps, size, Span())
         damage = opened.damage()
         if damage is not None:
             warnings.warn(f"{damage.where}: {damage.problem}", stacklevel=2)
 
 
 def live_input(source: str, platform: str = sys.platform) -> tuple[str, Json]:
-    """Return the file and the further arguments of `av.open` for a network stream or a camera."""
+    """Return the file and the other arguments of `av.open` for a network stream or a camera."""
     kind, _, name = source.partition(":")
     if kind != "camera":
         options = {
@@ -211,7 +218,9 @@ def live_input(source: str, platform: str = sys.platform) -> tuple[str, Json]:
     if platform == "win32":
         if not name or name.isdecimal():
             raise InputError(
-                source, "no name of a camera", "name it as Windows does, camera:Integrated Camera"
+                source,
+                "the name of the camera is missing",
+                "use its name in Windows, such as camera:Integrated Camera",
             )
         return f"video={name}", {"format": "dshow"}
     if platform == "darwin":
@@ -222,30 +231,30 @@ def live_input(source: str, platform: str = sys.platform) -> tuple[str, Json]:
 
 @dataclass(frozen=True)
 class Span:
-    """A part of a video, in seconds."""
+    """The start and the end of a part of a video, in seconds."""
 
     start: float = 0.0
     stop: float | None = None
 
     @property
     def facts(self) -> Json:
-        """Return what is recorded of a part: nothing where it is the whole video."""
+        """Return the values that are recorded for a part, which are none for a whole video."""
         return {} if self == Span() else asdict(self)
 
     def seconds_of(self, duration: float | None) -> float | None:
-        """Return the duration of the part, of a video with this duration."""
+        """Return the duration of the part, given the duration of the video."""
         ends = [end for end in (self.stop, duration) if end is not None]
         return min(ends) - self.start if ends else None
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Which pictures of a video are decoded, and how.
+    """The choice of video frames to decode, and their size.
 
     Attributes:
-        fps: pictures per second.
-        size: (width, height) to scale to, or None for that of the file.
-        span: the part of the video.
+        fps: Frames per second.
+        size: (width, height) of the frames, or None to keep the size of the file.
+        span: Part of the video.
     """
 
     fps: float
@@ -253,7 +262,7 @@ class Grid:
     span: Span
 
     def frames(self, video: Path) -> Iterator[Frame]:
-        """Yield the pictures of a video."""
+        """Yield the frames of a video."""
         start = self.span.start
         return frames(video, fps=self.fps, size=self.size, start=start, stop=self.span.stop)
 
@@ -262,10 +271,12 @@ class Decoder(Protocol):
     """Decodes videos outside this process, as `IsolatedDecoder` of fact_clip_batch does."""
 
     def open(self, video: Path, grid: Grid) -> tuple[VideoInfo, Iterator[Frame]]:
-        """Return the properties of a video and its pictures, which are read as they are needed."""
+        """Return the properties of a video and its frames, which are decoded when they are read."""
 
 
-def _pictures(source: _VideoSource, fps: float | None, size: Size, span: Span) -> Iterator[Frame]:
+def _decoded_frames(
+    source: _VideoSource, fps: float | None, size: Size, span: Span
+) -> Iterator[Frame]:
     convert = _converter(size)
     for shown_at, frame in source if fps is None else _on_grid(source, fps, span):
         if shown_at >= -ROUNDING / 2 or fps is not None:
@@ -273,10 +284,10 @@ def _pictures(source: _VideoSource, fps: float | None, size: Size, span: Span) -
 
 
 def scaled(image: Image, size: Size) -> Image:
-    """Scale a picture (H, W, 3) to (width, height) as `frames` does. None returns it unchanged."""
+    """Scale an image (H, W, 3) to (width, height) as `frames` does. None returns it unchanged."""
     if size in (None, image.shape[1::-1]):
         return image
-    check_av("pictures")
+    check_av("images")
     from av import VideoFrame
 
     return _converter(size)(VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24"))
@@ -286,7 +297,7 @@ def _on_grid(source: _VideoSource, fps: float, span: Span) -> Iterator[tuple[flo
     """Yield the frame shown at start + n / fps seconds, for n = 0, 1, ..."""
     row = 0
     current = None
-    # a frame is shown until the next one, the last one until the end of the video
+    # A frame is shown until the next one starts, and the last one until the end of the video.
     for following in chain(source, [None]):
         until = source.end if following is None else following[0]
         while current is not None and span.start + row / fps < until - ROUNDING:
@@ -296,7 +307,7 @@ def _on_grid(source: _VideoSource, fps: float, span: Span) -> Iterator[tuple[flo
             row += 1
         current = following
     if not row:
-        problem = f"no picture from {span.start:g} s on, of {source.end:.1f} s"
+        problem = f"no frame after {span.start:g} s in a video of {source.end:.1f} s"
         raise InputError(source.location, problem)
 
 
@@ -304,7 +315,7 @@ def _converter(size: Size) -> Callable[[VideoFrame], Image]:
     """Return a function from decoded frames to RGB arrays, scaled and rotated."""
     from av.video.reformatter import VideoReformatter
 
-    reformatter = VideoReformatter()  # one for all frames, because it keeps its tables
+    reformatter = VideoReformatter()  # used for all frames, because it keeps its tables
 
     def convert(frame: VideoFrame) -> Image:
         turns = round(frame.rotation / 90)  # counter-clockwise
@@ -318,7 +329,7 @@ def _converter(size: Size) -> Callable[[VideoFrame], Image]:
 
 
 def file_url(path: Path) -> str:
-    """Return the URL of a file for FFmpeg, which it takes for no option or protocol ("concat:")."""
+    """Return a URL that FFmpeg reads as a file, and not as an option or a protocol ("concat:")."""
     return f"file:{path.absolute()}"
 
 
@@ -339,7 +350,7 @@ def _opened(video: str | Path) -> Iterator[_VideoSource]:
 def _container(
     where: Path | str, url: str, arguments: Json, is_live: bool = False
 ) -> Iterator[_VideoSource]:
-    """Open the video stream of an argument of `av.open`. An error is located at `where`."""
+    """Open the video stream of an argument of `av.open`. Errors name `where` as their location."""
     check_av(where)
     import av
     import av.stream
@@ -356,9 +367,9 @@ def _container(
         try:
             yield _VideoSource(where, container, streams[0], is_live)
         finally:
-            # The decoder's threads are joined while Python's lock is held. A thread that waits for
-            # this lock to report something would never end. Flushing waits for all threads without
-            # the lock.
+            # Closing the container waits for the decoder's threads while it holds Python's lock. A
+            # thread that needs this lock for a message would never end. Flushing the buffers waits
+            # for the threads without holding the lock.
             streams[0].codec_context.flush_buffers()
 
 
@@ -366,15 +377,15 @@ class _VideoSource:
     """Yields the frames of a video with their times, and records the defects of the file.
 
     Attributes:
-        location: of the video, in errors.
-        container: the opened file.
-        stream: the video stream.
-        rate: mean frames per second, or None if unknown.
-        declared: seconds to the declared end of the file, or None if unknown.
-        unit: seconds of a time stamp.
-        origin: seconds at which the clock of the file starts.
-        is_avi: AVI files have no presentation times.
-        end: seconds at which the last frame so far is no longer shown.
+        location: Location of the video in errors.
+        container: The opened file.
+        stream: The video stream.
+        rate: Mean number of frames per second, or None if unknown.
+        declared: Declared duration of the file in seconds, or None if unknown.
+        unit: Duration of one unit of a time stamp, in seconds.
+        origin: First value of the file's clock, in seconds.
+        is_avi: Whether the file is an AVI file, which has no presentation times.
+        end: Time at which the last frame that was read ends, in seconds.
     """
 
     def __init__(
@@ -393,23 +404,23 @@ class _VideoSource:
         self.is_avi = container.format.name == "avi"
         self.declared = self._declared_seconds()
         self.end = 0.0
-        self._is_live = is_live  # the clock of a live stream started before
-        self._undecodable = 0  # parts of a corrupt file
-        self._decoded_seconds = 0.0  # shown frames, without the parts that do not decode
+        self._is_live = is_live  # the clock of a live stream does not start at 0
+        self._undecodable = 0  # number of parts that could not be decoded
+        self._decoded_seconds = 0.0  # total duration of the decoded frames
         self._joined_at: float | None = None  # seconds at which a second recording begins
-        self._audio_end = 0.0  # seconds; the declared end may be that of the sound
-        self._is_complete = False  # the stream was read to its end, which may be too early
+        self._audio_end = 0.0  # seconds; the declared end may be the end of the audio
+        self._is_complete = False  # whether the stream was read to its end
 
     def _declared_seconds(self) -> float | None:
         """Return the seconds from the start of the file to its declared end."""
         stream = self.stream
         if self.is_avi and stream.frames and self.rate:
-            # FFmpeg corrects the duration of a cut AVI file, but not its count of frames
+            # FFmpeg corrects the duration of an AVI file that is cut, but not its number of frames.
             return stream.frames / self.rate
         if stream.duration is not None and stream.time_base is not None:
             units = stream.duration + (stream.start_time or 0)
             return float(units * stream.time_base) - self.origin
-        tag = stream.metadata.get("DURATION", "")  # of Matroska: 00:00:05.000000000
+        tag = stream.metadata.get("DURATION", "")  # Matroska writes 00:00:05.000000000
         with suppress(ValueError):
             hours, minutes, seconds = map(float, tag.split(":"))
             return hours * 3600 + minutes * 60 + seconds - self.origin
@@ -421,7 +432,8 @@ class _VideoSource:
         for frame in self._decoded():
             time = self._time_of(frame, last)
             if (self._is_live or self.is_avi) and last == -math.inf:
-                self.origin += time  # of AVI, the frames by which a codec that reorders is late
+                # In AVI files, a codec that reorders frames starts some frames late.
+                self.origin += time
                 time = 0.0
             if time <= last:
                 if time < last - _MAX_BACK and self._joined_at is None:
@@ -431,7 +443,7 @@ class _VideoSource:
             length = (frame.duration or 0) * self.unit or self.frame_seconds
             duration = max(length, time - max(last, 0.0))
             if duration > _MAX_SHOWN:
-                raise self._damage(f"a picture that lasts {duration:.0f} s", self.end)
+                raise self._damage(f"a frame that lasts {duration:.0f} s", self.end)
             self.end = time + length
             last = time
             self._decoded_seconds = (self._decoded_seconds or max(time, 0.0)) + length
@@ -439,7 +451,7 @@ class _VideoSource:
             yield time, frame
         if last == -math.inf:
             duration_text = "" if self.declared is None else f" of {self.declared:.1f} s declared"
-            problem = f"no frame that can be decoded, 0.0 s decoded{duration_text}"
+            problem = f"no frame can be decoded, 0.0 s decoded{duration_text}"
             raise InputError(self.location, problem)
         self._is_complete = True
 
@@ -449,8 +461,8 @@ class _VideoSource:
         return 1 / self.rate if self.rate else _UNKNOWN
 
     def _time_of(self, frame: VideoFrame, last: float) -> float:
-        """Return the seconds at which a frame is shown. `last` is that of the frame before."""
-        # the presentation times that FFmpeg invents for AVI jump where a codec reorders frames
+        """Return the time at which a frame is shown. `last` is the time of the previous frame."""
+        # FFmpeg derives presentation times for AVI. They jump if a codec reorders frames.
         stamp = frame.dts if frame.pts is None or self.is_avi else frame.pts
         if stamp is not None:
             return stamp * self.unit - self.origin
@@ -470,7 +482,7 @@ class _VideoSource:
             except (av.error.FFmpegError, OSError):
                 self._undecodable += 1
                 return
-            # a reader that meets garbage skips it and only reports that
+            # A demuxer skips data that it cannot read, and only logs a message.
             for _, component, _ in complaints:
                 self._undecodable += component == self.container.format.name
             if packet is None:
@@ -486,15 +498,15 @@ class _VideoSource:
                 self._undecodable += 1
 
     def damage(self) -> DamagedVideoError | None:
-        """Return the defect of the part that was read, or None."""
+        """Return the error for the defects of the part that was read, or None."""
         if self._undecodable:
-            fault = f"{self._undecodable} parts do not decode"
+            fault = f"{self._undecodable} parts cannot be decoded"
             if self._undecodable == 1:
-                fault = "one part does not decode"
+                fault = "one part cannot be decoded"
             return self._damage(fault, min(self.end, self._decoded_seconds))
         if self._joined_at is not None:
-            fault = f"times that go back at {self._joined_at:.1f} s, as of files joined by copying"
-            return self._damage(f"{fault} (ffmpeg joins videos)", self.end)
+            fault = f"times go back at {self._joined_at:.1f} s, as in files joined by copying"
+            return self._damage(f"{fault} (join videos with ffmpeg)", self.end)
         if self._is_complete and self.declared is not None:
             allowance = max(_SHORT, 3 / self.rate if self.rate else 0.0)
             if max(self.end, self._audio_end) < self.declared - allowance:
@@ -516,8 +528,8 @@ _COLLECTION = threading.Lock()
 def _complaints() -> Iterator[list[Any]]:
     """Collect the messages of FFmpeg: (level, component, text).
 
-    Do not use it while decoding: FFmpeg's threads would wait for Python's lock to report a message.
-    Hold `_COLLECTION`, because the messages of all files come in one stream.
+    Do not use it while decoding, because FFmpeg's threads would wait for Python's lock to report a
+    message. Hold `_COLLECTION`, because the messages of all files arrive in one stream.
     """
     from av import logging
 
@@ -530,9 +542,9 @@ def _complaints() -> Iterator[list[Any]]:
             yield messages
     finally:
         if level in (None, logging.PANIC):
-            # Not None again: a decoder's thread that waits for Python's lock still compares its
-            # message with the level, and PyAV prints the traceback. FFmpeg's own reporter needs no
-            # lock, and below "panic" it is silent.
+            # The level does not become None again. A decoder's thread that waits for Python's lock
+            # still compares its message with the level, and PyAV would print the traceback of the
+            # comparison. FFmpeg's own callback needs no lock and is silent below "panic".
             logging.set_level(logging.PANIC)
             logging.set_libav_level(logging.PANIC - 8)
             logging.restore_default_callback()
