@@ -128,39 +128,39 @@ class _Pairs:
 
 def _pairs_of(workspace: Workspace, first: str, second: str, viewer: str) -> _Pairs:
     """Return the videos that two sides have labelled. Raise an InputError if there are none."""
-    found = _Pairs([], [], [], [], [], [])
+    pairs = _Pairs([], [], [], [], [], [])
     unowned = []
     for video in workspace.project.full_videos():
         tracks = workspace.project.labelled_tracks(video.id, viewer=viewer)
         try:
             sides = [side_rating(workspace, video, tracks, key) for key in (first, second)]
         except InputError:
-            found.shared.append(video.name)
+            pairs.shared.append(video.name)
             continue
         ratings = [side for side in sides if side is not None]
         if ratings and any(map(is_unowned, tracks)):
             unowned.append(video.name)
         if len(ratings) < 2:
-            found.unrated.extend([video.name] * len(ratings))
+            pairs.unrated.extend([video.name] * len(ratings))
             continue
         pair = Pair.of(*ratings)
         if pair.is_empty:
-            found.empty_pairs.append(pair)
-            found.unrated.append(video.name)
+            pairs.empty_pairs.append(pair)
+            pairs.unrated.append(video.name)
         else:
-            found.videos.append(video)
-            found.pairs.append(pair)
-    if not found.videos:
+            pairs.videos.append(video)
+            pairs.pairs.append(pair)
+    if not pairs.videos:
         fix = 'choose two of "track NAME" and "annotator NAME" that label the same videos'
         fix += blind_remark(workspace)
-        if found.shared:
-            names = join_names(found.shared)
+        if pairs.shared:
+            names = join_names(pairs.shared)
             fix += f"; people share a track, or tracks of one overlap, in {names}"
         if unowned:
             fix += f"; nobody is named for a fully labelled track in {join_names(unowned)}"
         raise InputError("agreement", f"no video has both {first!r} and {second!r}", fix)
-    found.unowned.extend(name for name in unowned if name in found.unrated)
-    return found
+    pairs.unowned.extend(name for name in unowned if name in pairs.unrated)
+    return pairs
 
 
 def agreement_of_all(
