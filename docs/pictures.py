@@ -93,6 +93,8 @@ def main(film: Path) -> None:
                 shoot(page, f"page-label-{scheme}")
                 for panel in ("teach", "results"):
                     to_panel(page, panel)
+                    if panel == "results":
+                        until(page, "document.querySelector('#plot')?.naturalWidth > 100")
                     page.wait_for_timeout(1500)
                     shoot(page, f"page-{panel}-{scheme}")
 

@@ -21,7 +21,7 @@ from fact_clip.core.ratings import Interval, shared
 from fact_clip.metrics.frame import percent
 from fact_clip.metrics.segmental import OVERLAPS, Run, SegmentCounts, edit_of, f1_smoothed
 
-_TICK = 1e-9  # seconds; times are compared in whole ticks
+_TICK = 1e-9  # seconds. Times are compared in whole ticks.
 _SLACK = 1e-3  # percent of an overlap that rounded times may lack
 
 
@@ -48,8 +48,8 @@ class Omissions:
 class Agreement:
     """How far two raters agree in time, whatever the frames of their labels are."""
 
-    figures: Json  # in percent, but kappa and ICC are at most 1; None where there is nothing
-    names: Names  # of the actions; the first one, "", is background
+    figures: Json  # in percent, except kappa and ICC, or None if there is nothing
+    names: Names  # of the actions. The first one, "", is background.
     confusion: Floats  # (K, K) seconds with an action of the first and of the second rater
     seconds: float  # that are compared
     omissions: Omissions
@@ -127,7 +127,7 @@ def time_agreement(ratings: Sequence[tuple[Rating, Rating]]) -> Agreement:
     of both. Point events have no duration, so that they are counted and not compared.
 
     Args:
-        ratings: the two ratings of each video. Of overlapping states, the later one counts.
+        ratings: Two ratings of each video. If states overlap, the later one counts.
 
     Returns:
         Cohen's kappa, accuracy, F1 at the usual overlaps, edit score, distance of edges and ICC,
@@ -135,7 +135,7 @@ def time_agreement(ratings: Sequence[tuple[Rating, Rating]]) -> Agreement:
         means over videos. A video in which nothing can be compared adds to what is left out.
 
     Raises:
-        InputError: there is nothing to compare in any video.
+        InputError: There is nothing to compare in any video.
     """
     return agreement_of_pairs([Pair.of(first, second) for first, second in ratings])
 
@@ -231,11 +231,11 @@ def _mean(values: Iterable[float | None]) -> float | None:
 
 
 def boundary_distance(first: Sequence[State], second: Sequence[State]) -> float | None:
-    """Return the mean distance from each edge of a labelling to the nearest one of the other.
+    """Return the mean distance from each edge of one labelling to the nearest edge of the other.
 
     Args:
-        first: states of one rater.
-        second: states of the other.
+        first: States of one rater.
+        second: States of the other rater.
 
     Returns:
         Seconds, or None if either has no states.
@@ -257,8 +257,8 @@ def duration_icc(first: Sequence[State], second: Sequence[State]) -> float | Non
     """Return the agreement on the total time of each action: ICC(A,1) of McGraw and Wong (1996).
 
     Args:
-        first: states of one rater.
-        second: states of the other.
+        first: States of one rater.
+        second: States of the other rater.
 
     Returns:
         The coefficient, or None with fewer than two actions or if the times do not vary.

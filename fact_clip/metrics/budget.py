@@ -32,11 +32,11 @@ MOST_BIN_ROWS = 1_000_000
 def time_budget(ratings: Mapping[str, Rating]) -> list[Json]:
     """Return a row for each video and action, and for each action in all videos (video "all").
 
-    A video has rows of zeros for the actions that only others show, so that a mean over its rows is
-    a mean over videos.
+    A video has rows of zeros for the actions that occur only in different videos, so that a mean
+    over rows is a mean over videos.
 
     Args:
-        ratings: the rating of each video.
+        ratings: Rating of each video.
 
     Returns:
         Rows of `COLUMNS`: total time, percent of the rated time, rated time, duration (None if
@@ -64,12 +64,12 @@ def group_budget(
 ) -> list[Json]:
     """Return a row for each group and action, as `time_budget` returns for all videos.
 
-    A group has zeros for the actions of other groups.
+    A group has zeros for the actions of different groups.
 
     Args:
-        ratings: the rating of each video, or of each of its tracks.
-        groups: the group of each video.
-        ids: its id, which its tracks share.
+        ratings: Rating of each video, or of each of its tracks.
+        groups: Group of each video.
+        ids: Id of each video, which its tracks share.
     """
     rows = []
     actions = actions_of(ratings.values())
@@ -172,7 +172,7 @@ def _occurrences(rating: Rating) -> list[State]:
 
 
 def _action_times(rating: Rating) -> dict[str, float]:
-    """Return the seconds of each action in a video, once where its segments overlap."""
+    """Return the seconds of each action in a video. Overlapping segments count once."""
     times: dict[str, float] = defaultdict(float)
     ends: dict[str, float] = {}
     for start, stop, action in _occurrences(rating):
@@ -220,7 +220,7 @@ def _budget(video: str, ratings: Sequence[Rating], times: Mapping[str, float]) -
 
 
 def transitions(ratings: Iterable[Rating]) -> list[Json]:
-    """Count how often an action follows another within a video, most frequent first.
+    """Count how often an action follows an action within a video, most frequent first.
 
     Nothing is counted across time that is not rated, because other actions may have happened in it.
     A point event during a state neither interrupts the state nor follows it, so it is left out.

@@ -2,13 +2,20 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from fact_clip.core import InputError, Instant, Json, Names, Rating, Segment, Segmentation
 from fact_clip.core.messages import join_names
 from fact_clip.datasets.labels import UNLABELLED
-from fact_clip.metrics.agreement import Omissions, Pair, agreement_of_pairs, time_agreement
+from fact_clip.metrics.agreement import (
+    Agreement,
+    Omissions,
+    Pair,
+    agreement_of_pairs,
+    time_agreement,
+)
 from fact_clip_app.api import answers
 from fact_clip_app.results.ratings import is_unowned, side_rating
 from fact_clip_app.store.project import VideoEntry
@@ -22,13 +29,13 @@ def comparison(
     """Compare two ratings of a video.
 
     Args:
-        workspace: the open project with its models and work.
-        video: the video.
-        sides: the name and the rating of each of the two.
+        workspace: Open project with its models and jobs.
+        video: Video that was labelled.
+        sides: Name and rating of each of the two sides.
 
     Returns:
-        Figures, what they leave out, and the rows of a timeline: both ratings, and where they
-        differ.
+        Figures, what they leave out, and the rows of a timeline: both ratings, and their
+        differences.
     """
     (first_name, first), (second_name, second) = sides
     result = time_agreement([(first, second)])
@@ -97,78 +104,124 @@ def _omissions(omissions: Omissions) -> answers.Omissions:
     }
 
 
+@dataclass(frozen=True)
+class _Pairs:
+    """The videos of a project that two sides have labelled, and the videos that are left out."""
+
+    videos: list[VideoEntry]  # with something to compare
+    pairs: list[Pair]  # of these videos, in the same order
+    empty_pairs: list[Pair]  # of videos with nothing to compare
+    shared: list[str]  # names of videos in which a side is not one labelling
+    unrated: list[str]  # names of videos with nothing to compare
+    unowned: list[str]  # names of unrated videos with a fully labelled track without an owner
+
+    @property
+    def agreement(self) -> Agreement:
+        """Return the agreement in all videos together."""
+        return agreement_of_pairs([*self.pairs, *self.empty_pairs])
+
+    def omissions(self, agreement: Agreement) -> answers.AgreementOmissions:
+        """Return what the agreement in all videos leaves out."""
+        omissions = _omissions(agreement.omissions)
+        return {**omissions, "videos": self.unrated, "unowned": self.unowned}
+
+
+def _pairs_of(workspace: Workspace, first: str, second: str, viewer: str) -> _Pairs:
+    """Return the videos that two sides have labelled. Raise an InputError if there are none."""
+    pairs = _Pairs([], [], [], [], [], [])
+    unowned = []
+    for video in workspace.project.full_videos():
+        tracks = workspace.project.labelled_tracks(video.id, viewer=viewer)
+        try:
+            sides = [side_rating(workspace, video, tracks, key) for key in (first, second)]
+        except InputError:
+            pairs.shared.append(video.name)
+            continue
+        ratings = [side for side in sides if side is not None]
+        if ratings and any(map(is_unowned, tracks)):
+            unowned.append(video.name)
+        if len(ratings) < 2:
+            pairs.unrated.extend([video.name] * len(ratings))
+            continue
+        pair = Pair.of(*ratings)
+        if pair.is_empty:
+            pairs.empty_pairs.append(pair)
+            pairs.unrated.append(video.name)
+        else:
+            pairs.videos.append(video)
+            pairs.pairs.append(pair)
+    if not pairs.videos:
+        fix = 'choose two of "track NAME" and "annotator NAME" that label the same videos'
+        fix += blind_remark(workspace)
+        if pairs.shared:
+            names = join_names(pairs.shared)
+            fix += f"; people share a track, or tracks of one overlap, in {names}"
+        if unowned:
+            fix += f"; nobody is named for a fully labelled track in {join_names(unowned)}"
+        raise InputError("agreement", f"no video has both {first!r} and {second!r}", fix)
+    pairs.unowned.extend(name for name in unowned if name in pairs.unrated)
+    return pairs
+
+
 def agreement_of_all(
     workspace: Workspace, first: str, second: str, viewer: str
 ) -> answers.Agreement:
     """Return the agreement of two sides in the videos that have both, and their confusion.
 
     Args:
-        workspace: the open project with its models and work.
+        workspace: Open project with its models and jobs.
         first: "track NAME" or "annotator NAME".
-        second: the other side.
-        viewer: whose eyes see the tracks.
+        second: Second side, in the same form.
+        viewer: Person who sees the tracks.
 
     Returns:
-        The figures of each video and of all videos, and the seconds in which the first side has
-        one name (rows) and the second another (columns). Videos in which a side is not one
-        labelling are left out, and named, and so are videos that a side has not rated.
+        The figures of each video and of all videos, and the seconds of each pair of names. Rows are
+        names of the first side, and columns are names of the second side. Videos in which a side is
+        not one labelling are left out and listed, and so are videos that a side has not rated.
     """
-    videos = []
-    shared = []
-    unrated = []
-    unowned = []
-    pairs = []
-    for video in workspace.project.full_videos():
-        tracks = workspace.project.labelled_tracks(video.id, viewer=viewer)
-        try:
-            sides = [side_rating(workspace, video, tracks, key) for key in (first, second)]
-        except InputError:
-            shared.append(video.name)
-            continue
-        ratings = [side for side in sides if side is not None]
-        if ratings and any(map(is_unowned, tracks)):
-            unowned.append(video.name)
-        if len(ratings) < 2:
-            unrated += [video.name] * len(ratings)
-            continue
-        pair = Pair.of(*ratings)
-        pairs.append(pair)
-        if pair.is_empty:
-            unrated.append(video.name)
-            continue
+    pairs = _pairs_of(workspace, first, second, viewer)
+    rows: list[answers.VideoAgreement] = []
+    for video, pair in zip(pairs.videos, pairs.pairs, strict=True):
         row: answers.VideoAgreement = {
             "id": video.id,
             "name": video.name,
             "figures": _figures(agreement_of_pairs([pair]).figures),
             "omissions": _omissions(pair.omissions),
         }
-        videos.append(row)
-    if not videos:
-        fix = 'choose two of "track NAME" and "annotator NAME" that label the same videos'
-        fix += blind_remark(workspace)
-        if shared:
-            fix += f"; people share a track, or tracks of one overlap, in {join_names(shared)}"
-        if unowned:
-            fix += f"; nobody is named for a fully labelled track in {join_names(unowned)}"
-        raise InputError("agreement", f"no video has both {first!r} and {second!r}", fix)
-    result = agreement_of_pairs(pairs)
+        rows.append(row)
+    result = pairs.agreement
     confusion: answers.Confusion = {
         "names": [name or workspace.project.background[0] for name in result.names],
         "seconds": result.confusion.round(3).tolist(),
     }
-    omissions: answers.AgreementOmissions = {
-        **_omissions(result.omissions),
-        "videos": unrated,
-        "unowned": [name for name in unowned if name in unrated],
-    }
     return {
-        "videos": videos,
+        "videos": rows,
         "figures": _figures(result.figures),
         "seconds": result.seconds,
         "confusion": confusion,
-        "shared": shared,
-        "omissions": omissions,
+        "shared": pairs.shared,
+        "omissions": pairs.omissions(result),
     }
+
+
+def kappa_of_all(
+    workspace: Workspace, first: str, second: str, viewer: str
+) -> tuple[float | None, list[str], answers.AgreementOmissions]:
+    """Return Cohen's kappa of two sides in all videos that have both.
+
+    Args:
+        workspace: Open project with its models and jobs.
+        first: "track NAME" or "annotator NAME".
+        second: Second side, in the same form.
+        viewer: Person who sees the tracks.
+
+    Returns:
+        The coefficient, or None if both use only one class, the names of the videos in which a side
+        is not one labelling, and what else is left out.
+    """
+    pairs = _pairs_of(workspace, first, second, viewer)
+    result = pairs.agreement
+    return result.figures["kappa"], pairs.shared, pairs.omissions(result)
 
 
 def blind_remark(workspace: Workspace) -> str:
@@ -194,9 +247,9 @@ def krippendorff_alpha(
     """Return Krippendorff's alpha over the time that two people or more have labelled.
 
     Args:
-        workspace: the open project with its models and work.
-        names: the people.
-        viewer: whose eyes see the tracks.
+        workspace: Open project with its models and jobs.
+        names: Names of the people.
+        viewer: Person who sees the tracks.
 
     Returns:
         The coefficient, or None if there is no chance to agree by; the names of the videos in which

@@ -66,8 +66,9 @@ def _bars_of(ratings: Iterable[Rating], labels: Iterable[str]) -> dict[str, Floa
     for label, rows in spans.items():
         starts, stops, positions = np.array(rows, dtype=np.float64).reshape(-1, 3).T
         horizontal = np.stack([starts, starts, stops, stops], axis=1)
-        low, high = positions - _HALF_BAR, positions + _HALF_BAR
-        vertical = np.stack([low, high, high, low], axis=1)
+        lows = positions - _HALF_BAR
+        highs = positions + _HALF_BAR
+        vertical = np.stack([lows, highs, highs, lows], axis=1)
         bars[label] = np.stack([horizontal, vertical], axis=2)
     return bars
 

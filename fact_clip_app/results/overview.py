@@ -1,4 +1,4 @@
-"""How far a project is: videos, people, their agreement, and a sentence for a paper."""
+"""The progress of a project: videos, people, their agreement, and a text for a paper."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,12 +8,12 @@ from fact_clip.core import InputError
 from fact_clip.core.messages import join_names
 from fact_clip.core.version import __version__
 from fact_clip_app.api import answers
-from fact_clip_app.results.agreement import agreement_of_all, krippendorff_alpha
+from fact_clip_app.results.agreement import kappa_of_all, krippendorff_alpha
 from fact_clip_app.workspace.workspace import Workspace
 
 
 def overview(workspace: Workspace, viewer: str) -> answers.Overview:
-    """Return the overview of what a person sees of a project."""
+    """Return the progress of a project in the tracks that a person sees."""
     origins: Counter[str] = Counter()
     classes = set()
     people = set()
@@ -50,15 +50,12 @@ def overview(workspace: Workspace, viewer: str) -> answers.Overview:
     if len(names) == 2:
         first, second = [f"annotator {name}" for name in names]
         with suppress(InputError):  # no video has labels of both
-            agreement = agreement_of_all(workspace, first, second, viewer)
-            kappa = agreement["figures"]["kappa"]
-            omissions = agreement["omissions"]
+            kappa, shared, omissions = kappa_of_all(workspace, first, second, viewer)
             value = "is undefined because both used only one class"
             if kappa is not None:
                 value = f"was {kappa:.2f}"
             sentences.append(
-                "Cohen's kappa over the time that both have labelled"
-                f" {value}{_exception(agreement['shared'])}"
+                f"Cohen's kappa over the time that both have labelled {value}{_exception(shared)}"
             )
             sentences += _omission_sentence("both", omissions)
     if len(names) > 2:

@@ -48,14 +48,14 @@ class Findings:
 
 
 def groups(workspace: Workspace, viewer: str) -> answers.Groups:
-    """Return groups of unlabelled stretches of all tracks that a person sees in part labelled.
+    """Return groups of unlabelled stretches of all partly labelled tracks that a person sees.
 
     A stretch is time that is not rated (`Rating.rated`): a track that is marked as fully labelled
     has none, and one without segments is not begun.
 
     Args:
         workspace: The open project with its models and work.
-        viewer: Whose eyes see the tracks.
+        viewer: Person who sees the tracks.
 
     Returns:
         The groups, those with most seconds first.
@@ -101,7 +101,7 @@ def _add(
     track: Track,
     drafts: Sequence[Draft],
 ) -> None:
-    """Add the unlabelled stretches of a track to what is findings."""
+    """Add the unlabelled stretches of a track to the findings."""
     labels = np.full(video.n_frames, IGNORED)
     cuts = set()
     for label in track.segments:
@@ -218,7 +218,7 @@ def _sample(
 
 
 def _rows_between(starts: Floats, video: VideoEntry, stretch: Stretch) -> tuple[int, int]:
-    """Return the rows that begin in a stretch, or the row that it lies in; at least one.
+    """Return the rows that begin in a stretch, or else the row that contains it.
 
     Args:
         starts: (T + 1,) seconds at which rows start, and the end.

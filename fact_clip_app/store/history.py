@@ -21,7 +21,7 @@ from fact_clip_app.store.project import (
     actions_named,
 )
 
-REPEAT = "Your last edit was not stored; please repeat it."
+REPEAT = "Your last edit was not stored. Please repeat it."
 
 _COLUMNS = "track, start, stop, label, origin, comment, annotator"
 _DELETION = f"""DELETE FROM segment WHERE id = (
@@ -147,7 +147,7 @@ class History:
                        FROM step JOIN part ON part.step = step.id WHERE edit = ?"""
             for track, revision, video_revision, added in self.project.rows(query, edit):
                 if track != part.track:
-                    raise InputError("edit", "this id is that of another edit")
+                    raise InputError("edit", "this id belongs to a different edit")
                 return Edited(
                     track, revision, video_revision, _from_json(added), **self.titles(video, person)
                 )
@@ -187,7 +187,7 @@ class History:
             video: the id of the video.
             track: the id of the track.
             labels: its labels.
-            revision: the revision of the track that was edited; None stands for any.
+            revision: Revision of the track that was edited, or None for any revision.
             person: who made the labels that are new.
             background: new actions of these names are marked as background.
 
@@ -195,7 +195,7 @@ class History:
             The new revision of the track.
 
         Raises:
-            ConflictError: if the track has another revision.
+            ConflictError: The track has a different revision.
             InputError: if labels overlap or exceed the video, or there is no such track.
         """
         self._check_labels(video, labels)
@@ -208,7 +208,7 @@ class History:
             return self.edit(video, part, person, background=background).revision
 
     def load(self, video: str, loading: Loading, person: Person, title: str) -> None:
-        """Replace the labels of tracks, by name, as one step. Tracks are added where needed."""
+        """Replace the labels of tracks, by name, as one step. Missing tracks are added."""
         with self._step(video, person) as step:
             step.title = title
             for name, labels in loading.tracks.items():
@@ -280,7 +280,7 @@ class History:
         return None
 
     def _replacement(self, video: str, track: int, labels: Iterable[Label]) -> Part:
-        """Return the difference of a track to new labels, whoever made them."""
+        """Return the difference between a track and new labels, ignoring who made them."""
         added = Counter(replace(label, annotator="") for label in labels)
         removed = []
         (stored,) = [row for row in self.project.labelled_tracks(video) if row.id == track]
@@ -369,7 +369,7 @@ class History:
                 step.title = f"rename {name} to {new_row.name} ({step.count})"
 
     def remove(self, name: str, target: str | None, person: Person) -> None:
-        """Remove an action. Its segments go to another one, or with it (None)."""
+        """Remove an action. Its segments get a different action, or are removed if it is None."""
         with self._step(None, person) as step:
             self._action(name, person)
             title = f"delete class {name}"
@@ -377,13 +377,13 @@ class History:
                 self._action(target, person)
                 title = f"merge {name} into {target}"
             if name == target:
-                raise InputError("into", f"{name!r} is the class itself", "name another class")
+                raise InputError("into", f"{name!r} is the class itself", "name a different class")
             self.project.execute("DELETE FROM action WHERE name = ?", name)
             step.parts = self._relabelled(name, target)
             step.title = f"{title} ({step.count})"
 
     def move(self, name: str, successor: str | None, person: Person) -> None:
-        """Move an action to the position before another one, or to the end."""
+        """Move an action to the position before a different action, or to the end."""
         with self._step(None, person) as step:
             step.title = f"move class {name}"
             self._action(name, person)
@@ -398,14 +398,14 @@ class History:
             self.project.execute("UPDATE action SET position = ? WHERE name = ?", position, name)
 
     def _action(self, name: str, person: Person) -> ActionRow:
-        """Return an action. A ConflictError says who has removed it."""
+        """Return an action. A ConflictError names the person who removed it."""
         for row in self.project.action_rows():
             if row.name == name:
                 return row
         raise _conflict(self._action_changed_by(name, person), f'class "{name}"')
 
     def _check_key(self, name: str, key: str) -> None:
-        """Raise a ConflictError if another action has a key."""
+        """Raise a ConflictError if a different action has a key."""
         query = """SELECT name FROM action
                    WHERE key <> '' AND lower(key) = lower(?) AND name <> ?"""
         for (owner,) in self.project.rows(query, key, name):
@@ -479,9 +479,9 @@ class History:
         """Undo the last step of a person, or redo the one that was undone last.
 
         Args:
-            video: whose steps are included. None: the steps of the project alone.
-            person: whose steps.
-            back: undo, instead of redo.
+            video: Video whose steps are included, or None for the steps of the project only.
+            person: Person whose steps are undone or redone.
+            back: Whether to undo, or else to redo.
 
         Raises:
             ConflictError: if somebody else has changed what the step would restore.
@@ -548,7 +548,7 @@ class History:
                 if annotator is None and outcome == REPEAT:
                     start, stop = self._times(video)[[other.start, other.stop]]
                     problem = f"this overlaps {other.label!r} ({start:.2f} to {stop:.2f} s)"
-                    raise InputError("segments", problem, "shorten it, or use another track")
+                    raise InputError("segments", problem, "shorten it, or use a different track")
                 subject = f'"{other.label}" on track {name}'
                 raise _conflict(annotator or person.annotator, subject, outcome)
             self.project.execute(_INSERTION, track, *astuple(label))
@@ -588,7 +588,7 @@ class History:
                 self.project.insert_action(row)
 
     def _restore_action(self, name: str, person: Person, outcome: str) -> None:
-        """Bring back an action that a person has removed. Those of others are a ConflictError."""
+        """Restore an action that a person removed. If somebody else did, raise a ConflictError."""
         beginning = json.dumps([name])[:-1]
         query = """SELECT author, actions FROM step WHERE instr(actions, ?)
                    ORDER BY id DESC LIMIT 1"""

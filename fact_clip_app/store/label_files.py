@@ -254,10 +254,9 @@ def read_label_file(
     Args:
         path: the file.
         times: seconds at which frames start, and the end, (N + 1,).
-        is_film: whether frames are pictures, and not rows of features.
-        background: what keeps its name where background becomes labels: beside what is marked as
-            unlabelled.
-        video_name: the name of the video. A file that names another one is read with a warning.
+        is_film: Whether frames are video frames, or else rows of features.
+        background: Names of background that labels keep if a file marks time as unlabelled.
+        video_name: Name of the video. A file that names a different video is read with a warning.
         is_rough: Whether segments become point events in their middles, as the times are rough.
 
     Returns:
@@ -330,7 +329,7 @@ def _middles(path: Path, labels: Iterable[Label]) -> list[Label]:
 
 
 def _without_mark(names: Iterable[str]) -> Names:
-    """Return names of background without that of what nobody has labelled."""
+    """Return names of background without the mark of unlabelled time."""
     return tuple(name for name in names if name != UNLABELLED)
 
 
@@ -341,7 +340,7 @@ def _known(
     *,
     is_marked: bool = False,
 ) -> list[_Part]:
-    """Return the parts that become labels: background only where others are UNLABELLED.
+    """Return the parts that become labels. Background does so only if a file marks UNLABELLED time.
 
     Args:
         parts: the parts of a file.
@@ -413,7 +412,7 @@ def _of_spans(
     is_marked = annotation.background == UNLABELLED
     spans = _known(annotation.spans, ignored, background, is_marked=is_marked)
     n_ignored = len(annotation.spans) - len(spans)
-    if n_ignored and annotation.background is None:  # it does not say whether gaps mean the same
+    if n_ignored and annotation.background is None:  # its gaps may have a different meaning
         logger.warning("%s: background, so left out: %d", path, n_ignored)
     frames = np.array([[span.start, span.stop] for span in spans]).reshape(-1, 2)
     rate = 1.0 if annotation.unit == "seconds" else annotation.fps
@@ -444,12 +443,12 @@ def _of_spans(
 def _warn_of_end(path: Path, end: float, times: Floats) -> None:
     """Warn if the video of a file, which ends at `end` seconds, is shorter than this one."""
     if end < times[-1] - MAX_MISSING:
-        message = "%s: the labels of a video of %.1f s; this one has %.1f s"
+        message = "%s: the labels of a video of %.1f s, but this video has %.1f s"
         logger.warning(message, path, end, times[-1])
 
 
 def _check_frames(annotation: Annotation, n_frames: int, *, is_film: bool) -> None:
-    """Raise an InputError if frame numbers without a rate need not be those of the video."""
+    """Raise an InputError if frame numbers without a rate may not fit the video."""
     path = annotation.path
     edges = {edge for span in annotation.spans for edge in (span.start, span.stop)}
     end = max(edges, default=0)
@@ -459,7 +458,7 @@ def _check_frames(annotation: Annotation, n_frames: int, *, is_film: bool) -> No
     # A file of ours for features without a rate leaves the seconds empty.
     if is_film and end < n_frames and "start_seconds" in read_text(path).lower():
         fix = "segment with --fps, or give the seconds"
-        raise InputError(path, "frame numbers of features whose rate is not known", fix)
+        raise InputError(path, "frame numbers of features whose rate is unknown", fix)
     n_labelled = int(annotation.end or n_frames)
     if max(n_labelled, n_frames) > last_frame(min(n_labelled, n_frames)):
         problem = f"labels of {n_labelled} frames for a video of {n_frames}"
@@ -514,5 +513,5 @@ def _apart(path: Path, labels: Iterable[Label]) -> list[list[Label]]:
             free_from[number] = label.stop
         if len(tracks) > MAX_OVERLAPS:
             problem = f"more than {MAX_OVERLAPS} segments overlap at frame {label.start}"
-            raise InputError(path, problem, "give each subject or rater a file or tier of its own")
+            raise InputError(path, problem, "give each subject or rater a separate file or tier")
     return tracks

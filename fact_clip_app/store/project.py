@@ -22,7 +22,7 @@ from fact_clip_app.store.database import ODD_VALUE, Database, parsed
 
 Origin = Literal["predicted", "corrected", "drawn", "imported", "grouped"]
 Unlabelled = Literal["background", "ignore", "skip"]
-"""What a training does with the unlabelled frames of a video, or with the whole video."""
+"""How training uses the unlabelled frames of a video, or the whole video."""
 
 BLIND = "blind"
 """Setting of the project: the name of the person who has switched Blind on, or false."""
@@ -115,7 +115,7 @@ def actions_named(names: Iterable[str], background: Collection[str]) -> list[Act
 
 @dataclass(frozen=True, eq=False)
 class VideoEntry:
-    """A video of a project; paths are absolute."""
+    """A video of a project, with absolute paths."""
 
     id: str
     name: str
@@ -123,12 +123,12 @@ class VideoEntry:
     features: Path | None  # a file from the user, not extracted from `media`
     times: Floats  # (N + 1,) seconds at which its frames start, and the end
     revision: int  # how often it was changed
-    identity: Json  # of its file when it was added; {} if that is not known
-    layout: Layout | None = None  # of `features`; None: as the run in use reads it
+    identity: Json  # of its file when it was added, or {} if it is unknown
+    layout: Layout | None = None  # of `features`, or None for the layout of the run in use
     fps: float | None = None  # rows a second of `features`, if they have a rate
 
     def check_file(self) -> None:
-        """Raise an InputError if its file is another one than when it was added."""
+        """Raise an InputError if its file has changed since it was added."""
         path = self.media or self.features
         if (
             path is not None
@@ -137,7 +137,7 @@ class VideoEntry:
             and not is_same(self.identity, path)
         ):
             problem = "has changed since it was added"
-            raise InputError(path, problem, "add it as another video, or put the old file back")
+            raise InputError(path, problem, "add it as a new video, or restore the old file")
 
     @property
     def n_frames(self) -> int:
@@ -168,7 +168,7 @@ class Track:
 
     @property
     def raters(self) -> set[str]:
-        """Return who has labelled it. A track without labels is that of its owner."""
+        """Return the people who labelled it, or its owner if it has no labels."""
         return {self.author(label) for label in self.segments} or {self.annotator}
 
     def author(self, label: Label) -> str:
@@ -201,7 +201,7 @@ class LabelFacts(NamedTuple):
     n_segments: int = 0  # without background
     is_labelled: bool = False
     is_complete: bool = False  # all tracks are that are labelled
-    share: float = 0.0  # of the frames of the tracks with labels that are labelled; 1 if complete
+    share: float = 0.0  # of labelled frames in the tracks with labels, or 1 if complete
     annotators: Sequence[str] = ()
 
 
@@ -216,7 +216,7 @@ class ActionRow(NamedTuple):
     position: float
     point: bool = False  # steps that were stored before these columns existed lack them
     background: bool = False
-    id: str = ""  # stays as it is when the name changes; "": a new one
+    id: str = ""  # the same after the name changes, or "" for a new action
 
     @property
     def action(self) -> Action:
@@ -225,7 +225,7 @@ class ActionRow(NamedTuple):
 
 
 # The value 1 is a viewer, or NULL for all tracks. A person sees the tracks whose owner and labels
-# are theirs, and empty tracks of nobody. A label without a name is that of the owner of its track.
+# are theirs, and empty tracks without an owner. A label without a name belongs to the owner.
 SEEN = """(?1 IS NULL OR (?1 <> '' AND track.annotator IN ('', ?1) AND NOT EXISTS (
     SELECT 1 FROM segment AS foreign_segment WHERE foreign_segment.track = track.id
     AND coalesce(nullif(foreign_segment.annotator, ''), track.annotator) <> ?1)))"""
@@ -255,7 +255,7 @@ class Project(Database):
         return owner is None or viewer is None or owner == viewer
 
     def eyes(self, viewer: str | None) -> str | None:
-        """Return the viewer of `SEEN`: the name of a person, or None where all tracks are seen.
+        """Return the viewer of `SEEN`: the name of a person, or None if all tracks are visible.
 
         Args:
             viewer: the name of a person, "" for somebody without a name, or None for the owner of
@@ -277,7 +277,7 @@ class Project(Database):
     def background(self) -> Names:
         """Return the names that mean no action, the first one for what is not labelled.
 
-        What a model has rejected is one of them where a person has accepted it.
+        The name for rejected frames is among them if a person has accepted such a draft.
         """
         names = [row.name for row in self.action_rows() if row.background]
         names.append(BACKGROUND)
@@ -318,7 +318,7 @@ class Project(Database):
         """Insert an action within a change."""
         if row.name in (UNLABELLED, NONE_OF_THESE):
             problem = f"{row.name!r} is not a class, but what has none"
-            raise InputError("class", problem, "choose another name")
+            raise InputError("class", problem, "choose a different name")
         query = """INSERT INTO action
                    (name, colour, key, description, paint, position, point, background, id)
                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
@@ -448,7 +448,7 @@ class Project(Database):
         return eyes is None or bool(self.rows(query, eyes, track))
 
     def add_track(self, video: str, name: str, annotator: str = "") -> int:
-        """Add a track and return its id, or that of the track with this name."""
+        """Add a track, unless there is one with this name, and return its id."""
         query = "INSERT OR IGNORE INTO track (video, name, annotator) VALUES (?, ?, ?)"
         with self.change():
             if self.execute(query, video, name, annotator):
@@ -459,7 +459,8 @@ class Project(Database):
     def change_track(self, video: str, track: int, **values: object) -> None:
         """Change values of a track: name, complete, or annotator. No two have one name.
 
-        Runs that were trained on a track get its new name, unless another video has the old one.
+        Runs that were trained on a track get its new name, unless a different video has the old
+        name.
         """
         query = """UPDATE run SET track = ?
                    WHERE track = (SELECT name FROM track WHERE id = ?) AND 1 = (
@@ -473,14 +474,14 @@ class Project(Database):
                     self.execute(f"UPDATE track SET {column} = ? WHERE id = ?", value, track)
                 except sqlite3.IntegrityError:
                     problem = f"{value!r} exists"
-                    raise InputError("track", problem, "choose another name") from None
+                    raise InputError("track", problem, "choose a different name") from None
             self.touch(video)
 
     def mark_track(self, video: str, track: int, complete: bool, annotator: str) -> None:
         """Mark a track as fully labelled, or not.
 
         A track of nobody without labels becomes the track of the person who marks it, as
-        otherwise nobody could tell who has found nothing in the video.
+        otherwise the person who found nothing in the video would be unknown.
         """
         with self.change():
             values: dict[str, object] = {"complete": complete}
@@ -493,7 +494,7 @@ class Project(Database):
     def remove_track(self, video: str, track: int) -> None:
         """Remove a track. Raise an InputError if it has segments, or is the only one.
 
-        Its part of steps goes with it, since a later track may get its id.
+        Its parts of steps are removed too, because a later track may get its id.
         """
         with self.change():
             tracks = {track.id: track.segments for track in self.labelled_tracks(video)}

@@ -34,11 +34,11 @@ router = api_router()
 def _download(
     write: Callable[[Path], Path], kind: str | None = "application/octet-stream"
 ) -> Response:
-    """Answer a file, or a folder as a zip. The header x-warnings has what is lost.
+    """Return a file, or a folder as a zip. The header x-warnings lists what is lost.
 
     Args:
-        write: writes it to a temporary folder, and returns its path.
-        kind: the type of the content. None: by the ending.
+        write: Function that writes it to a temporary folder and returns its path.
+        kind: Type of the content, or None to use the suffix.
     """
     folder = tempfile.TemporaryDirectory(prefix="fact-clip-")
     try:
@@ -96,7 +96,7 @@ def export(
         writer = LabelWriter(workspace, folder, with_background=background)
         writer.write(VideoLabels(video, tracks, predicted), form)
         if not writer.written:
-            raise InputError(video.name, "no segments", "choose another format")
+            raise InputError(video.name, "no segments", "choose a different format")
         return writer.written[0] if len(writer.written) == 1 else folder
 
     return _download(write)
@@ -136,7 +136,7 @@ def export_training(
 ) -> Response:
     """Return the labelled videos of a track as a zip of a data set with features.
 
-    `unlabelled` says what the unlabelled frames of videos are that are not complete.
+    `unlabelled` determines the meaning of unlabelled frames in videos that are not complete.
     """
 
     def write(folder: Path) -> Path:
@@ -202,7 +202,7 @@ def plot(
     from fact_clip_app.results import plots  # not at the top, as matplotlib takes long to import
 
     if plot not in plots.PLOTS:
-        raise HTTPException(404, f"no such plot; choose one of {', '.join(plots.PLOTS)}")
+        raise HTTPException(404, f"no such plot. Choose one of {', '.join(plots.PLOTS)}")
 
     def write(folder: Path) -> Path:
         path = folder / f"{plot}.{format}"

@@ -1,4 +1,4 @@
-"""Predicted segments under labels. All frames are frames of the video."""
+"""Predicted segments below labels. All frames are frames of the video."""
 
 import logging
 import sys
@@ -30,9 +30,9 @@ def drafts_of(predicted: Segmentation, rows: Floats, times: Floats) -> list[Draf
     """Convert a prediction on rows of features to frames of the video.
 
     Args:
-        predicted: segments of T rows.
-        rows: seconds at which rows start, and the end, (T + 1,).
-        times: seconds at which frames start, and the end, (N + 1,).
+        predicted: Segments of T rows.
+        rows: Seconds at which rows start, and the end, (T + 1,).
+        times: Seconds at which frames start, and the end, (N + 1,).
 
     Returns:
         The segments that have a frame.
@@ -50,7 +50,7 @@ def drafts_of(predicted: Segmentation, rows: Floats, times: Floats) -> list[Draf
 
 
 def renamed(drafts: Iterable[Draft], names: Collection[str], name: str) -> list[Draft]:
-    """Return drafts, those of some names under another one."""
+    """Return drafts in which some names are replaced by one name."""
     return [replace(draft, label=name) if draft.label in names else draft for draft in drafts]
 
 
@@ -91,12 +91,12 @@ def between(drafts: Sequence[Draft], labels: Iterable[Label]) -> list[Draft]:
 def segmentation_of(
     parts: Iterable[Draft | Label], n_frames: int, background: Names
 ) -> Segmentation:
-    """Return labels or drafts as a file has them, from the first frame to the last.
+    """Return labels or drafts as segments without gaps, from the first frame to the last.
 
     Args:
-        parts: labels with their comment, or drafts with their confidence.
-        n_frames: the length of the video.
-        background: the background, whose first label is that of gaps.
+        parts: Labels with their comment, or drafts with their confidence.
+        n_frames: Length of the video.
+        background: Names of background. Gaps get the first one.
     """
     segments = []
     instants = []
@@ -115,8 +115,8 @@ def click_labels(points: Sequence[Point], rows: Floats) -> list[str]:
     """Return the labels of the rows of features in which point events lie.
 
     Args:
-        points: the point events.
-        rows: seconds at which rows start, and the end, (T + 1,).
+        points: Point events in order of time.
+        rows: Seconds at which rows start, and the end, (T + 1,).
 
     Returns:
         T labels, "?" for the other rows.
@@ -127,6 +127,8 @@ def click_labels(points: Sequence[Point], rows: Floats) -> list[str]:
         labels[min(max(row, 0), len(labels) - 1)] = point.label
     n_lost = len(points) - len(labels) + labels.count(UNLABELLED)
     if n_lost:
-        line = "%d point events are not trained on: later ones are in the same rows of features"
+        line = (
+            "%d point events are not used for training: later ones are in the same rows of features"
+        )
         logger.warning(line, n_lost)
     return labels

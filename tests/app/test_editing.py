@@ -182,7 +182,7 @@ def test_two_browsers_are_told_of_a_conflict(opened, rows):
     revision = shown["tracks"][0]["revision"]
     body = {"track": shown["tracks"][0]["id"], "revision": revision, "segments": []}
     error = other.ask("PUT", f"/api/videos/{video}/segments", 409, json=body)["error"]
-    assert error == "Somebody else changed track main a moment ago. Your last edit was not stored; please repeat it."
+    assert error == "Somebody else changed track main a moment ago. Your last edit was not stored. Please repeat it."
     body |= {
         "revision": revision + 1,
         "segments": [{"start": 7, "stop": 9, "label": "peel"}],

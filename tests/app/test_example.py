@@ -48,7 +48,7 @@ def test_a_stranger_opens_an_example_and_labels_it_by_keys(browser, tmp_path, sc
         assert page.evaluate("document.documentElement.scrollHeight") == 720
         page.click("#example")
         page.locator("#timeline canvas").wait_for()
-        assert "SYNTHETIC" in message(page, "These films")
+        assert "SYNTHETIC" in message(page, "These videos")
         assert page.locator("#videos .name").all_text_contents() == [f"SYNTHETIC film {number}" for number in (1, 2, 3)]
         until(page, "[...document.querySelectorAll('#videos img')].every((one) => one.naturalWidth > 0)")
         assert page.locator("#classes .hint").first.is_visible()  # which says how to label

@@ -119,7 +119,7 @@ def test_a_conflict_names_the_person_and_has_the_track(two):
     edit(bernd, video, BERND, [part(3, 8, "groom")], [stored])
     answer = edit(anna, video, ANNA, [part(3, 9, "eat")], [stored], 409)
     assert answer["error"] == (
-        'Bernd changed "groom" on track main a moment ago. Your last edit was not stored; please repeat it.'
+        'Bernd changed "groom" on track main a moment ago. Your last edit was not stored. Please repeat it.'
     )
     assert answer["annotator"] == "Bernd"
     assert segments(answer["track"]["segments"]) == [(3, 8, "groom")]

@@ -269,7 +269,7 @@ def test_lengths_and_names_that_differ_are_said(tmp_path):
     Segmentation.from_frames(["cut"] * 100, 10.0).save(tmp_path / "x.json")
     with warnings_heard() as lines:
         read_label_file(tmp_path / "x.json", TIMES)
-    assert [line.split(": ", 1)[1] for line in lines] == ["the labels of a video of 10.0 s; this one has 20.0 s"]
+    assert [line.split(": ", 1)[1] for line in lines] == ["the labels of a video of 10.0 s, but this video has 20.0 s"]
 
 
 def test_a_file_empties_no_track_that_another_file_has_filled(user, rows, tmp_path):

@@ -115,7 +115,7 @@ def test_a_class_is_followed_by_its_id_and_not_by_its_colour():
     console.log(JSON.stringify(pens));
     process.exit();
     """
-    assert said(script) == [["walk", ""], ["stride", ""], ["run", 'There is no class "strid']]
+    assert said(script) == [["walk", ""], ["stride", ""], ["run", 'The class "stride" was r']]
 
 
 @pytest.mark.parametrize("status", [500, 409])

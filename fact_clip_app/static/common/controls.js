@@ -4,14 +4,14 @@ import {html, useEffect, useState} from "../vendor/preact-htm.js";
 import {ask, tried} from "./requests.js";
 import {state} from "./state.js";
 
-/** A list to choose from; `options` are [value, title] pairs. */
+/** A list to choose from. `options` has pairs of a value and a title. */
 export function Select({label, options, onChange, ...more}) {
 	const select = html`<select ...${more} onChange=${(event) => onChange(event.target.value)}>
 		${options.map(([value, title]) => html`<option key=${value} value=${value}>${title}</option>`)}</select>`;
 	return label ? html`<label>${label} ${select}</label>` : select;
 }
 
-/** A tick that stays as it was set until that is stored, whatever the page draws meanwhile. */
+/** A checkbox that keeps its new value until it is stored, whatever the page draws meanwhile. */
 export function Check({label, checked, onChange, ...more}) {
 	const [chosen, setChosen] = useState(null);
 	const change = async ({target}) => {
@@ -50,7 +50,7 @@ export function FileButton({id, title, onFiles}) {
 		<input type="file" id=${id} class="unseen" multiple onChange=${change} />`;
 }
 
-/** A button that is a sign; its title says what it does. */
+/** A button with an icon. Its title describes what it does. */
 export function IconButton({icon, title, ...more}) {
 	return html`<button type="button" class="icon" title=${title} aria-label=${title} ...${more}><${Icon} name=${icon} /></button>`;
 }
@@ -69,10 +69,10 @@ export function JobLine({job, title, name}) {
 	if (job.state === "failed") return html`<small class="fault">${job.error}</small>`;
 	if (job.state === "waiting") return html`<small>${title}: ${waitingLine(job)}</small>`;
 	return html`<progress max=${Math.max(job.total, 1)} value=${job.done} aria-label=${`${title} ${name}`}></progress>
-		<small>${title}, ${job.done} of ${job.total || "?"} pictures</small>`;
+		<small>${title}, ${job.done} of ${job.total || "?"} frames</small>`;
 }
 
-/** A box that scrolls where its content is wider, or taller, than it is; also by keys. */
+/** A box that scrolls, also by keys, if its content is wider or taller. */
 export function Scroll({label, isTall = false, children}) {
 	return html`<div class=${isTall ? "wide scroll" : "wide"} role="group" aria-label=${label} tabindex="0">${children}</div>`;
 }

@@ -5,7 +5,7 @@ import {state, update} from "./state.js";
 
 let answered = Promise.resolve(); // questions wait for each other
 
-/** Ask something. `fields` is what the dialog shows beside the text; the answer is its form's data, or null. */
+/** Ask a question. `fields` is what the dialog shows below the text. The answer is the data of its form, or null. */
 export function question(content, yes, fields = null) {
 	const ask = () => new Promise((resolve) => {
 		const answer = (values) => {

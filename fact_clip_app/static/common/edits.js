@@ -5,10 +5,10 @@ import {applied, fits, put} from "./segments.js";
 import {BROWSER, currentTrack, fault, isLocked, keepTrack, state, update} from "./state.js";
 import {become, sync} from "./sync.js";
 
-const PATIENCE = 2000; // milliseconds before a server that does not answer is asked again
-const RESENT = [0, 401, 408, 502, 503, 504, 507]; // the server is away, slow or busy, has another token, or its disk is full
+const PATIENCE = 2000; // milliseconds before a request without an answer is repeated
+const RESENT = [0, 401, 408, 502, 503, 504, 507]; // the server is away, slow or busy, has a different token, or its disk is full
 
-const queue = []; // of {video, body, run}; the first one is being sent. A step of undo or redo has no body.
+const queue = []; // of {video, body, run}. The first one is being sent. A step of undo or redo has no body.
 const waiting = []; // functions that run once no edit waits
 
 // --- the queue ---------------------------------------------------------------------------------
@@ -29,10 +29,10 @@ export function edit(change, frame = null) {
 	add({video: video.id, body, run: () => send(video.id, body)});
 }
 
-/** Return whether this page may change a track; say why not. */
+/** Return whether this page may change a track. If not, show the reason. */
 export function mayEdit(track) {
 	if (!isLocked(track)) return true;
-	fault(`The track ${track.name ? `"${track.name}" ` : ""}is locked or hidden. Its signs are beside its row.`);
+	fault(`The track ${track.name ? `"${track.name}" ` : ""}is locked or hidden. Change this with the icons next to its name.`);
 	return false;
 }
 
@@ -79,7 +79,7 @@ async function sendFirst() {
 	} catch (error) {
 		if (RESENT.includes(error.status)) return waitForServer(error);
 		if (error instanceof Refused) await tried(() => refuse(queue[0], error));
-		else setTimeout(() => {throw error}); // a fault of this page, which has got its answer; others must not wait
+		else setTimeout(() => {throw error}); // a fault of this page after it received the answer, for which other edits must not wait
 	}
 	queue.shift();
 	update({unsent: queue.length});
@@ -87,7 +87,7 @@ async function sendFirst() {
 
 async function waitForServer(error) {
 	become("labels", "retrying");
-	fault(`Not stored yet: ${error.message} It is tried again until it is stored.`);
+	fault(`Not stored yet: ${error.message} The page tries again until it is stored.`);
 	await pause(PATIENCE);
 	become("labels", "sending");
 }
@@ -137,7 +137,7 @@ function showChange(video, trackId, change) {
 	update({video: {...video, tracks}});
 }
 
-/** Show an answer of the server; the times of the frames stay if it has none. */
+/** Show an answer of the server. If it has no times of frames, the present times stay. */
 export function show(answer) {
 	const {video} = state;
 	const times = answer.times ?? video.times;
@@ -150,7 +150,7 @@ export function isStale({id, revision}) {
 	return id === state.video?.id && (queue.length > 0 || revision < state.video.revision);
 }
 
-/** Show an answer of the open video; one that lacks edits is fetched again once they are stored. */
+/** Show an answer of the open video. An answer that lacks edits is fetched again after they are stored. */
 export function showLater(answer) {
 	if (state.video?.id !== answer.id) return;
 	if (isStale(answer)) reloadLater();
@@ -169,7 +169,7 @@ async function reload() {
 	const {video} = state;
 	if (!video) return;
 	const answer = await ask(videoPath(video.id, viewQuery()));
-	if (!answer.tracks.length) return; // Blind was switched on; the video is opened again
+	if (!answer.tracks.length) return; // Blind was switched on, and the video is opened again
 	const isSetBack = answer.revision < video.revision; // the server has an older copy of the project
 	if (isSetBack && state.video === video && !queue.length) show(answer);
 	else showLater(answer);

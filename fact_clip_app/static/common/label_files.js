@@ -11,7 +11,7 @@ import {BROWSER, fault, say, state} from "./state.js";
 /** Return the name of a file without its ending. */
 export const stemOf = (file) => file.name.replace(/\.[^.]*$/, "");
 
-/** Load a label file onto a track of a video; the person is asked where it is not plain. */
+/** Load a label file into a track of a video. The person chooses the video and the track if they are not clear. */
 export async function loadLabels(file, id = null) {
 	const {videos} = state.project;
 	if (!videos.length) throw new Refused(`${file.name}: add its video first`, 0);
@@ -78,9 +78,9 @@ function LoadFields({file, upload: key, first, isFitting}) {
 	});
 	const choose = (value) => {
 		setId(value);
-		setTarget(""); // the tracks belong to another video
+		setTarget(""); // the tracks belong to a different video
 	};
-	const targets = [...isSeveral ? [["tiers", `those of the file: ${counts}`]] : tracks, ["new", "a new track"]];
+	const targets = [...isSeveral ? [["tiers", `the tracks of the file: ${counts}`]] : tracks, ["new", "a new track"]];
 	return html`
 		${!isFitting && html`<p class="hint">No video, or more than one, has the name of this file.</p>`}
 		<p><${Select} label="Video" name="video" id="load-video" value=${id} options=${videos} onChange=${choose} /></p>
@@ -94,7 +94,7 @@ function LoadFields({file, upload: key, first, isFitting}) {
 		<p class="fault" role="alert">${problem}</p>`;
 }
 
-/** Store a label file; the person is asked before labels are replaced. */
+/** Store a label file. The person confirms that labels are replaced. */
 async function store(file, key, {video, track, name, annotator}) {
 	const body = {file: key, track, name, annotator, browser: BROWSER, replace: false, rough: state.isRough};
 	let answer;

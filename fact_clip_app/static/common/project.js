@@ -9,14 +9,14 @@ export async function refresh() {
 	accept(await ask(`/api/state${viewQuery()}`));
 }
 
-/** Show a state of the project; `renamed` are classes that this browser has renamed or merged, by their old names. */
+/** Show a state of the project. `renamed` has classes that this browser has renamed or merged, by their old names. */
 export function accept(project, renamed = {}) {
 	const names = project.actions.map(({name}) => name);
 	const nameNow = (name) => renamed[name] ?? renamedTo(name, project) ?? name;
 	const {recording} = state;
 	const pen = nameNow(state.pen);
 	const isGone = pen && !names.includes(pen);
-	if (isGone && names.length) say(`There is no class "${pen}" any more. What you draw gets "${names[0]}".`);
+	if (isGone && names.length) say(`The class "${pen}" was removed. New segments get "${names[0]}".`);
 	const label = recording?.label && nameNow(recording.label);
 	const renamedRecording = recording && {...recording, label, pen: nameNow(recording.pen)};
 	update({project, pen: isGone || !pen ? names[0] ?? "" : pen, recording: renamedRecording});
@@ -70,7 +70,7 @@ export async function catchUp() {
 
 let lastChange = Promise.resolve(); // changes of classes wait for each other
 
-/** Change classes, after earlier changes of classes; the answer is the state of the project. */
+/** Change classes after earlier changes of classes. The answer is the state of the project. */
 export function changeActions(body, renamed = {}) {
 	const change = () => send("/api/actions", body, renamed);
 	lastChange = lastChange.then(change, change);

@@ -2,7 +2,7 @@
 
 import {BROWSER, say, fault, state, update} from "./state.js";
 
-const PATIENCE = 2000; // milliseconds before a busy server is asked again
+const PATIENCE = 2000; // milliseconds before a request to a busy server is repeated
 const MAX_TURNS = 30;
 
 /** An answer that reports a failure. `answer` holds its JSON. */
@@ -23,7 +23,7 @@ function countPending(by) {
 
 export const pause = (milliseconds) => new Promise((resume) => setTimeout(resume, milliseconds));
 
-/** Return the JSON of an answer. A busy server is asked again; any other refusal is thrown. */
+/** Return the JSON of an answer. If the server is busy, repeat the request. Throw all other refusals. */
 export async function ask(path, method = "GET", body = undefined) {
 	countPending(1);
 	try {
@@ -71,7 +71,7 @@ async function jsonOf(response) {
 	}
 }
 
-/** Run something; a refusal is shown as a message. */
+/** Run something, and show a refusal as a message. */
 export async function tried(work) {
 	try {
 		return await work();
@@ -81,7 +81,7 @@ export async function tried(work) {
 	}
 }
 
-/** Return the address of a video's answers; what undo would do depends on the browser. */
+/** Return the address of a video's answers. The next step of undo depends on the browser. */
 export function videoPath(id, rest = "") {
 	return `/api/videos/${encodeURIComponent(id)}${rest}`;
 }
@@ -92,7 +92,7 @@ export function viewQuery() {
 
 // --- uploads and downloads ---------------------------------------------------------------------
 
-/** Send a file; return its key. */
+/** Send a file and return its key. */
 export async function upload(file) {
 	try {
 		return (await patiently(() => uploadOnce(file))).file;
@@ -101,7 +101,7 @@ export async function upload(file) {
 	}
 }
 
-// XMLHttpRequest, because fetch does not tell how much is sent.
+// XMLHttpRequest, because fetch does not report how much is sent.
 function uploadOnce(file) {
 	return new Promise((resolve, reject) => {
 		const request = new XMLHttpRequest();
@@ -142,7 +142,7 @@ export async function download(path) {
 
 // --- events ------------------------------------------------------------------------------------
 
-/** Run something whenever the server says that something has changed. */
+/** Run something whenever the server reports a change. */
 export function listen(run) {
 	const source = new EventSource("/api/events");
 	source.addEventListener("change", (event) => {

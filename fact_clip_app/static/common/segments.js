@@ -8,7 +8,7 @@ point    a point event: a label with start === stop. Points are a layer above th
 segment  a label or a draft with a duration. Segments of one track do not overlap.
 draft    a predicted segment that nobody has accepted, {start, stop, label, confidence}
 part     what a track shows: a label, or the piece of a draft between segments; its `kind` is "label", "accepted" or "draft"
-change   {removed, added}: two lists of labels. `applied` makes a list with it; the server stores the same change.
+change   {removed, added}: two lists of labels. `applied` makes a list with it, and the server stores the same change.
 
 Times are frame boundaries, except in the last functions, which convert seconds. */
 
@@ -191,7 +191,7 @@ export function frameUnder(times, seconds) {
 	return nearest > 0 && times[nearest] > seconds ? nearest - 1 : nearest;
 }
 
-/** Return the seconds of "63.4", "1:03.4" or "1:01:03"; NaN for anything else. */
+/** Return the seconds of "63.4", "1:03.4" or "1:01:03", or NaN for anything else. */
 export function typedSeconds(content) {
 	const parts = content.trim().replace(",", ".").split(":");
 	const isClock = parts.every((part, place) => {

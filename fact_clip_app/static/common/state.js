@@ -1,10 +1,10 @@
-/* What the page knows. Components are drawn again after each update. */
+/* The state of the page. Components are drawn again after each update. */
 
 import {covers, overlay} from "./segments.js";
 
 export const BROWSER = stored("browser", () => Math.random().toString(36).slice(2) + Date.now().toString(36));
 
-export const WIDTHS = {left: 270, right: 290}; // of the columns beside the film, in pixels
+export const WIDTHS = {left: 270, right: 290}; // of the columns next to the video, in pixels
 
 export const state = {
 	project: null, // the answer of /api/state
@@ -16,10 +16,10 @@ export const state = {
 	progress: "", // of uploads
 	isRough: false, // whether segments of label files become points in their middles
 	video: null, // the answer of /api/videos/ID, with its labels as they are after unsent edits
-	shownDrafts: "", // tells which drafts the open video has, see open_video.js in label/
+	shownDrafts: "", // identifies the drafts of the open video, see open_video.js in label/
 	trackId: null, // the current track
 	frame: null, // the chosen segment is the one that covers this frame of the current track
-	isPicked: false, // whether a person chose that segment; one that was just made is shown, but not picked
+	isPicked: false, // whether a person chose that segment. A segment that was just made is shown, but not picked.
 	isPoint: false, // whether it is the point event at this frame
 	pen: "", // the class that the next segment gets
 	recording: null, // the segment that has begun, see recording.js in label/
@@ -36,7 +36,7 @@ export const state = {
 	curves: {columns: [], drawn: []}, // of the open video, see curves.js in label/
 	hidden: [], // ids of tracks whose segments are not drawn
 	locked: [], // ids of tracks that no edit of this page changes
-	folded: JSON.parse(stored("folded", () => '{"left": false, "right": false}')), // the columns beside the film
+	folded: JSON.parse(stored("folded", () => '{"left": false, "right": false}')), // the columns next to the video
 	widths: JSON.parse(stored("widths", () => JSON.stringify(WIDTHS))),
 };
 
@@ -71,7 +71,7 @@ export function setAnnotator(name) {
 	update({annotator: name});
 }
 
-/** Fold or unfold columns beside the film. */
+/** Fold or unfold columns next to the video. */
 export function fold(sides) {
 	const folded = {...state.folded, ...sides};
 	localStorage.setItem("folded", JSON.stringify(folded));

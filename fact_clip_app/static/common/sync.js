@@ -1,4 +1,4 @@
-/* Where this page stands with the server: three parts, each of which is in one named state.
+/* The state of this page with respect to the server: three parts, each of which is in one named state.
 
 project  the videos and classes that are shown
          current   they are as the server last had them

@@ -14,7 +14,7 @@ export function Classes() {
 	const [opened, setOpened] = useState("");
 	return html`<section id="classes" aria-labelledby="classes-title">
 		<h2 id="classes-title">Classes</h2>
-		<p class="hint" hidden=${!actions.length || actions.some(({count}) => count)}>Press the key of a class where its action begins, and again where it ends. A click on a class is for the mouse: what you draw next, and the segment that you clicked on, get it.</p>
+		<p class="hint" hidden=${!actions.length || actions.some(({count}) => count)}>Press the key of a class where its action begins, and again where it ends. If you use a mouse, click on a class: the segment that you selected and the next segment that you draw get it.</p>
 		<ol id="class-list" aria-label="Classes">
 			${actions.map((action) => html`<${ClassRow} key=${action.name} action=${action}
 				isOpen=${opened === action.name}
@@ -56,10 +56,10 @@ function NewClass({isFirst}) {
 	</form>`;
 }
 
-/** Ask about the first name that is a class already, but for its case. */
+/** Ask about the first name that equals a class except for its case. */
 async function isMeant(names) {
 	const other = names.find(twinOf);
-	return !other || confirm(`There is a class "${twinOf(other)}". Add "${other}" as another class?`, "Add");
+	return !other || confirm(`There is a class "${twinOf(other)}". Add "${other}" as a different class?`, "Add");
 }
 
 function linesOf(content) {
@@ -142,16 +142,16 @@ function ClassEditor({action, onRename}) {
 		<form onSubmit=${rename}>
 			<label>Name <input class="class-name" maxlength="200" autocomplete="off" value=${typed}
 				onInput=${(event) => setTyped(event.target.value)} /></label>
-			<span class="hint">Enter renames it (${touched}).</span>
+			<span class="hint">Press Enter to rename it (${touched}).</span>
 		</form>
 		<div class="bar">
 			<${Field} label="Key" class="class-key" maxlength="2" size="2" value=${action.key.toUpperCase()} onChange=${setKey} />
 			<${Field} label="Colour" class="class-colour" type="color" value=${state.project.colours[name]?.colour ?? "#888888"}
 				onChange=${(paint) => change({paint})} />
 			<${Check} class="class-point" label="Point event" checked=${action.point} onChange=${(point) => change({point})}
-				title="Its key sets a point event: it has a time, but no length" />
+				title="Its key sets a point event, which has a time but no duration" />
 			<${Check} class="class-background" label="Background" checked=${action.background} onChange=${(background) => change({background})}
-				title="Nothing happens: it counts as labelled time only" />
+				title="Nothing happens. It only counts as labelled time." />
 			<button type="button" hidden=${!action.paint} onClick=${() => tried(() => change({paint: ""}))}>Automatic colour</button>
 		</div>
 		<${Field} label="Description" class="class-description" maxlength="2000" value=${action.description}
@@ -176,8 +176,8 @@ function move(name, by) {
 
 async function chooseMerge(name, mergeInto) {
 	const names = state.project.actions.map((action) => action.name).filter((other) => other !== name);
-	if (!names.length) return fault("There is no other class.");
+	if (!names.length) return fault("There is no different class.");
 	const fields = html`<label>Into <select name="into" id="merge-into">${names.map((other) => html`<option value=${other}>${other}</option>`)}</select></label>`;
-	const answer = await question(`Merge "${name}" into another class:`, "Continue", fields);
+	const answer = await question(`Merge "${name}" into a different class:`, "Continue", fields);
 	if (answer) await mergeInto(answer.into);
 }

@@ -1,4 +1,4 @@
-/* The sheet of clips: segments of a class over all videos, to look through and give another class. */
+/* The sheet of clips: segments of a class in all videos, which can get a different class. */
 
 import {html, useEffect, useRef} from "../vendor/preact-htm.js";
 import {asPairs, Select, useAnswer} from "../common/controls.js";
@@ -53,10 +53,10 @@ function Tile({clip, names, onOpen}) {
 	</li>`;
 }
 
-/** The film of a clip; it plays in a loop under the mouse, or when it has the focus. */
+/** The video of a clip. It plays in a loop under the mouse, or while it has the focus. */
 export function Film({clip}) {
 	const {media} = state.project.videos.find(({id}) => id === clip.video) ?? {};
-	if (!["original", "proxy"].includes(media)) return html`<p class="hint">Features without a film.</p>`;
+	if (!["original", "proxy"].includes(media)) return html`<p class="hint">Features without a video.</p>`;
 	const end = clip.time + clip.seconds;
 	const repeat = ({target}) => {
 		if (target.currentTime >= end || target.currentTime < clip.time) target.currentTime = clip.time;
@@ -64,11 +64,11 @@ export function Film({clip}) {
 	const play = ({target}) => target.play().catch(() => {}); // leaving it at once stops it before it has begun
 	const stop = ({target}) => target.pause();
 	return html`<video src=${`${videoPath(clip.video, `/media?of=${media}`)}#t=${clip.time + 0.002},${end}`} muted preload="metadata" tabindex="0"
-		aria-label=${`Clip of ${clip.name}; it plays while it has the focus`} onTimeUpdate=${repeat} onMouseEnter=${play} onFocus=${play}
+		aria-label=${`Clip of ${clip.name}, which plays while it has the focus`} onTimeUpdate=${repeat} onMouseEnter=${play} onFocus=${play}
 		onMouseLeave=${stop} onBlur=${stop}></video>`;
 }
 
-/** Give a clip another class. */
+/** Give a clip a different class. */
 async function relabel(clip, label) {
 	if (!mayEdit({id: clip.track})) return;
 	const part = "confidence" in clip ? {...clip, kind: "draft"} : {...plain(clip), kind: "label"};

@@ -1,4 +1,4 @@
-/* Times that change while a film plays: of the cursor, and of what is recorded. */
+/* Times that change while a video plays: the cursor, and the recorded segment. */
 
 import {html, useEffect, useState} from "../vendor/preact-htm.js";
 import {state} from "../common/state.js";
@@ -6,7 +6,7 @@ import * as player from "./player.js";
 
 const {Timeline} = globalThis;
 
-/** Draw a component again and again, since the cursor moves by itself. */
+/** Draw a component again and again, because the cursor moves by itself. */
 export function useTicks() {
 	const [, draw] = useState(0);
 	useEffect(() => {

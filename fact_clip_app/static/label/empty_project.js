@@ -1,4 +1,4 @@
-/* What an empty project shows: the way in, and the work in five pictures. */
+/* What an empty project shows: how to begin, and the work in five drawings. */
 
 import {html} from "../vendor/preact-htm.js";
 import {accept} from "../common/project.js";
@@ -9,11 +9,11 @@ import {open} from "./open_video.js";
 
 // The classes of the drawings (line, accent, on-accent, done, draft, curve) are in style.css.
 const STEPS = [
-	["Add videos", "Drop films of any format. They stay on this computer.", html`
+	["Add videos", "Drop videos of any format. They stay on this computer.", html`
 		<rect class="line" x="24" y="16" width="48" height="32" rx="3" />
 		<path class="line" d="M30 10h36M42 25l14 7-14 7z" />
 		<circle class="accent" cx="72" cy="16" r="9" /><path class="on-accent" d="M72 12v8M68 16h8" />`],
-	["Label by keys", "Press the key of a class where its action begins, and again where it ends; or drag on the timeline.", html`
+	["Label by keys", "Press the key of a class where its action begins, and again where it ends. You can also drag on the timeline.", html`
 		<rect class="line" x="25" y="8" width="20" height="18" rx="3" /><text x="35" y="21">1</text>
 		<rect class="line" x="51" y="8" width="20" height="18" rx="3" /><text x="61" y="21">2</text>
 		<rect class="accent" x="10" y="34" width="36" height="14" rx="2" /><rect class="done" x="48" y="34" width="24" height="14" rx="2" />
@@ -41,14 +41,14 @@ export function EmptyProject() {
 	</div>`;
 }
 
-/** Fill the project with films to try the page on, and open the first one. */
+/** Fill the project with example videos, and open the first one. */
 async function openExample() {
-	update({progress: "Drawing three films …"});
+	update({progress: "Drawing three videos …"});
 	try {
 		accept(await ask(`/api/example${viewQuery()}`, "POST"));
 	} finally {
 		update({progress: ""});
 	}
 	await open(state.project.videos[0].id);
-	say("These films are SYNTHETIC. Space plays, and the keys of the classes label.");
+	say("These videos are SYNTHETIC. Press Space to play, and the keys of the classes to label.");
 }

@@ -10,7 +10,7 @@ import {fault, state} from "../common/state.js";
 import {open} from "./open_video.js";
 
 const MEDIA = /\.(npy|mp4|m4v|mov|mkv|webm|avi|mpg|mpeg|ts|mts|wmv|flv|ogv|3gp)$/i;
-const BEHIND = /^(DLC|[^\p{L}\p{N}]|$)/u; // what may follow the name of a film in that of its points
+const BEHIND = /^(DLC|[^\p{L}\p{N}]|$)/u; // what may follow the name of a video in the name of its tracked points
 
 /** A place for files in the style of the page. */
 export function DropZone({id, title, hint = "", isLarge = false, children}) {
@@ -37,7 +37,7 @@ async function isPose(file) {
 	return /\.csv$/i.test(file.name) && (await file.slice(0, 7).text()) === "scorer,";
 }
 
-/** Add files to the project. Features, their .json and their video have one name, with which that of a pose tracker begins. */
+/** Add files to the project. Features, their .json and their video have the same name. The file of a pose tracker begins with it. */
 export async function take(files) {
 	const stems = new Set(files.filter(({name}) => /\.npy$/i.test(name)).map(stemOf));
 	const groups = new Map();
@@ -69,7 +69,7 @@ export async function take(files) {
 	if (faults.length) fault(faults.join(" — "));
 }
 
-/** Return whether a JSON file beside features has labels in it, and not the facts of the features. */
+/** Return whether a JSON file next to features contains labels, and not the facts of the features. */
 async function hasLabels(file) {
 	return /"segments"\s*:/.test(await file.text());
 }

@@ -26,7 +26,7 @@ export const Groups = () => state.groups?.isOpen && html`<${Sheet} groups=${stat
 
 const change = (values) => update({groups: {...state.groups, ...values}});
 
-/** Fetch the groups. They stay as they are until a person asks for them again. */
+/** Fetch the groups. They stay as they are until a person groups again. */
 async function fetchGroups() {
 	change({list: null, problem: "", report: "", undone: null});
 	await new Promise(afterEdits);

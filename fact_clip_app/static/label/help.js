@@ -5,7 +5,7 @@ import {state, update} from "../common/state.js";
 import {COMMANDS} from "./commands.js";
 import {keyOf, nameOf, resetKeys, setKey} from "./keys.js";
 
-/** The list of keys; a command's key is changed by a press of another one. */
+/** The list of keys. You change the key of a command by pressing a different key. */
 export function Help() {
 	const dialog = useRef(null);
 	useEffect(() => {
@@ -15,7 +15,7 @@ export function Help() {
 	const close = () => update({isHelpOpen: false});
 	return html`<dialog id="help" ref=${dialog} aria-label="Keys" onClose=${close}>
 		<h2>Keys</h2>
-		<p class="hint">To change a key: click it, then press another one. Undo: Ctrl+Z. Redo: Ctrl+Shift+Z.</p>
+		<p class="hint">To change a key, click on it and press a different key. Undo is Ctrl+Z, and redo is Ctrl+Shift+Z.</p>
 		<dl id="key-list">${COMMANDS.map(({id, title}) => html`<${KeyRow} key=${id} id=${id} title=${title} />`)}</dl>
 		<h3>Classes</h3>
 		<dl>${state.project.actions.filter(({key}) => key).map(({name, key}) => html`<dt key=${name}><kbd>${key.toUpperCase()}</kbd></dt>

@@ -51,7 +51,7 @@ export function Inspector() {
 	</form>`;
 }
 
-/** Keep the text of fields that was typed and is not saved, by field, until another segment is selected. */
+/** Keep the unsaved text of fields, by field, until a different segment is selected. */
 function useUnsaved(selection) {
 	const [unsaved, setUnsaved] = useState({});
 	const [lastSelection, setLastSelection] = useState(selection);

@@ -16,7 +16,7 @@ export function keysOfEvent({key, code, shiftKey}) {
 	if (/^[a-z]$/i.test(key)) return [key.toLowerCase(), prefix + place];
 	const digit = /^(?:Digit|Numpad)(\d)$/.exec(code);
 	if (digit) return [digit[1], prefix + place];
-	const letter = /^Key([A-Z])$/.exec(code); // another script, or an input method
+	const letter = /^Key([A-Z])$/.exec(code); // a different script, or an input method
 	const isPlace = letter && !/^[\x20-\x7e]$/.test(key);
 	return [...isPlace ? [letter[1].toLowerCase()] : [key.toLowerCase()], prefix + place];
 }
@@ -34,7 +34,7 @@ export function classOfKey(event) {
 	return state.project.actions.find(({key}) => key && keys.includes(key.toLowerCase()));
 }
 
-/** Return what takes a key: the title of a command, or the name of a class; undefined if it is free. */
+/** Return the title of the command or the name of the class that has a key, or undefined if it is free. */
 export function takenBy(key, except = "") {
 	const command = COMMANDS.find(({id}) => id !== except && keyOf(id) === key.toLowerCase());
 	if (command) return command.title;
@@ -75,7 +75,7 @@ export function nameOf(key) {
 	return modifier ? `${modifier} ${name}` : name;
 }
 
-/** Learn what this keyboard prints, where the browser tells it. */
+/** Read what this keyboard prints, if the browser reports it. */
 export async function learnLayout() {
 	if (!navigator.keyboard?.getLayoutMap) return;
 	layout = await navigator.keyboard.getLayoutMap();

@@ -70,8 +70,8 @@ function VideoName({video}) {
 		}
 	};
 	return html`<form id="video-name-form" onSubmit=${rename}>
-		<input id="video-name" aria-label="Name of the video; Enter renames it" maxlength="200" autocomplete="off" value=${name}
-			title="Name of the video; Enter renames it" onInput=${(event) => setName(event.target.value)} onBlur=${() => setName(video.name)} />
+		<input id="video-name" aria-label="Name of the video. Press Enter to rename it." maxlength="200" autocomplete="off" value=${name}
+			title="Name of the video. Press Enter to rename it." onInput=${(event) => setName(event.target.value)} onBlur=${() => setName(video.name)} />
 	</form>`;
 }
 

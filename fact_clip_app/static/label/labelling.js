@@ -66,7 +66,7 @@ export function pressClass(name, cursor = player.cursor()) {
 	else if (!rename(name, cursor)) begin(cursor.frame, name, performance.now());
 }
 
-/** Do what a click on a class does: as its key, but it begins no segment, since the mouse may draw one. */
+/** Do what a click on a class does. Unlike its key, it begins no segment, because the mouse may draw one. */
 export function clickClass(name) {
 	const cursor = player.cursor();
 	const isOver = state.isClicking || state.recording; // with nothing else going on, a click on a point class chooses the pen
@@ -76,7 +76,7 @@ export function clickClass(name) {
 	else rename(name, cursor);
 }
 
-/** Name the segment that has begun, or end it; another class begins the next one. */
+/** Name the segment that has begun, or end it. A different class begins the next segment. */
 function passClass(name, cursor) {
 	const {recording} = state;
 	if (recording.label === null) return update({recording: {...recording, label: name}});
@@ -86,11 +86,11 @@ function passClass(name, cursor) {
 
 const setsPoints = (name) => state.isClicking || actionCalled(name).point;
 
-/** Rename the segment that a person picked, if the cursor is inside; return whether it is. */
+/** Rename the segment that a person picked if the cursor is inside. Return whether it is. */
 function rename(name, cursor) {
 	const part = state.isPicked ? chosenPart() : undefined;
 	if (!part || !segments.covers(part, cursor.frame)) return false;
-	if (part.label === name) say(`This segment is "${name}". Esc leaves it.`);
+	if (part.label === name) say(`This segment is already "${name}". Press Esc to unselect it.`);
 	else edit(segments.change(part, {label: name}), part.start);
 	return true;
 }

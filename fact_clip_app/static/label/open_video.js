@@ -6,7 +6,7 @@ import {ask, videoPath, viewQuery} from "../common/requests.js";
 import {fault, lastTrack, state, update} from "../common/state.js";
 import {nameOf, settleRecording} from "./recording.js";
 
-let lastOpening = {id: null}; // what `open` was last called with; the answers of earlier calls are not shown
+let lastOpening = {id: null}; // the last argument of `open`. The answers of earlier calls are not shown.
 
 /** Open a video, at a frame if one is named. */
 export async function open(id, frame = null) {

@@ -1,4 +1,4 @@
-/* What is played, and where the cursor is. */
+/* The player, and the position of the cursor. */
 
 import {frameUnder} from "../common/segments.js";
 import {state} from "../common/state.js";
@@ -51,7 +51,7 @@ export function showFrame(frame) {
 
 export const stepFrame = (by) => showFrame(here() + by);
 
-/** Move the cursor by some seconds; a film that plays goes on. */
+/** Move the cursor by some seconds. A video that plays continues to play. */
 export function stepSeconds(by) {
 	const {times} = state.video;
 	const target = Math.min(Math.max(times[here()] + by, times[0]), times.at(-2));

@@ -48,7 +48,7 @@ export function next(frame, label, keyTime) {
 	begin(frame, label, keyTime);
 }
 
-/** Begin a segment at the cursor, which the next key of a class names; a named one that has begun ends. */
+/** Begin a segment at the cursor, which the next key of a class names. A named segment that has begun ends. */
 export function mark(cursor = player.cursor()) {
 	const {recording} = state;
 	const isSoon = recording?.isStill || performance.now() - recording?.keyTime < CORRECTION;
@@ -69,7 +69,7 @@ export function leave() {
 	update(recording ? {recording: null} : {frame: null});
 }
 
-/** Ask what becomes of a segment that has begun, before the video is left; return whether it may be left. */
+/** Ask what to do with a segment that has begun, before the video is left. Return whether it may be left. */
 export async function settleRecording() {
 	const {recording} = state;
 	if (!recording) return true;

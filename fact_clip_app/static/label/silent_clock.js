@@ -1,4 +1,4 @@
-/* What plays if there is no film: a clock that the timeline and the keys use as they use a video. */
+/* A clock that plays if there is no video. The timeline and the keys use it in the same way as a video. */
 
 const TICK = 40; // milliseconds between two events of a playing clock
 

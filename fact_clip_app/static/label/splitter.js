@@ -1,4 +1,4 @@
-/* The edge of a column beside the film, which is dragged or moved by arrow keys. */
+/* The edge of a column next to the video, which is dragged or moved by arrow keys. */
 
 import {html} from "../vendor/preact-htm.js";
 import {setWidth, state, WIDTHS} from "../common/state.js";
@@ -21,6 +21,6 @@ export function Splitter({side, label}) {
 		event.preventDefault();
 	};
 	return html`<div class=${`splitter ${side}`} role="separator" tabindex="0" aria-orientation="vertical" aria-label=${label}
-		aria-valuenow=${width} aria-valuemin=${LEAST} aria-valuemax=${MOST} title="Drag, or press arrow keys; a double click resets it"
+		aria-valuenow=${width} aria-valuemin=${LEAST} aria-valuemax=${MOST} title="Drag it, or press arrow keys. A double click resets it."
 		onPointerDown=${begin} onPointerMove=${drag} onKeyDown=${press} onDblClick=${() => set(WIDTHS[side])}></div>`;
 }

@@ -38,7 +38,7 @@ function selected({row, index}) {
 	update({trackId: track.id, frame: part?.start ?? null, isPicked: true, isPoint: Boolean(part) && isInstant(part)});
 }
 
-/* Where the timeline was when its video was drawn again, as it is once a film is converted. */
+/* The view of the timeline before its video is drawn again, for example after a conversion. */
 let lastView = null; // {id, time, from, to, speed}
 
 /** Show the open video as it was shown before. */
@@ -83,12 +83,12 @@ export function TimelineView({video, onEdit, onDraw}) {
 			setTimeline(null);
 		};
 	}, [video.id, video.media]);
-	// The state may be newer than what this drawing was made from, where a key is held.
+	// While a key is held, the state may be newer than what this drawing was made from.
 	useLayoutEffect(() => {
 		showColours(colours.current, state.video);
 		timeline.setRows(rowsOf(state.video));
 	}, [video.tracks, video.drafts, video.unseen, state.trackId, state.hidden, state.locked, JSON.stringify(state.project.colours)]);
-	useLayoutEffect(() => { // only another segment, so that the view stays where a person has panned to
+	useLayoutEffect(() => { // only for a different segment, so that the view stays where a person has panned to
 		const row = state.video.tracks.indexOf(currentTrack());
 		const parts = partsOf(state.video, currentTrack());
 		const index = chosenIndex(parts);
@@ -112,7 +112,7 @@ function recordingOf(video) {
 	return {row, start: video.times[recording.start], colour: state.project.colours[recording.label]?.colour};
 }
 
-/** Draw the rows as they are on the server, where a drag was refused. */
+/** Draw the rows as they are on the server, after a drag that was refused. */
 export function redraw() {
 	timeline?.setRows(rowsOf(state.video));
 }

@@ -1,4 +1,4 @@
-/* One toolbar of icons: what plays, labels and folds. Each says what it does, and its key, in a tooltip. */
+/* The toolbar of icons that play, label and fold. A tooltip shows what each icon does, and its key. */
 
 import {html, useLayoutEffect, useRef} from "../vendor/preact-htm.js";
 import {IconButton} from "../common/controls.js";
@@ -51,7 +51,7 @@ export function Toolbar({video}) {
 	<//>`;
 }
 
-/** A toolbar that is one stop of the Tab key; arrow keys move between its buttons. */
+/** A toolbar that is one stop of the Tab key. Arrow keys move between its buttons. */
 function Roving({label, children}) {
 	const box = useRef(null);
 	const last = useRef(null); // the button that had the focus

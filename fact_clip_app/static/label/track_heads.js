@@ -9,7 +9,7 @@ export const HEAD_WIDTH = 150; // pixels, as in style.css
 export function TrackHeads({video}) {
 	return html`<ul id="track-heads" aria-label="Tracks">
 		${video.tracks.map((track) => html`<${Head} key=${track.id} track=${track} />`)}
-		${video.drafts.length > 0 && html`<li><span class="head-name" title="What the model predicts; the line is its confidence">prediction</span></li>`}
+		${video.drafts.length > 0 && html`<li><span class="head-name" title="The prediction of the model. The line is its confidence.">prediction</span></li>`}
 	</ul>`;
 }
 
@@ -30,7 +30,7 @@ function Head({track}) {
 function Sign({of, id, on, off, title}) {
 	const isOn = state[of].includes(id);
 	const turn = () => {
-		if (state.recording?.trackId === id) return fault("A segment is being recorded on this track. O ends it, Esc drops it.");
+		if (state.recording?.trackId === id) return fault("A segment is being recorded on this track. Press O to end it, or Esc to drop it.");
 		update({[of]: isOn ? state[of].filter((one) => one !== id) : [...state[of], id]});
 	};
 	return html`<${IconButton} icon=${isOn ? on : off} title=${title} aria-pressed=${String(isOn)} onClick=${turn} />`;

@@ -12,7 +12,7 @@ import {canPlay, here, isPaused, media, pause, setMedia, togglePlay} from "./pla
 const REASONS = {
 	null: "This recording has no video. The timeline and its curves play without it.",
 	converting: "Your browser cannot play this format. It is being converted. You can label in the meantime.",
-	failed: "This video could not be converted for your browser. Everything but the picture works.",
+	failed: "This video could not be converted for your browser. Everything except the display works.",
 };
 
 export function Video({video}) {
@@ -41,7 +41,7 @@ export function Video({video}) {
 	</div>`;
 }
 
-/** Let a playing film leave the segment that a person picked, and a recording begun while it stood still. */
+/** While the video plays, release a picked segment that the cursor leaves, and mark that the recording has moved. */
 function usePlaying() {
 	useEffect(() => {
 		const timer = setInterval(() => {
@@ -55,7 +55,7 @@ function usePlaying() {
 	}, []);
 }
 
-/** Pause while another panel is open, and go on when this one is again. */
+/** Pause while a different panel is open, and continue when this panel is open again. */
 function usePause(isAway) {
 	const wasPlaying = useRef(false);
 	useEffect(() => {

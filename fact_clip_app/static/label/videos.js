@@ -24,7 +24,7 @@ export function Videos() {
 	return html`<section aria-labelledby="videos-title" id="videos-box">
 		<h2 id="videos-title">Videos <span class="count">${videos.length}</span></h2>
 		<${DropZone} id="files" title="Add files …" />
-		<p hidden=${!videos.length} title="Segments of label files become point events in their middles">
+		<p hidden=${!videos.length} title="Each segment of a label file becomes a point event in its middle">
 			<${Check} id="rough" label="Times in label files are rough" checked=${state.isRough} onChange=${(isRough) => update({isRough})} /></p>
 		<p id="progress" class="hint" role="status">${state.progress}</p>
 		<div class="bar" id="video-filters" hidden=${videos.length < 2}>
@@ -33,7 +33,7 @@ export function Videos() {
 			<${Select} id="video-filter" aria-label="Filter videos" value=${filter} options=${filters} onChange=${setFilter} />
 		</div>
 		<ul id="videos">${shown.map((video) => html`<${VideoRow} key=${video.id} video=${video} />`)}</ul>
-		<p class="hint" hidden=${!videos.length || shown.length}>No video fits.</p>
+		<p class="hint" hidden=${!videos.length || shown.length}>No video matches.</p>
 		<ul id="removed" aria-label="Removed videos">
 			${removed.slice(-3).map((video) => html`<${RemovedRow} key=${video.id} video=${video} />`)}</ul>
 	</section>`;
@@ -64,9 +64,9 @@ function VideoRow({video}) {
 	</li>`;
 }
 
-/** A picture of the film; it is fetched once its row is near the window. */
+/** An image of the video, which is fetched when its row is near the window. */
 function Thumbnail({video}) {
-	if (!video.media) return html`<span class="thumbnail" title="Features without a film"></span>`;
+	if (!video.media) return html`<span class="thumbnail" title="Features without a video"></span>`;
 	return html`<img class="thumbnail" alt="" loading="lazy" src=${videoPath(video.id, "/thumbnail")} />`;
 }
 
@@ -99,10 +99,10 @@ async function forget(video) {
 export async function show(segment, trackId = null) {
 	if (state.video?.id === segment.video) stay();
 	else await open(segment.video);
-	if (state.video?.id !== segment.video) return; // another video was opened meanwhile
+	if (state.video?.id !== segment.video) return; // a different video was opened meanwhile
 	const target = {trackId: trackId ?? state.video.draft_track, frame: segment.start, isPoint: false, isPicked: true};
 	update({...target, current: segment});
-	setTimeout(() => { // once the page shows the film that was opened
+	setTimeout(() => { // when the page shows the opened video
 		showFrame(segment.start);
 		focusTimeline();
 	});

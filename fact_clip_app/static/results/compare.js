@@ -98,7 +98,7 @@ function Incomplete({videos}) {
 		because they are not marked as fully labelled: ${names.join(", ")}.</p>`;
 }
 
-/** Return the style of a cell: the more of its row it holds, the darker it is; agreement and confusion differ in colour. */
+/** Return the style of a cell. The larger its share of the row, the darker it is. Agreement and confusion differ in colour. */
 function shade(values, column, row) {
 	const total = values.reduce((sum, value) => sum + value, 0);
 	if (!values[column]) return {};
