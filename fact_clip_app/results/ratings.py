@@ -60,6 +60,14 @@ def track_rating(video: VideoEntry, track: Track, background: Names) -> Rating:
     )
 
 
+def is_track_key(key: str) -> bool:
+    """Return whether a side of a comparison is a track or a person (see `side_rating`).
+
+    The keys of uploaded files have no spaces.
+    """
+    return key.startswith(("track ", "annotator "))
+
+
 def side_rating(
     workspace: Workspace, video: VideoEntry, tracks: Iterable[Track], key: str
 ) -> Rating | None:

@@ -527,6 +527,15 @@ def test_a_taken_key_is_refused_with_what_takes_it_and_a_class_has_one_sign(addr
         assert signs(page) == {"groom": "1", "eat": "G"}
 
 
+def test_a_class_called_like_a_command_does_not_take_its_key(address, browser):
+    with browser.page(1300, 900) as page:
+        begun(page, address, "split", "end")
+        for name, key in (("split", "s"), ("end", "o")):
+            set_key(page, name, key)
+            message(page, f"The key {key.upper()}")
+        assert signs(page) == {"split": "1", "end": "2"}
+
+
 def test_a_key_sets_a_click_while_the_mode_is_on(address, browser):
     with browser.page(1300, 900) as page:
         begun(page, address, "groom", "eat")
@@ -582,6 +591,16 @@ def test_a_command_gets_another_key(address, browser):
         page.locator("#key-split").focus()
         page.keyboard.press("m")
         assert message(page) == 'The key M belongs to "Merge with the neighbour".'
+        holders = {
+            "ArrowLeft": "Previous segment",
+            "F2": "Keys of classes set point events, on or off",
+            "Shift+J": "One second back",
+        }
+        for key, holder in holders.items():
+            page.locator("#key-split").focus()
+            page.keyboard.press(key)
+            until(page, f"document.body.textContent.includes('belongs to \"{holder}\"')")
+            assert page.locator("#key-split").text_content().strip() == "S"
         page.locator("#key-split").focus()
         page.keyboard.press("x")
         assert page.locator("#key-split").text_content().strip() == "X"

@@ -133,7 +133,7 @@ function ClassEditor({action, onRename}) {
 
 	const setKey = (text) => {
 		const key = text.trim().slice(-1).toLowerCase();
-		const holder = key && takenBy(key, name);
+		const holder = key && takenBy(key, {action: name});
 		if (!holder) return change({key});
 		fault(`The key ${key.toUpperCase()} belongs to "${holder}".`);
 	};
