@@ -27,7 +27,8 @@ from fact_clip import metrics
 from fact_clip.config import Config
 from fact_clip.core import Vocabulary
 from fact_clip.evaluation.record import Record, Video
-from fact_clip.report.summary import Evaluated, save_report
+from fact_clip.report.evaluated import Evaluated
+from fact_clip.report.page import save_report
 from fact_clip.runs.facts import classes_of
 from fact_clip.runs.run import Run
 

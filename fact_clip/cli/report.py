@@ -48,13 +48,13 @@ def report(
         page = write_report(runs, split, out, device=device)
         print(f"written: {page} ({page.resolve().as_uri()})")
         return
-    from fact_clip.report import summary
+    from fact_clip.report.evaluated import evaluations, read
     from fact_clip.report.plots import save_plots
     from fact_clip.runs.files import evaluation_stem
 
-    folders, _ = summary.evaluations(runs)
+    folders, _ = evaluations(runs)
     _evaluate_missing(folders, split, device)
-    for evaluated in summary.read(folders, evaluation_stem(split)):
+    for evaluated in read(folders, evaluation_stem(split)):
         target = plots if len(folders) == 1 else plots / evaluated.title
         for path in save_plots(evaluated, target):
             print(path)
@@ -79,11 +79,13 @@ def write_report(
         The path of the page.
     """
     from fact_clip.core.paths import check_place
-    from fact_clip.report import summary, write
+    from fact_clip.report import write
+    from fact_clip.report.evaluated import evaluations
+    from fact_clip.report.page import page_path
     from fact_clip.runs.files import evaluation_stem
 
-    folders, _ = summary.evaluations(runs)
-    check_place(summary.page_path(folders, evaluation_stem(split), out))
+    folders, _ = evaluations(runs)
+    check_place(page_path(folders, evaluation_stem(split), out))
     _evaluate_missing(folders, split, device)
     return write(runs, out, split=split)
 
@@ -91,7 +93,7 @@ def write_report(
 def _evaluate_missing(folders: Sequence[Path], split: str, device: str) -> None:
     """Evaluate the runs that have no current evaluation, which may take minutes."""
     from fact_clip import training
-    from fact_clip.report.summary import is_current
+    from fact_clip.report.evaluated import is_current
     from fact_clip.runs.files import evaluation_stem
     from fact_clip.runs.run import Run
 

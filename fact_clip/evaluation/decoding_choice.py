@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip import metrics
-from fact_clip.config import EvaluationConfig
+from fact_clip.config import DecodeConfig, EvaluationConfig
 from fact_clip.core import Vocabulary
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.separability import has_seen_labels, separability
@@ -36,10 +36,11 @@ def choose_decoding(
     """Choose the switching penalty and order by the mean of accuracy, edit and F1@50.
 
     The figures come from validation videos, each decoded only by models that have not learned it.
-    The recipe's settings stay in three cases: there are fewer than `FEWEST_VIDEOS` videos, the
-    features have probably seen their labels, or no setting is better by more than a standard error.
-    Otherwise, the choice is the setting closest to the recipe whose figures are at most one
-    standard error below the best.
+
+    1. If validation videos cannot decide (see `_reason_against`), the recipe's settings stay.
+    2. Otherwise, several penalties are tried, with and without the order of the recipe.
+    3. The choice is the setting closest to the recipe that is at most one standard error below the
+       best one.
 
     Args:
         scored_by_model: Result of `validation_videos`, with the calibration of the run.
@@ -56,35 +57,44 @@ def choose_decoding(
     unchanged = DecodingChoice(
         recipe=recipe, settings=recipe, videos=0, gain=0.0, error=0.0, reason=""
     )
+    reason = _reason_against(scored_by_model, dataset)
+    if reason:
+        return replace(unchanged, reason=f"{reason}, so the recipe's formula decides")
+    return _chosen(unchanged, _trials(scored_by_model, decode, config.evaluation))
+
+
+def _reason_against(scored_by_model: Sequence[ScoredVideos], dataset: Dataset) -> str:
+    """Return why validation videos cannot choose the decoding, or "" if they can."""
+    if dataset.clicks(dataset.validation):
+        return "clicks do not show what lies between them"
     n_videos = 0
     for scored in scored_by_model:
         n_videos += sum(bool((truth >= 0).any()) for truth in scored.truth)
-    reason = ""
-    if dataset.clicks(dataset.validation):
-        reason = "clicks do not show what lies between them"
-    elif n_videos < FEWEST_VIDEOS:
-        reason = f"validation has too few videos ({n_videos})"
-    elif has_seen_labels(dataset, separability(dataset)):
-        reason = "the features seem to have seen the labels"
-    if reason:
-        return replace(unchanged, reason=f"{reason}, so the recipe's formula decides")
+    if n_videos < FEWEST_VIDEOS:
+        return f"validation has too few videos ({n_videos})"
+    if has_seen_labels(dataset, separability(dataset)):
+        return "the features seem to have seen the labels"
+    return ""
 
+
+def _trials(
+    scored_by_model: Sequence[ScoredVideos], decode: DecodeConfig, evaluation: EvaluationConfig
+) -> list[_Trial]:
+    """Decode the validation videos with several penalties, with and without order."""
     trials = []
     orders = sorted({0.0, decode.order})
     for scale, order in product(SCALES, orders):
         penalty = decode.switch_penalty
         if scale != 1:  # not rounded at 1, so that the settings of the recipe compare equal
             penalty = round(penalty * scale, 2)
-        figures = [
-            _figures(scored, penalty, order, config.evaluation) for scored in scored_by_model
-        ]
+        figures = [_figures(scored, penalty, order, evaluation) for scored in scored_by_model]
         trial = _Trial(
             settings={"switch_penalty": penalty, "order": order},
             distance=abs(np.log(scale)) + abs(order - decode.order),
             figures=np.concatenate(figures),
         )
         trials.append(trial)
-    return _chosen(unchanged, trials)
+    return trials
 
 
 def _figures(
@@ -116,7 +126,6 @@ def video_figures(
 
     Returns:
         Means in points, (V,). Videos without labels are excluded.
-        (V,) in points, without videos that have no label.
     """
     background = vocabulary.background_indices
     means = []
@@ -129,7 +138,10 @@ def video_figures(
 
 
 def _chosen(unchanged: DecodingChoice, trials: Sequence[_Trial]) -> DecodingChoice:
-    """Return the settings closest to the recipe that are not clearly worse than the best."""
+    """Return the settings closest to the recipe that are not clearly worse than the best.
+
+    The stored gain is the gain of the best settings, which need not be the chosen ones.
+    """
     best = max(trials, key=lambda trial: trial.figures.mean())
     recipe = min(trials, key=lambda trial: trial.distance)
     allowed = []
@@ -139,15 +151,20 @@ def _chosen(unchanged: DecodingChoice, trials: Sequence[_Trial]) -> DecodingChoi
             allowed.append(trial)
     nearest = min(allowed, key=lambda trial: trial.distance)
     difference = best.figures - recipe.figures
-    gain = float(difference.mean())
+    best_gain = float(difference.mean())
     error = _standard_error(difference)
     n_videos = len(difference)
-    evidence = f"{gain:.1f} ± {error:.1f} points over {n_videos} validation videos"
+    evidence = f"{best_gain:.1f} ± {error:.1f} points over {n_videos} validation videos"
     reason = f"no setting is surely better ({evidence})"
     if nearest is not recipe:
         reason = f"the best settings gain {evidence}"
     return replace(
-        unchanged, settings=nearest.settings, videos=n_videos, gain=gain, error=error, reason=reason
+        unchanged,
+        settings=nearest.settings,
+        videos=n_videos,
+        gain=best_gain,
+        error=error,
+        reason=reason,
     )
 
 

@@ -67,7 +67,7 @@ def report(scored: ScoredVideos) -> dict[str, Any]:
         scored: Videos of a data set with held-out classes. A candidate that the data set lacks is
             an unseen class without a true frame.
 
-        Returns:
+    Returns:
         The entry "zero_shot" of an evaluation (docs/formats.md).
     """
     scorer = scored.scorer
@@ -83,16 +83,7 @@ def report(scored: ScoredVideos) -> dict[str, Any]:
     if dataset.unseen and not np.isin(dataset.unseen, occurring).any():
         logger.warning("no frame of these videos has an unseen class, so U and H are 0")
 
-    # To measure the gain of each correction, decode the same scores with and without it.
-    ways = {
-        IN_USE: calibration,
-        "gamma 0": replace(calibration, gamma=0.0),
-        "no prior correction": replace(calibration, prior_weight=0.0),
-        "no prior correction, gamma 0": replace(calibration, gamma=0.0, prior_weight=0.0),
-    }
-    predictions = {
-        way: scored.decode(scored.candidates.calibrated(variant)) for way, variant in ways.items()
-    }
+    predictions = _predictions(scored, calibration)
     evaluation = _Evaluation(
         scored=scored,
         prediction=predictions[IN_USE],
@@ -102,7 +93,8 @@ def report(scored: ScoredVideos) -> dict[str, Any]:
         groups=groups,
         rules=scorer.run.config.evaluation.rules,
     )
-    # The curve includes the gamma in use, so "best_harmonic_mean" is never below H in use.
+    # The curve includes the gamma in use, so "best_harmonic_mean" is never below H in use, except
+    # by rounding.
     gammas = sorted({*GAMMAS, calibration.gamma})
     counts = GammaCounts(gammas, len(scored.classes.vocabulary))
     counts.add(scored, calibration, groups)
@@ -127,6 +119,20 @@ def report(scored: ScoredVideos) -> dict[str, Any]:
         "unseen": _unseen_classes(evaluation),
         "by_factor": by_factor(scored.classes.vocabulary, scored.truth, predictions[IN_USE]),
     }
+
+
+def _predictions(scored: ScoredVideos, calibration: Calibration) -> dict[str, VideoLabels]:
+    """Decode the same scores with and without each correction, to measure what it gains."""
+    ways = {
+        IN_USE: calibration,
+        "gamma 0": replace(calibration, gamma=0.0),
+        "no prior correction": replace(calibration, prior_weight=0.0),
+        "no prior correction, gamma 0": replace(calibration, gamma=0.0, prior_weight=0.0),
+    }
+    predictions = {}
+    for way, variant in ways.items():
+        predictions[way] = scored.decode(scored.candidates.calibrated(variant))
+    return predictions
 
 
 def by_factor(
@@ -219,7 +225,10 @@ def _diagnostics(evaluation: _Evaluation) -> dict[str, float | None]:
 
 
 def _accuracy_among_unseen(evaluation: _Evaluation) -> float:
-    """Return U, in percent, if unseen classes are the only candidates."""
+    """Return U, in percent, if unseen classes are the only candidates.
+
+    Without such a candidate, no frame is correct, so U is 0 rather than unknown.
+    """
     if evaluation.unseen_only is None:
         return 0.0
     groups = evaluation.groups

@@ -27,10 +27,10 @@ def write(
     Raises:
         InputError: A run does not exist or was not evaluated.
     """
-    from fact_clip.report import summary  # it opens runs, and loads torch
+    from fact_clip.report import evaluated, page  # they open runs, and load torch
     from fact_clip.runs.files import evaluation_stem
 
-    run_folders, sweeps = summary.evaluations([runs] if isinstance(runs, str | Path) else runs)
+    run_folders, sweeps = evaluated.evaluations([runs] if isinstance(runs, str | Path) else runs)
     stem = evaluation_stem(split)
-    path = summary.page_path(run_folders, stem, out)
-    return summary.save_report(summary.read(run_folders, stem), path, sweeps)
+    path = page.page_path(run_folders, stem, out)
+    return page.save_report(evaluated.read(run_folders, stem), path, sweeps)

@@ -13,7 +13,8 @@ from fact_clip.core.colours import BACKGROUND_COLOUR, class_colours
 from fact_clip.core.extras import install_command
 from fact_clip.core.paths import whole_file
 from fact_clip.evaluation.record import ROWS, Video
-from fact_clip.report.summary import Evaluated, video_figures
+from fact_clip.report.evaluated import Evaluated
+from fact_clip.report.summary import video_figures
 
 with library_errors("plots", "no matplotlib", ImportError, fix=install_command("plots")):
     import matplotlib as mpl

@@ -1,15 +1,18 @@
-"""The report: one HTML file that needs no other files and no network, and its data as JSON."""
+"""`summary`: the data of a report, with classes and videos of all runs merged by name.
 
-import json
-import os
+    _classes: name, colour and group of each class.
+    _run: the figures, confusions and least certain segments of a run.
+    _video: the timeline of a video, with a row for each run.
+    _sweep: means over the runs of a sweep.
+
+The comment at the top of page.js describes the result.
+"""
+
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from html import escape
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import numpy as np
@@ -27,140 +30,20 @@ from fact_clip.core import (
 )
 from fact_clip.core.colours import class_colours
 from fact_clip.core.io import read_mapping
-from fact_clip.core.paths import write_lines
-from fact_clip.evaluation.record import FIX, ROWS, Labels, Record, Video
+from fact_clip.evaluation.record import FIX, ROWS, Labels, Video
 from fact_clip.report import analysis
-from fact_clip.runs.hub import run_folder
-from fact_clip.runs.run import Run
-
-FOLDER = Path(__file__).parent
-TIMELINE = ("timeline/tools.js", "timeline/painter.js", "timeline/timeline.js")
-"""The scripts of the timeline in the order in which they are loaded."""
-
-TIMELINE_STYLE = "timeline/timeline.css"
-_PAGE = ("page_parts.js", "page_charts.js", "page_timelines.js", "page.js")
+from fact_clip.report.evaluated import Evaluated, Sweep
 
 _FIGURES = ("frame_accuracy", "edit", "f1@50")  # of each video
 _TOP = 3  # most wrong names of an unseen class that the page lists
 
+_ZERO_SHOT: dict[str, list[str]] = read_mapping(Path(__file__).with_name("figures.yaml"), "figures")
+"""Name and note of each zero-shot figure, by its key."""
 
-def read_assets(*names: str) -> str:
-    """Return several scripts or styles of this folder as one string."""
-    return "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in names)
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """The runs of a sweep."""
-
-    axes: list[str]  # settings that the sweep varies
-    runs: list[Path]
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """A run and the output of its evaluation."""
-
-    run: Run
-    title: str
-    written: str  # when it was evaluated, in UTC
-    result: Json
-    record: Record
-
-
-def evaluations(folders: Sequence[str | Path]) -> tuple[list[Path], list[Sweep]]:
-    """Return the run folders of some folders, and the sweeps among them.
-
-    The folder of a sweep is replaced by the folders of its runs.
-    """
-    run_folders: list[Path] = []
-    sweeps = []
-    for folder in map(run_folder, folders):
-        path = folder / "evaluation.json"
-        if (folder / "run.json").is_file() or not path.is_file():
-            run_folders.append(folder)
-            continue
-        sweep = read_mapping(path, "the result of a sweep")
-        names = sweep.get("runs")
-        if not isinstance(names, dict):
-            raise InputError(path, "no runs")
-        runs_of_sweep = [folder / name for name in names]
-        sweeps.append(Sweep(list(sweep.get("axes", ())), runs_of_sweep))
-        run_folders += runs_of_sweep
-    resolved = [folder.resolve() for folder in run_folders]
-    for folder, path in zip(run_folders, resolved, strict=True):
-        if resolved.count(path) > 1:
-            raise InputError(folder, "given twice")
-    return run_folders, sweeps
-
-
-def read(folders: Sequence[Path], stem: str = "evaluation") -> list[Evaluated]:
-    """Read evaluated runs, each with a title that distinguishes it from the others."""
-    titles = _titles([str(folder) for folder in folders])
-    return [_read(folder, title, stem) for folder, title in zip(folders, titles, strict=True)]
-
-
-def is_current(run: Run, path: Path) -> bool:
-    """Return whether an evaluation is complete and belongs to the current weights of the run."""
-    if not (path.is_file() and path.with_suffix(".npz").is_file()):
-        return False
-    weights = read_mapping(path, "the result of fact-clip evaluate").get("weights")
-    return weights == run.digest()
-
-
-def _read(folder: Path, title: str, stem: str) -> Evaluated:
-    run = Run.read(folder)
-    path = folder / f"{stem}.json"
-    record_path = path.with_suffix(".npz")
-    record = Record.load(record_path)
-    if not is_current(run, path):
-        raise InputError(path, "of other weights than the run has now", FIX)
-    result = read_mapping(path, "the result of fact-clip evaluate")
-    has_classes = len(result.get("per_class", ())) == len(record.vocabulary)
-    if not has_classes or result.get("videos") != [video.name for video in record.videos]:
-        raise InputError(path, f"other classes or videos than {record_path.name} has", FIX)
-    written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-    return Evaluated(run, title, written.strftime("%Y-%m-%d %H:%M UTC"), result, record)
-
-
-def _titles(paths: Sequence[str]) -> list[str]:
-    """Return the paths without their common beginning."""
-    if len(paths) == 1:
-        return [*paths]
-    parts = [Path(os.path.abspath(path)).parts for path in paths]  # noqa: PTH100
-    n_common = len(os.path.commonprefix(parts))  # noqa: RUF071, of folders; 0 on two drives
-    return [str(Path(*names[n_common:])) for names in parts]
-
-
-def page_path(folders: Sequence[Path], stem: str, out: str | Path | None = None) -> Path:
-    """Return `out`, or else report.html in the folder of a single run or in the current folder."""
-    if out:
-        return Path(out)
-    name = stem.replace("evaluation", "report") + ".html"
-    return folders[0] / name if len(folders) == 1 else Path(name)
-
-
-def save_report(
-    evaluated_runs: Sequence[Evaluated], path: Path, sweeps: Sequence[Sweep] = ()
-) -> Path:
-    """Write the report of one or more evaluated runs, and return its path."""
-    titles = [f"{evaluated.title} ({evaluated.written[:10]})" for evaluated in evaluated_runs]
-    html = page(summary(evaluated_runs, sweeps), f"Report of {', '.join(titles)}")
-    write_lines(path, [html])
-    return path
-
-
-def page(data: Json, title: str) -> str:
-    """Return the HTML of a report from the data of `summary`."""
-    content = json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    template = Template((FOLDER / "page.html").read_text(encoding="utf-8"))
-    return template.substitute(
-        title=escape(title),
-        style=read_assets(TIMELINE_STYLE, "page.css"),
-        # "<" is escaped, so that a name cannot end the script element or open a comment
-        data=content.replace("<", "\\u003c"),
-        script=read_assets(*TIMELINE, *_PAGE),
-    )
+_RELIABILITY = (
+    ("before", "of the scores as they are"),
+    ("after", "of the confidences made of them"),
+)
 
 
 def summary(evaluated_runs: Sequence[Evaluated], sweeps: Sequence[Sweep] = ()) -> Json:
@@ -325,15 +208,6 @@ def _versions(evaluated: Evaluated) -> dict[str, str]:
     return versions
 
 
-_ZERO_SHOT: dict[str, list[str]] = read_mapping(FOLDER / "figures.yaml", "figures")
-"""Name and note of each figure, by its key."""
-
-_RELIABILITY = (
-    ("before", "of the scores as they are"),
-    ("after", "of the confidences made of them"),
-)
-
-
 def numbers(result: Json) -> list[tuple[str, float, str]]:
     """Return (name, value, note) of the figures of an evaluation, zero-shot figures first."""
     zero_shot = result.get("zero_shot", {})
@@ -423,7 +297,7 @@ def _video(
         "times": _times(known_times[0] if known_times else None),
         "runs": [None if view is None else _rows(view) for view in views],
         "frames": len(truth),
-        "truth": run_numbers(truth),
+        "truth": flat_runs(truth),
     }
 
 
@@ -462,7 +336,7 @@ def _rows(view: _View) -> Json:
     for row in ROWS[1:]:
         if row in video.labels:
             labels = view.index_of[video.labels[row]]
-            rows[row[0]] = run_numbers(labels, video.confidence[row])
+            rows[row[0]] = flat_runs(labels, video.confidence[row])
     rows["figures"] = [None] * len(_FIGURES)
     if video.is_labelled:
         with _intact(view.evaluated):
@@ -490,7 +364,7 @@ def _times(times: Floats | None) -> Json:
     return {"starts": times.round(3).tolist()} if step is None else {"step": step}
 
 
-def run_numbers(labels: Labels, confidence: Reals | None = None) -> list[int]:
+def flat_runs(labels: Labels, confidence: Reals | None = None) -> list[int]:
     """Return the runs of labels (T,) as one flat list.
 
     A run consists of its class + 1 (0 for none), its number of frames and, with `confidence`, its

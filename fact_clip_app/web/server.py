@@ -13,7 +13,7 @@ from starlette.staticfiles import StaticFiles
 
 import fact_clip_app
 from fact_clip.core.version import __version__
-from fact_clip.report.summary import FOLDER, TIMELINE, TIMELINE_STYLE, read_assets
+from fact_clip.report.page import FOLDER, TIMELINE, TIMELINE_STYLE, read_assets
 from fact_clip_app.api import answers
 from fact_clip_app.web import (
     agreement_routes,

@@ -13,7 +13,7 @@ import pytest
 from fact_clip import metrics
 from fact_clip.core import Vocabulary
 from fact_clip.evaluation.record import Record, Video
-from fact_clip.report.summary import Evaluated
+from fact_clip.report.evaluated import Evaluated
 from fact_clip.runs.run import Run
 
 NASTY = "<img src=x onerror=alert(1)>"

@@ -13,7 +13,8 @@ import pytest
 from fact_clip import training
 from fact_clip.cli.report import write_report
 from fact_clip.config import Config
-from fact_clip.report.summary import Evaluated, save_report
+from fact_clip.report.evaluated import Evaluated
+from fact_clip.report.page import save_report
 from fact_clip.runs.run import Run
 
 from ..browser import Browser, shoot

@@ -13,18 +13,20 @@ from fact_clip import metrics
 from fact_clip.core import Vocabulary
 from fact_clip.evaluation.record import Video
 from fact_clip.metrics.report import PROFILES
-from fact_clip.report import summary as summary_module
+from fact_clip.report import evaluated as evaluated_module
 from fact_clip.report.analysis import confusion
-from fact_clip.report.summary import Evaluated, Sweep, evaluations, numbers, page, run_numbers, summary, unseen_errors
+from fact_clip.report.evaluated import Evaluated, Sweep, evaluations
+from fact_clip.report.page import page
+from fact_clip.report.summary import flat_runs, numbers, summary, unseen_errors
 
 from ..refusals import refused
 from .conftest import NASTY, rows_of
 
 
 def test_rows_are_runs():
-    assert run_numbers(np.array([-1, -1, 0, 2, 2, 2])) == [0, 2, 1, 1, 3, 3]
+    assert flat_runs(np.array([-1, -1, 0, 2, 2, 2])) == [0, 2, 1, 1, 3, 3]
     shares = np.array([0.5, 0.7, 1.0], np.float32)
-    assert run_numbers(np.array([1, 1, 0]), shares) == [2, 2, 60, 1, 1, 100]
+    assert flat_runs(np.array([1, 1, 0]), shares) == [2, 2, 60, 1, 1, 100]
 
 
 def test_times_are_a_step_or_starts(evaluated):
@@ -141,8 +143,8 @@ def test_a_class_without_training_frames_is_marked_without_a_hold_out(evaluated)
 def test_titles_of_runs_on_two_drives_are_their_paths(monkeypatch):
     runs = [r"C:\runs\a", r"D:\runs\b"]
     with monkeypatch.context() as patch:
-        patch.setattr(summary_module.os, "path", ntpath)
-        assert summary_module._titles(runs) == runs
+        patch.setattr(evaluated_module.os, "path", ntpath)
+        assert evaluated_module._titles(runs) == runs
 
 
 def test_a_run_that_is_given_by_two_paths_is_given_twice(tiny_run, monkeypatch):

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from fact_clip.report.summary import TIMELINE, TIMELINE_STYLE, read_assets
+from fact_clip.report.page import TIMELINE, TIMELINE_STYLE, read_assets
 
 COLOURS = {
     "no action": {"colour": None, "number": None, "index": 0},

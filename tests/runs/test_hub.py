@@ -16,7 +16,7 @@ import fact_clip
 from fact_clip.cli import main
 from fact_clip.core.io import read_mapping
 from fact_clip.encoders import is_local
-from fact_clip.report.summary import is_current
+from fact_clip.report.evaluated import is_current
 from fact_clip.runs.files import FILES
 from fact_clip.runs.hub import _portable, is_address, run_folder
 from fact_clip.runs.run import Run
