@@ -273,7 +273,7 @@ def test_an_overlap_is_named_with_its_time(tmp_path):
     project, video, track = new(tmp_path / "p")
     with refused("segments") as refusal:
         History(project).replace(video, track, [Label(10, 25, "eat"), Label(20, 30, "dig")])
-    expected = "segments: this overlaps 'eat' (1.00 to 2.50 s). Shorten it, or use another track."
+    expected = "segments: this overlaps 'eat' (1.00 to 2.50 s). Shorten it, or use a different track."
     assert refusal.message == expected
 
 
