@@ -1,4 +1,4 @@
-"""What ``run.json`` and ``decoding.json`` of a run folder hold."""
+"""The content of ``run.json`` and ``decoding.json`` in a run folder."""
 
 from __future__ import annotations
 
@@ -34,13 +34,12 @@ class DecodingChoice:
     See docs/method.md, 'Settings chosen on validation videos'.
 
     Attributes:
-        recipe: the values of the recipe.
-        settings: the values in use, of the same keys.
-        videos: number of validation videos that were decoded, each by members that had not trained
-            on it.
-        gain: mean gain of the best values that were tried, which need not be in use, in points.
-        error: standard error of the gain over the videos.
-        reason: why these values are in use, in words.
+        recipe: Values in the recipe.
+        settings: Values in use, with the same keys.
+        videos: Number of decoded validation videos, each by members that were not trained on it.
+        gain: Mean gain, in points, of the best values that were tried. They need not be in use.
+        error: Standard error of the gain over the videos.
+        reason: Reason for the values in use.
     """
 
     recipe: DecodeValues
@@ -56,7 +55,7 @@ class DecodingChoice:
         return [f"decode.{key}={value}" for key, value in self.settings.items()]
 
     def __str__(self) -> str:
-        """Return the choice in words."""
+        """Return a description of the choice."""
         words = []
         for key, value in self.settings.items():
             change = "" if value == self.recipe[key] else f" (the recipe has {self.recipe[key]:g})"
@@ -69,23 +68,23 @@ class RunFacts:
     """The content of ``run.json``, apart from versions.
 
     Attributes:
-        classes: what the heads need of the vocabulary.
-        layout: orientation of feature files.
-        fps: feature rows per second, if known.
-        mean_transcript_length: mean segments of the training videos.
-        objects: which columns of the model's input belong to which named object.
-        encoder: the frame encoder that made the features from videos, if known.
-        transitions: (state, next state, times) of the segments of the training videos; a state is
-            one of C classes, or C + a, background after action a.
-        lengths: mean and deviation of the logarithm of the frames of a segment of each class.
-        visits: of each class the share of the training videos that have it, and the share of these
-            in which it comes back.
-        videos_a_step: of the training, over all its processes.
-        seen: the videos and classes of the training; None in a run without a record.
-        teachers: what the teacher of the drafts has seen, as far as is known.
-        finished: whether the training came to its end.
-        n_frames: median length of a training video.
-        notes: Sentences about what the plan of the training decided.
+        classes: Facts about the vocabulary that the heads need.
+        layout: Orientation of feature files.
+        fps: Feature rows per second, if known.
+        mean_transcript_length: Mean number of segments in the training videos.
+        objects: Columns of the model's input for each named object.
+        encoder: Frame encoder that computed the features from videos, if known.
+        transitions: Counts (state, next state, times) of the segments in the training videos. A
+            state is one of C classes, or C + a for background after action a.
+        lengths: Mean and deviation of the log segment length in frames, for each class.
+        visits: For each class, the share of training videos in which it occurs, and the share of
+            these in which it recurs.
+        videos_a_step: Videos per training step, over all processes.
+        seen: Videos and classes that training saw, or None for a run without a record.
+        teachers: Record of what the teacher of the drafts has seen, if known.
+        finished: Whether training was completed.
+        n_frames: Median length of a training video.
+        notes: Decisions of the training plan, as sentences.
     """
 
     classes: Classes
@@ -106,28 +105,28 @@ class RunFacts:
 
 
 def read_facts(folder: Path) -> Json:
-    """Read run.json; raise an InputError if there is none, or one of another format."""
+    """Read run.json. A missing file, or one in a different format, raises an InputError."""
     path = folder / "run.json"
     if not path.is_file():
         fix = "name a folder made by 'fact-clip train' or 'fact-clip convert'"
         raise InputError(folder, "no run.json", fix)
     facts = read_mapping(path, "a complete run folder")
     version = facts.get("format")
-    if type(version) is not int or version != FORMAT:  # True and 2.0 are equal to numbers, too
+    if type(version) is not int or version != FORMAT:  # True and 2.0 also equal numbers
         fix = f"use the fact-clip version that wrote it ({facts.get('fact_clip', 'unknown')})"
         raise InputError(path, f"format {version!r}, but this version reads {FORMAT}", fix)
     return facts
 
 
 def classes_of(vocabulary: Vocabulary, head: str) -> Classes:
-    """Return what a head needs of a vocabulary; a verb-noun head takes its first two slots.
+    """Return the facts that a head needs. A verb-noun head uses the first two slots.
 
     Args:
-        vocabulary: the classes.
-        head: name of the head.
+        vocabulary: Classes.
+        head: Name of the head.
 
     Raises:
-        InputError: a verb-noun head, and fewer than two slots.
+        InputError: The head is verb-noun, but there are fewer than two slots.
     """
     if head != "verb-noun":
         return Classes(len(vocabulary))
@@ -137,11 +136,11 @@ def classes_of(vocabulary: Vocabulary, head: str) -> Classes:
     counts = []
     for slot in vocabulary.slots[:2]:
         factors, indices = vocabulary.factor_indices(slot)
-        # Classes without a factor (the background) share one of their own.
+        # Classes without a factor (the background) share an additional factor.
         count = len(factors) + int((indices < 0).any())
         numbers.append(tuple((indices % count).tolist()))
         counts.append(count)
-    _, first = np.unique(numbers, axis=1, return_index=True)  # class of each verb and noun
+    _, first = np.unique(numbers, axis=1, return_index=True)  # first class of each pair
     doubled = [repr(name) for label, name in enumerate(vocabulary) if label not in first]
     if doubled:
         message = "never predicted by verb-noun, as earlier classes have their verb and noun: "

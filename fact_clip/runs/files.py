@@ -1,4 +1,4 @@
-"""The names of the files in a run folder, and the commit that a run is made by."""
+"""The names of the files in a run folder, and the git commit that produced a run."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ FILES = (
 """Files that determine the results of a run, in its folder and in the folders of members."""
 
 RESULT_FILES = ("model.safetensors", "calibration.json", "confidence.json", "decoding.json")
-"""Those of them that a further training changes."""
+"""The files among `FILES` that further training changes."""
 
 PATTERNS = (*FILES, *(f"members/*/{name}" for name in FILES))
 
 COPY_AGAIN = "copy the run folder again"
-"""What to do about a damaged run folder."""
+"""Advice for a damaged run folder."""
 
 
 def member_folders(path: Path, members: int) -> list[Path]:
-    """Return the run folders of an ensemble's members after the first, which is the run itself."""
+    """Return the run folders of an ensemble's members, except the first, which is the run."""
     return [path / "members" / str(number) for number in range(2, members + 1)]
 
 
 def remove_unfinished(path: Path) -> None:
-    """Remove temporary files of a training that was killed, from its folder, which is locked."""
+    """Remove the temporary files of a killed training run from its folder, which is locked."""
     patterns = [
-        ".tmp*",  # of safetensors
+        ".tmp*",  # created by safetensors
         "members/.[0-9]*-*.yaml",
         *(f".[0-9]*-{name}" for name in (*FILES, "log.*", "*.safetensors")),
     ]
@@ -47,10 +47,9 @@ def evaluation_stem(split: str, has_actions: bool = False, is_changed: bool = Fa
     """Return the name, without suffix, of the files that an evaluation writes into a run.
 
     Args:
-        split: of the videos.
-        has_actions: whether candidates were given.
-        is_changed: whether settings or data are other ones, so that the figures do not belong to
-            the run.
+        split: Split of the videos.
+        has_actions: Whether candidates were given.
+        is_changed: Whether settings or data differ, so that the figures do not belong to the run.
     """
     stem = "evaluation"
     if split != "test":
@@ -63,7 +62,7 @@ def evaluation_stem(split: str, has_actions: bool = False, is_changed: bool = Fa
 
 
 def commit() -> str | None:
-    """Return the git commit of the checkout, with "+" if files differ, or None without git."""
+    """Return the git commit of the checkout, with "+" if files were changed, or None."""
     folder = Path(__file__).resolve().parents[2]
     if not (folder / ".git").exists():
         return None

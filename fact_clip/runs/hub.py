@@ -1,6 +1,6 @@
 """Runs on the Hugging Face hub (docs/sharing.md): verified downloads, model cards and uploads.
 
-The address ``hf://OWNER/NAME@REVISION`` can be given wherever a run folder is opened.
+You can use the address ``hf://OWNER/NAME@REVISION`` wherever you can name a run folder.
 """
 
 import hashlib
@@ -30,14 +30,14 @@ from fact_clip.runs.run import LoadedRun, Run
 
 logger = logging.getLogger(__name__)
 
-_TIMEOUT = 10.0  # seconds to wait for the hub before only the cache is searched
+_TIMEOUT = 10.0  # seconds to wait for the hub before searching only the cache
 _LOGIN = "log in with 'hf auth login', or set HF_TOKEN"
 _EVALUATION = "evaluation.json"
-_WEIGHTS = ("model.safetensors", "ckpts/best.net")  # files that may stand for their run
+_WEIGHTS = ("model.safetensors", "ckpts/best.net")  # files that a user may name instead of the run
 _VERSIONS = ("fact_clip", "torch", "commit")
 _CARD = Path(__file__).parents[1] / "configs" / "model_card.md"
 
-# An absolute path and its last part, alone or behind the name of an encoder
+# An absolute path with its last part, optionally after the name of an encoder
 # (transformers:/home/a, timm:MODEL//home/a).
 _LOCAL = re.compile(
     r"((?:[^\\]*?[:/=])??)(?:/|~/|[A-Za-z]:[/\\]|\\\\).*?([^/\\]*)[/\\]*", re.DOTALL
@@ -45,16 +45,16 @@ _LOCAL = re.compile(
 
 
 def is_address(path: str | Path) -> bool:
-    """Return whether a path is an address of the hub; a `Path` has lost one of its slashes."""
+    """Return whether a path is a hub address. A `Path` has lost one of the slashes."""
     return re.match(r"hf:[/\\]", str(path)) is not None
 
 
 def run_folder(path: str | Path) -> Path:
-    """Return the run folder that a user names.
+    """Return the run folder for a path or an address.
 
     Args:
-        path: the folder, its RUN/model.safetensors or RUN/ckpts/best.net, or an address of the hub,
-            hf://OWNER/NAME, which is downloaded into the cache of the hub (docs/sharing.md).
+        path: Run folder, its RUN/model.safetensors or RUN/ckpts/best.net, or a hub address such as
+            hf://OWNER/NAME. A hub address is downloaded into the cache (docs/sharing.md).
     """
     if is_address(path):
         return fetch(path, PATTERNS)
@@ -68,21 +68,21 @@ def run_folder(path: str | Path) -> Path:
 
 
 def fetch(address: str | Path, patterns: Collection[str]) -> Path:
-    """Download files of a repository that the cache lacks.
+    """Download files of a repository that are not in the cache.
 
-    The files are compared with the hashes that the hub lists; without a network, with the
-    hashes of the download.
+    The files are verified with the hashes that the hub lists or, without a network, with the hashes
+    of the download.
 
     Args:
-        address: hf://OWNER/NAME or hf://OWNER/NAME@REVISION.
-        patterns: of the files.
+        address: Address hf://OWNER/NAME or hf://OWNER/NAME@REVISION.
+        patterns: Patterns of the file names.
 
     Returns:
-        The folder of the cache that holds them.
+        The folder in the cache with the files.
 
     Raises:
-        InputError: the repository cannot be read, or a file is not the one listed, which is
-            removed.
+        InputError: The repository cannot be read, or a file differs from the hub's list. Such a
+            file is removed.
     """
     match = re.fullmatch(r"hf:[/\\]+([\w.-]+)[/\\]([\w.-]+)(?:@(.+))?", str(address))
     where = "hf://" + re.sub(r"^hf:[/\\]+", "", str(address))
@@ -106,7 +106,7 @@ def fetch(address: str | Path, patterns: Collection[str]) -> Path:
 
 
 def _listed_hashes(repository: str, revision: str | None) -> dict[str, str]:
-    """Return the hash of each file of a repository; none without a network."""
+    """Return the hash of each file in a repository, or an empty dictionary without a network."""
     from huggingface_hub import HfApi, errors
 
     try:
@@ -124,12 +124,12 @@ def _listed_hashes(repository: str, revision: str | None) -> dict[str, str]:
 
 
 def _verify(folder: Path, patterns: Collection[str], hashes: Mapping[str, str], where: str) -> None:
-    """Compare downloaded files with their hashes; remove the first that differs."""
+    """Compare downloaded files with their hashes, and remove the first file that differs."""
     for path in sorted(chain.from_iterable(map(folder.glob, patterns))):
         blob = path.resolve()
         expected = hashes.get(path.relative_to(folder).as_posix())
         if expected is None and path.is_symlink():
-            # The cache names files by their hashes where it can make links to them.
+            # If it can create links, the cache names files by their hashes.
             expected = blob.name
         if expected is not None and _digest(blob, expected) != expected:
             blob.unlink()
@@ -140,7 +140,7 @@ def _verify(folder: Path, patterns: Collection[str], hashes: Mapping[str, str], 
 
 
 def _digest(path: Path, like: str) -> str:
-    """Return the hash of a file, of the kind of another: SHA-256, or the SHA-1 of a git blob."""
+    """Return the hash of a file in the form of `like`: SHA-256, or the SHA-1 of a git blob."""
     if len(like) == 64:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -150,7 +150,7 @@ def _digest(path: Path, like: str) -> str:
 
 @contextmanager
 def _hub_errors(where: str) -> Iterator[None]:
-    """Turn errors of the hub's library into an InputError of one line."""
+    """Convert errors of the hub's library to an InputError of one line."""
     require(where, "huggingface_hub", "hub")
     from huggingface_hub import errors, utils
 
@@ -164,16 +164,16 @@ def _hub_errors(where: str) -> Iterator[None]:
         fix = "name a branch, a tag or a commit after the @"
         raise InputError(where, "no such revision", fix) from None
     except errors.RepositoryNotFoundError:
-        # The hub answers alike for missing and private ones.
-        problem = "no such repository, or it is not yours to read"
+        # The hub gives the same answer for missing and private repositories.
+        problem = "no such repository, or you have no access to it"
         raise InputError(where, problem, f"check the name, or {_LOGIN}") from None
     except errors.LocalEntryNotFoundError:
         problem = "not in the cache, and the hub cannot be reached"
-        raise InputError(where, problem, "load it once where there is a network") from None
+        raise InputError(where, problem, "load it once with a network connection") from None
     except (OSError, ValueError, RuntimeError, errors.HTTPError) as error:
         status = getattr(getattr(error, "response", None), "status_code", None)
         if status in (401, 403):
-            raise InputError(where, "not logged in, or no right to do this", _LOGIN) from None
+            raise InputError(where, "not logged in, or no permission", _LOGIN) from None
         raise InputError(where, " ".join(str(error).split())) from None
 
 
@@ -187,19 +187,20 @@ def share(
 ) -> str:
     """Upload a run and a model card to the Hugging Face hub.
 
-    Absolute paths in settings are replaced by their last parts.
+    In settings, absolute paths are replaced by their last part.
 
     Args:
-        run_dir: the run folder.
-        repository: OWNER/NAME, which is made if there is none.
-        private: whether a new repository is private.
-        license: as the hub writes it: mit, apache-2.0, cc-by-4.0, ... None: the card names none.
+        run_dir: Run folder.
+        repository: Repository OWNER/NAME, which is created if it does not exist.
+        private: Whether a new repository is private.
+        license: License as the hub writes it, such as mit, apache-2.0 or cc-by-4.0, or None to
+            omit it from the card.
 
     Returns:
-        The address of the repository on the web.
+        The web address of the repository.
 
     Raises:
-        InputError: a name is not valid, nobody is logged in, or the hub refuses.
+        InputError: A name is invalid, you are not logged in, or the hub rejects the upload.
     """
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
         raise InputError(repository, "not the name of a repository", "write OWNER/NAME")
@@ -217,7 +218,7 @@ def share(
                 repo_id=repository,
                 folder_path=folder,
                 commit_message="Upload a run of FACT-CLIP",
-                delete_patterns=[*PATTERNS, _EVALUATION],  # unless they are uploaded
+                delete_patterns=[*PATTERNS, _EVALUATION],  # except files in this upload
             )
     return str(address)
 
@@ -230,19 +231,19 @@ def save_pretrained(
     license: str | None = None,
     address: str | None = None,
 ) -> Path:
-    """Write the files of a run that determine its results, and a model card, into a folder.
+    """Write the files that determine the results of a run, and a model card, into a folder.
 
     Args:
-        run_dir: the run folder.
-        folder: the folder to write.
-        license: as the hub writes it. None: the card names none.
-        address: where the model will be found. None: the folder.
+        run_dir: Run folder.
+        folder: Folder to write.
+        license: License as the hub writes it, or None to omit it from the card.
+        address: Future address of the model, or None for the name of the folder.
 
     Returns:
         The folder.
 
     Raises:
-        InputError: the run cannot be read, or the license is not written as the hub does.
+        InputError: The run cannot be read, or the license is not written as on the hub.
     """
     loaded = Run.open(run_dir)
     if license is not None and not re.fullmatch(r"[a-z0-9.-]+", license):
@@ -252,19 +253,19 @@ def save_pretrained(
     source = loaded.run.path
     target = Path(folder)
     if same_place(source, target):
-        raise InputError(target, "the run itself", "name another folder")
+        raise InputError(target, "the run itself", "name a different folder")
     evaluation: Json = {}
     if (source / _EVALUATION).is_file():
-        evaluation = read_mapping(source / _EVALUATION, "what fact-clip evaluate wrote")
+        evaluation = read_mapping(source / _EVALUATION, "the output of fact-clip evaluate")
         evaluation["run"] = address
         if "overrides" in evaluation:
             evaluation["overrides"] = _portable(evaluation["overrides"])
         if evaluation.get("weights") != loaded.run.digest():
             location = source / _EVALUATION
-            logger.warning("%s: of other weights, so the figures are left out", location)
+            logger.warning("%s: belongs to other weights, so the figures are omitted", location)
             evaluation = {}
     card = _card(loaded, address, license, evaluation)
-    for pattern in (*PATTERNS, "evaluation*.*"):  # of a run that was saved there before
+    for pattern in (*PATTERNS, "evaluation*.*"):  # files of a previously saved run
         for path in list(target.glob(pattern)):
             path.unlink()
     for pattern in PATTERNS:
@@ -287,7 +288,7 @@ def save_pretrained(
 
 
 def _portable(value: Any) -> Any:
-    """Return a tree of settings in which ./LAST replaces each absolute path .../LAST."""
+    """Return settings in which ./LAST replaces each absolute path .../LAST."""
     if isinstance(value, dict):
         return {key: _portable(part) for key, part in value.items()}
     if isinstance(value, list):

@@ -2,19 +2,19 @@
 
 ::
 
-    RUN/config.yaml          the resolved configuration
-    RUN/vocabulary.json      class names, background, factors
-    RUN/run.json             format, versions, feature width and orientation, frame rate
-    RUN/features.safetensors statistics of the training features
-    RUN/model.safetensors    the weights with the best validation score
-    RUN/calibration.json     with classes held out: score corrections (decoding.Calibration)
-    RUN/decoding.json        where the recipe asks for it: the chosen decoding settings
-    RUN/confidence.json      with validation videos: confidences (decoding.Confidence)
-    RUN/ckpts/best.net       a link to the weights, where scripts/train.py made the run
-    RUN/last.safetensors     last saved weights and optimiser, for --resume
+  RUN/config.yaml          the resolved configuration
+  RUN/vocabulary.json      class names, background, factors
+  RUN/run.json             format, versions, feature width and orientation, frame rate
+  RUN/features.safetensors statistics of the training features
+  RUN/model.safetensors    the weights with the best validation score
+  RUN/calibration.json     with held-out classes: score corrections (decoding.Calibration)
+  RUN/decoding.json        if the recipe requests it: the chosen decoding settings
+  RUN/confidence.json      with validation videos: confidences (decoding.Confidence)
+  RUN/ckpts/best.net       a link to the weights, if scripts/train.py created the run
+  RUN/last.safetensors     last saved weights and optimiser, for --resume
 
-Nothing in it is executed. Each file is written under another name and then renamed, so an
-interrupted run leaves files that load.
+No code in the folder is executed. Each file is written under a temporary name and then renamed, so
+an interrupted run leaves readable files.
 """
 
 from __future__ import annotations
@@ -62,11 +62,11 @@ class Run(RunFacts):
     """The description of a run folder, without the weights.
 
     Attributes:
-        path: the folder.
-        config: of the training.
-        vocabulary: of the training.
-        transform: from raw features to the model's input.
-        choice: the decoding settings that validation videos chose, if they did.
+        path: Run folder.
+        config: Configuration of the run.
+        vocabulary: Vocabulary of the run.
+        transform: Transform from raw features to the model's input.
+        choice: Decoding settings that validation videos chose, if any.
         members_read: Members of an ensemble that have been read, by number. Changed descriptions
             of the run share them.
     """
@@ -83,14 +83,14 @@ class Run(RunFacts):
         """Read the description of a run folder.
 
         Args:
-            path: the folder, which `runs.hub.run_folder` finds for what a user names.
-            overrides: ``key=value`` settings on top of its configuration.
+            path: Run folder. `runs.hub.run_folder` converts user input to such a path.
+            overrides: Settings ``key=value`` that replace settings of its configuration.
 
-        Returns:
+            Returns:
             The run.
 
-        Raises:
-            InputError: there is no run folder, or one of another format, or a file is damaged.
+            Raises:
+            InputError: There is no run folder, its format is different, or a file is damaged.
         """
         path = Path(path)
         facts = read_facts(path)
@@ -122,13 +122,13 @@ class Run(RunFacts):
         """Return the run as `read` describes it with these overrides, without reading it again.
 
         Args:
-            overrides: ``key=value`` settings on top of its configuration.
+            overrides: Settings ``key=value`` that replace settings of its configuration.
 
         Returns:
             The run.
 
         Raises:
-            InputError: A setting is not valid, or the files of the run do not fit it.
+            InputError: A setting is invalid, or the files of the run do not fit it.
         """
         recorded = self.without_choice().config
         config = recorded.overridden(overrides)
@@ -156,30 +156,30 @@ class Run(RunFacts):
         return replace(self, config=self.config.model_copy(update={"decode": decode}))
 
     def check_rate(self, fps: float | None, where: Location) -> None:
-        """Raise an InputError for features of another rate than that of the training."""
+        """Raise an InputError for features whose rate differs from training."""
         if fps is not None and self.fps not in (None, fps):
-            problem = f"{fps:g} rows a second, but {self.path} was trained with {self.fps:g}"
+            problem = f"{fps:g} rows per second, but {self.path} was trained with {self.fps:g}"
             raise InputError(where, problem)
 
     def check_encoder(self, encoder: str | None, where: Location) -> None:
-        """Raise an InputError for features of another encoder than that of the training."""
+        """Raise an InputError for features whose encoder differs from training."""
         if encoder is not None and self.encoder not in (None, encoder):
             problem = f"features by {encoder}, but {self.path} was trained with {self.encoder}"
             raise InputError(where, problem, "extract them with that encoder")
 
     def check_start(self, dataset: Dataset, where: Location) -> Seen | None:
-        """Check that a training on a data set may build on this run.
+        """Check that a new run on a data set may start from this run.
 
         Args:
-            dataset: of the training.
-            where: location of an error.
+            dataset: Data set of the new run.
+            where: Location for errors.
 
         Returns:
-            What the run has seen; None if it has no record, with a warning.
+            What this run has seen, or None, with a warning, if it has no record.
 
         Raises:
-            InputError: it reads features of another rate or encoder, has seen a test video, or
-                learned a hidden class.
+            InputError: This run reads features with a different rate or encoder, has seen a test
+                video, or has learned a hidden class.
         """
         self.check_rate(dataset.fps, where)
         self.check_encoder(dataset.encoder, where)
@@ -191,12 +191,12 @@ class Run(RunFacts):
         if dataset.hidden:
             seen.check_unseen_classes(dataset, where)
             if self.seen is not None:
-                # Members may have learned what another tunes by.
+                # Members may have learned the validation-unseen classes of other members.
                 self.seen.check_unlearned(dataset.validation_unseen_names, where)
         same = seen.same_names(dataset, dataset.test)
         if same:
             message = (
-                "%s: the test video %r has the name of one that %s has seen, and other features"
+                "%s: the test video %r has the name of one that %s has seen, but other features"
             )
             logger.warning(message, where, same[0], self.path)
         return seen
@@ -207,7 +207,7 @@ class Run(RunFacts):
         transform = self.transform
         has_context = tuple(transform.context) == tuple(data.context)
         if not has_context or (transform.mean is not None) != data.standardize:
-            problem = "other data.context or data.standardize than config.yaml says"
+            problem = "data.context or data.standardize differs from config.yaml"
             raise self._damaged("features.safetensors", problem)
         n_classes = len(self.vocabulary)
         if len(self.vocabulary.background) == n_classes:
@@ -241,7 +241,7 @@ class Run(RunFacts):
     def load(self) -> LoadedRun:
         """Load the models, in evaluation mode, with the calibration and the confidences."""
         if self.is_unfinished():
-            logger.warning("the training of %s has not come to its end", self.path)
+            logger.warning("training of %s is not finished", self.path)
         calibration = Calibration.read(self.path / "calibration.json", self.vocabulary)
         if calibration is None and self.is_zero_shot:
             message = "no calibration.json in %s, so gamma is 0 and no prior is subtracted"
@@ -254,11 +254,11 @@ class Run(RunFacts):
 
     @property
     def is_zero_shot(self) -> bool:
-        """Return whether the model reads names, and was trained with classes held out."""
+        """Return whether the model reads names and was trained with held-out classes."""
         return self.config.data.has_untrained_classes and is_open(self.config.model.head)
 
     def write(self) -> None:
-        """Write everything but the weights."""
+        """Write all files except the weights."""
         self.path.mkdir(parents=True, exist_ok=True)
         with whole_file(inside(self.path, "config.yaml")) as path:
             path.write_text(self.config.to_yaml(), encoding="utf-8")
@@ -282,23 +282,23 @@ class Run(RunFacts):
         object_text: Tensor | None = None,
         space: Tensor | None = None,
     ) -> FACT:
-        """Return a model of this run's sizes with random weights.
+        """Return a model with this run's sizes and random weights.
 
         Args:
-            text: text vectors of the classes, for a head that reads text.
-            object_text: text vectors of the objects.
-            space: see `FACT`.
+            text: Text vectors of the classes, for a head that reads text.
+            object_text: Text vectors of the objects.
+            space: Joint space of features and texts; see `FACT`.
 
         Raises:
-            InputError: sizes do not fit together.
+            InputError: Sizes do not match.
         """
         n_classes = self.classes.count
         if text is not None and len(text) != n_classes:
             problem = f"text vectors of {len(text)} classes, but the vocabulary has {n_classes}"
-            fix = "take the mapping that the weights were trained with"
+            fix = "use the mapping that the weights were trained with"
             raise InputError("text_embeddings", problem, fix)
         # torch's attention asserts that the number of heads divides its width.
-        with library_errors("model", "sizes that do not fit together", ValueError, AssertionError):
+        with library_errors("model", "sizes that do not match", ValueError, AssertionError):
             return FACT(
                 self.config.model,
                 self.transform.width,
@@ -311,7 +311,7 @@ class Run(RunFacts):
             )
 
     def model(self) -> FACT:
-        """Load the (first) model in evaluation mode, strictly."""
+        """Load the model, or the first one of an ensemble, strictly and in evaluation mode."""
         path = self.path / "model.safetensors"
         weights, facts = read_weights(path)
         check_classes(self, facts.get("classes"), path)
@@ -340,7 +340,7 @@ class Run(RunFacts):
         for number, folder in enumerate(member_folders(self.path, n_members), start=2):
             if number not in self.members_read:
                 if not folder.is_dir():
-                    problem = f"no such folder; the run has {n_members} models"
+                    problem = f"no such folder, but the run has {n_members} models"
                     raise InputError(folder, problem, COPY_AGAIN)
                 member = Run.read(folder)
                 _check_member(self, member)
@@ -349,18 +349,18 @@ class Run(RunFacts):
         return members
 
     def models(self) -> list[FACT]:
-        """Load the models of the run: one, or as many as ``train.members`` says."""
+        """Load the models of the run: one, or the number in ``train.members``."""
         return [member.model() for member in self.members()]
 
     def is_unfinished(self) -> bool:
-        """Return whether the training of a model has not come to its end, as far as is known."""
+        """Return whether training of a model was not completed, if known."""
         return any(
             member.finished is False or member.config.train.epochs != self.config.train.epochs
             for member in self.members()
         )
 
     def seen_by_all(self) -> Seen | None:
-        """Return what the run, its teacher and its members have seen; None without a record."""
+        """Return what the run, its teacher and its members have seen, or None without a record."""
         if self.seen is None:
             return None
         return self.seen.joined(*self.teachers, *(member.seen for member in self.members()[1:]))
@@ -376,7 +376,7 @@ class Run(RunFacts):
         return tuple(video.name for video in videos if video.role == "validated")
 
     def digest(self) -> str:
-        """Hash the files that determine the results of the run, those of its members included."""
+        """Hash the files that determine the results of the run, including files of its members."""
         digest = hashlib.blake2b(digest_size=16)
         folders = [self.path, *member_folders(self.path, self.config.train.members)]
         for path in (folder / name for folder in folders for name in RESULT_FILES):
@@ -387,14 +387,14 @@ class Run(RunFacts):
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """A run with everything that segmenting needs.
+    """A run with everything that segmentation needs.
 
     Attributes:
-        run: the description.
-        models: one, or the members of an ensemble.
-        calibration: of a run that was trained with classes held out.
-        confidence: of a run with validation videos.
-        seen: what all models have seen; None: the record of the run.
+        run: Description of the run.
+        models: Its model, or the members of an ensemble.
+        calibration: Calibration of a run that was trained with held-out classes.
+        confidence: Confidences of a run with validation videos.
+        seen: Record of what all models have seen, or None for the record of the run.
     """
 
     run: Run
@@ -404,7 +404,7 @@ class LoadedRun:
     seen: Seen | None = None
 
     def trained_classes(self) -> Names:
-        """Return background and the classes that were trained, as far as the run records them."""
+        """Return background and the trained classes, or all classes without a record."""
         vocabulary = self.run.vocabulary
         record = self.seen or self.run.seen
         trained = vocabulary.names
@@ -415,7 +415,7 @@ class LoadedRun:
 
 
 def _check_choose(config: Config, recorded: Config) -> None:
-    """Raise an InputError for an override that makes a trained run choose its decoding."""
+    """Raise an InputError for an override that would make a trained run choose its decoding."""
     if config.decode.choose and not recorded.decode.choose:
         raise InputError("decode.choose", "training chooses settings", "train a run with it")
 
@@ -424,13 +424,13 @@ def check_classes(run: Run, names: object, path: Location, fix: str = COPY_AGAIN
     """Check that data or weights have the classes of a run, in the same order.
 
     Args:
-        run: the run.
-        names: class names, as they were stored.
-        path: location of an error.
-        fix: what to do about it.
+        run: The run.
+        names: Stored class names.
+        path: Location for errors.
+        fix: Advice for the error.
 
     Raises:
-        InputError: the classes differ.
+        InputError: The classes differ.
     """
     if not isinstance(names, list | tuple):
         raise InputError(path, "no class names", fix)
@@ -446,7 +446,7 @@ def check_classes(run: Run, names: object, path: Location, fix: str = COPY_AGAIN
 
 
 def _shared_facts(run: Run) -> Json:
-    """Return what all members of an ensemble have in common, by a word for each part."""
+    """Return what all members of an ensemble must share, by description."""
     data = run.config.data
     arrays = run.transform.to_arrays()
     return {
@@ -464,9 +464,9 @@ def _shared_facts(run: Run) -> Json:
 
 
 def _check_member(run: Run, member: Run) -> None:
-    """Raise an InputError if a member reads other features, or names other classes by them."""
+    """Raise an InputError if a member reads other features or has other classes."""
     facts = _shared_facts(run)
     for part, value in _shared_facts(member).items():
         if value != facts[part]:
-            problem = f"this member has other {part} than {run.path}"
+            problem = f"this member has different {part} from {run.path}"
             raise InputError(member.path, problem, COPY_AGAIN)

@@ -1,4 +1,4 @@
-"""What a run has seen: its videos with their roles, the classes it learned, those it did not."""
+"""The record of what a run has seen: videos with their roles, and classes learned or hidden."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from fact_clip.core import Array, InputError, Location, Names
 from fact_clip.core.messages import spelling_key
 from fact_clip.datasets.dataset import Dataset
 
-_N_ROWS = 64  # rows of a video that are hashed
+_N_ROWS = 64  # number of hashed rows per video
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
 Role = Literal["trained", "validated"]
 
-NO_RECORD = "the run does not record what it has seen, so that nothing was checked"
+NO_RECORD = "the run does not record what it has seen, so nothing was checked"
 
 
 def features_digest(rows: Array) -> str:
     """Hash the shape and 64 evenly spaced rows of features.
 
     Args:
-        rows: features (T, D) of a video.
+        rows: Features (T, D) of a video.
 
     Returns:
-        32 hexadecimal digits. Features of one video are alike under any name.
+        32 hexadecimal digits. They do not depend on the name of the video.
     """
     digest = hashlib.blake2b(str(rows.shape).encode(), digest_size=16)
     indices = np.unique(np.linspace(0, len(rows) - 1, _N_ROWS).round().astype(np.int64))
@@ -40,7 +40,7 @@ def features_digest(rows: Array) -> str:
 
 
 def video_digest(dataset: Dataset, name: str) -> str:
-    """Hash the features of a video as they are stored, not cut to its labels."""
+    """Hash the features of a video as stored, without cutting them to its labels."""
     return features_digest(dataset.folder.features(name, dataset.layout))
 
 
@@ -49,10 +49,10 @@ class SeenVideo:
     """A video that a run has seen.
 
     Attributes:
-        name: of the data set.
-        features: `features_digest` of its features.
-        labels: hash of its labels, where those of hidden classes are -1.
-        role: whether weights or settings were learned on it.
+        name: Name in the data set.
+        features: Digest of its features; see `features_digest`.
+        labels: Hash of its labels, with -1 for hidden classes.
+        role: Whether weights or settings were learned on it.
     """
 
     name: str
@@ -70,17 +70,17 @@ class SeenVideo:
 
 @dataclass(frozen=True)
 class Seen:
-    """What a run has seen, with the runs that it started from.
+    """What a run has seen, including the runs that it started from.
 
     Attributes:
-        videos: the learning videos.
-        classes: classes with training frames.
-        n_own: number of its own learning videos, which come first in `videos`.
-        test: names of the test videos, or digests of videos in memory.
-        hidden: classes that were hidden from this run.
-        tuned: those of them by which settings were chosen.
-        named: hidden or unlabelled classes that were learned from the names that a model gave.
-        is_complete: False if it started from a run without a record.
+        videos: Learning videos.
+        classes: Classes with training frames.
+        n_own: Number of learning videos of this run, which come first in `videos`.
+        test: Names of the test videos, or digests for videos in memory.
+        hidden: Classes that were hidden from this run.
+        tuned: Hidden classes that were used to choose settings.
+        named: Hidden or unlabelled classes that were learned from names given by a model.
+        is_complete: Whether all runs that it started from have a record.
     """
 
     videos: tuple[SeenVideo, ...]
@@ -94,7 +94,7 @@ class Seen:
 
     @classmethod
     def of(cls, dataset: Dataset) -> Seen:
-        """Return what a training on a data set sees."""
+        """Return what training on a data set sees."""
         videos = [SeenVideo.of(dataset, name, "trained") for name in dataset.train]
         videos += [SeenVideo.of(dataset, name, "validated") for name in dataset.validation]
         labels = np.concatenate([dataset.stored_labels(name) for name in dataset.train])
@@ -108,27 +108,27 @@ class Seen:
         )
 
     def joined(self, *records: Seen | None) -> Seen:
-        """Return the record with what starting runs or members have seen; None has no record."""
+        """Join the record with the records of starting runs or members. None means unknown."""
         complete = [self, *(record for record in records if record is not None)]
         joined: dict[str, Any] = {}
         for key in ("videos", "classes", "tuned", "named"):
             parts = chain.from_iterable(getattr(record, key) for record in complete)
-            joined[key] = tuple(dict.fromkeys(parts))  # each once
+            joined[key] = tuple(dict.fromkeys(parts))  # without duplicates
         is_complete = len(complete) == 1 + len(records)
         is_complete = is_complete and all(record.is_complete for record in complete)
         return replace(self, **joined, is_complete=is_complete)
 
     @cached_property
     def _by_digest(self) -> dict[str, SeenVideo]:
-        videos = sorted(self.videos, key=lambda video: video.role == "trained")  # these win
+        videos = sorted(self.videos, key=lambda video: video.role == "trained")  # trained ones win
         return {video.features: video for video in videos}
 
     def find(self, rows: Array) -> SeenVideo | None:
-        """Return the record of a video by its features (T, D), whatever its name."""
+        """Return the record of a video by its features (T, D), whatever its name is."""
         return self._by_digest.get(features_digest(rows))
 
     def find_in(self, dataset: Dataset, names: Iterable[str]) -> list[tuple[str, SeenVideo]]:
-        """Return those of some videos that were seen, each with its record."""
+        """Return the names of videos that were seen, each with its record."""
         pairs = []
         for name in names:
             video = self._by_digest.get(video_digest(dataset, name))
@@ -139,13 +139,13 @@ class Seen:
     def check_videos(
         self, dataset: Dataset, names: Iterable[str], where: Location, role: Role | None = None
     ) -> None:
-        """Raise an InputError if one of some videos of a data set was seen, in a role or in any."""
+        """Raise an InputError if a video of a data set was seen in a role, or in any role."""
         for name, video in self.find_in(dataset, names):
             if role in (None, video.role):
                 known_as = "" if video.name == name else f" (as {video.name!r})"
                 verb = "was trained on" if video.role == "trained" else "was tuned by"
                 problem = (
-                    f"the run {verb} the video {name!r}{known_as}, which it is to be scored on"
+                    f"the run {verb} the video {name!r}{known_as}, on which it would be scored"
                 )
                 raise InputError(where, problem, "score other videos, or train without these")
 
@@ -160,27 +160,27 @@ class Seen:
                 raise InputError(where, problem, "train a run with this hold-out")
 
     def check_unseen_classes(self, dataset: Dataset, where: Location) -> None:
-        """Raise an InputError for a test-unseen class that was learned or chose settings."""
+        """Raise an InputError for a test-unseen class that was learned or used for settings."""
         unseen = dataset.unseen_names
         self.check_unlearned(unseen, where)
         for name in _alike(unseen, self.tuned):
-            problem = f"{name!r} cannot be test-unseen: settings of the run were chosen by it"
+            problem = f"{name!r} cannot be test-unseen: it was used to choose settings of the run"
             raise InputError(where, problem, "train a run with this hold-out")
 
     def check_unlearned(self, names: Sequence[str], where: Location) -> None:
-        """Raise an InputError if one of some unseen classes was learned."""
+        """Raise an InputError if an unseen class was learned."""
         for name in self.learned_classes(names):
             problem = f"{name!r} cannot be unseen: the run was trained on it"
             raise InputError(where, problem, "train a run with this hold-out")
 
     def learned_classes(self, names: Sequence[str]) -> Names:
-        """Return those of some classes that were learned, in any spelling."""
+        """Return the classes among `names` that were learned, in any spelling."""
         return _alike(names, self.classes)
 
     def same_names(self, dataset: Dataset, names: Sequence[str]) -> Names:
-        """Return those of some videos that have the name of a seen one, but other features."""
+        """Return the videos that have the name of a seen video, but other features."""
         if dataset.root is None:
-            return ()  # names in memory are numbers or the like
+            return ()  # names in memory have no meaning
         digests = {video.name: video.features for video in self.videos}
         return tuple(
             name
@@ -190,25 +190,25 @@ class Seen:
 
 
 def _alike(names: Sequence[str], other_names: Sequence[str]) -> Names:
-    """Return the names that are among other names up to case, underscores and blanks."""
+    """Return the names that occur in other names, ignoring case, underscores and spaces."""
     keys = {spelling_key(name) for name in other_names}
     return tuple(name for name in names if spelling_key(name) in keys)
 
 
 def is_learned_from(dataset: Dataset, record: Seen | None) -> bool:
-    """Return whether the learning videos of a data set are those of a record; True without one."""
+    """Return whether a data set has the learning videos of a record. Without one, return True."""
     if record is None:
         return True
     try:
         videos = Seen.of(dataset).videos
     except InputError:
-        # Only the test videos are there.
+        # Only the test videos are present.
         return False
     return {*videos} == {*record.videos[: record.n_own]}
 
 
 def marks_of_test(dataset: Dataset) -> Names:
-    """Return the names of the test videos; of data in memory, whose names say little, digests."""
+    """Return the names of the test videos, or their digests for data in memory."""
     if dataset.root is not None:
         return dataset.test
     return tuple(video_digest(dataset, name) for name in dataset.test)

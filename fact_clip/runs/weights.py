@@ -18,7 +18,7 @@ from fact_clip.core.paths import whole_file
 
 
 def save_weights(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """Write tensors and some JSON facts to one file."""
+    """Write tensors and JSON facts to one file."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with writing_tensors(path) as unfinished:
         save_tensors(plain, unfinished, {"facts": json.dumps(dict(facts))})
@@ -26,18 +26,18 @@ def save_weights(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, 
 
 @contextmanager
 def writing_tensors(path: Path) -> Iterator[Path]:
-    """Write as `whole_file`, for safetensors, whose error on a full disk is not an OSError."""
+    """Write a file like `whole_file`. A full disk makes safetensors raise its own error."""
     with whole_file(path) as unfinished, library_errors(path, "cannot be written", SafetensorError):
         yield unfinished
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], Json]:
-    """Read tensors and facts of a file of `save_weights`.
+    """Read tensors and facts from a file that `save_weights` wrote.
 
     Raises:
-        InputError: the file cannot be read.
+        InputError: The file cannot be read.
     """
-    check_file(path, "weights as they were saved")
+    check_file(path, "saved weights")
     kinds = SafetensorError, OSError, RuntimeError, TypeError, KeyError
     with (
         library_errors(path, "not a readable safetensors file", *kinds),
@@ -57,12 +57,12 @@ def load_strictly(model: nn.Module, weights: Mapping[str, Tensor], path: str | P
     """Load weights into a model.
 
     Args:
-        model: the model.
-        weights: by name of the parameter.
-        path: location of an error.
+        model: The model.
+        weights: Weights by parameter name.
+        path: Location for errors.
 
     Raises:
-        InputError: names the first missing, unexpected or wrongly shaped parameter.
+        InputError: A parameter is missing, unexpected or has a wrong shape. The first is named.
     """
     expected = model.state_dict()
     missing = sorted(expected.keys() - weights.keys())
@@ -72,7 +72,7 @@ def load_strictly(model: nn.Module, weights: Mapping[str, Tensor], path: str | P
         problem = (
             f"{len(missing)} parameters are missing and {len(extra)} unexpected (first: {first})"
         )
-        raise InputError(path, problem, "check that the configuration is that of the weights")
+        raise InputError(path, problem, "check that the configuration belongs to the weights")
     for name, value in expected.items():
         loaded = weights[name]
         if loaded.shape != value.shape:
@@ -81,8 +81,8 @@ def load_strictly(model: nn.Module, weights: Mapping[str, Tensor], path: str | P
             )
             raise InputError(path, problem, "check sizes and class count")
         if loaded.is_floating_point() != value.is_floating_point() or loaded.is_meta:
-            problem = f"{name} holds {loaded.dtype} of {loaded.device}, not {value.dtype}"
+            problem = f"{name} contains {loaded.dtype} of {loaded.device}, not {value.dtype}"
             raise InputError(path, problem, "save the weights again")
         if value.is_floating_point() and not loaded.isfinite().all():
-            raise InputError(path, f"{name} has a NaN or an infinity", "train the model again")
+            raise InputError(path, f"{name} contains NaN or infinity", "train the model again")
     model.load_state_dict(dict(weights))
