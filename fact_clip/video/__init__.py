@@ -1,4 +1,4 @@
-"""Video files to pictures and features, and pictures to video files."""
+"""Conversion of video files to video frames and features, and of images to video files."""
 
 from fact_clip.video.pictures import SUFFIXES, DamagedVideoError, Span
 

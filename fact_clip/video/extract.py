@@ -1,4 +1,4 @@
-"""Extract features from videos. Decoding runs in a thread; interrupted extraction resumes."""
+"""Feature extraction from videos. It decodes in a thread, and resumes after an interruption."""
 
 import json
 import logging
@@ -35,20 +35,20 @@ from fact_clip.video.pictures import DamagedVideoError, Decoder, Grid, Span, pro
 logger = logging.getLogger(__name__)
 
 FORMAT = "fact-clip features 1"
-SAVE_SECONDS = 60.0  # between copies of the rows so far
+SAVE_SECONDS = 60.0  # interval of saving the rows so far
 _ORIGIN = ("start", "stop", "decoder")
-_MAX_FPS = 1000  # rows a second; times in files are in milliseconds
+_MAX_FPS = 1000  # rows per second, because files store times in milliseconds
 Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How features are extracted from a video.
+    """Settings for the extraction of features.
 
     Attributes:
-        fps: rows per second.
-        batch: pictures encoded together.
-        span: the part of the video, whose times count from its start.
+        fps: Rows per second.
+        batch: Number of images encoded together.
+        span: Part of the video. Times count from its start.
     """
 
     fps: float = 5.0
@@ -56,7 +56,7 @@ class Settings:
     span: Span = field(default_factory=Span)
 
     def __post_init__(self) -> None:
-        rates = f"rows a second, from {LEAST_FPS:g} to {_MAX_FPS}"
+        rates = f"rows per second, from {LEAST_FPS:g} to {_MAX_FPS}"
         number_of(self.fps, "fps", rates, LEAST_FPS, _MAX_FPS)
         whole_of(self.batch, "batch", 1, 10_000)
 
@@ -73,29 +73,29 @@ def extract(
     decoder: Decoder | None = None,
     address: str | None = None,
 ) -> Path:
-    """Write NAME.npy, (T, D) float16, and NAME.json beside it.
+    """Write NAME.npy, (T, D) in float16, and NAME.json next to it.
 
-    Row n is the picture shown at n / fps seconds. The JSON file has the encoder, the rate, the
-    video and its rate, and the `core.row_times`. Both files appear only when they are complete. An
-    interrupted extraction leaves NAME.part, and the next call resumes there. It decodes the part
-    before again, to notice damage there, but does not encode it.
+    Row n is the video frame shown at n / fps seconds. The JSON file contains the encoder, the rate,
+    the video and its rate, and the times from `core.row_times`. Both files appear only when they
+    are complete. An interrupted extraction leaves NAME.part, from which the next call resumes. It
+    decodes the previous part again to detect damage there, but does not encode it.
 
     Args:
-        video: the video file.
-        encoder: the frame encoder.
-        out: the folder of the feature files.
-        settings: of the extraction.
-        progress: called with (rows done, rows expected, name of the video).
-        name: NAME, with "/" between folders; None: that of the video.
-        decoder: decodes the video; None: in this process.
-        address: of the video in the JSON file; None: its path.
+        video: Path of the video file.
+        encoder: Frame encoder.
+        out: Folder of the feature files.
+        settings: Settings of the extraction.
+        progress: Function called with (rows done, expected rows, name of the video).
+        name: NAME, with "/" between folders, or None for the name of the video.
+        decoder: Decoder of the video, or None to decode in this process.
+        address: Address of the video in the JSON file, or None for its path.
 
     Returns:
         The feature file.
 
     Raises:
-        InputError: see `frames`; an encoder that does not load; a folder that cannot be written.
-        DamagedVideoError: a damaged file. No file is left.
+        InputError: The encoder does not load, the folder cannot be written, or see `frames`.
+        DamagedVideoError: The file is damaged. No output file is left.
     """
     settings = settings or Settings()
     path = Path(video)
@@ -104,7 +104,7 @@ def extract(
     try:
         extraction.encode(progress)
     except DamagedVideoError:
-        extraction.discard()  # it cannot be resumed: the same call would fail again
+        extraction.discard()  # resuming is useless, because the same call would fail again
         raise
     except BaseException:  # such as Ctrl-C
         extraction.save()
@@ -124,18 +124,18 @@ def encode(
     """Return the features of a video, as `extract` writes them, and the times of its rows.
 
     Args:
-        video: as of `extract`.
-        encoder: as of `extract`.
-        settings: as of `extract`.
-        progress: as of `extract`.
-        decoder: as of `extract`.
+        video: Video, as for `extract`.
+        encoder: Encoder, as for `extract`.
+        settings: Settings, as for `extract`.
+        progress: Progress function, as for `extract`.
+        decoder: Decoder, as for `extract`.
 
     Returns:
-        The features (T, D), float16, and their clock.
+        The features (T, D) in float16, and their clock.
 
     Raises:
-        InputError: see `frames`; an encoder that does not load.
-        DamagedVideoError: a damaged file.
+        InputError: The encoder does not load, or see `frames`.
+        DamagedVideoError: The file is damaged.
     """
     rows = VideoRows(Path(video), encoder, settings or Settings(), decoder)
     rows.encode(progress)
@@ -143,17 +143,17 @@ def encode(
 
 
 class VideoRows:
-    """The rows of features of one video, in memory.
+    """The feature rows of one video, in memory.
 
     Args:
-        video: the video file.
-        encoder: the frame encoder.
-        settings: of the extraction.
-        decoder: decodes the video; None: in this process.
+        video: Path of the video file.
+        encoder: Frame encoder.
+        settings: Settings of the extraction.
+        decoder: Decoder of the video, or None to decode in this process.
 
     Attributes:
-        expected: number of rows, as far as the file says it.
-        count: rows so far.
+        expected: Number of rows according to the file.
+        count: Number of rows so far.
     """
 
     def __init__(
@@ -163,38 +163,38 @@ class VideoRows:
         self._encoder = encoder
         self._settings = settings
         self._clip = clip_of(encoder)
-        rate = settings.fps * self._clip.stride  # pictures a second
+        rate = settings.fps * self._clip.stride  # video frames per second
         grid = Grid(rate, encoder.size, settings.span)
         if decoder is None:
             self._info = probe(video)
             self._frames = grid.frames(video)
         else:
             self._info, self._frames = decoder.open(video, grid)
-        if self._info.fps and rate > 1.01 * self._info.fps:  # 30 of 29.97 are no mistake
-            rates = "%s: %g rows a second of %.4g pictures a second, so rows repeat"
+        if self._info.fps and rate > 1.01 * self._info.fps:  # 30 instead of 29.97 is fine
+            rates = "%s: %g rows per second from %.4g video frames per second, so rows repeat"
             logger.warning(rates, video, rate, self._info.fps)
         self._seconds = settings.span.seconds_of(self._info.seconds)
         self.expected = round((self._seconds or 0) * settings.fps)
-        self._times: list[Floats] = []  # (N,) seconds at which the pictures of rows came up
+        self._times: list[Floats] = []  # (N,) seconds when the video frames of rows appear
         self._rows: list[Array] = []  # (N, D) float16
         self.count = 0
 
     def append(self, times: Floats, rows: Array) -> None:
-        """Append rows (N, D) of pictures at some times (N,)."""
+        """Append rows (N, D) from video frames at some times (N,)."""
         self._times.append(times)
         self._rows.append(rows)
         self.count += len(times)
 
     def encode(self, progress: Progress | None) -> None:
-        """Encode the video from the first missing row on, and report each batch."""
+        """Encode the video, starting at the first missing row, and report each batch."""
         encoder = self._encoder
         encoder.load()
         pace = Pace(self.count, tenths=False)
         encode_rows = RowEncoder(encoder, self._video)
-        # pictures before that of the first row
+        # Number of video frames before the first missing row.
         first = self.count * self._clip.stride
         lead = min(encoder.context + self._clip.length // 2, first)
-        # from the beginning and not by a seek, which would miss what does not decode before
+        # Start at the beginning instead of seeking, which would miss earlier decoding errors.
         decoded = islice(self._frames, first - lead, None)
         prepared = ((frame.time, encoder.prepare(frame.image)) for frame in decoded)
         inputs: Iterator[tuple[float, Array]] = _ahead(prepared, 2 * self._settings.batch)
@@ -202,7 +202,7 @@ class VideoRows:
             inputs = clips(inputs, self._clip, self.count)
             lead = 0
         previous = [picture for _, picture in islice(inputs, lead)]
-        if previous:  # the first picture has no past, as in `RowEncoder`
+        if previous:  # the first image has no predecessors, as in `RowEncoder`
             previous = [previous[0]] * (encoder.context - len(previous)) + previous
         encode_rows.previous = previous
         while batch := list(islice(inputs, self._settings.batch)):
@@ -217,14 +217,14 @@ class VideoRows:
                 progress(self.count, max(self.expected, self.count), self._video.name)
 
     def secure(self) -> None:
-        """Save the rows so far, where that is due."""
+        """Save the rows so far, if this is due."""
 
     def features(self) -> Array:
-        """Return all rows, (T, D) float16."""
+        """Return all rows, (T, D) in float16."""
         return np.concatenate(self._rows)
 
     def clock(self) -> Clock:
-        """Return the times of all rows. A later part does not name the video: its times differ."""
+        """Return the times of all rows. A later part omits the video, whose times differ."""
         times = row_times(np.concatenate(self._times), self._settings.fps, self._seconds)
         return Clock(
             n_frames=self.count,
@@ -236,16 +236,16 @@ class VideoRows:
 
 
 class Extraction(VideoRows):
-    """The extraction of one video to a file, which resumes an interrupted one.
+    """The extraction of one video to a file. It resumes an interrupted extraction.
 
-    It checks the files to be written when it is made.
+    Creating the object checks the output files.
 
     Args:
-        video: the video file.
-        encoder: the frame encoder.
-        target: the feature file.
-        settings: of the extraction.
-        decoder: decodes the video; None: in this process.
+        video: Path of the video file.
+        encoder: Frame encoder.
+        target: Feature file.
+        settings: Settings of the extraction.
+        decoder: Decoder of the video, or None to decode in this process.
     """
 
     def __init__(
@@ -273,20 +273,20 @@ class Extraction(VideoRows):
         self._saved = time.monotonic()
 
     def _read_part(self) -> None:
-        """Read NAME.part, unless it is damaged or has another origin."""
+        """Read NAME.part, unless it is damaged or has a different origin."""
         with suppress(*BROKEN_ARRAY), np.load(self._part) as stored:
             if str(stored["identity"]) == json.dumps(self._identity):
                 self.append(stored["times"], stored["rows"])
                 logger.info("%s: continued at row %d", self._video, self.count)
 
     def secure(self) -> None:
-        """Save all rows from time to time."""
+        """Save all rows at intervals."""
         if time.monotonic() - self._saved > SAVE_SECONDS:
             self.save()
             self._saved = time.monotonic()
 
     def save(self) -> None:
-        """Write the rows so far to NAME.part, with their origin."""
+        """Write the rows so far and their origin to NAME.part."""
         if not self.count:
             return
         times = np.concatenate(self._times)
@@ -313,9 +313,9 @@ class Extraction(VideoRows):
             "times": clock.times.tolist(),
         }
         with whole_file(self._target) as unfinished, unfinished.open("wb") as file:
-            self._part.touch()  # features that a kill leaves without their description are ours
+            self._part.touch()  # marks features without a description, after a kill, as ours
             np.save(file, rows)
-        write_lines(self._sidecar, [json.dumps(facts)])  # last: it completes the features
+        write_lines(self._sidecar, [json.dumps(facts)])  # last, because it completes the features
         self.discard()
         seconds = time.monotonic() - self._began
         logger.debug("%s: %d rows in %.1f s", self._video, self.count, seconds)
@@ -323,11 +323,11 @@ class Extraction(VideoRows):
 
 
 def origin_of(encoder: FrameEncoder, settings: Settings) -> Json:
-    """Return what features record of the encoder and the settings that they are made with."""
+    """Return the facts about encoder and settings that features record."""
     return {
         "format": FORMAT,
         "encoder": encoder.name,
-        # Features of another precision are other features.
+        # A different precision gives different features.
         "precision": str(getattr(encoder, "precision", "float32")),
         "fps": settings.fps,
         **settings.span.facts,
@@ -335,21 +335,21 @@ def origin_of(encoder: FrameEncoder, settings: Settings) -> Json:
 
 
 def check_ours(target: File, sidecar: File) -> None:
-    """Reject a feature file, or a description, that another program wrote."""
+    """Reject a feature file or description that a different program wrote."""
     foreign = None
     if target.is_file() and not sidecar.is_file():
         foreign = target
     if sidecar.is_file():
-        with suppress(*BROKEN_ARRAY):  # a damaged description is written again
+        with suppress(*BROKEN_ARRAY):  # a damaged description is rewritten
             if _read_facts(sidecar).get("format") != FORMAT:
                 foreign = sidecar
     if foreign is not None:
         problem = "fact-clip extract did not make this file"
-        raise InputError(str(foreign), problem, "move it, or name another out=")
+        raise InputError(str(foreign), problem, "move it, or name a different out=")
 
 
 def _read_facts(sidecar: File) -> Json:
-    """Return what `extract` writes beside features."""
+    """Read the description that `extract` writes next to features."""
     with sidecar.open("rb") as file:
         facts = parse_json(file.read().decode(), str(sidecar), "a description")
     if not isinstance(facts, dict):
@@ -358,7 +358,7 @@ def _read_facts(sidecar: File) -> Json:
 
 
 def _shape(target: File) -> tuple[int, ...]:
-    """Return the shape of a complete feature file, of which only the header is read."""
+    """Return the shape of a complete feature file. Only its header is read."""
     with target.open("rb") as file:
         np.lib.format.read_magic(file)
         shape, _, kind = np.lib.format.read_array_header_1_0(file)
@@ -376,18 +376,18 @@ def is_current(
     location: str,
     source: File,
 ) -> bool:
-    """Return whether features are complete, and of this very file, encoder and rate.
+    """Return whether features are complete and belong to this file, encoder and rate.
 
     Args:
-        target: the feature file.
-        sidecar: the description beside it.
-        encoder: the frame encoder.
-        settings: of the extraction.
-        location: absolute path, or address, of the video.
-        source: the video.
+        target: Feature file.
+        sidecar: Description next to it.
+        encoder: Frame encoder.
+        settings: Settings of the extraction.
+        location: Absolute path or address of the video.
+        source: Video file.
 
     Raises:
-        InputError: the features are of another video, at another place.
+        InputError: The features belong to a different video in a different place.
     """
     if not sidecar.is_file():
         return False
@@ -401,25 +401,25 @@ def is_current(
     except BROKEN_ARRAY:
         return False
     if is_moved and not is_of_video:
-        fix = "name another out=, or the folder above both, or set overwrite=True"
-        raise InputError(location, f"{target} is of {facts['video']}", fix)
+        fix = "name a different out=, or the folder above both, or set overwrite=True"
+        raise InputError(location, f"{target} belongs to {facts['video']}", fix)
     return is_of_video and is_of_request and is_complete
 
 
 def clips(
     pictures: Iterable[tuple[float, Array]], clip: Clip, row: int
 ) -> Iterator[tuple[float, Array]]:
-    """Yield the clip of each row, with the time of the picture in its middle.
+    """Yield the clip of each row, with the time of the image in its middle.
 
-    A clip that reaches beyond the video repeats its first or last picture.
+    A clip that extends beyond the video repeats its first or last image.
 
     Args:
-        pictures: times and prepared pictures, from the first one of the clip of `row` on.
-        clip: length and stride of the clips.
-        row: number of the first row.
+        pictures: Times and prepared images, starting at the first one of the clip of `row`.
+        clip: Length and stride of the clips.
+        row: Number of the first row.
 
     Yields:
-        The time and the pictures (clip.length, ...) of each row.
+        The time and the images (clip.length, ...) of each row.
     """
     half = clip.length // 2
 
@@ -442,10 +442,10 @@ def clips(
 
 
 class RowEncoder:
-    """Encodes consecutive pictures as rows of features.
+    """Encodes consecutive images as rows of features.
 
     Attributes:
-        previous: the prepared pictures that the encoder needs as context of the next ones.
+        previous: Prepared images that the encoder needs as context of the next ones.
     """
 
     def __init__(self, encoder: FrameEncoder, where: str | Path) -> None:
@@ -455,19 +455,19 @@ class RowEncoder:
         self._where = where
 
     def __call__(self, prepared: Sequence[Array]) -> Array:
-        """Return the rows (N, D) of the next N prepared pictures. Reject NaN and infinities."""
+        """Return the rows (N, D) of the next N prepared images. Reject NaN and infinities."""
         context = self._encoder.context
-        previous = self.previous or [prepared[0]] * context  # the first picture has no past
+        previous = self.previous or [prepared[0]] * context  # the first has no predecessors
         pictures = [*previous, *prepared]
         self.previous = pictures[len(pictures) - context :]
         features = self._encoder.encode_images(np.stack(pictures))
         if not np.isfinite(features).all():
-            problem = f"the encoder {self._encoder.name} gives NaN or infinities"
+            problem = f"the encoder {self._encoder.name} returns NaN or infinities"
             raise InputError(self._where, problem)
         limit = np.finfo(np.float16).max
         if not self._is_clipped and (np.abs(features) > limit).any():
             self._is_clipped = True
-            clipped = "%s: values of %s beyond %g become this, the largest of float16"
+            clipped = "%s: values of %s beyond %g are clipped to it, the largest of float16"
             logger.warning(clipped, self._where, self._encoder.name, limit)
         return np.clip(features, -limit, limit).astype(np.float16)
 
@@ -476,10 +476,10 @@ def _ahead(items: Generator[Item, None, None], depth: int) -> Iterator[Item]:
     """Yield items that a thread produces up to `depth` ahead. Errors keep their order."""
     pool = ThreadPoolExecutor(1)
     try:
-        # a thread that a signal catches while it starts is not waited for below
+        # Below, a thread that receives a signal while it starts would not be waited for.
         pool.submit(int).result()
         waiting = deque(pool.submit(next, items, None) for _ in range(depth))
-        for item in iter(lambda: waiting.popleft().result(), None):  # None follows the last one
+        for item in iter(lambda: waiting.popleft().result(), None):  # None marks the end
             waiting.append(pool.submit(next, items, None))
             yield item
     finally:

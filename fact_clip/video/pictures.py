@@ -1,4 +1,4 @@
-"""Decode the pictures of a video file, with the times at which they are shown. Needs PyAV."""
+"""Decoding of the frames of a video file, with the times at which they are shown, by PyAV."""
 
 from __future__ import annotations
 
@@ -31,60 +31,61 @@ SUFFIXES = (
     ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".wmv", ".flv",
     ".ogv", ".3gp",
 )  # fmt: skip
-"""Suffixes of the files that count as videos in a folder."""
+"""File extensions that count as videos in a folder."""
 
-# The containers that FFmpeg may open, whatever the name of the file. Each contains its pictures.
-# Playlists and lists of other files (hls, dash, concat, image2, ...) are not among them.
+# The containers that FFmpeg may open, whatever the name of the file. Each contains its frames.
+# Playlists and lists of other files (hls, dash, concat, image2, ...) are excluded.
 _CONTAINERS = (
     "mov", "matroska", "avi", "mpeg", "mpegts", "mpegvideo", "asf", "flv", "ogg", "mxf", "nut",
     "dv", "gif", "ivf", "h264", "hevc", "m4v", "mjpeg", "obu", "yuv4mpegpipe",
 )  # fmt: skip
 OPTIONS = {"protocol_whitelist": "file", "format_whitelist": ",".join(_CONTAINERS)}
-"""Options of `av.open` for a file that may be any file."""
+"""Options of `av.open` for untrusted files."""
 
 ROUNDING = 1e-3  # seconds; Matroska rounds times to milliseconds
 _MAX_FPS = 1000
-_UNKNOWN = 0.04  # seconds that a frame is shown if the file does not say
-# Seconds that one picture is shown. More is a mistake, and would give millions of equal rows.
+_UNKNOWN = 0.04  # seconds for which a frame is shown if the file does not specify it
+# Maximum time in seconds that one frame is shown. A longer time is a mistake, and would give
+# millions of equal rows.
 _MAX_SHOWN = 3600.0
-_MAX_BACK = (
-    0.5  # seconds that times go back, as some recorders number them; more is another recording
-)
-_SHORT = 0.5  # seconds that a file may end before its declared end; many recorders round up
+# Seconds that times may go back, as some recorders do. If they go back further, a different
+# recording begins.
+_MAX_BACK = 0.5
+_SHORT = 0.5  # seconds that a file may end before its declared end, which recorders round up
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture."""
+    """One frame of a video."""
 
     time: float  # seconds from the start of the file at which it is shown
-    image: Image  # (H, W, 3) uint8, RGB, rotated as the file says
+    image: Image  # (H, W, 3) uint8, RGB, rotated as the file specifies
 
 
 @dataclass(frozen=True)
 class VideoInfo:
     """The properties that a file declares."""
 
-    width: int  # of a picture as it is shown
+    width: int  # width of a frame as it is shown
     height: int
     fps: float | None  # mean frames per second, None if unknown
     seconds: float | None  # declared duration, None if unknown
     container: str  # FFmpeg's names of the format, with commas ("matroska,webm")
-    codec: str  # FFmpeg's name, as "h264"
-    pixels: str  # FFmpeg's name of the format of a picture, as "yuv420p"
-    reorders: bool  # whether the order of the frames in the file may be another than in time
+    codec: str  # FFmpeg's name, such as "h264"
+    pixels: str  # FFmpeg's name of the pixel format, such as "yuv420p"
+    reorders: bool  # whether the file may store frames in a different order than in time
     origin: float  # seconds at which the clock of the file starts
 
 
 class DamagedVideoError(InputError):
-    """Only a part of a file can be decoded. It is raised after that part was yielded."""
+    """Only a part of a file can be decoded. This error follows the frames of that part."""
 
     kind = "damaged"
 
 
 @validated()
 def probe(path: str | Path) -> VideoInfo:
-    """Return the properties of a video file. Decodes its first frame. See `frames` for errors."""
+    """Return the properties of a video file. Decode its first frame. See `frames` for errors."""
     with _opened(path) as source:
         _, frame = next(iter(source))
         height, width = _converter(None)(frame).shape[:2]
@@ -103,12 +104,12 @@ def probe(path: str | Path) -> VideoInfo:
 
 @validated()
 def picture_times(path: str | Path) -> Floats:
-    """Return the start of each picture and the end, (N + 1,) rising seconds, without decoding."""
+    """Return the start of each frame and the end in seconds, (N + 1,), without decoding."""
     import av
 
     with _opened(path) as source:
         stamps: list[int] = []
-        with suppress(av.error.FFmpegError, OSError):  # what is before the damage can be labelled
+        with suppress(av.error.FFmpegError, OSError):  # keep the frames before the damage
             for packet in source.container.demux(source.stream):
                 stamp = packet.dts if packet.pts is None or source.is_avi else packet.pts
                 if stamp is not None and packet.size:
@@ -116,9 +117,7 @@ def picture_times(path: str | Path) -> Floats:
         times = np.unique(np.array(stamps, dtype=np.float64) * source.unit - source.origin)
         times = times[times > -ROUNDING]
         if not len(times):
-            raise InputError(
-                Path(path), "no picture with a time", "convert it: ffmpeg -i IN OUT.mkv"
-            )
+            raise InputError(Path(path), "no frame with a time", "convert it: ffmpeg -i IN OUT.mkv")
         return np.append(np.maximum(times, 0.0), times[-1] + source.frame_seconds)
 
 
@@ -131,30 +130,31 @@ def frames(
     start: float = 0.0,
     stop: float | None = None,
 ) -> Iterator[Frame]:
-    """Yield the pictures of a video in order, with one in memory at a time.
+    """Yield the frames of a video in order, with one in memory at a time.
 
     Args:
-        path: video file.
-        fps: pictures per second, also above the rate of the file. Picture n is the one shown at
-            n / fps seconds, even if the rate of the file varies. None: every frame.
-        size: (width, height) to scale to. None: that of the file.
-        start: seconds at which the pictures begin; it needs `fps`. Times count from there.
-        stop: seconds at which they end. None: the end of the video.
+        path: Path of the video file.
+        fps: Frames per second, which may exceed the rate of the file, or None for every frame.
+            Frame n is the one shown at n / fps seconds, even if the rate of the file varies.
+        size: Size (width, height) to scale to, or None for the size of the file.
+        start: Start in seconds, which needs `fps`. Times count from there.
+        stop: End in seconds, or None for the end of the video.
 
     Yields:
-        The pictures.
+        The frames.
 
     Raises:
-        InputError: PyAV is missing, no frame decodes or has a time, or an argument is out of range.
-        DamagedVideoError: a file that is cut or has faults, after its decodable part was yielded.
+        InputError: PyAV is missing, no frame can be decoded or has a time, or an argument is out of
+            range.
+        DamagedVideoError: The file is cut off or damaged. This error follows the readable frames.
     """
     if fps is not None and not 0 < fps <= _MAX_FPS:
         raise InputError(
-            "fps", f"{fps:g} pictures a second", f"give more than 0, and at most {_MAX_FPS}"
+            "fps", f"{fps:g} frames per second", f"give more than 0, and at most {_MAX_FPS}"
         )
     span = Span(start, stop)
     if fps is None and span != Span():
-        raise InputError("start and stop", "they need fps", "give fps")
+        raise InputError("start and stop", "they need fps", "set fps")
     with _opened(path) as source:
         yield from _pictures(source, fps, size, span)
         damage = source.damage()
@@ -163,7 +163,7 @@ def frames(
 
 
 def middle_picture(path: Path) -> Image:
-    """Return a picture from about the middle of a video, (H, W, 3), without decoding the rest."""
+    """Return an image from about the middle of a video, (H, W, 3), without decoding the rest."""
     with _opened(path) as source:
         source.container.seek(round(500_000 * (source.declared or 0)))  # microseconds
         _, frame = next(iter(source))
@@ -175,22 +175,22 @@ LIVE = ("rtsp://", "rtsps://", "camera:")
 
 @validated()
 def live_frames(source: str, fps: float, size: Size = None) -> Iterator[Frame]:
-    """Yield pictures of a live source, each when the next one has arrived.
+    """Yield frames of a live source. Each frame is returned when the next one arrives.
 
-    A network stream or camera that breaks off ends with a warning.
+    If a network stream or camera breaks off, a warning is given.
 
     Args:
-        source: a network stream ("rtsp://..."), a camera ("camera:0") or a video file.
-        fps: pictures per second.
-        size: (width, height) to scale to. None: that of the source.
+        source: Network stream ("rtsp://..."), camera ("camera:0") or video file.
+        fps: Frames per second.
+        size: Size (width, height) to scale to, or None for the size of the source.
 
     Yields:
-        The pictures.
+        The frames.
     """
     if not source.startswith(LIVE):
         yield from frames(source, fps=fps, size=size)
         return
-    where = re.sub(r"//.*@", "//", source)  # a password is in no message
+    where = re.sub(r"//.*@", "//", source)  # keep passwords out of messages
     url, arguments = live_input(source)
     with _container(where, url, arguments, is_live=True) as opened:
         yield from _pictures(opened, fps, size, Span())
@@ -200,7 +200,7 @@ def live_frames(source: str, fps: float, size: Size = None) -> Iterator[Frame]:
 
 
 def live_input(source: str, platform: str = sys.platform) -> tuple[str, Json]:
-    """Return the file and the further arguments of `av.open` for a network stream or a camera."""
+    """Return the file and other arguments of `av.open` for a network stream or camera."""
     kind, _, name = source.partition(":")
     if kind != "camera":
         options = {
@@ -229,23 +229,23 @@ class Span:
 
     @property
     def facts(self) -> Json:
-        """Return what is recorded of a part: nothing where it is the whole video."""
+        """Return the facts to record about a part, or nothing if it is the whole video."""
         return {} if self == Span() else asdict(self)
 
     def seconds_of(self, duration: float | None) -> float | None:
-        """Return the duration of the part, of a video with this duration."""
+        """Return the duration of the part in a video with this duration."""
         ends = [end for end in (self.stop, duration) if end is not None]
         return min(ends) - self.start if ends else None
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Which pictures of a video are decoded, and how.
+    """Which frames of a video to decode, and how.
 
     Attributes:
-        fps: pictures per second.
-        size: (width, height) to scale to, or None for that of the file.
-        span: the part of the video.
+        fps: Frames per second.
+        size: Size (width, height) to scale to, or None for the size of the file.
+        span: Part of the video.
     """
 
     fps: float
@@ -253,16 +253,16 @@ class Grid:
     span: Span
 
     def frames(self, video: Path) -> Iterator[Frame]:
-        """Yield the pictures of a video."""
+        """Yield the frames of a video."""
         start = self.span.start
         return frames(video, fps=self.fps, size=self.size, start=start, stop=self.span.stop)
 
 
 class Decoder(Protocol):
-    """Decodes videos outside this process, as `IsolatedDecoder` of fact_clip_batch does."""
+    """Decodes videos outside this process, such as `IsolatedDecoder` of fact_clip_batch."""
 
     def open(self, video: Path, grid: Grid) -> tuple[VideoInfo, Iterator[Frame]]:
-        """Return the properties of a video and its pictures, which are read as they are needed."""
+        """Return the properties of a video and its frames, which are read as they are needed."""
 
 
 def _pictures(source: _VideoSource, fps: float | None, size: Size, span: Span) -> Iterator[Frame]:
@@ -273,7 +273,7 @@ def _pictures(source: _VideoSource, fps: float | None, size: Size, span: Span) -
 
 
 def scaled(image: Image, size: Size) -> Image:
-    """Scale a picture (H, W, 3) to (width, height) as `frames` does. None returns it unchanged."""
+    """Scale an image (H, W, 3) to (width, height) as `frames` does. None keeps its size."""
     if size in (None, image.shape[1::-1]):
         return image
     check_av("pictures")
@@ -286,7 +286,7 @@ def _on_grid(source: _VideoSource, fps: float, span: Span) -> Iterator[tuple[flo
     """Yield the frame shown at start + n / fps seconds, for n = 0, 1, ..."""
     row = 0
     current = None
-    # a frame is shown until the next one, the last one until the end of the video
+    # A frame is shown until the next one, and the last one until the end of the video.
     for following in chain(source, [None]):
         until = source.end if following is None else following[0]
         while current is not None and span.start + row / fps < until - ROUNDING:
@@ -296,7 +296,7 @@ def _on_grid(source: _VideoSource, fps: float, span: Span) -> Iterator[tuple[flo
             row += 1
         current = following
     if not row:
-        problem = f"no picture from {span.start:g} s on, of {source.end:.1f} s"
+        problem = f"no frame after {span.start:g} s, because the video has {source.end:.1f} s"
         raise InputError(source.location, problem)
 
 
@@ -304,7 +304,7 @@ def _converter(size: Size) -> Callable[[VideoFrame], Image]:
     """Return a function from decoded frames to RGB arrays, scaled and rotated."""
     from av.video.reformatter import VideoReformatter
 
-    reformatter = VideoReformatter()  # one for all frames, because it keeps its tables
+    reformatter = VideoReformatter()  # one for all frames, because it caches its tables
 
     def convert(frame: VideoFrame) -> Image:
         turns = round(frame.rotation / 90)  # counter-clockwise
@@ -318,7 +318,7 @@ def _converter(size: Size) -> Callable[[VideoFrame], Image]:
 
 
 def file_url(path: Path) -> str:
-    """Return the URL of a file for FFmpeg, which it takes for no option or protocol ("concat:")."""
+    """Return the URL of a file for FFmpeg, so that it is not read as an option or protocol."""
     return f"file:{path.absolute()}"
 
 
@@ -339,7 +339,7 @@ def _opened(video: str | Path) -> Iterator[_VideoSource]:
 def _container(
     where: Path | str, url: str, arguments: Json, is_live: bool = False
 ) -> Iterator[_VideoSource]:
-    """Open the video stream of an argument of `av.open`. An error is located at `where`."""
+    """Open the video stream for arguments of `av.open`. Errors are located at `where`."""
     check_av(where)
     import av
     import av.stream
@@ -366,15 +366,15 @@ class _VideoSource:
     """Yields the frames of a video with their times, and records the defects of the file.
 
     Attributes:
-        location: of the video, in errors.
-        container: the opened file.
-        stream: the video stream.
-        rate: mean frames per second, or None if unknown.
-        declared: seconds to the declared end of the file, or None if unknown.
-        unit: seconds of a time stamp.
-        origin: seconds at which the clock of the file starts.
-        is_avi: AVI files have no presentation times.
-        end: seconds at which the last frame so far is no longer shown.
+        location: Location of the video in errors.
+        container: The opened file.
+        stream: The video stream.
+        rate: Mean frames per second, or None if unknown.
+        declared: Seconds to the declared end of the file, or None if unknown.
+        unit: Duration of a time unit in seconds.
+        origin: Seconds at which the clock of the file starts.
+        is_avi: Whether the file is an AVI file, which has no presentation times.
+        end: Seconds until which the last frame so far is shown.
     """
 
     def __init__(
@@ -393,23 +393,23 @@ class _VideoSource:
         self.is_avi = container.format.name == "avi"
         self.declared = self._declared_seconds()
         self.end = 0.0
-        self._is_live = is_live  # the clock of a live stream started before
-        self._undecodable = 0  # parts of a corrupt file
-        self._decoded_seconds = 0.0  # shown frames, without the parts that do not decode
+        self._is_live = is_live  # the clock of a live stream started earlier
+        self._undecodable = 0  # number of damaged parts
+        self._decoded_seconds = 0.0  # duration of shown frames, without damaged parts
         self._joined_at: float | None = None  # seconds at which a second recording begins
-        self._audio_end = 0.0  # seconds; the declared end may be that of the sound
-        self._is_complete = False  # the stream was read to its end, which may be too early
+        self._audio_end = 0.0  # seconds; the declared end may refer to the sound
+        self._is_complete = False  # whether the stream was read to its end, which may be too early
 
     def _declared_seconds(self) -> float | None:
         """Return the seconds from the start of the file to its declared end."""
         stream = self.stream
         if self.is_avi and stream.frames and self.rate:
-            # FFmpeg corrects the duration of a cut AVI file, but not its count of frames
+            # FFmpeg corrects the duration of a cut AVI file, but not its number of frames.
             return stream.frames / self.rate
         if stream.duration is not None and stream.time_base is not None:
             units = stream.duration + (stream.start_time or 0)
             return float(units * stream.time_base) - self.origin
-        tag = stream.metadata.get("DURATION", "")  # of Matroska: 00:00:05.000000000
+        tag = stream.metadata.get("DURATION", "")  # in Matroska: 00:00:05.000000000
         with suppress(ValueError):
             hours, minutes, seconds = map(float, tag.split(":"))
             return hours * 3600 + minutes * 60 + seconds - self.origin
@@ -421,7 +421,7 @@ class _VideoSource:
         for frame in self._decoded():
             time = self._time_of(frame, last)
             if (self._is_live or self.is_avi) and last == -math.inf:
-                self.origin += time  # of AVI, the frames by which a codec that reorders is late
+                self.origin += time  # in AVI, the delay of a codec that reorders frames
                 time = 0.0
             if time <= last:
                 if time < last - _MAX_BACK and self._joined_at is None:
@@ -431,7 +431,7 @@ class _VideoSource:
             length = (frame.duration or 0) * self.unit or self.frame_seconds
             duration = max(length, time - max(last, 0.0))
             if duration > _MAX_SHOWN:
-                raise self._damage(f"a picture that lasts {duration:.0f} s", self.end)
+                raise self._damage(f"a frame that lasts {duration:.0f} s", self.end)
             self.end = time + length
             last = time
             self._decoded_seconds = (self._decoded_seconds or max(time, 0.0)) + length
@@ -449,8 +449,8 @@ class _VideoSource:
         return 1 / self.rate if self.rate else _UNKNOWN
 
     def _time_of(self, frame: VideoFrame, last: float) -> float:
-        """Return the seconds at which a frame is shown. `last` is that of the frame before."""
-        # the presentation times that FFmpeg invents for AVI jump where a codec reorders frames
+        """Return the seconds at which a frame is shown. `last` is the time of the one before."""
+        # For AVI, FFmpeg invents presentation times, which jump if a codec reorders frames.
         stamp = frame.dts if frame.pts is None or self.is_avi else frame.pts
         if stamp is not None:
             return stamp * self.unit - self.origin
@@ -470,7 +470,7 @@ class _VideoSource:
             except (av.error.FFmpegError, OSError):
                 self._undecodable += 1
                 return
-            # a reader that meets garbage skips it and only reports that
+            # A reader skips damaged data and only reports this.
             for _, component, _ in complaints:
                 self._undecodable += component == self.container.format.name
             if packet is None:
@@ -493,7 +493,7 @@ class _VideoSource:
                 fault = "one part does not decode"
             return self._damage(fault, min(self.end, self._decoded_seconds))
         if self._joined_at is not None:
-            fault = f"times that go back at {self._joined_at:.1f} s, as of files joined by copying"
+            fault = f"times go back at {self._joined_at:.1f} s, as in files joined by copying"
             return self._damage(f"{fault} (ffmpeg joins videos)", self.end)
         if self._is_complete and self.declared is not None:
             allowance = max(_SHORT, 3 / self.rate if self.rate else 0.0)
@@ -514,10 +514,10 @@ _COLLECTION = threading.Lock()
 
 @contextmanager
 def _complaints() -> Iterator[list[Any]]:
-    """Collect the messages of FFmpeg: (level, component, text).
+    """Collect the messages of FFmpeg as (level, component, text).
 
     Do not use it while decoding: FFmpeg's threads would wait for Python's lock to report a message.
-    Hold `_COLLECTION`, because the messages of all files come in one stream.
+    Hold `_COLLECTION`, because the messages of all files arrive in one stream.
     """
     from av import logging
 
@@ -530,9 +530,9 @@ def _complaints() -> Iterator[list[Any]]:
             yield messages
     finally:
         if level in (None, logging.PANIC):
-            # Not None again: a decoder's thread that waits for Python's lock still compares its
-            # message with the level, and PyAV prints the traceback. FFmpeg's own reporter needs no
-            # lock, and below "panic" it is silent.
+            # Do not restore None: a decoder's thread that waits for Python's lock would still
+            # compare its message with the level, and PyAV would print the traceback. FFmpeg's own
+            # reporter needs no lock, and it is silent below "panic".
             logging.set_level(logging.PANIC)
             logging.set_libav_level(logging.PANIC - 8)
             logging.restore_default_callback()

@@ -1,4 +1,4 @@
-"""Write pictures to a video file."""
+"""Writing of images to a video file."""
 
 from collections.abc import Iterable
 from fractions import Fraction
@@ -12,17 +12,17 @@ from fact_clip.video.pictures import check_av, file_url
 
 
 def write_video(path: Path, images: Iterable[Image], fps: float) -> Path:
-    """Encode pictures as H.264 at a constant rate.
+    """Encode images as H.264 at a constant rate.
 
     Args:
-        path: the file to write.
-        images: (H, W, 3), uint8, RGB, with even sides.
-        fps: pictures a second.
+        path: File to write.
+        images: Images (H, W, 3) in uint8, RGB, with even sides.
+        fps: Images per second.
 
     Returns:
         The file.
     """
-    rate = number_of(fps, "fps", "pictures a second, 0.001 to 1,000", 1e-3, 1000)
+    rate = number_of(fps, "fps", "frames per second, 0.001 to 1,000", 1e-3, 1000)
     check_av(path)
     import av
 

@@ -198,7 +198,7 @@ def test_more_rows_than_pictures_are_told(video, tmp_path, caplog):
     for fps in (15.0, 30.1, 45.0):
         extract(video("a.mkv", 30), GRID, tmp_path, Settings(fps=fps))
     assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
-        f"{video('a.mkv', 30)}: 45 rows a second of 30 pictures a second, so rows repeat"
+        f"{video('a.mkv', 30)}: 45 rows per second from 30 video frames per second, so rows repeat"
     ]
 
 
