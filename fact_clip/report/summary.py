@@ -41,7 +41,7 @@ TIMELINE_STYLE = "timeline/timeline.css"
 _PAGE = ("page_parts.js", "page_charts.js", "page_timelines.js", "page.js")
 
 _FIGURES = ("frame_accuracy", "edit", "f1@50")  # of each video
-_TOP = 3  # most wrong names of an unseen class that the page lists
+_TOP = 3  # number of most frequent wrong names that the page lists per unseen class
 
 
 def read_assets(*names: str) -> str:
@@ -63,7 +63,7 @@ class Evaluated:
 
     run: Run
     title: str
-    written: str  # when it was evaluated, in UTC
+    written: str  # time of the evaluation, in UTC
     result: Json
     record: Record
 
@@ -90,7 +90,7 @@ def evaluations(folders: Sequence[str | Path]) -> tuple[list[Path], list[Sweep]]
     resolved = [folder.resolve() for folder in run_folders]
     for folder, path in zip(run_folders, resolved, strict=True):
         if resolved.count(path) > 1:
-            raise InputError(folder, "given twice")
+            raise InputError(folder, "this run is listed twice")
     return run_folders, sweeps
 
 
@@ -114,11 +114,11 @@ def _read(folder: Path, title: str, stem: str) -> Evaluated:
     record_path = path.with_suffix(".npz")
     record = Record.load(record_path)
     if not is_current(run, path):
-        raise InputError(path, "of other weights than the run has now", FIX)
+        raise InputError(path, "belongs to other weights than the run has now", FIX)
     result = read_mapping(path, "the result of fact-clip evaluate")
     has_classes = len(result.get("per_class", ())) == len(record.vocabulary)
     if not has_classes or result.get("videos") != [video.name for video in record.videos]:
-        raise InputError(path, f"other classes or videos than {record_path.name} has", FIX)
+        raise InputError(path, f"classes or videos differ from {record_path.name}", FIX)
     written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
     return Evaluated(run, title, written.strftime("%Y-%m-%d %H:%M UTC"), result, record)
 
@@ -157,7 +157,7 @@ def page(data: Json, title: str) -> str:
     return template.substitute(
         title=escape(title),
         style=read_assets(TIMELINE_STYLE, "page.css"),
-        # "<" is escaped, so that a name cannot end the script element or open a comment
+        # "<" is escaped, so that a name cannot end the script element or open a comment.
         data=content.replace("<", "\\u003c"),
         script=read_assets(*TIMELINE, *_PAGE),
     )
@@ -179,7 +179,7 @@ def summary(evaluated_runs: Sequence[Evaluated], sweeps: Sequence[Sweep] = ()) -
     run_data = []
     indices = []
     for evaluated in evaluated_runs:
-        # the index of each class of the run (C + 1,); the last is for label -1
+        # The index of each class of the run (C + 1,), with label -1 at the end.
         index_of = np.array([*(class_index[name] for name in evaluated.record.vocabulary), -1])
         indices.append(index_of)
         with _intact(evaluated):
@@ -195,7 +195,8 @@ def summary(evaluated_runs: Sequence[Evaluated], sweeps: Sequence[Sweep] = ()) -
 def _sweep(sweep: Sweep, evaluated_runs: Iterable[Evaluated]) -> Json:
     """Return the mean of each figure over the runs of a sweep, and its standard deviation.
 
-    It is the deviation of the means of the seeds if seeds vary, and of the runs otherwise.
+    The deviation is computed from the means of the seeds if seeds vary, and otherwise from the
+    runs.
     """
     groups: dict[int | str, list[dict[str, float]]] = {}
     for evaluated in evaluated_runs:
@@ -330,7 +331,7 @@ _ZERO_SHOT: dict[str, list[str]] = read_mapping(FOLDER / "figures.yaml", "figure
 
 _RELIABILITY = (
     ("before", "of the scores as they are"),
-    ("after", "of the confidences made of them"),
+    ("after", "of the confidences derived from them"),
 )
 
 
@@ -409,7 +410,7 @@ def _video(
             raise InputError(evaluated.run.path, problem)
         is_labelled = (labels >= 0) & (first_labels >= 0)  # a hold-out may hide labels
         if (labels != first_labels)[is_labelled].any():
-            problem = f"other true labels of {name} than in {evaluated_runs[0].run.path}"
+            problem = f"true labels of {name} differ from {evaluated_runs[0].run.path}"
             raise InputError(evaluated.run.path, problem, "evaluate both on the same labels")
 
         rows: Json = {}
