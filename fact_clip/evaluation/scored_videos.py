@@ -291,6 +291,6 @@ def member_datasets(run: Run, dataset: Dataset) -> list[Dataset]:
 
 
 def _hidden_names(member: Run, default: Names) -> Names:
-    """Return the validation-unseen classes of a member, by default those of the hold-out."""
+    """Return the validation-unseen classes of a member, by default the hold-out's."""
     names = member.config.data.validation_unseen
     return names if isinstance(names, tuple) else default
