@@ -42,7 +42,7 @@ def measured(path: Path, what: str) -> tuple[float, int]:
     """Seconds and rows of one pass; every frame of the file is a row."""
     from fact_clip.encoders import frame_encoder
     from fact_clip.video.extract import Settings, extract
-    from fact_clip.video.pictures import frames
+    from fact_clip.video.frames import frames
 
     start = time.perf_counter()
     if what == "decode":

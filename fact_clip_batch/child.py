@@ -15,7 +15,7 @@ from pathlib import Path
 
 from fact_clip.core import InputError
 from fact_clip.core.launch import end_with_parent
-from fact_clip.video.pictures import Frame, Grid, probe
+from fact_clip.video.frames import Frame, Grid, probe
 
 # Frames are sent when either is reached. 4 MiB saves most round trips, and is little beside the
 # memory limit.

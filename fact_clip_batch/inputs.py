@@ -17,7 +17,7 @@ from fact_clip.core import InputError, Location, library_errors
 from fact_clip.core.io import check_file
 from fact_clip.core.paths import file_name
 from fact_clip.formats.table import read_table
-from fact_clip.video.pictures import SUFFIXES, Span
+from fact_clip.video.frames import SUFFIXES, Span
 from fact_clip_batch.stores import RemoteFile, is_remote, list_remote, visible_files
 
 _COLUMNS = "id, uri, and perhaps start and stop in seconds"

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from fact_clip.core import InputError
 from fact_clip.core.arguments import number_of
-from fact_clip.video.pictures import Frame, Grid, VideoInfo
+from fact_clip.video.frames import Frame, Grid, VideoInfo
 
 _START_SECONDS = 300.0  # for a child process to load its libraries
 _ENVIRONMENT = {

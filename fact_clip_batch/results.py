@@ -13,7 +13,7 @@ from fact_clip.core.version import __version__
 from fact_clip.formats import save
 from fact_clip.formats.json_file import as_dict, from_dict
 from fact_clip.inference.sources import FEATURES
-from fact_clip.video.pictures import Span
+from fact_clip.video.frames import Span
 from fact_clip_batch.engine import Outcome
 from fact_clip_batch.inputs import Item
 from fact_clip_batch.records import RECORDS, edited_files, hash_of_file, read_record
@@ -78,7 +78,7 @@ class ResultFolder:
         for suffix in self.suffixes:
             file = self._file(item, suffix)
             if suffix not in recorded_suffixes and file.is_file():
-                raise InputError(str(file), "fact-clip segment did not make this file", _FIX)
+                raise InputError(str(file), "fact-clip segment did not write this file", _FIX)
 
     def read(self, item: Item) -> Segmentation:
         """Return the segmentation of a done input. A damaged record raises an InputError."""

@@ -19,7 +19,7 @@ from fact_clip.inference.similarity import TEMPERATURE
 from fact_clip.inference.sources import FEATURES
 from fact_clip.inference.training_free import SimilarityScorer
 from fact_clip.runs.files import FILES
-from fact_clip.video.pictures import SUFFIXES
+from fact_clip.video.frames import SUFFIXES
 from fact_clip_batch.engine import BatchOptions, Outcome, Task, run_batch
 from fact_clip_batch.inputs import Inputs, Item
 from fact_clip_batch.results import ResultFolder, identity_of_item

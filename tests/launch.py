@@ -154,8 +154,8 @@ def _train_member(words: list[str], variables: dict[str, str], stdin: Connection
     _as_new()
     for number, file in ((0, stdin), (2, stderr)):
         os.dup2(file.fileno(), number)
-    module, name, recipe, out, _, *options = words
-    run_python([module, name, recipe, out, str(os.getppid()), *options])  # the parent is the server of forks
+    option, code, _, *arguments = words
+    run_python([option, code, str(os.getppid()), *arguments])  # the parent is the server of forks
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fact_clip.video.pictures import SUFFIXES
+from fact_clip.video.frames import SUFFIXES
 from fact_clip_batch import Inputs, Shard, batch_status
 
 from .films import numbered, write_video

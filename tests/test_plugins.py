@@ -10,7 +10,9 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ from fact_clip import Segmentation, metrics, plugins
 from fact_clip.cli import main
 from fact_clip.encoders import FRAME_ENCODERS, TEXT_ENCODERS, frame_encoder, is_local, text_encoder
 from fact_clip.formats import FORMATS, READERS, format_called, save
+from fact_clip.losses.criterion import LOSSES
 from fact_clip.models.heads import HEADS, is_open
 from fact_clip.runs.run import Run
 
@@ -230,10 +233,11 @@ def test_the_example_package_obeys_the_laws_from_its_wheel(tmp_path):
 def registry() -> Iterator[None]:
     """Forget what a test registers."""
     tables = [table for kind in plugins.KINDS for table in plugins.tables(kind)]
-    stored = [dict(table.data) for table in tables]
+    stored = [(dict(table.data), dict(table._objects)) for table in tables]
     yield
-    for table, rows in zip(tables, stored, strict=True):
+    for table, (rows, objects) in zip(tables, stored, strict=True):
         table.data = rows
+        table._objects = objects
 
 
 @pytest.fixture
@@ -264,6 +268,31 @@ def test_parts_are_registered_by_name_and_taken_as_objects(registry, parts):
     assert metrics.evaluate([[0, 1, 1, 1]], [[0, 1, 0, 1]])["ratio"] == 1
     fact_clip.register("metric", "ratio")(lambda truth, prediction: 7)  # as a cell of a notebook that runs again
     assert metrics.evaluate([[0]], [[0]])["ratio"] == 7
+
+
+def test_an_object_replaces_only_its_own_earlier_definition(registry):
+    """The same cell of a notebook may run again, but two lambdas have one name."""
+
+    def defined(value: int) -> Any:
+        def term(output, truth):
+            return value
+
+        return term
+
+    first, second = defined(1), defined(2)
+    assert LOSSES.name_of(first) == LOSSES.name_of(first) == LOSSES.name_of(second) == "term"
+    assert LOSSES["term"] is second
+
+    lambdas = [lambda output, truth: 1, lambda output, truth: 2]
+    assert LOSSES.name_of(lambdas[0]) == LOSSES.name_of(lambdas[0]) == "<lambda>"
+    partials = [partial(first, truth=number) for number in range(2)]
+    LOSSES.name_of(partials[0])
+    other = ModuleType("other")
+    exec("def term(output, truth): return 3", other.__dict__)
+    for part in (lambdas[1], partials[1], other.term):
+        with refused("fact_clip.losses"):
+            LOSSES.name_of(part)
+    assert LOSSES["<lambda>"] is lambdas[0]
 
 
 @pytest.mark.parametrize(
@@ -333,7 +362,7 @@ def test_losses_metrics_data_and_decoders_of_a_program(registry, tiny, tmp_path)
     with refused("loss.terms"):
         fact_clip.train("own", tmp_path / "x", data=data, losses=["lost"], overrides=overrides)
     others = [lambda output, truth: output.frame_logits.mean(), lambda output, truth: output.frame_logits.sum()]
-    with refused("losses"):
+    with refused("fact_clip.losses"):
         fact_clip.train("own", tmp_path / "x", data=data, losses=others, overrides=overrides)
     with refused("loss 'vector'"):
         vector = fact_clip.register("loss", "vector")(lambda output, truth: output.blocks[-1].frame_logits)

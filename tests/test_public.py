@@ -49,7 +49,7 @@ def subclasses(kind: type) -> set[str]:
 
 
 def test_the_page_has_every_error():
-    for module in ("fact_clip.formats.base", "fact_clip.video.pictures", "fact_clip_batch.isolated"):
+    for module in ("fact_clip.formats.base", "fact_clip.video.frames", "fact_clip_batch.isolated"):
         importlib.import_module(module)
     names = {InputError.__name__, StopTraining.__name__, *subclasses(InputError)}
     assert len(names) >= 9

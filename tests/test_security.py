@@ -308,7 +308,7 @@ def film(tmp_path) -> Callable[..., Path]:
 
 @pytest.mark.parametrize("name", ["concat:a.mp4", "http:/host/a.mp4", "-i.mp4", "a%03d.mp4"])
 def test_a_name_like_a_protocol_is_a_name(name, film, tmp_path, monkeypatch):
-    from fact_clip.video.pictures import frames
+    from fact_clip.video.frames import frames
 
     film("a.mp4", 3)
     film("a001.mp4", 3)

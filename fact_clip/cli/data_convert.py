@@ -336,12 +336,12 @@ class _VideoClocks:
 
         if self.film is None:
             return None if self.fps is None else Clock(fps=self.fps, video_fps=self.fps)
-        from fact_clip.video.pictures import picture_times, probe
+        from fact_clip.video.frames import frame_times, probe
 
         path = self.film
         if path.is_dir():
             path = self._in_folder(path, name)
-        times = picture_times(path)
+        times = frame_times(path)
         n_frames = len(times) - 1
         duration = times[-1] - times[0]
         rate = probe(path).fps
@@ -350,7 +350,7 @@ class _VideoClocks:
         return Clock(n_frames=n_frames, fps=rate, times=times, media=str(path), video_fps=rate)
 
     def _in_folder(self, folder: Path, name: str) -> Path:
-        from fact_clip.video.pictures import SUFFIXES
+        from fact_clip.video.frames import SUFFIXES
 
         for path in sorted(folder.iterdir()):
             if path.stem == name and path.suffix.lower() in SUFFIXES:

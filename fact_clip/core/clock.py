@@ -14,14 +14,14 @@ ROUNDING = 1.5e-3
 """Seconds by which times in files may deviate, because files round times to milliseconds."""
 
 
-def row_times(picture_times: Floats, fps: float, end: float | None = None) -> Floats:
+def row_times(frame_times: Floats, fps: float, end: float | None = None) -> Floats:
     """Return the start times of rows that were sampled from a video at n / fps seconds.
 
     A row shows the video frame that is on screen at n / fps, and starts when that frame starts. If
     this time does not rise, or is after n / fps, the row starts at n / fps.
 
     Args:
-        picture_times: Start times of the video frames that the rows show, in seconds, (T,).
+        frame_times: Start times of the video frames that the rows show, in seconds, (T,).
         fps: Rows per second.
         end: Time at which the video ends, in seconds, or None if unknown.
 
@@ -30,10 +30,10 @@ def row_times(picture_times: Floats, fps: float, end: float | None = None) -> Fl
         with the video, or at T / fps if that is earlier, if the end is unknown, or if the end is
         not after the start of the last row.
     """
-    grid = np.arange(len(picture_times) + 1) / fps
-    rises = np.append(True, np.diff(picture_times) > 0)
-    is_usable = rises & (picture_times <= grid[:-1] + ROUNDING)
-    starts = np.where(is_usable, np.maximum(picture_times, 0.0), grid[:-1])
+    grid = np.arange(len(frame_times) + 1) / fps
+    rises = np.append(True, np.diff(frame_times) > 0)
+    is_usable = rises & (frame_times <= grid[:-1] + ROUNDING)
+    starts = np.where(is_usable, np.maximum(frame_times, 0.0), grid[:-1])
 
     last = grid[-1]
     if end is not None and starts[-1] + ROUNDING < end:

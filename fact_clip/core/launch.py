@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+import runpy
 import signal
 import sys
+import threading
+from collections.abc import Sequence
 
 from fact_clip.core.errors import InputError
 
 PARENT = "FACT_CLIP_PARENT"
 """Environment variable with the ID of the process with which a command ends."""
+
+# The child arranges its end before it imports a module, because such imports can take seconds.
+_CHILD = "import sys; from fact_clip.core.launch import run_child; run_child(*sys.argv[1:])"
 
 
 def place_in_launch() -> tuple[int, int]:
@@ -40,3 +46,36 @@ def end_with_parent(parent: int) -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # 1 is PR_SET_PDEATHSIG of <linux/prctl.h>
     if os.getppid() != parent:  # the parent has already ended
         os._exit(1)
+
+
+def child_command(module: Sequence[str]) -> list[str]:
+    """Return the command of a process that runs a module and ends with this process.
+
+    Start it with a pipe as its stdin: where the kernel cannot end the process, the end of the pipe
+    does.
+
+    Args:
+        module: "-m", the name of the module, and its arguments.
+    """
+    _, name, *arguments = module
+    return [sys.executable, "-c", _CHILD, str(os.getpid()), name, *arguments]
+
+
+def run_child(parent: str, module: str, *arguments: str) -> None:
+    """Run a module as the main module of this process, which ends with its parent.
+
+    Args:
+        parent: ID of the parent process.
+        module: Name of the module.
+        arguments: Arguments of the module.
+    """
+    threading.Thread(target=_end_with_stdin, daemon=True).start()
+    end_with_parent(int(parent))
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def _end_with_stdin() -> None:
+    """End this process when its parent closes its end of stdin, however the parent ends."""
+    os.read(0, 1)
+    os._exit(1)

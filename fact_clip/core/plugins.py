@@ -12,7 +12,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fact_clip.core.errors import InputError, library_errors
-from fact_clip.core.types import Json
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -21,7 +20,7 @@ T = TypeVar("T")
 
 
 def adopt_function(name: str, part: Any) -> Any:
-    """Return a function unchanged."""
+    """Return a function unchanged, or raise a ValueError if a part is not callable."""
     if not callable(part):
         raise ValueError("not a function")
     return part
@@ -48,21 +47,35 @@ class Table(UserDict[str, T]):
         self.group = group
         self._adopt = adopt
         self._built_in = set(rows)
+        self._objects: dict[str, Any] = {}  # parts that were registered by their own names
 
     def find(self, name: str, where: str) -> T:
-        """Return the row of a name that was given at `where`, or raise an InputError that lists
-        names."""
+        """Return the row of a name that was given at `where`.
+
+        If there is none, the InputError lists the names.
+        """
         if name not in self:
             fix = f"use one of {', '.join(self)}"
             raise InputError(where, f"there is none named {name!r}", fix)
         return self[name]
 
     def name_of(self, part: Any) -> str:
-        """Return the name of a part, and register an object by its own name."""
+        """Return the name of a part. An object is first registered by its own name.
+
+        An object replaces its earlier definition, such as in a notebook cell that runs again.
+
+        Raises:
+            InputError: A different object has the same name, or the object cannot be used.
+        """
         if isinstance(part, str):
             return part
         name = getattr(part, "__name__", type(part).__name__)
+        registered = self._objects.get(name, part)
+        if registered is not part and not _is_redefinition(registered, part):
+            problem = f"a different object is already called {name!r}"
+            raise InputError(self.group, problem, "define a function with a name of its own")
         self.register(part, name)
+        self._objects[name] = part
         return name
 
     def register(self, part: Any, name: str) -> bool:
@@ -85,12 +98,14 @@ class PluginTable(Table[T]):
     """
 
     @cached_property
-    def plugins(self) -> Json:
-        """Load the entry points of this table by name. A broken plug-in is stored as its
-        InputError."""
+    def plugins(self) -> dict[str, T | InputError]:
+        """Load the entry points of this table by name.
+
+        A broken plug-in is stored as its InputError.
+        """
         from importlib.metadata import entry_points  # takes 20 ms, and most programs do not need it
 
-        rows: Json = {}
+        rows: dict[str, T | InputError] = {}
         for point in entry_points(group=self.group):
             where = f"plug-in {point.name!r} of {package_of(point)}"
             fix = "correct or uninstall the package"
@@ -107,7 +122,7 @@ class PluginTable(Table[T]):
         return rows
 
     def __missing__(self, name: str) -> T:
-        row: T | InputError = self.plugins[name]
+        row = self.plugins[name]
         if isinstance(row, InputError):
             raise row
         return row
@@ -122,6 +137,20 @@ class PluginTable(Table[T]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+
+def _is_redefinition(registered: Any, part: Any) -> bool:
+    """Return whether two objects were defined by the same name in the same place.
+
+    All lambdas of a module have the same name, so this cannot be inferred for them.
+    """
+    origins = []
+    for part_or_registered in (registered, part):
+        qualified_name = getattr(part_or_registered, "__qualname__", "<none>")
+        if qualified_name.endswith(">"):  # "<lambda>", "function.<locals>.<lambda>" or "<none>"
+            return False
+        origins.append((part_or_registered.__module__, qualified_name))
+    return origins[0] == origins[1]
 
 
 def package_of(point: EntryPoint) -> str:

@@ -321,7 +321,11 @@ class Segmentation:
         return (edges, "s") if edges else ([float(frame) for frame in frames], "frames")
 
     def support(self) -> Segmentation:
-        """Join consecutive segments of one label. A confidence becomes the mean over the frames."""
+        """Join consecutive segments of the same label.
+
+        The confidence of a joined segment, and the scores of its alternatives, are means over its
+        frames. An alternative that a part does not list is left out, because its mean is unknown.
+        """
         segments = []
         for label, group in groupby(self.segments, lambda segment: segment.label):
             parts = list(group)
@@ -333,8 +337,15 @@ class Segmentation:
             if None not in confidences:
                 durations = [part.duration for part in parts]
                 mean = min(float(np.average(confidences, weights=durations)), 1.0)
-            comment = "; ".join(part.comment for part in parts if part.comment)
-            segments.append(Segment(parts[0].start, parts[-1].stop, label, mean, comment))
+            joined = Segment(
+                start=parts[0].start,
+                stop=parts[-1].stop,
+                label=label,
+                confidence=mean,
+                comment="; ".join(part.comment for part in parts if part.comment),
+                alternatives=_mean_alternatives(parts),
+            )
+            segments.append(joined)
         return replace(self, segments=tuple(segments))
 
     def to_dict(self) -> Json:
@@ -397,3 +408,18 @@ class Segmentation:
         from fact_clip.formats import load
 
         return load(path, background=background, n_frames=n_frames)
+
+
+def _mean_alternatives(segments: Sequence[Segment]) -> tuple[Alternative, ...]:
+    """Return the alternatives that all segments list, with means over the frames, best first."""
+    scores: dict[str, list[float]] = {}
+    for segment in segments:
+        for label, score in segment.alternatives:
+            scores.setdefault(label, []).append(score)
+    durations = [segment.duration for segment in segments]
+    alternatives = []
+    for label, scores_of_label in scores.items():
+        if len(scores_of_label) == len(segments):
+            mean = float(np.average(scores_of_label, weights=durations))
+            alternatives.append(Alternative(label, mean))
+    return tuple(sorted(alternatives, key=lambda alternative: -alternative.score))

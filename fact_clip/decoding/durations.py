@@ -35,8 +35,10 @@ class Durations:
 
     @classmethod
     def learned(cls, lengths: Sequence[Sequence[float]], weight: float = 1.0) -> Durations:
-        """Learn from the lengths, in rows, of the segments of each class. At least one has
-        segments."""
+        """Learn from the lengths, in rows, of the segments of each class.
+
+        At least one class needs segments.
+        """
         logs = [np.log(np.maximum(class_lengths, 1.0)) for class_lengths in lengths]
         everything = np.concatenate(logs)
         pooled = np.mean([np.var(values) for values in logs if len(values)])
@@ -75,8 +77,7 @@ class Durations:
         return cls(rows[:, 0] - np.log(stride), rows[:, 1], weight)
 
     def with_class(self) -> Durations:
-        """Return the lengths with an additional last class, for which all lengths are equally
-        good."""
+        """Return the lengths with a last class added, for which all lengths are equally good."""
         return replace(self, n_free=self.n_free + 1)
 
     @cached_property
@@ -90,7 +91,7 @@ class Durations:
         logs = np.log(np.arange(1, n_rows + 1))[:, None]
         scores: Floats = -self.weight * ((logs - self.mean) / self.deviation) ** 2 / 2
         # The last row stands for all longer segments. If a class usually lasts longer, it gets the
-        # best.
+        # best score.
         scores[-1, self.mean > logs[-1]] = 0.0
         return np.pad(scores, ((0, 0), (0, self.n_free)))
 
@@ -141,14 +142,12 @@ def decode_durations(
     changes = costs.astype(np.float64)
     np.fill_diagonal(changes, np.inf)
     # Value of the best path to a segment that starts at a row, minus the scores of its class so
-    # far.
-    # The last row comes first and rows are contiguous, because the search over them takes most
-    # time.
+    # far. The last row comes first and rows are contiguous, because the search over them takes most
+    # of the time.
     opened = np.zeros((n_classes, n_rows + 1))
     starts = np.zeros((n_rows + 1, n_classes), np.int64)  # first row of the segment that stops here
-    sources = np.zeros(
-        (n_rows + 1, n_classes), np.int64
-    )  # class before the segment that starts here
+    # Class before the segment that starts here.
+    sources = np.zeros((n_rows + 1, n_classes), np.int64)
     classes = np.arange(n_classes)
     # Value of the segment that continues from before, or is the first one.
     begun = cut if previous is None or is_first else lengths

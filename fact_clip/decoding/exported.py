@@ -16,9 +16,9 @@ from fact_clip.decoding.scores import (
     CandidateSet,
     ModelScores,
     Scoring,
-    SegmentCosts,
     decode_scores,
 )
+from fact_clip.decoding.segment_costs import SegmentCosts
 from fact_clip.decoding.switching import StateCosts
 
 

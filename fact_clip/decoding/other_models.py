@@ -24,7 +24,8 @@ from fact_clip.core.frames import IGNORED
 from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.datasets.statistics import transitions, visit_shares, whole_segments
 from fact_clip.decoding.durations import Durations
-from fact_clip.decoding.scores import SegmentCosts, mean_probabilities
+from fact_clip.decoding.scores import mean_probabilities
+from fact_clip.decoding.segment_costs import SegmentCosts
 from fact_clip.decoding.switching import SHORT, StateCosts, short_segment_penalty
 from fact_clip.decoding.visits import VisitRules
 

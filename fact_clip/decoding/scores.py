@@ -1,11 +1,21 @@
-"""From the scores of a video to labels. All decoding uses `decode_scores`."""
+"""From the scores of a video to labels.
+
+    decode_scores: one way of decoding, as in use. All predicted labels come from here.
+        class_scores: the probabilities of the candidates, averaged over the models.
+        _Rows: the rows that are decoded, in which a threshold has raised the background.
+        SegmentCosts.decode (segment_costs.py): the best labels under the costs of segments.
+    decode_gammas: the same with several gammas at once, for the curve of a calibration.
+
+Three words keep their meaning in this file. The *scores* of a video (`ModelScores`) are what its
+models computed, before any correction. *Probabilities* are corrected by a candidate set, averaged
+over the models, and have one row per `stride` frames. *Labels* are indices of candidates.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 import numpy as np
 import torch
@@ -20,29 +30,18 @@ from fact_clip.core import (
     NewWord,
     Singles,
     Vocabulary,
-    runs,
 )
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.decoding.calibration import Calibration
-from fact_clip.decoding.durations import Durations, decode_durations
 from fact_clip.decoding.fusion import Voters, fuse, fuse_gammas
-from fact_clip.decoding.switching import (
-    IMPOSSIBLE,
-    StateCosts,
-    absorb_short,
-    decode_switching,
-    raise_background,
-)
-from fact_clip.decoding.visits import VisitRules
+from fact_clip.decoding.segment_costs import SegmentCosts
+from fact_clip.decoding.switching import absorb_short, raise_background
 
-Labels = tuple[Integers, Singles]
-"""Candidate index and score of each frame: (T,) and (T,)."""
+DecodedFrames = tuple[Integers, Singles]
+"""Index of the candidate and its probability for each frame: (T,) and (T,)."""
 
-# Scores that are decoded at once if a video is decoded in several ways: 32 MB in float64.
-_MAX_SCORES = 4_000_000
-
-_LIVE = float(np.log(0.05))  # a class is decoded only if it comes this close to the best of a row
-_NOT_ALLOWED = -1e4  # nats per row; finite, because lengths need sums of scores
+# Probabilities that `decode_gammas` holds at once: 32 MB in float64.
+_MAX_PROBABILITIES = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -64,107 +63,6 @@ class Scoring:
 
 
 @dataclass(frozen=True)
-class SegmentCosts:
-    """The costs of a labelling in addition to the scores of frames: order, lengths, rules.
-
-    Attributes:
-        transitions: Costs of changes, in units of the switching penalty, or None for costs of 1.
-        durations: Lengths of the segments of the classes, or None if all lengths are equally good.
-        rules: Rules about whole videos (see `VisitRules`). They are applied only if no rows are
-            fixed.
-    """
-
-    transitions: StateCosts | None = None
-    durations: Durations | None = None
-    rules: VisitRules | None = None
-
-    def with_class(self) -> SegmentCosts:
-        """Return the costs with an additional last class, the background that a threshold adds."""
-        rules = self.rules
-        if rules is not None:
-            rules = VisitRules(np.append(rules.always, False), np.append(rules.once, False))
-        return SegmentCosts(
-            transitions=None if self.transitions is None else self.transitions.with_class(),
-            durations=None if self.durations is None else self.durations.with_class(),
-            rules=rules,
-        )
-
-    def decode(
-        self, table: Tensor, allowed: Flags, penalty: float, fixed: Integers | None = None
-    ) -> Integers:
-        """Decode scores to labels.
-
-        Args:
-            table: Probabilities (T', C) or (G, T', C), which are overwritten.
-            allowed: Classes that may be predicted, (C,).
-            penalty: Penalty of a usual change, in nats.
-            fixed: Labels of the rows before the first one.
-
-        Returns:
-            Class indices (T',) or (G, T').
-        """
-        if penalty or self.durations is not None or self.rules is not None:
-            # A score of zero must stay above the score of a class that is not allowed.
-            table = table.clamp_(min=torch.finfo(table.dtype).tiny).log_()
-        if not allowed.all():
-            table[..., torch.from_numpy(~allowed)] = _NOT_ALLOWED
-        rows = table.cpu().numpy()
-        fixed = np.empty(0, np.int64) if fixed is None else fixed
-        decode = partial(self._decode_rows, penalty=penalty, fixed=fixed)
-        if self.rules is None or len(fixed):
-            return decode(rows)
-        if rows.ndim == 3:
-            return np.stack([self.rules.decode(video, decode) for video in rows])
-        return self.rules.decode(rows, decode)
-
-    def _decode_rows(self, rows: Floats, penalty: float, fixed: Integers) -> Integers:
-        """Decode log-scores (T', C) or (G, T', C)."""
-        if self.durations is None and (self.transitions is None or not penalty):
-            previous = int(fixed[-1]) if len(fixed) else None
-            return decode_switching(rows, penalty, None, previous)
-        return self._decode_states(rows, penalty, fixed)
-
-    def _decode_states(self, rows: Floats, penalty: float, fixed: Integers) -> Integers:
-        """Decode scores (T', C) or (G, T', C) by states (see `StateCosts`)."""
-        n_classes = rows.shape[-1]
-        if rows.ndim == 3 and self.durations is not None:
-            return np.stack([self._decode_states(video, penalty, fixed) for video in rows])
-        changes = self.transitions or StateCosts.plain(1 - np.eye(n_classes))
-        # Several ways are decoded in one pass. The result of each way must not depend on the other
-        # ways,
-        # so no class is left out.
-        is_live = np.full(n_classes, rows.ndim == 3)
-        if rows.ndim == 2:
-            is_live = (rows >= rows.max(-1, keepdims=True) + _LIVE).any(0)
-        is_live[changes.class_of_state[changes.last_action >= 0]] = True
-        is_live[fixed] = True
-        changes = changes.of_live(is_live)
-        classes = changes.class_of_state
-        rows = rows[..., classes]
-        previous = None
-        n_previous = 0
-        if len(fixed):
-            previous = changes.state_after(fixed)
-            n_previous = len(fixed) - runs(fixed)[-1][0]
-        else:
-            rows[..., 0, changes.last_action >= 0] = _NOT_ALLOWED
-        costs = penalty * changes.costs
-        costs[changes.costs >= IMPOSSIBLE] = IMPOSSIBLE
-        if self.durations is None:
-            return classes[decode_switching(rows, 1.0, costs, previous)]
-        decoded = decode_durations(
-            rows,
-            costs,
-            self.durations.log_scores[:, classes],
-            previous,
-            n_previous,
-            self.durations.log_survival[:, classes],
-            is_first=n_previous == len(fixed),
-        )
-        return classes[decoded]
-
-
-@dataclass(frozen=True)
 class CandidateSet:
     """The classes that frames can be labelled with.
 
@@ -180,7 +78,7 @@ class CandidateSet:
     allowed: Flags | None = None
     new_words: tuple[NewWord, ...] = ()
     scoring: Scoring = Scoring()
-    costs: SegmentCosts = SegmentCosts()
+    costs: SegmentCosts = field(default_factory=SegmentCosts)
 
     @property
     def offset(self) -> Floats | None:
@@ -269,9 +167,9 @@ def decode_scores(
     candidates: CandidateSet,
     settings: DecodeSettings | None = None,
     final: Integers | None = None,
-    table: Tensor | None = None,
+    probabilities: Tensor | None = None,
     history: Integers | None = None,
-) -> Labels:
+) -> DecodedFrames:
     """Decode the scores of a video to one label per frame.
 
     Args:
@@ -281,39 +179,44 @@ def decode_scores(
             the confidences of the run.
         final: Fixed labels of the first frames, a multiple of `ModelScores.stride`, after which
             decoding continues.
-        table: Result of `class_scores` for the candidates with the gamma of the settings, if it is
-            available.
+        probabilities: Result of `class_scores` for the candidates with the gamma of the settings,
+            if it is available.
         history: Labels of rows before the first scored row, as returned by `shortened`.
 
     Returns:
-        The candidate index and the score of each frame, (T,) and (T,). If there is a threshold, but
-        no background candidate, index C is the background, and its score is the threshold.
+        The candidate index and the probability of each frame, (T,) and (T,). If there is a
+        threshold, but no background candidate, index C is the background, and its probability is
+        the threshold.
     """
     settings = settings or DecodeSettings()
     if settings.threshold is not None and any(voter.aligned for voter in scores.voters):
         problem = "the scores of a model that aligns a transcript are not probabilities"
         raise InputError("threshold", problem, "leave it out")
-    if table is None:
-        table = class_scores(scores, candidates.with_gamma(settings.gamma))
-    rows = _Rows.of(table, candidates, settings.threshold)
+    if probabilities is None:
+        probabilities = class_scores(scores, candidates.with_gamma(settings.gamma))
+    rows = _Rows.of(probabilities, candidates, settings.threshold)
 
-    final_rows = np.empty(0, np.int64) if final is None else final[:: scores.stride]
-    n_final = len(final_rows)
-    fixed = final_rows if history is None else np.concatenate([history, final_rows])
-    penalty = settings.switch_penalty or 0.0
-    decoded = rows.costs.decode(rows.scores[n_final:].clone(), rows.allowed, penalty, fixed)
-    labels = np.concatenate([final_rows, decoded])
+    final_labels = np.empty(0, np.int64) if final is None else final[:: scores.stride]
+    n_final = len(final_labels)
+    fixed_labels = final_labels if history is None else np.concatenate([history, final_labels])
+    new_labels = rows.costs.decode(
+        rows.decoded[n_final:].clone(),
+        rows.allowed,
+        penalty=settings.switch_penalty or 0.0,
+        fixed=fixed_labels,
+    )
+    labels = np.concatenate([final_labels, new_labels])  # (T',)
 
     if settings.shortest:
         if scores.rate is None:
             problem = "given in seconds, but the rate of these features is unknown"
             raise InputError("shortest", problem, "set fps=, or leave it out")
         shortest_rows = math.ceil(settings.shortest * scores.rate - 1e-6)
-        labels = absorb_short(labels, rows.scores.cpu().numpy(), shortest_rows, n_final)
-    probabilities = rows.probabilities.cpu().numpy()[np.arange(len(labels)), labels]
-    index = scores.row_of_frame
+        labels = absorb_short(labels, rows.decoded.cpu().numpy(), shortest_rows, n_final)
+    label_probabilities = rows.reported.cpu().numpy()[np.arange(len(labels)), labels]
+    row_of_frame = scores.row_of_frame
     # The rounding of a mean may result in a value slightly above one.
-    return labels[index], probabilities.clip(0, 1)[index]
+    return labels[row_of_frame], label_probabilities.clip(0, 1)[row_of_frame]
 
 
 @dataclass(frozen=True)
@@ -323,27 +226,29 @@ class _Rows:
     K is the number of candidates, plus 1 if a threshold adds a background class.
 
     Attributes:
-        scores: Scores to decode, (T', K).
-        probabilities: Probabilities to report for the labels, (T', K).
+        decoded: Probabilities to decode, (T', K). A threshold has raised the background.
+        reported: Probabilities to report for the labels, (T', K).
         allowed: Classes that may be predicted, (K,).
         costs: Costs of the segments of the classes.
     """
 
-    scores: Tensor
-    probabilities: Tensor
+    decoded: Tensor
+    reported: Tensor
     allowed: Flags
     costs: SegmentCosts
 
     @classmethod
-    def of(cls, table: Tensor, candidates: CandidateSet, threshold: float | None) -> _Rows:
+    def of(cls, probabilities: Tensor, candidates: CandidateSet, threshold: float | None) -> _Rows:
         """Return the rows of probabilities (T', C). A threshold raises the background."""
         allowed = candidates.is_allowed
         if threshold is None:
-            return cls(table, table, allowed, candidates.costs)
+            return cls(probabilities, probabilities, allowed, candidates.costs)
         background = candidates.vocabulary.background_indices
-        raised = torch.from_numpy(raise_background(table.cpu().numpy(), background, threshold))
+        raised = torch.from_numpy(
+            raise_background(probabilities.cpu().numpy(), background, threshold)
+        )
         if background:
-            return cls(raised, table, allowed, candidates.costs)
+            return cls(raised, probabilities, allowed, candidates.costs)
         with_background = candidates.costs.with_class()
         return cls(raised, raised, np.append(allowed, True), with_background)
 
@@ -366,7 +271,7 @@ def class_scores(scores: ModelScores, candidates: CandidateSet) -> Tensor:
     return mean_probabilities(tables)
 
 
-def voter_labels(scores: ModelScores, candidates: CandidateSet) -> dict[str, Labels]:
+def voter_labels(scores: ModelScores, candidates: CandidateSet) -> dict[str, DecodedFrames]:
     """Return the labels of each branch by itself, without a switching penalty.
 
     Args:
@@ -374,8 +279,8 @@ def voter_labels(scores: ModelScores, candidates: CandidateSet) -> dict[str, Lab
         candidates: Classes that frames can be labelled with.
 
     Returns:
-        Mapping with "frames" and, if the model has tokens, "tokens". Each contains labels and
-        scores like the result of `decode_scores`.
+        Mapping with "frames" and, if the model has tokens, "tokens". Each value is a result of
+        `decode_scores`.
     """
     candidates = replace(candidates, costs=replace(candidates.costs, durations=None, rules=None))
     labels = {"frames": decode_scores(replace(scores, frame_weight=1.0), candidates)}
@@ -393,6 +298,9 @@ def decode_gammas(
     settings: DecodeSettings | None = None,
 ) -> Integers:
     """Decode a video with several gammas, each in addition to the gamma of the candidates.
+
+    The labels with each gamma are the same as from `decode_scores` with this gamma, up to rounding.
+    Neither a threshold nor short segments are considered.
 
     Args:
         scores: Scores of the video.
@@ -417,14 +325,14 @@ def decode_gammas(
     subtracted = torch.from_numpy(trained).to(device)
 
     labels = []
-    n_at_once = max(_MAX_SCORES // (n_rows * n_classes), 1)
+    n_at_once = max(_MAX_PROBABILITIES // (n_rows * n_classes), 1)
     for part in torch.tensor(gammas, device=device).split(n_at_once):
         tables = [
             fuse_gammas(voter, scores.frame_weight, correction, subtracted, part)
             for voter in scores.voters
         ]
-        table = mean_probabilities(tables)  # (G', T', C)
-        labels.append(candidates.costs.decode(table, candidates.is_allowed, penalty))
+        probabilities = mean_probabilities(tables)  # (G', T', C)
+        labels.append(candidates.costs.decode(probabilities, candidates.is_allowed, penalty))
     return np.concatenate(labels)[:, scores.row_of_frame]
 
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fact_clip.core import Flags, Floats, Integers, runs
+from fact_clip.core import Flags, Integers, Reals, runs
 
 NEARLY_ALWAYS = 0.9  # share of the training videos in which an action has to occur
 HARDLY_EVER = 0.1  # maximum share of its training videos in which an action recurs
 _BONUS = 1.0  # nats per row for an action that always occurs and was not predicted
 _MOST_BONUSES = 2
-_EXCLUDED = -5e3  # nats per row; above `_NOT_ALLOWED` of scores.py for classes that are excluded
+_EXCLUDED = -5e3  # nats per row; above `_NOT_ALLOWED` of segment_costs.py
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class VisitRules:
             once=np.array(once) & ~background & use_once,
         )
 
-    def decode(self, rows: Floats, decode_rows: Callable[[Floats], Integers]) -> Integers:
+    def decode(self, rows: Reals, decode_rows: Callable[[Reals], Integers]) -> Integers:
         """Decode a video with both rules.
 
         If an action always occurs and is not predicted, it gets a bonus, and the video is decoded
@@ -82,9 +82,8 @@ class VisitRules:
         settled: set[int] = set()
         while True:
             repeated = self._repeated(labels)
-            # Each label is processed once. If all its rivals are also excluded, it could otherwise
-            # recur
-            # forever.
+            # Each label is processed once. Otherwise, it could recur forever if all its rivals are
+            # also excluded.
             unsettled = repeated.keys() - settled
             if not unsettled:
                 return labels
@@ -107,7 +106,7 @@ class VisitRules:
         return {label: ranges for label, ranges in visits.items() if len(ranges) > 1}
 
 
-def _margin(rows: Floats, label: int, start: int, stop: int) -> float:
+def _margin(rows: Reals, label: int, start: int, stop: int) -> float:
     """Return how much the log-scores of a label exceed the best other scores in some rows."""
     visit = rows[start:stop]
     rivals = np.delete(visit, label, axis=1).max(axis=1)

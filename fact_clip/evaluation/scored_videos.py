@@ -24,7 +24,7 @@ from fact_clip.decoding import (
     decode_gammas,
     decode_scores,
 )
-from fact_clip.decoding.scores import Labels
+from fact_clip.decoding.scores import DecodedFrames
 from fact_clip.inference.scorer import Scorer
 from fact_clip.models import FACT
 from fact_clip.runs.run import LoadedRun, Run
@@ -176,7 +176,7 @@ class ScoredVideos:
 
     def decode_with_confidence(
         self, candidates: CandidateSet | None = None, settings: DecodeSettings | None = None
-    ) -> list[Labels]:
+    ) -> list[DecodedFrames]:
         """Decode each video to its labels (T,) and their probabilities (T,); see `decode`."""
         decoded = []
         for scores in self.scores:

@@ -31,7 +31,7 @@ from fact_clip.core.version import __version__
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.memory import DataSource
 from fact_clip.decoding import decode_scores, reliability, voter_labels
-from fact_clip.decoding.scores import Labels
+from fact_clip.decoding.scores import DecodedFrames
 from fact_clip.devices.device import Precision
 from fact_clip.devices.processes import Processes
 from fact_clip.evaluation import zero_shot
@@ -63,7 +63,7 @@ class _ScoredSplit:
     """
 
     videos: ScoredVideos
-    rows: list[dict[str, Labels]]
+    rows: list[dict[str, DecodedFrames]]
     members: list[VideoLabels]
 
     @property

@@ -21,7 +21,8 @@ from fact_clip.datasets.labels import UNLABELLED, unlabelled
 from fact_clip.datasets.objects import OBJECT_SLOT
 from fact_clip.decoding import CandidateSet
 from fact_clip.decoding.durations import Durations
-from fact_clip.decoding.scores import Scoring, SegmentCosts
+from fact_clip.decoding.scores import Scoring
+from fact_clip.decoding.segment_costs import SegmentCosts
 from fact_clip.decoding.switching import StateCosts, listed_counts
 from fact_clip.decoding.visits import VisitRules
 from fact_clip.encoders import TextEncoder, is_local, text_encoder

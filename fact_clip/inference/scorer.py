@@ -38,7 +38,7 @@ from fact_clip.decoding import (
     voters,
 )
 from fact_clip.decoding.fusion import FACTOR_FRAMES, with_factors
-from fact_clip.decoding.scores import Labels
+from fact_clip.decoding.scores import DecodedFrames
 from fact_clip.devices.device import Precision, pick_device, pick_precision
 from fact_clip.encoders import FrameEncoder, Runtime, frame_encoder
 from fact_clip.inference.candidates import CandidateReader, check_trust
@@ -48,7 +48,7 @@ from fact_clip.models.blocks import convolution_reach
 from fact_clip.models.heads import is_open
 from fact_clip.runs.run import LoadedRun, Run
 from fact_clip.runs.seen import Seen
-from fact_clip.video.pictures import probe
+from fact_clip.video.frames import probe
 
 logger = logging.getLogger(__name__)
 
@@ -349,8 +349,8 @@ class Scorer(FrameScorer):
         features: Reals,
         actions: Sequence[str] | None = None,
         transcript: Sequence[str] | None = None,
-    ) -> Labels:
-        """Return the candidate index and its score for each of T frames.
+    ) -> DecodedFrames:
+        """Return the candidate index and the probability of each of T frames.
 
         Args:
             features: Raw features (T, D).

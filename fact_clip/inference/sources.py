@@ -14,7 +14,7 @@ from fact_clip.devices.device import Precision
 from fact_clip.encoders import EncodeImages, FrameEncoder
 from fact_clip.inference.scorer import FrameScorer
 from fact_clip.video.extract import Settings, encode
-from fact_clip.video.pictures import SUFFIXES, Decoder, Span
+from fact_clip.video.frames import SUFFIXES, Decoder, Span
 
 logger = logging.getLogger(__name__)
 

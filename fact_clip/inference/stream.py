@@ -12,7 +12,7 @@ from fact_clip.decoding.switching import shortened
 from fact_clip.encoders import FrameEncoder, clip_of
 from fact_clip.inference.decoder import FrameLabels, SegmentDecoder
 from fact_clip.video.extract import RowEncoder, Settings
-from fact_clip.video.pictures import scaled
+from fact_clip.video.frames import scaled
 
 HOPS = 4  # number of times that a video is scored per delay
 

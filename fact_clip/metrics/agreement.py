@@ -181,8 +181,8 @@ def _figures(
     observed = float(shares.trace())
     expected = float(shares.sum(0) @ shares.sum(1))
     figures: Json = {
-        # The same as `fact_clip.metrics.cohen_kappa`.
-        "kappa": 1.0 if expected >= 1 else (observed - expected) / (1 - expected),
+        # With a single class, agreement cannot exceed chance, so kappa is undefined.
+        "kappa": None if expected >= 1 else (observed - expected) / (1 - expected),
         "accuracy": percent(float(ticks.trace()), float(ticks.sum())),
     }
     for overlap in OVERLAPS:
@@ -206,9 +206,12 @@ def _ticks(seconds: Sequence[float]) -> Integers:
 def _piece_labels(states: Iterable[State], edges: Integers, names: Names) -> Integers:
     """Return the index of the action in each piece between two edges, (P,)."""
     labels = np.zeros(len(edges) - 1, dtype=np.int64)
-    for state in sorted(states):
-        first, last = np.searchsorted(edges, _ticks([state.start, state.stop]))
-        labels[first:last] = names.index(state.label)
+    indices = {name: index for index, name in enumerate(names)}
+    ordered = sorted(states)
+    firsts = np.searchsorted(edges, _ticks([state.start for state in ordered])).tolist()
+    lasts = np.searchsorted(edges, _ticks([state.stop for state in ordered])).tolist()
+    for state, first, last in zip(ordered, firsts, lasts, strict=True):
+        labels[first:last] = indices[state.label]
     return labels
 
 

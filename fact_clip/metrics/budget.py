@@ -221,7 +221,8 @@ def _budget(video: str, ratings: Sequence[Rating], times: Mapping[str, float]) -
 def transitions(ratings: Iterable[Rating]) -> list[Json]:
     """Count how often an action follows a different one within a video, most frequent first.
 
-    Unrated time divides a video, because other actions may have occurred in it.
+    Nothing is counted across unrated time, because other actions may have occurred in it.
+    A point event during a state neither interrupts the state nor follows it, so it is left out.
 
     Args:
         ratings: Rating of each video.
@@ -231,13 +232,25 @@ def transitions(ratings: Iterable[Rating]) -> list[Json]:
     """
     counts: Counter[tuple[str, str]] = Counter()
     for rating in ratings:
-        for first, second in pairwise(_occurrences(rating)):
+        for first, second in pairwise(_sequence(rating)):
             if _is_rated(rating, first.stop, second.start):
                 counts[first.label, second.label] += 1
     return [
         {"from": action, "to": follower, "count": count}
         for (action, follower), count in counts.most_common()
     ]
+
+
+def _sequence(rating: Rating) -> list[State]:
+    """Return the occurrences of a rating without the point events that lie within a state."""
+    sequence = []
+    end = -math.inf  # of the states so far
+    for state in _occurrences(rating):
+        is_within = state.start == state.stop and state.start < end
+        if not is_within:
+            sequence.append(state)
+            end = max(end, state.stop)
+    return sequence
 
 
 def _is_rated(rating: Rating, start: float, stop: float) -> bool:

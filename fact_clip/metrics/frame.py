@@ -215,24 +215,24 @@ def frame_accuracy(
 def cohen_kappa(ground_truth: Labellings, prediction: Labellings) -> float:
     """Return the agreement beyond chance, (p_o - p_e) / (1 - p_e) over all frames pooled.
 
-    p_o is the share of frames that agree, and p_e is the share expected for two labellings with
-    these class frequencies. The value is symmetric. Two labellings that consist of the same single
-    class have 1. Cohen, "A Coefficient of Agreement for Nominal Scales", Educational and
-    Psychological Measurement 20 (1960).
+    p_o is the share of frames that agree. p_e is the share expected for two labellings with these
+    class frequencies. The value is symmetric. Cohen, "A Coefficient of Agreement for Nominal
+    Scales", Educational and Psychological Measurement 20 (1960).
 
     Args:
         ground_truth: True labels; see `paired`.
         prediction: Predicted labels; see `paired`.
 
     Returns:
-        Kappa, which is at most 1. It is 0 for chance agreement, and without frames.
+        Kappa, which is at most 1, and 0 for agreement by chance. It is undefined (NaN) if there are
+        no frames or if both labellings consist of the same single class.
     """
     videos = paired(ground_truth, prediction)
     true = np.concatenate([labels for labels, _ in videos])
     guess = np.concatenate([labels for _, labels in videos])
     n_frames = true.size
     if not n_frames:
-        return 0.0
+        return float("nan")
 
     # Classes may have any numbers, so renumber them.
     _, index = np.unique(np.concatenate([true, guess]), return_inverse=True)
@@ -241,4 +241,4 @@ def cohen_kappa(ground_truth: Labellings, prediction: Labellings) -> float:
     guess_shares = np.bincount(index[n_frames:], minlength=size) / n_frames
     expected = float(true_shares @ guess_shares)
     observed = float((true == guess).mean())
-    return 1.0 if expected >= 1 else (observed - expected) / (1 - expected)
+    return float("nan") if expected >= 1 else (observed - expected) / (1 - expected)

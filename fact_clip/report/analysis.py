@@ -11,7 +11,7 @@ from fact_clip.core import Floats, Json, Vocabulary, runs
 from fact_clip.datasets.statistics import labelled_segments
 from fact_clip.evaluation.record import Labels, Video
 
-MOST_CELLS = 4000  # largest cells of a confusion matrix
+MOST_CELLS = 4000  # cells of a confusion matrix in a report, the largest ones
 
 
 class Cell(NamedTuple):
@@ -30,7 +30,7 @@ def labellings(videos: Sequence[Video]) -> tuple[list[Labels], list[Labels]]:
 
 
 def confusion(truth: Sequence[Labels], prediction: Sequence[Labels]) -> list[Cell]:
-    """Return the cells of all pairs that occur, up to `MOST_CELLS`, most frequent first."""
+    """Return the cells of all pairs that occur, most frequent first."""
     pairs = np.stack([np.concatenate(truth), np.concatenate(prediction)], axis=1)  # (T, 2)
     pairs = pairs[pairs[:, 0] >= 0]
     totals = np.bincount(pairs[:, 0]).tolist()
@@ -40,13 +40,13 @@ def confusion(truth: Sequence[Labels], prediction: Sequence[Labels]) -> list[Cel
         for (true, predicted), frames in zip(classes.tolist(), counts.tolist(), strict=True)
     ]
     cells.sort(key=lambda cell: -cell.frames)
-    return cells[:MOST_CELLS]
+    return cells
 
 
 def factor_confusions(
     vocabulary: Vocabulary, truth: Sequence[Labels], prediction: Sequence[Labels]
 ) -> dict[str, Json]:
-    """Return `confusion` of the factors of true and predicted classes.
+    """Return the `MOST_CELLS` largest cells of `confusion` of the factors of classes.
 
     The result maps each slot to {"names", "cells"}, and the last name is "none". It is empty if the
     names of the vocabulary have no parts.
@@ -60,7 +60,8 @@ def factor_confusions(
         of_class = np.append(numbered, -1)  # the last one is for label -1
         true = [of_class[labels] for labels in truth]
         guess = [of_class[labels] for labels in prediction]
-        confusions[slot] = {"names": [*names, "none"], "cells": confusion(true, guess)}
+        cells = confusion(true, guess)[:MOST_CELLS]
+        confusions[slot] = {"names": [*names, "none"], "cells": cells}
     return confusions
 
 

@@ -5,7 +5,7 @@ runs have nothing for it, none. `data` is what `summary` of fact_clip/report/sum
 classes[i]  {name, colour, number, group, factors}; colour may be null; group is "" if unknown.
 videos[i]   {name, frames, times, truth, runs}
   times     {step} or {starts} in seconds, starts with the end of the video; {step: 1, unit: "frames"} if unknown.
-  truth     label runs without confidence; it is that of the first run.
+  truth     label runs without confidence; each frame has the label of the first run that has one.
   runs      one element for each run: null if it lacks the video, or {p, f, t, figures}. p, f and t are label runs of
             the prediction, the frame voter and the token voter; t may be missing. figures: [frame accuracy, edit, F1@50]
             in percent, null without a labelled frame.

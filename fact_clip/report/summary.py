@@ -277,7 +277,7 @@ def _run(evaluated: Evaluated, index_of: Integers, video_index: Mapping[str, int
 
     confusion = []
     cells = analysis.confusion(truth, prediction)
-    for cell in cells:
+    for cell in cells[: analysis.MOST_CELLS]:
         true = int(index_of[cell.true])
         predicted = int(index_of[cell.predicted])
         confusion.append([true, predicted, cell.frames, cell.total])
@@ -381,49 +381,95 @@ def unseen_errors(
     return rows
 
 
+@dataclass(frozen=True)
+class _View:
+    """A video as one of the runs has evaluated it.
+
+    Attributes:
+        evaluated: The run.
+        video: The video in the record of the run.
+        index_of: Index in the report of each class of the run, (C + 1,). The last one is -1.
+    """
+
+    evaluated: Evaluated
+    video: Video
+    index_of: Integers
+
+    @property
+    def truth(self) -> Integers:
+        """Return the true labels, (T,), as indices in the report."""
+        labels: Integers = self.index_of[self.video.labels["truth"]]
+        return labels
+
+
 def _video(
     name: str,
     evaluated_runs: Sequence[Evaluated],
     indices: Sequence[Integers],
 ) -> Json:
-    """Return the times, the truth, and the rows and figures of each run for a video, or None."""
-    run_data: list[Json | None] = []
-    first_labels: Labels | None = None
-    data: Json = {"name": name, "times": _times(None), "runs": run_data}
+    """Return the times, the truth, and the rows and figures of each run for a video.
+
+    A run that lacks the video has None instead of rows.
+    """
+    views: list[_View | None] = []
     for evaluated, index_of in zip(evaluated_runs, indices, strict=True):
         videos = {video.name: video for video in evaluated.record.videos}
         video = videos.get(name)
-        if video is None:
-            run_data.append(None)
-            continue
+        views.append(None if video is None else _View(evaluated, video, index_of))
+    views_of_video = [view for view in views if view is not None]
+    truth = _common_truth(name, views_of_video)
+    known_times = [view.video.times for view in views_of_video if view.video.times is not None]
+    return {
+        "name": name,
+        "times": _times(known_times[0] if known_times else None),
+        "runs": [None if view is None else _rows(view) for view in views],
+        "frames": len(truth),
+        "truth": run_numbers(truth),
+    }
 
-        data.setdefault("frames", len(video))
-        if "unit" in data["times"]:
-            data["times"] = _times(video.times)
-        labels = index_of[video.labels["truth"]]
-        data.setdefault("truth", run_numbers(labels))
-        if first_labels is None:
-            first_labels = labels
-        if len(video) != data["frames"]:
-            first = evaluated_runs[0].run.path
-            problem = f"{len(video)} frames of {name}, not {data['frames']}, as in {first}"
-            raise InputError(evaluated.run.path, problem)
-        is_labelled = (labels >= 0) & (first_labels >= 0)  # a hold-out may hide labels
-        if (labels != first_labels)[is_labelled].any():
-            problem = f"true labels of {name} differ from {evaluated_runs[0].run.path}"
-            raise InputError(evaluated.run.path, problem, "evaluate both on the same labels")
 
-        rows: Json = {}
-        for row in ROWS[1:]:
-            if row in video.labels:
-                rows[row[0]] = run_numbers(index_of[video.labels[row]], video.confidence[row])
-        rows["figures"] = [None] * len(_FIGURES)
-        if video.is_labelled:
-            with _intact(evaluated):
-                figures = video_figures(video, evaluated)
-            rows["figures"] = [round(figures[key], 1) for key in _FIGURES]
-        run_data.append(rows)
-    return data
+def _common_truth(name: str, views: Sequence[_View]) -> Integers:
+    """Return the true labels (T,) of a video, each from the first run that labels the frame.
+
+    A hold-out may hide labels in some runs.
+
+    Raises:
+        InputError: The runs differ in the number of frames or in the label of a frame.
+    """
+    truth = views[0].truth
+    for view in views:
+        path = view.evaluated.run.path
+        labels = view.truth
+        if len(labels) != len(truth):
+            first = views[0].evaluated.run.path
+            problem = f"{len(labels)} frames of {name}, not {len(truth)}, as in {first}"
+            raise InputError(path, problem)
+        is_different = (labels != truth) & (labels >= 0) & (truth >= 0)
+        if is_different.any():
+            frame = int(is_different.argmax())
+            labelled_paths = [
+                other.evaluated.run.path for other in views if other.truth[frame] >= 0
+            ]
+            problem = f"other true labels of {name} than in {labelled_paths[0]}"
+            raise InputError(path, problem, "evaluate both on the same labels")
+        truth = np.where(truth >= 0, truth, labels)
+    return truth
+
+
+def _rows(view: _View) -> Json:
+    """Return the rows of a timeline and the figures of a video by one run."""
+    video = view.video
+    rows: Json = {}
+    for row in ROWS[1:]:
+        if row in video.labels:
+            labels = view.index_of[video.labels[row]]
+            rows[row[0]] = run_numbers(labels, video.confidence[row])
+    rows["figures"] = [None] * len(_FIGURES)
+    if video.is_labelled:
+        with _intact(view.evaluated):
+            figures = video_figures(video, view.evaluated)
+        rows["figures"] = [round(figures[key], 1) for key in _FIGURES]
+    return rows
 
 
 def video_figures(video: Video, evaluated: Evaluated) -> Json:

@@ -24,22 +24,24 @@ _Share = Annotated[float, Field(ge=0, le=1)]
 _LogFrames = Annotated[float, Field(ge=0, le=50)]
 _Value = Annotated[float, Field(ge=0, le=1e6)]
 DecodeValues = dict[Annotated[str, Field(pattern="^[a-z_]+$")], _Value]
-"""Values by key of the group ``decode``."""
+"""Values of the group ``decode`` by their keys."""
 
 
 @dataclass(frozen=True)
 class DecodingChoice:
-    """Settings of the group ``decode`` that validation videos chose, and the evidence for them.
+    """Settings of the group ``decode`` chosen on validation videos, and the evidence for them.
 
-    See docs/method.md, 'Settings chosen on validation videos'.
+    See 'Settings chosen on validation videos' in docs/method.md.
 
     Attributes:
-        recipe: Values in the recipe.
+        recipe: Values of the recipe.
         settings: Values in use, with the same keys.
-        videos: Number of decoded validation videos, each by members that were not trained on it.
-        gain: Mean gain, in points, of the best values that were tried. They need not be in use.
+        videos: Number of validation videos that were decoded. Members decode only videos on which
+            they were not trained.
+        gain: Mean gain of the best values that were tried, in points. These values are not always
+            in use.
         error: Standard error of the gain over the videos.
-        reason: Reason for the values in use.
+        reason: Reason for the values in use, in words.
     """
 
     recipe: DecodeValues
@@ -55,7 +57,7 @@ class DecodingChoice:
         return [f"decode.{key}={value}" for key, value in self.settings.items()]
 
     def __str__(self) -> str:
-        """Return a description of the choice."""
+        """Return the choice in words."""
         words = []
         for key, value in self.settings.items():
             change = "" if value == self.recipe[key] else f" (the recipe has {self.recipe[key]:g})"
@@ -65,26 +67,27 @@ class DecodingChoice:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """The content of ``run.json``, apart from versions.
+    """The content of ``run.json``, except for versions.
 
     Attributes:
-        classes: Facts about the vocabulary that the heads need.
+        classes: Sizes and factors of the vocabulary that the heads need.
         layout: Orientation of feature files.
-        fps: Feature rows per second, if known.
-        mean_transcript_length: Mean number of segments in the training videos.
-        objects: Columns of the model's input for each named object.
-        encoder: Frame encoder that computed the features from videos, if known.
-        transitions: Counts (state, next state, times) of the segments in the training videos. A
-            state is one of C classes, or C + a for background after action a.
-        lengths: Mean and deviation of the log segment length in frames, for each class.
-        visits: For each class, the share of training videos in which it occurs, and the share of
-            these in which it recurs.
-        videos_a_step: Videos per training step, over all processes.
-        seen: Videos and classes that training saw, or None for a run without a record.
-        teachers: Record of what the teacher of the drafts has seen, if known.
-        finished: Whether training was completed.
-        n_frames: Median length of a training video.
-        notes: Decisions of the training plan, as sentences.
+        fps: Feature rows per second, or None if unknown.
+        mean_transcript_length: Mean number of segments per training video.
+        objects: Columns of the model's input that belong to each named object.
+        encoder: Name of the frame encoder that made the features, or None if unknown.
+        transitions: (state, next state, count) in the training videos. A state below C is a class,
+            and state C + a is background after action a.
+        lengths: Mean and standard deviation of the logarithm of the number of frames in a segment,
+            for each class.
+        visits: For each class, the share of the training videos that contain it, and the share of
+            these in which it occurs more than once.
+        videos_a_step: Number of videos per training step, over all processes.
+        seen: Videos and classes of the training run, or None without a record.
+        teachers: Records of what the teacher of the drafts has seen, with None if unknown.
+        finished: Whether the training is finished.
+        n_frames: Median number of frames per training video.
+        notes: Sentences about the decisions in the plan of the training run.
     """
 
     classes: Classes
@@ -105,28 +108,28 @@ class RunFacts:
 
 
 def read_facts(folder: Path) -> Json:
-    """Read run.json. A missing file, or one in a different format, raises an InputError."""
+    """Read run.json. Raise an InputError if the file is missing or its format differs."""
     path = folder / "run.json"
     if not path.is_file():
         fix = "name a folder made by 'fact-clip train' or 'fact-clip convert'"
         raise InputError(folder, "no run.json", fix)
     facts = read_mapping(path, "a complete run folder")
     version = facts.get("format")
-    if type(version) is not int or version != FORMAT:  # True and 2.0 also equal numbers
+    if type(version) is not int or version != FORMAT:  # True and 2.0 also equal integers
         fix = f"use the fact-clip version that wrote it ({facts.get('fact_clip', 'unknown')})"
         raise InputError(path, f"format {version!r}, but this version reads {FORMAT}", fix)
     return facts
 
 
 def classes_of(vocabulary: Vocabulary, head: str) -> Classes:
-    """Return the facts that a head needs. A verb-noun head uses the first two slots.
+    """Return the part of a vocabulary that a head needs. A verb-noun head uses its first two slots.
 
     Args:
-        vocabulary: Classes.
+        vocabulary: Vocabulary of the classes.
         head: Name of the head.
 
     Raises:
-        InputError: The head is verb-noun, but there are fewer than two slots.
+        InputError: The head is "verb-noun", and the vocabulary has fewer than two slots.
     """
     if head != "verb-noun":
         return Classes(len(vocabulary))
@@ -136,13 +139,15 @@ def classes_of(vocabulary: Vocabulary, head: str) -> Classes:
     counts = []
     for slot in vocabulary.slots[:2]:
         factors, indices = vocabulary.factor_indices(slot)
-        # Classes without a factor (the background) share an additional factor.
+        # Classes without a factor, such as the background, share an additional factor.
         count = len(factors) + int((indices < 0).any())
         numbers.append(tuple((indices % count).tolist()))
         counts.append(count)
-    _, first = np.unique(numbers, axis=1, return_index=True)  # first class of each pair
+    _, first = np.unique(numbers, axis=1, return_index=True)  # first class of each verb and noun
     doubled = [repr(name) for label, name in enumerate(vocabulary) if label not in first]
     if doubled:
-        message = "never predicted by verb-noun, as earlier classes have their verb and noun: "
+        message = (
+            "verb-noun never predicts classes that share verb and noun with an earlier class: "
+        )
         warnings.warn(message + ", ".join(doubled), stacklevel=2)
     return Classes(len(vocabulary), numbers[0], numbers[1], counts[0], counts[1])

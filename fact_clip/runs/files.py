@@ -1,4 +1,4 @@
-"""The names of the files in a run folder, and the git commit that produced a run."""
+"""The names of the files in a run folder, and the commit of the code that makes a run."""
 
 from __future__ import annotations
 
@@ -15,26 +15,27 @@ FILES = (
     "confidence.json",
     "decoding.json",
 )
-"""Files that determine the results of a run, in its folder and in the folders of members."""
+"""Files that determine the results of a run, in the run folder and in the folders of members."""
 
 RESULT_FILES = ("model.safetensors", "calibration.json", "confidence.json", "decoding.json")
-"""The files among `FILES` that further training changes."""
+"""The files in `FILES` that further training changes."""
 
 PATTERNS = (*FILES, *(f"members/*/{name}" for name in FILES))
 
 COPY_AGAIN = "copy the run folder again"
-"""Advice for a damaged run folder."""
+"""What to do about a damaged run folder."""
 
 
 def member_folders(path: Path, members: int) -> list[Path]:
-    """Return the run folders of an ensemble's members, except the first, which is the run."""
+    """Return the folders of an ensemble's members. The first member is the run itself, and is left
+    out."""
     return [path / "members" / str(number) for number in range(2, members + 1)]
 
 
 def remove_unfinished(path: Path) -> None:
-    """Remove the temporary files of a killed training run from its folder, which is locked."""
+    """Remove the temporary files of killed training processes from a locked run folder."""
     patterns = [
-        ".tmp*",  # created by safetensors
+        ".tmp*",  # of safetensors
         "members/.[0-9]*-*.yaml",
         *(f".[0-9]*-{name}" for name in (*FILES, "log.*", "*.safetensors")),
     ]
@@ -49,7 +50,8 @@ def evaluation_stem(split: str, has_actions: bool = False, is_changed: bool = Fa
     Args:
         split: Split of the videos.
         has_actions: Whether candidates were given.
-        is_changed: Whether settings or data differ, so that the figures do not belong to the run.
+        is_changed: Whether settings or data differ from the run, so that the figures are not the
+            figures of the run.
     """
     stem = "evaluation"
     if split != "test":
@@ -62,7 +64,7 @@ def evaluation_stem(split: str, has_actions: bool = False, is_changed: bool = Fa
 
 
 def commit() -> str | None:
-    """Return the git commit of the checkout, with "+" if files were changed, or None."""
+    """Return the git commit of the checkout, with "+" if files differ, or None without git."""
     folder = Path(__file__).resolve().parents[2]
     if not (folder / ".git").exists():
         return None

@@ -1,6 +1,6 @@
 """Runs on the Hugging Face hub (docs/sharing.md): verified downloads, model cards and uploads.
 
-You can use the address ``hf://OWNER/NAME@REVISION`` wherever you can name a run folder.
+The address ``hf://OWNER/NAME@REVISION`` can replace the path of a run folder.
 """
 
 import hashlib
@@ -30,14 +30,14 @@ from fact_clip.runs.run import LoadedRun, Run
 
 logger = logging.getLogger(__name__)
 
-_TIMEOUT = 10.0  # seconds to wait for the hub before searching only the cache
+_TIMEOUT = 10.0  # seconds to wait for the hub before using only the cache
 _LOGIN = "log in with 'hf auth login', or set HF_TOKEN"
 _EVALUATION = "evaluation.json"
-_WEIGHTS = ("model.safetensors", "ckpts/best.net")  # files that a user may name instead of the run
+_WEIGHTS = ("model.safetensors", "ckpts/best.net")  # files that may be given instead of their run
 _VERSIONS = ("fact_clip", "torch", "commit")
 _CARD = Path(__file__).parents[1] / "configs" / "model_card.md"
 
-# An absolute path with its last part, optionally after the name of an encoder
+# An absolute path and its last part, with or without the name of an encoder before it
 # (transformers:/home/a, timm:MODEL//home/a).
 _LOCAL = re.compile(
     r"((?:[^\\]*?[:/=])??)(?:/|~/|[A-Za-z]:[/\\]|\\\\).*?([^/\\]*)[/\\]*", re.DOTALL
@@ -45,16 +45,16 @@ _LOCAL = re.compile(
 
 
 def is_address(path: str | Path) -> bool:
-    """Return whether a path is a hub address. A `Path` has lost one of the slashes."""
+    """Return whether a path is an address of the hub. A `Path` has only one of its slashes."""
     return re.match(r"hf:[/\\]", str(path)) is not None
 
 
 def run_folder(path: str | Path) -> Path:
-    """Return the run folder for a path or an address.
+    """Return the run folder that a user names.
 
     Args:
-        path: Run folder, its RUN/model.safetensors or RUN/ckpts/best.net, or a hub address such as
-            hf://OWNER/NAME. A hub address is downloaded into the cache (docs/sharing.md).
+        path: Run folder, its model.safetensors or ckpts/best.net, or an address of the hub,
+            hf://OWNER/NAME, whose files are downloaded to the cache of the hub (docs/sharing.md).
     """
     if is_address(path):
         return fetch(path, PATTERNS)
@@ -68,21 +68,21 @@ def run_folder(path: str | Path) -> Path:
 
 
 def fetch(address: str | Path, patterns: Collection[str]) -> Path:
-    """Download files of a repository that are not in the cache.
+    """Download the files of a repository that are not yet in the cache.
 
-    The files are verified with the hashes that the hub lists or, without a network, with the hashes
-    of the download.
+    The files are compared with the hashes that the hub lists. Without a network, they are compared
+    with the hashes of the earlier download.
 
     Args:
         address: Address hf://OWNER/NAME or hf://OWNER/NAME@REVISION.
-        patterns: Patterns of the file names.
+        patterns: Patterns of file names.
 
     Returns:
-        The folder in the cache with the files.
+        The cache folder with the files.
 
     Raises:
-        InputError: The repository cannot be read, or a file differs from the hub's list. Such a
-            file is removed.
+        InputError: The repository cannot be read, or a file differs from its hash. Such a file is
+            removed.
     """
     match = re.fullmatch(r"hf:[/\\]+([\w.-]+)[/\\]([\w.-]+)(?:@(.+))?", str(address))
     where = "hf://" + re.sub(r"^hf:[/\\]+", "", str(address))
@@ -106,7 +106,7 @@ def fetch(address: str | Path, patterns: Collection[str]) -> Path:
 
 
 def _listed_hashes(repository: str, revision: str | None) -> dict[str, str]:
-    """Return the hash of each file in a repository, or an empty dictionary without a network."""
+    """Return the hash of each file in a repository, or no hashes without a network."""
     from huggingface_hub import HfApi, errors
 
     try:
@@ -124,23 +124,23 @@ def _listed_hashes(repository: str, revision: str | None) -> dict[str, str]:
 
 
 def _verify(folder: Path, patterns: Collection[str], hashes: Mapping[str, str], where: str) -> None:
-    """Compare downloaded files with their hashes, and remove the first file that differs."""
+    """Compare downloaded files with their hashes. Remove the first file that differs."""
     for path in sorted(chain.from_iterable(map(folder.glob, patterns))):
         blob = path.resolve()
         expected = hashes.get(path.relative_to(folder).as_posix())
         if expected is None and path.is_symlink():
-            # If it can create links, the cache names files by their hashes.
+            # If the cache can create links, the targets are named after their hashes.
             expected = blob.name
         if expected is not None and _digest(blob, expected) != expected:
             blob.unlink()
             path.unlink(missing_ok=True)
-            problem = f"{path.name} is not the file that the hub lists; the download was removed"
+            problem = f"{path.name} differs from the file that the hub lists, and was removed"
             fix = "download it again, and trust it only if the hashes agree"
             raise InputError(where, problem, fix)
 
 
 def _digest(path: Path, like: str) -> str:
-    """Return the hash of a file in the form of `like`: SHA-256, or the SHA-1 of a git blob."""
+    """Return a hash of a file, of the same kind as `like`: SHA-256, or the SHA-1 of a git blob."""
     if len(like) == 64:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -150,7 +150,7 @@ def _digest(path: Path, like: str) -> str:
 
 @contextmanager
 def _hub_errors(where: str) -> Iterator[None]:
-    """Convert errors of the hub's library to an InputError of one line."""
+    """Convert errors of the hub's library to an InputError."""
     require(where, "huggingface_hub", "hub")
     from huggingface_hub import errors, utils
 
@@ -164,8 +164,8 @@ def _hub_errors(where: str) -> Iterator[None]:
         fix = "name a branch, a tag or a commit after the @"
         raise InputError(where, "no such revision", fix) from None
     except errors.RepositoryNotFoundError:
-        # The hub gives the same answer for missing and private repositories.
-        problem = "no such repository, or you have no access to it"
+        # The hub gives the same answer for missing and for private repositories.
+        problem = "no such repository, or you may not read it"
         raise InputError(where, problem, f"check the name, or {_LOGIN}") from None
     except errors.LocalEntryNotFoundError:
         problem = "not in the cache, and the hub cannot be reached"
@@ -173,7 +173,7 @@ def _hub_errors(where: str) -> Iterator[None]:
     except (OSError, ValueError, RuntimeError, errors.HTTPError) as error:
         status = getattr(getattr(error, "response", None), "status_code", None)
         if status in (401, 403):
-            raise InputError(where, "not logged in, or no permission", _LOGIN) from None
+            raise InputError(where, "not logged in, or not permitted", _LOGIN) from None
         raise InputError(where, " ".join(str(error).split())) from None
 
 
@@ -187,20 +187,19 @@ def share(
 ) -> str:
     """Upload a run and a model card to the Hugging Face hub.
 
-    In settings, absolute paths are replaced by their last part.
+    Absolute paths in settings are replaced by their last parts.
 
     Args:
         run_dir: Run folder.
-        repository: Repository OWNER/NAME, which is created if it does not exist.
+        repository: OWNER/NAME. A new repository is created if it does not exist.
         private: Whether a new repository is private.
-        license: License as the hub writes it, such as mit, apache-2.0 or cc-by-4.0, or None to
-            omit it from the card.
+        license: Licence as the hub writes it, such as mit or cc-by-4.0. None leaves it out.
 
     Returns:
         The web address of the repository.
 
     Raises:
-        InputError: A name is invalid, you are not logged in, or the hub rejects the upload.
+        InputError: A name is not valid, you are not logged in, or the hub rejects the upload.
     """
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
         raise InputError(repository, "not the name of a repository", "write OWNER/NAME")
@@ -218,7 +217,7 @@ def share(
                 repo_id=repository,
                 folder_path=folder,
                 commit_message="Upload a run of FACT-CLIP",
-                delete_patterns=[*PATTERNS, _EVALUATION],  # except files in this upload
+                delete_patterns=[*PATTERNS, _EVALUATION],  # files that are not uploaded again
             )
     return str(address)
 
@@ -231,41 +230,41 @@ def save_pretrained(
     license: str | None = None,
     address: str | None = None,
 ) -> Path:
-    """Write the files that determine the results of a run, and a model card, into a folder.
+    """Write a model card and the files that determine the results of a run to a folder.
 
     Args:
         run_dir: Run folder.
         folder: Folder to write.
-        license: License as the hub writes it, or None to omit it from the card.
-        address: Future address of the model, or None for the name of the folder.
+        license: Licence as the hub writes it. None leaves it out.
+        address: Address at which the model will be available. None is the folder.
 
     Returns:
         The folder.
 
     Raises:
-        InputError: The run cannot be read, or the license is not written as on the hub.
+        InputError: The run cannot be read, or the licence has a spelling that the hub does not use.
     """
     loaded = Run.open(run_dir)
     if license is not None and not re.fullmatch(r"[a-z0-9.-]+", license):
-        problem = f"{license!r} is not a license as the hub writes it"
+        problem = f"{license!r} is not a licence name of the hub"
         raise InputError("license", problem, "write mit, apache-2.0, ...")
     address = address or Path(folder).name
     source = loaded.run.path
     target = Path(folder)
     if same_place(source, target):
-        raise InputError(target, "the run itself", "name a different folder")
+        raise InputError(target, "this is the run folder", "name a different folder")
     evaluation: Json = {}
     if (source / _EVALUATION).is_file():
-        evaluation = read_mapping(source / _EVALUATION, "the output of fact-clip evaluate")
+        evaluation = read_mapping(source / _EVALUATION, "what fact-clip evaluate wrote")
         evaluation["run"] = address
         if "overrides" in evaluation:
             evaluation["overrides"] = _portable(evaluation["overrides"])
         if evaluation.get("weights") != loaded.run.digest():
             location = source / _EVALUATION
-            logger.warning("%s: belongs to other weights, so the figures are omitted", location)
+            logger.warning("%s: from different weights, so the figures are left out", location)
             evaluation = {}
     card = _card(loaded, address, license, evaluation)
-    for pattern in (*PATTERNS, "evaluation*.*"):  # files of a previously saved run
+    for pattern in (*PATTERNS, "evaluation*.*"):  # files of a run that was saved there earlier
         for path in list(target.glob(pattern)):
             path.unlink()
     for pattern in PATTERNS:
@@ -302,7 +301,7 @@ def _portable(value: Any) -> Any:
 def _card(
     loaded: LoadedRun, address: str, license: str | None, evaluation: Mapping[str, Any]
 ) -> str:
-    """Return the model card of a run, in Markdown, with its figures as a model-index."""
+    """Return the model card of a run in Markdown. Its figures form a model-index."""
     require(address, "huggingface_hub", "hub")
     from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
@@ -356,7 +355,7 @@ def _card(
 
 
 def _figures(evaluation: Mapping[str, Any]) -> dict[str, float]:
-    """Return the figures of an evaluation in percent."""
+    """Return the figures of an evaluation, in percent."""
     if not evaluation:
         return {}
     zero_shot = evaluation.get("zero_shot", {})

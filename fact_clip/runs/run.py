@@ -2,19 +2,19 @@
 
 ::
 
-  RUN/config.yaml          the resolved configuration
-  RUN/vocabulary.json      class names, background, factors
-  RUN/run.json             format, versions, feature width and orientation, frame rate
-  RUN/features.safetensors statistics of the training features
-  RUN/model.safetensors    the weights with the best validation score
-  RUN/calibration.json     with held-out classes: score corrections (decoding.Calibration)
-  RUN/decoding.json        if the recipe requests it: the chosen decoding settings
-  RUN/confidence.json      with validation videos: confidences (decoding.Confidence)
-  RUN/ckpts/best.net       a link to the weights, if scripts/train.py created the run
-  RUN/last.safetensors     last saved weights and optimiser, for --resume
+    RUN/config.yaml          resolved configuration
+    RUN/vocabulary.json      class names, background classes, factors
+    RUN/run.json             format, versions, feature width and orientation, frame rate
+    RUN/features.safetensors statistics of the training features
+    RUN/model.safetensors    weights with the best validation score
+    RUN/calibration.json     score corrections (decoding.Calibration), if classes were held out
+    RUN/decoding.json        chosen decoding settings, if the recipe requests a choice
+    RUN/confidence.json      confidences (decoding.Confidence), if there are validation videos
+    RUN/ckpts/best.net       link to the weights, if scripts/train.py made the run
+    RUN/last.safetensors     most recently saved weights and optimiser, for --resume
 
-No code in the folder is executed. Each file is written under a temporary name and then renamed, so
-an interrupted run leaves readable files.
+No content of these files is executed. Each file is written under a temporary name and then renamed,
+so the files of an interrupted run can still be loaded.
 """
 
 from __future__ import annotations
@@ -63,12 +63,12 @@ class Run(RunFacts):
 
     Attributes:
         path: Run folder.
-        config: Configuration of the run.
-        vocabulary: Vocabulary of the run.
-        transform: Transform from raw features to the model's input.
-        choice: Decoding settings that validation videos chose, if any.
-        members_read: Members of an ensemble that have been read, by number. Changed descriptions
-            of the run share them.
+        config: Configuration of the training run.
+        vocabulary: Class names of the training run.
+        transform: Transform from raw features to the input of the model.
+        choice: Decoding settings that were chosen on validation videos, or None.
+        members_read: Members of an ensemble that have been read, by number. Copies of this
+            description with different settings share them.
     """
 
     path: Path
@@ -83,14 +83,14 @@ class Run(RunFacts):
         """Read the description of a run folder.
 
         Args:
-            path: Run folder. `runs.hub.run_folder` converts user input to such a path.
-            overrides: Settings ``key=value`` that replace settings of its configuration.
+            path: Run folder. For the text that a user types, `runs.hub.run_folder` finds it.
+            overrides: Settings ``key=value`` that replace values of its configuration.
 
-            Returns:
+        Returns:
             The run.
 
-            Raises:
-            InputError: There is no run folder, its format is different, or a file is damaged.
+        Raises:
+            InputError: There is no run folder, its format differs, or a file is damaged.
         """
         path = Path(path)
         facts = read_facts(path)
@@ -119,16 +119,16 @@ class Run(RunFacts):
         return run
 
     def overridden(self, overrides: Sequence[str]) -> Run:
-        """Return the run as `read` describes it with these overrides, without reading it again.
+        """Return the run that `read` returns for these overrides, without reading it again.
 
         Args:
-            overrides: Settings ``key=value`` that replace settings of its configuration.
+            overrides: Settings ``key=value`` that replace values of its configuration.
 
         Returns:
             The run.
 
         Raises:
-            InputError: A setting is invalid, or the files of the run do not fit it.
+            InputError: A setting is not valid, or does not match the files of the run.
         """
         recorded = self.without_choice().config
         config = recorded.overridden(overrides)
@@ -156,30 +156,34 @@ class Run(RunFacts):
         return replace(self, config=self.config.model_copy(update={"decode": decode}))
 
     def check_rate(self, fps: float | None, where: Location) -> None:
-        """Raise an InputError for features whose rate differs from training."""
+        """Raise an InputError if features have a different rate than the training features."""
         if fps is not None and self.fps not in (None, fps):
             problem = f"{fps:g} rows per second, but {self.path} was trained with {self.fps:g}"
             raise InputError(where, problem)
 
     def check_encoder(self, encoder: str | None, where: Location) -> None:
-        """Raise an InputError for features whose encoder differs from training."""
+        """Raise an InputError if features have a different encoder than the training features."""
         if encoder is not None and self.encoder not in (None, encoder):
-            problem = f"features by {encoder}, but {self.path} was trained with {self.encoder}"
-            raise InputError(where, problem, "extract them with that encoder")
+            problem = (
+                f"features of the encoder {encoder}, but {self.path} was trained with "
+                f"{self.encoder}"
+            )
+            raise InputError(where, problem, "extract features with the encoder of the run")
 
     def check_start(self, dataset: Dataset, where: Location) -> Seen | None:
-        """Check that a new run on a data set may start from this run.
+        """Check that training on a data set may start from this run.
 
         Args:
-            dataset: Data set of the new run.
-            where: Location for errors.
+            dataset: Data set of the new training run.
+            where: Location of an error.
 
         Returns:
-            What this run has seen, or None, with a warning, if it has no record.
+            What this run has seen. If the run has no record, the result is None and a warning is
+            logged.
 
         Raises:
-            InputError: This run reads features with a different rate or encoder, has seen a test
-                video, or has learned a hidden class.
+            InputError: The rate or the encoder of the features differs, or this run has seen a test
+                video or learned a hidden class.
         """
         self.check_rate(dataset.fps, where)
         self.check_encoder(dataset.encoder, where)
@@ -191,18 +195,19 @@ class Run(RunFacts):
         if dataset.hidden:
             seen.check_unseen_classes(dataset, where)
             if self.seen is not None:
-                # Members may have learned the validation-unseen classes of other members.
+                # A member may have learned classes by which a different member is tuned.
                 self.seen.check_unlearned(dataset.validation_unseen_names, where)
         same = seen.same_names(dataset, dataset.test)
         if same:
             message = (
-                "%s: the test video %r has the name of one that %s has seen, but other features"
+                "%s: the test video %r has the same name as a video that %s has seen, but its "
+                "features differ"
             )
             logger.warning(message, where, same[0], self.path)
         return seen
 
     def check(self) -> None:
-        """Raise an InputError if the files of the folder do not belong together."""
+        """Raise an InputError if the files of the folder do not match each other."""
         data = self.config.data
         transform = self.transform
         has_context = tuple(transform.context) == tuple(data.context)
@@ -223,11 +228,12 @@ class Run(RunFacts):
         if self.objects is not None:
             last = max(map(max, self.objects.columns))
             if last >= transform.width:
-                problem = f"column {last} of an object, but the model's input has {transform.width}"
+                width = transform.width
+                problem = f"column {last} of an object, but the model's input has {width} columns"
                 raise self._damaged("run.json", problem)
         for first, second, _ in self.transitions:
             if max(first, second) >= 2 * n_classes:
-                problem = "a transition of a class that the vocabulary lacks"
+                problem = "a transition of a class that is not in the vocabulary"
                 raise self._damaged("run.json", problem)
 
     def _damaged(self, name: str, problem: str) -> InputError:
@@ -235,16 +241,16 @@ class Run(RunFacts):
 
     @classmethod
     def open(cls, path: str | Path, overrides: Sequence[str] = ()) -> LoadedRun:
-        """Read a run, and load its models; see `read` and `load`."""
+        """Read a run and load its models. See `read` and `load`."""
         return cls.read(path, overrides).load()
 
     def load(self) -> LoadedRun:
-        """Load the models, in evaluation mode, with the calibration and the confidences."""
+        """Load the models in evaluation mode, the calibration and the confidences."""
         if self.is_unfinished():
-            logger.warning("training of %s is not finished", self.path)
+            logger.warning("the training of %s is not finished", self.path)
         calibration = Calibration.read(self.path / "calibration.json", self.vocabulary)
         if calibration is None and self.is_zero_shot:
-            message = "no calibration.json in %s, so gamma is 0 and no prior is subtracted"
+            message = "%s has no calibration.json, so gamma is 0 and no prior is subtracted"
             logger.warning(message, self.path)
         confidence = None
         confidence_path = self.path / "confidence.json"
@@ -254,7 +260,7 @@ class Run(RunFacts):
 
     @property
     def is_zero_shot(self) -> bool:
-        """Return whether the model reads names and was trained with held-out classes."""
+        """Return whether the model reads names and was trained with classes held out."""
         return self.config.data.has_untrained_classes and is_open(self.config.model.head)
 
     def write(self) -> None:
@@ -282,23 +288,23 @@ class Run(RunFacts):
         object_text: Tensor | None = None,
         space: Tensor | None = None,
     ) -> FACT:
-        """Return a model with this run's sizes and random weights.
+        """Return a model with the sizes of this run and random weights.
 
         Args:
             text: Text vectors of the classes, for a head that reads text.
             object_text: Text vectors of the objects.
-            space: Joint space of features and texts; see `FACT`.
+            space: Space of the similarity head; see `FACT`.
 
         Raises:
-            InputError: Sizes do not match.
+            InputError: The sizes do not match each other.
         """
         n_classes = self.classes.count
         if text is not None and len(text) != n_classes:
             problem = f"text vectors of {len(text)} classes, but the vocabulary has {n_classes}"
             fix = "use the mapping that the weights were trained with"
             raise InputError("text_embeddings", problem, fix)
-        # torch's attention asserts that the number of heads divides its width.
-        with library_errors("model", "sizes that do not match", ValueError, AssertionError):
+        # torch's attention asserts that its width is a multiple of the number of heads.
+        with library_errors("model", "sizes do not match each other", ValueError, AssertionError):
             return FACT(
                 self.config.model,
                 self.transform.width,
@@ -311,12 +317,12 @@ class Run(RunFacts):
             )
 
     def model(self) -> FACT:
-        """Load the model, or the first one of an ensemble, strictly and in evaluation mode."""
+        """Load the first model in evaluation mode. All of its parameters must be in the file."""
         path = self.path / "model.safetensors"
         weights, facts = read_weights(path)
         check_classes(self, facts.get("classes"), path)
         if reads_text(self.config.model.head) and "text_embeddings" not in weights:
-            problem = f"no vectors of class names, which head {self.config.model.head!r} needs"
+            problem = f"no text vectors of the classes, which head {self.config.model.head!r} needs"
             raise self._damaged(path.name, problem)
         try:
             model = self.new_model(
@@ -331,16 +337,16 @@ class Run(RunFacts):
         return model.eval()
 
     def members(self) -> list[Run]:
-        """Return the members of an ensemble: the run itself, then the members in its folder.
+        """Return the members of an ensemble: the run itself, followed by the members in its folder.
 
-        The folder of a member is read when the member is first needed.
+        The folder of a member is read at the first call.
         """
         n_members = self.config.train.members
         members = [self]
         for number, folder in enumerate(member_folders(self.path, n_members), start=2):
             if number not in self.members_read:
                 if not folder.is_dir():
-                    problem = f"no such folder, but the run has {n_members} models"
+                    problem = f"no such folder; the run has {n_members} models"
                     raise InputError(folder, problem, COPY_AGAIN)
                 member = Run.read(folder)
                 _check_member(self, member)
@@ -349,11 +355,11 @@ class Run(RunFacts):
         return members
 
     def models(self) -> list[FACT]:
-        """Load the models of the run: one, or the number in ``train.members``."""
+        """Load the models of the run, whose number is ``train.members``."""
         return [member.model() for member in self.members()]
 
     def is_unfinished(self) -> bool:
-        """Return whether training of a model was not completed, if known."""
+        """Return whether the run is known to contain a model whose training is not finished."""
         return any(
             member.finished is False or member.config.train.epochs != self.config.train.epochs
             for member in self.members()
@@ -376,7 +382,7 @@ class Run(RunFacts):
         return tuple(video.name for video in videos if video.role == "validated")
 
     def digest(self) -> str:
-        """Hash the files that determine the results of the run, including files of its members."""
+        """Hash the files that determine the results of the run, including its members."""
         digest = hashlib.blake2b(digest_size=16)
         folders = [self.path, *member_folders(self.path, self.config.train.members)]
         for path in (folder / name for folder in folders for name in RESULT_FILES):
@@ -387,14 +393,14 @@ class Run(RunFacts):
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """A run with everything that segmentation needs.
+    """A run with its models and all other values that are needed to segment videos.
 
     Attributes:
         run: Description of the run.
-        models: Its model, or the members of an ensemble.
-        calibration: Calibration of a run that was trained with held-out classes.
-        confidence: Confidences of a run with validation videos.
-        seen: Record of what all models have seen, or None for the record of the run.
+        models: The model, or the members of an ensemble.
+        calibration: Score corrections, if the run was trained with classes held out.
+        confidence: Confidences, if the run has validation videos.
+        seen: Record of what all models have seen, or None to use the record of the run.
     """
 
     run: Run
@@ -404,7 +410,10 @@ class LoadedRun:
     seen: Seen | None = None
 
     def trained_classes(self) -> Names:
-        """Return background and the trained classes, or all classes without a record."""
+        """Return the background and the classes that were trained.
+
+        If the run has no record, these are all classes.
+        """
         vocabulary = self.run.vocabulary
         record = self.seen or self.run.seen
         trained = vocabulary.names
@@ -415,19 +424,20 @@ class LoadedRun:
 
 
 def _check_choose(config: Config, recorded: Config) -> None:
-    """Raise an InputError for an override that would make a trained run choose its decoding."""
+    """Raise an InputError if an override requests a choice of decoding from a trained run."""
     if config.decode.choose and not recorded.decode.choose:
-        raise InputError("decode.choose", "training chooses settings", "train a run with it")
+        problem = "settings are chosen during training"
+        raise InputError("decode.choose", problem, "train a run with this setting")
 
 
 def check_classes(run: Run, names: object, path: Location, fix: str = COPY_AGAIN) -> None:
-    """Check that data or weights have the classes of a run, in the same order.
+    """Check that data or weights have the classes of a run in the same order.
 
     Args:
-        run: The run.
+        run: Run.
         names: Stored class names.
-        path: Location for errors.
-        fix: Advice for the error.
+        path: Location of an error.
+        fix: Advice on the error.
 
     Raises:
         InputError: The classes differ.
@@ -446,7 +456,7 @@ def check_classes(run: Run, names: object, path: Location, fix: str = COPY_AGAIN
 
 
 def _shared_facts(run: Run) -> Json:
-    """Return what all members of an ensemble must share, by description."""
+    """Return the parts that all members of an ensemble have in common, with a name for each."""
     data = run.config.data
     arrays = run.transform.to_arrays()
     return {
@@ -464,9 +474,9 @@ def _shared_facts(run: Run) -> Json:
 
 
 def _check_member(run: Run, member: Run) -> None:
-    """Raise an InputError if a member reads other features or has other classes."""
+    """Raise an InputError if a member does not have the same features and classes as the run."""
     facts = _shared_facts(run)
     for part, value in _shared_facts(member).items():
         if value != facts[part]:
-            problem = f"this member has different {part} from {run.path}"
+            problem = f"the {part} of this member differ from {run.path}"
             raise InputError(member.path, problem, COPY_AGAIN)

@@ -1,4 +1,4 @@
-"""Files of weights: tensors with facts about them."""
+"""Files of weights, which contain tensors and facts about them."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ def save_weights(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, 
 
 @contextmanager
 def writing_tensors(path: Path) -> Iterator[Path]:
-    """Write a file like `whole_file`. A full disk makes safetensors raise its own error."""
+    """Write like `whole_file`, for safetensors, whose error on a full disk is not an OSError."""
     with whole_file(path) as unfinished, library_errors(path, "cannot be written", SafetensorError):
         yield unfinished
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], Json]:
-    """Read tensors and facts from a file that `save_weights` wrote.
+    """Read the tensors and facts from a file of `save_weights`.
 
     Raises:
         InputError: The file cannot be read.
     """
-    check_file(path, "saved weights")
+    check_file(path, "weights as they were saved")
     kinds = SafetensorError, OSError, RuntimeError, TypeError, KeyError
     with (
         library_errors(path, "not a readable safetensors file", *kinds),
@@ -57,12 +57,12 @@ def load_strictly(model: nn.Module, weights: Mapping[str, Tensor], path: str | P
     """Load weights into a model.
 
     Args:
-        model: The model.
-        weights: Weights by parameter name.
-        path: Location for errors.
+        model: Model.
+        weights: Values by the names of the parameters.
+        path: Location of an error.
 
     Raises:
-        InputError: A parameter is missing, unexpected or has a wrong shape. The first is named.
+        InputError: A parameter is missing or unexpected, or has the wrong shape or type.
     """
     expected = model.state_dict()
     missing = sorted(expected.keys() - weights.keys())
@@ -81,8 +81,8 @@ def load_strictly(model: nn.Module, weights: Mapping[str, Tensor], path: str | P
             )
             raise InputError(path, problem, "check sizes and class count")
         if loaded.is_floating_point() != value.is_floating_point() or loaded.is_meta:
-            problem = f"{name} contains {loaded.dtype} of {loaded.device}, not {value.dtype}"
+            problem = f"{name} contains {loaded.dtype} on {loaded.device}, not {value.dtype}"
             raise InputError(path, problem, "save the weights again")
         if value.is_floating_point() and not loaded.isfinite().all():
-            raise InputError(path, f"{name} contains NaN or infinity", "train the model again")
+            raise InputError(path, f"{name} has a NaN or an infinity", "train the model again")
     model.load_state_dict(dict(weights))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -16,6 +15,7 @@ import torch
 
 from fact_clip.config import Config, with_values
 from fact_clip.core import InputError, Json
+from fact_clip.core.launch import child_command
 from fact_clip.core.paths import inside, write_lines
 from fact_clip.runs.files import member_folders
 from fact_clip.training.plan import Plan, resolve
@@ -115,18 +115,11 @@ class Ensemble:
         folder = self.member_folder(model_index)
         recipe = inside(self.folder, "members", f"{folder.name}.yaml")
         write_lines(recipe, self.config_of(model_index).to_yaml().splitlines())
-        command = [
-            sys.executable,
-            "-m",
-            "fact_clip.training.member",
-            str(recipe),
-            str(folder),
-            str(os.getpid()),
-        ]
+        module = ["-m", "fact_clip.training.member", str(recipe), str(folder)]
         if self.resumes(model_index):
-            command.append("--resume")
+            module.append("--resume")
         return subprocess.Popen(
-            command,
+            child_command(module),
             env={**os.environ, "OMP_NUM_THREADS": str(threads)},
             stdin=subprocess.PIPE,
             stderr=errors,

@@ -1,45 +1,30 @@
-"""Train one member of an ensemble: ``python -m fact_clip.training.member``.
+"""Train one member of an ensemble in a new process; see `core.launch.child_command`.
 
-Arguments: the recipe, the run folder, the ID of the parent process, and ``--resume`` to continue.
-This is a new process and not a fork, because the threads of torch do not survive a fork.
+Arguments: the recipe, the run folder, and ``--resume`` to continue.
+It is a new process and not a fork, because the threads of torch do not survive a fork.
 """
 
 from __future__ import annotations
 
-import os
 import sys
-import threading
 from pathlib import Path
 
-from fact_clip.core.launch import end_with_parent
+from fact_clip.config import Config
+from fact_clip.core import InputError
 from fact_clip.devices.processes import Processes
+from fact_clip.training.plan import resolve
+from fact_clip.training.runs import train_calibrated
+from fact_clip.training.trainer import Watch
 
 
-def _end_with_stdin() -> None:
-    """End this process when its parent ends, which closes the parent's end of stdin."""
-    os.read(0, 1)
-    os._exit(1)
-
-
-def main(recipe: str, out: str, parent: str, *options: str) -> None:
+def main(recipe: str, out: str, *options: str) -> None:
     """Train one member.
 
     Args:
-        recipe: Path of the member's configuration.
-        out: Run folder of the member.
-        parent: ID of the parent process.
-        options: ``--resume`` to continue an interrupted run.
+        recipe: Path of its configuration.
+        out: Its run folder.
+        options: ``--resume`` to continue an interrupted training run.
     """
-    threading.Thread(target=_end_with_stdin, daemon=True).start()
-    # On Linux, the kernel also ends the process, even while no Python code runs.
-    end_with_parent(int(parent))
-
-    from fact_clip.config import Config
-    from fact_clip.core import InputError
-    from fact_clip.training.plan import resolve
-    from fact_clip.training.runs import train_calibrated
-    from fact_clip.training.trainer import Watch
-
     try:
         plan = resolve(Config.load(recipe), is_checked=True)
         processes = Processes(plan.device)

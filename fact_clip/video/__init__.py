@@ -1,5 +1,5 @@
-"""Conversion of video files to video frames and features, and of images to video files."""
+"""Convert video files to frames and features, and frames to video files."""
 
-from fact_clip.video.pictures import SUFFIXES, DamagedVideoError, Span
+from fact_clip.video.frames import SUFFIXES, DamagedVideoError, Span
 
 __all__ = ["SUFFIXES", "DamagedVideoError", "Span"]

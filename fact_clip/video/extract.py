@@ -1,4 +1,4 @@
-"""Feature extraction from videos. It decodes in a thread, and resumes after an interruption."""
+"""Extract features from videos. A thread decodes, and an interrupted extraction can resume."""
 
 import json
 import logging
@@ -30,25 +30,25 @@ from fact_clip.core.paths import (
 from fact_clip.core.progress import Pace
 from fact_clip.core.version import __version__
 from fact_clip.encoders import Clip, FrameEncoder, clip_of
-from fact_clip.video.pictures import DamagedVideoError, Decoder, Grid, Span, probe
+from fact_clip.video.frames import DamagedVideoError, Decoder, Grid, Span, probe
 
 logger = logging.getLogger(__name__)
 
 FORMAT = "fact-clip features 1"
-SAVE_SECONDS = 60.0  # interval of saving the rows so far
+SAVE_SECONDS = 60.0  # between copies of the rows so far
 _ORIGIN = ("start", "stop", "decoder")
-_MAX_FPS = 1000  # rows per second, because files store times in milliseconds
+_MAX_FPS = 1000  # rows per second, because times in files are in milliseconds
 Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings for the extraction of features.
+    """The settings of feature extraction.
 
     Attributes:
         fps: Rows per second.
-        batch: Number of images encoded together.
-        span: Part of the video. Times count from its start.
+        batch: Number of frames that are encoded together.
+        span: Part of the video. Times are counted from its start.
     """
 
     fps: float = 5.0
@@ -73,29 +73,29 @@ def extract(
     decoder: Decoder | None = None,
     address: str | None = None,
 ) -> Path:
-    """Write NAME.npy, (T, D) in float16, and NAME.json next to it.
+    """Write the features of a video to NAME.npy, (T, D) float16, and describe them in NAME.json.
 
-    Row n is the video frame shown at n / fps seconds. The JSON file contains the encoder, the rate,
-    the video and its rate, and the times from `core.row_times`. Both files appear only when they
-    are complete. An interrupted extraction leaves NAME.part, from which the next call resumes. It
-    decodes the previous part again to detect damage there, but does not encode it.
+    Row n represents the frame that is shown at n / fps seconds. The JSON file contains the encoder,
+    the rate, the video and its rate, and the `core.row_times`. Both files appear only when they are
+    complete. An interrupted extraction leaves NAME.part, from which the next call continues. That
+    call decodes the finished part again to detect damage, but does not encode it again.
 
     Args:
-        video: Path of the video file.
+        video: Video file.
         encoder: Frame encoder.
-        out: Folder of the feature files.
-        settings: Settings of the extraction.
-        progress: Function called with (rows done, expected rows, name of the video).
-        name: NAME, with "/" between folders, or None for the name of the video.
-        decoder: Decoder of the video, or None to decode in this process.
-        address: Address of the video in the JSON file, or None for its path.
+        out: Folder for the feature files.
+        settings: Settings of the extraction, or None for the default ones.
+        progress: Function that receives (rows done, rows expected, name of the video).
+        name: NAME, with "/" between folders. None is the name of the video.
+        decoder: Decoder of the video. None decodes in this process.
+        address: Address of the video in the JSON file. None is its path.
 
     Returns:
         The feature file.
 
     Raises:
-        InputError: The encoder does not load, the folder cannot be written, or see `frames`.
-        DamagedVideoError: The file is damaged. No output file is left.
+        InputError: See `frames`. The encoder cannot be loaded, or the folder cannot be written.
+        DamagedVideoError: The video file is damaged. No file remains.
     """
     settings = settings or Settings()
     path = Path(video)
@@ -104,7 +104,7 @@ def extract(
     try:
         extraction.encode(progress)
     except DamagedVideoError:
-        extraction.discard()  # resuming is useless, because the same call would fail again
+        extraction.discard()  # the same call would fail again
         raise
     except BaseException:  # such as Ctrl-C
         extraction.save()
@@ -124,18 +124,18 @@ def encode(
     """Return the features of a video, as `extract` writes them, and the times of its rows.
 
     Args:
-        video: Video, as for `extract`.
-        encoder: Encoder, as for `extract`.
-        settings: Settings, as for `extract`.
-        progress: Progress function, as for `extract`.
-        decoder: Decoder, as for `extract`.
+        video: Video file.
+        encoder: Frame encoder.
+        settings: Settings of the extraction, or None for the default ones.
+        progress: Function that receives (rows done, rows expected, name of the video).
+        decoder: Decoder of the video. None decodes in this process.
 
     Returns:
-        The features (T, D) in float16, and their clock.
+        The features (T, D), float16, and their clock.
 
     Raises:
-        InputError: The encoder does not load, or see `frames`.
-        DamagedVideoError: The file is damaged.
+        InputError: See `frames`. The encoder cannot be loaded.
+        DamagedVideoError: The video file is damaged.
     """
     rows = VideoRows(Path(video), encoder, settings or Settings(), decoder)
     rows.encode(progress)
@@ -143,16 +143,16 @@ def encode(
 
 
 class VideoRows:
-    """The feature rows of one video, in memory.
+    """The features of one video, in memory.
 
     Args:
-        video: Path of the video file.
+        video: Video file.
         encoder: Frame encoder.
         settings: Settings of the extraction.
-        decoder: Decoder of the video, or None to decode in this process.
+        decoder: Decoder of the video. None decodes in this process.
 
     Attributes:
-        expected: Number of rows according to the file.
+        expected: Expected number of rows, from the duration that the file declares.
         count: Number of rows so far.
     """
 
@@ -163,51 +163,51 @@ class VideoRows:
         self._encoder = encoder
         self._settings = settings
         self._clip = clip_of(encoder)
-        rate = settings.fps * self._clip.stride  # video frames per second
+        rate = settings.fps * self._clip.stride  # frames per second
         grid = Grid(rate, encoder.size, settings.span)
         if decoder is None:
             self._info = probe(video)
             self._frames = grid.frames(video)
         else:
             self._info, self._frames = decoder.open(video, grid)
-        if self._info.fps and rate > 1.01 * self._info.fps:  # 30 instead of 29.97 is fine
-            rates = "%s: %g rows per second from %.4g video frames per second, so rows repeat"
+        if self._info.fps and rate > 1.01 * self._info.fps:  # 30 for 29.97 is not an error
+            rates = "%s: %g rows per second from %.4g frames per second, so some rows are repeated"
             logger.warning(rates, video, rate, self._info.fps)
         self._seconds = settings.span.seconds_of(self._info.seconds)
         self.expected = round((self._seconds or 0) * settings.fps)
-        self._times: list[Floats] = []  # (N,) seconds when the video frames of rows appear
+        self._times: list[Floats] = []  # (N,) seconds at which the frames of the rows are shown
         self._rows: list[Array] = []  # (N, D) float16
         self.count = 0
 
     def append(self, times: Floats, rows: Array) -> None:
-        """Append rows (N, D) from video frames at some times (N,)."""
+        """Append rows (N, D), whose frames are shown at the times (N,)."""
         self._times.append(times)
         self._rows.append(rows)
         self.count += len(times)
 
     def encode(self, progress: Progress | None) -> None:
-        """Encode the video, starting at the first missing row, and report each batch."""
+        """Encode the rest of the video, from the first missing row, and report each batch."""
         encoder = self._encoder
         encoder.load()
         pace = Pace(self.count, tenths=False)
         encode_rows = RowEncoder(encoder, self._video)
-        # Number of video frames before the first missing row.
-        first = self.count * self._clip.stride
+        first = self.count * self._clip.stride  # the frame of the first missing row
+        # Number of earlier frames that the encoder needs.
         lead = min(encoder.context + self._clip.length // 2, first)
-        # Start at the beginning instead of seeking, which would miss earlier decoding errors.
+        # Decoding starts at the beginning, because a seek would skip damage in the finished part.
         decoded = islice(self._frames, first - lead, None)
         prepared = ((frame.time, encoder.prepare(frame.image)) for frame in decoded)
         inputs: Iterator[tuple[float, Array]] = _ahead(prepared, 2 * self._settings.batch)
         if self._clip.length > 1:
             inputs = clips(inputs, self._clip, self.count)
             lead = 0
-        previous = [picture for _, picture in islice(inputs, lead)]
-        if previous:  # the first image has no predecessors, as in `RowEncoder`
+        previous = [image for _, image in islice(inputs, lead)]
+        if previous:  # the first frame is repeated as its own context, as in `RowEncoder`
             previous = [previous[0]] * (encoder.context - len(previous)) + previous
         encode_rows.previous = previous
         while batch := list(islice(inputs, self._settings.batch)):
             times = np.array([shown_at for shown_at, _ in batch])
-            self.append(times, encode_rows([picture for _, picture in batch]))
+            self.append(times, encode_rows([image for _, image in batch]))
             self.secure()
             left = pace.left(self.count, self.expected)
             if left:
@@ -217,14 +217,17 @@ class VideoRows:
                 progress(self.count, max(self.expected, self.count), self._video.name)
 
     def secure(self) -> None:
-        """Save the rows so far, if this is due."""
+        """Save the rows so far if they are saved at intervals."""
 
     def features(self) -> Array:
-        """Return all rows, (T, D) in float16."""
+        """Return all rows, (T, D) float16."""
         return np.concatenate(self._rows)
 
     def clock(self) -> Clock:
-        """Return the times of all rows. A later part omits the video, whose times differ."""
+        """Return the times of all rows.
+
+        If the part does not start at 0, the clock does not name the video, whose times differ.
+        """
         times = row_times(np.concatenate(self._times), self._settings.fps, self._seconds)
         return Clock(
             n_frames=self.count,
@@ -236,16 +239,16 @@ class VideoRows:
 
 
 class Extraction(VideoRows):
-    """The extraction of one video to a file. It resumes an interrupted extraction.
+    """The extraction of one video to a file, which continues an interrupted extraction.
 
-    Creating the object checks the output files.
+    The constructor checks the files that will be written.
 
     Args:
-        video: Path of the video file.
+        video: Video file.
         encoder: Frame encoder.
         target: Feature file.
         settings: Settings of the extraction.
-        decoder: Decoder of the video, or None to decode in this process.
+        decoder: Decoder of the video. None decodes in this process.
     """
 
     def __init__(
@@ -273,20 +276,20 @@ class Extraction(VideoRows):
         self._saved = time.monotonic()
 
     def _read_part(self) -> None:
-        """Read NAME.part, unless it is damaged or has a different origin."""
+        """Read NAME.part, unless it is damaged or was made with different settings."""
         with suppress(*BROKEN_ARRAY), np.load(self._part) as stored:
             if str(stored["identity"]) == json.dumps(self._identity):
                 self.append(stored["times"], stored["rows"])
                 logger.info("%s: continued at row %d", self._video, self.count)
 
     def secure(self) -> None:
-        """Save all rows at intervals."""
+        """Save all rows if the last copy is older than `SAVE_SECONDS`."""
         if time.monotonic() - self._saved > SAVE_SECONDS:
             self.save()
             self._saved = time.monotonic()
 
     def save(self) -> None:
-        """Write the rows so far and their origin to NAME.part."""
+        """Write the rows so far to NAME.part, with their origin."""
         if not self.count:
             return
         times = np.concatenate(self._times)
@@ -313,7 +316,8 @@ class Extraction(VideoRows):
             "times": clock.times.tolist(),
         }
         with whole_file(self._target) as unfinished, unfinished.open("wb") as file:
-            self._part.touch()  # marks features without a description, after a kill, as ours
+            # If a kill leaves features without their description, NAME.part shows who wrote them.
+            self._part.touch()
             np.save(file, rows)
         write_lines(self._sidecar, [json.dumps(facts)])  # last, because it completes the features
         self.discard()
@@ -323,11 +327,11 @@ class Extraction(VideoRows):
 
 
 def origin_of(encoder: FrameEncoder, settings: Settings) -> Json:
-    """Return the facts about encoder and settings that features record."""
+    """Return the properties of the encoder and the settings that a feature file records."""
     return {
         "format": FORMAT,
         "encoder": encoder.name,
-        # A different precision gives different features.
+        # A different precision results in different features.
         "precision": str(getattr(encoder, "precision", "float32")),
         "fps": settings.fps,
         **settings.span.facts,
@@ -335,21 +339,21 @@ def origin_of(encoder: FrameEncoder, settings: Settings) -> Json:
 
 
 def check_ours(target: File, sidecar: File) -> None:
-    """Reject a feature file or description that a different program wrote."""
+    """Reject a feature file or a description that a different program wrote."""
     foreign = None
     if target.is_file() and not sidecar.is_file():
         foreign = target
     if sidecar.is_file():
-        with suppress(*BROKEN_ARRAY):  # a damaged description is rewritten
+        with suppress(*BROKEN_ARRAY):  # a damaged description is replaced
             if _read_facts(sidecar).get("format") != FORMAT:
                 foreign = sidecar
     if foreign is not None:
-        problem = "fact-clip extract did not make this file"
-        raise InputError(str(foreign), problem, "move it, or name a different out=")
+        problem = "fact-clip extract did not write this file"
+        raise InputError(str(foreign), problem, "move it, or name another out=")
 
 
 def _read_facts(sidecar: File) -> Json:
-    """Read the description that `extract` writes next to features."""
+    """Return the description that `extract` writes for a feature file."""
     with sidecar.open("rb") as file:
         facts = parse_json(file.read().decode(), str(sidecar), "a description")
     if not isinstance(facts, dict):
@@ -376,11 +380,11 @@ def is_current(
     location: str,
     source: File,
 ) -> bool:
-    """Return whether features are complete and belong to this file, encoder and rate.
+    """Return whether features are complete and belong to this video, encoder and rate.
 
     Args:
         target: Feature file.
-        sidecar: Description next to it.
+        sidecar: Its description.
         encoder: Frame encoder.
         settings: Settings of the extraction.
         location: Absolute path or address of the video.
@@ -401,51 +405,51 @@ def is_current(
     except BROKEN_ARRAY:
         return False
     if is_moved and not is_of_video:
-        fix = "name a different out=, or the folder above both, or set overwrite=True"
-        raise InputError(location, f"{target} belongs to {facts['video']}", fix)
+        fix = "name another out=, or the folder above both, or set overwrite=True"
+        raise InputError(location, f"{target} has the features of {facts['video']}", fix)
     return is_of_video and is_of_request and is_complete
 
 
 def clips(
-    pictures: Iterable[tuple[float, Array]], clip: Clip, row: int
+    timed_images: Iterable[tuple[float, Array]], clip: Clip, row: int
 ) -> Iterator[tuple[float, Array]]:
-    """Yield the clip of each row, with the time of the image in its middle.
+    """Yield the clip of each row, with the time of its middle frame.
 
-    A clip that extends beyond the video repeats its first or last image.
+    A clip that extends beyond the video repeats its first or last frame.
 
     Args:
-        pictures: Times and prepared images, starting at the first one of the clip of `row`.
+        timed_images: Times and prepared frames, starting with the first frame of the clip of `row`.
         clip: Length and stride of the clips.
         row: Number of the first row.
 
     Yields:
-        The time and the images (clip.length, ...) of each row.
+        The time and the frames (clip.length, ...) of each row.
     """
     half = clip.length // 2
 
     def repeated() -> Iterator[tuple[float, Array]]:
         last = None
-        for picture in pictures:
+        for timed_image in timed_images:
             if last is None:
-                yield from repeat(picture, max(half - row * clip.stride, 0))
-            yield picture
-            last = picture
+                yield from repeat(timed_image, max(half - row * clip.stride, 0))
+            yield timed_image
+            last = timed_image
         if last is not None:
             yield from repeat(last, clip.length - half - 1)
 
     window: deque[tuple[float, Array]] = deque(maxlen=clip.length)
-    for n_pictures, picture in enumerate(repeated(), start=1):
-        window.append(picture)
-        n_rest = n_pictures - clip.length
+    for n_images, timed_image in enumerate(repeated(), start=1):
+        window.append(timed_image)
+        n_rest = n_images - clip.length
         if n_rest >= 0 and n_rest % clip.stride == 0:
             yield window[half][0], np.stack([image for _, image in window])
 
 
 class RowEncoder:
-    """Encodes consecutive images as rows of features.
+    """Encodes consecutive frames as rows of features.
 
     Attributes:
-        previous: Prepared images that the encoder needs as context of the next ones.
+        previous: Prepared frames that the encoder needs as context for the next ones.
     """
 
     def __init__(self, encoder: FrameEncoder, where: str | Path) -> None:
@@ -455,31 +459,33 @@ class RowEncoder:
         self._where = where
 
     def __call__(self, prepared: Sequence[Array]) -> Array:
-        """Return the rows (N, D) of the next N prepared images. Reject NaN and infinities."""
+        """Return the rows (N, D) of the next N prepared frames. Reject NaN and infinities."""
         context = self._encoder.context
-        previous = self.previous or [prepared[0]] * context  # the first has no predecessors
-        pictures = [*previous, *prepared]
-        self.previous = pictures[len(pictures) - context :]
-        features = self._encoder.encode_images(np.stack(pictures))
+        # At the start of the video, the first frame is repeated as its own context.
+        previous = self.previous or [prepared[0]] * context
+        images = [*previous, *prepared]
+        self.previous = images[len(images) - context :]
+        features = self._encoder.encode_images(np.stack(images))
         if not np.isfinite(features).all():
-            problem = f"the encoder {self._encoder.name} returns NaN or infinities"
+            problem = f"the encoder {self._encoder.name} returned NaN or infinities"
             raise InputError(self._where, problem)
         limit = np.finfo(np.float16).max
         if not self._is_clipped and (np.abs(features) > limit).any():
             self._is_clipped = True
-            clipped = "%s: values of %s beyond %g are clipped to it, the largest of float16"
+            clipped = "%s: values of %s beyond %g were set to this limit of float16"
             logger.warning(clipped, self._where, self._encoder.name, limit)
         return np.clip(features, -limit, limit).astype(np.float16)
 
 
 def _ahead(items: Generator[Item, None, None], depth: int) -> Iterator[Item]:
-    """Yield items that a thread produces up to `depth` ahead. Errors keep their order."""
+    """Yield items that a thread produces up to `depth` items ahead. Errors keep their order."""
     pool = ThreadPoolExecutor(1)
     try:
-        # Below, a thread that receives a signal while it starts would not be waited for.
+        # The thread must have started, because `shutdown` does not wait for a thread that a signal
+        # interrupts while it starts.
         pool.submit(int).result()
         waiting = deque(pool.submit(next, items, None) for _ in range(depth))
-        for item in iter(lambda: waiting.popleft().result(), None):  # None marks the end
+        for item in iter(lambda: waiting.popleft().result(), None):  # None follows the last one
             waiting.append(pool.submit(next, items, None))
             yield item
     finally:

@@ -1,4 +1,4 @@
-"""Writing of images to a video file."""
+"""Write frames to a video file."""
 
 from collections.abc import Iterable
 from fractions import Fraction
@@ -8,16 +8,16 @@ from typing import Any
 from fact_clip.core import Image
 from fact_clip.core.arguments import number_of
 from fact_clip.core.paths import whole_file
-from fact_clip.video.pictures import check_av, file_url
+from fact_clip.video.frames import check_av, file_url
 
 
 def write_video(path: Path, images: Iterable[Image], fps: float) -> Path:
-    """Encode images as H.264 at a constant rate.
+    """Encode frames as H.264 at a constant rate.
 
     Args:
         path: File to write.
-        images: Images (H, W, 3) in uint8, RGB, with even sides.
-        fps: Images per second.
+        images: Frames (H, W, 3), uint8, RGB, with even height and width.
+        fps: Frames per second.
 
     Returns:
         The file.
@@ -34,8 +34,8 @@ def write_video(path: Path, images: Iterable[Image], fps: float) -> Path:
                 options = {"crf": "23", "preset": "veryfast"}
                 stream = container.add_stream("libx264", rate=exact_rate, options=options)
                 stream.height, stream.width = image.shape[:2]
-            picture = av.VideoFrame.from_ndarray(image, format="rgb24")
-            container.mux(stream.encode(picture))
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            container.mux(stream.encode(frame))
         if stream is not None:
             container.mux(stream.encode(None))
     return path

@@ -39,7 +39,7 @@ def import_files(
       fact-clip project import my_project videos/*.mp4 labels/*.eaf
     """
     from fact_clip.core.io import check_file, read_mapping
-    from fact_clip.video.pictures import SUFFIXES
+    from fact_clip.video.frames import SUFFIXES
     from fact_clip_app.workspace.uploads import FEATURES, ending_of
 
     media: dict[str, Path] = {}

@@ -201,11 +201,11 @@ def _spans(
     if len(videos) != len(files):
         problem = f"{len(videos)} videos for {len(files)} label files"
         raise InputError("--video", problem, "give one for each")
-    from fact_clip.video.pictures import picture_times
+    from fact_clip.video.frames import frame_times
 
     spans = []
     for path in videos:
-        times = picture_times(path)
+        times = frame_times(path)
         spans.append((float(times[0]), float(times[-1])))
     return dict(zip(files, spans, strict=True))
 

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from fact_clip.core import InputError, Json, Names, Rating, Segment, Segmentation
+from fact_clip.core import InputError, Instant, Json, Names, Rating, Segment, Segmentation
 from fact_clip.core.messages import join_names
 from fact_clip.datasets.labels import UNLABELLED
 from fact_clip.metrics.agreement import Omissions, Pair, agreement_of_pairs, time_agreement
@@ -50,15 +50,14 @@ def comparison(
     }
 
 
-def _shown(video: VideoEntry, rating: Rating) -> Segmentation:
-    """Return a rating as segments without gaps. A point event in no action has one frame."""
-    labels = rating.labels_at(video.times[:-1])
+def _shown(video: VideoEntry, rating: Rating) -> list[Segment | Instant]:
+    """Return a rating as segments without gaps, and the point events above them, in order."""
+    parts: list[Segment | Instant] = []
+    parts += Segmentation.from_frames(rating.labels_at(video.times[:-1]))
     for point in rating.points:
         frame = int(np.searchsorted(video.times[1:], point.time, side="right"))
-        frame = min(frame, video.n_frames - 1)
-        if labels[frame] in (UNLABELLED, *rating.background):
-            labels[frame] = point.label
-    return Segmentation.from_frames(labels)
+        parts.append(Instant(min(frame, video.n_frames - 1), point.label))
+    return sorted(parts, key=lambda part: (part.start, part.stop))
 
 
 def _differences(
@@ -178,7 +177,7 @@ def blind_remark(workspace: Workspace) -> str:
     return "" if owner is None else "; while Blind is on, the labels of others are hidden"
 
 
-def _timeline_row(name: str, segments: Iterable[Segment]) -> answers.TimelineRow:
+def _timeline_row(name: str, segments: Iterable[Segment | Instant]) -> answers.TimelineRow:
     parts: list[answers.Span] = [
         {"start": part.start, "stop": part.stop, "label": part.label} for part in segments
     ]

@@ -1,56 +1,110 @@
-"""Figures of labelled videos: ethogram, total times, transitions."""
+"""Figures of labelled videos: ethogram, total times and transitions."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
-from fact_clip.core import Rating
+from fact_clip.core import Floats, Rating
 from fact_clip.metrics.budget import rated_time, time_budget, transitions
 from fact_clip.report.plots import WIDTH, add_legend, legend_height, name_ticks, new_axes
 
 _WIDTH = 10.0  # inches
 _ROW = 0.32  # inches
+_LEAST_ROW = 0.12  # inches of a row of an ethogram: the height of its name
+_MAX_HEIGHT = 32.0  # inches of the rows of an ethogram, unless they would be lower than that
+_HALF_BAR = 0.4  # of a row
+_MAX_SHAPES = 5000  # bars of an ethogram that are drawn as vectors
 _MARGIN = 1.4  # inches for the axis and its labels
 _VIDEO = "#f0f0f0"  # under the segments of a row, from the start of the video to its end
 _MAX_NUMBERS = 25  # classes of a matrix with numbers
 
 
 def ethogram(ratings: Mapping[str, Rating], colours: Mapping[str, str]) -> Figure:
-    """Draw the segments of each rating over time, from the first frame of its video.
+    """Draw the segments of each rating over time, and its point events above them.
+
+    Times count from the first frame of a video. Many segments become a picture within the figure,
+    because as vectors they would take a minute to draw.
 
     Args:
-        ratings: the rating of each row, from top to bottom.
-        colours: label -> "#rrggbb", in the order of the legend.
+        ratings: Rating of each row, from top to bottom.
+        colours: Colour of each label as "#rrggbb", in the order of the legend.
 
     Returns:
         The figure.
     """
-    figure, axes = _figure(len(ratings), WIDTH, extra_height=legend_height(colours))
-    for position, rating in enumerate(ratings.values()):
-        axes.barh(position, rating.duration or 0.0, color=_VIDEO)
-        spans_of: dict[str, list[tuple[float, float]]] = {label: [] for label in colours}
-        for state in rating.actions:
-            spans_of[state.label].append((state.start - rating.start, state.stop - state.start))
-        for point in rating.events:
-            spans_of[point.label].append((point.time - rating.start, 0.0))
-        for label, colour in colours.items():
-            # the line shows instants
-            axes.broken_barh(spans_of[label], (position - 0.4, 0.8), color=colour, linewidth=0.5)
+    bars = _bars_of(ratings.values(), colours)
+    is_dense = sum(map(len, bars.values())) > _MAX_SHAPES
+    row_height = min(_ROW, max(_LEAST_ROW, _MAX_HEIGHT / len(ratings)))
+    figure, axes = _figure(len(ratings), WIDTH, legend_height(colours), row_height)
+    durations = [rating.duration or 0.0 for rating in ratings.values()]
+    axes.barh(range(len(ratings)), durations, color=_VIDEO)
+    for label, colour in colours.items():
+        shapes = PolyCollection(
+            list(bars[label]), facecolor=colour, edgecolor=colour, linewidth=0.5
+        )
+        shapes.set_rasterized(is_dense)
+        axes.add_collection(shapes, autolim=False)
+    for label, (positions, times) in _points_of(ratings.values(), colours).items():
+        _draw_points(axes, positions, times, colours[label])
     _name_rows(axes, ratings)
-    axes.set_xlim(0, max(rating.duration or 0.0 for rating in ratings.values()))
+    axes.set_xlim(0, max(durations))
     axes.set_xlabel("time (s)")
     add_legend(figure, colours.items())
     return figure
+
+
+def _bars_of(ratings: Iterable[Rating], labels: Iterable[str]) -> dict[str, Floats]:
+    """Return the corners (N, 4, 2) of the bars of all states, by their label."""
+    spans: dict[str, list[tuple[float, float, int]]] = {label: [] for label in labels}
+    for position, rating in enumerate(ratings):
+        for start, stop, label in rating.actions:
+            spans[label].append((start - rating.start, stop - rating.start, position))
+    bars = {}
+    for label, rows in spans.items():
+        starts, stops, positions = np.array(rows, dtype=np.float64).reshape(-1, 3).T
+        horizontal = np.stack([starts, starts, stops, stops], axis=1)
+        low, high = positions - _HALF_BAR, positions + _HALF_BAR
+        vertical = np.stack([low, high, high, low], axis=1)
+        bars[label] = np.stack([horizontal, vertical], axis=2)
+    return bars
+
+
+def _points_of(
+    ratings: Iterable[Rating], labels: Iterable[str]
+) -> dict[str, tuple[list[int], list[float]]]:
+    """Return the rows and the times of all point events, by their label."""
+    points: dict[str, tuple[list[int], list[float]]] = {label: ([], []) for label in labels}
+    for position, rating in enumerate(ratings):
+        for time, label in rating.events:
+            positions, times = points[label]
+            positions.append(position)
+            times.append(time - rating.start)
+    return {label: columns for label, columns in points.items() if columns[0]}
+
+
+def _draw_points(axes: Axes, positions: Sequence[int], times: Sequence[float], colour: str) -> None:
+    """Draw point events as lines with a white edge, above the segments of all classes."""
+    rows = np.array(positions)
+    for line_colour, width, order in (("white", 2.4, 3), (colour, 1.2, 4)):
+        axes.vlines(
+            times,
+            rows - _HALF_BAR,
+            rows + _HALF_BAR,
+            color=line_colour,
+            linewidth=width,
+            zorder=order,
+        )
 
 
 def time_bars(ratings: Mapping[str, Rating], colours: Mapping[str, str]) -> Figure:
     """Draw the total time of each action, longest first, with its share of the labelled time.
 
     Args:
-        ratings: the rating of each row.
-        colours: label -> "#rrggbb".
+        ratings: Rating of each row.
+        colours: Colour of each label as "#rrggbb".
 
     Returns:
         The figure.
@@ -75,10 +129,10 @@ def time_bars(ratings: Mapping[str, Rating], colours: Mapping[str, str]) -> Figu
 
 
 def transition_matrix(ratings: Iterable[Rating]) -> Figure | None:
-    """Draw how often an action (row) is followed by another (column).
+    """Draw how often an action (row) is followed by a different or the same action (column).
 
     Args:
-        ratings: the rating of each video.
+        ratings: Rating of each video.
 
     Returns:
         The figure, or None if no action follows another.
@@ -108,13 +162,14 @@ def _figure(
     n_rows: int,
     width: float = _WIDTH,
     extra_height: float = 0.0,
+    row_height: float = _ROW,
 ) -> tuple[Figure, Axes]:
-    figure, axes = new_axes(width, _MARGIN + _ROW * n_rows + extra_height)
+    figure, axes = new_axes(width, _MARGIN + row_height * n_rows + extra_height)
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
 
 
 def _name_rows(axes: Axes, names: Collection[str]) -> None:
-    """Write a name beside each row, the first one at the top."""
+    """Write a name next to each row, the first one at the top."""
     name_ticks(axes.yaxis, names)
     axes.set_ylim(len(names) - 0.5, -0.5)

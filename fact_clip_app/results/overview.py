@@ -21,6 +21,7 @@ def overview(workspace: Workspace, viewer: str) -> answers.Overview:
     n_videos = 0
     n_labelled = 0
     n_complete = 0
+    background = {*workspace.project.background}
     for video in workspace.project.full_videos():
         tracks = workspace.project.labelled_tracks(video.id, viewer=viewer)
         n_videos += 1
@@ -31,7 +32,7 @@ def overview(workspace: Workspace, viewer: str) -> answers.Overview:
             seconds += video.duration
         for track in tracks:
             for label in track.segments:
-                if label.label not in workspace.project.background:
+                if label.label not in background:
                     origins[label.origin] += 1
                     classes.add(label.label)
             people |= track.raters
@@ -52,9 +53,12 @@ def overview(workspace: Workspace, viewer: str) -> answers.Overview:
             agreement = agreement_of_all(workspace, first, second, viewer)
             kappa = agreement["figures"]["kappa"]
             omissions = agreement["omissions"]
-            exception = _exception(agreement["shared"])
+            value = "is undefined because both used only one class"
+            if kappa is not None:
+                value = f"was {kappa:.2f}"
             sentences.append(
-                f"Cohen's kappa over the time that both have labelled was {kappa:.2f}{exception}"
+                "Cohen's kappa over the time that both have labelled"
+                f" {value}{_exception(agreement['shared'])}"
             )
             sentences += _omission_sentence("both", omissions)
     if len(names) > 2:

@@ -19,31 +19,41 @@ PLOTS = ("ethogram", "budget", "transitions")
 
 
 def draw(
-    workspace: Workspace, kind: str, annotators: Collection[str] | None, viewer: str, path: Path
+    workspace: Workspace,
+    kind: str,
+    annotators: Collection[str] | None,
+    viewer: str,
+    path: Path,
+    most: int | None = None,
 ) -> None:
     """Write a plot of a project.
 
     Args:
-        workspace: the open project with its models and work.
-        kind: one of `PLOTS`.
-        annotators: whose labels are drawn. None stands for all people.
-        viewer: whose eyes see the tracks.
-        path: the file, .svg or .png.
+        workspace: Open project with its models and jobs.
+        kind: One of `PLOTS`.
+        annotators: People whose labels are drawn, or None for all people.
+        viewer: Person who sees the tracks.
+        path: File to write, .svg or .png.
+        most: Number of rows after which no further video is drawn, or None to draw all videos.
 
     Raises:
         HTTPException: 404 if there is nothing to plot.
     """
     gc.collect(1)  # figures are cycles of many objects, which would pile up
-    figure = _figure(workspace, kind, annotators, viewer)
+    figure = _figure(workspace, kind, annotators, viewer, most)
     if figure is None:
         raise HTTPException(404, "there is nothing to plot yet")
     save_figure(figure, path)
 
 
 def _figure(
-    workspace: Workspace, kind: str, annotators: Collection[str] | None, viewer: str
+    workspace: Workspace,
+    kind: str,
+    annotators: Collection[str] | None,
+    viewer: str,
+    most: int | None,
 ) -> Figure | None:
-    ratings = rated_rows(workspace, annotators, viewer).ratings
+    ratings = rated_rows(workspace, annotators, viewer, most).ratings
     labels = actions_of(ratings.values())
     if not labels:
         return None

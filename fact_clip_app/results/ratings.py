@@ -1,4 +1,4 @@
-"""The ratings of a project: what each track, person, label file or model says about a video."""
+"""The ratings of a project: the labels of each track, person, label file or model as ratings."""
 
 import logging
 from collections.abc import Collection, Iterable, Sequence
@@ -26,12 +26,12 @@ def rating_of(
     """Return labels or drafts in frames of a video as a rating.
 
     Args:
-        video: the video.
-        parts: labels and drafts. Those labelled UNLABELLED are not rated.
-        background: names that mean no action.
-        is_complete: whether frames without a label are background, not merely unlabelled.
-        owner: who the rater is.
-        source: where the labels come from, for messages.
+        video: Video that was labelled.
+        parts: Labels and drafts. Parts with the label UNLABELLED are not rated.
+        background: Names that mean no action.
+        is_complete: Whether frames without a label are background, or else unlabelled.
+        owner: Name of the rater.
+        source: Origin of the labels, for messages.
 
     Returns:
         The rating.
@@ -49,7 +49,7 @@ def rating_of(
 
 
 def track_rating(video: VideoEntry, track: Track, background: Names) -> Rating:
-    """Return what a track says about its video."""
+    """Return the rating of a track."""
     return rating_of(
         video,
         track.segments,
@@ -63,17 +63,17 @@ def track_rating(video: VideoEntry, track: Track, background: Names) -> Rating:
 def side_rating(
     workspace: Workspace, video: VideoEntry, tracks: Iterable[Track], key: str
 ) -> Rating | None:
-    """Return what one side of a comparison says, or None if a video does not have it.
+    """Return the rating of one side of a comparison, or None if a video does not have it.
 
     Args:
-        workspace: the open project with its models and work.
-        video: the video.
-        tracks: its tracks.
+        workspace: Open project with its models and jobs.
+        video: Video that was labelled.
+        tracks: Tracks of the video.
         key: "track NAME", or "annotator NAME" for a person's labels on all tracks.
 
     Raises:
-        InputError: if the labels of a person are not one labelling: others have labels on the same
-            track, or labels of several tracks overlap.
+        InputError: The labels of a person are not one labelling, because others have labels on the
+            same track, or because labels of several tracks overlap.
     """
     ratings = []
     for track in tracks:
@@ -92,7 +92,7 @@ def side_rating(
 
 
 def is_unowned(track: Track) -> bool:
-    """Return whether somebody unknown has marked a track as fully labelled."""
+    """Return whether an unknown person has marked a track as fully labelled."""
     return track.complete and track.raters == {""}
 
 
@@ -103,20 +103,35 @@ class RatedRows:
     ratings: dict[str, Rating]  # by the name of the row
     fields: dict[str, dict[str, str]]  # of the video of each row
     ids: dict[str, str]  # of the video of each row
-    segments: list[Json]  # each action with its track, its people and where it comes from
+    segments: list[Json]  # each action with its track, its people and its origin
     several: list[str]  # names of the videos that have more than one row
     unrated: list[str]  # names of the videos without a row
-    unowned: list[str]  # those of them that an unknown person has marked as fully labelled
+    unowned: list[str]  # names of unrated videos that an unknown person marked as fully labelled
 
 
 def rated_rows(
-    workspace: Workspace, annotators: Collection[str] | None = None, viewer: str | None = None
+    workspace: Workspace,
+    annotators: Collection[str] | None = None,
+    viewer: str | None = None,
+    most: int | None = None,
 ) -> RatedRows:
-    """Return a row for each labelled track that a person sees, with the labels of some people."""
+    """Return a row for each labelled track that a person sees, with the labels of some people.
+
+    Args:
+        workspace: Open project with its models and jobs.
+        annotators: People whose labels count, or None for all people.
+        viewer: Person who sees the tracks, or None for the owner of this computer.
+        most: Number of rows after which no further video is read, or None to read all videos.
+
+    Returns:
+        The rows.
+    """
     rows = RatedRows({}, {}, {}, [], [], [], [])
     fields = workspace.project.setting(FIELDS, {})
     background = background_of(workspace)
     for video in workspace.project.full_videos():
+        if most is not None and len(rows.ratings) >= most:
+            break
         tracks = workspace.project.labelled_tracks(video.id, annotators, viewer)
         labelled_tracks = [track for track in tracks if track.is_labelled]
         if len(labelled_tracks) > 1:
@@ -137,7 +152,7 @@ def rated_rows(
 
 
 def warn_of_unrated(rows: RatedRows) -> None:
-    """Warn of videos without a row, so that nobody takes a table for one of all videos."""
+    """Warn of videos without a row, because a table does not show that it lacks them."""
     if rows.unrated:
         message = "%d videos have no rows, since these people have not labelled them: %s"
         logger.warning(message, len(rows.unrated), join_names(rows.unrated))
@@ -147,7 +162,7 @@ def warn_of_unrated(rows: RatedRows) -> None:
 
 
 def _segment_rows(name: str, video: VideoEntry, track: Track, background: Names) -> Sequence[Json]:
-    """Return a row for each action of a track, with what a rating does not hold."""
+    """Return a row for each action of a track, with the values that a rating does not have."""
     times = video.times.tolist()
     rows = []
     for label in track.segments:

@@ -65,7 +65,7 @@ def groups(workspace: Workspace, viewer: str) -> answers.Groups:
         tracks = workspace.project.labelled_tracks(video.id, viewer=viewer)
         drafted = workspace.draft_track(tracks)
         for track in tracks:
-            if track.complete or not any(label.start < label.stop for label in track.segments):
+            if track.complete or all(label.is_point for label in track.segments):
                 continue
             drafts: list[Draft] = []
             if track is drafted:
@@ -105,9 +105,7 @@ def _add(
     labels = np.full(video.n_frames, IGNORED)
     cuts = set()
     for label in track.segments:
-        if label.start == label.stop:
-            cuts.add(label.start)  # a segment cannot lie over a point event
-        else:
+        if not label.is_point:
             number = findings.names.setdefault(label.label, len(findings.names))
             labels[label.start : label.stop] = number
     for first, second in pairwise(drafts):

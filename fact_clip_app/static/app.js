@@ -1,4 +1,4 @@
-/* The page: three panels, and what lies over them. Names and files of people are shown as text alone. */
+/* The page: three panels, and what lies over them. Names and files of people are only shown as text. */
 
 import {html, render, useEffect, useState} from "./vendor/preact-htm.js";
 import {Clips} from "./label/clips.js";
@@ -17,7 +17,7 @@ import {confirm, Question, Toast} from "./common/dialogs.js";
 import {discardRefused, repeatRefused} from "./common/edits.js";
 import {catchUp, changeSettings, refresh} from "./common/project.js";
 import {listen, tried} from "./common/requests.js";
-import {fault, setAnnotator, state, subscribe, update} from "./common/state.js";
+import {fault, setAnnotator, showPanel, state, subscribe, update} from "./common/state.js";
 import {TeachPanel} from "./teach/teach_panel.js";
 
 const PANELS = {label: ["Label", LabelPanel], teach: ["Teach", TeachPanel], results: ["Results", ResultsPanel]};
@@ -84,7 +84,7 @@ function Menu({project}) {
 		<p class="hint">Labels that you make carry it.</p>
 		<button type="button" id="blind" aria-pressed=${String(project.blind)} onClick=${() => tried(askBlind)}>
 			${project.blind ? "Blind: on" : "Blind …"}</button>
-		<p class="hint">While Blind is on, everybody sees their own tracks alone.</p>
+		<p class="hint">While Blind is on, everybody sees only their own tracks.</p>
 	</section>`;
 }
 
@@ -97,23 +97,23 @@ function changeAnnotator(name) {
 	listUncertainSoon(); // in a blind project, each person has a list
 }
 
-/** Switch Blind on, or off again, behind a question. */
+/** Switch Blind on or off after a question. */
 async function askBlind() {
 	const {blind, blind_owner: owner} = state.project.project;
 	const {annotator} = state;
 	if (!annotator) return fault("Type your name first. Blind belongs to the person who switches it on.");
 	if (blind && owner && owner !== annotator) return fault(`${owner} has switched Blind on. Only ${owner} can open the project.`);
-	const text = blind ? "Open the project? Everybody sees the labels of all people then, and can compare them."
-		: `Switch Blind on? It is yours, ${annotator}, and only you can open the project again. Until then everybody, you too, sees
-			their own tracks alone, in the timeline, counts, results and files. A track without an owner goes to the person who made
-			its labels; one with labels of several people, or without names, is hidden from all.`;
+	const text = blind ? "Open the project? Then everybody sees the labels of all people and can compare them."
+		: `Switch Blind on? You become its owner, ${annotator}, and only you can open the project again. Until then, everybody
+			including you sees only their own tracks in the timeline, counts, results and files. A track without an owner goes to the
+			person who made its labels. A track with labels of several people, or of people without a name, is hidden from everybody.`;
 	if (!await confirm(text, blind ? "Open the project" : "Switch Blind on")) return;
 	await changeSettings({blind: !blind});
 	await reopen();
 }
 
 function storageStatus() {
-	if (!state.isConnected) return "The server does not answer. It is asked again.";
+	if (!state.isConnected) return "The server does not answer. The page tries again.";
 	if (state.unsent) return `Storing ${state.unsent} change${state.unsent === 1 ? "" : "s"} …`;
 	const count = state.refused.filter(({video}) => video === state.video?.id).length;
 	if (count) {
@@ -122,11 +122,6 @@ function storageStatus() {
 			<button type="button" onClick=${discardRefused}>Discard</button>`;
 	}
 	return "All changes are stored.";
-}
-
-function showPanel(panel) {
-	history.replaceState(null, "", `#${panel}`);
-	update({panel});
 }
 
 /** Fetch the project, open its first video, and follow changes on the server. */

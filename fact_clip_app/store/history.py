@@ -27,9 +27,12 @@ _COLUMNS = "track, start, stop, label, origin, comment, annotator"
 _DELETION = f"""DELETE FROM segment WHERE id = (
     SELECT id FROM segment WHERE ({_COLUMNS}) = (?, ?, ?, ?, ?, ?, ?) LIMIT 1)"""
 _INSERTION = f"INSERT INTO segment ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)"
+
+# Segments of a track do not overlap. Point events are a layer above them, with one in a frame.
 _OVERLAP = """SELECT start, stop, label, origin, comment, annotator FROM segment
     WHERE track = ?1 AND start <= ?3 AND stop >= ?2
-    AND ((start = ?2 AND stop = ?3) OR (start < ?3 AND stop > ?2)) LIMIT 1"""
+    AND ((start = ?2 AND stop = ?3)
+        OR (start < stop AND ?2 < ?3 AND start < ?3 AND stop > ?2)) LIMIT 1"""
 
 _ACTION_DELETION = """DELETE FROM action
     WHERE name = ? AND (? OR name NOT IN (SELECT label FROM segment))"""

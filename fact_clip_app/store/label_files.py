@@ -489,17 +489,29 @@ def _frames(path: Path, seconds: Floats, times: Floats) -> Integers:
 
 
 def _apart(path: Path, labels: Iterable[Label]) -> list[list[Label]]:
-    """Distribute labels over tracks so that labels of one track do not overlap."""
+    """Distribute labels over tracks so that segments of one track do not overlap.
+
+    Point events may lie over segments. Of two point events in one frame, the later one goes to a
+    different track.
+    """
     tracks: list[list[Label]] = [[]]
+    free_from = [0]  # the first frame that is free for a segment, of each track
+    last_points = [-1]  # the frame of the last point event, of each track
     for label in sorted(labels):
-        for track in tracks:
-            last = track[-1] if track else None
-            # Of two instants in one frame the later one goes to another track.
-            if last is None or (last.stop <= label.start and last.start < label.stop):
-                track.append(label)
+        for number in range(len(tracks)):
+            end = last_points[number] + 1 if label.is_point else free_from[number]
+            if end <= label.start:
                 break
         else:
-            tracks.append([label])
+            number = len(tracks)
+            tracks.append([])
+            free_from.append(0)
+            last_points.append(-1)
+        tracks[number].append(label)
+        if label.is_point:
+            last_points[number] = label.start
+        else:
+            free_from[number] = label.stop
         if len(tracks) > MAX_OVERLAPS:
             problem = f"more than {MAX_OVERLAPS} segments overlap at frame {label.start}"
             raise InputError(path, problem, "give each subject or rater a file or tier of its own")

@@ -71,7 +71,10 @@ Frame = Annotated[int, Field(ge=0, le=10**9, strict=True)]
 
 @dataclass(frozen=True, order=True)
 class Label:
-    """A labelled segment in frames of the video, or an instant if `start` is `stop`."""
+    """A labelled segment in frames of the video, or a point event if `start` is `stop`.
+
+    Segments of a track do not overlap. Point events are a layer above them.
+    """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
     start: Frame
@@ -80,6 +83,11 @@ class Label:
     origin: Origin = "drawn"
     comment: Text = ""
     annotator: Annotator = ""
+
+    @property
+    def is_point(self) -> bool:
+        """Return whether it is a point event, which has no duration."""
+        return self.start == self.stop
 
 
 @dataclass(frozen=True)
@@ -169,10 +177,11 @@ class Track:
 
 
 def gaps_between(labels: Iterable[Label], n_frames: int) -> list[Label]:
-    """Return the time without labels as labels UNLABELLED."""
+    """Return the time without segments as labels UNLABELLED. Point events divide no gap."""
     gaps = []
     end = 0
-    for label in [*sorted(labels), Label(n_frames, n_frames, UNLABELLED)]:
+    segments = sorted(label for label in labels if not label.is_point)
+    for label in [*segments, Label(n_frames, n_frames, UNLABELLED)]:
         if end < label.start:
             gaps.append(Label(end, label.start, UNLABELLED))
         end = max(end, label.stop)
@@ -587,12 +596,17 @@ class Project(Database):
         return name
 
 
+_SHORTEST_FRAME = 1e-6
+"""Seconds. Times closer together than this were not written by this program."""
+
+
 def _read_times(name: str, content: object) -> Floats:
     """Return the stored times of a video. Raise an InputError if they are damaged."""
     times = NO_TIMES
     if isinstance(content, bytes) and len(content) % 8 == 0:
         times = np.frombuffer(content)
-    if len(times) < 2 or not np.isfinite(times).all():
+    has_values = len(times) >= 2 and np.isfinite(times).all()
+    if not has_values or np.median(np.diff(times)) < _SHORTEST_FRAME:
         raise InputError(name, "its times are damaged", ODD_VALUE)
     return times
 

@@ -191,10 +191,14 @@ def plot(
     workspace: Served,
     plot: str,
     format: Literal["svg", "png"],
+    most: Annotated[int | None, Query(ge=1)] = None,
     annotator: Repeated = None,
     viewer: Viewer = "",
 ) -> Response:
-    """Return a plot of the labels or the trainings as a picture."""
+    """Return a plot of the labels as an image.
+
+    With `most`, no further video is drawn after so many rows.
+    """
     from fact_clip_app.results import plots  # not at the top, as matplotlib takes long to import
 
     if plot not in plots.PLOTS:
@@ -202,7 +206,7 @@ def plot(
 
     def write(folder: Path) -> Path:
         path = folder / f"{plot}.{format}"
-        workspace.quick.run(lambda: plots.draw(workspace, plot, annotator, viewer, path))
+        workspace.quick.run(lambda: plots.draw(workspace, plot, annotator, viewer, path, most))
         return path
 
     return _download(write, kind=None)

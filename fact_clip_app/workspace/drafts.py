@@ -1,6 +1,7 @@
 """Predicted segments under labels. All frames are frames of the video."""
 
 import logging
+import sys
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -54,25 +55,37 @@ def renamed(drafts: Iterable[Draft], names: Collection[str], name: str) -> list[
 
 
 def overlaid(drafts: Sequence[Draft], labels: Sequence[Label]) -> list[Draft | Label]:
-    """Return labels, in order, and the parts of drafts between them."""
-    parts: list[Draft | Label] = []
-    end = 0
-    for label in [*labels, None]:
-        for draft in drafts:
-            start = max(draft.start, end)
-            stop = draft.stop if label is None else min(draft.stop, label.start)
-            if start < stop:
-                parts.append(replace(draft, start=start, stop=stop))
-        if label is not None:
-            parts.append(label)
-            end = label.stop
-    return parts
+    """Return labels and the parts of drafts between segments, in order of time.
+
+    Point events lie over drafts and do not divide them.
+    """
+    parts: list[Draft | Label] = [*labels, *between(drafts, labels)]
+    return sorted(parts, key=lambda part: (part.start, part.stop))
 
 
 def between(drafts: Sequence[Draft], labels: Iterable[Label]) -> list[Draft]:
-    """Return the parts of drafts between segments. Point events part no draft."""
-    segments = [label for label in labels if label.start < label.stop]
-    return [part for part in overlaid(drafts, segments) if isinstance(part, Draft)]
+    """Return the parts of drafts between segments, in order of time.
+
+    Args:
+        drafts: Drafts in order of time, which do not overlap.
+        labels: Labels in order of time.
+    """
+    parts = []
+    begin = 0  # of the gap before a segment
+    first = 0  # all drafts before this one end before the gap
+    segments = [(label.start, label.stop) for label in labels if not label.is_point]
+    for start, stop in [*segments, (sys.maxsize, sys.maxsize)]:
+        while first < len(drafts) and drafts[first].stop <= begin:
+            first += 1
+        index = first
+        while index < len(drafts) and drafts[index].start < start:
+            draft = drafts[index]
+            cut = replace(draft, start=max(draft.start, begin), stop=min(draft.stop, start))
+            if cut.start < cut.stop:
+                parts.append(cut)
+            index += 1
+        begin = stop
+    return parts
 
 
 def segmentation_of(
@@ -90,7 +103,7 @@ def segmentation_of(
     for part in parts:
         if isinstance(part, Draft):
             segments.append(Segment(part.start, part.stop, part.label, part.confidence))
-        elif part.start == part.stop:
+        elif part.is_point:
             instants.append(Instant(part.start, part.label, part.comment))
         else:
             segments.append(Segment(part.start, part.stop, part.label, comment=part.comment))

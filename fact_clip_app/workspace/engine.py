@@ -26,7 +26,7 @@ from fact_clip.inference.sources import Source
 from fact_clip.models.heads import is_open
 from fact_clip.runs.run import Run
 from fact_clip.video.extract import Settings, extract
-from fact_clip.video.pictures import SUFFIXES, picture_times, probe
+from fact_clip.video.frames import SUFFIXES, frame_times, probe
 from fact_clip_app.store.project import Action, Project, VideoEntry
 from fact_clip_app.workspace.drafts import Draft, drafts_of, renamed
 from fact_clip_app.workspace.jobs import Job
@@ -188,7 +188,7 @@ class Engine:
         """
         if media is not None:
             self._check_length(media, probe(media).seconds or 0.0)
-            times = picture_times(media)
+            times = frame_times(media)
             self._check_length(media, times[-1])  # the file may state a wrong length
         if features is not None:
             rows, clock = open_features(features, self.model())

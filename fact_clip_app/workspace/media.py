@@ -17,12 +17,12 @@ from av.video.frame import PictureType, VideoFrame
 
 from fact_clip.core import Floats, InputError
 from fact_clip.core.paths import whole_file
-from fact_clip.video.pictures import (
+from fact_clip.video.frames import (
     OPTIONS,
     DamagedVideoError,
     file_url,
     frames,
-    middle_picture,
+    middle_frame,
     probe,
 )
 from fact_clip_app.store.project import Project, VideoEntry
@@ -250,7 +250,7 @@ class Conversions:
             raise InputError(video.name, "no film")
         path = self.folder / f"{video.id}.jpg"
         if not path.is_file():
-            image = middle_picture(video.media)
+            image = middle_frame(video.media)
             height = round(_THUMBNAIL_WIDTH * image.shape[0] / image.shape[1])
             picture = VideoFrame.from_ndarray(image, format="rgb24")
             with whole_file(path) as unfinished:

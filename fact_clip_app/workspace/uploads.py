@@ -13,7 +13,7 @@ from fact_clip.core.io import read_mapping
 from fact_clip.core.messages import printable
 from fact_clip.formats import FORMATS
 from fact_clip.video.extract import FORMAT
-from fact_clip.video.pictures import ROUNDING, SUFFIXES
+from fact_clip.video.frames import ROUNDING, SUFFIXES
 
 LABELS = sorted({form.ending for form in FORMATS.values()}, key=len, reverse=True)
 """Endings of label files, the longest first."""

@@ -15,7 +15,7 @@ from fact_clip.formats.table import COLUMNS
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.inference.sources import FEATURES
 from fact_clip.inference.stream import Stream
-from fact_clip.video.pictures import live_frames
+from fact_clip.video.frames import live_frames
 
 
 def segment_live(source: str, model: Segmenter, stream: Stream, as_json: bool) -> None:

@@ -479,6 +479,31 @@ def test_tracks_of_a_person_that_do_not_overlap_are_one_side(opened, rows):
     assert user.ask("GET", "/api/overview")["kappa"] == pytest.approx(1)
 
 
+def test_kappa_is_undefined_if_both_use_one_class(opened, rows, tmp_path, capsys):
+    """On the page, in its sentence, and in `fact-clip summary`; Krippendorff's alpha has no value either."""
+    user = opened(run=None)()
+    video = user.add(rows)
+    n_frames = len(user.ask("GET", f"/api/videos/{video}")["times"]) - 1
+    for name, place in tracks_of(user, video, "ann", "bob").items():
+        if name != "main":
+            user.label(video, (0, n_frames, "pour"), track=place)
+            finish_track(user, video, place)
+    overview = user.ask("GET", "/api/overview")
+    assert overview["kappa"] is None
+    assert "Cohen's kappa over the time that both have labelled is undefined" in overview["sentence"]
+    sides = {"first": "track ann", "second": "track bob"}
+    figures = user.ask("POST", f"/api/videos/{video}/compare", json=sides)["figures"]
+    assert (figures["kappa"], figures["frame_accuracy"]) == (None, 100)
+
+    for name in "ab":
+        (tmp_path / f"{name}.txt").write_text("pour\n" * 9)
+    words = ["summary", str(tmp_path / "a.txt"), "--against", str(tmp_path / "b.txt"), "--fps", "1"]
+    assert main([*words, "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["agreement"]
+    assert (row["kappa"], row["accuracy"]) == (None, 100)
+    assert main(words) == 0
+
+
 def test_files_whose_segments_overlap_are_not_compared(tmp_path, capsys):
     for name, other in (("a", "walk"), ("b", "eat")):
         (tmp_path / f"{name}.csv").write_text(f"start,stop,label\n0,50,{other}\n0,100,vocal\n")

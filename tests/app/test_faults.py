@@ -381,10 +381,11 @@ def damaged(user, column, value):
 
 
 NAN = np.array([0.0, np.nan, 1.0]).tobytes()
+EQUAL = np.array([0.0, 1e-320, 2e-320]).tobytes()
 
 
 @pytest.mark.parametrize("column_value", [("times", bytes(7)), ("times", b""), ("times", "x"), ("times", bytes(8)),
-    ("times", NAN), ("times", NAN[8:]), ("identity", "{"), ("identity", "[]")])  # fmt: skip
+    ("times", NAN), ("times", NAN[8:]), ("times", EQUAL), ("identity", "{"), ("identity", "[]")])  # fmt: skip
 def test_odd_values_of_a_video_are_told_in_one_line(opened, rows, column_value):
     user = opened(run=None)()
     video = user.add(rows)

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from fact_clip.core import InputError
-from fact_clip.video.pictures import frames, middle_picture, picture_times
+from fact_clip.video.frames import frame_times, frames, middle_frame
 from fact_clip_app.workspace import media
 from fact_clip_app.workspace.jobs import CancelledError, Job
 from fact_clip_app.workspace.media import MEDIA_TYPES, encoder_name, is_playable, write_proxy
@@ -122,13 +122,13 @@ def stamps(path: Path) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("name", PLAYED)
 def test_what_browsers_play_is_left_as_it_is(name, tmp_path):
     path = film(tmp_path / name, **PLAYED[name])
-    assert is_playable(path, picture_times(path))
+    assert is_playable(path, frame_times(path))
 
 
 @pytest.mark.parametrize("name", NOT_PLAYED)
 def test_proxies_show_the_same_frames_at_the_same_times(name, tmp_path):
     path = film(tmp_path / name, **NOT_PLAYED[name])
-    times = picture_times(path)
+    times = frame_times(path)
     assert len(times) == COUNT + 1
     assert not is_playable(path, times)
     out = tmp_path / "proxy.mp4"
@@ -146,7 +146,7 @@ def test_proxies_show_the_same_frames_at_the_same_times(name, tmp_path):
 
 def test_sound_is_carried_over_in_time(tmp_path):
     path = film(tmp_path / "a.mkv", "libx264", times=UNEVEN + 0.3, sound="aac")
-    write_proxy(path, tmp_path / "b.mp4", picture_times(path), job())
+    write_proxy(path, tmp_path / "b.mp4", frame_times(path), job())
     with av.open(str(tmp_path / "b.mp4")) as container:
         (stream,) = container.streams.audio
         parts = list(container.decode(stream))
@@ -160,7 +160,7 @@ def test_sound_is_carried_over_in_time(tmp_path):
 
 def test_large_and_odd_pictures_get_even_sides_and_a_limit(tmp_path):
     path = film(tmp_path / "a.avi", "mjpeg", "yuvj420p", size=(1936, 1090), count=2)
-    write_proxy(path, tmp_path / "b.mp4", picture_times(path), job())
+    write_proxy(path, tmp_path / "b.mp4", frame_times(path), job())
     with av.open(str(tmp_path / "b.mp4")) as container:
         stream = container.streams.video[0]
         assert (stream.width, stream.height, stream.pix_fmt) == (1280, 720, "yuv420p")
@@ -171,7 +171,7 @@ def test_rotated_pictures_are_upright(tmp_path):
     place = raw.index(b"tkhd") + 4 + 40  # of the display matrix: a quarter
     raw[place : place + 36] = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30)
     (tmp_path / "a.mp4").write_bytes(raw)
-    write_proxy(tmp_path / "a.mp4", tmp_path / "b.mp4", picture_times(tmp_path / "a.mp4"), job())
+    write_proxy(tmp_path / "a.mp4", tmp_path / "b.mp4", frame_times(tmp_path / "a.mp4"), job())
     images = [frame.image for frame in frames(tmp_path / "b.mp4")]
     assert images[0].shape == (64, 48, 3)
     assert [number_of(np.rot90(image, 1)) for image in images] == list(range(COUNT))
@@ -181,7 +181,7 @@ def test_without_h264_the_proxy_is_vp9(tmp_path, monkeypatch):
     monkeypatch.setattr(av, "codecs_available", av.codecs_available - {"libx264"})
     assert encoder_name() == "libvpx-vp9"
     path = film(tmp_path / "a.avi", "mpeg4", sound="libmp3lame")
-    times = picture_times(path)
+    times = frame_times(path)
     write_proxy(path, tmp_path / "b.mp4", times, job())
     monkeypatch.undo()
     assert is_playable(tmp_path / "b.mp4", times)
@@ -194,7 +194,7 @@ def test_a_damaged_video_is_shown_as_far_as_it_decodes(tmp_path):
     data = bytearray(path.read_bytes())
     data[len(data) // 2 : len(data) // 2 + 4000] = bytes(4000)
     path.write_bytes(data)
-    times = picture_times(path)
+    times = frame_times(path)
     write_proxy(path, tmp_path / "b.mp4", times, job())
     seconds = stamps(tmp_path / "b.mp4")[0]
     assert COUNT // 2 <= len(seconds) < COUNT
@@ -206,7 +206,7 @@ def test_a_conversion_that_is_stopped_leaves_no_file(tmp_path):
     work = job()
     work.stop.set()
     with pytest.raises(CancelledError):
-        write_proxy(path, tmp_path / "out" / "b.mp4", picture_times(path), work)
+        write_proxy(path, tmp_path / "out" / "b.mp4", frame_times(path), work)
     assert not (tmp_path / "out").exists()
 
 
@@ -269,7 +269,7 @@ def test_a_thumbnail_is_a_picture_of_the_film(opened, tmp_path, name, codec):
 
 def test_a_thumbnail_is_from_the_middle(tmp_path):
     path = film(tmp_path / "a.avi", "mjpeg", "yuvj420p")  # each picture can be decoded alone
-    assert abs(number_of(middle_picture(path)) - COUNT // 2) <= 1
+    assert abs(number_of(middle_frame(path)) - COUNT // 2) <= 1
 
 
 def test_what_has_no_picture_has_no_thumbnail(opened, rows, tmp_path):
@@ -404,7 +404,7 @@ def numbers_in_browser(page, path: Path, times: list[float]) -> list[int]:
 @pytest.mark.parametrize("name", PLAYED)
 def test_a_browser_shows_each_frame_of_an_original_at_its_time(name, tmp_path, browser):
     path = film(tmp_path / name, **PLAYED[name])
-    starts = picture_times(path)[:-1].round(6) + 0.002  # as the page seeks
+    starts = frame_times(path)[:-1].round(6) + 0.002  # as the page seeks
     with browser.page() as page:
         page.goto("about:blank")
         assert numbers_in_browser(page, path, starts.tolist()) == list(range(COUNT))
@@ -425,7 +425,7 @@ def test_a_browser_shows_each_frame_of_a_proxy_at_its_time(name, encoder, tmp_pa
     """Proxies are alike for a browser, but for size, sound and times; that each kind gives one is tested above."""
     path = film(tmp_path / name, **NOT_PLAYED[name])
     monkeypatch.setattr(media, "encoder_name", lambda: encoder)
-    times = picture_times(path)
+    times = frame_times(path)
     write_proxy(path, tmp_path / "proxy.mp4", times, job())
     with browser.page() as page:
         page.goto("about:blank")

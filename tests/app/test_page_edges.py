@@ -85,8 +85,8 @@ CASES = [
      [(0, 20, "b"), (20, 60, "a"), (60, 99, "b"), (99, 200, "b")]),
     # an edge alone takes its neighbour along
     ([(0, 100, "a"), (100, 200, "b")], 100, (120, None), [(0, 120, "a"), (120, 200, "b")]),
-    # a point event does not cut a segment
-    ([(0, 100, "a"), (150, 150, "tap")], 150, (50, 50), [(0, 100, "a"), (150, 150, "tap")]),
+    # a point event lies over a segment and does not cut it
+    ([(0, 100, "a"), (150, 150, "tap")], 150, (50, 50), [(0, 100, "a"), (50, 50, "tap")]),
 ]  # fmt: skip
 
 
@@ -98,22 +98,15 @@ def test_segments_move_and_nothing_else(labelled):
         retime(page, start, stop)
         settled(page)
         assert labels(page) == after
-    assert message(page, "A point event cannot lie within")
 
 
-def test_an_edge_over_a_point_event_is_asked_for(labelled):
+def test_an_edge_moves_over_a_point_event(labelled):
     page = labelled
     give(page, (0, 100, "a"), (120, 120, "tap"))
-    for answer, expected in (
-        ("button[type=button]", [(0, 100, "a"), (120, 120, "tap")]),
-        ("#ask-yes", [(0, 150, "a")]),
-    ):
-        choose(page, 0)
-        retime(page, None, 150)
-        assert '1 point event within "a" will be deleted' in page.locator("#ask-text").text_content()
-        page.click(f"#ask {answer}")
-        settled(page)
-        assert labels(page) == expected
+    choose(page, 0)
+    retime(page, None, 150)
+    settled(page)
+    assert labels(page) == [(0, 150, "a"), (120, 120, "tap")]
 
 
 def test_edits_outlive_an_internal_error_and_a_token_that_is_renewed(labelled):

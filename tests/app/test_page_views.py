@@ -183,10 +183,110 @@ def test_columns_are_dragged_and_a_browser_keeps_their_width(page):
     assert widths() == [left, right]
 
 
+def test_the_form_appears_with_its_segment_and_nothing_else_moves(page):
+    assert page.locator("#segment-form").count() == 0
+    rows = page.locator("#segments li")
+    assert rows.nth(3).is_visible()
+    row, area = rows.nth(3).bounding_box(), page.locator("#segments-area").bounding_box()
+    assert row["y"] + row["height"] <= area["y"] + area["height"]
+    before = page.locator("#class-list").bounding_box()
+    rows.first.locator("button").click()
+    assert page.locator("#segment-form #comment").is_visible()
+    assert page.locator("#class-list").bounding_box() == before
+    form, first = page.locator("#segment-form").bounding_box(), rows.first.bounding_box()
+    assert first["y"] >= form["y"] + form["height"]
+    page.locator("#timeline canvas").focus()
+    page.keyboard.press("Escape")
+    until(page, "!document.querySelector('#segment-form')")
+    assert page.locator("#class-list").bounding_box() == before
+
+
+def test_the_list_scrolls_to_the_segment_that_is_chosen(page):
+    last = page.locator("#segments li").last
+    assert not page.locator("#segments li:last-child").evaluate(VISIBLE)
+    page.evaluate("import('/static/label/player.js').then(({timeline}) => timeline.seek(19))")
+    page.locator("#timeline canvas").focus()
+    for _ in range(12):
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")
+    for _ in range(12):
+        page.keyboard.press("ArrowRight")
+    until(page, "document.querySelector('#segments li:last-child [aria-current=true]')")
+    assert last.evaluate(VISIBLE)
+
+
+VISIBLE = """(item) => {
+    const [row, list] = [item, item.parentElement].map((one) => one.getBoundingClientRect());
+    return row.top >= list.top && row.bottom <= list.bottom + 1;
+}"""
+
+
+def test_a_phone_shows_the_video_the_timeline_and_the_segments_first(address, browser):
+    with browser.page(390, 844) as page:
+        entered(page, address)
+        page.locator("#timeline canvas").wait_for()
+        order = ["#video-name", "#screen", "#timeline", "#segments-box", "#videos", "#classes"]
+        tops = [page.locator(part).bounding_box()["y"] for part in order]
+        assert tops == sorted(tops)
+        page.locator("#segments li button").first.click()
+        form = page.locator("#segment-form").bounding_box()["y"]
+        assert page.locator("#timeline").bounding_box()["y"] < form < page.locator("#segments").bounding_box()["y"]
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+@pytest.fixture
+def several_tracks(browser, clip, tmp_path):
+    """A page with two videos whose first track is empty, and whose second of three has labels."""
+    project = Project(tmp_path / "tracks")
+    history = History(project)
+    history.add([Action("groom")], Person())
+    for name in ("mouse_a", "mouse_b"):
+        video = project.add_video(name, clip, None, np.arange(301) / 15)
+        for track in ("left", "right"):
+            project.add_track(video, track)
+        left = list(project.tracks(video))[1]
+        history.replace(video, left, [Label(30, 270, "groom")], None, Person())
+    project.close()
+    with served_here(tmp_path / "tracks") as address, browser.page(1280, 720) as page:
+        entered(page, address)
+        page.locator("#timeline canvas").wait_for()
+        yield page
+
+
+def current_track(page) -> str:
+    return page.locator("#track-heads [aria-pressed=true].head-name").inner_text()
+
+
+def test_a_video_opens_with_the_track_that_has_labels(several_tracks):
+    page = several_tracks
+    assert current_track(page) == "left"
+    overview = page.locator("#timeline canvas").evaluate(
+        """(canvas) => {
+            const {left, right} = document.querySelector(".tl-overview").getBoundingClientRect();
+            const x = (left + right) / 2 - canvas.getBoundingClientRect().left;
+            const scale = canvas.width / canvas.clientWidth;
+            return [...canvas.getContext("2d").getImageData(x * scale, 10 * scale, 1, 1).data].slice(0, 3);
+        }"""
+    )
+    assert max(overview) - min(overview) > 40  # the colour of the class, and not the grey of an empty track
+
+
+def test_a_video_opens_with_the_track_that_a_person_used_last(several_tracks):
+    page = several_tracks
+    page.get_by_role("button", name="right", exact=True).click()
+    page.click("#videos li:nth-child(2) button.link")
+    settled(page)
+    assert current_track(page) == "right"
+    page.reload()
+    page.locator("#timeline canvas").wait_for()
+    assert current_track(page) == "right"
+    called(page, "Anna")  # who has used no track
+    assert current_track(page) == "left"
+
+
 def test_segments_are_searched_and_shown(page):
     page.click("#videos li:nth-child(1) button.link")
     settled(page)
-    page.click("#segments-box summary")
     assert page.locator("#segments li").count() == 9
     page.fill("#segment-search", "BERND")
     assert page.locator("#segments li").count() == 4
@@ -201,7 +301,6 @@ def test_segments_are_searched_and_shown(page):
 def test_a_sheet_of_clips_is_looked_through(page):
     page.click("#videos li:nth-child(1) button.link")
     settled(page)
-    page.click("#segments-box summary")
     page.click("#open-clips")
     page.select_option("#clips-class", LARGE_CLASSES[2])
     until(page, "document.querySelectorAll('#sheet li').length === 3")
@@ -229,6 +328,46 @@ def test_results_have_a_head_and_a_sentence(page):
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.click("#copy-methods")
     until(page, "document.querySelector('#toast-text')?.textContent === 'Copied.'")
+
+
+def test_results_begin_with_figures_and_each_card_has_one_main_action(page):
+    to_panel(page, "results")
+    until(page, "document.querySelector('#plot')?.naturalWidth > 100")
+    until(page, "document.querySelectorAll('#bars li').length === 5")
+    assert page.locator("#plot").bounding_box()["y"] < 300
+    tables = page.locator("#results-panel table")
+    assert tables.first.bounding_box()["y"] > page.locator("#bars").bounding_box()["y"]
+    mains = page.eval_on_selector_all(
+        "#results-panel > section:not(#command-box)",
+        "(cards) => cards.map((card) => card.querySelectorAll('.main').length)",
+    )
+    assert set(mains) == {1}
+    videos = page.locator("#budget-table td.of-video").all_inner_texts()
+    assert [name for name in videos if name] == ["mouse_0, main", "mouse_0, second", "mouse_1", "all"]
+    labelled = page.locator("#budget-table td.of-labelled").all_inner_texts()
+    assert len([cell for cell in labelled if cell]) == 4
+    bars = page.locator("#bars li").all_inner_texts()
+    longest = {tuple(bar.splitlines()) for bar in bars[:2]}
+    assert longest == {("eat", "10.0 s, 20.0 %"), ("rear", "10.0 s, 20.0 %")}
+
+
+def test_the_budget_of_one_video_has_no_column_that_repeats(browser, clip, tmp_path):
+    project = Project(tmp_path / "one")
+    history = History(project)
+    history.add([Action("groom"), Action("rear", point=True)], Person())
+    video = project.add_video("mouse", clip, None, np.arange(301) / 15)
+    (track,) = project.tracks(video)
+    drawn = [Label(30, 90, "groom"), Label(60, 60, "rear"), Label(120, 150, "groom")]
+    history.replace(video, track, drawn, None, Person())
+    project.close()
+    with served_here(tmp_path / "one") as address, browser.page(1280, 720) as page:
+        entered(page, address, "results")
+        to_panel(page, "results")
+        until(page, "document.querySelectorAll('#budget-table tbody tr').length === 2")
+        head = page.locator("#budget-table thead th").all_inner_texts()
+        assert head == ["Class", "Seconds", "% of labelled", "Count", "Mean (s)", "SD (s)", "First (s)"]
+        assert page.locator("#single").inner_text() == "mouse: 6.0 of 20.0 s labelled"
+        assert page.locator("#bars li").last.inner_text().splitlines() == ["rear", "1 ×"]
 
 
 def test_the_budget_is_sorted_by_a_column(page):
@@ -265,6 +404,17 @@ def test_teach_says_what_needs_more_and_how_models_have_learned(page, tmp_path):
     assert "kept aside" in page.locator("#videos li:nth-child(2)").text_content()
 
 
+def test_teach_begins_with_the_next_step(page):
+    to_panel(page, "teach")
+    assert page.locator("#next-step").inner_text() == "Label more of groom, eat, rear and 3 more."
+    assert "groom (2), eat (3), rear (3) and 3 more" in page.locator("#next-reasons").inner_text()
+    first = page.locator("#teach-panel > *").first
+    assert first.get_attribute("id") == "next-step-box"
+    page.click("#go-label")
+    assert page.locator("#work").is_visible()
+    assert page.evaluate("location.hash") == "#label"
+
+
 # --- what axe-core finds ---------------------------------------------------------------------------------------------
 
 
@@ -299,8 +449,6 @@ def test_axe_finds_nothing_on_any_view(address, browser, scheme, size):
         page.keyboard.press("ArrowRight")
         page.click(".more >> nth=0")
         found["segment and class"] = findings(page)
-        page.click("#segments-box summary")
-        found["segments"] = findings(page)
         page.click("#open-clips")
         until(page, "document.querySelector('#sheet video')")
         found["clips"] = findings(page)

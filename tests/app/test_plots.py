@@ -146,6 +146,45 @@ def test_an_ethogram_begins_at_the_first_frame():
     assert axes.collections[0].get_paths()[0].get_extents().intervalx.tolist() == [2, 5]
 
 
+def test_many_segments_are_drawn_as_a_picture_and_few_as_vectors():
+    names = [f"class {number}" for number in range(10)]
+    for count, is_picture in ((100, False), (2000, True)):
+        parts = [(number, number + 1, names[number % 10]) for number in range(count)]
+        rating = Rating.of(parts, is_complete=True, end=count)
+        figure = ethogram({str(number): rating for number in range(3)}, dict.fromkeys(names, "#123456"))
+        shapes = figure.axes[0].collections
+        assert len(shapes) == len(names)
+        assert sum(len(shape.get_paths()) for shape in shapes) == 3 * count
+        assert {bool(shape.get_rasterized()) for shape in shapes} == {is_picture}
+
+
+def test_an_ethogram_of_many_videos_is_not_endless():
+    rating = Rating.of([(0, 1, "pour")], is_complete=True, end=2)
+    heights = []
+    for count in (10, 100, 250):
+        figure = ethogram({str(number): rating for number in range(count)}, {"pour": "#123456"})
+        heights.append(figure.get_figheight())
+    assert heights[1] - heights[0] == pytest.approx(90 * 0.32)
+    assert heights[2] == pytest.approx(heights[1])
+
+
+def test_a_plot_of_some_rows_reads_no_further_videos(user):
+    ethogram = words(user, "ethogram", most=2)
+    assert {"one, main", "one, second"} <= {*ethogram}
+    assert "two" not in ethogram
+
+
+def test_the_overview_reads_the_classes_once(user, monkeypatch):
+    for video in user.ask("GET", "/api/state")["videos"]:
+        user.label(video["id"], *((frame, frame + 1, "groom") for frame in range(20)))
+    queries = []
+    rows = user.page.project.rows
+    monkeypatch.setattr(user.page.project, "rows", lambda query, *values: queries.append(query) or rows(query, *values))
+    user.ask("GET", "/api/overview")
+    assert sum("FROM action" in query for query in queries) <= 2
+    assert len(queries) < 20
+
+
 def test_plots_have_the_colours_of_the_page(user):
     colours = user.ask("GET", "/api/state")["colours"]
     for kind in ("ethogram", "budget"):

@@ -201,7 +201,7 @@ def test_a_picked_segment_is_renamed_while_the_cursor_is_inside(page):
     assert labels(page) == [(30, 90, "eat"), (120, 150, "groom")]
     page.mouse.click(*spot(page, 4))
     page.mouse.click(*spot(page, 15))  # an empty place: nothing is chosen any more
-    until(page, "document.querySelector('#segment').disabled")
+    until(page, "!document.querySelector('#segment')")
     page.mouse.click(*spot(page, 4))
     page.keyboard.press("Escape")
     keys(page, (4, "1"), (5, "1"))
@@ -300,7 +300,7 @@ def test_leaving_a_video_asks_what_becomes_of_the_recording(page, clip, tmp_path
     assert labels(page, 1) == []
 
 
-def test_a_recording_over_a_point_event_is_asked_about_before_its_video_is_left(page, clip, tmp_path):
+def test_a_recording_over_a_point_event_keeps_it_when_its_video_is_left(page, clip, tmp_path):
     second = tmp_path / "second.mp4"
     second.write_bytes(clip.read_bytes())
     upload(page, second)
@@ -314,10 +314,8 @@ def test_a_recording_over_a_point_event_is_asked_about_before_its_video_is_left(
     page.click("#videos li:nth-child(2) button.link")
     page.locator("#recording-ends").wait_for()
     page.click("#ask-yes")
-    until(page, "document.querySelector('#ask-text')?.textContent.includes('will be deleted')")
-    page.click("#ask-yes")
     settled(page)
-    assert labels(page) == [(30, 75, "groom")]
+    assert labels(page) == [(30, 75, "groom"), (45, 45, "eat")]
     assert labels(page, 1) == []
 
 
@@ -473,15 +471,59 @@ def test_space_after_a_click_on_a_button_plays(page):
     assert page.locator("#chip").count() == 1
 
 
-def test_a_segment_over_point_events_asks_before_they_go(page):
+def test_point_events_stay_when_a_segment_is_recorded_over_them(page):
     page.click('#class-list li[data-name="eat"] .give')
     page.locator("#timeline canvas").focus()
     keys(page, (5, "p"), (4, "1"), (6, "1"))
-    answered(page, '1 point event within "groom" will be deleted', yes=False)
-    assert labels(page) == [(75, 75, "eat")]
-    keys(page, (4, "1"), (6, "1"))
-    answered(page, "will be deleted", yes=True)
-    assert labels(page) == [(60, 90, "groom")]
+    settled(page)
+    assert labels(page) == [(60, 90, "groom"), (75, 75, "eat")]
+
+
+def test_point_events_are_recorded_during_a_state(page):
+    edited(page, "eat").locator(".class-point").check()
+    settled(page)
+    page.locator("#timeline canvas").focus()
+    keys(page, (4, "1"), (5, "2"), (6, "2"), (8, "1"))
+    settled(page)
+    states = [(60, 120, "groom"), (75, 75, "eat"), (90, 90, "eat")]
+    assert labels(page) == states
+    page.keyboard.press("Control+z")
+    settled(page)
+    assert labels(page) == states[1:]
+    page.keyboard.press("Control+Shift+z")
+    settled(page)
+    assert labels(page) == states
+
+
+def test_a_point_event_over_a_state_is_chosen_and_deleted_alone(page):
+    page.click('#class-list li[data-name="eat"] .give')
+    page.locator("#timeline canvas").focus()
+    keys(page, (5, "p"), (4, "1"), (9, "1"))
+    x, y = spot(page, 5)
+    page.mouse.click(x - 3, y)
+    assert page.locator("#label").input_value() == "eat"
+    page.keyboard.press("Delete")
+    page.keyboard.press("Delete")  # which does not reach the state below
+    settled(page)
+    assert labels(page) == [(60, 135, "groom")]
+    page.keyboard.press("Control+z")
+    settled(page)
+    assert labels(page) == [(60, 135, "groom"), (75, 75, "eat")]
+    page.keyboard.press("Delete")  # nothing is chosen after undo
+    settled(page)
+    assert labels(page) == [(60, 135, "groom"), (75, 75, "eat")]
+    page.mouse.click(*spot(page, 7))
+    assert page.locator("#label").input_value() == "groom"
+    assert page.locator("#stop").input_value() == "9.000"
+    page.keyboard.press("s")
+    settled(page)
+    states = [part for part in labels(page) if part[0] < part[1]]
+    assert states[0][::2] == (60, "groom")
+    assert len(states) == 2
+    page.mouse.click(*spot(page, 4.5))
+    page.keyboard.press("m")
+    settled(page)
+    assert [part for part in labels(page) if part[0] < part[1]] == [(60, 135, "groom")]
 
 
 def test_a_recording_without_a_name_gets_the_class_that_was_the_pen(page):

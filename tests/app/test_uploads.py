@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fact_clip.video.pictures import frames, picture_times
+from fact_clip.video.frames import frame_times, frames
 from fact_clip_app.workspace.jobs import Job
 from fact_clip_app.workspace.uploads import Limits, base_name, ending_of
 
@@ -145,7 +145,7 @@ def test_a_video_is_encoded_and_segmented_as_on_the_command_line(opened, pixel_r
 
 def test_times_are_those_of_the_pictures(tmp_path):
     path = write_video(tmp_path / "a.mp4", numbered(60), rate=15)
-    assert picture_times(path) == pytest.approx(np.append([frame.time for frame in frames(path)], 4.0), abs=1e-6)
+    assert frame_times(path) == pytest.approx(np.append([frame.time for frame in frames(path)], 4.0), abs=1e-6)
 
 
 def test_the_player_gets_the_part_of_the_video_that_it_asks_for(opened, pixel_run):
@@ -365,7 +365,7 @@ def test_points_of_other_columns_do_not_fit_a_run(opened, tmp_path, text_run, mo
     run = replace(run, encoder="pose:tail, nose@0")
     monkeypatch.setattr(user.page.engine.base.scorer, "run", run)
     error = added(user, film, points_of(tmp_path / "take.csv", 30), status=400)["error"]
-    assert error.startswith("take.csv: features by pose:@")
+    assert error.startswith("take.csv: features of the encoder pose:@")
     assert "pose:tail, nose@0" in error
 
 

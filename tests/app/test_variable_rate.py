@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("av")
 
 from fact_clip.formats import FORMATS
-from fact_clip.video.pictures import picture_times
+from fact_clip.video.frames import frame_times
 
 from ..films import numbered, write_video
 from .test_editing import main, segments
@@ -39,7 +39,7 @@ def film(tmp_path):
 
 def test_each_format_is_loaded_with_the_frames_that_were_saved(user, film, tmp_path):
     video = user.add(film)
-    times = picture_times(film)
+    times = frame_times(film)
     shown = user.label(video, *LABELS)
     assert np.array(user.ask("GET", f"/api/videos/{video}")["times"]) == pytest.approx(times, abs=1e-6)
     track = shown["tracks"][0]["id"]

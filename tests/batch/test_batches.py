@@ -14,7 +14,7 @@ import pytest
 import fact_clip
 from fact_clip.encoders import frame_encoder
 from fact_clip.video.extract import Settings, extract
-from fact_clip.video.pictures import SUFFIXES
+from fact_clip.video.frames import SUFFIXES
 from fact_clip_batch import BatchOptions, Inputs, Item, Limits, batch_status, extract_batch, gather
 from fact_clip_batch.records import read_failures
 from fact_clip_batch.stores import Folder

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from fact_clip.video.pictures import Grid, Span
+from fact_clip.video.frames import Grid, Span
 from fact_clip_batch import isolated
 from fact_clip_batch.isolated import CrashedDecoderError, IsolatedDecoder
 
@@ -21,8 +21,8 @@ from multiprocessing.connection import Connection
 
 import numpy as np
 
-from fact_clip.video.pictures import Grid
-from fact_clip.video.pictures import Frame, probe
+from fact_clip.video.frames import Grid
+from fact_clip.video.frames import Frame, probe
 
 parent = Connection(int(sys.argv[1]))
 parent.send(None)

@@ -13,7 +13,7 @@ import pytest
 
 import fact_clip
 from fact_clip.core.identity import identity_of, is_same
-from fact_clip.video.pictures import SUFFIXES
+from fact_clip.video.frames import SUFFIXES
 from fact_clip_batch import BatchOptions, Inputs, SegmentSettings, batch_status, gather, segment_batch
 from fact_clip_batch.commands.output import Output
 from fact_clip_batch.segmentation import SegmentTask

@@ -133,7 +133,7 @@ def test_features_of_another_program_in_another_store_stay(memory, library):
     store, path = fsspec.core.url_to_fs(f"{memory}/out")
     store.pipe_file(f"{path}/take.npy", b"foreign")
     (outcome,) = extract_batch(GRID, Inputs([library("take.mp4")]), f"{memory}/out")
-    assert "did not make this file" in str(outcome.error)
+    assert "did not write this file" in str(outcome.error)
     assert store.cat_file(f"{path}/take.npy") == b"foreign"
     assert names(f"{memory}/out") == ["take.npy"]
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import pickle
 import warnings
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ import yaml
 from safetensors.torch import save_file
 
 import fact_clip
+from fact_clip.core import InputError
 from fact_clip.runs.run import Run
 from fact_clip.runs.weights import load_strictly, read_weights
 from fact_clip_compat import convert
@@ -196,6 +199,17 @@ def test_a_pickle_that_would_run_code_is_refused_and_not_run(breakfast, tmp_path
         assert not (tmp_path / "executed").exists()
     pickle.loads(pickle.dumps(Bomb()))  # it would have
     assert (tmp_path / "executed").exists()
+
+
+def test_a_compressed_archive_is_refused_before_it_is_unpacked(breakfast):
+    torch.save(breakfast.state, breakfast.weights)
+    stored = zipfile.ZipFile(io.BytesIO(breakfast.weights.read_bytes()))
+    with zipfile.ZipFile(breakfast.weights, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name in stored.namelist():
+            packed.writestr(name, bytes(1 << 24) if name.endswith("/data/0") else stored.read(name))
+    with pytest.raises(InputError, match="compressed"):
+        breakfast.convert()
+    breakfast.refuses(breakfast.weights)
 
 
 def test_tensors_without_values_are_no_weights(breakfast):

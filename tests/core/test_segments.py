@@ -177,6 +177,14 @@ def test_support_joins_neighbours_of_one_label() -> None:
     assert [each.confidence for each in joined] == [pytest.approx(0.5), None]
 
 
+def test_support_joins_the_alternatives_that_all_parts_list() -> None:
+    first = Segment(0, 1, "a", 0.2, alternatives=(Alternative("b", 0.5), Alternative("c", 0.3)))
+    second = Segment(1, 4, "a", 0.6, alternatives=(Alternative("c", 0.3), Alternative("d", 0.2), Alternative("b", 0.1)))
+    (joined,) = Segmentation((first, second)).support()
+    assert [label for label, _ in joined.alternatives] == ["c", "b"]
+    assert [score for _, score in joined.alternatives] == pytest.approx([0.3, (0.5 + 3 * 0.1) / 4])
+
+
 def test_support_leaves_lone_segments_alone() -> None:
     lone = Segment(0, 3, "a", 0.1, alternatives=(Alternative("b", 0.05),))
     (same,) = Segmentation((lone,)).support()

@@ -12,7 +12,7 @@ from fact_clip.core import Vocabulary, runs
 from fact_clip.datasets.statistics import remembered, transitions
 from fact_clip.decoding import CandidateSet, DecodeSettings, ModelScores, Voters, decode_scores, decode_switching
 from fact_clip.decoding.durations import Durations
-from fact_clip.decoding.scores import SegmentCosts
+from fact_clip.decoding.segment_costs import SegmentCosts
 from fact_clip.decoding.switching import (
     IMPOSSIBLE,
     StateCosts,

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from fact_clip.datasets.statistics import visit_shares
-from fact_clip.decoding.scores import SegmentCosts
+from fact_clip.decoding.segment_costs import SegmentCosts
 from fact_clip.decoding.visits import VisitRules
 
 

@@ -17,7 +17,7 @@ def test_vit_b_32_from_a_local_checkpoint_end_to_end(video, tmp_path, capsys):
     from PIL import Image
     from safetensors.torch import save_file
 
-    from fact_clip.video.pictures import frames
+    from fact_clip.video.frames import frames
 
     torch.manual_seed(0)
     model, _, preprocess = open_clip.create_model_and_transforms("ViT-B-32")

@@ -16,7 +16,7 @@ from fact_clip.formats import FORMATS, READERS
 from fact_clip.formats.base import Options
 from fact_clip.formats.gaps import to_frames
 from fact_clip.formats.table import read_table
-from fact_clip.video.pictures import picture_times
+from fact_clip.video.frames import frame_times
 
 from ..films import numbered, write_video
 
@@ -39,7 +39,7 @@ def film(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def times(film) -> np.ndarray:
     """Seconds at which the pictures of the film start, and the end; no even rate is near them."""
-    times = picture_times(film)
+    times = frame_times(film)
     assert len(times) == 161
     assert np.abs(times - np.arange(161) * times[-1] / 160).max() > 0.5
     return times

@@ -22,7 +22,7 @@ from fact_clip.inference.loading import load
 from fact_clip.inference.scorer import FeatureSpec, FrameScorer
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.training import train
-from fact_clip.video.pictures import frames
+from fact_clip.video.frames import frames
 
 from ..refusals import refused
 

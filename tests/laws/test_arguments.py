@@ -19,7 +19,7 @@ from fact_clip.models import FACT, Classes
 from fact_clip.unseen.choice import rank, select
 from fact_clip.unseen.holdout import Holdout
 from fact_clip.video.extract import Settings
-from fact_clip.video.pictures import frames
+from fact_clip.video.frames import frames
 from fact_clip.video.write import write_video
 from fact_clip_batch import extract_batch
 

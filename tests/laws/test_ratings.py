@@ -298,7 +298,7 @@ def agreement_by_hand(pairs: list[tuple[Side, Side]]) -> dict[str, float | None]
         / total**2
     )
     figures: dict[str, float | None] = {
-        "kappa": 1.0 if expected >= 1 else (observed - expected) / (1 - expected),
+        "kappa": None if expected >= 1 else (observed - expected) / (1 - expected),
         "accuracy": 100 * observed,
         "edit": mean_or_none([edit_by_hand(*runs) for runs in zip(firsts, seconds, strict=True)]),
         "edges_s": mean_or_none([edges_by_hand(*runs) for runs in zip(firsts, seconds, strict=True)]),

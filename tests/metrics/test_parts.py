@@ -197,9 +197,9 @@ def test_cohen_kappa_is_agreement_beyond_chance():
     assert cohen_kappa([first], [second]) == pytest.approx(0.4)
     assert cohen_kappa([second[:20], second[20:]], [first[:20], first[20:]]) == pytest.approx(0.4)
     assert cohen_kappa([[0, 1]], [[1, 0]]) == -1
-    assert cohen_kappa([[3, 3]], [[3, 3]]) == 1
     assert cohen_kappa([[3, 3]], [[4, 4]]) == 0
-    assert cohen_kappa([[-1]], [[0]]) == 0  # nothing to judge
+    assert np.isnan(cohen_kappa([[3, 3]], [[3, 3]]))  # one class: undefined, as in scikit-learn
+    assert np.isnan(cohen_kappa([[-1]], [[0]]))  # no frame
     assert cohen_kappa([[-1, 1, 0]], [[5, 1, 0]]) == 1  # an ignored frame
 
 

@@ -35,7 +35,11 @@ def test_confusions_are_counted_and_unlabelled_frames_are_left_out():
 
 def test_shares_are_of_all_frames_of_a_true_class_though_few_cells_are_left(monkeypatch):
     monkeypatch.setattr("fact_clip.report.analysis.MOST_CELLS", 1)
-    assert confusion([labels("0000")], [labels("0001")]) == [(0, 0, 3, 4)]
+    names = Vocabulary.from_names(
+        ["cut ham", "cut egg"], factors={"cut ham": ("cut", "ham"), "cut egg": ("cut", "egg")}, slots=["verb", "object"]
+    )
+    confusions = factor_confusions(names, [labels("0000")], [labels("0001")])
+    assert confusions["object"]["cells"] == [(0, 0, 3, 4)]
 
 
 def test_confusions_by_factor():

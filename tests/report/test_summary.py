@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import ntpath
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from fact_clip import metrics
 from fact_clip.core import Vocabulary
+from fact_clip.evaluation.record import Video
 from fact_clip.metrics.report import PROFILES
 from fact_clip.report import summary as summary_module
 from fact_clip.report.analysis import confusion
-from fact_clip.report.summary import Sweep, evaluations, numbers, page, run_numbers, summary, unseen_errors
+from fact_clip.report.summary import Evaluated, Sweep, evaluations, numbers, page, run_numbers, summary, unseen_errors
 
 from ..refusals import refused
 from .conftest import NASTY, rows_of
@@ -84,6 +86,29 @@ def test_a_video_of_two_truths_is_refused(evaluated):
     with refused("run"):
         summary([first, corrected])
     assert summary([first, hidden])["videos"][0]["truth"] == [2, 2, 3, 1]
+
+
+def test_a_label_that_the_first_run_hides_is_the_one_of_a_later_run(evaluated, tmp_path):
+    """Two later runs may contradict each other there. The message names the first run that has the label."""
+
+    def moved(name: str, *videos: Video) -> Evaluated:
+        one = evaluated(videos)
+        (tmp_path / name).symlink_to(one.run.path)
+        return replace(one, run=replace(one.run, path=tmp_path / name))
+
+    prediction = [1, 1, 2]
+    lacks = moved("lacks", rows_of([1], [1], "different video"))
+    hides, has, contradicts = [
+        moved(name, rows_of([1, label, 2], prediction))
+        for name, label in (("hides", -1), ("has", 1), ("contradicts", 2))
+    ]
+    assert summary([lacks, hides, has])["videos"][1]["truth"] == [2, 2, 3, 1]
+    with refused("contradicts") as refusal:
+        summary([lacks, hides, has, contradicts])
+    assert refusal.message.split(". ")[0].endswith("/has")
+    with refused("short") as refusal:
+        summary([lacks, hides, moved("short", rows_of([1, 1], [1, 1]))])
+    assert refusal.message.rstrip(".").endswith("/hides")
 
 
 def test_groups_and_training_frames_of_classes(evaluated):
@@ -175,6 +200,16 @@ def test_errors_of_an_unseen_class():
         {"name": "cut ham", "share": 50.0, "seen": True, "shares": True},
         {"name": "hold", "share": 10.0, "seen": True, "shares": False},
     ]
+
+
+def test_errors_of_a_rare_unseen_class_are_counted_though_few_cells_are_listed(evaluated, monkeypatch):
+    monkeypatch.setattr("fact_clip.report.analysis.MOST_CELLS", 1)
+    run = evaluated([rows_of([1, 1, 1, 2], [1, 1, 1, 0])], ("rest", "pour", "stir"), unseen=["stir"])
+    run.result["zero_shot"]["unseen"] = {"stir": {"frames": 1, "accuracy": 0.0}}
+    (data,) = summary([run])["runs"]
+    assert data["confusion"] == [[1, 1, 3, 3]]
+    (row,) = data["unseen"]
+    assert [(wrong["name"], wrong["share"]) for wrong in row["taken"]] == [("rest", 100.0)]
 
 
 def test_no_name_ends_the_script(evaluated):

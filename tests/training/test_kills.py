@@ -147,6 +147,16 @@ def test_a_killed_training_goes_on_bit_for_bit_and_leaves_no_orphan(number, whol
     assert not list(run.rglob(".*"))
 
 
+def test_a_member_that_still_imports_ends_with_its_parent(tiny, started, tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(tiny(train={"epochs": 1_000_000, "members": 2}).to_yaml())
+    training = started(recipe, tmp_path / "run")
+    wait_until(lambda: bool(members_of(tmp_path)), 300)
+    training.process.kill()
+    training.end()
+    wait_until(lambda: not members_of(tmp_path), 1)  # the imports of torch take longer
+
+
 @pytest.mark.parametrize(
     ("number", "code", "members"),
     [

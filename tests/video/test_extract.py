@@ -12,7 +12,7 @@ from fact_clip.core import InputError
 from fact_clip.core.identity import identity_of
 from fact_clip.encoders import frame_encoder
 from fact_clip.video.extract import RowEncoder, Settings, encode, extract, is_current
-from fact_clip.video.pictures import DamagedVideoError, Span, frames
+from fact_clip.video.frames import DamagedVideoError, Span, frames
 from fact_clip_batch import Inputs, extract_batch
 
 from ..films import described
@@ -198,7 +198,7 @@ def test_more_rows_than_pictures_are_told(video, tmp_path, caplog):
     for fps in (15.0, 30.1, 45.0):
         extract(video("a.mkv", 30), GRID, tmp_path, Settings(fps=fps))
     assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
-        f"{video('a.mkv', 30)}: 45 rows per second from 30 video frames per second, so rows repeat"
+        f"{video('a.mkv', 30)}: 45 rows per second from 30 frames per second, so some rows are repeated"
     ]
 
 

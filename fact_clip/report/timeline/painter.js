@@ -93,7 +93,9 @@ class TimelinePainter {
 		pen.fillStyle = TimelineTools.css(this.ink, 0.1);
 		pen.fillRect(0, 0, strip.width, strip.height);
 		const perSecond = strip.width / this.scale.duration;
-		for (const {start, stop, label, kind} of this.view.rows[0]?.segments ?? []) {
+		const {rows} = this.view;
+		const {spans = [], instants = []} = rows.find(({isMain}) => isMain) ?? rows[0] ?? {};
+		for (const {start, stop, label, kind} of [...spans, ...instants]) {
 			const colour = this.colours[label]?.colour;
 			pen.globalAlpha = kind === "draft" ? 0.4 : 1;
 			pen.fillStyle = colour ?? TimelineTools.css(this.ink, 0.25);
@@ -107,8 +109,9 @@ class TimelinePainter {
 		const middle = scale.left ? row.top + this.rowHeight / 2 : row.top - 7;
 		pen.fillStyle = TimelineTools.css(this.ink);
 		if (!scale.left || !this.headWidth) pen.fillText(this.fit(row.name, scale.left || scale.width), 3, middle);
-		this.#drawSegments(row.segments, row.top, this.rowHeight);
-		if (row.curve) this.#drawCurve(row.segments, row.top);
+		this.#drawSegments(row.spans, row.top, this.rowHeight);
+		if (row.curve) this.#drawCurve(row.spans, row.top);
+		this.#drawSegments(row.instants, row.top, this.rowHeight);
 		if (row.raw) this.#drawSegments(row.raw, row.top + this.rowHeight + 1, 7);
 	}
 
@@ -173,7 +176,7 @@ class TimelinePainter {
 	}
 
 	#drawBody(one, box, fill, hasColour) { // returns the colour that the name stands on
-		if (box.isInstant && one.kind) return this.#drawInstant(box, fill);
+		if (box.isInstant) return this.#drawInstant(box, fill);
 		if (one.kind === "draft") return this.#drawDraft(one, box, fill);
 		if (one.kind === "label") return this.#drawLabel(box, fill, hasColour);
 		if (one.kind === "accepted") return this.#drawAccepted(box, fill, hasColour);
@@ -252,6 +255,8 @@ class TimelinePainter {
 
 	#drawInstant({left, top, tall}, fill) { // a pin
 		const {pen} = this;
+		pen.fillStyle = TimelineTools.css(this.paper);
+		pen.fillRect(left - 2.5, top, 5.5, tall);
 		pen.fillStyle = TimelineTools.css(fill);
 		pen.strokeStyle = TimelineTools.css(this.ink);
 		pen.lineWidth = 1;

@@ -3,13 +3,14 @@
 const tl = new Timeline(element, {duration, rows, colours, video, times, label, unit, onSelect, onEdit, onDraw});
 
 duration  seconds, as all times here: of real frames.
-rows      [{name, editable, segments, raw, curve}]. raw: segments before decoding, a strip below. curve: a line at their confidence.
-segments  [{start, stop, label, kind, confidence, unseen, corrected}], in order of time, apart from each other; an instant
-          has start == stop. kind: "label", "accepted" (a draft that became a label) or "draft"; without it a prediction:
+rows      [{name, editable, segments, raw, curve, isMain}]. raw: segments before decoding, a strip below. curve: a line at their
+          confidence. isMain: the overview shows this row, or else the first one.
+segments  [{start, stop, label, kind, confidence, unseen, corrected}], in order of time, apart from each other, but instants
+          (start == stop) may lie over others. kind: "label", "accepted" (a draft that became a label) or "draft"; without it a prediction:
           the lower its confidence, 0..1 or null, the lighter, and a line below if it was corrected. unseen: dashes above.
 colours   {label: {colour: "#rrggbb", null for background; number: a number or sign shown beside it, or null}}
 video     clicks seek it, it moves the cursor.  times: of frames, where edges may lie; else 0.04 s apart.
-rowHeight pixels (26).  overview: true for a strip of the first row above, with the visible part as a frame to drag.
+rowHeight pixels (26).  overview: true for a strip of a row above all, with the visible part as a frame to drag.
 headWidth pixels beside the rows for heads of the page, which then draws no names (0).
 keys      false: only arrows, + - 0, Home and End are handled here; the page calls methods for the rest.
 
@@ -164,9 +165,7 @@ class Timeline {
 
 	setRows(rows) {
 		const old = this.#segment();
-		this.#rows = rows.map((row) => {
-			return {...row, segments: row.segments.map((one) => ({...one}))};
-		});
+		this.#rows = rows.map((row) => ({...row, ...TimelineTools.layers(row.segments)}));
 		this.#chosen = old && this.#again(this.#chosen.row, old);
 		this.#keepDrag();
 		this.#layout();
@@ -175,11 +174,9 @@ class Timeline {
 	}
 
 	#again(row, old) { // a segment in new rows: {row, index}, or null
-		const segments = this.#rows[row]?.segments ?? [];
-		let index = TimelineTools.find(segments, old.start);
-		const earlier = segments[index - 1]; // an instant where the next segment starts
-		if (TimelineTools.isInstant(old) && earlier?.start === old.start) index -= 1;
-		return index < 0 ? null : {row, index};
+		const layer = this.#rows[row]?.[TimelineTools.isInstant(old) ? "instants" : "spans"] ?? [];
+		const one = layer[TimelineTools.find(layer, old.start)];
+		return one ? {row, index: one.index} : null;
 	}
 
 	#keepDrag() { // rows may come while the mouse is down: somebody else changed something
@@ -192,11 +189,7 @@ class Timeline {
 			return;
 		}
 		drag.edge.index = at.index;
-		drag.saved = this.#copies(at.row);
-	}
-
-	#copies(row) {
-		return this.#rows[row].segments.map((one) => ({...one}));
+		drag.saved = this.#rows[at.row];
 	}
 
 	#segment(at = this.#chosen) {
@@ -366,7 +359,7 @@ class Timeline {
 		}
 		const row = this.#nextRow(rowBy);
 		if (row === null) return;
-		this.#choose(row, Math.max(TimelineTools.find(this.#rows[row].segments, this.#now), 0), this.#now);
+		this.#choose(row, Math.max(this.#spanAt(row, this.#now), 0), this.#now);
 	}
 
 	#nextRow(by) { // the next one that has segments
@@ -421,10 +414,11 @@ class Timeline {
 		return times[TimelineTools.clamp(place, 0, times.length - 1)];
 	}
 
-	#snapped(time, {segments, now, except, isFree}) { // except: an edge that is no neighbour's
+	#snapped(time, {row, now, except, isFree}) { // except: an edge that is no neighbour's
 		let best = time;
 		let reach = Timeline.#REACH * this.#scale.pixel;
-		const edges = isFree ? [] : [...TimelineTools.edgesNear(segments, time), now];
+		const near = (layer) => TimelineTools.edgesNear(layer, time);
+		const edges = isFree ? [] : [...near(row.spans), ...near(row.instants), now];
 		for (const edge of edges) {
 			const away = Math.abs(edge - time);
 			if (away > reach || edge === except) continue;
@@ -434,10 +428,11 @@ class Timeline {
 		return this.#frameTime(TimelineTools.clamp(best, 0, this.#scale.duration));
 	}
 
-	#beside({row, index}, by) { // the next label, for drafts give way
-		let place = index + by;
-		while (this.#segment({row, index: place})?.kind === "draft") place += by;
-		return this.#segment({row, index: place});
+	#beside({row, index}, by) { // the next label with a length, for drafts give way
+		const {segments, spans} = this.#rows[row];
+		let place = spans.indexOf(segments[index]) + by;
+		while (spans[place]?.kind === "draft") place += by;
+		return spans[place];
 	}
 
 	/* Where an edge may go, and the label that touches it and moves along: one frame of both remains. */
@@ -447,7 +442,7 @@ class Timeline {
 		const inward = isStart ? 1 : -1;
 		const other = isStart ? "stop" : "start";
 		const beside = this.#beside({row, index}, -inward);
-		const touches = beside && !TimelineTools.isInstant(beside) && Math.abs(beside[other] - one[side]) < 1e-6;
+		const touches = beside && Math.abs(beside[other] - one[side]) < 1e-6;
 		const inner = this.#frameTime(one[other], -inward);
 		let outer = beside?.[other] ?? (isStart ? 0 : this.#scale.duration);
 		if (touches) outer = this.#frameTime(beside[side], inward);
@@ -470,17 +465,18 @@ class Timeline {
 	}
 
 	#coverDrafts(row, index) { // the drafts beside a label end where it begins, and begin where it ends
-		const {segments} = this.#rows[row];
+		const {segments, spans} = this.#rows[row];
 		const {start, stop} = segments[index];
-		for (let at = index - 1; segments[at]?.kind === "draft" && segments[at].stop > start; at--) {
-			segments[at].stop = start;
-			segments[at].start = Math.min(segments[at].start, start);
-			segments[at].isCovered = segments[at].start === start;
+		const place = spans.indexOf(segments[index]);
+		for (let at = place - 1; spans[at]?.kind === "draft" && spans[at].stop > start; at--) {
+			spans[at].stop = start;
+			spans[at].start = Math.min(spans[at].start, start);
+			spans[at].isCovered = spans[at].start === start;
 		}
-		for (let at = index + 1; segments[at]?.kind === "draft" && segments[at].start < stop; at++) {
-			segments[at].start = stop;
-			segments[at].stop = Math.max(segments[at].stop, stop);
-			segments[at].isCovered = segments[at].stop === stop;
+		for (let at = place + 1; spans[at]?.kind === "draft" && spans[at].start < stop; at++) {
+			spans[at].start = stop;
+			spans[at].stop = Math.max(spans[at].stop, stop);
+			spans[at].isCovered = spans[at].stop === stop;
 		}
 	}
 
@@ -519,14 +515,17 @@ class Timeline {
 	}
 
 	#indexAt(row, time) {
-		const {segments} = this.#rows[row];
-		const index = TimelineTools.lastStart(segments, time);
-		for (const at of [index, index + 1]) { // an instant is narrow
-			const one = segments[at];
-			if (!one || !TimelineTools.isInstant(one) || one.isCovered) continue;
-			if (Math.abs(one.start - time) <= 5 * this.#scale.pixel) return at;
+		const {instants} = this.#rows[row];
+		const place = TimelineTools.lastStart(instants, time);
+		for (const one of instants.slice(Math.max(place, 0), place + 2)) { // an instant is narrow
+			if (Math.abs(one.start - time) <= 5 * this.#scale.pixel) return one.index;
 		}
-		return TimelineTools.find(segments, time);
+		return this.#spanAt(row, time);
+	}
+
+	#spanAt(row, time) {
+		const {spans} = this.#rows[row];
+		return spans[TimelineTools.find(spans, time)]?.index ?? -1;
 	}
 
 	#edgeAt(row, index, across) { // of the segment with handles, and inside it, so that one can draw right beside it
@@ -554,7 +553,7 @@ class Timeline {
 		this.#drag.edge = at.edge;
 		this.#drag.old = {...old};
 		this.#drag.away = at.time - old[at.edge.side]; // from the edge, which does not jump to the mouse
-		this.#drag.saved = this.#copies(at.row);
+		this.#drag.saved = this.#rows[at.row];
 	}
 
 	#modeOf(at, isShift) {
@@ -582,14 +581,14 @@ class Timeline {
 
 	#dragEdge(at, isFree) {
 		const {edge, old, away, saved, now} = this.#drag;
-		this.#rows[edge.row].segments = saved.map((one) => ({...one}));
+		this.#rows[edge.row] = {...saved, ...TimelineTools.layers(saved.segments)};
 		const except = old[edge.side];
-		this.#moveEdge(edge, this.#snapped(at.time - away, {segments: saved, now, except, isFree}));
+		this.#moveEdge(edge, this.#snapped(at.time - away, {row: saved, now, except, isFree}));
 	}
 
 	#dragGhost(at, isFree) {
 		const drag = this.#drag;
-		const how = {segments: this.#rows[drag.at.row]?.segments ?? [], now: drag.now, isFree};
+		const how = {row: this.#rows[drag.at.row] ?? {spans: [], instants: []}, now: drag.now, isFree};
 		const first = this.#snapped(drag.at.time, how);
 		const last = this.#snapped(at.time, how);
 		drag.ghost = {row: drag.at.row, start: Math.min(first, last), stop: Math.max(first, last)};
@@ -638,7 +637,7 @@ class Timeline {
 	#cancel() {
 		const drag = this.#drag;
 		this.#drag = null;
-		if (drag?.mode === "edge") this.#rows[drag.edge.row].segments = drag.saved;
+		if (drag?.mode === "edge") this.#rows[drag.edge.row] = drag.saved;
 		this.#showGhost();
 		this.draw();
 	}

@@ -66,6 +66,12 @@ const TimelineTools = (() => {
 		return time + 1e-9 < stop || time - start < 1e-9 ? at : -1;
 	}
 
+	/* Copies of segments: all, with their places in the list; those with a length; and instants, which lie above them. */
+	function layers(segments) {
+		const all = segments.map((one, index) => ({...one, index}));
+		return {segments: all, spans: all.filter((one) => !isInstant(one)), instants: all.filter(isInstant)};
+	}
+
 	function edgesNear(segments, time) { // the edges on both sides of a time
 		const at = lastStart(segments, time);
 		const edges = [];
@@ -110,5 +116,5 @@ const TimelineTools = (() => {
 		}
 	}
 
-	return {clamp, rgb, mix, css, inkOn, clock, node, lastStart, nearest, isInstant, find, edgesNear, Scale};
+	return {clamp, rgb, mix, css, inkOn, clock, node, lastStart, nearest, isInstant, find, layers, edgesNear, Scale};
 })();

@@ -2,7 +2,7 @@
 
 import {ask, pause, Refused, tried, videoPath, viewQuery} from "./requests.js";
 import {applied, fits, put} from "./segments.js";
-import {BROWSER, currentTrack, fault, isLocked, state, update} from "./state.js";
+import {BROWSER, currentTrack, fault, isLocked, keepTrack, state, update} from "./state.js";
 import {become, sync} from "./sync.js";
 
 const PATIENCE = 2000; // milliseconds before a server that does not answer is asked again
@@ -13,16 +13,19 @@ const waiting = []; // functions that run once no edit waits
 
 // --- the queue ---------------------------------------------------------------------------------
 
-/** Change the labels of the current track. `frame` is where the segment to choose lies. */
+/** Change the labels of the current track. `frame` is where the label to choose lies, or null to choose as before. */
 export function edit(change, frame = null) {
 	if (!change.removed.length && !change.added.length) return;
 	const {video} = state;
 	const track = currentTrack();
 	if (!mayEdit(track)) return;
+	keepTrack();
 	const body = bodyOf(track.id, change);
 	showChange(video, track.id, body);
-	const isPoint = body.added.some(({start, stop}) => start === frame && stop === frame);
-	update({frame: frame ?? state.frame, isPoint});
+	if (frame !== null) {
+		const isPoint = body.added.some(({start, stop}) => start === frame && stop === frame);
+		update({frame, isPoint});
+	}
 	add({video: video.id, body, run: () => send(video.id, body)});
 }
 

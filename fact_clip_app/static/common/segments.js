@@ -1,12 +1,14 @@
 /* Labels of a track as a list in order of time, and changes of it. No function changes a list or a label that it gets.
 
-label   {start, stop, label, origin, comment, annotator}; its own `label` is the name of its class; `origin` is "drawn",
-        "imported", "predicted" (an accepted draft), "corrected" (a draft that a person has changed) or "grouped" (a stretch
-        that was labelled with its group)
-point   a point event: a label with start === stop
-draft   a predicted segment that nobody has accepted, {start, stop, label, confidence}
-part    what a track shows: a label, or the piece of a draft between labels; its `kind` is "label", "accepted" or "draft"
-change  {removed, added}: two lists of labels. `applied` makes a list with it; the server stores the same change.
+label    {start, stop, label, origin, comment, annotator}; its own `label` is the name of its class; `origin` is "drawn",
+         "imported", "predicted" (an accepted draft), "corrected" (a draft that a person has changed) or "grouped" (a stretch
+         that was labelled with its group)
+point    a point event: a label with start === stop. Points are a layer above the segments of a track, so neither cuts the
+         other. A frame has at most one point.
+segment  a label or a draft with a duration. Segments of one track do not overlap.
+draft    a predicted segment that nobody has accepted, {start, stop, label, confidence}
+part     what a track shows: a label, or the piece of a draft between segments; its `kind` is "label", "accepted" or "draft"
+change   {removed, added}: two lists of labels. `applied` makes a list with it; the server stores the same change.
 
 Times are frame boundaries, except in the last functions, which convert seconds. */
 
@@ -17,12 +19,13 @@ export const covers = ({start, stop}, frame) => start <= frame && (frame < stop 
 
 // --- what a track shows ------------------------------------------------------------------------
 
-/** Return the parts of a track: its labels, and what they leave of the drafts. Both lists are in order of time. */
+/** Return the parts of a track: its labels, and what its segments leave of the drafts. Both lists are in order of time. */
 export function overlay(labels, drafts) {
 	const parts = labels.map((label) => ({...label, kind: kindOf(label)}));
+	const spans = labels.filter((label) => !isInstant(label));
 	let begin = 0; // of the gap before `label`, which goes to `end`
 	let next = 0; // all drafts before this index end before the gap
-	for (const label of [...labels, null]) { // null: the gap after the last label
+	for (const label of [...spans, null]) { // null: the gap after the last segment
 		const end = label === null ? Infinity : label.start;
 		while (next < drafts.length && drafts[next].stop <= begin) next += 1;
 		for (let place = next; place < drafts.length && drafts[place].start < end; place++) {
@@ -66,7 +69,8 @@ export function plain({start, stop, label, origin = "drawn", comment = "", annot
 	return {start, stop, label, origin, comment, annotator};
 }
 
-/** Return the change that puts a label over whatever is there: labels below it are cut. */
+/** Return the change that puts a label on a track: a segment cuts the segments that it covers, and a point replaces the
+    point at its frame. */
 export function put(labels, label) {
 	const removed = [];
 	const added = [plain(label)];
@@ -78,17 +82,13 @@ export function put(labels, label) {
 	return {removed, added: added.sort(byTime)};
 }
 
-/** Return whether two labels cannot lie on one track. A point may lie on the edge of another label, but not within it. */
+/** Return whether two labels cannot lie on one track: two segments that overlap, or two points at one frame. */
 function overlaps(one, other) {
-	if (isInstant(one) || isInstant(other)) {
-		const isSame = one.start === other.start && one.stop === other.stop; // two points at one place
-		const [span, point] = isInstant(other) ? [one, other] : [other, one]; // of two points `span` contains nothing
-		return span.start < point.start && point.start < span.stop || isSame;
-	}
+	if (isInstant(one) || isInstant(other)) return one.start === other.start && one.stop === other.stop;
 	return one.start < other.stop && other.start < one.stop;
 }
 
-/** Return what is left of a label on both sides of another one: none, one or two labels, and none of a point.
+/** Return what is left of a label on both sides of a different one: none, one or two labels, and none of a point.
     The comment stays with the first. */
 function remnants(below, label) {
 	const pieces = [];
@@ -101,8 +101,8 @@ function remnants(below, label) {
 	return pieces;
 }
 
-/** Return a part as a label with other values, which a person gave it. An accepted draft is then a corrected one,
-    and one that was labelled with its group is drawn. */
+/** Return a part as a label with values that a person gave it. An accepted draft becomes a corrected one, and a label
+    that was made with its group becomes a drawn one. */
 function byHand(part, values) {
 	const isPredicted = part.kind === "draft" || part.origin === "predicted";
 	const origin = part.origin === "grouped" ? "drawn" : part.origin;
@@ -111,8 +111,7 @@ function byHand(part, values) {
 
 /** Return the change that moves the edges of a part to `start` and `stop`, and gives it other values.
  *
- * If one edge moves, a neighbour that shares it moves along. Whatever else lies under the part is cut then, and points
- * within it go. */
+ * If one edge moves, a neighbour that shares the edge moves along. All other segments under the part are cut. */
 export function moveEdges(labels, part, start, stop, values = {}) {
 	const removed = removal(part);
 	const added = [byHand(part, {...values, start, stop})];
@@ -139,7 +138,7 @@ export function moveEdges(labels, part, start, stop, values = {}) {
 /** Return the labels that a change of a part removes: none for a draft, which is not stored. */
 const removal = (part) => part.kind === "draft" ? [] : [plain(part)];
 
-/** Return the change that gives a part another class or comment. */
+/** Return the change that gives a part a different class or comment. */
 export function change(part, values) {
 	return {removed: removal(part), added: [byHand(part, values)]};
 }
@@ -170,7 +169,7 @@ export function accept(drafts) {
 
 // --- times -------------------------------------------------------------------------------------
 
-/** Return the boundary between frames that is nearest to a time in seconds; of two equally near ones the later.
+/** Return the boundary between frames that is nearest to a time in seconds. If two are equally near, it is the later one.
  *
  * `times` are the seconds at which the frames start, and the end of the last one. */
 export function boundaryAt(times, seconds) {
@@ -186,7 +185,7 @@ export function boundaryAt(times, seconds) {
 	return isPreviousNearer ? low - 1 : low;
 }
 
-/** Return the frame that is shown at a time in seconds, and the number of frames at the end of the film. */
+/** Return the frame that is shown at a time in seconds. At the end of the video, this is the number of frames. */
 export function frameUnder(times, seconds) {
 	const nearest = boundaryAt(times, seconds);
 	return nearest > 0 && times[nearest] > seconds ? nearest - 1 : nearest;

@@ -20,7 +20,7 @@ export const state = {
 	trackId: null, // the current track
 	frame: null, // the chosen segment is the one that covers this frame of the current track
 	isPicked: false, // whether a person chose that segment; one that was just made is shown, but not picked
-	isPoint: false, // whether it is a point event, where a segment begins at the same frame
+	isPoint: false, // whether it is the point event at this frame
 	pen: "", // the class that the next segment gets
 	recording: null, // the segment that has begun, see recording.js in label/
 	isLooping: false,
@@ -39,6 +39,12 @@ export const state = {
 	folded: JSON.parse(stored("folded", () => '{"left": false, "right": false}')), // the columns beside the film
 	widths: JSON.parse(stored("widths", () => JSON.stringify(WIDTHS))),
 };
+
+/** Show a panel, which the address of the page names. */
+export function showPanel(panel) {
+	history.replaceState(null, "", `#${panel}`);
+	update({panel});
+}
 
 const listeners = new Set();
 
@@ -103,7 +109,23 @@ export function currentTrack() {
 	return tracks.find(({id}) => id === state.trackId) ?? tracks[0];
 }
 
-/** Return whether no edit of this page may change a track: it is locked, or not seen. */
+/** Make a track of the open video the current one. */
+export function chooseTrack(id) {
+	update({trackId: id, frame: null});
+	keepTrack();
+}
+
+/** Keep the name of the current track as the one that this person used last in the project. */
+export function keepTrack() {
+	localStorage.setItem(trackKey(), currentTrack().name);
+}
+
+/** Return the name of the track that this person used last in the project, or null. */
+export const lastTrack = () => localStorage.getItem(trackKey());
+
+const trackKey = () => JSON.stringify(["track", state.project.project.folder, state.annotator]);
+
+/** Return whether no edit of this page may change a track: it is locked, or hidden. */
 export const isLocked = ({id}) => state.locked.includes(id) || state.hidden.includes(id);
 
 /** Return the action of a name, or undefined. */
@@ -126,7 +148,7 @@ export function partsOf(video, track) {
 export function chosenIndex(parts) {
 	if (state.frame === null) return -1;
 	const exact = parts.findIndex(({start, stop}) => start === state.frame && state.isPoint === (start === stop));
-	if (exact >= 0) return exact;
+	if (exact >= 0 || state.isPoint) return exact; // a segment under a point that is gone was not chosen by anybody
 	return parts.findIndex((part) => covers(part, state.frame));
 }
 

@@ -15,7 +15,7 @@ const PAGE = 12; // clips that are shown at first, and with each press of "Show 
 /** The button that opens the sheet, if a video is labelled in part. */
 export function WhatIsThis() {
 	if (!state.project.videos.some(({progress}) => progress === "started")) return null;
-	return html`<section aria-labelledby="what-title">
+	return html`<section id="what-is-this" aria-labelledby="what-title">
 		<h2 id="what-title">What is this?</h2>
 		<p class="hint">Stretches without a label, in groups that belong together. One answer labels a whole group.</p>
 		<button type="button" id="open-groups" onClick=${() => update({groups: {...state.groups, isOpen: true}})}>Show groups …</button>

@@ -1,4 +1,4 @@
-/* The chosen segment, beside the video. */
+/* The form of the chosen segment, next to the video. */
 
 import {html, useState} from "../vendor/preact-htm.js";
 import {confirm} from "../common/dialogs.js";
@@ -35,8 +35,9 @@ export function Inspector() {
 		onChange=${saveFields} onKeyDown=${onEscape(name)}
 		onInput=${(event) => setUnsaved({...unsaved, [name]: event.target.value})} ...${more} />`;
 	const names = allNames();
+	if (!part) return null;
 	return html`<form id="segment-form" onSubmit=${(event) => event.preventDefault()}>
-		<fieldset id="segment" disabled=${!part} title="Stored when you leave a field. Esc takes it back.">
+		<fieldset id="segment" title="The values are stored when you leave a field. Press Esc to restore the old value.">
 			<legend>Chosen segment</legend>
 			<p class="hint" id="origin">${describe(part)}</p>
 			<label>Class ${field("label", {list: "names", maxlength: 200})}</label>
@@ -82,24 +83,23 @@ function valuesOf(part) {
 const allNames = () => [...state.project.actions.map(({name}) => name), ...state.project.background];
 
 function describe(part) {
-	if (!part) return "None. Click one on the timeline.";
 	if (part.kind === "draft") return `Draft of the model, ${Math.round(100 * part.confidence)} % sure.`;
 	const by = part.annotator ? `, by ${part.annotator}` : "";
 	return `Label, ${ORIGINS[part.origin]}${by}.`;
 }
 
-/** Return the class that a typed name stands for, after a question where it would be a new one; null: none. */
+/** Return the class of a typed name, after a question if it would be a new one, or null if there is none. */
 async function confirmedClass(label, oldLabel) {
 	const names = allNames();
 	if (!label || label === oldLabel || names.includes(label)) return label;
 	const twin = twinOf(label);
 	if (twin) return await confirm(`There is a class "${twin}". Give it to this segment?`, "Yes") ? twin : null;
 	if (!await confirm(`There is no class "${label}". Add it?`, "Add the class")) return null;
-	await tried(() => changeActions({do: "add", names: [label]})); // a name that somebody has changed is asked for again
+	await tried(() => changeActions({do: "add", names: [label]})); // a person confirms a name that somebody has changed
 	return label;
 }
 
-/** Save what was typed; return whether it could be. */
+/** Save what was typed, and return whether that was possible. */
 function saveSegment(part, fieldValues, unsaved) {
 	let start = "start" in unsaved ? typedFrame(fieldValues.start) : part.start;
 	let stop = "stop" in unsaved ? typedFrame(fieldValues.stop) : part.stop;

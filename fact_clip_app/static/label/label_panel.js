@@ -4,7 +4,7 @@ import {html, useState} from "../vendor/preact-htm.js";
 import {Check, Select} from "../common/controls.js";
 import {refresh} from "../common/project.js";
 import {tried} from "../common/requests.js";
-import {currentTrack, state, update} from "../common/state.js";
+import {chooseTrack, currentTrack, state} from "../common/state.js";
 import {Classes} from "./classes.js";
 import {Clock} from "./clocks.js";
 import {CurveChooser, Curves} from "./curves.js";
@@ -40,8 +40,7 @@ export function LabelPanel({isHidden}) {
 		</aside>
 		<aside class="right" aria-label="Chosen segment and classes" hidden=${folded.right}>
 			${video && html`<${VideoName} key=${video.id} video=${video} />`}
-			${video && html`<${Inspector} />`}
-			${video && html`<${SegmentList} video=${video} />`}
+			${video && html`<div id="segments-area"><${Inspector} /><${SegmentList} video=${video} /></div>`}
 			<${Classes} />
 		</aside>
 	</div>`;
@@ -95,14 +94,14 @@ function TrackBar({video}) {
 			setName("");
 			const {id} = answer.tracks.find((track) => track.name === body.name) ?? answer.tracks.at(-1);
 			const isShown = state.video?.tracks.some((shown) => shown.id === id); // not while edits wait
-			if (isShown) update({trackId: id, frame: null});
+			if (isShown) chooseTrack(id);
 		});
 	};
 	const remove = () => tried(() => changeVideo(`/tracks/${track.id}`, "DELETE"));
 	const isRemovable = video.tracks.length > 1 && !track.segments.length;
 	return html`<div class="bar" id="tracks">
 		<${Select} aria-label="Track" id="track" value=${track.id} options=${video.tracks.map(titled)}
-			onChange=${(id) => update({trackId: Number(id), frame: null})} />
+			onChange=${(id) => chooseTrack(Number(id))} />
 		<span title="Unlabelled parts of this track are background"><${Check} key=${track.id} id="complete" label="Fully labelled"
 			checked=${track.complete} onChange=${(complete) => change({complete})} /></span>
 		<form class="bar" onSubmit=${add}>

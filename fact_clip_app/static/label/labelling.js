@@ -3,15 +3,15 @@
 label  a stored segment of a track; its own `label` is the name of its class
 draft  a predicted segment that nobody has accepted
 part   what a track shows: a label, or the piece of a draft between labels; its `kind` tells which
-point  a label with start === stop
+point  a label with start === stop, which may lie over a segment
 
 Times are frames, except in `drawn` and `moved`, which get seconds from the timeline. */
 
 import {confirm} from "../common/dialogs.js";
 import {edit, mayEdit} from "../common/edits.js";
 import * as segments from "../common/segments.js";
-import {actionCalled, chosenIndex, chosenPart, currentTrack, fault, partsOf, say, state, update} from "../common/state.js";
-import {labels, mayCover, put} from "./placing.js";
+import {actionCalled, chosenPart, currentTrack, fault, partsOf, say, state, update} from "../common/state.js";
+import {labels, put} from "./placing.js";
 import * as player from "./player.js";
 import {begin, finish, next} from "./recording.js";
 import {redraw} from "./timeline_view.js";
@@ -22,8 +22,6 @@ const framesOf = ({start, stop}) => {
 };
 
 // --- new segments ------------------------------------------------------------------------------
-
-const pointFault = (label) => fault(`A point event cannot lie within "${label}". Use another track for point events.`);
 
 /** Put what was drawn on the timeline. */
 export function drawn({row, start, stop}) {
@@ -38,25 +36,22 @@ export function drawn({row, start, stop}) {
 
 const pointAt = (frame) => labels().find((label) => segments.isInstant(label) && label.start === frame);
 
-/** Say that a point event takes the place of the one at its frame, if there is one. */
-function sayReplaced(frame) {
+/** Show that a point event replaces the one at its frame, if there is one. */
+function showReplaced(frame) {
 	const replaced = pointAt(frame);
-	if (replaced) say(`"${replaced.label}" was at this frame and is replaced. Use another track for both.`);
+	if (replaced) say(`"${replaced.label}" was at this frame and is replaced. Use a different track for both.`);
 }
 
-/** Set a point event at the cursor. */
+/** Set a point event at the cursor, above any segment. */
 export function instant(cursor = player.cursor(), label = state.pen) {
 	const {frame} = cursor;
-	const isRecorded = state.recording?.trackId === currentTrack().id;
-	const over = labels().find(({start, stop}) => start < frame && frame < stop) ?? (isRecorded ? state.recording : null);
-	if (over) return pointFault(over.label ?? over.pen);
-	if (pointAt(frame)?.label !== label) sayReplaced(frame);
+	if (pointAt(frame)?.label !== label) showReplaced(frame);
 	put(frame, frame, label);
 }
 
 /** Let the keys of classes set point events while the video plays, or end that. */
 export function toggleClicks() {
-	if (state.recording) return fault("A segment is being recorded. O ends it, Esc drops it.");
+	if (state.recording) return fault("A segment is being recorded. Press O to end it, or Esc to drop it.");
 	update({isClicking: !state.isClicking});
 }
 
@@ -109,17 +104,10 @@ export function moved({row, index, start, stop}) {
 }
 
 /** Move the edges of a part, and change its values. */
-export async function move(part, start, stop, values = {}) {
+export function move(part, start, stop, values = {}) {
 	const isPoint = segments.isInstant(part);
 	if (start === part.start && stop === part.stop || start >= stop && !isPoint) return redraw();
-	const over = isPoint && labels().find((label) => label.start < start && start < label.stop);
-	if (over) {
-		pointFault(over.label);
-		return redraw();
-	}
-	const label = values.label ?? part.label;
-	if (!await mayCover({start, stop, label}, `Cancel leaves "${label}" as it was.`)) return;
-	if (isPoint) sayReplaced(start);
+	if (isPoint && start !== part.start) showReplaced(start);
 	edit(segments.moveEdges(labels(), part, start, stop, values), start);
 }
 
@@ -133,13 +121,13 @@ export function split({frame: cursor} = player.cursor()) {
 
 /** Return the part that merge would join with the chosen one: one of the same class first. Point events are not joined. */
 export function partToMerge() {
-	const parts = partsOf(state.video, currentTrack());
-	const index = chosenIndex(parts);
-	const part = parts[index];
+	const part = chosenPart();
 	if (!part || segments.isInstant(part)) return undefined;
-	const touching = [parts[index + 1], parts[index - 1]].filter((other) => {
-		return other && !segments.isInstant(other) && (other.start === part.stop || other.stop === part.start);
-	});
+	const spans = partsOf(state.video, currentTrack()).filter((other) => !segments.isInstant(other));
+	const touching = [
+		...spans.filter((other) => other.start === part.stop),
+		...spans.filter((other) => other.stop === part.start),
+	];
 	return touching.find(({label}) => label === part.label) ?? touching[0];
 }
 
@@ -162,6 +150,7 @@ export function remove() {
 	if (part.kind !== "draft") edit(segments.remove(part), part.start);
 	else if (background && part.label !== background) edit(segments.change(part, {label: background}), part.start);
 	update({isPicked: false}); // a draft below it was not chosen by anybody
+	if (segments.isInstant(part)) update({frame: null}); // nor was a segment below a point event
 }
 
 // --- drafts ------------------------------------------------------------------------------------
@@ -180,6 +169,6 @@ export function acceptAbove(share) {
 		const isSure = part.kind === "draft" && part.confidence >= share;
 		return isSure && !state.project.background.includes(part.label);
 	});
-	edit(segments.accept(drafts), state.frame);
+	edit(segments.accept(drafts));
 	say(`${drafts.length} draft${drafts.length === 1 ? "" : "s"} accepted.`);
 }

@@ -3,7 +3,7 @@
 import {afterEdits, isStale, reloadLater, showLater} from "../common/edits.js";
 import {follow, predictionSettings, showTitle} from "../common/project.js";
 import {ask, videoPath, viewQuery} from "../common/requests.js";
-import {fault, state, update} from "../common/state.js";
+import {fault, lastTrack, state, update} from "../common/state.js";
 import {nameOf, settleRecording} from "./recording.js";
 
 let lastOpening = {id: null}; // what `open` was last called with; the answers of earlier calls are not shown
@@ -24,7 +24,7 @@ export async function open(id, frame = null) {
 		close();
 		return fault("Blind is on: type your name in the menu at the top. You see your own tracks then.");
 	}
-	const trackId = (ownTrack(video, isBlind) ?? video.tracks[0]).id;
+	const trackId = firstTrack(video, isBlind).id;
 	const isOutdatedAnswer = isStale(video);
 	update({video, trackId, frame, recording: keptRecording(video), shownDrafts: draftsKey(id)});
 	if (isOutdatedAnswer) reloadLater();
@@ -42,6 +42,19 @@ function keptRecording(video) {
 /** Stay with the open video, though a different one is being opened. */
 export function stay() {
 	if (lastOpening.id !== state.video?.id) lastOpening = {id: lastOpening.id};
+}
+
+/** Return the track that is current in a video that is opened: the one that the person used last, by its name, else their own,
+    else one with labels or drafts. The track of somebody else does not replace their own. */
+function firstTrack(video, isBlind) {
+	const {tracks, drafts, draft_track: draftTrack} = video;
+	const own = ownTrack(video, isBlind);
+	const last = tracks.find(({name}) => name === lastTrack());
+	const isForeign = last?.annotator && last.annotator !== state.annotator;
+	if (last && !(own && isForeign)) return last;
+	const labelled = tracks.find(({segments}) => segments.length);
+	const drafted = drafts.length ? tracks.find(({id}) => id === draftTrack) : undefined;
+	return own ?? labelled ?? drafted ?? tracks[0];
 }
 
 /** Return the track of the person. In a blind project, labels that are shown are their own. */

@@ -1,4 +1,4 @@
-/* The segment that has begun: it grows until its end is marked, and is asked about where it cannot stay. */
+/* The segment that has begun: it grows until its end is marked. The page asks what to do with it if it cannot stay. */
 
 import {html, useLayoutEffect} from "../vendor/preact-htm.js";
 import {question} from "../common/dialogs.js";
@@ -10,7 +10,7 @@ import * as player from "./player.js";
 
 /* A recording is a segment that has begun: {start, label, pen, trackId, keyTime, isStill}. Its label is null until a class
    is named, and without a name it gets the class that was the pen then. keyTime tells when the key of a class began it,
-   in milliseconds, and is null after I. isStill: the film has not played since. */
+   in milliseconds, and is null after I. isStill: the video has not played since. */
 
 const CORRECTION = 2000; // milliseconds within which I, after the key of a class, moves the start that the key set
 
@@ -23,23 +23,24 @@ export function begin(start, label, keyTime) {
 	update({recording, frame: null});
 }
 
-/** End the segment that has begun. Return the promise that it is put, or null if its track is gone. */
+/** End the segment that has begun. Return whether its track is still there. */
 export function finish(edge) {
 	const {recording} = state;
 	const isThere = state.video.tracks.some(({id}) => id === recording.trackId);
 	if (!isThere) {
-		fault("The track of this recording was removed. Esc drops it.");
-		return null;
+		fault("The track of this recording was removed. Press Esc to drop it.");
+		return false;
 	}
 	const [start, stop] = [recording.start, edge].sort((one, other) => one - other);
 	update({recording: null, trackId: recording.trackId});
-	return start < stop ? put(start, stop, nameOf(recording)) : Promise.resolve();
+	if (start < stop) put(start, stop, nameOf(recording));
+	return true;
 }
 
 /** Return the class that a recording gets. */
 export const nameOf = ({label, pen}) => label ?? pen;
 
-/** End the segment that has begun, and begin another one on the track that is chosen now. */
+/** End the segment that has begun, and begin the next one on the track that is chosen now. */
 export function next(frame, label, keyTime) {
 	const {trackId} = state;
 	if (!finish(frame)) return;
@@ -82,7 +83,7 @@ export async function settleRecording() {
 	const name = nameOf(recording);
 	const answer = await question(`"${name}" has been recorded since ${since}.`, "Leave this video", fields);
 	if (!answer) return false;
-	if (answer.what === "end") await finish(cursor.edge); // it may ask about point events
+	if (answer.what === "end") finish(cursor.edge);
 	update({recording: null});
 	return true;
 }

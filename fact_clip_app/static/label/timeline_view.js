@@ -1,6 +1,7 @@
 /* The timeline of the open video. */
 
 import {html, useLayoutEffect, useRef} from "../vendor/preact-htm.js";
+import {isInstant} from "../common/segments.js";
 import {chosenIndex, currentTrack, isLocked, partsOf, state, update} from "../common/state.js";
 import {media, setTimeline, timeline} from "./player.js";
 import {HEAD_WIDTH, TrackHeads} from "./track_heads.js";
@@ -20,6 +21,7 @@ function rowsOf(video) {
 	const rows = video.tracks.map((track) => ({
 		name: track.name,
 		editable: !isLocked(track),
+		isMain: track === currentTrack(),
 		segments: state.hidden.includes(track.id) ? [] : partsOf(video, track).map(inSeconds),
 	}));
 	if (video.drafts.length) {
@@ -33,7 +35,7 @@ function selected({row, index}) {
 	const track = state.video.tracks[row];
 	if (!track) return update({frame: null}); // the row of the prediction
 	const part = partsOf(state.video, track)[index];
-	update({trackId: track.id, frame: part?.start ?? null, isPicked: true, isPoint: part?.start === part?.stop});
+	update({trackId: track.id, frame: part?.start ?? null, isPicked: true, isPoint: Boolean(part) && isInstant(part)});
 }
 
 /* Where the timeline was when its video was drawn again, as it is once a film is converted. */
@@ -85,7 +87,7 @@ export function TimelineView({video, onEdit, onDraw}) {
 	useLayoutEffect(() => {
 		showColours(colours.current, state.video);
 		timeline.setRows(rowsOf(state.video));
-	}, [video.tracks, video.drafts, video.unseen, state.hidden, state.locked, JSON.stringify(state.project.colours)]);
+	}, [video.tracks, video.drafts, video.unseen, state.trackId, state.hidden, state.locked, JSON.stringify(state.project.colours)]);
 	useLayoutEffect(() => { // only another segment, so that the view stays where a person has panned to
 		const row = state.video.tracks.indexOf(currentTrack());
 		const parts = partsOf(state.video, currentTrack());

@@ -2,7 +2,7 @@
 
 import {html} from "../vendor/preact-htm.js";
 import {Icon, IconButton} from "../common/controls.js";
-import {currentTrack, fault, state, update} from "../common/state.js";
+import {chooseTrack, currentTrack, fault, state, update} from "../common/state.js";
 
 export const HEAD_WIDTH = 150; // pixels, as in style.css
 
@@ -19,7 +19,7 @@ function Head({track}) {
 	const isCurrent = currentTrack().id === id;
 	return html`<li class=${state.hidden.includes(id) ? "is-hidden" : ""}>
 		<button type="button" class="head-name" aria-pressed=${String(isCurrent)} title=${`Label on ${name}${owner}`}
-			onClick=${() => update({trackId: id, frame: null})}>${name}<small>${owner.slice(2)}</small></button>
+			onClick=${() => chooseTrack(id)}>${name}<small>${owner.slice(2)}</small></button>
 		${complete && html`<span class="done" title="Fully labelled"><${Icon} name="check" /><span class="unseen">Fully labelled</span></span>`}
 		<${Sign} of="hidden" id=${id} on="eye-off" off="eye" title=${state.hidden.includes(id) ? `Show ${name}` : `Hide ${name}`} />
 		<${Sign} of="locked" id=${id} on="lock" off="lock-open" title=${state.locked.includes(id) ? `Unlock ${name}` : `Lock ${name}`} />

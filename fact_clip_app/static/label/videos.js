@@ -100,7 +100,8 @@ export async function show(segment, trackId = null) {
 	if (state.video?.id === segment.video) stay();
 	else await open(segment.video);
 	if (state.video?.id !== segment.video) return; // another video was opened meanwhile
-	update({trackId: trackId ?? state.video.draft_track, frame: segment.start, isPicked: true, current: segment});
+	const target = {trackId: trackId ?? state.video.draft_track, frame: segment.start, isPoint: false, isPicked: true};
+	update({...target, current: segment});
 	setTimeout(() => { // once the page shows the film that was opened
 		showFrame(segment.start);
 		focusTimeline();

@@ -1,4 +1,4 @@
-/* Two labellings side by side: how far they agree, and where they differ. */
+/* Two labellings side by side: how much they agree, and where they differ. */
 
 import {html, useEffect, useRef, useState} from "../vendor/preact-htm.js";
 import {Check, FileButton, Scroll, Select} from "../common/controls.js";
@@ -22,7 +22,7 @@ export function Compare({people}) {
 	const sides = [...tracks, ...persons, ...isAll ? [] : [...predictions, ...files]];
 	const [first, setFirst] = useState("");
 	const [second, setSecond] = useState("");
-	const [given, setGiven] = useState(null); // the last answer, with its question and the labels that it is of
+	const [given, setGiven] = useState(null); // the last answer, with its question and the labels that it was computed from
 	const values = sides.map(([value]) => value);
 	const left = values.includes(first) ? first : values[0];
 	const right = values.includes(second) ? second : values[1] ?? values[0];
@@ -50,14 +50,14 @@ export function Compare({people}) {
 			<${Select} label="First" id="first" value=${left} options=${sides} onChange=${setFirst} />
 			<${Select} label="Second" id="second" value=${right} options=${sides} onChange=${setSecond} />
 			<${Check} id="all-videos" label="over all videos" checked=${isAll} onChange=${setAll} />
-			<button type="button" id="compare" onClick=${compare}>Compare</button>
+			<button type="button" class="main" id="compare" onClick=${compare}>Compare</button>
 			<${FileButton} id="label-files" title="Label files …" onFiles=${load} />
 		</div>
-		${answer && answer.labels !== labelsKey() && html`<p class="fault" id="outdated">Labels or predictions have changed since. Compare again.</p>`}
+		${answer && answer.labels !== labelsKey() && html`<p class="fault" id="outdated">Labels or predictions have changed since the comparison. Compare again.</p>`}
 		${answer && html`<p class="fault" id="compare-warnings" hidden=${!answer.warnings?.length}>${answer.warnings?.join("\n")}</p>`}
 		${answer && html`<${Figures} figures=${answer.figures} />`}
 		${answer && html`<${Omissions} answer=${answer} />`}
-		${answer?.shared?.length > 0 && html`<p class="fault" id="shared">Left out, since people share a track there, or tracks of one person overlap: ${answer.shared.join(", ")}.</p>`}
+		${answer?.shared?.length > 0 && html`<p class="fault" id="shared">These videos are left out, because people share a track or tracks of one person overlap: ${answer.shared.join(", ")}.</p>`}
 		${answer && html`<${Incomplete} videos=${answer.videos ?? [video]} />`}
 		${answer?.videos && html`<${Agreement} answer=${answer} />`}
 		${answer?.rows && html`<${Differences} answer=${answer} video=${video} />`}
@@ -77,25 +77,25 @@ function Figures({figures}) {
 	</tbody></table>`;
 }
 
-/** Return what the figures leave out, as they have no place for it. */
+/** What the figures leave out. */
 function Omissions({answer: {seconds, omissions}}) {
 	const {unrated_seconds: unrated, points, one_sided: oneSided, videos = [], unowned = []} = omissions;
 	const lines = [`${seconds.toFixed(1)} s are compared.`];
-	if (unrated >= 0.05) lines.push(`${unrated.toFixed(1)} s are not compared, since not both sides have labelled them.`);
-	if (points) lines.push(`${points} point events are not compared, since they have no duration.`);
-	if (oneSided.length) lines.push(`Background on both sides, although only one side calls it so: ${oneSided.join(", ")}.`);
-	if (videos.length) lines.push(`Videos in which there is nothing to compare: ${videos.join(", ")}.`);
-	if (unowned.length) lines.push(`Nobody is named for a track that is marked as fully labelled: ${unowned.join(", ")}.`);
+	if (unrated >= 0.05) lines.push(`${unrated.toFixed(1)} s are not compared, because only one side has labelled them.`);
+	if (points) lines.push(`${points} point events are not compared, because they have no duration.`);
+	if (oneSided.length) lines.push(`These names are background on both sides, although only one side calls them background: ${oneSided.join(", ")}.`);
+	if (videos.length) lines.push(`There is nothing to compare in these videos: ${videos.join(", ")}.`);
+	if (unowned.length) lines.push(`These videos have a fully labelled track without an owner: ${unowned.join(", ")}.`);
 	return html`<p class="hint" id="omissions">${lines.join(" ")}</p>`;
 }
 
-/** Say whose unlabelled frames are not known to be background, though they count as that. */
+/** The videos in which only labelled time is compared. */
 function Incomplete({videos}) {
 	const compared = new Set(videos.map(({id}) => id));
 	const names = state.project.videos.filter(({id, complete}) => compared.has(id) && !complete).map(({name}) => name);
 	if (!names.length) return null;
-	return html`<p class="hint" id="incomplete">Nothing is compared between the labels of these videos,
-		as they are not marked as fully labelled: ${names.join(", ")}.</p>`;
+	return html`<p class="hint" id="incomplete">Only labelled time is compared in these videos,
+		because they are not marked as fully labelled: ${names.join(", ")}.</p>`;
 }
 
 /** Return the style of a cell: the more of its row it holds, the darker it is; agreement and confusion differ in colour. */
@@ -114,7 +114,7 @@ function Agreement({answer}) {
 		<table id="agreement"><caption>Cohen's kappa of each video</caption><tbody>
 			${answer.videos.map(({id, name, figures}) => html`<tr key=${id}><th scope="row">${name}</th><td>${figures.kappa?.toFixed(3) ?? "–"}</td></tr>`)}
 		</tbody></table>
-		<${Scroll} label="Confusion"><table id="confusion"><caption>Seconds: first labelling down, second one across</caption>
+		<${Scroll} label="Confusion"><table id="confusion"><caption>Seconds. Rows are the first labelling, and columns are the second one</caption>
 			<thead><tr><td></td>${names.map((name) => html`<th scope="col">${name}</th>`)}</tr></thead>
 			<tbody>${names.map((name, row) => html`<tr key=${name}><th scope="row">${name}</th>
 				${seconds[row].map((value, column) => html`<td class=${row === column ? "same" : ""} style=${shade(seconds[row], column, row)}>

@@ -1,13 +1,13 @@
-/* What a model has to learn from, and how well models have learned: parts of the panel where models are trained. */
+/* The examples of each class, and how well models have learned them: parts of the panel where models are trained. */
 
 import {html} from "../vendor/preact-htm.js";
 import {Scroll} from "../common/controls.js";
 import {state} from "../common/state.js";
+import {FEWEST} from "./next_step.js";
 
-const FEWEST = 5; // segments of a class
 const SIZE = {width: 460, height: 180, left: 44, top: 22, bottom: 28}; // pixels
 
-/** How many examples each class has, and which class needs more. */
+/** The number of examples of each class, and the classes that need more. */
 export function Examples() {
 	const {actions, videos} = state.project;
 	const classes = actions.filter(({background}) => !background);
@@ -16,7 +16,7 @@ export function Examples() {
 	const aside = videos.filter(({tests}) => tests).map(({name}) => name);
 	return html`<section aria-labelledby="examples-title">
 		<h2 id="examples-title">Examples</h2>
-		<p class="hint">Each doubling of the examples helps about as much as the one before, so label more of the classes that have few.</p>
+		<p class="hint">Each doubling of the examples helps about as much as the previous one, so label more of the classes that have few.</p>
 		<${Scroll} label="Examples of each class" isTall><table id="examples">
 			<thead><tr><th scope="col">Class</th><th scope="col">Segments</th><th scope="col">Videos</th><td></td><td></td></tr></thead>
 			<tbody>${classes.map(({name, count, videos: inVideos}) => html`<tr key=${name}>
@@ -24,16 +24,16 @@ export function Examples() {
 				<td><progress max=${most} value=${count} aria-label=${`Segments of ${name}`}></progress></td>
 				<td class="remark">${needOf(count, inVideos)}</td></tr>`)}</tbody>
 		</table><//>
-		<p class="hint" id="aside" hidden=${!aside.length}>Kept aside to test models, which never learn from them: ${aside.join(", ")}.</p>
+		<p class="hint" id="aside" hidden=${!aside.length}>These videos are kept aside to test models, which never learn from them: ${aside.join(", ")}.</p>
 	</section>`;
 }
 
 function needOf(count, inVideos) {
 	if (count < FEWEST) return `needs more: fewer than ${FEWEST}`;
-	return inVideos < 2 ? "needs another video: a class in one video is learned or tested, not both" : "";
+	return inVideos < 2 ? "needs a second video: a class in one video is either learned or tested" : "";
 }
 
-/** The share of time that each trained model got right on videos that were kept aside. */
+/** The percentage of time that each trained model labels correctly on videos that were kept aside. */
 export function Curve({runs}) {
 	const points = Object.entries(runs).filter(([, {after}]) => after).map(([name, {after}]) => ({name, share: after.right}));
 	if (points.length < 2) return null;
@@ -43,7 +43,7 @@ export function Curve({runs}) {
 	const words = points.map(({name, share}) => `${name} ${share.toFixed(0)} %`).join(", ");
 	const line = points.map(({share}, index) => `${x(index)},${y(share)}`).join(" ");
 	return html`<figure>
-		<figcaption class="hint">Time right on videos that were kept aside, training by training</figcaption>
+		<figcaption class="hint">Correct time on videos that were kept aside, for each model</figcaption>
 		<svg id="curve" role="img" aria-label=${words} viewBox=${`0 0 ${width} ${height}`} width=${width} height=${height}>
 			${[0, 50, 100].map((share) => html`<line class="grid" x1=${left} x2=${width} y1=${y(share)} y2=${y(share)} />
 				<text x=${left - 6} y=${y(share) + 4} text-anchor="end">${share} %</text>`)}

@@ -7,16 +7,16 @@ import {changeSettings, refresh} from "../common/project.js";
 import {ask, download, tried} from "../common/requests.js";
 import {currentTrack, fault, state} from "../common/state.js";
 import {Curve, Examples} from "./lessons.js";
-
-const isBusy = (job) => Boolean(job) && !["done", "failed"].includes(job.state);
+import {isBusy, NextStep} from "./next_step.js";
 
 export function TeachPanel() {
 	const {video} = state;
 	return html`<main id="teach-panel" class="page" tabindex="-1">
+		${state.project.videos.length > 0 && html`<${NextStep} />`}
 		<section aria-labelledby="train-title">
 			<h2 id="train-title">Train on your labels</h2>
-			<p class="hint">A model learns your classes from the labelled videos, drafts the other ones, and is tested on labelled
-				videos that are kept aside.</p>
+			<p class="hint">A model learns your classes from labelled videos, makes drafts for the other videos, and is tested on
+				labelled videos that are kept aside.</p>
 			${video ? html`<${Train} />` : html`<p class="hint">Open a video first.</p>`}
 		</section>
 		<${Examples} />
@@ -33,7 +33,7 @@ function Train() {
 	const [minutes, setMinutes] = useState(5);
 	const [chosenName, setTrackName] = useState(currentTrack().name);
 	const names = [...new Set(video.tracks.map(({name}) => name))];
-	const trackName = names.includes(chosenName) ? chosenName : names[0]; // somebody may rename it
+	const trackName = names.includes(chosenName) ? chosenName : names[0]; // the track may have been renamed
 	const [usesHelpers, setUsesHelpers] = useState(false);
 	const count = project.videos.filter(({progress}) => progress === "unlabelled").length;
 	const train = (teach) => tried(async () => {
@@ -58,7 +58,7 @@ function Train() {
 				Continue training</button>
 			<${NumberField} label="Minutes" id="minutes" min="0.1" max="1440" step="any" value=${minutes} onInput=${setMinutes} />
 			<${Select} label="Labels of track" id="train-track" value=${trackName} options=${asPairs(names)} onChange=${setTrackName} />
-			${count > 0 && html`<span title="A first model names them, and a new model learns from your labels and these names">
+			${count > 0 && html`<span title="A first model labels them, and the new model learns from your labels and from these labels">
 				<${Check} id="helpers" label=${`${count} unlabelled video${count === 1 ? " helps" : "s help"} a new model`} checked=${usesHelpers}
 					onChange=${setUsesHelpers} /></span>`}
 		</div>
@@ -83,11 +83,11 @@ const UNLABELLED = {
 	skip: "leave this video out",
 };
 
-/** Ask what the unlabelled parts of videos are: of each one, or of all together. Null: the person cancelled. */
+/** Ask what the unlabelled parts of videos are, for each video or for all together. Return null if the person cancels. */
 export async function askUnlabelled(track, isEach) {
 	const {videos, points} = await ask(`/api/train?${new URLSearchParams({track, annotator: state.annotator})}`);
 	const noun = `point event${points === 1 ? "" : "s"}`;
-	if (points) fault(`${points} ${noun} in videos with segments will not be trained on. Put them on a track of their own to train on them.`);
+	if (points) fault(`${points} ${noun} in videos with segments will not be used for training. To use them, put them on a separate track.`);
 	if (!videos.length) return {};
 	const lines = videos.map(({name, labelled_to: to, duration}) => {
 		return `${name} is labelled to ${to.toFixed(0)} s of ${duration.toFixed(0)} s.`;
@@ -116,7 +116,7 @@ function Models() {
 			onChange=${(name) => tried(() => changeSettings({model: name}))} />
 		<${Curve} runs=${runs} />
 		<${Scroll} label="Models"><table id="models-table" hidden=${!names.length}>
-			<caption>On labelled videos that were kept aside, before and after each training</caption>
+			<caption>On labelled videos that were kept aside, before and after training</caption>
 			<thead><tr>
 				<th scope="col">Model</th>
 				<th scope="col">Time right: before</th><th scope="col">after</th>

@@ -1,4 +1,4 @@
-"""Decoding of the frames of a video file, with the times at which they are shown, by PyAV."""
+"""Decode the frames of a video file, with the times at which they are shown. Needs PyAV."""
 
 from __future__ import annotations
 
@@ -31,61 +31,63 @@ SUFFIXES = (
     ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".wmv", ".flv",
     ".ogv", ".3gp",
 )  # fmt: skip
-"""File extensions that count as videos in a folder."""
+"""Suffixes of the files that are treated as videos in a folder."""
 
-# The containers that FFmpeg may open, whatever the name of the file. Each contains its frames.
-# Playlists and lists of other files (hls, dash, concat, image2, ...) are excluded.
+# The containers that FFmpeg may open, regardless of the file name. Each contains its own frames.
+# Playlists and lists of files (hls, dash, concat, image2, ...) are not included.
 _CONTAINERS = (
     "mov", "matroska", "avi", "mpeg", "mpegts", "mpegvideo", "asf", "flv", "ogg", "mxf", "nut",
     "dv", "gif", "ivf", "h264", "hevc", "m4v", "mjpeg", "obu", "yuv4mpegpipe",
 )  # fmt: skip
 OPTIONS = {"protocol_whitelist": "file", "format_whitelist": ",".join(_CONTAINERS)}
-"""Options of `av.open` for untrusted files."""
+"""Options of `av.open` for a file that is not trusted."""
 
-ROUNDING = 1e-3  # seconds; Matroska rounds times to milliseconds
+ROUNDING = 1e-3  # seconds, because Matroska rounds times to milliseconds
 _MAX_FPS = 1000
-_UNKNOWN = 0.04  # seconds for which a frame is shown if the file does not specify it
-# Maximum time in seconds that one frame is shown. A longer time is a mistake, and would give
-# millions of equal rows.
+_UNKNOWN = 0.04  # seconds for which a frame is shown if the file does not state this
+# The longest time for which one frame may be shown, in seconds. A longer time is an error in the
+# file, and would result in millions of equal rows.
 _MAX_SHOWN = 3600.0
-# Seconds that times may go back, as some recorders do. If they go back further, a different
-# recording begins.
+# Seconds by which times may go back, because some recorders number frames this way. A larger step
+# back is the start of a second recording.
 _MAX_BACK = 0.5
-_SHORT = 0.5  # seconds that a file may end before its declared end, which recorders round up
+# Seconds by which a file may end before its declared end, because many recorders round up.
+_SHORT = 0.5
 
 
 @dataclass(frozen=True)
 class Frame:
     """One frame of a video."""
 
-    time: float  # seconds from the start of the file at which it is shown
-    image: Image  # (H, W, 3) uint8, RGB, rotated as the file specifies
+    time: float  # seconds from the start of the file to the time at which the frame is shown
+    image: Image  # (H, W, 3) uint8, RGB, rotated as the file declares
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """The properties that a file declares."""
+    """The properties that a video file declares."""
 
-    width: int  # width of a frame as it is shown
+    width: int  # of a frame, after its rotation
     height: int
     fps: float | None  # mean frames per second, None if unknown
     seconds: float | None  # declared duration, None if unknown
-    container: str  # FFmpeg's names of the format, with commas ("matroska,webm")
-    codec: str  # FFmpeg's name, such as "h264"
+    container: str  # FFmpeg's names of the format, separated by commas ("matroska,webm")
+    codec: str  # FFmpeg's name of the codec, such as "h264"
     pixels: str  # FFmpeg's name of the pixel format, such as "yuv420p"
-    reorders: bool  # whether the file may store frames in a different order than in time
-    origin: float  # seconds at which the clock of the file starts
+    reorders: bool  # whether the frames may be stored in a different order than they are shown
+    origin: float  # the first value of the file's clock, in seconds
 
 
 class DamagedVideoError(InputError):
-    """Only a part of a file can be decoded. This error follows the frames of that part."""
+    """Only a part of a file can be decoded. The error follows the frames of that part."""
 
     kind = "damaged"
 
 
 @validated()
 def probe(path: str | Path) -> VideoInfo:
-    """Return the properties of a video file. Decode its first frame. See `frames` for errors."""
+    """Return the properties of a video file, whose first frame is decoded. See `frames` for
+    errors."""
     with _opened(path) as source:
         _, frame = next(iter(source))
         height, width = _converter(None)(frame).shape[:2]
@@ -103,13 +105,16 @@ def probe(path: str | Path) -> VideoInfo:
 
 
 @validated()
-def picture_times(path: str | Path) -> Floats:
-    """Return the start of each frame and the end in seconds, (N + 1,), without decoding."""
+def frame_times(path: str | Path) -> Floats:
+    """Return when each frame starts and when the last one ends, without decoding any frame.
+
+    The result has the shape (N + 1,) and contains rising values in seconds.
+    """
     import av
 
     with _opened(path) as source:
         stamps: list[int] = []
-        with suppress(av.error.FFmpegError, OSError):  # keep the frames before the damage
+        with suppress(av.error.FFmpegError, OSError):  # the part before the damage can be labelled
             for packet in source.container.demux(source.stream):
                 stamp = packet.dts if packet.pts is None or source.is_avi else packet.pts
                 if stamp is not None and packet.size:
@@ -130,15 +135,16 @@ def frames(
     start: float = 0.0,
     stop: float | None = None,
 ) -> Iterator[Frame]:
-    """Yield the frames of a video in order, with one in memory at a time.
+    """Yield the frames of a video in order, with one frame in memory at a time.
 
     Args:
-        path: Path of the video file.
-        fps: Frames per second, which may exceed the rate of the file, or None for every frame.
-            Frame n is the one shown at n / fps seconds, even if the rate of the file varies.
-        size: Size (width, height) to scale to, or None for the size of the file.
-        start: Start in seconds, which needs `fps`. Times count from there.
-        stop: End in seconds, or None for the end of the video.
+        path: Video file.
+        fps: Frames per second, which may exceed the rate of the file. Frame n is the one that is
+            shown at n / fps seconds, even if the rate of the file varies. None yields every frame.
+        size: (width, height) of the frames. None keeps the size of the file.
+        start: Start of the part to decode, in seconds, from which times are counted. It requires
+            `fps`.
+        stop: End of the part to decode, in seconds. None is the end of the video.
 
     Yields:
         The frames.
@@ -146,7 +152,8 @@ def frames(
     Raises:
         InputError: PyAV is missing, no frame can be decoded or has a time, or an argument is out of
             range.
-        DamagedVideoError: The file is cut off or damaged. This error follows the readable frames.
+        DamagedVideoError: The file is cut or damaged. All frames that can be decoded were yielded
+            before.
     """
     if fps is not None and not 0 < fps <= _MAX_FPS:
         raise InputError(
@@ -154,16 +161,16 @@ def frames(
         )
     span = Span(start, stop)
     if fps is None and span != Span():
-        raise InputError("start and stop", "they need fps", "set fps")
+        raise InputError("start and stop", "a part without fps", "give fps")
     with _opened(path) as source:
-        yield from _pictures(source, fps, size, span)
+        yield from _decoded_frames(source, fps, size, span)
         damage = source.damage()
         if damage is not None:
             raise damage
 
 
-def middle_picture(path: Path) -> Image:
-    """Return an image from about the middle of a video, (H, W, 3), without decoding the rest."""
+def middle_frame(path: Path) -> Image:
+    """Return a frame from about the middle of a video, (H, W, 3), without decoding the others."""
     with _opened(path) as source:
         source.container.seek(round(500_000 * (source.declared or 0)))  # microseconds
         _, frame = next(iter(source))
@@ -175,14 +182,14 @@ LIVE = ("rtsp://", "rtsps://", "camera:")
 
 @validated()
 def live_frames(source: str, fps: float, size: Size = None) -> Iterator[Frame]:
-    """Yield frames of a live source. Each frame is returned when the next one arrives.
+    """Yield the frames of a live source. Each one is yielded when the next one has arrived.
 
-    If a network stream or camera breaks off, a warning is given.
+    If the connection to a network stream or camera breaks, the frames end with a warning.
 
     Args:
         source: Network stream ("rtsp://..."), camera ("camera:0") or video file.
         fps: Frames per second.
-        size: Size (width, height) to scale to, or None for the size of the source.
+        size: (width, height) of the frames. None keeps the size of the source.
 
     Yields:
         The frames.
@@ -190,17 +197,17 @@ def live_frames(source: str, fps: float, size: Size = None) -> Iterator[Frame]:
     if not source.startswith(LIVE):
         yield from frames(source, fps=fps, size=size)
         return
-    where = re.sub(r"//.*@", "//", source)  # keep passwords out of messages
+    where = re.sub(r"//.*@", "//", source)  # messages must not contain a password
     url, arguments = live_input(source)
     with _container(where, url, arguments, is_live=True) as opened:
-        yield from _pictures(opened, fps, size, Span())
+        yield from _decoded_frames(opened, fps, size, Span())
         damage = opened.damage()
         if damage is not None:
             warnings.warn(f"{damage.where}: {damage.problem}", stacklevel=2)
 
 
 def live_input(source: str, platform: str = sys.platform) -> tuple[str, Json]:
-    """Return the file and other arguments of `av.open` for a network stream or camera."""
+    """Return the file and the other arguments of `av.open` for a network stream or a camera."""
     kind, _, name = source.partition(":")
     if kind != "camera":
         options = {
@@ -211,7 +218,9 @@ def live_input(source: str, platform: str = sys.platform) -> tuple[str, Json]:
     if platform == "win32":
         if not name or name.isdecimal():
             raise InputError(
-                source, "no name of a camera", "name it as Windows does, camera:Integrated Camera"
+                source,
+                "the name of the camera is missing",
+                "use its name in Windows, such as camera:Integrated Camera",
             )
         return f"video={name}", {"format": "dshow"}
     if platform == "darwin":
@@ -222,29 +231,29 @@ def live_input(source: str, platform: str = sys.platform) -> tuple[str, Json]:
 
 @dataclass(frozen=True)
 class Span:
-    """A part of a video, in seconds."""
+    """The start and the end of a part of a video, in seconds."""
 
     start: float = 0.0
     stop: float | None = None
 
     @property
     def facts(self) -> Json:
-        """Return the facts to record about a part, or nothing if it is the whole video."""
+        """Return the values that are recorded for a part, which are none for a whole video."""
         return {} if self == Span() else asdict(self)
 
     def seconds_of(self, duration: float | None) -> float | None:
-        """Return the duration of the part in a video with this duration."""
+        """Return the duration of the part, given the duration of the video."""
         ends = [end for end in (self.stop, duration) if end is not None]
         return min(ends) - self.start if ends else None
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Which frames of a video to decode, and how.
+    """The choice of video frames to decode, and their size.
 
     Attributes:
         fps: Frames per second.
-        size: Size (width, height) to scale to, or None for the size of the file.
+        size: (width, height) of the frames, or None to keep the size of the file.
         span: Part of the video.
     """
 
@@ -259,13 +268,15 @@ class Grid:
 
 
 class Decoder(Protocol):
-    """Decodes videos outside this process, such as `IsolatedDecoder` of fact_clip_batch."""
+    """Decodes videos outside this process, as `IsolatedDecoder` of fact_clip_batch does."""
 
     def open(self, video: Path, grid: Grid) -> tuple[VideoInfo, Iterator[Frame]]:
-        """Return the properties of a video and its frames, which are read as they are needed."""
+        """Return the properties of a video and its frames, which are decoded when they are read."""
 
 
-def _pictures(source: _VideoSource, fps: float | None, size: Size, span: Span) -> Iterator[Frame]:
+def _decoded_frames(
+    source: _VideoSource, fps: float | None, size: Size, span: Span
+) -> Iterator[Frame]:
     convert = _converter(size)
     for shown_at, frame in source if fps is None else _on_grid(source, fps, span):
         if shown_at >= -ROUNDING / 2 or fps is not None:
@@ -273,10 +284,10 @@ def _pictures(source: _VideoSource, fps: float | None, size: Size, span: Span) -
 
 
 def scaled(image: Image, size: Size) -> Image:
-    """Scale an image (H, W, 3) to (width, height) as `frames` does. None keeps its size."""
+    """Scale an image (H, W, 3) to (width, height) as `frames` does. None returns it unchanged."""
     if size in (None, image.shape[1::-1]):
         return image
-    check_av("pictures")
+    check_av("images")
     from av import VideoFrame
 
     return _converter(size)(VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24"))
@@ -286,7 +297,7 @@ def _on_grid(source: _VideoSource, fps: float, span: Span) -> Iterator[tuple[flo
     """Yield the frame shown at start + n / fps seconds, for n = 0, 1, ..."""
     row = 0
     current = None
-    # A frame is shown until the next one, and the last one until the end of the video.
+    # A frame is shown until the next one starts, and the last one until the end of the video.
     for following in chain(source, [None]):
         until = source.end if following is None else following[0]
         while current is not None and span.start + row / fps < until - ROUNDING:
@@ -296,7 +307,7 @@ def _on_grid(source: _VideoSource, fps: float, span: Span) -> Iterator[tuple[flo
             row += 1
         current = following
     if not row:
-        problem = f"no frame after {span.start:g} s, because the video has {source.end:.1f} s"
+        problem = f"no frame after {span.start:g} s in a video of {source.end:.1f} s"
         raise InputError(source.location, problem)
 
 
@@ -304,7 +315,7 @@ def _converter(size: Size) -> Callable[[VideoFrame], Image]:
     """Return a function from decoded frames to RGB arrays, scaled and rotated."""
     from av.video.reformatter import VideoReformatter
 
-    reformatter = VideoReformatter()  # one for all frames, because it caches its tables
+    reformatter = VideoReformatter()  # used for all frames, because it keeps its tables
 
     def convert(frame: VideoFrame) -> Image:
         turns = round(frame.rotation / 90)  # counter-clockwise
@@ -318,7 +329,7 @@ def _converter(size: Size) -> Callable[[VideoFrame], Image]:
 
 
 def file_url(path: Path) -> str:
-    """Return the URL of a file for FFmpeg, so that it is not read as an option or protocol."""
+    """Return a URL that FFmpeg reads as a file, and not as an option or a protocol ("concat:")."""
     return f"file:{path.absolute()}"
 
 
@@ -339,7 +350,7 @@ def _opened(video: str | Path) -> Iterator[_VideoSource]:
 def _container(
     where: Path | str, url: str, arguments: Json, is_live: bool = False
 ) -> Iterator[_VideoSource]:
-    """Open the video stream for arguments of `av.open`. Errors are located at `where`."""
+    """Open the video stream of an argument of `av.open`. Errors name `where` as their location."""
     check_av(where)
     import av
     import av.stream
@@ -356,9 +367,9 @@ def _container(
         try:
             yield _VideoSource(where, container, streams[0], is_live)
         finally:
-            # The decoder's threads are joined while Python's lock is held. A thread that waits for
-            # this lock to report something would never end. Flushing waits for all threads without
-            # the lock.
+            # Closing the container waits for the decoder's threads while it holds Python's lock. A
+            # thread that needs this lock for a message would never end. Flushing the buffers waits
+            # for the threads without holding the lock.
             streams[0].codec_context.flush_buffers()
 
 
@@ -369,12 +380,12 @@ class _VideoSource:
         location: Location of the video in errors.
         container: The opened file.
         stream: The video stream.
-        rate: Mean frames per second, or None if unknown.
-        declared: Seconds to the declared end of the file, or None if unknown.
-        unit: Duration of a time unit in seconds.
-        origin: Seconds at which the clock of the file starts.
+        rate: Mean number of frames per second, or None if unknown.
+        declared: Declared duration of the file in seconds, or None if unknown.
+        unit: Duration of one unit of a time stamp, in seconds.
+        origin: First value of the file's clock, in seconds.
         is_avi: Whether the file is an AVI file, which has no presentation times.
-        end: Seconds until which the last frame so far is shown.
+        end: Time at which the last frame that was read ends, in seconds.
     """
 
     def __init__(
@@ -393,23 +404,23 @@ class _VideoSource:
         self.is_avi = container.format.name == "avi"
         self.declared = self._declared_seconds()
         self.end = 0.0
-        self._is_live = is_live  # the clock of a live stream started earlier
-        self._undecodable = 0  # number of damaged parts
-        self._decoded_seconds = 0.0  # duration of shown frames, without damaged parts
+        self._is_live = is_live  # the clock of a live stream does not start at 0
+        self._undecodable = 0  # number of parts that could not be decoded
+        self._decoded_seconds = 0.0  # total duration of the decoded frames
         self._joined_at: float | None = None  # seconds at which a second recording begins
-        self._audio_end = 0.0  # seconds; the declared end may refer to the sound
-        self._is_complete = False  # whether the stream was read to its end, which may be too early
+        self._audio_end = 0.0  # seconds; the declared end may be the end of the audio
+        self._is_complete = False  # whether the stream was read to its end
 
     def _declared_seconds(self) -> float | None:
         """Return the seconds from the start of the file to its declared end."""
         stream = self.stream
         if self.is_avi and stream.frames and self.rate:
-            # FFmpeg corrects the duration of a cut AVI file, but not its number of frames.
+            # FFmpeg corrects the duration of an AVI file that is cut, but not its number of frames.
             return stream.frames / self.rate
         if stream.duration is not None and stream.time_base is not None:
             units = stream.duration + (stream.start_time or 0)
             return float(units * stream.time_base) - self.origin
-        tag = stream.metadata.get("DURATION", "")  # in Matroska: 00:00:05.000000000
+        tag = stream.metadata.get("DURATION", "")  # Matroska writes 00:00:05.000000000
         with suppress(ValueError):
             hours, minutes, seconds = map(float, tag.split(":"))
             return hours * 3600 + minutes * 60 + seconds - self.origin
@@ -421,7 +432,8 @@ class _VideoSource:
         for frame in self._decoded():
             time = self._time_of(frame, last)
             if (self._is_live or self.is_avi) and last == -math.inf:
-                self.origin += time  # in AVI, the delay of a codec that reorders frames
+                # In AVI files, a codec that reorders frames starts some frames late.
+                self.origin += time
                 time = 0.0
             if time <= last:
                 if time < last - _MAX_BACK and self._joined_at is None:
@@ -439,7 +451,7 @@ class _VideoSource:
             yield time, frame
         if last == -math.inf:
             duration_text = "" if self.declared is None else f" of {self.declared:.1f} s declared"
-            problem = f"no frame that can be decoded, 0.0 s decoded{duration_text}"
+            problem = f"no frame can be decoded, 0.0 s decoded{duration_text}"
             raise InputError(self.location, problem)
         self._is_complete = True
 
@@ -449,8 +461,8 @@ class _VideoSource:
         return 1 / self.rate if self.rate else _UNKNOWN
 
     def _time_of(self, frame: VideoFrame, last: float) -> float:
-        """Return the seconds at which a frame is shown. `last` is the time of the one before."""
-        # For AVI, FFmpeg invents presentation times, which jump if a codec reorders frames.
+        """Return the time at which a frame is shown. `last` is the time of the previous frame."""
+        # FFmpeg derives presentation times for AVI. They jump if a codec reorders frames.
         stamp = frame.dts if frame.pts is None or self.is_avi else frame.pts
         if stamp is not None:
             return stamp * self.unit - self.origin
@@ -470,7 +482,7 @@ class _VideoSource:
             except (av.error.FFmpegError, OSError):
                 self._undecodable += 1
                 return
-            # A reader skips damaged data and only reports this.
+            # A demuxer skips data that it cannot read, and only logs a message.
             for _, component, _ in complaints:
                 self._undecodable += component == self.container.format.name
             if packet is None:
@@ -486,15 +498,15 @@ class _VideoSource:
                 self._undecodable += 1
 
     def damage(self) -> DamagedVideoError | None:
-        """Return the defect of the part that was read, or None."""
+        """Return the error for the defects of the part that was read, or None."""
         if self._undecodable:
-            fault = f"{self._undecodable} parts do not decode"
+            fault = f"{self._undecodable} parts cannot be decoded"
             if self._undecodable == 1:
-                fault = "one part does not decode"
+                fault = "one part cannot be decoded"
             return self._damage(fault, min(self.end, self._decoded_seconds))
         if self._joined_at is not None:
             fault = f"times go back at {self._joined_at:.1f} s, as in files joined by copying"
-            return self._damage(f"{fault} (ffmpeg joins videos)", self.end)
+            return self._damage(f"{fault} (join videos with ffmpeg)", self.end)
         if self._is_complete and self.declared is not None:
             allowance = max(_SHORT, 3 / self.rate if self.rate else 0.0)
             if max(self.end, self._audio_end) < self.declared - allowance:
@@ -514,10 +526,10 @@ _COLLECTION = threading.Lock()
 
 @contextmanager
 def _complaints() -> Iterator[list[Any]]:
-    """Collect the messages of FFmpeg as (level, component, text).
+    """Collect the messages of FFmpeg: (level, component, text).
 
-    Do not use it while decoding: FFmpeg's threads would wait for Python's lock to report a message.
-    Hold `_COLLECTION`, because the messages of all files arrive in one stream.
+    Do not use it while decoding, because FFmpeg's threads would wait for Python's lock to report a
+    message. Hold `_COLLECTION`, because the messages of all files arrive in one stream.
     """
     from av import logging
 
@@ -530,9 +542,9 @@ def _complaints() -> Iterator[list[Any]]:
             yield messages
     finally:
         if level in (None, logging.PANIC):
-            # Do not restore None: a decoder's thread that waits for Python's lock would still
-            # compare its message with the level, and PyAV would print the traceback. FFmpeg's own
-            # reporter needs no lock, and it is silent below "panic".
+            # The level does not become None again. A decoder's thread that waits for Python's lock
+            # still compares its message with the level, and PyAV would print the traceback of the
+            # comparison. FFmpeg's own callback needs no lock and is silent below "panic".
             logging.set_level(logging.PANIC)
             logging.set_libav_level(logging.PANIC - 8)
             logging.restore_default_callback()

@@ -10,8 +10,8 @@ import av
 import numpy as np
 import pytest
 
-from fact_clip.video import pictures
-from fact_clip.video.pictures import DamagedVideoError, frames, probe
+from fact_clip.video import frames as video_frames
+from fact_clip.video.frames import DamagedVideoError, frames, probe
 
 from ..films import number_of, write_video
 from ..refusals import refused
@@ -124,7 +124,7 @@ def test_overwritten_bytes_are_noticed(video, tmp_path, name):
     got = []
     with refused(path, DamagedVideoError) as caught:
         got.extend(number_of(frame.image) for frame in frames(path))
-    assert "not decode" in str(caught.value)
+    assert "cannot be decoded" in str(caught.value)
     assert got[:50] == list(range(50))
 
 
@@ -219,27 +219,27 @@ def test_damage_is_told_between_processes():
     ],
 )
 def test_what_a_camera_is_called(source, platform, file, how):
-    assert pictures.live_input(source, platform) == (file, how)
+    assert video_frames.live_input(source, platform) == (file, how)
 
 
 def test_a_network_stream_reads_no_files_and_waits_for_ten_seconds():
-    file, how = pictures.live_input("rtsp://host/stream")
+    file, how = video_frames.live_input("rtsp://host/stream")
     assert (file, how["timeout"]) == ("rtsp://host/stream", (10.0, 10.0))
     assert "file" not in how["options"]["protocol_whitelist"]
     with refused("camera:0"):
-        pictures.live_input("camera:0", "win32")
+        video_frames.live_input("camera:0", "win32")
 
 
 def test_a_live_source_gives_the_pictures_of_its_clock(video, monkeypatch):
     """A camera whose clock began before: the file starts at two seconds."""
     path = video("late.mkv", 30, times=tuple(range(2000, 3000, 34))[:30])
-    whole = [number_of(frame.image) for frame in pictures.frames(path, fps=10)]
-    assert [number_of(frame.image) for frame in pictures.live_frames(str(path), 10)] == whole
-    monkeypatch.setattr(pictures, "live_input", lambda source: (pictures.file_url(path), {}))
-    assert [number_of(frame.image) for frame in pictures.live_frames("camera:0", 10)] == whole
-    monkeypatch.setattr(pictures, "live_input", lambda source: ("file:/nowhere.mkv", {}))
+    whole = [number_of(frame.image) for frame in video_frames.frames(path, fps=10)]
+    assert [number_of(frame.image) for frame in video_frames.live_frames(str(path), 10)] == whole
+    monkeypatch.setattr(video_frames, "live_input", lambda source: (video_frames.file_url(path), {}))
+    assert [number_of(frame.image) for frame in video_frames.live_frames("camera:0", 10)] == whole
+    monkeypatch.setattr(video_frames, "live_input", lambda source: ("file:/nowhere.mkv", {}))
     with refused("rtsp://host/x") as refusal:
-        next(pictures.live_frames("rtsp://me:secret@host/x", 10))
+        next(video_frames.live_frames("rtsp://me:secret@host/x", 10))
     assert "secret" not in refusal.message
 
 
