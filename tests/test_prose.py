@@ -1,13 +1,16 @@
-"""The English of the documents: phrases that CONTRIBUTING.md, 'Prose', excludes.
+"""The English of documents, docstrings and comments: phrases that CONTRIBUTING.md, 'Prose', excludes.
 
-A source is a function that yields the place and the text of each sentence. To check other texts, such as docstrings,
-write such a function and add it to SOURCES.
+A source is a function that yields the place and the text of each sentence. To check other texts, write such a function
+and add it to SOURCES. `docstring_sentences` covers the subpackages in FINISHED.
 """
 
 from __future__ import annotations
 
+import ast
+import io
 import re
 import subprocess
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,6 +53,15 @@ ALLOWED = {
     'instead of "': "CONTRIBUTING.md names what it excludes",
     'use "alone"': "CONTRIBUTING.md",
     "tests/shelf": "a folder",
+    "read-only": "an adjective",
+    "training-free": "an adjective",
+    "training batch": "a batch",
+    "as code writes": "a comparison",
+    "as code built": "a comparison",
+    "as code does": "a comparison",
+    "as code lists": "a comparison",
+    "as code of": "a comparison",
+    "as code requires": "a comparison",
 }
 """Parts of sentences that may break a rule, with the reason."""
 
@@ -90,7 +102,104 @@ def markdown_sentences() -> Iterator[tuple[str, str]]:
                 yield place, text
 
 
-SOURCES = (markdown_sentences,)
+FINISHED = (
+    "config",
+    "core",
+    "datasets",
+    "decoding",
+    "evaluation",
+    "formats",
+    "inference",
+    "integrations",
+    "losses",
+    "metrics",
+    "models",
+    "report",
+    "runs",
+    "training",
+    "unseen",
+    "video",
+)
+"""Subpackages of fact_clip whose docstrings and comments are checked."""
+
+ENTRY = re.compile(r"^\s+([\w*]+): (.*)")
+"""A line of a docstring that starts the text of an argument, an attribute or an error."""
+
+NO_NOUN = re.compile(r"(?:of|for (?!each)|in|to|from|with|at|by|on|as|which|called|what|where|how)\b", re.IGNORECASE)
+"""Words with which the text of an argument must not begin."""
+
+
+def documented(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Yield the line and the text of each docstring, including docstrings of constants."""
+    for node in ast.walk(tree):
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):
+                if isinstance(child.value.value, str):
+                    yield child.lineno, child.value.value
+
+
+def comments(source: str) -> Iterator[tuple[int, str]]:
+    """Yield the line and the text of each comment. Adjacent lines that are only comments are one text."""
+    lines: list[str] = []
+    last_line = 0
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type != tokenize.COMMENT or re.match(r"# (?:type|fmt|noqa)\b", token.string):
+            continue
+        text = token.string.lstrip("# ")
+        line = token.start[0]
+        is_alone = not token.line[: token.start[1]].strip()
+        if lines and not (is_alone and line == last_line + 1):
+            yield last_line, "\n".join(lines)
+            lines = []
+        if is_alone:
+            lines.append(text)
+            last_line = line
+        else:
+            yield line, text
+    if lines:
+        yield last_line, "\n".join(lines)
+
+
+def sources_of_package() -> list[Path]:
+    """Return the files of the finished subpackages."""
+    return [path for name in FINISHED for path in sorted((ROOT / "fact_clip" / name).rglob("*.py"))]
+
+
+def texts_of_package() -> Iterator[tuple[str, str]]:
+    """Yield the place and the text of each docstring and comment of the finished subpackages."""
+    for path in sources_of_package():
+        source = path.read_text(encoding="utf-8")
+        for line, text in [*documented(ast.parse(source)), *comments(source)]:
+            yield f"{path.relative_to(ROOT)}:{line}", text
+
+
+def paragraphs(text: str) -> list[str]:
+    """Divide a docstring into paragraphs, each on one line. The text of an argument is a paragraph.
+
+    Tables and diagrams, which have columns, are left out.
+    """
+    parts: list[list[str]] = [[]]
+    for line in text.splitlines():
+        entry = ENTRY.match(line)
+        if not line.strip() or line.strip() in ("Args:", "Attributes:", "Raises:", "Returns:", "Yields:"):
+            parts.append([])
+        elif entry:
+            parts.append([entry[2]])
+        else:
+            parts[-1].append(line.strip())
+    is_table = [any("  " in line for line in part) for part in parts]
+    return [" ".join(part) for part, skipped in zip(parts, is_table, strict=True) if part and not skipped]
+
+
+def docstring_sentences() -> Iterator[tuple[str, str]]:
+    """Yield the place and the text of each sentence in docstrings and comments."""
+    for place, text in texts_of_package():
+        for paragraph in paragraphs(text):
+            for sentence in re.split(r"(?<=[a-z)`][.]) +(?=[A-Z`\"(])", paragraph):
+                yield place, plain(sentence.replace("``", "`"))
+
+
+SOURCES = (markdown_sentences, docstring_sentences)
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +226,18 @@ def test_sentences_are_short(sentences):
 def test_sentences_are_not_packed(sentences):
     marks = re.compile(r"[;:](?= )")
     assert [f"{place}: {text}" for place, text in sentences if len(marks.findall(text)) > MOST_MARKS] == []
+
+
+def test_the_text_of_an_argument_begins_with_a_noun():
+    wrong = []
+    for place, text in texts_of_package():
+        is_list = False
+        for line in text.splitlines():
+            is_list = (is_list and bool(line.strip())) or line.strip() in ("Args:", "Attributes:")
+            entry = ENTRY.match(line)
+            if is_list and entry and (NO_NOUN.match(entry[2]) or re.match("[a-z]+ ", entry[2])):
+                wrong.append(f"{place}: {line.strip()}")
+    assert wrong == []
 
 
 @pytest.mark.parametrize(

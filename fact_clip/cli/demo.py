@@ -85,7 +85,7 @@ def _train_and_score(config: Config, run: Path) -> Evaluation:
     from fact_clip.cli.train import summary_of
 
     if (run / "run.json").is_file():
-        with locked(run, "a training"):
+        with locked(run, "a training run"):
             shutil.rmtree(run)
     with progress("training") as report:
         facts = training.train(config, run, progress=report)

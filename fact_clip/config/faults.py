@@ -1,4 +1,4 @@
-"""Messages about configurations that are not valid."""
+"""Messages about invalid configurations."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def validate_tree(model: type[Model], tree: Any, where: Location) -> Model:
     """Convert a tree to a pydantic model.
 
     Args:
-        model: class of the model.
-        tree: nested mappings and lists.
-        where: location of an error; "": its key.
+        model: Class of the model.
+        tree: Nested mappings and lists.
+        where: Location for errors, or "" to use the key.
 
     Returns:
         The model.
 
     Raises:
-        InputError: names the first value that is not valid.
+        InputError: A value is invalid. The first one is named.
     """
     try:
         return model.model_validate(tree)
@@ -42,7 +42,7 @@ def validate_tree(model: type[Model], tree: Any, where: Location) -> Model:
 
 
 def first_fault(model: type[BaseModel], error: ValidationError, tree: Any) -> InputError:
-    """Return the error of the first value that is not valid, located by its key with dots."""
+    """Return the error of the first invalid value, located by its dotted key."""
     details = error.errors()[0]
     key = _key_of(details["loc"], tree)
     if details["type"] == "extra_forbidden":
@@ -52,7 +52,7 @@ def first_fault(model: type[BaseModel], error: ValidationError, tree: Any) -> In
 
 
 def _key_of(location: tuple[int | str, ...], tree: Any) -> str:
-    """Return the key with dots of a location of pydantic, which also holds names of types."""
+    """Return the dotted key for a pydantic location, which also contains names of types."""
     keys = []
     value = tree
     for part in location:
@@ -65,9 +65,9 @@ def _key_of(location: tuple[int | str, ...], tree: Any) -> str:
 
 
 def _suggest_key(model: type[BaseModel], key: str) -> str:
-    """Return what to do about an unknown key."""
+    """Return advice about an unknown key."""
     if key in _PUBLISHED:
-        return "published YAML files are read by scripts/train.py --cfg"
+        return "read published YAML files with scripts/train.py --cfg"
     names = list(_keys(model))
     full_names = {name.rpartition(".")[2]: name for name in names} | {name: name for name in names}
     (closest,) = difflib.get_close_matches(key[:100], full_names, n=1, cutoff=0.0)

@@ -1,4 +1,4 @@
-"""Settings that have an effect only together with others."""
+"""Settings that have an effect only in combination with others."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from fact_clip.core import Names
 
 @dataclass(frozen=True)
 class Need:
-    """What some settings need to have an effect.
+    """A requirement of some settings.
 
     Attributes:
-        settings: keys, or groups of keys.
-        is_met: returns whether the need is met.
-        requirement: what is needed, for a message.
+        settings: Keys, or groups of keys.
+        is_met: Function that returns whether a configuration meets the requirement.
+        requirement: Description of the requirement, for a message.
     """
 
     settings: Names
@@ -33,7 +33,7 @@ NEEDS = (
     Need(
         ("text",),
         lambda config: config.model.head not in TEXTLESS_HEADS,
-        "a head that reads text, as model.head=text",
+        "a head that reads text, such as model.head=text",
     ),
     Need(
         ("model.alignment", "loss.fact_weight", "loss.contrastive_weight"),
@@ -99,11 +99,11 @@ NEEDS = (
 
 
 def warn_of_unused(configs: Sequence[Config], overrides: Iterable[str]) -> None:
-    """Warn of each override that has no effect in any of the configurations.
+    """Warn about each override that has no effect in any of the configurations.
 
     Args:
-        configs: the configurations.
-        overrides: ``key=value`` settings.
+        configs: Configurations.
+        overrides: Settings ``key=value``.
     """
     for override in overrides:
         key, _, value = override.partition("=")

@@ -1,4 +1,4 @@
-"""Recipes: YAML files that hold only what differs from the defaults, and inheritance among them."""
+"""Recipes: YAML files that contain only differences from the defaults, and their inheritance."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ NOT_INHERITED: Json = {
     "frame_layers": 5,
     "segment_layers": 1,
 }
-"""Keys of a block that do not come from the block before it, with their defaults."""
+"""Keys of a block that are not inherited from the previous block, with their defaults."""
 
 BLOCK_OF_LETTER = {"i": "input", "I": "input", "u": "update", "U": "pooled"}
 
 
 def recipes() -> list[str]:
-    """List the recipes that come with the package.
+    """List the recipes in the package.
 
     Returns:
         Their names, sorted.
@@ -41,22 +41,22 @@ def read_recipe(
     """Read a recipe, merged into the recipe that it builds on (``base: NAME``).
 
     Args:
-        recipe: name or path. A relative path starts from the last of `parents`.
-        parents: files that build on this one, the nearest last.
-        base: recipe to build on instead of the one that the file names.
+        recipe: Name or path. A relative path starts from the last of `parents`.
+        parents: Files that build on this one, the closest last.
+        base: Recipe to build on instead of the one that the file names.
 
     Returns:
         The settings by group.
 
     Raises:
-        InputError: a file cannot be read, or a recipe builds on itself.
+        InputError: A file cannot be read, or a recipe builds on itself.
     """
     path = _find_recipe(recipe, parents)
     if path.resolve() in [parent.resolve() for parent in parents]:
         problem = f"base: {recipe} is built on this file"
-        raise InputError(parents[-1], problem, "name another base")
+        raise InputError(parents[-1], problem, "name a different base")
     tree = read_mapping(path, "a YAML recipe")
-    # The value of a group whose keys are all comments is None.
+    # If all keys of a group are comments, its value is None.
     tree = {key: value for key, value in tree.items() if value is not None}
     _resolve_paths(path, tree)
     base_in_file = tree.pop("base", None)
@@ -82,10 +82,10 @@ def _find_recipe(recipe: str | Path, parents: tuple[Path, ...]) -> Path:
 
 
 def _resolve_paths(path: Path, tree: Mapping[str, Any]) -> None:
-    """Make ``data.root`` and ``data.holdout`` absolute, in place, if they are beside the recipe.
+    """Make ``data.root`` and ``data.holdout`` absolute, in place, if they are next to the recipe.
 
-    A folder of the current folder takes precedence over one beside the recipe, unless the latter
-    is a data set. The file of held-out classes is one in the data, else the one beside the recipe.
+    A folder in the current folder takes precedence over one next to the recipe, unless the latter
+    is a data set. The file of held-out classes is searched in the data, then next to the recipe.
     """
     data = tree.get("data")
     if not isinstance(data, dict):
@@ -110,8 +110,8 @@ def merged(base: Mapping[str, Any], top: Mapping[str, Any]) -> Json:
     """Merge two trees of settings, group by group.
 
     Args:
-        base: settings.
-        top: settings that replace those of `base`, or are added to them.
+        base: Settings.
+        top: Settings that replace or extend `base`.
 
     Returns:
         A new tree.
@@ -127,13 +127,13 @@ def merged(base: Mapping[str, Any], top: Mapping[str, Any]) -> Json:
 
 
 def inherit_blocks(model: Mapping[str, Any]) -> Json:
-    """Return the settings of a model in which each block has the missing keys of the block before.
+    """Return a model's settings in which each block inherits missing keys from the previous block.
 
     A block that does not occur gets the sizes of the last one that does, so that equal models have
     equal settings.
 
     Args:
-        model: the group "model" of a recipe.
+        model: Group "model" of a recipe.
     """
     used = _used_blocks(model)
     sizes = _given_sizes(model.get("input"))
@@ -145,22 +145,22 @@ def inherit_blocks(model: Mapping[str, Any]) -> Json:
         result[name] = sizes
     for name in ("update", "pooled"):
         if name not in used and _is_block(model.get(name)):
-            # Unknown keys stay, so that they are reported.
+            # Unknown keys are kept, so that they are reported.
             result[name] = {**_given_sizes(model.get(name)), **sizes, **NOT_INHERITED}
     return result
 
 
 def _used_blocks(model: Mapping[str, Any]) -> list[str]:
-    """Return the kinds of blocks of a model in order, each once."""
+    """Return the kinds of blocks in a model in order, without duplicates."""
     letters = str(model.get("blocks", "iuUU"))
     return list(dict.fromkeys(BLOCK_OF_LETTER.get(letter, "input") for letter in letters))
 
 
 def drop_inherited(model: Json) -> None:
-    """Remove, in place, the sizes of each block that are those of the block before it.
+    """Remove, in place, the sizes of each block that equal the sizes of the previous block.
 
     Args:
-        model: the complete group "model", in which blocks that do not occur are like the last one.
+        model: Complete group "model", in which unused blocks equal the last used one.
     """
     blocks = dict.fromkeys([*_used_blocks(model), "update", "pooled"])
     for block, following in reversed([*pairwise(blocks)]):
@@ -170,26 +170,26 @@ def drop_inherited(model: Json) -> None:
 
 
 def _is_block(value: Any) -> bool:
-    """Return whether a value can be the settings of a block; others are reported later."""
+    """Return whether a value can be the settings of a block. Others are reported later."""
     return value is None or isinstance(value, Mapping)
 
 
 def _given_sizes(block: Any) -> Json:
-    """Return the settings of a block that are not unset."""
+    """Return the settings of a block that are set."""
     if not isinstance(block, Mapping):
         return {}
     return {key: value for key, value in block.items() if value is not None}
 
 
 def flattened(tree: Mapping[str, Any], prefix: str = "") -> Json:
-    """Return the values of nested settings by keys with dots, as "train.lr".
+    """Return the values of nested settings by dotted keys, such as "train.lr".
 
     Args:
-        tree: the settings.
-        prefix: beginning of each key.
+        tree: Settings.
+        prefix: Text before each key.
 
     Returns:
-        Key -> value.
+        The values by key.
     """
     flat: Json = {}
     for key, value in tree.items():
@@ -201,16 +201,16 @@ def flattened(tree: Mapping[str, Any], prefix: str = "") -> Json:
 
 
 def set_key(tree: Json, keys: Sequence[str], value: Any, where: str) -> None:
-    """Set the value of nested keys; a group of keys is merged with its present value.
+    """Set the value of nested keys. A group of keys is merged with its present value.
 
     Args:
-        tree: settings, which are changed.
-        keys: path of the value, from the outermost group on.
-        value: the value, or a group of values.
-        where: location of an error.
+        tree: Settings to change.
+        keys: Path of the value, starting at the outermost group.
+        value: Value, or group of values.
+        where: Location for errors.
 
     Raises:
-        InputError: a key on the way is a value.
+        InputError: A key on the path is a value.
     """
     group = tree
     for key in keys[:-1]:
@@ -236,12 +236,12 @@ def split_base(overrides: Sequence[str]) -> tuple[str | None, list[str]]:
 
 
 def with_overrides(tree: Mapping[str, Any], overrides: Sequence[str]) -> Json:
-    """Return a copy of settings with ``key=value`` overrides; of a repeated key the last counts."""
+    """Return a copy of settings with ``key=value`` overrides. A repeated key uses the last one."""
     result = copy.deepcopy(dict(tree))
     for override in overrides:
         key, equals, value = override.partition("=")
         if not equals or not all(key.split(".")):
-            fix = "write key=value, as in train.epochs=20"
+            fix = "write key=value, such as train.epochs=20"
             raise InputError(override, "not a setting", fix)
         set_key(result, key.split("."), value_of(key, value, key), override)
     return result
@@ -250,16 +250,16 @@ def with_overrides(tree: Mapping[str, Any], overrides: Sequence[str]) -> Json:
 def value_of(key: str, value: str, where: str) -> Any:
     """Read the value of a typed setting as YAML.
 
-    A pattern of names is not YAML, although it begins with a brace as a mapping does.
+    A pattern of names is not YAML, although it begins with a brace like a YAML mapping.
 
     Args:
-        key: the key with dots.
-        value: the characters after ``key=``.
-        where: location of an error.
+        key: Dotted key.
+        value: Text after ``key=``.
+        where: Location for errors.
 
     Returns:
         The value.
     """
     if key == "data.grammar" and value[:1] in ("{", "["):
         return value
-    return parse_yaml(value, where, "put quotes around what has blanks")
+    return parse_yaml(value, where, "put quotes around values with spaces")

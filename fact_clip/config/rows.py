@@ -1,4 +1,4 @@
-"""Settings whose values are counted in rows of the scores, which a stride makes longer."""
+"""Settings whose values depend on the number of frames in a row of scores, such as a stride."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ PENALTY_POWER = 0.8
 
 
 def frames_per_row(stride: int, interleave: bool) -> int:
-    """Return the number of frames that a row of the scores stands for."""
+    """Return the number of frames that a row of scores represents."""
     return 1 if interleave else stride
 
 

@@ -40,11 +40,11 @@ from fact_clip.core.paths import expanded
 
 logger = logging.getLogger(__name__)
 
-# Bounds far above any sensible value, and below what would fill the memory.
-WIDEST = 65_536  # values a row inside a model
+# Bounds far above any sensible value, and below values that would fill the memory.
+WIDEST = 65_536  # values per row inside a model
 LARGEST = 1e6  # weights and costs
 
-Rate = Annotated[float, Field(ge=LEAST_FPS, le=MOST_FPS)]  # of frames or pictures
+Rate = Annotated[float, Field(ge=LEAST_FPS, le=MOST_FPS)]  # of rows or video frames
 Weight = Annotated[float, Field(ge=0, le=LARGEST)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Part = Annotated[float, Field(ge=0, lt=1)]
@@ -53,7 +53,7 @@ Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Natural = Annotated[int, Field(ge=0, le=1_000_000)]
 
 TEXTLESS_HEADS = ("closed", "verb-noun")
-"""Heads known here that read no class names. Whether another one does, `models.heads` says."""
+"""Built-in heads that do not read class names. For other heads, `models.heads` decides."""
 
 
 def _as_list(value: Any) -> Any:
@@ -62,7 +62,7 @@ def _as_list(value: Any) -> Any:
 
 def _check_unique(values: Any) -> Any:
     if isinstance(values, tuple) and len(set(values)) < len(values):
-        raise ValueError("a list with each entry once")
+        raise ValueError("a list without duplicates")
     return values
 
 
@@ -73,7 +73,7 @@ def _check_block_letters(blocks: str) -> str:
 
 
 def _types(annotation: Any) -> set[Any]:
-    """Return the types that a field takes, alone or in a list."""
+    """Return the types that a field accepts, directly or in a list."""
     types = {annotation}
     for part in get_args(annotation):
         types |= _types(part)
@@ -86,7 +86,7 @@ class _Frozen(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _check_raw(cls, value: Any, info: ValidationInfo) -> Any:
-        """Reject what YAML makes of names such as no and on, and unprintable characters."""
+        """Reject names that YAML converts, such as no and on, and unprintable characters."""
         types = _types(cls.model_fields[str(info.field_name)].annotation)
         for item in _as_list(value):
             if isinstance(item, bool) and bool not in types:
@@ -97,11 +97,11 @@ class _Frozen(BaseModel):
 
 
 class ObjectData(_Frozen):
-    """Which feature columns belong to which named object.
+    """The feature columns that belong to each named object.
 
-    The file names O objects, one a line. The columns come in blocks: with ``blocks: [1, 2]``
-    columns 0 to O-1 are the first value of each object, and the next 2 O columns hold two values of
-    each, object by object.
+    The file lists O objects, one per line. The columns come in blocks: with ``blocks: [1, 2]``,
+    columns 0 to O-1 are the first value of each object, and the next 2 O columns contain two values
+    for each object in turn.
     """
 
     file: str | None = Field(
@@ -493,12 +493,12 @@ class EvaluationConfig(_Frozen):
 
     @property
     def rules(self) -> Json:
-        """Return both as arguments of `metrics.evaluate`."""
+        """Return the settings as arguments of `metrics.evaluate`."""
         return {"profile": self.profile, "count_background": self.count_background}
 
 
 class Config(_Frozen):
-    """Everything that makes a run."""
+    """All settings of a run."""
 
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
@@ -510,7 +510,7 @@ class Config(_Frozen):
     evaluation: EvaluationConfig = EvaluationConfig()
 
     def __init__(self, /, **groups: Any) -> None:
-        """Make a configuration; a wrong value is an InputError that names its key."""
+        """Create a configuration. For a wrong value, an InputError names its key."""
         try:
             super().__init__(**groups)
         except ValidationError as error:
@@ -523,30 +523,30 @@ class Config(_Frozen):
     def load(cls, recipe: str | Path, overrides: Sequence[str] = ()) -> Config:
         """Read a recipe and apply ``key=value`` overrides.
 
-        A relative ``data.root`` of a recipe file starts from the file's folder if the data is
-        there, else from the current folder, and so does the file of ``data.holdout``. Those of an
-        override start from the current folder.
+        In a recipe file, relative paths in ``data.root`` and ``data.holdout`` start from the file's
+        folder if they exist there, and otherwise from the current folder. In an override, they
+        start from the current folder.
 
         Args:
-            recipe: name (``configs/NAME.yaml``) or path of the recipe.
-            overrides: ``key=value`` settings. ``base=NAME`` among them replaces the recipe that
-                this one builds on.
+            recipe: Name (``configs/NAME.yaml``) or path of the recipe.
+            overrides: Settings ``key=value``. ``base=NAME`` replaces the recipe that this recipe
+                builds on.
 
         Returns:
             The configuration.
 
         Raises:
-            InputError: a file cannot be read, or a key or a value is not valid.
+            InputError: A file cannot be read, or a key or a value is invalid.
         """
         base, settings = split_base(overrides)
         return cls.from_tree(read_recipe(recipe, base=base), str(recipe)).overridden(settings)
 
     def overridden(self, overrides: Sequence[str]) -> Config:
-        """Return the configuration with ``key=value`` overrides; an error names the key.
+        """Return the configuration with ``key=value`` overrides. Errors name the key.
 
-        A size of a model block reaches the next block if both had the same before. If a different
-        stride changes the frames per row, the switching penalty is converted, unless an override
-        sets it.
+        If the sizes of two consecutive model blocks are equal, changing the first also changes the
+        second. If a different stride changes the frames per row, the switching penalty is
+        converted, unless an override sets it.
         """
         if not overrides:
             return self
@@ -567,18 +567,18 @@ class Config(_Frozen):
         return with_values(config, {"decode.switch_penalty": converted})
 
     def _tree(self) -> Json:
-        """Return the settings without sizes of a model block that are those of the one before."""
+        """Return the settings without sizes of model blocks that equal the previous block's."""
         tree = self.model_dump(mode="json")
         drop_inherited(tree["model"])
         return tree
 
     @classmethod
     def from_tree(cls, tree: Mapping[str, Any], where: str) -> Config:
-        """Return a configuration from a nested mapping; `where` is the location of an error."""
+        """Return a configuration from a nested mapping. `where` is the location for errors."""
         return validate_tree(cls, inherit_groups(tree), where)
 
     def to_yaml(self) -> str:
-        """Return the complete configuration, every key with its value."""
+        """Return the complete configuration, with the value of every key."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
 
 
@@ -594,15 +594,15 @@ def with_values(config: Config, values: Mapping[str, Any], where: str = "") -> C
     """Return the configuration with some keys set to other values.
 
     Args:
-        config: the configuration; see `Config.overridden`.
-        values: by key with dots.
-        where: location of an error; by default the keys.
+        config: Configuration to change; see `Config.overridden`.
+        values: Values by dotted key.
+        where: Location for errors, or "" to use the keys.
 
     Returns:
         A new configuration.
 
     Raises:
-        InputError: a value is not valid.
+        InputError: A value is invalid.
     """
     tree = config._tree()
     for key, value in values.items():

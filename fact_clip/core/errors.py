@@ -37,8 +37,8 @@ class InputError(ValueError):
 
     Args:
         where: Location of the input.
-        problem: What is wrong.
-        fix: What to do, or "".
+        problem: Description of the problem.
+        fix: Advice, or "".
     """
 
     def __init__(self, where: Location, problem: str, fix: str = "") -> None:
@@ -87,9 +87,9 @@ def library_errors(
 
     Args:
         where: Location of the bad input.
-        problem: What is wrong. The reason of the original error is added in brackets.
+        problem: Description of the problem. The original error is added in brackets.
         kinds: Types of errors to replace.
-        fix: What to do, or "".
+        fix: Advice, or "".
     """
     try:
         yield

@@ -214,7 +214,7 @@ def read_value(kind: type[T], path: Path, fix: str = "") -> T:
     Args:
         kind: Type of the value.
         path: The file.
-        fix: What to do if the file does not fit the type, for an error.
+        fix: Advice if the file does not fit the type, for an error.
 
     Returns:
         The value. A file that does not fit raises an InputError.

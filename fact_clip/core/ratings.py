@@ -117,7 +117,7 @@ class Rating:
 
     @classmethod
     def union(cls, ratings: Sequence[Rating]) -> Rating:
-        """Join the ratings of one video by one rater, such as those of several tracks.
+        """Join the ratings of one video by one rater, such as ratings of several tracks.
 
         Args:
             ratings: One or more ratings of the same video, with the same times.
@@ -156,7 +156,7 @@ class Rating:
 
     @property
     def last(self) -> float:
-        """Return the end of the video, or the end of the last label if the former is unknown."""
+        """Return the end of the video or, if it is unknown, the end of the last label."""
         if self.end is not None:
             return self.end
         stops = [state.stop for state in self.states]

@@ -190,7 +190,7 @@ def _grammar_reader(
 ) -> tuple[ReadFactors | None, Names | None]:
     """Return the reader of names, and its slots, by default the slots of the grammar.
 
-    The grammar is `data.grammar`, or else that of the benchmark if it has these slots.
+    The grammar is `data.grammar`, or else the benchmark's grammar if it has these slots.
     """
     pattern = config.grammar
     if pattern is None or pattern == WHOLE_NAMES:

@@ -68,7 +68,7 @@ class Inspection:
 
     Args:
         config: Configuration with the location of the data set.
-        split: Split to inspect, or None for all splits and for videos in no split.
+        split: Split to inspect, or None for all splits and for videos outside of splits.
         progress: Function called with (completed files, files, video) while features are read.
 
     Raises:

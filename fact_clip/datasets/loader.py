@@ -166,7 +166,7 @@ class TrainingVideos(torch.utils.data.Dataset[Any]):
         transform: Transform from features to the input of the model.
         augment: Settings of the augmentation.
         seed: Seed of the augmentation.
-        stride: Distance of the selected rows. Their labels are those of most frames.
+        stride: Distance of the selected rows. Their labels are decided by majority.
         interleave: Whether each epoch draws the first row. A row then has the label of its frame.
         label_map: Label in a batch for each class index, (C + 1,), with label -1 at the end, or
             None for no change.

@@ -1,4 +1,4 @@
-"""Data sets in memory: arrays and lists of names, or an object of your own class."""
+"""Data sets in memory: arrays and lists of names, or an object with the same methods."""
 
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass

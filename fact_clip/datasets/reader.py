@@ -50,7 +50,7 @@ class VideoReader:
 
     @cached_property
     def layout(self) -> Layout:
-        """Return the layout of the feature files, by default that of the first clear video."""
+        """Return the layout of the feature files, by default from the first clear video."""
         layout = self.config.layout or self.folder.benchmark.layout
         if layout is not None:
             return layout
@@ -70,7 +70,7 @@ class VideoReader:
 
     @cached_property
     def are_all_float16(self) -> bool:
-        """Return whether the features of all training videos are float16, so batches are too."""
+        """Return whether the features of all training videos, and so all batches, are float16."""
         for name in self.split.learning:
             with suppress(InputError):  # files may be missing if a run is only tested
                 if self.folder.features(name, self.layout).dtype != np.float16:

@@ -48,8 +48,8 @@ class Calibration:
         frames: Number of training frames by slot and factor (see `FactorFrames`).
         prior_weight: Share of log p(c) that is subtracted from the scores.
         gamma: Number that is subtracted from the log-scores of seen classes, in nats.
-        prior: log p(c) by name, and 0 for background, which is not corrected. A name that is not
-            listed gets the log of the product of the shares of its factors (`factor_log_shares`).
+        prior: Logarithm log p(c) by name, and 0 for background, which is not corrected. A name that
+            is not listed gets the log of the product of its factors' shares (`factor_log_shares`).
         shift: Number that is added to the log of that product. It is 0 without `prior`.
     """
 

@@ -70,7 +70,7 @@ class CandidateSet:
         vocabulary: The C candidates. Class indices refer to it.
         allowed: Classes that may be predicted, (C,), or None for all classes.
         new_words: Words of the candidates that no trained class has.
-        scoring: How the candidates are scored.
+        scoring: Rules for scoring the candidates.
         costs: Costs of their segments.
     """
 

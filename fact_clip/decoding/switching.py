@@ -295,7 +295,7 @@ class StateCosts:
         ).closed()
 
     def of_live(self, is_live: Flags) -> StateCosts:
-        """Return the costs between the states of some classes only, given as flags (C,)."""
+        """Return the costs between the states of the classes that are flagged, (C,)."""
         is_kept = is_live[self.class_of_state] & (
             (self.last_action < 0) | is_live[self.last_action]
         )

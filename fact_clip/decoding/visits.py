@@ -89,8 +89,8 @@ class VisitRules:
                 return labels
             rows = rows.copy()
             for label in unsettled:
-                # `rows` has the exclusions of earlier labels of this loop. Outside their visits,
-                # these labels are not rivals any more, so the order of the labels can matter.
+                # `rows` has the exclusions of earlier labels in this loop. Outside their visits,
+                # these labels are not rivals, so the order of the labels can matter.
                 start, stop = max(repeated[label], key=lambda visit: _margin(rows, label, *visit))
                 rows[:start, label] = _EXCLUDED
                 rows[stop:, label] = _EXCLUDED

@@ -43,7 +43,7 @@ _SMOOTHING = 0.005
 
 
 def calibrate(scored_by_model: Sequence[ScoredVideos]) -> Calibration:
-    """Learn gamma and the prior from validation videos and training labels only.
+    """Learn gamma and the prior, using only validation videos and training labels.
 
     All classes without training frames compete with the seen classes. Only S, the accuracy of seen
     classes, determines gamma, so labels of unseen classes have no influence. In the calibration of

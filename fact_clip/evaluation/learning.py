@@ -1,7 +1,7 @@
 """Calibration, decoding settings and confidences, learned on validation videos after training.
 
 learn_calibration
-  calibrate (calibration.py): for held-out classes; repeated if the choice changes the decoding.
+  calibrate (calibration.py): for held-out classes, again if the choice changes the decoding.
   choose_decoding (decoding_choice.py): the switching penalty and the weight of the order.
   learn_confidence: the confidences.
 """

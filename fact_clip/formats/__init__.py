@@ -1,4 +1,4 @@
-"""Segmentations to files and back, and the annotation files of other tools."""
+"""Reading and writing of segmentations, and of the annotation files of other tools."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -44,20 +44,21 @@ class Format:
     """One way to store a segmentation in a file.
 
     Args:
-        ending: the suffix of its files, as ".frames.csv".
-        write: writes a file; None with `write_tracks`.
-        read: reads a file of `write`; None if `load` does not read the format.
-        annotations: reads the files of the tool, which may have gaps and overlaps.
-        needs_media: whether the file must name a video.
-        every_frame: whether background is always written.
-        write_tracks: writes several segmentations of one video, by the names of their tracks, with
-            keys, colours and modifiers of classes if it holds them; None if each needs a file.
-        module: a module of an extra that writing needs, or "".
-        has_instants: whether the tool has point events.
-        keeps_instants: whether its files have a place for them, though the tool has none.
-        has_comments: Whether its files hold the comments of segments.
-        joins_tracks: Whether `write_tracks` joins all tracks to one, so that a class must not occur
-            in two of them.
+        ending: Ending of its files, such as ".frames.csv".
+        write: Function that writes a file, or None if there is `write_tracks`.
+        read: Function that reads a file of `write`, or None if `load` does not read the format.
+        annotations: Reader of the tool's files, which may have gaps and overlaps.
+        needs_media: Whether the file must name a video.
+        every_frame: Whether background is always written.
+        write_tracks: Function that writes several segmentations of one video, by the names of
+            their tracks. It also writes keys, colours and modifiers of classes if the format has
+            them. None if each track needs its own file.
+        module: Module of an extra that writing needs, or "".
+        has_instants: Whether the tool has point events.
+        keeps_instants: Whether its files can store point events, although the tool has none.
+        has_comments: Whether its files store the comments of segments.
+        joins_tracks: Whether `write_tracks` joins all tracks into one, so that a class must not
+            occur in two of them.
     """
 
     ending: str
@@ -75,12 +76,12 @@ class Format:
 
     @property
     def has_tracks(self) -> bool:
-        """Return whether a file can hold several tracks that stay apart."""
+        """Return whether a file can contain several separate tracks."""
         return self.write_tracks is not None and not self.joins_tracks
 
     @property
     def holds_instants(self) -> bool:
-        """Return whether its files hold point events. Others get segments of one frame."""
+        """Return whether its files store point events. Other formats get segments of one frame."""
         return self.has_instants or self.keeps_instants
 
     @property
@@ -90,7 +91,7 @@ class Format:
 
 
 def _adopt(name: str, part: Any) -> Format:
-    """Return the format of a plug-in, which has an ending of its own."""
+    """Return the format of a plug-in, whose ending must be new."""
     if not isinstance(part, Format):
         raise ValueError("not a fact_clip.formats.Format")
     is_built_in = any(part.ending == form.ending for form in _FORMATS.values())
@@ -154,7 +155,7 @@ _FORMATS: dict[str, Format] = {
 }
 FORMATS = PluginTable("fact_clip.formats", _FORMATS, _adopt)
 
-# The formats of `fact-clip data convert --from`: the annotations of `FORMATS`, and two forms that
+# Formats of `fact-clip data convert --from`: the annotations of `FORMATS`, and two formats that
 # only this command reads.
 _READERS: dict[str, Reader] = {
     name: form.annotations for name, form in _FORMATS.items() if form.annotations is not None
@@ -170,10 +171,10 @@ def format_called(name: str, where: Location = "format") -> Format:
     """Return a format by its name or ending.
 
     Args:
-        name: as "csv" or ".CSV".
-        where: the location of the name, for an error.
+        name: Name or ending, such as "csv" or ".CSV".
+        where: Location of the name, for errors.
 
-    Returns:
+        Returns:
         The format.
     """
     key = name.lower().removeprefix(".")
@@ -193,18 +194,19 @@ def save(
 ) -> Path:
     """Write a segmentation to a file, atomically.
 
-    Formats that must name a video name `segmentation.media`, else the file without its ending.
-    Segments of `segmentation.background` are omitted, unless the format has a label for every
-    frame. Instants are point events in BORIS, csv, json and ELAN. Other formats get a segment of
-    one frame for each in background, and omit the others; a warning counts both.
-    Where the first background is "?", gaps are unlabelled, so the other background is written.
+    Formats that must name a video use `segmentation.media`, or else the file name without its
+    ending. Segments of `segmentation.background` are omitted, unless the format has a label for
+    every frame. Instants are point events in BORIS, csv, json and ELAN. In other formats, each
+    instant in background becomes a segment of one frame, and other instants are omitted. A warning
+    counts both. If the first background name is "?", gaps are unlabelled, so any other background
+    is written.
 
     Args:
-        segmentation: what to write.
-        path: the file.
-        with_background: whether background is written in any format.
-        kind: the name of the format. Default: that of the file's ending.
-        ethogram: how classes are coded, for formats that hold this (BORIS).
+        segmentation: Segmentation to write.
+        path: Path of the file.
+        with_background: Whether background is written in any format.
+        kind: Name of the format, by default the format of the file's ending.
+        ethogram: Coding of classes, for formats that store it (BORIS).
 
     Returns:
         The path.
@@ -231,19 +233,19 @@ def save_tracks(
     """Write segmentations of one video to one file of a format that has tracks.
 
     Args:
-        tracks: name of a track -> its segmentation.
-        path: the file, whose ending names the format.
-        with_background: whether background is written.
-        ethogram: how classes are coded, for formats that hold this (BORIS).
+        tracks: Segmentation of each track, by name.
+        path: Path of the file, whose ending determines the format.
+        with_background: Whether background is written.
+        ethogram: Coding of classes, for formats that store it (BORIS).
 
-    Returns:
+        Returns:
         The path.
     """
     path = Path(path)
     form = format_of(path)
     if form.write_tracks is None:
         endings = [form.ending for form in FORMATS.values() if form.write_tracks is not None]
-        fix = f"use {', '.join(endings)}, or a file for each"
+        fix = f"use {', '.join(endings)}, or one file for each"
         raise InputError(path, "a format without tracks", fix)
     with whole_file(path) as unfinished, located(path):
         prepared = _for_file(tracks, path, form, with_background)
@@ -254,7 +256,7 @@ def save_tracks(
 def _for_file(
     tracks: Mapping[str, Segmentation], path: Path, form: Format, with_background: bool
 ) -> dict[str, Segmentation]:
-    """Return the tracks of a file, with instants as it can hold them."""
+    """Return the tracks of a file, with instants in the form that it can store."""
     complete = {}
     n_framed = 0
     n_omitted = 0
@@ -266,7 +268,7 @@ def _for_file(
             track = framed
         complete[name] = _complete(track, path, form, with_background)
     if n_omitted:
-        message = "%s: %d point events have no place in this format, and are left out"
+        message = "%s: %d point events are left out, as this format cannot store them"
         logger.warning(message, path, n_omitted)
     if n_framed:
         message = "%s: %d point events become segments of one frame in this format"
@@ -277,7 +279,7 @@ def _for_file(
 def _complete(
     segmentation: Segmentation, path: Path, form: Format, with_background: bool
 ) -> Segmentation:
-    """Return the segmentation with the background and the media that the file gets."""
+    """Return the segmentation with the background and the media for the file."""
     media = segmentation.media
     background = segmentation.background
     if with_background and not form.every_frame:
@@ -289,7 +291,7 @@ def _complete(
         if path.name.lower().endswith(form.ending.lower()):
             media = path.name[: -len(form.ending)]
     segmentation = replace(segmentation, media=media, background=background)
-    if form.read is None:  # other programs, and `Span`, read names of one line
+    if form.read is None:  # other programs, and `Span`, need names of one line
         for segment in written_segments(segmentation):
             check_line(segment.label)
     return segmentation
@@ -302,11 +304,11 @@ def load(
     """Read a segmentation that `save` wrote as csv, json, jsonl or txt.
 
     Args:
-        path: the file.
-        background: label of the frames that the file omits.
-        n_frames: length of the video, if the file omits its end.
+        path: Path of the file.
+        background: Label of the frames that the file omits.
+        n_frames: Length of the video, if the file omits its end.
 
-    Returns:
+        Returns:
         The segmentation.
     """
     path = Path(path)
@@ -337,10 +339,10 @@ def load(
 
 
 def format_of(path: str | Path) -> Format:
-    """Return the format of a file: the one with the longest ending that its name has.
+    """Return the format of a file, by the longest ending that its name has.
 
     Args:
-        path: the file.
+        path: Path of the file.
 
     Returns:
         The format.
@@ -350,7 +352,7 @@ def format_of(path: str | Path) -> Format:
 
 
 def _format_name(file: str, where: Location) -> str:
-    """Return the name of the format with the longest ending that the name of a file has."""
+    """Return the name of the format with the longest ending that a file name has."""
     names = [name for name, form in FORMATS.items() if file.lower().endswith(form.ending.lower())]
     if names:
         return max(names, key=lambda name: len(FORMATS[name].ending))

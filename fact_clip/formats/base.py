@@ -93,7 +93,7 @@ class Annotation:
             name = re.sub(r"\.(binary|boris|via|label-studio)$", "", self.path.stem)
             object.__setattr__(self, "name", name)
         if self.fps is not None and not LEAST_FPS <= self.fps <= MOST_FPS:
-            raise InputError(self.path, f"{self.fps:g} frames a second", "set --source-fps")
+            raise InputError(self.path, f"{self.fps:g} frames per second", "set --source-fps")
         if self.background is not None:
             check_name(self.background, self.path)
 
@@ -194,9 +194,7 @@ def choose(where: Location, kind: str, names: Iterable[str], tier: str | None) -
 
     if tier is None and len(candidates) > 1:
         omitted = join_names(repr(name) for name in candidates if name != OURS)
-        message = (
-            "%s: the segments of %s %s are left out, since there is %r; --tier chooses another"
-        )
+        message = "%s: the segments of %s %s are left out, since there is %r; --tier changes this"
         logger.warning(message, where, kind, omitted, OURS)
     return choice
 

@@ -28,7 +28,7 @@ _INDEX_COLUMNS = {"", "index", "unnamed: 0", FRAME, "frames", "time", "seconds"}
 _TIME_COLUMNS = {"time", "seconds"}
 _BACKGROUND = "background"  # name of a column that other programs write for frames without a class
 _CELLS = {0.0, 1.0, -1.0}
-_EXACT = 1e-9  # seconds by which times deviate that no program has rounded
+_EXACT = 1e-9  # seconds by which times that were not rounded may deviate
 
 
 def write_tracks(tracks: Mapping[str, Segmentation], path: Path, ethogram: Ethogram) -> None:
@@ -50,7 +50,7 @@ def write_tracks(tracks: Mapping[str, Segmentation], path: Path, ethogram: Ethog
     lengths = {len(labels) for labels in tables}
     if len(lengths) > 1:
         counts = " and ".join(map(str, sorted(lengths)))
-        raise InputError(path, f"tracks of {counts} frames", "write each to a file of its own")
+        raise InputError(path, f"tracks of {counts} frames", "write each to a separate file")
 
     is_labelled = np.any([labels >= 0 for labels in tables], axis=0)  # (T,)
     columns = [np.where(is_labelled, 0, -1) for _ in class_names]
@@ -83,8 +83,8 @@ class _Column:
 def read_annotations(path: Path, options: Options) -> list[Annotation]:
     """Read the table of one video.
 
-    The classes are one tier if none of them overlap. Otherwise, each class that overlaps with
-    another is a tier of its own, and the others together are the tier "action".
+    The classes are one tier if none of them overlap. Otherwise, each class that overlaps with a
+    different one is a separate tier, and the others together are the tier "action".
 
     Args:
         path: File.
@@ -187,13 +187,13 @@ def _rate_of_rows(path: Path, times: Sequence[float]) -> float | None:
         raise InputError(path, problem, "give a row for each frame of the video")
     latest = ROUNDING if rate is None else 1 / rate + ROUNDING
     if not 0 <= times[0] <= latest:
-        fix = "give a row for each frame of the video, from its start on"
+        fix = "give a row for each frame of the video, starting at its first frame"
         raise InputError(path, f"times that begin at {times[0]:g} s", fix)
     return rate
 
 
 def _check_numbers(places: Sequence[FileLocation], numbers: Sequence[float]) -> None:
-    """Raise an InputError if frame numbers do not count all frames, from 0 or 1 on."""
+    """Raise an InputError if frame numbers do not count all frames, starting at 0 or 1."""
     first = numbers[0]
     for row, (where, number) in enumerate(zip(places, numbers, strict=True)):
         if first not in (0, 1) or number != first + row:

@@ -39,7 +39,7 @@ from fact_clip.formats.times import (
 
 logger = logging.getLogger(__name__)
 
-# start of a comment that this package writes
+# Start of a comment that this package writes.
 _CONFIDENCE = re.compile(
     r"\Afact-clip confidence (unknown|[01]|[01]\.[0-9]+|[0-9.]+e-[0-9]+)(; |\Z)"
 )
@@ -89,8 +89,8 @@ def write_subjects(tracks: Mapping[str, Segmentation], path: Path, ethogram: Eth
     name = Path(video).stem
     date = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}"
     events = _events(tracks, path, ethogram)
-    # a millisecond more, because BORIS drops a last stop that is, as a decimal, above the binary
-    # fraction of the length
+    # Add a millisecond, because BORIS drops a final stop whose decimal value exceeds the binary
+    # fraction of the length.
     length = round(round(second_of(first, first.n_frames), 3) + 0.001, 3)
 
     blank = _blank()
@@ -137,7 +137,7 @@ def _blank() -> Json:
 
 
 def _behaviours(background: Names, events: Sequence["_Event"], ethogram: Ethogram) -> Json:
-    """Return the behaviours of a project: those in the ethogram, then those of other events."""
+    """Return the behaviours of a project: first the ethogram's, then the other events'."""
     kinds = {event.code: event.kind for event in events}
     classes: dict[str, list[Behaviour]] = {}  # code -> classes, which differ in their modifiers
     for name, behaviour in ethogram.items():
@@ -212,7 +212,7 @@ def _events(tracks: Mapping[str, Segmentation], path: Path, ethogram: Ethogram) 
     for name, segmentation in tracks.items():
         subject = "" if [*tracks] == [OURS] else name
         grid = picture_grid(segmentation)
-        last_stop: dict[str, int] = {}  # of the segments of a class
+        last_stop: dict[str, int] = {}  # for the segments of each class
         parts: list[Segment | Instant] = [*written_segments(segmentation), *segmentation.instants]
         parts.sort(key=lambda part: (part.start, part.stop))
         for part in parts:
@@ -252,7 +252,7 @@ def _comment_cell(segment: Segment | Instant) -> str:
     parts = []
     if isinstance(segment, Segment) and segment.confidence is not None:
         parts.append(f"fact-clip confidence {segment.confidence!r}")
-    elif _CONFIDENCE.match(segment.comment):  # it would be read as a confidence
+    elif _CONFIDENCE.match(segment.comment):  # otherwise read as a confidence
         parts.append("fact-clip confidence unknown")
     if segment.comment:
         parts.append(segment.comment)
@@ -262,7 +262,7 @@ def _comment_cell(segment: Segment | Instant) -> str:
 def _read_comment(cell: str) -> str:
     """Return the comment of an event without the confidence that this package writes before it.
 
-    Line ends are those of Unix.
+    Line ends are converted to Unix.
     """
     return _CONFIDENCE.sub("", cell.replace("\r\n", "\n").replace("\r", "\n"))
 
@@ -286,12 +286,12 @@ def _sets_of(value: object) -> object:
 
 
 def _sign(value: object) -> str:
-    """Return a key that is a single character, else ""."""
+    """Return a key that is a single character, or ""."""
     return value if isinstance(value, str) and is_name(value) and len(value) == 1 else ""
 
 
 def _hex_colour(value: object) -> str:
-    """Return a colour as "#rrggbb", else ""."""
+    """Return a colour as "#rrggbb", or ""."""
     return value.lower() if isinstance(value, str) and _COLOUR.fullmatch(value) else ""
 
 
@@ -360,7 +360,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
             annotations.append(annotation.with_background(background))
     if n_points and not annotations:
         problem = "only point events, which have no length"
-        raise InputError(path, problem, "make state events of them")
+        raise InputError(path, problem, "convert them to state events")
     if n_points:
         message = "%s: %d point events are left out, since they have no length"
         logger.warning(message, path, n_points)
@@ -426,9 +426,9 @@ def _check_offset(where: FileLocation, offset: float | None) -> None:
 
 def _read_table(path: Path) -> list[_Video]:
     """Return the videos of a table of events."""
-    # by path and name: a/x.mp4 and b/x.mp4 are two
+    # By path and name, because a/x.mp4 and b/x.mp4 are different videos.
     videos: dict[tuple[str, str], _Video] = {}
-    media_of: dict[str, str] = {}  # observation -> its video
+    media_of: dict[str, str] = {}  # video of each observation
     observation_of: dict[tuple[str, str], str] = {}
     for where, row in read_table(path, ("Behavior",)):
         numbers = {}
@@ -442,13 +442,13 @@ def _read_table(path: Path) -> list[_Video]:
         video = videos.setdefault((media, name), new_video)
         observation = row.get("Observation id", "")
         if observation and media_of.setdefault(observation, media) != media:
-            problem = f"observation {observation!r} of several videos, whose times count on"
-            raise InputError(where, problem, "make an observation of each, or give the project")
+            problem = f"observation {observation!r} of several videos, whose times continue"
+            raise InputError(where, problem, "make one observation per video, or give the project")
         if observation_of.setdefault((media, name), observation) != observation:
             problem = f"a second observation, {observation!r}, of the video {name!r}"
-            raise InputError(where, problem, "give a table of each observation")
+            raise InputError(where, problem, "give a separate table for each observation")
         length = _first(row, "Media duration (s)", "Total length")
-        # not a number if there are several files or none
+        # This is not a number if there are several files or none.
         if re.fullmatch(r"[0-9.]+", length):
             video.lengths.add(parse_seconds(where, length, "the length of the video"))
         start = numbers.get("Start (s)", numbers.get("Time"))
@@ -515,7 +515,7 @@ def read_ethogram(path: Path) -> dict[str, Behaviour]:
         out.
     """
     project = read_value(_Project, path, _EXPECTED)
-    labels: dict[str, dict[str, str]] = {}  # code -> its classes -> their modifiers
+    labels: dict[str, dict[str, str]] = {}  # modifiers by code and class
     for video in _videos(project, path):
         for event in video.events:
             labels.setdefault(event.code, {})[event.label] = event.modifier
@@ -523,7 +523,7 @@ def read_ethogram(path: Path) -> dict[str, Behaviour]:
     ethogram: dict[str, Behaviour] = {}
     for behaviour in project.behaviors_conf.values():
         code = behaviour.code.strip()
-        keys = {}  # modifier -> its key, which follows it in brackets
+        keys = {}  # key of each modifier, which follows it in brackets
         for modifier_set in behaviour.modifiers.values():
             for value in modifier_set.values:
                 keyed = _KEYED.fullmatch(str(value))

@@ -1,4 +1,4 @@
-"""Label files of one tool written as label files of others, without features."""
+"""Conversion of label files between the formats of different tools, without features."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ from fact_clip.formats.base import OURS, Annotation, Options, Span, TiersError
 from fact_clip.formats.boris import Ethogram, read_ethogram
 from fact_clip.formats.gaps import boundaries, last_frame, to_frames
 
-_NO_TIER = "\n"  # no tier has this name, so a reader lists the tiers that there are
+_NO_TIER = "\n"  # not a possible name of a tier, so that a reader lists the existing tiers
 
 
 @dataclass(frozen=True)
 class ConvertedTrack:
-    """One tier of a label file as a segmentation, and what was decided on the way.
+    """One tier of a label file as a segmentation, with the decisions of the conversion.
 
     Attributes:
         segmentation: Labels of all frames.
-        contested: Number of frames in which segments of different labels overlap. The one that
-            started last has the frame.
+        contested: Number of frames in which segments with different labels overlap. The segment
+            that started last gets the frame.
         lost: Number of segments without a frame, because they are too short or covered by others.
     """
 
@@ -60,7 +60,7 @@ class ConvertedVideo:
     Attributes:
         tracks: Tracks of the video, by the name of their tier.
         written: Files.
-        comments: Number of comments that have no place in at least one of the formats.
+        comments: Number of comments that at least one of the formats cannot store.
     """
 
     tracks: Mapping[str, ConvertedTrack]
@@ -80,25 +80,26 @@ def convert_label_files(
     """Write label files of one format as label files of other formats.
 
     All files are read before anything is written. Point events stay point events if a format has
-    them; `save` warns about others. If a file has several tiers, formats with tracks get one file
-    with a track for each. "binary.csv" gets one file if no class occurs in two tiers. Other formats
-    get a file NAME.TIER for each.
+    them. `save` warns about other formats. If a file has several tiers, formats with tracks get one
+    file with a track for each tier. "binary.csv" gets one file if no class occurs in two tiers. For
+    each other format, there is one file NAME.TIER per tier.
 
     Args:
         files: Label files.
-        kind: Their format, a key of `READERS`, or "json", "jsonl" or "txt".
+        kind: Format of these files, a key of `READERS`, or "json", "jsonl" or "txt".
         out: Folder to write to.
         formats: Names of the formats to write.
-        clock_of: Returns the frames of a video by its name, or None to use the rate of its file.
+        clock_of: Function that returns the frames of a video by its name, or None to use the rate
+            of its file.
         options: Options of the reader. A tier selects one of several.
         background: Label of frames without a segment, or None to use the name in the file.
 
     Returns:
-        What was written, by the name of the video.
+        The written files, by the name of the video.
 
     Raises:
-        InputError: A file cannot be read, a video occurs twice, or nothing tells how long a frame
-            of the video is.
+        InputError: A file cannot be read, a video occurs twice, or the duration of a frame is
+            unknown.
     """
     targets = [format_called(name, "--to") for name in formats]
     sources = {path.resolve() for path in files}
@@ -108,7 +109,7 @@ def convert_label_files(
     for path in files:
         for name, tracks in _read_tracks(path, kind, clock_of, options or Options(), background):
             if name in videos:
-                problem = f"video {name!r} again, after {source_of[name]}"
+                problem = f"video {name!r} is repeated, after {source_of[name]}"
                 raise InputError(path, problem, "give each video once")
             videos[name] = tracks
             source_of[name] = path
@@ -160,7 +161,7 @@ def _read_tracks(
         for annotation in of_videos:
             of_tiers = annotations.setdefault(annotation.name, {})
             if of_tiers.setdefault(annotation.tier or tier, annotation) is not annotation:
-                problem = f"labels of the video {annotation.name!r} twice"
+                problem = f"labels of the video {annotation.name!r} are repeated"
                 raise InputError(path, problem, "give each video once")
     videos = []
     for name, of_tiers in annotations.items():
@@ -175,7 +176,7 @@ def _read_tracks(
 def _on_clock(path: Path, segmentation: Segmentation, clock: Clock) -> ConvertedTrack:
     """Return a segmentation in the frames of a clock.
 
-    Frames that have no times are those of the clock. Others are converted by their seconds.
+    Frames without times are the frames of the clock. Others are converted by their seconds.
     """
     count = segmentation.n_frames
     if segmentation.seconds(0) is None:
@@ -199,7 +200,7 @@ def _on_clock(path: Path, segmentation: Segmentation, clock: Clock) -> Converted
 
 
 def _of_one_length(tracks: Mapping[str, ConvertedTrack]) -> dict[str, ConvertedTrack]:
-    """Return the tracks of a video with background after their ends, up to the last of them."""
+    """Return the tracks of a video, extended with background to the longest of them."""
     n_frames = max(track.segmentation.n_frames for track in tracks.values())
     long_tracks = {}
     for tier, track in tracks.items():
@@ -227,9 +228,9 @@ def _tiers(path: Path, kind: str, options: Options) -> dict[str, list[Annotation
 
 
 def _own_clock(annotation: Annotation) -> Clock:
-    """Return the frames of an annotation that counts frames at a rate of its own."""
+    """Return the frames of an annotation that has its own frame rate."""
     if annotation.unit != "frames" or annotation.fps is None:
-        problem = "nothing tells how long a frame of the video is"
+        problem = "nothing determines how long a frame of the video is"
         raise InputError(annotation.path, problem, "give --fps, or the video with --film")
     return Clock(fps=annotation.fps, video_fps=annotation.fps)
 
@@ -239,7 +240,7 @@ def _track(annotation: Annotation, clock: Clock, background: str | None) -> Conv
     states = [span for span in annotation.spans if span.start < span.stop]
     points = [span for span in annotation.spans if span.start == span.stop]
     if not states and clock.n_frames is None and annotation.end is None:
-        problem = f"{annotation.name!r} has no segments, and nothing tells how long the video is"
+        problem = f"{annotation.name!r} has no segments, and the video's length is unknown"
         raise InputError(annotation.path, problem, "give the video with --film")
     annotation = replace(annotation, spans=states, end=_end(annotation, clock))
     frames = to_frames(annotation, clock, background)
@@ -257,7 +258,7 @@ def _track(annotation: Annotation, clock: Clock, background: str | None) -> Conv
         points, boundaries(annotation, [span.start for span in points], clock), strict=True
     ):
         if frame > last_frame(n_frames):
-            problem = f"the point event {span.label!r} at {span.start:g}, after the end"
+            problem = f"the point event {span.label!r} at {span.start:g} is after the end"
             raise InputError(span.where, problem, "check --fps, --source-fps and --film")
         instants.append(Instant(min(int(frame), n_frames), span.label, span.comment))
     names: Names = (frames.background, *annotation.further_background)
@@ -287,7 +288,7 @@ def _end(annotation: Annotation, clock: Clock) -> float | None:
 def _files(
     name: str, tracks: Mapping[str, ConvertedTrack], out: Path, targets: Sequence[Format]
 ) -> dict[Path, tuple[Format, Mapping[str, ConvertedTrack]]]:
-    """Return the files of a video, each with its format and the tracks that it gets."""
+    """Return the files of a video, each with its format and its tracks."""
     files: dict[Path, tuple[Format, Mapping[str, ConvertedTrack]]] = {}
     stem = file_name(name)
     for form in targets:
@@ -304,7 +305,7 @@ def _files(
 
 
 def _are_apart(tracks: Mapping[str, ConvertedTrack]) -> bool:
-    """Return whether each class occurs in one track, so that joined tracks lose nothing."""
+    """Return whether each class occurs in only one track, so that joining loses nothing."""
     names: list[str] = []
     for track in tracks.values():
         background = {UNLABELLED, *track.segmentation.background}
@@ -313,8 +314,8 @@ def _are_apart(tracks: Mapping[str, ConvertedTrack]) -> bool:
 
 
 def _path(out: Path, stem: str, form: Format) -> Path:
-    """Return the path of a file, whose name does not have the ending of a different format."""
-    if format_of(f"{stem}{form.ending}") != form:  # as CSV of a video named "take.frames"
+    """Return the path of a file, whose name must not have the ending of a different format."""
+    if format_of(f"{stem}{form.ending}") != form:  # such as the CSV of a video "take.frames"
         stem = stem.replace(".", "_")
     return inside(out, f"{stem}{form.ending}")
 

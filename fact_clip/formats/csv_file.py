@@ -1,4 +1,4 @@
-"""CSV: a segment per row, for spreadsheets; segment lists of other programs; Epic-Kitchens."""
+"""CSV: one segment per row, segment lists of other programs, and Epic-Kitchens annotations."""
 
 import logging
 import math
@@ -29,18 +29,18 @@ _YES = "yes"
 _BEGIN = "begin_seconds"
 _END = "end_seconds"
 _TIMES = "times"
-_UNEVEN = "uneven"  # a rate may fit the few seconds of a file by chance
+_UNEVEN = "uneven"  # needed because a rate may fit the few seconds of a file by chance
 
 
 def write(segmentation: Segmentation, path: Path) -> None:
-    """Write the `COLUMNS` in full precision, without background; unknown cells are empty.
+    """Write the `COLUMNS` in full precision, without background. Unknown cells are empty.
 
-    An instant is a row whose stop is its start. Comments are a further column, if there are some,
-    and so are the name of the background that is left out and the length of the video. Rows of
-    further background names are marked in `is_background`, those of uneven times in `times`, beside
-    the second at which the video ends. If the first frame is late, `begin_seconds` has its second.
+    An instant is a row whose stop equals its start. Additional columns contain comments, if any,
+    the name of the omitted background, and the length of the video. `is_background` marks rows
+    with other background names. `times` marks uneven times, and `end_seconds` then has the end
+    of the video. If the first frame is late, `begin_seconds` has its time.
     """
-    background = segmentation.background[:1]  # one is left out; others are rows
+    background = segmentation.background[:1]  # the first one is omitted, others are rows
     segments = [segment for segment in segmentation if segment.label not in background]
     segments = segments or [*segmentation.segments]
     parts: list[Segment | Instant] = [*segments, *segmentation.instants]
@@ -66,7 +66,7 @@ def write(segmentation: Segmentation, path: Path) -> None:
 
 
 def read(path: Path, gaps: Gaps) -> Segmentation:
-    """Read a file of `write`. The rate follows from the seconds (`rate_of`); times are lost."""
+    """Read a file of `write`. The rate follows from the seconds (`rate_of`). Times are lost."""
     segments = []
     instants = []
     background: dict[str, None] = {}
@@ -103,9 +103,9 @@ def read(path: Path, gaps: Gaps) -> Segmentation:
 
 
 def _rate(path: Path, rows: Sequence[Row], options: Options) -> float | None:
-    """Return the rate behind the frames and seconds of rows of `write`, None if it is uneven.
+    """Return the rate behind the frames and seconds in rows of `write`, or None if it is uneven.
 
-    Frames and seconds that disagree give a warning.
+    If frames and seconds disagree, give a warning.
     """
     times = []
     for where, row in rows:
@@ -118,9 +118,9 @@ def _rate(path: Path, rows: Sequence[Row], options: Options) -> float | None:
         return None
     last_frame, last_time = max(times, default=(0, 0.0))
     if any(abs(frame * last_time - last_frame * time) > last_time / 2 for frame, time in times):
-        message = "%s: frames and seconds disagree: load takes frames, the page and convert seconds"
+        message = "%s: frames and seconds disagree: load uses frames, the page and convert seconds"
         logger.warning(message, path)
-    # spreadsheets write fewer digits
+    # Spreadsheets write fewer digits.
     return rate_of(times) or rate_of(times, partial(math.isclose, rel_tol=1e-6, abs_tol=5e-4))
 
 
@@ -132,7 +132,7 @@ PICTURES = ("frame", "seconds", "label", "confidence")
 
 
 def write_pictures(segmentation: Segmentation, path: Path) -> None:
-    """Write a row for each picture of the video, or for each frame without an even rate of it."""
+    """Write a row for each video frame or, without an even rate of the video, for each row."""
     write_table(path, _picture_rows(segmentation))
 
 
@@ -173,7 +173,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         raise InputError("--source-fps", f"the times of {path} are seconds", fix)
 
     has_videos = any(row.get("video", "").strip() for _, row in rows)
-    # by the video as it is written: a/x.mp4 and b/x.mp4 are two
+    # By the video as written, because a/x.mp4 and b/x.mp4 are different videos.
     rows_of: dict[str, list[Row]] = {}
     for where, row in rows:
         video = row.get("video", "")
@@ -198,8 +198,8 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
 
 
 def _with_background(annotation: Annotation, rows: Sequence[Row], options: Options) -> Annotation:
-    """Return the annotation with the background and the length in the rows of `write`."""
-    # somebody may have added rows without these cells
+    """Return the annotation with the background and the length in rows of `write`."""
+    # Somebody may have added rows without these cells.
     complete = [pair for pair in rows if pair[1].get("background") and pair[1].get("n_frames")]
     where, row = [*complete, *rows][0]
     rate = 1.0 if annotation.unit == "frames" else _rate(annotation.path, rows, options)
@@ -224,17 +224,17 @@ def _with_background(annotation: Annotation, rows: Sequence[Row], options: Optio
 
 
 def usual_unit(path: Path) -> Unit | None:
-    """Return the unit of `start` and `stop` as people write them: seconds, unless columns say it.
+    """Return the usual unit of `start` and `stop`, which is seconds, unless columns specify it.
 
     Args:
-        path: a label file of any format.
+        path: Label file of any format.
 
     Returns:
-        The unit, or None if the file says it.
+        The unit, or None if the file specifies it.
     """
     if path.suffix.lower() != ".csv":
         return None
-    header = "".join(read_text(path).lower().splitlines()[:2])  # the first may be one for Excel
+    header = "".join(read_text(path).lower().splitlines()[:2])  # the first may be for Excel
     if "start_frame" in header or "start_seconds" in header:
         return None
     return "seconds"

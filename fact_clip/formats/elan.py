@@ -80,7 +80,7 @@ def write_tracks(tracks: Mapping[str, Segmentation], path: Path, _ethogram: obje
         comments = {}
         for start, stop, segment in milliseconds(segmentation):
             eaf.add_annotation(tier, start, stop, segment.label)
-            # neighbours share an edge, so only the middle identifies an annotation
+            # Neighbours share an edge, so only the middle identifies an annotation.
             middle = (start + stop) / 2
             if segment.confidence is not None:
                 confidences[middle] = repr(segment.confidence)
@@ -96,7 +96,7 @@ def write_tracks(tracks: Mapping[str, Segmentation], path: Path, _ethogram: obje
 
 
 def _add_points(eaf: Any, path: Path, tier: str, segmentation: Segmentation) -> None:
-    """Add a tier of point events. A warning counts further ones in the same frame."""
+    """Add a tier of point events. A warning counts additional ones in the same frame."""
     name = f"{tier} {_POINTS}"
     while name in eaf.get_tier_names():
         name += "'"
@@ -113,7 +113,7 @@ def _add_points(eaf: Any, path: Path, tier: str, segmentation: Segmentation) -> 
     _check_characters((name, *framed.transcript, *comments.values()))
     _add_below(eaf, COMMENT, name, comments, eaf.get_tier_names())
     if framed.instants:
-        message = "%s: %d point events are left out, since their frame has one already"
+        message = "%s: %d point events are left out, since their frame already has one"
         logger.warning(message, path, len(framed.instants))
 
 
@@ -136,7 +136,7 @@ def _add_below(
 def _check_characters(names: Iterable[str]) -> None:
     for name in names:
         if _NO_XML.search(name):
-            problem = f"{name!r} has a character that XML cannot hold"
+            problem = f"{name!r} has a character that XML cannot represent"
             raise InputError("name", problem, "write .csv or .json")
 
 
@@ -210,7 +210,7 @@ def _choose_tier(
     ]
     names = []
     for name in roots:
-        # the tier is empty if the whole video is background
+        # The tier is empty if the whole video is background.
         may_be_empty = name == OURS or tier is not None
         if aligned[name] or aligned.get(points_of[name] or "") or may_be_empty:
             names.append(name)
@@ -263,7 +263,7 @@ class _Builder(ElementTree.TreeBuilder):
     """Reject DOCTYPE declarations (external entities, entity expansion)."""
 
     def doctype(self, *_: object) -> None:
-        raise ValueError("it has a document type, which ELAN writes none of")
+        raise ValueError("it has a document type, which ELAN never writes")
 
 
 def _document(path: Path) -> ElementTree.Element:

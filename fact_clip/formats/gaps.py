@@ -30,8 +30,8 @@ logger = logging.getLogger(__name__)
 class Gaps:
     """How to fill the frames that a file omits."""
 
-    background: str | None = None  # their label; None: there may be none
-    n_frames: int | None = None  # length of the video; None: to the last segment
+    background: str | None = None  # label of these frames, or None if none may be omitted
+    n_frames: int | None = None  # length of the video, or None to end with the last segment
 
     def filled(self, segments: Sequence[Segment]) -> tuple[Segment, ...]:
         """Return the segments of a file, in order, with background in all gaps."""
@@ -55,14 +55,14 @@ def gapless(
     """Return the segmentation of a file.
 
     Args:
-        path: the file, for errors.
-        segments: its segments in order.
-        fps: its frame rate, if known.
-        gaps: how to fill what it omits.
-        values: other fields of `Segmentation`.
+        path: Path of the file, for errors.
+        segments: Segments of the file in order.
+        fps: Frame rate of the file, if known.
+        gaps: Rules for filling the frames that it omits.
+        values: Other fields of `Segmentation`.
 
     Returns:
-        The segmentation. A gap that is not filled and an overlap raise an InputError.
+        The segmentation. A gap that is not filled, or an overlap, raises an InputError.
     """
     segments = gaps.filled(segments)
     if not segments and gaps.background is not None:
@@ -81,8 +81,8 @@ def gapless(
 def with_framed_instants(segmentation: Segmentation) -> Segmentation:
     """Return the segmentation with a segment of one frame for each instant in background.
 
-    Of several instants in a frame the first one gets it. One at the end gets the last frame. The
-    other instants are left.
+    If a frame has several instants, the first one gets it. An instant at the end gets the last
+    frame. Other instants are kept as they are.
     """
     if not segmentation.instants or not segmentation.background:
         return segmentation
@@ -114,9 +114,9 @@ def with_framed_instants(segmentation: Segmentation) -> Segmentation:
 class Frames:
     """One label per frame, and the decisions that led to it."""
 
-    spans: Sequence[Span]  # the segments, by their start
+    spans: Sequence[Span]  # segments sorted by start
     owners: Integers  # (T,) index of the segment that has each frame, -1 in gaps
-    contested: int  # frames in segments of different labels
+    contested: int  # number of frames in segments of different labels
     background: str = BACKGROUND  # label of the gaps
 
     @cached_property
@@ -139,19 +139,20 @@ class Frames:
 def to_frames(annotation: Annotation, clock: Clock, background: str | None = None) -> Frames:
     """Convert an annotation to one label per frame of the features.
 
-    A segment takes the frames between the boundaries nearest to its ends. **Where segments overlap,
-    the one that started last gets the frame; if they started together, the shorter one.** Segments
-    may reach 10 frames or 1 % beyond the end and are cut off there; more is an InputError.
+    A segment covers the frames between the boundaries nearest to its ends. **If segments overlap,
+    the one that started last gets the frame. If they started together, the shorter one gets it.**
+    Segments may extend 10 frames or 1 % beyond the end, and are cut off there. Longer ones are an
+    InputError.
 
     Args:
-        annotation: segments with gaps and overlaps.
-        clock: the frames of the features.
-        background: label of frames without a segment; None: that of the file.
+        annotation: Segments with gaps and overlaps.
+        clock: Frames of the features.
+        background: Label of frames without a segment, or None to use the file's.
 
     Returns:
         The labels.
     """
-    # later spans overwrite earlier ones
+    # Later spans overwrite earlier ones.
     spans = sorted(annotation.spans, key=lambda span: (span.start, -span.stop))
     starts = boundaries(annotation, [span.start for span in spans], clock)
     stops = boundaries(annotation, [span.stop for span in spans], clock)
@@ -160,7 +161,7 @@ def to_frames(annotation: Annotation, clock: Clock, background: str | None = Non
     end = int(boundaries(annotation, [annotation.end or 0], clock)[0])
     if n_frames is None:
         n_frames = end
-        # a stop may be a moment after the end in the file, but one far from it is a mistake
+        # A stop may be slightly after the end in the file, but not far after it.
         if n_frames == 0 or reach <= last_frame(n_frames):
             n_frames = max(reach, n_frames)
     if not 1 <= n_frames <= MAX_FRAMES or reach > last_frame(n_frames):
@@ -172,7 +173,7 @@ def to_frames(annotation: Annotation, clock: Clock, background: str | None = Non
             fix = "give --features"
         elif annotation.unit == "frames" and annotation.fps is None:
             problem += ", as frames of the features"
-            fix = "give --source-fps, the frames a second of the file"
+            fix = "give --source-fps, the frames per second of the file"
         raise InputError(annotation.path, problem, fix)
     check_length(annotation, clock, n_frames)
 
@@ -199,12 +200,12 @@ def check_length(annotation: Annotation, clock: Clock, n_frames: int) -> None:
         return
     end = int(boundaries(annotation, [annotation.end], clock)[0])
     if max(end, n_frames) > last_frame(min(end, n_frames)):
-        message = "%s: labels of a video of %d frames for %d rows of features; check --fps"
+        message = "%s: labels for a video of %d frames, but %d feature rows; check --fps"
         logger.warning(message, annotation.path, end, n_frames)
 
 
 def last_frame(n_frames: int) -> int:
-    """Return the last frame to which the segments of a video may reach."""
+    """Return the last frame to which the segments of a video may extend."""
     return n_frames + max(n_frames // 100, 10)
 
 
@@ -216,7 +217,7 @@ def boundaries(annotation: Annotation, values: Sequence[float], clock: Clock) ->
     if fps is not None and (clock.fps is not None or clock.times is not None):
         return clock.frames([value / fps for value in values], annotation.path)
     if fps is not None and clock.n_frames is not None:
-        problem = f"frames at {fps:g} a second, but the rate of the features is not known"
+        problem = f"frames at {fps:g} per second, but the rate of the features is unknown"
         raise InputError(annotation.path, problem, "set --fps")
     for value in values:
         if value != int(value):

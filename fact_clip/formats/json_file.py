@@ -1,4 +1,4 @@
-"""JSON: a segmentation as one object, or a segment per line."""
+"""JSON: a segmentation as one object, or one segment per line."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -34,7 +34,7 @@ from fact_clip.formats.gaps import Gaps, gapless
 from fact_clip.formats.table import COLUMNS, cells
 from fact_clip.formats.times import Number, rate_of
 
-FORMAT = 2  # of a segmentation
+FORMAT = 2  # version of the format of a segmentation
 
 
 class _Segment(BaseModel):
@@ -105,18 +105,18 @@ def write(segmentation: Segmentation, path: Path) -> None:
 
 
 def read(path: Path, gaps: Gaps) -> Segmentation:
-    """Read a file of `write`. n_frames and the seconds may be missing, as frames and fps decide."""
+    """Read a file of `write`. The length and the seconds may be missing."""
     file = read_value(_File, path, "give an object with fps and segments")
     return _segmentation(path, file, gaps)
 
 
 def from_dict(path: Path, tree: Mapping[str, Any]) -> Segmentation:
-    """Return the segmentation of a tree of `as_dict`; `path` is named in errors."""
+    """Return the segmentation of an `as_dict` tree. `path` is the location for errors."""
     return _segmentation(path, parse_value(_File, tree, path), Gaps())
 
 
 def _times(rows: Iterable[_Segment]) -> Iterator[tuple[int, float]]:
-    """Yield the frame and the second of both ends of the rows that have seconds."""
+    """Yield frame and second of both ends of the rows that have seconds."""
     for row in rows:
         for frame, second in ((row.start, row.start_seconds), (row.stop, row.stop_seconds)):
             if second is not None:
@@ -161,7 +161,7 @@ def read_lines(path: Path, gaps: Gaps) -> Segmentation:
     """Read a file of `write_lines`. The rate follows from the seconds (`rate_of`)."""
     segments = []
     rows = []
-    # not splitlines: JSON may contain the other line ends of Unicode
+    # Do not use splitlines, because JSON may contain other line ends of Unicode.
     for number, line in enumerate(read_text(path).split("\n"), start=1):
         if not line.strip():
             continue
@@ -194,7 +194,7 @@ class _Intervals(BaseModel):
 
 
 def read_annotations(path: Path, options: Options) -> list[Annotation]:
-    """Read segments in seconds, such as those of a vision-language model, or a file of `write`."""
+    """Read segments in seconds, for example by a vision-language model, or a file of `write`."""
     file = read_value(_Intervals, path, "give segments with start_seconds, stop_seconds and label")
     spans: dict[str, list[Span]] = {}
     for number, row in enumerate(file.segments):

@@ -28,15 +28,15 @@ from fact_clip.formats.times import Number, parse_seconds, picture, picture_grid
 logger = logging.getLogger(__name__)
 
 MILLISECONDS = 1000.0
-"""Frames a second of a task whose frames are not evenly spaced."""
+"""Frames per second of a task whose frames are not evenly spaced."""
 
 
 def write(segmentation: Segmentation, path: Path) -> None:
     """Write a task with one prediction: one region per segment, whose score is the confidence.
 
-    Label Studio counts frames from 1, both ends included, at the even rate of the video, else of
-    the segmentation. Uneven frames are counted in milliseconds, since it knows
-    evenly spaced frames only.
+    Label Studio counts frames from 1, with both ends included, at the even rate of the video, or
+    else of the segmentation. It supports only evenly spaced frames, so uneven frames are counted in
+    milliseconds.
     """
     data: Json = {"video": segmentation.media or "video"}
     rate = picture_rate(segmentation)
@@ -81,7 +81,7 @@ def _region(name: str, segmentation: Segmentation, segment: Segment, grid: float
 
 
 class _Range(BaseModel):
-    start: int = Field(ge=1, le=MAX_FRAMES)  # frames from 1 on, both ends included
+    start: int = Field(ge=1, le=MAX_FRAMES)  # frames from 1, with both ends included
     end: int = Field(le=MAX_FRAMES)
 
 
@@ -100,7 +100,7 @@ class _Region(BaseModel):
 
     @property
     def is_timed(self) -> bool:
-        """Return whether it is a stretch of time: frames, or labels on a sound."""
+        """Return whether it is a stretch of time: frames, or labels on a sound track."""
         value = self.value
         is_sound = value.start is not None and bool(value.labels)
         return value.ranges is not None or bool(value.timelinelabels) or is_sound
@@ -129,15 +129,15 @@ class _Task(BaseModel):
 def read_annotations(path: Path, options: Options) -> list[Annotation]:
     """Read the timeline labels of a Label Studio export (JSON, not JSON-MIN).
 
-    Of several annotations of a task, the last one that was not cancelled is read; without any, the
-    last prediction.
+    If a task has several annotations, the last one that was not cancelled is read. Without
+    annotations, the last prediction is read.
     """
     annotations = []
     n_predicted = 0
     tasks = read_value(list[_Task], path, "export from Label Studio as JSON")
     for number, task in enumerate(tasks):
         where = FileLocation(path, part=f"task {number if task.id is None else task.id}")
-        # the file that was uploaded may be a table of tasks
+        # The uploaded file may be a table of tasks.
         media = task.data.video or task.file_upload or ""
         name = video_name(media)
         if media == task.file_upload or media.startswith("/data/upload/"):
@@ -180,7 +180,7 @@ def _annotation(
         raise InputError(where, f"the control {control!r} has both frames and seconds")
     unit: Unit = "seconds" if kinds.pop() else "frames"
     fps = options.fps or data.fps or options.default_fps
-    # our predictions count frames of the features if the rate is unknown
+    # Our predictions count feature rows if the rate is unknown.
     if unit == "frames" and fps is None and not is_ours:
         fix = "give their rate with --source-fps (data convert) or --fps (summary)"
         raise InputError(where, "frames, but no fps in its data", fix)
@@ -193,7 +193,7 @@ def _annotation(
 
 
 def _spans(task: FileLocation, region: _Region) -> list[Span]:
-    """Return the stretches of a region, frames as [start, stop) from 0."""
+    """Return the stretches of a region, with frames as [start, stop) from 0."""
     where = replace(task, part=f"{task.part}, region {region.id!r}")
     value = region.value
     labels = value.timelinelabels or value.labels or []

@@ -1,4 +1,4 @@
-"""The middle frames of segments whose times are rough."""
+"""The middle frames of segments whose times are imprecise."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,11 +15,11 @@ class Middles:
     clicks: list[tuple[int, str]]
     """Frames and labels, in order."""
     empty: list[Span] = field(default_factory=list)
-    """Segments that start and stop in one frame."""
+    """Segments that start and stop in the same frame."""
     inside: list[Span] = field(default_factory=list)
     """Segments that lie within a longer one."""
     shared: list[Span] = field(default_factory=list)
-    """Segments that are left out, because a shorter one has the same middle frame."""
+    """Segments that are omitted, because a shorter one has the same middle frame."""
 
 
 def to_middles(annotation: Annotation, clock: Clock) -> Middles:
@@ -33,7 +33,7 @@ def to_middles(annotation: Annotation, clock: Clock) -> Middles:
         The middles. If several segments have the same middle frame, the shortest one gets it.
 
     Raises:
-        InputError: A middle lies 10 frames and 1 % or more beyond the end of the video.
+        InputError: A middle is 10 frames and 1 % or more beyond the end of the video.
     """
     spans = sorted(annotation.spans, key=lambda span: (span.stop - span.start, span.start))
     starts = boundaries(annotation, [span.start for span in spans], clock)

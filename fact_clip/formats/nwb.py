@@ -19,26 +19,26 @@ from fact_clip.formats.base import (
 )
 from fact_clip.formats.times import timed
 
-# the format requires the time of the recording, which nobody knows
+# The format requires the time of the recording, which is unknown.
 _START = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class NoSegmentsError(InputError):
-    """A file that would have no segments, which this format cannot hold."""
+    """A file that would have no segments, which this format does not support."""
 
 
 def write(segmentation: Segmentation, path: Path) -> None:
     """Write a session with TimeIntervals `action`.
 
     The columns are start_time and stop_time in seconds, label, confidence (or NaN), and comment if
-    there are some.
+    there are comments.
     """
     rows = list(timed(segmentation))
     if not rows:  # pynwb cannot write empty columns of names
         raise NoSegmentsError("segmentation", "no segments but background", "write .csv or .json")
     pynwb = library(path, "pynwb", "nwb")
     epoch = library(path, "pynwb.epoch", "nwb")
-    # The description of the table names the omitted background. `read_remark` gets it back.
+    # The description of the table names the omitted background, which `read_remark` reads.
     description = remark(segmentation) or "actions by fact-clip"
     table = epoch.TimeIntervals(name=OURS, description=description)
     table.add_column(name="label", description="name of the action")

@@ -1,4 +1,4 @@
-"""Frame labels, and the subtitles of players."""
+"""Frame labels, and the subtitles of video players."""
 
 import html
 import re
@@ -41,9 +41,9 @@ def read_frames(path: Path, gaps: Gaps) -> Segmentation:
 
 
 def write_vtt(segmentation: Segmentation, path: Path) -> None:
-    """Write WebVTT: a cue per segment, its confidence in a comment, the video in the first line."""
+    """Write WebVTT, with a cue per segment, confidences in comments, and the video in line 1."""
     media = " ".join((segmentation.media or "").split())
-    # an arrow may only be between times
+    # An arrow may only occur between times.
     blocks = [f"WEBVTT - {media}\n" if media and "-->" not in media else "WEBVTT\n"]
     for start, stop, segment in milliseconds(segmentation):
         if segment.confidence is not None:
@@ -54,7 +54,7 @@ def write_vtt(segmentation: Segmentation, path: Path) -> None:
 
 
 def write_srt(segmentation: Segmentation, path: Path) -> None:
-    """Write SubRip: one numbered subtitle per segment; the confidence is lost."""
+    """Write SubRip, with one numbered subtitle per segment. The confidence is lost."""
     blocks = []
     for number, (start, stop, segment) in enumerate(milliseconds(segmentation), start=1):
         clocks = f"{_clock(start, ',')} --> {_clock(stop, ',')}"
@@ -62,23 +62,23 @@ def write_srt(segmentation: Segmentation, path: Path) -> None:
     write_text(path, ["\n".join(blocks)])
 
 
-# start, stop, and lines up to a blank one or to the times of the next cue
+# Start, stop, and lines up to a blank one or to the times of the next cue.
 _TIMES = r"(?:\d+\n)?[\d:.,]+ +-->"
 _CUE = re.compile(rf"^(.*?)-->\s*(\S*).*\n((?:.*\S.*\n)?(?:(?!{_TIMES}).*\S.*\n)*)", re.MULTILINE)
 
 
 def read_subtitles(path: Path, options: Options) -> list[Annotation]:
-    """Read a WebVTT or SubRip file: a segment per cue, named by its text in one line."""
+    """Read a WebVTT or SubRip file. Each cue is a segment, and its text is the label."""
     content = read_text(path).replace("\r\n", "\n") + "\n"
     spans = []
     for cue in _CUE.finditer(content):
         where = FileLocation(path, content.count("\n", 0, cue.start()) + 1)
         start = parse_seconds(where, cue[1].strip().replace(",", "."), "a time")
         stop = parse_seconds(where, cue[2].strip().replace(",", "."), "a time")
-        label = re.sub(r"\s*[\n\t]\s*", " ", cue[3].strip())  # a player shows lines
+        label = re.sub(r"\s*[\n\t]\s*", " ", cue[3].strip())  # a player shows several lines
         if path.suffix.lower() == ".vtt":
             label = html.unescape(re.sub(r"<[^>]*>", "", label))
-        label = re.sub(r"^\{\\an[1-9]\}", "", label)  # the place of a subtitle
+        label = re.sub(r"^\{\\an[1-9]\}", "", label)  # remove the position of a subtitle
         spans.append(Span(start, stop, label, where))
     if not spans:
         raise InputError(path, "no cue with times", "give a WebVTT or SubRip file")

@@ -1,4 +1,4 @@
-"""The ratings of label files: what a file of any format says about a video."""
+"""Conversion of label files in any format to ratings of their videos."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,24 +7,24 @@ from fact_clip.core import BACKGROUND, UNLABELLED, InputError, Names, Rating, Se
 from fact_clip.formats.base import Annotation, Options, Unit
 from fact_clip.formats.csv_file import usual_unit
 
-_MOST_BEYOND = 0.5  # seconds by which labels may reach beyond the end of their video
+_MOST_BEYOND = 0.5  # seconds by which labels may extend beyond the end of their video
 
 
 def rating_of_segmentation(
     segmentation: Segmentation, source: str = "", fps: float | None = None
 ) -> Rating:
-    """Return what a segmentation says: everything but its segments "?" is rated.
+    """Convert a segmentation to a rating. All time is rated except its segments "?".
 
     Args:
-        segmentation: the segmentation.
-        source: its origin, for messages.
-        fps: its frames per second, if it has neither times nor a rate.
+        segmentation: Segmentation to convert.
+        source: Origin of the segmentation, for messages.
+        fps: Frames per second, if it has neither times nor a rate.
 
     Returns:
         The rating.
 
     Raises:
-        InputError: the segmentation has no times.
+        InputError: The segmentation has no times.
     """
     segmentation = replace(segmentation, fps=segmentation.fps or fps)
     start = segmentation.seconds(0)
@@ -53,24 +53,24 @@ def rating_of_annotation(
     fps: float | None = None,
     span: tuple[float, float] | None = None,
 ) -> Rating:
-    """Return what an annotation with gaps says: gaps are rated unless it calls them "?".
+    """Convert an annotation with gaps to a rating. Gaps are rated, unless their name is "?".
 
     Args:
-        annotation: the annotation.
-        fps: its frames per second, if it counts frames and has no rate.
-        span: time of the first frame and end of the video in seconds, unless the annotation has
-            them.
+        annotation: Annotation to convert.
+        fps: Frames per second, if it counts frames and has no rate.
+        span: Time of the first frame and end of the video in seconds, if the annotation does not
+            contain them.
 
     Returns:
-        The rating. Its end is None if nothing says how long the video is.
+        The rating. Its end is None if the length of the video is unknown.
 
     Raises:
-        InputError: the annotation counts frames of an unknown rate, or reaches beyond the video.
+        InputError: The annotation counts frames of an unknown rate, or extends beyond the video.
     """
     path = annotation.path
     scale = 1.0 if annotation.unit == "seconds" else annotation.fps or fps
     if scale is None and not annotation.spans and annotation.end is None:
-        scale = 1.0  # there is nothing to convert
+        scale = 1.0  # nothing needs to be converted
     if scale is None:
         raise InputError(path, "frames without a rate", "give --fps")
     parts = [(part.start / scale, part.stop / scale, part.label) for part in annotation.spans]
@@ -81,7 +81,7 @@ def rating_of_annotation(
     if annotation.end is not None:
         end = max(annotation.end / scale, last_stop)
     elif end is not None and end < last_stop - _MOST_BEYOND:
-        problem = f"segments up to {last_stop:.1f} s of a video of {end:.1f} s"
+        problem = f"segments up to {last_stop:.1f} s, but the video has {end:.1f} s"
         raise InputError(path, problem, "give the duration of this video")
     names = (annotation.background or BACKGROUND, *annotation.further_background)
     return Rating.of(
@@ -107,22 +107,22 @@ def load_rating(
     unit: Unit | None = None,
     span: tuple[float, float] | None = None,
 ) -> Rating:
-    """Read what a label file of any format says about its video.
+    """Read a label file of any format as a rating of its video.
 
     Args:
-        path: the file.
-        tier: the tier or subject, if the file has several.
-        fps: frames per second of a file that does not name them.
-        unit: "seconds" or "frames", for the columns start and stop of a CSV file. The default is
-            seconds.
-        span: time of the first frame and end of the video in seconds, for files that do not name
-            them.
+        path: Path of the file.
+        tier: Tier or subject, if the file has several.
+        fps: Frames per second, for a file that does not contain them.
+        unit: Unit of the columns start and stop in a CSV file: "seconds" (the default) or
+            "frames".
+        span: Time of the first frame and end of the video in seconds, for files that do not
+            contain them.
 
     Returns:
         The rating.
 
     Raises:
-        InputError: the file cannot be read, has labels of several videos, or has no times.
+        InputError: The file cannot be read, has labels of several videos, or has no times.
     """
     from fact_clip.formats import format_of, load
 

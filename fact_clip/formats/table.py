@@ -26,7 +26,7 @@ Row = tuple[FileLocation, Mapping[str, str]]
 Line = tuple[int, list[str]]
 """The number of a line, and its cells."""
 
-# What a spreadsheet reads as the start of a formula, after any number of marks of `no_formula`.
+# A text that a spreadsheet reads as the start of a formula, after any marks of `no_formula`.
 _FORMULA = re.compile("'*[=+\\-@\t\r]")
 
 
@@ -58,14 +58,14 @@ def cells(
 def write_table(path: Path, rows: Iterable[Iterable[object]], end: str = "\r\n") -> None:
     """Write rows of cells as CSV, with formulas escaped."""
     with path.open("w", encoding="utf-8", newline="") as file:
-        # because the line end is \r\n, csv quotes both characters inside a name
+        # Because the line end is \r\n, csv quotes both characters inside a name.
         writer = csv.writer(file, lineterminator=end)
         for row in rows:
             writer.writerow([no_formula(cell) if isinstance(cell, str) else cell for cell in row])
 
 
 def find_separator(line: str, separators: str = "\t;,") -> str | None:
-    """Return the separator of a line: a tab, else a semicolon, else a comma, else None."""
+    """Return the separator of a line: a tab, or else a semicolon, or else a comma, or None."""
     return next((separator for separator in separators if separator in line), None)
 
 
@@ -139,7 +139,7 @@ def read_table(
     for name, count in Counter(names).items():
         if name and count > 1:
             problem = f"two columns {name!r}"
-            raise InputError(FileLocation(path, number), problem, "give each another name")
+            raise InputError(FileLocation(path, number), problem, "give each a different name")
 
     rows = csv.reader(lines, delimiter=separator_of_file, strict=True)
     try:

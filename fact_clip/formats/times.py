@@ -32,7 +32,7 @@ def _number(value: object) -> object:
     if clock is not None:
         return 3600.0 * float(clock[1] or 0) + 60.0 * float(clock[2]) + float(clock[3])
     if not _NUMBER.fullmatch(digits):
-        raise ValueError(f"{value!r} is not a number with a decimal point, or a time as 00:00:00.0")
+        raise ValueError(f"{value!r} is neither a decimal number nor a time such as 00:00:00.0")
     return float(digits)
 
 
@@ -116,7 +116,7 @@ def picture_grid(segmentation: Segmentation) -> float | None:
     *starts, end = segmentation.times
     times = np.array(starts)
     are_pictures = abs(rate * (end - starts[0]) - len(starts)) < 1
-    # a sampled row starts with a video frame, or at the rate of the rows
+    # A sampled row starts with a video frame, or at the rate of the rows.
     distances = np.abs(times - np.round(times * rate) / rate)
     if segmentation.fps is not None:
         own_distances = np.abs(times - np.arange(len(times)) / segmentation.fps)
@@ -136,7 +136,7 @@ def picture(segmentation: Segmentation, frame: int, grid: float | None) -> int:
     time = segmentation.seconds(frame)
     if time is None or grid is None:
         return frame
-    # the rounding of a rate and of its product must not decide on a half
+    # Rounding errors of a rate and its product must not change the result at a half.
     return math.floor(time * grid + 0.5 + 1e-9)
 
 

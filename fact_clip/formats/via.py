@@ -26,13 +26,13 @@ from fact_clip.formats.times import Number, timed
 logger = logging.getLogger(__name__)
 
 CONFIDENCE = "confidence"
-TEMPORAL = "FILE1_Z2_XY0"  # VIA's name for an attribute of a stretch of time
+TEMPORAL = "FILE1_Z2_XY0"  # VIA's name for an attribute of a time interval
 
 
 def write(segmentation: Segmentation, path: Path) -> None:
     """Write one temporal segment per segment, in seconds.
 
-    The action is a choice, the confidence a text beside it.
+    The action is a choice, and the confidence is a text next to it.
     """
     video = segmentation.media or "video"
     labels = sorted({segment.label for segment in written_segments(segmentation)})
@@ -48,7 +48,7 @@ def write(segmentation: Segmentation, path: Path) -> None:
             "xy": [],
             "av": values,
         }
-    # a project that was never shared on VIA's server, with a choice (type 4) and a text (type 1)
+    # A project that was never shared on VIA's server, with a choice (type 4) and a text (type 1).
     project = read_mapping(Path(__file__).with_suffix(".json"), "a blank project")
     project["project"] |= {"pname": Path(video).stem, "created": int(1000 * time.time())}
     options = {label: label for label in labels}
@@ -100,7 +100,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
 
     key = _choose_attribute(path, project, list(segments.values()), options.tier)
     attribute = project.attribute[key]
-    spans: dict[str, list[Span]] = {}  # by the key of the file: two files may have one name
+    spans: dict[str, list[Span]] = {}  # by file key, because two files may have the same name
     for name, segment in segments.items():
         if segment.av and key not in segment.av:
             continue
@@ -111,11 +111,11 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
             raise InputError(where, f"no video {segment.vid!r} in the project")
         spans.setdefault(files[0], []).append(Span(segment.z[0], segment.z[1], label, where))
     if n_points:
-        message = "%s: segments of one time, which have no length, are left out: %d"
+        message = "%s: segments with a single time, which have no length, are left out: %d"
         logger.warning(message, path, n_points)
 
     background = read_remark(attribute.desc)
-    is_ours = bool(background) and len(project.file) == 1  # not with further videos
+    is_ours = bool(background) and len(project.file) == 1  # without additional videos
     annotations = []
     for file, facts in project.file.items():
         if file in spans or is_ours:
@@ -135,7 +135,7 @@ def _choose_attribute(
     for key, attribute in project.attribute.items():
         if attribute.anchor_id == TEMPORAL:
             if attribute.aname in keys:
-                raise InputError(path, "two attributes of one name", "rename one in VIA")
+                raise InputError(path, "two attributes with one name", "rename one in VIA")
             keys[attribute.aname] = key
     names = []
     for name, key in keys.items():
@@ -153,5 +153,5 @@ def _label(where: FileLocation, value: str, attribute: _Attribute) -> str:
         has_choice = not choices.keys().isdisjoint(value.split(","))
         if value.isdigit() or has_choice:
             problem = f"{value!r} is not one option of {attribute.aname!r}"
-            raise InputError(where, problem, "make a segment for each action")
+            raise InputError(where, problem, "create one segment per action")
     return choices.get(value, value)

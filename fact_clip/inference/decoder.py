@@ -235,7 +235,7 @@ class SegmentBuilder:
 
         Args:
             frames: The next frames.
-            is_last: Whether the video ends after these frames, so that the open segment ends too.
+            is_last: Whether the video ends after these frames, so that the open segment also ends.
         """
         segments: list[Segment] = []
         first_frame = self.stop

@@ -1,4 +1,4 @@
-"""Adapters to other libraries, each loaded when it is first used, because it needs its library."""
+"""Adapters to other libraries. Each is imported on first use, because it needs its library."""
 
 from importlib import import_module
 from types import ModuleType

@@ -1,4 +1,4 @@
-"""Segmentations to and from `pyannote.core.Annotation`."""
+"""Conversion of segmentations to and from `pyannote.core.Annotation`."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ def to_annotation(segmentation: Segmentation) -> Annotation:
     """Convert a segmentation to an annotation in seconds, without background and point events.
 
     Args:
-        segmentation: the segments, with a frame rate or times.
+        segmentation: Segments with a frame rate or times.
 
-    Returns:
+        Returns:
         The annotation. Its `uri` is the video, and its tracks are numbered.
 
-    Raises:
-        InputError: the segmentation has no frame rate.
+        Raises:
+        InputError: The segmentation has no frame rate.
     """
     require("to_annotation", "pyannote.core", "pyannote")
     from pyannote.core import Annotation, Segment
 
     if segmentation.instants:
-        message = "%s: %d point events have no place in an annotation, and are left out"
+        message = "%s: %d point events are left out, as an annotation cannot store them"
         logger.warning(message, segmentation.media or "annotation", len(segmentation.instants))
     annotation = Annotation(uri=segmentation.media)
     for number, (start, stop, segment) in enumerate(timed(segmentation)):
@@ -55,21 +55,21 @@ def from_annotation(
     background: str = BACKGROUND,
     times: Sequence[float] | None = None,
 ) -> Segmentation:
-    """Convert an annotation to one label a frame; of overlapping segments the later one counts.
+    """Convert an annotation to one label per frame. If segments overlap, the later one counts.
 
     Args:
-        annotation: the annotation.
-        fps: Frames per second, or None if `times` has their times.
+        annotation: Annotation to convert.
+        fps: Frames per second, or None if `times` is set.
         n_frames: Number of frames of the video, or None to end with the last segment.
         background: Label of frames without a segment.
-        times: Seconds at the start of each frame and at the end, (n_frames + 1,), or None if the
+        times: Seconds at the start of each frame and at the end (n_frames + 1,), or None if the
             frames follow each other at `fps`.
 
     Returns:
         The segmentation.
 
     Raises:
-        InputError: a label is not a name, or segments lie beyond the end.
+        InputError: A label is not a name, or segments lie beyond the end.
     """
     path = Path(annotation.uri or "annotation")
     spans = []

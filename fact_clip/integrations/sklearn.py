@@ -29,19 +29,19 @@ class FactSegmenter(BaseEstimator):
     """A model that is trained on features of videos and the labels of their frames.
 
     Args:
-        recipe: name or path of the recipe.
-        epochs: of the training. None: as in the recipe.
-        lr: learning rate. None: that of the recipe.
-        settings: further settings, as ("model.tokens=20", ...).
-        fps: rows of features a second, if known.
-        background: classes that mean "no action". None: guessed by their names.
-        out: the run folder to write, a new one at each `fit`; a fitted estimator can be pickled
-            only with one. None: none is kept, as cross-validation needs.
-        device: auto, cpu, cuda, cuda:N or mps.
+        recipe: Name or path of the recipe.
+        epochs: Number of training epochs, or None to use the recipe's.
+        lr: Learning rate, or None to use the recipe's.
+        settings: Other settings, such as ("model.tokens=20", ...).
+        fps: Feature rows per second, if known.
+        background: Classes that mean "no action", or None to guess them by their names.
+        out: Run folder to write, which must be new for each `fit`, or None to keep no folder, as
+            cross-validation needs. A fitted estimator can be pickled only if it has a folder.
+        device: Device: auto, cpu, cuda, cuda:N or mps.
 
     Attributes:
-        classes_: the names of the classes.
-        segmenter_: the trained `Segmenter`.
+        classes_: Names of the classes.
+        segmenter_: The trained `Segmenter`.
     """
 
     segmenter_: Segmenter
@@ -71,14 +71,14 @@ class FactSegmenter(BaseEstimator):
         """Train a model.
 
         Args:
-            X: features (T, D) of each video.
-            y: class name of each frame (T,) of each video, "?" where it is unknown.
+            X: Features (T, D) of each video.
+            y: Class name of each frame (T,) of each video, or "?" if it is unknown.
 
-        Returns:
+            Returns:
             The estimator.
 
-        Raises:
-            InputError: features and labels do not fit each other.
+            Raises:
+            InputError: Features and labels do not match.
         """
         _check_count(X, y)
         names = [f"video{number}" for number in range(len(X))]
@@ -113,9 +113,10 @@ class FactSegmenter(BaseEstimator):
         return [self.segmenter_.scores(np.asarray(features)).array for features in X]
 
     def score(self, X: Sequence[ArrayLike], y: Sequence[Sequence[str]]) -> float:
-        """Return the share of frames that are right, over all videos, without ignored labels.
+        """Return the share of correct frames over all videos, without ignored labels.
 
-        Labels and features whose lengths differ a little are cut to the shorter, as in `fit`.
+        If the lengths of labels and features differ slightly, both are cut to the shorter, as in
+        `fit`.
         """
         _check_count(X, y)
         ignored = unlabelled(self.segmenter_.run.config.data)

@@ -1,4 +1,4 @@
-"""Metrics of torchmetrics, which add up over batches and processes (docs/metrics.md)."""
+"""Metrics for torchmetrics, which accumulate over batches and processes (docs/metrics.md)."""
 
 from collections.abc import Collection
 from typing import Any
@@ -19,9 +19,9 @@ class _VideoMetric(Metric):
     """Sums over videos.
 
     Args:
-        background: classes whose segments do not count.
-        ignore_index: true class of frames that are left out, beside all negative ones.
-        options: of `torchmetrics.Metric`.
+        background: Classes whose segments do not count.
+        ignore_index: True class of frames to ignore, in addition to all negative classes.
+        options: Options of `torchmetrics.Metric`.
     """
 
     higher_is_better = True
@@ -41,8 +41,8 @@ class _VideoMetric(Metric):
         """Add videos.
 
         Args:
-            preds: predicted classes, (T,) or (B, T).
-            target: true classes, of the same shape.
+            preds: Predicted classes, (T,) or (B, T).
+            target: True classes, of the same shape.
         """
         for predicted, true in zip(torch.atleast_2d(preds), torch.atleast_2d(target), strict=True):
             is_labelled = (true >= 0) & (true != self.ignore_index)
@@ -60,7 +60,7 @@ class _VideoMetric(Metric):
 
 
 class FrameAccuracy(_VideoMetric):
-    """Share of right frames, in percent; frames of `background` count."""
+    """Share of correct frames, in percent. Frames of `background` count."""
 
     def _count(self, true: list[int], predicted: list[int]) -> list[float]:
         hits = sum(map(int.__eq__, true, predicted))
@@ -68,7 +68,7 @@ class FrameAccuracy(_VideoMetric):
 
 
 class EditScore(_VideoMetric):
-    """Edit score in percent, mean over videos."""
+    """Edit score in percent, averaged over videos."""
 
     def _count(self, true: list[int], predicted: list[int]) -> list[float]:
         return [edit([true], [predicted], self.background) / 100, 1, 0]
@@ -78,8 +78,8 @@ class SegmentF1(_VideoMetric):
     """F1 of segments at an overlap, in percent, pooled over videos.
 
     Args:
-        overlap: lowest IoU of a hit, in percent.
-        options: as of the other metrics.
+        overlap: Minimum IoU of a hit, in percent.
+        options: Options of `torchmetrics.Metric`.
     """
 
     def __init__(self, overlap: float = 50, **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""Output and labels to named loss terms."""
+"""Loss terms, computed from output and labels."""
 
 from fact_clip.losses.criterion import LOSSES as LOSSES
 from fact_clip.losses.criterion import BlockTerms as BlockTerms

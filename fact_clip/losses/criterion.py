@@ -1,7 +1,7 @@
 """The loss of FACT: named terms of each block, averaged over blocks and videos.
 
 See docs/method.md, 'Loss'. Each video is matched once, by the last block. Everything is computed in
-float32 whatever the autocast: in bfloat16 a sum over frames stops growing at a few hundred.
+float32, whatever autocast is set: in bfloat16, a sum over frames stops growing at a few hundred.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Pairs = list[tuple[int, int]]
 
 @dataclass(frozen=True)
 class BlockTerms:
-    """The loss terms of one block, each a scalar, already weighted."""
+    """The loss terms of one block. Each is a scalar that is already weighted."""
 
     frame: Tensor
     token: Tensor
@@ -48,12 +48,12 @@ class LossTerms:
     """The result of the criterion.
 
     Attributes:
-        total: the loss to minimise.
-        blocks: the terms of each block, means over the videos.
-        fact: mean of the blocks' totals.
+        total: Loss to minimise.
+        blocks: Terms of each block, averaged over the videos.
+        fact: Mean of the blocks' totals.
         contrastive: InfoNCE of an alignment head, or None.
-        matches: (token, segment) pairs of each video.
-        further: the terms of `LossConfig.terms`, by name.
+        matches: Pairs (token, segment) of each video.
+        further: Terms in `LossConfig.terms`, by name.
     """
 
     total: Tensor
@@ -70,7 +70,7 @@ class LossTerms:
         return dict(zip(values, numbers, strict=True))
 
     def detached(self) -> dict[str, Tensor]:
-        """Return the values of :meth:`as_dict` on the device, without gradient."""
+        """Return the values of :meth:`as_dict` on the device, without gradients."""
         values = {"total": self.total, **self.further}
         for term in fields(BlockTerms):
             terms = [getattr(block, term.name) for block in self.blocks]
@@ -81,32 +81,32 @@ class LossTerms:
 
 
 Loss = Callable[[Output, Truth], Tensor]
-"""A term of the loss: of the output of a batch and its truth, a scalar that is already weighted."""
+"""A loss term: a function of a batch's output and truth to a scalar that is already weighted."""
 
 _RESERVED = {"total", "contrastive", "epoch", "lr", *(term.name for term in fields(BlockTerms))}
 
 
 def _adopt(name: str, part: Any) -> Loss:
     if name in _RESERVED:
-        raise ValueError("the name is that of a number in the log")
+        raise ValueError("the name is reserved for a number in the log")
     return adopt_function(name, part)
 
 
 LOSSES: Table[Loss] = Table("fact_clip.losses", {}, _adopt)
-"""Terms of this program, for `LossConfig.terms`."""
+"""Registered terms of this process, for `LossConfig.terms`."""
 
 
 @dataclass(frozen=True)
 class _Target:
-    """The targets of every term of a batch. A frame without a label has weight zero."""
+    """The targets of all terms of a batch. A frame without a label has weight zero."""
 
     labels: Tensor  # (B, T) class, 0 without a label
-    labelled: Tensor  # (B, T) the frame has a label
+    labelled: Tensor  # (B, T) whether the frame has a label
     frames: Tensor  # (B,) number of labelled frames, at least 1
-    some: Tensor  # (B,) 1.0 for a video with a labelled frame, else 0.0
-    token: Tensor  # (B, T) the token that the frame's segment is matched to, 0 without one
-    matched: Tensor  # (B, T) the frame's segment is matched
-    token_classes: Tensor  # (B, M) class of each token's matched segment, else null
+    some: Tensor  # (B,) 1.0 for a video with a labelled frame, otherwise 0.0
+    token: Tensor  # (B, T) token that the frame's segment is matched to, or 0
+    matched: Tensor  # (B, T) whether the frame's segment is matched
+    token_classes: Tensor  # (B, M) class of each token's matched segment, or null
     of_token: Tensor  # (B, M) number of segments matched to each token
     token_mask: Tensor  # (B, M) real tokens
     class_weights: Tensor  # (C+1,)
@@ -117,13 +117,13 @@ class Criterion:
     """Matching and loss for any closed set of classes, without ignored frames (label -1).
 
     Args:
-        config: weights and the matcher.
-        classes: the class count (and verbs and nouns).
-        background: indices of background classes, weighted by ``config.background_weight``.
-        mean_transcript_length: mean number of segments of the training videos, for
+        config: Weights and the matcher.
+        classes: Number of classes (and verbs and nouns).
+        background: Indices of background classes, weighted by ``config.background_weight``.
+        mean_transcript_length: Mean number of segments in the training videos, for
             ``null_weight = -1``.
-        unseen: classes left out of the contrastive loss.
-        frames: training frames of each class, (C,), where ``config.balance`` is above 0.
+        unseen: Classes excluded from the contrastive loss.
+        frames: Training frames of each class (C,), needed if ``config.balance`` is above 0.
     """
 
     def __init__(
@@ -158,10 +158,11 @@ class Criterion:
         """Compute the loss of a batch at its real frames.
 
         Args:
-            output: the model's output.
-            labels: class indices (B, T) or (T,), -1 where a frame is ignored. Or the :class:`Truth`
-                that was cut from them, with -1 at padding, which saves a copy from the device.
-            mask: (B, T), true at real frames. None: that of the output.
+            output: Output of the model.
+            labels: Class indices (B, T) or (T,), -1 for ignored frames. Alternatively, a
+                :class:`Truth` of such labels, with -1 at padding, which saves a copy from the
+                device.
+            mask: Real frames (B, T), or None to use the output's mask.
 
         Returns:
             The loss terms.
@@ -225,9 +226,9 @@ class Criterion:
             )
 
         of_segment = torch.from_numpy(matched).to(cost.device, non_blocking=True)  # (B, S)
-        slot = torch.where(of_segment < 0, n_tokens, of_segment)  # a spare slot for the unmatched
+        slot = torch.where(of_segment < 0, n_tokens, of_segment)  # spare slot if unmatched
         token_classes = slot.new_full((n_videos, n_tokens + 1), self.classes.count)
-        # segments of one token have one class
+        # All segments of a token have the same class.
         token_classes = token_classes.scatter(1, slot, truth.classes)[:, :-1]  # (B, M)
         of_token = slot.new_zeros(n_videos, n_tokens + 1)
         of_token = of_token.scatter_add_(1, slot, torch.ones_like(slot))[:, :-1]  # (B, M)
@@ -250,26 +251,26 @@ class Criterion:
         return target, tuple(pairs)
 
     def null_weight(self, n_tokens: int, has_transcript: bool) -> float:
-        """Return the weight of the null class. For -1 it is M / ((M - mean transcript) * C)."""
+        """Return the weight of the null class. For -1, it is M / ((M - mean transcript) * C)."""
         if has_transcript:
             return 1.0
         if self.config.null_weight >= 0:
             return self.config.null_weight
         if self.mean_transcript_length is None:
             problem = "-1 (automatic) needs the mean transcript length"
-            raise InputError("loss.null_weight", problem, "give it, or a weight")
+            raise InputError("loss.null_weight", problem, "give it, or set a weight")
         spare = n_tokens - self.mean_transcript_length
         if spare <= 0:
             length = f"{self.mean_transcript_length:.1f} segments per video on average"
             problem = f"{n_tokens} tokens for {length}"
-            fix = "raise model.tokens, or give loss.null_weight"
+            fix = "raise model.tokens, or set loss.null_weight"
             raise InputError("model.tokens", problem, fix)
         return n_tokens / (spare * self.classes.null_divisor)
 
     def _block(self, output: Output, block: BlockOutput, target: _Target) -> BlockTerms:
         logp = output.log_probs(block.frame_logits.float())  # (B, T, C)
         units = _Units.of(block, target)
-        frame = _frame_term(logp, target)  # (B,), like every term
+        frame = _frame_term(logp, target)  # (B,), like all terms
         if block.segment_logits is not None:
             segment_logp = output.log_probs(block.segment_logits.float())
             frame = (frame + _segment_term(segment_logp, units, target)) / 2
@@ -280,7 +281,7 @@ class Criterion:
         if self.config.smoothing:
             smooth = self.config.smoothing * _smooth_term(logp, block, target)
 
-        # the verb-noun model counts class terms half
+        # The verb-noun model halves class terms.
         share = 0.5 if output.log_probabilities else 1.0
         weight = self.config.token_weight
 
@@ -296,7 +297,7 @@ class Criterion:
         )
 
 
-# Instead of -inf, whose differences and gradients are not numbers.
+# Used instead of -inf, for which differences and gradients are not numbers.
 _LOWEST = torch.finfo(torch.float32).min
 
 
@@ -312,9 +313,9 @@ def _check_labels(truth: Truth, n_classes: int) -> None:
 class _Units:
     """The units that a block attends from and to: N frames, or N predicted segments."""
 
-    of_frame: Tensor  # (B, T) the unit of each frame
-    frames: Tensor  # (B, N) labelled frames in each unit
-    count: Tensor  # (B,) units with a labelled frame, at least 1
+    of_frame: Tensor  # (B, T) unit of each frame
+    frames: Tensor  # (B, N) number of labelled frames in each unit
+    count: Tensor  # (B,) number of units with a labelled frame, at least 1
 
     @classmethod
     def of(cls, block: BlockOutput, target: _Target) -> _Units:
@@ -329,19 +330,19 @@ class _Units:
 
 
 def _picked(values: Tensor, index: Tensor) -> Tensor:
-    """Return the element (B, N) of each row of (B, N, K) that an index (B, N) names."""
+    """Return the element (B, N) at an index (B, N) in each row of (B, N, K)."""
     return values.gather(2, index.unsqueeze(2)).squeeze(2)
 
 
 def _frame_term(logp: Tensor, target: _Target) -> Tensor:
-    """Compute the weighted negative log-likelihood of labelled frames, divided by their number."""
+    """Compute the mean weighted negative log-likelihood over labelled frames."""
     weights = target.class_weights[target.labels] * target.frame_weights * target.labelled
     terms = weights * _picked(logp, target.labels)
     return -terms.sum(1) / target.frames
 
 
 def _segment_term(logp: Tensor, units: _Units, target: _Target) -> Tensor:
-    """Compute the cross entropy of predicted segments (B, N, C) and the labels inside each."""
+    """Compute the cross entropy between predicted segments (B, N, C) and the labels in each."""
     share = torch.zeros_like(logp).flatten(1)  # (B, N*C)
     index = units.of_frame * logp.shape[2] + target.labels  # (B, T)
     share.scatter_add_(1, index, target.labelled.float())
@@ -354,32 +355,32 @@ def _segment_term(logp: Tensor, units: _Units, target: _Target) -> Tensor:
 def _token_term(logp: Tensor, target: _Target, mean: bool) -> Tensor:
     """Compute the cross entropy of the tokens.
 
-    It is the weighted mean, or with `mean` the mean of the weighted terms (verb-noun).
+    It is the weighted mean or, with `mean`, the mean of the weighted terms (verb-noun).
     """
     weights = target.class_weights[target.token_classes] * target.token_mask  # (B, M)
     terms = -weights * _picked(logp, target.token_classes)
     divisor = target.token_mask if mean else weights
     total = divisor.sum(1)
-    # Nothing weighs where the null class has no weight and the video no label.
+    # The total is 0 if the null class has no weight and the video no label.
     return terms.sum(1) / torch.where(total > 0, total, 1.0)
 
 
 def _attention_terms(block: BlockOutput, units: _Units, target: _Target) -> tuple[Tensor, Tensor]:
     """Compute the cross entropy of both cross attentions (FACT equations 10 and 11).
 
-    A frame whose segment is matched asks its unit to attend to that segment's token, and the token
-    to the unit.
+    For a frame whose segment is matched, its unit should attend to the segment's token, and the
+    token to the unit.
     """
     if block.a2f_attention_logits is None or block.f2a_attention_logits is None:
         zeros = torch.zeros_like(target.some)
         return zeros, zeros
-    # over tokens, each as often as segments are matched to it
+    # The softmax is over tokens, each counted once per matched segment.
     a2f = block.a2f_attention_logits.float()  # (B, N, M)
     unmatched = (target.of_token == 0).unsqueeze(1)  # (B, 1, M)
     a2f = a2f.masked_fill(unmatched, _LOWEST)
     log_counts = target.of_token.clamp(min=1).log().unsqueeze(1)
     of_unit = (a2f + log_counts).logsumexp(2)  # (B, N)
-    # over the units that have a labelled frame
+    # The softmax is over the units that have a labelled frame.
     f2a = block.f2a_attention_logits.float()  # (B, M, N)
     unlabelled = (units.frames == 0).unsqueeze(1)  # (B, 1, N)
     f2a = f2a.masked_fill(unlabelled, _LOWEST)
@@ -419,7 +420,7 @@ def _smooth_term(logp: Tensor, block: BlockOutput, target: _Target) -> Tensor:
 
 
 def _changes(values: Tensor, both: Tensor) -> Tensor:
-    """Sum the squared changes of (B, T, K), at most 16 each, where both neighbours count: (B,)."""
+    """Sum the squared changes of (B, T, K), at most 16 each, if both neighbours count: (B,)."""
     changes = values[:, 1:] - values[:, :-1]  # (B, T-1, K)
     squares = (changes**2).clamp(max=16)
     return (squares * both.unsqueeze(2)).sum((1, 2))
@@ -431,15 +432,15 @@ def class_weights(
     """Return the weight of each class.
 
     Args:
-        config: ``background_weight`` for background. An action has 1, or with ``balance``
-            n^-balance for n frames, scaled to a mean of 1 over all frames of actions. An action
-            without frames has 1.
-        count: C, the number of classes.
-        background: indices of the background classes.
-        frames: training frames of each class, (C,), for ``balance``.
+        config: Settings with ``background_weight`` for background and ``balance`` for actions.
+            The weight of an action with n frames is n^-balance, scaled to mean 1 over the frames
+            of all actions. It is 1 for an action without frames, or without ``balance``.
+        count: Number of classes, C.
+        background: Indices of the background classes.
+        frames: Training frames of each class (C,), for ``balance``.
 
     Returns:
-        (C,).
+        The weights, (C,).
     """
     weights = torch.ones(count)
     if config.balance:
@@ -458,17 +459,17 @@ def class_weights(
 def frame_weights(truth: Truth, is_action: Tensor, exponent: float) -> Tensor:
     """Return the weight of each frame by the length of its segment.
 
-    Edit and F1 count segments, a loss over frames counts seconds: without this weight short actions
-    are given up.
+    Edit and F1 count segments, but a loss over frames counts seconds. Without this weight, the
+    model neglects short actions.
 
     Args:
-        truth: the true segments.
-        is_action: (C,), false for background.
-        exponent: a frame of an action segment of n frames has n^-exponent, scaled to a mean of 1 in
-            a video.
+        truth: True segments.
+        is_action: Whether each class is an action, (C,).
+        exponent: Exponent b. A frame in an action segment of n frames has the weight n^-b, scaled
+            to mean 1 in each video.
 
     Returns:
-        (B, T), 1 for frames of no action.
+        The weights (B, T), 1 for frames without an action.
     """
     if not exponent:
         return torch.ones(truth.labels.shape, device=truth.labels.device)
@@ -484,12 +485,12 @@ def frame_weights(truth: Truth, is_action: Tensor, exponent: float) -> Tensor:
 
 
 def info_nce(similarity: Tensor, labels: Tensor, seen: Tensor) -> Tensor:
-    """Compute InfoNCE as FACT-CLIP published it: mean of both directions, mean over the videos.
+    """Compute InfoNCE as published for FACT-CLIP: mean of both directions, mean over the videos.
 
     Args:
-        similarity: of frames and texts over the temperature, (B, T, C).
-        labels: (B, T), -1 at ignored frames.
-        seen: the classes that count, (K,).
+        similarity: Similarity of frames and texts divided by the temperature, (B, T, C).
+        labels: Labels (B, T), -1 for ignored frames.
+        seen: Classes that count, (K,).
 
     Returns:
         A scalar.

@@ -1,4 +1,4 @@
-"""Match action tokens to true segments (FACT section 3.4; docs/method.md, 'Matching')."""
+"""Matching of action tokens to true segments (FACT section 3.4; docs/method.md, 'Matching')."""
 
 import numpy as np
 import torch
@@ -18,17 +18,17 @@ def matching_cost(
 ) -> Tensor:
     """Compute the cost -(class_cost * p_m(class of s) + overlap_cost * IoU[m, s]).
 
-    Frames without a label take no part.
+    Unlabelled frames are not used.
 
     Args:
-        token_probs: class probabilities (B, M, C+1).
-        attention: weights of frames on tokens (B, T, M), or None without update blocks.
-        truth: the true segments.
-        class_cost: weight of the class probability.
-        overlap_cost: weight of the overlap.
+        token_probs: Class probabilities, (B, M, C+1).
+        attention: Attention weights of frames on tokens (B, T, M), or None without update blocks.
+        truth: True segments.
+        class_cost: Weight of the class probability.
+        overlap_cost: Weight of the overlap.
 
     Returns:
-        (B, M, S), meaningless at padding.
+        The costs (B, M, S), meaningless at padding.
     """
     n_videos, n_tokens = token_probs.shape[:2]
     n_segments = truth.classes.shape[1]
@@ -46,7 +46,7 @@ def matching_cost(
 
 
 def segment_lengths(truth: Truth) -> Tensor:
-    """Return the frames of each true segment, (B, S), 0 at padding."""
+    """Return the number of frames of each true segment, (B, S), 0 at padding."""
     n_videos, n_segments = truth.classes.shape
     lengths = truth.segment.new_zeros(n_videos, n_segments + 1)
     ones = torch.ones_like(truth.segment)
@@ -54,7 +54,7 @@ def segment_lengths(truth: Truth) -> Tensor:
 
 
 def one_to_one(cost: Reals, classes: Integers) -> Integers:
-    """Assign tokens to segments at the lowest cost (``o2o``). The others stay unmatched."""
+    """Assign tokens to segments at the lowest cost (``o2o``). Others stay unmatched."""
     token = np.full(len(classes), -1)
     tokens, segments = linear_sum_assignment(cost)
     token[segments] = tokens
@@ -66,7 +66,7 @@ def one_to_many(cost: Reals, classes: Integers) -> Integers:
     present = np.unique(classes)
     class_costs = [cost[:, classes == label].sum(1) for label in present]
     by_class = np.stack(class_costs, axis=1)  # (M, K)
-    owner = by_class.argmin(1)  # the class of each token
+    owner = by_class.argmin(1)  # class of each token
     tokens, columns = linear_sum_assignment(by_class)
     owner[tokens] = columns
     token = np.full(len(classes), -1)
@@ -85,20 +85,20 @@ def sequential(cost: Reals, classes: Integers) -> Integers:
 
 
 MATCHERS = {"o2o": one_to_one, "o2m": one_to_many, "seq": sequential}
-"""From costs (M, S) and classes (S,) to the token of each segment (S,), -1 for unmatched ones."""
+"""Functions from costs (M, S) and classes (S,) to each segment's token (S,), -1 for none."""
 
 
 def match_videos(kind: str, cost: Tensor, truth: Truth, tokens: list[int]) -> Integers:
     """Return the token that each segment is matched to, (B, S), -1 for unmatched segments.
 
     Args:
-        kind: the matcher, a key of `MATCHERS`.
-        cost: (B, M, S).
-        truth: the true segments.
-        tokens: the number of tokens of each video.
+        kind: Matcher, a key of `MATCHERS`.
+        cost: Costs, (B, M, S).
+        truth: True segments.
+        tokens: Number of tokens of each video.
 
     Raises:
-        FloatingPointError: a cost is not finite.
+        FloatingPointError: A cost is not finite.
     """
     matched = np.full((len(cost), cost.shape[2]), -1)
     videos = zip(matched, cost.cpu().numpy(), tokens, truth.transcripts, strict=True)

@@ -16,10 +16,10 @@ class Truth:
     """Frame labels of B videos and their runs of equal label, without ignored frames.
 
     Attributes:
-        labels: (B, T) int64, -1 at padding and at ignored frames.
-        segment: (B, T) int64, the number of each frame's segment in its video, S at label -1.
-        classes: (B, S) int64, the class of each segment in order, -1 at padding.
-        transcripts: the classes of each video without padding, on the host.
+        labels: Labels (B, T) in int64, -1 at padding and for ignored frames.
+        segment: Number of each frame's segment in its video (B, T) in int64, S for label -1.
+        classes: Class of each segment in order (B, S) in int64, -1 at padding.
+        transcripts: Classes of each video without padding, on the host.
     """
 
     labels: Tensor
@@ -29,7 +29,7 @@ class Truth:
 
     @classmethod
     def of(cls, labels: Tensor) -> Truth:
-        """Cut labels (B, T) into segments. Labels on a GPU are copied to the host first."""
+        """Divide labels (B, T) into segments. Labels on a GPU are first copied to the host."""
         device = labels.device
         labels = labels.cpu()
         labelled = labels >= 0
@@ -47,7 +47,7 @@ class Truth:
         return truth.to(device)
 
     def to(self, device: torch.device | str) -> Truth:
-        """Return the truth on a device. The host does not wait for a copy to a GPU."""
+        """Return the truth on a device. The host does not wait for copies to a GPU."""
         device = torch.device(device)
         if device == self.labels.device:
             return self

@@ -1,4 +1,4 @@
-"""Metrics of any predictions against any labels: integer arrays in, plain numbers out."""
+"""Metrics of predictions compared with labels. They map integer arrays to plain numbers."""
 
 from fact_clip.metrics.agreement import Agreement as Agreement
 from fact_clip.metrics.agreement import Omissions as Omissions

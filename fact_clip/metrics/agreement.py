@@ -1,4 +1,4 @@
-"""Agreement of two raters in continuous time, and what it leaves out."""
+"""Agreement of two raters in continuous time, and what it excludes."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,21 +21,21 @@ from fact_clip.core.ratings import Interval, shared
 from fact_clip.metrics.frame import percent
 from fact_clip.metrics.segmental import OVERLAPS, Run, SegmentCounts, edit_of, f1_smoothed
 
-_TICK = 1e-9  # seconds. Times are compared in whole ticks.
-_SLACK = 1e-3  # percent of an overlap that rounded times may lack
+_TICK = 1e-9  # seconds; times are compared as multiples of this
+_SLACK = 1e-3  # percent of an overlap that may be missing because times are rounded
 
 
 @dataclass(frozen=True)
 class Omissions:
-    """What an agreement leaves out."""
+    """Times and events that an agreement excludes."""
 
-    unrated_seconds: float = 0.0  # of the videos, which not both raters have rated
+    unrated_seconds: float = 0.0  # time of the videos that not both raters have rated
     points: int = 0  # events of both raters, which have no duration
-    one_sided: Names = ()  # names that one rater uses and only the other one calls background
+    one_sided: Names = ()  # names that one rater uses, but only the other calls background
 
     @classmethod
     def total(cls, omissions: Iterable["Omissions"]) -> "Omissions":
-        """Add up what the agreement of several videos leaves out."""
+        """Add up the omissions of several videos."""
         parts = list(omissions)
         return cls(
             unrated_seconds=sum(part.unrated_seconds for part in parts),
@@ -46,12 +46,12 @@ class Omissions:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far two raters agree in time, whatever the frames of their labels are."""
+    """Agreement of two raters in time, which does not depend on the frames of their labels."""
 
-    figures: Json  # in percent, except kappa and ICC, or None if there is nothing
-    names: Names  # of the actions. The first one, "", is background.
-    confusion: Floats  # (K, K) seconds with an action of the first and of the second rater
-    seconds: float  # that are compared
+    figures: Json  # in percent, but kappa and ICC are at most 1; None if undefined
+    names: Names  # names of the actions; the first one, "", is background
+    confusion: Floats  # (K, K) seconds by action of the first and of the second rater
+    seconds: float  # compared time
     omissions: Omissions
 
 
@@ -59,14 +59,14 @@ class Agreement:
 class Pair:
     """Two ratings of one video, cut to the time that both have rated."""
 
-    first: tuple[State, ...]  # without background, as if the other time were not in the video
+    first: tuple[State, ...]  # without background, as if the video had only the common time
     second: tuple[State, ...]
-    seconds: float  # that are compared
+    seconds: float  # compared time
     omissions: Omissions
 
     @classmethod
     def of(cls, first: Rating, second: Rating) -> "Pair":
-        """Cut two ratings. A name that either calls background is background of both."""
+        """Cut two ratings. A name that one of them calls background is background in both."""
         ends = [rating.end for rating in (first, second) if rating.end is not None]
         end = max(ends or [first.last, second.last])
         common = shared(first.rated_until(end), second.rated_until(end))
@@ -87,13 +87,13 @@ class Pair:
 
     @property
     def is_empty(self) -> bool:
-        """Return whether nothing can be compared: no time, or point events and no state."""
+        """Return whether nothing can be compared: no time, or only point events."""
         has_states = bool(self.first or self.second)
         return self.seconds < _TICK or (self.omissions.points > 0 and not has_states)
 
 
 def _foreign_background(rating: Rating, other: Rating) -> set[str]:
-    """Return the names in a rating that only the other one calls background."""
+    """Return the names in a rating that only the other rating calls background."""
     labels = {state.label for state in rating.states} | {point.label for point in rating.points}
     return (labels & {*other.background}) - {*rating.background, BACKGROUND}
 
@@ -110,7 +110,7 @@ def _cut(rating: Rating, common: Sequence[Interval], background: set[str]) -> tu
     edges = np.array(common)  # (H, 2)
     lengths = edges[:, 1] - edges[:, 0]
     stops = lengths.cumsum()
-    positions = np.stack([stops - lengths, stops], axis=1)  # (H, 2) of the edges after the cut
+    positions = np.stack([stops - lengths, stops], axis=1)  # (H, 2) edges after the cut
     times = np.array([(state.start, state.stop) for state in states])  # (S, 2)
     moved = np.interp(times, edges.ravel(), positions.ravel())
     return tuple(
@@ -123,19 +123,19 @@ def _cut(rating: Rating, common: Sequence[Interval], background: set[str]) -> tu
 def time_agreement(ratings: Sequence[tuple[Rating, Rating]]) -> Agreement:
     """Compare two ratings of each video in continuous time, without sampling.
 
-    Only time that both have rated is compared. A name that either calls background is background
-    of both. Point events have no duration, so that they are counted and not compared.
+    Only time that both raters have rated is compared. A name that one of them calls background is
+    background for both. Point events have no duration, so they are counted but not compared.
 
     Args:
-        ratings: Two ratings of each video. If states overlap, the later one counts.
+        ratings: The two ratings of each video. If states overlap, the later one counts.
 
     Returns:
         Cohen's kappa, accuracy, F1 at the usual overlaps, edit score, distance of edges and ICC,
-        with what they leave out. All videos are pooled, but the edit score and the distance are
-        means over videos. A video in which nothing can be compared adds to what is left out.
+        with the omissions. Videos are pooled, except that the edit score and the distance are
+        means over videos. If nothing in a video can be compared, it only adds to the omissions.
 
     Raises:
-        InputError: There is nothing to compare in any video.
+        InputError: Nothing can be compared in any video.
     """
     return agreement_of_pairs([Pair.of(first, second) for first, second in ratings])
 
@@ -181,7 +181,7 @@ def _figures(
     observed = float(shares.trace())
     expected = float(shares.sum(0) @ shares.sum(1))
     figures: Json = {
-        # With a single class, no chance agreement can be exceeded, so kappa is undefined.
+        # With a single class, agreement cannot exceed chance, so kappa is undefined.
         "kappa": None if expected >= 1 else (observed - expected) / (1 - expected),
         "accuracy": percent(float(ticks.trace()), float(ticks.sum())),
     }
@@ -204,7 +204,7 @@ def _ticks(seconds: Sequence[float]) -> Integers:
 
 
 def _piece_labels(states: Iterable[State], edges: Integers, names: Names) -> Integers:
-    """Return the index of the action on each piece between two edges, (P,)."""
+    """Return the index of the action in each piece between two edges, (P,)."""
     labels = np.zeros(len(edges) - 1, dtype=np.int64)
     indices = {name: index for index, name in enumerate(names)}
     ordered = sorted(states)
@@ -216,7 +216,7 @@ def _piece_labels(states: Iterable[State], edges: Integers, names: Names) -> Int
 
 
 def _piece_runs(labels: Integers, edges: Integers) -> list[Run]:
-    """Return the runs of pieces in ticks, without background."""
+    """Return the runs of pieces as whole multiples of `_TICK`, without background."""
     times = edges.tolist()
     return [(times[start], times[stop], label) for start, stop, label in runs(labels) if label]
 
@@ -231,14 +231,14 @@ def _mean(values: Iterable[float | None]) -> float | None:
 
 
 def boundary_distance(first: Sequence[State], second: Sequence[State]) -> float | None:
-    """Return the mean distance from each edge of one labelling to the nearest edge of the other.
+    """Return the mean distance from each edge in a labelling to the nearest edge in the other.
 
     Args:
         first: States of one rater.
         second: States of the other rater.
 
     Returns:
-        Seconds, or None if either has no states.
+        The distance in seconds, or None if a rater has no states.
     """
     first_edges = _edge_times(first)
     second_edges = _edge_times(second)
@@ -261,7 +261,7 @@ def duration_icc(first: Sequence[State], second: Sequence[State]) -> float | Non
         second: States of the other rater.
 
     Returns:
-        The coefficient, or None with fewer than two actions or if the times do not vary.
+        The coefficient, or None if there are fewer than two actions or the times do not vary.
     """
     names = sorted({name for _, _, name in (*first, *second)})
     times = np.array([[_total(first, name), _total(second, name)] for name in names])  # (N, 2)

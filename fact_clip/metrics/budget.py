@@ -1,4 +1,4 @@
-"""Time budgets of ratings: how long, how often and when each action occurs, and what follows it."""
+"""Time budgets of ratings: duration, number and time of each action, and what follows it."""
 
 import math
 from collections import Counter, defaultdict
@@ -32,17 +32,16 @@ MOST_BIN_ROWS = 1_000_000
 def time_budget(ratings: Mapping[str, Rating]) -> list[Json]:
     """Return a row for each video and action, and for each action in all videos (video "all").
 
-    A video has rows of zeros for the actions that occur only in different videos, so that a mean
-    over rows is a mean over videos.
+    A video has rows of zeros for actions that occur only in other videos, so that the mean over the
+    rows of an action is a mean over videos.
 
     Args:
         ratings: Rating of each video.
 
     Returns:
-        Rows of `COLUMNS`: total time, percent of the rated time, rated time, duration (None if
-        unknown), number of segments and point events, mean and standard deviation of their
-        durations (None for one), and start of the first one (None for "all"). In seconds; actions
-        by their total time.
+        Rows with `COLUMNS`, sorted by the total time of actions. Times are in seconds. The duration
+        of a video is None if it is unknown, the deviation of durations is None for a single segment
+        or point event, and the start of the first one is None for "all".
     """
     rows = []
     actions = actions_of(ratings.values())
@@ -62,14 +61,14 @@ def time_budget(ratings: Mapping[str, Rating]) -> list[Json]:
 def group_budget(
     ratings: Mapping[str, Rating], groups: Mapping[str, str], ids: Mapping[str, str]
 ) -> list[Json]:
-    """Return a row for each group and action, as `time_budget` returns for all videos.
+    """Return a row for each group and action, like the rows of `time_budget` for all videos.
 
     A group has zeros for the actions of different groups.
 
     Args:
-        ratings: Rating of each video, or of each of its tracks.
+        ratings: Rating of each video, or of each track.
         groups: Group of each video.
-        ids: Id of each video, which its tracks share.
+        ids: ID of each video, which its tracks share.
     """
     rows = []
     actions = actions_of(ratings.values())
@@ -89,18 +88,18 @@ def group_budget(
 def binned_budget(ratings: Mapping[str, Rating], width: float) -> list[Json]:
     """Return a row for each video, bin of time and action.
 
-    Bins follow each other from the first frame. The last one ends with the video, so it may be
-    shorter. An action that goes on across an edge counts in both bins with its seconds, and in the
-    bin in which it starts with its count.
+    Consecutive bins start at the first frame. The last bin ends with the video, so it may be
+    shorter. For an action that crosses an edge, each bin counts the seconds in it, and only the bin
+    in which the action starts counts the occurrence.
 
     Args:
         ratings: Rating of each video.
-        width: Seconds of a bin.
+        width: Duration of a bin in seconds.
 
     Returns:
-        Rows of `BIN_COLUMNS`: start and stop of the bin, seconds of the action in it, percent of
-        the rated time in it (None if nothing of it is rated), rated seconds, and number of segments
-        and point events that start in it. All videos have rows for the actions of all videos.
+        Rows with `BIN_COLUMNS`: start and stop of the bin, seconds of the action in it, percent of
+        the rated time in it (None without rated time), rated seconds, and number of segments and
+        point events that start in it. All videos have rows for the actions of all videos.
 
     Raises:
         InputError: The bins are so short that there would be more than `MOST_BIN_ROWS` rows.
@@ -108,7 +107,7 @@ def binned_budget(ratings: Mapping[str, Rating], width: float) -> list[Json]:
     actions = actions_of(ratings.values())
     n_bins = {video: _bins(rating, width) for video, rating in ratings.items()}
     if sum(n_bins.values()) * len(actions) > MOST_BIN_ROWS:
-        problem = f"{width:g} s, which make more than {MOST_BIN_ROWS:,} rows"
+        problem = f"{width:g} s, which would give more than {MOST_BIN_ROWS:,} rows"
         raise InputError("bins", problem, "use longer bins")
     rows = []
     for video, rating in ratings.items():
@@ -122,7 +121,7 @@ def binned_budget(ratings: Mapping[str, Rating], width: float) -> list[Json]:
         for start, stop, action in _occurrences(rating):
             first_bin = min(int((start - rating.start) / width + _ROUNDING), count - 1)
             counts[action][max(first_bin, 0)] += 1
-            begin = max(start, ends.get(action, start))  # once if segments of it overlap
+            begin = max(start, ends.get(action, start))  # count overlapping segments once
             ends[action] = max(stop, begin)
             _add_to_bins(seconds[action], begin - rating.start, ends[action] - rating.start, width)
         for number in range(count):
@@ -147,18 +146,18 @@ def binned_budget(ratings: Mapping[str, Rating], width: float) -> list[Json]:
 
 
 def _bins(rating: Rating, width: float) -> int:
-    """Return how many bins a video has."""
+    """Return the number of bins of a video."""
     return max(math.ceil((rating.last - rating.start) / width - _ROUNDING), 0)
 
 
 def _add_to_bins(seconds: Floats, start: float, stop: float, width: float) -> None:
-    """Add to each bin how much of it lies between two moments."""
+    """Add to each bin the part of a time interval that lies in it."""
     edges = width * np.arange(len(seconds) + 1)
     seconds += np.diff(np.clip(edges, start, max(start, stop)))
 
 
 def actions_of(ratings: Iterable[Rating]) -> Names:
-    """Return the names of the actions that ratings have, without background."""
+    """Return the names of the actions in ratings, without background."""
     names: dict[str, None] = {}
     for rating in ratings:
         names |= dict.fromkeys(state.label for state in _occurrences(rating))
@@ -166,7 +165,7 @@ def actions_of(ratings: Iterable[Rating]) -> Names:
 
 
 def _occurrences(rating: Rating) -> list[State]:
-    """Return the actions of a rating in order. A point event is a state without a duration."""
+    """Return the actions of a rating in order. Point events are states without a duration."""
     points = [State(point.time, point.time, point.label) for point in rating.events]
     return sorted([*rating.actions, *points])
 
@@ -220,9 +219,9 @@ def _budget(video: str, ratings: Sequence[Rating], times: Mapping[str, float]) -
 
 
 def transitions(ratings: Iterable[Rating]) -> list[Json]:
-    """Count how often an action follows an action within a video, most frequent first.
+    """Count how often an action follows a different one within a video, most frequent first.
 
-    Nothing is counted across time that is not rated, because other actions may have happened in it.
+    Nothing is counted across unrated time, because other actions may have occurred in it.
     A point event during a state neither interrupts the state nor follows it, so it is left out.
 
     Args:

@@ -1,6 +1,6 @@
 """Diagnostics of errors on unseen classes (docs/metrics.md, 'Diagnostics').
 
-All are in percent, and None if nothing can be counted.
+All figures are in percent, and None if nothing can be counted.
 """
 
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ def auroc(positive: ArrayLike, negative: ArrayLike) -> float | None:
     """Compute the area under the ROC curve: how often a positive value is above a negative one.
 
     Args:
-        positive: values of any shape.
-        negative: values of any shape.
+        positive: Values of any shape.
+        negative: Values of any shape.
 
     Returns:
-        The share in percent, an equal pair counting half; None if either is empty.
+        The share in percent, in which an equal pair counts half, or None if either is empty.
     """
     high = _comparable(positive)
     low = np.sort(_comparable(negative))
@@ -50,13 +50,13 @@ def seen_unseen_auroc(
     """Compute the AUROC of frames of unseen classes against frames of seen classes.
 
     Args:
-        ground_truth: class indices (T,) of each video; negative ones are ignored frames.
-        scores: (T, C) for each video, before the softmax; -inf rules a class out.
-        unseen: as in `curve_of_counts`.
-        background: as in `curve_of_counts`.
-        also_unseen: as in `curve_of_counts`.
+        ground_truth: Class indices (T,) of each video. Negative ones are ignored frames.
+        scores: Scores (T, C) of each video before the softmax. -inf excludes a class.
+        unseen: Unseen classes, as in `curve_of_counts`.
+        background: Background classes, as in `curve_of_counts`.
+        also_unseen: Other untrained classes, as in `curve_of_counts`.
 
-    Returns:
+        Returns:
         The AUROC in percent, by the margin of the best seen class over the best unseen class.
     """
     groups = class_groups(unseen, background, also_unseen)
@@ -78,7 +78,7 @@ def seen_unseen_auroc(
     table = np.concatenate(tables)  # (n, C)
     n_classes = table.shape[1]
     if np.isnan(table).any() or np.isposinf(table).any():
-        raise InputError("scores", "NaN or inf; only -inf is allowed, which rules a class out")
+        raise InputError("scores", "NaN or inf; only -inf is allowed, which excludes a class")
     for label in groups.all | set(true.tolist()):
         if label >= n_classes:
             raise InputError("scores", f"{n_classes} columns, none for class {label}")
@@ -91,25 +91,25 @@ def seen_unseen_auroc(
 
 
 def _best(table: Floats, is_member: Flags, group: str) -> Floats:
-    """Return the score of the best class of a group in each frame (n,)."""
+    """Return the score of the best class of a group in each frame, (n,)."""
     if not is_member.any():
         raise InputError("classes", f"none is {group}")
     best: Floats = table[:, is_member].max(axis=1)
     if np.isneginf(best).any():
-        raise InputError("scores", f"all {group} classes of a frame are ruled out")
+        raise InputError("scores", f"all {group} classes of a frame are excluded")
     return best
 
 
 def share_called_seen(
     ground_truth: Labellings, prediction: Labellings, unseen: Classes, seen: Classes
 ) -> float | None:
-    """Compute the share of the wrong frames of unseen classes that are named as a seen class.
+    """Compute the share of wrong frames of unseen classes that are labelled as a seen class.
 
     Args:
-        ground_truth: see `paired`.
-        prediction: see `paired`.
+        ground_truth: True labels; see `paired`.
+        prediction: Predicted labels; see `paired`.
         unseen: Indices of the unseen classes.
-        seen: Indices of the seen classes, background included.
+        seen: Indices of the seen classes, including background.
 
     Returns:
         The share in percent, or None if no frame of an unseen class is wrong.

@@ -12,7 +12,7 @@ from fact_clip.core import InputError, Integers, frame_labels, stretch
 from fact_clip.core.arguments import is_list, whole_of
 
 Labellings: TypeAlias = Sequence[ArrayLike]
-"""Class indices (T,) of each video. Negative ones in the ground truth are ignored frames."""
+"""Class indices (T,) of each video. In the ground truth, negative ones are ignored frames."""
 
 Classes: TypeAlias = Iterable[int]
 
@@ -25,16 +25,16 @@ def paired(ground_truth: Labellings, prediction: Labellings, stride: int = 1) ->
     """Check two lists of labellings and pair them, without ignored frames.
 
     Args:
-        ground_truth: class indices (T,) of each video; frames with negative ones are ignored.
-        prediction: class indices (T,), or (ceil(T / stride),) at a stride above 1. These are
+        ground_truth: Class indices (T,) of each video. Frames with negative ones are ignored.
+        prediction: Class indices (T,), or (ceil(T / stride),) if the stride is above 1. These are
             stretched by nearest neighbour.
-        stride: frames per prediction.
+        stride: Frames per prediction.
 
-    Returns:
+        Returns:
         True and predicted labels of each video.
 
-    Raises:
-        InputError: lists or videos are empty or differ in length, or a frame that is not ignored
+        Raises:
+        InputError: Lists or videos are empty or differ in length, or a frame that is not ignored
             has a negative prediction.
     """
     for where, labellings in (("ground truth", ground_truth), ("prediction", prediction)):
@@ -66,11 +66,11 @@ def paired(ground_truth: Labellings, prediction: Labellings, stride: int = 1) ->
 
 
 def without_true(videos: Iterable[Video], classes: Collection[int]) -> list[Video]:
-    """Return the videos without frames of some true labels.
+    """Return the videos without the frames that have certain true labels.
 
     Args:
-        videos: true and predicted labels of each video.
-        classes: class indices.
+        videos: True and predicted labels of each video.
+        classes: Class indices to exclude.
 
     Returns:
         The remaining frames of each video.
@@ -86,8 +86,8 @@ def class_set(where: str, classes: Classes) -> frozenset[int]:
     """Check the class indices of an option, such as background.
 
     Args:
-        where: the name of the option, for an error.
-        classes: whole numbers of 0 or more.
+        where: Name of the option, for errors.
+        classes: Whole numbers, at least 0.
 
     Returns:
         The class indices.
@@ -100,26 +100,26 @@ def percent(part: float, total: float) -> float:
     """Return a share in percent.
 
     Args:
-        part: 0 to `total`.
-        total: the whole.
+        part: Number from 0 to `total`.
+        total: The whole.
 
     Returns:
-        100 · part / total; a share of nothing is 0, never NaN.
+        100 · part / total, or 0 (never NaN) if the total is 0.
     """
     return 100.0 * part / total if total else 0.0
 
 
 @dataclass(frozen=True)
 class ClassCounts:
-    """Counters of something by class, which are the fields of a subclass."""
+    """Counters by class. A subclass defines them as its fields."""
 
     def only(self, classes: Collection[int]) -> Self:
         """Return the counts of these classes.
 
         Args:
-            classes: class indices.
+            classes: Class indices.
 
-        Returns:
+            Returns:
             The counts.
         """
         counters = {}
@@ -128,10 +128,10 @@ class ClassCounts:
         return replace(self, **counters)
 
     def without(self, classes: Collection[int]) -> Self:
-        """Return the counts of all classes but these.
+        """Return the counts of all other classes.
 
         Args:
-            classes: class indices.
+            classes: Class indices to exclude.
 
         Returns:
             The counts.
@@ -142,11 +142,11 @@ class ClassCounts:
 
 @dataclass(frozen=True)
 class FrameCounts(ClassCounts):
-    """Frames of each true class, all videos pooled.
+    """Frames of each true class, pooled over all videos.
 
     Args:
-        total: class -> frames with this true label.
-        right: class -> how many of them are predicted correctly.
+        total: Number of frames with each true label.
+        right: Number of correctly predicted frames among them.
     """
 
     total: Counter[int]
@@ -157,7 +157,7 @@ class FrameCounts(ClassCounts):
         """Count the frames of some videos.
 
         Args:
-            videos: true and predicted labels of each video.
+            videos: True and predicted labels of each video.
 
         Returns:
             The counts.
@@ -170,11 +170,11 @@ class FrameCounts(ClassCounts):
 
     @classmethod
     def of_arrays(cls, total: Labels, right: Labels) -> "FrameCounts":
-        """Convert the frames of each class.
+        """Convert arrays of counts.
 
         Args:
-            total: frames with this true label (C,).
-            right: how many of them are predicted correctly (C,).
+            total: Number of frames with each true label, (C,).
+            right: Number of correctly predicted frames among them, (C,).
 
         Returns:
             The counts.
@@ -182,11 +182,11 @@ class FrameCounts(ClassCounts):
         return cls(_counter(total), _counter(right))
 
     def accuracy(self) -> float:
-        """Return the share of frames that agree, in percent; 0 without frames."""
+        """Return the share of correct frames in percent, or 0 without frames."""
         return percent(sum(self.right[label] for label in self.total), self.total.total())
 
     def class_mean(self) -> float:
-        """Return the mean accuracy in percent over the classes that have a true frame, else 0."""
+        """Return the mean accuracy in percent over classes with true frames, or 0 without any."""
         shares = [percent(self.right[label], count) for label, count in sorted(self.total.items())]
         return float(np.mean(shares)) if shares else 0.0
 
@@ -198,12 +198,12 @@ def _counter(counts: Labels) -> Counter[int]:
 def frame_accuracy(
     ground_truth: Labellings, prediction: Labellings, background: Classes = ()
 ) -> float:
-    """Return the share of frames that agree (MoF), all videos pooled.
+    """Return the share of correct frames (MoF), pooled over all videos.
 
     Args:
-        ground_truth: see `paired`.
-        prediction: see `paired`.
-        background: classes whose true frames do not count.
+        ground_truth: True labels; see `paired`.
+        prediction: Predicted labels; see `paired`.
+        background: Classes whose true frames do not count.
 
     Returns:
         The accuracy in percent.
@@ -215,17 +215,17 @@ def frame_accuracy(
 def cohen_kappa(ground_truth: Labellings, prediction: Labellings) -> float:
     """Return the agreement beyond chance, (p_o - p_e) / (1 - p_e) over all frames pooled.
 
-    p_o is the share of frames that agree. p_e is the share that is expected of two labellings with
-    these class frequencies. The value is symmetric. Cohen, "A Coefficient of Agreement for Nominal
+    p_o is the share of frames that agree. p_e is the share expected for two labellings with these
+    class frequencies. The value is symmetric. Cohen, "A Coefficient of Agreement for Nominal
     Scales", Educational and Psychological Measurement 20 (1960).
 
     Args:
-        ground_truth: see `paired`.
-        prediction: see `paired`.
+        ground_truth: True labels; see `paired`.
+        prediction: Predicted labels; see `paired`.
 
     Returns:
-        Kappa, which is at most 1, and 0 for agreement by chance. It is undefined, and NaN, if there
-        is no frame or if both labellings consist of the same single class.
+        Kappa, which is at most 1, and 0 for agreement by chance. It is undefined (NaN) if there are
+        no frames or if both labellings consist of the same single class.
     """
     videos = paired(ground_truth, prediction)
     true = np.concatenate([labels for labels, _ in videos])
@@ -234,7 +234,7 @@ def cohen_kappa(ground_truth: Labellings, prediction: Labellings) -> float:
     if not n_frames:
         return float("nan")
 
-    # classes may have any number, so they are renumbered
+    # Classes may have any numbers, so renumber them.
     _, index = np.unique(np.concatenate([true, guess]), return_inverse=True)
     size = int(index.max()) + 1
     true_shares = np.bincount(index[:n_frames], minlength=size) / n_frames

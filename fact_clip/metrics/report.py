@@ -1,4 +1,4 @@
-"""All figures at once, by the rules of a named profile, and figures by class (docs/metrics.md)."""
+"""All figures by the rules of a named profile, and figures by class (docs/metrics.md)."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,12 +33,12 @@ from fact_clip.metrics.zero_shot import class_groups, frame_figures, segment_fig
 
 @dataclass(frozen=True)
 class Profile:
-    """Rules in which the field's scripts differ."""
+    """Rules in which published scripts differ."""
 
     foreground: bool = True  # report `frame_accuracy_foreground`
-    last_ends_early: bool = False  # the last segment stops one frame early, see `segments`
-    drop_background_frames: bool = False  # cut frames of true background out of both labellings
-    f1_per_video: bool = False  # exact F1, mean over the videos that have a segment on either side
+    last_ends_early: bool = False  # the last segment ends one frame early, see `segments`
+    drop_background_frames: bool = False  # remove frames of true background from both labellings
+    f1_per_video: bool = False  # exact F1, averaged over videos with a true or predicted segment
 
 
 PROFILES: dict[str, Profile] = {
@@ -57,10 +57,10 @@ def _rules(profile: str) -> Profile:
 
 
 def figure_keys(profile: str = "fact") -> Names:
-    """Return the keys of the figures of `evaluate`, without the keys of seen and unseen classes.
+    """Return the keys of the figures of `evaluate`, except the keys for seen and unseen classes.
 
     Args:
-        profile: a key of `PROFILES`.
+        profile: Key of `PROFILES`.
 
     Returns:
         The keys in order.
@@ -72,25 +72,26 @@ def figure_keys(profile: str = "fact") -> Names:
 
 
 Metric = Callable[[list[Labels], list[Labels]], float | Mapping[str, float]]
-"""True and predicted classes (T,) of each video, without ignored frames -> a figure, or several."""
+"""A function from true and predicted classes (T,) of each video, without ignored frames, to one or
+more figures."""
 
 
 _RESERVED = {"profile", "score", "harmonic_mean", "auroc", "called_seen"}
 _RESERVED |= {"S", "U", "H", "H*", "AUSUC", "gamma"}
-"""Names of figures beside those of `evaluate`, as `training.sweep` lists them."""
+"""Names of figures in addition to those of `evaluate`, as `training.sweep` lists them."""
 _RESERVED_STARTS = ("seen_", "unseen_", "unseen ")
 
 
 def _adopt(name: str, part: Any) -> Metric:
     if name in _RESERVED.union(figure_keys()) or name.startswith(_RESERVED_STARTS):
-        raise ValueError("the name is that of a built-in figure")
+        raise ValueError("the name is reserved for a built-in figure")
     if not callable(part):
         raise ValueError("not a function of true and predicted labellings")
     return part  # type: ignore[no-any-return]
 
 
 METRICS: Table[Metric] = Table("fact_clip.metrics", {}, _adopt)
-"""Metrics of this program, which `evaluate` computes too."""
+"""Registered metrics of this process, which `evaluate` also computes."""
 
 
 @validated("ground_truth", "prediction")
@@ -108,30 +109,31 @@ def evaluate(
     """Score predictions against labels.
 
     Args:
-        ground_truth: class indices (T,) of each video. Negative ones are ignored frames, which are
+        ground_truth: Class indices (T,) of each video. Negative ones are ignored frames, which are
             removed from both labellings.
-        prediction: class indices (T,) of each video, or (ceil(T / stride),) with a stride.
-        background: classes that do not count in the foreground accuracy and in class means, and
+        prediction: Class indices (T,) of each video, or (ceil(T / stride),) with a stride.
+        background: Classes that do not count in the foreground accuracy and in class means, and
             are removed from transcripts and segments.
-        unseen: classes that were never trained on. Without any, figures by group are omitted.
-        also_unseen: further classes without training frames, which are in neither group.
-        profile: the rules to follow, a key of `PROFILES`.
-        stride: temporal stride of the predictions; they are stretched by nearest neighbour.
-        count_background: whether transcripts and segments contain the background, as some
-            benchmarks have it.
+        unseen: Classes without training frames whose figures are reported. Without them, figures
+            by group are omitted.
+        also_unseen: Other classes without training frames, which are in neither group.
+        profile: Rules to follow, a key of `PROFILES`.
+        stride: Temporal stride of the predictions, which are stretched by nearest neighbour.
+        count_background: Whether transcripts and segments include the background, as in some
+            benchmarks.
 
     Returns:
-        Figures in percent: frame_accuracy, frame_accuracy_foreground (not in the
-        mstcn profiles), edit, f1@10, f1@25, f1@50. With `unseen` also seen_ and unseen_
-        frame_accuracy, class_mean_accuracy and f1@k (pooled and exact in every profile), and
-        harmonic_mean. With nothing to count a figure is 0, never NaN. Metrics of plug-ins follow
-        under their names (docs/extending.md).
+        Figures in percent: frame_accuracy, frame_accuracy_foreground (not in the mstcn profiles),
+        edit, f1@10, f1@25 and f1@50. With `unseen`, also frame_accuracy, class_mean_accuracy and
+        f1@k with the prefixes seen_ and unseen_ (pooled and exact in every profile), and
+        harmonic_mean. If nothing can be counted, a figure is 0, never NaN. Metrics of plug-ins
+        follow under their names (docs/extending.md).
     """
     rules = _rules(profile)
     groups = class_groups(unseen, background, also_unseen)
     removed = frozenset[int]() if count_background else groups.background
     videos = paired(ground_truth, prediction, stride)
-    has_labels = [true.size > 0 for true, _ in videos]  # a video of "?" alone has no edit
+    has_labels = [true.size > 0 for true, _ in videos]  # unlabelled videos have no edit score
     if rules.drop_background_frames:
         videos = without_true(videos, groups.background)
 
@@ -153,7 +155,7 @@ def evaluate(
         pooled = SegmentCounts.pooled(counts)
         figure = f1_smoothed(*pooled.totals())
         if rules.f1_per_video:
-            # the mean over the videos that have a segment on either side
+            # Average over the videos with a true or predicted segment.
             values = [f1_exact(*part.totals()) for part in counts if any(part.totals())]
             figure = float(np.mean(values)) if values else 0.0
         result[f"f1@{overlap}"] = figure
@@ -164,7 +166,7 @@ def evaluate(
 
 
 def _registered_figures(videos: Sequence[Video]) -> dict[str, float]:
-    """Compute registered metrics: a figure under their name, or several as name_key."""
+    """Compute registered metrics: one figure under their name, or several as name_key."""
     figures = {}
     for name, metric in METRICS.items():
         where = f"metric {name!r}"
@@ -180,17 +182,17 @@ def _registered_figures(videos: Sequence[Video]) -> dict[str, float]:
 
 
 def per_class(ground_truth: Labellings, prediction: Labellings, n_classes: int) -> list[Json]:
-    """Score each class, all videos pooled.
+    """Score each class, pooled over all videos.
 
     Args:
-        ground_truth: see `paired`.
-        prediction: see `paired`.
-        n_classes: number of classes C.
+        ground_truth: True labels; see `paired`.
+        prediction: Predicted labels; see `paired`.
+        n_classes: Number of classes, C.
 
     Returns:
-        A row for each class: "class" (its index), "frames" (true ones), "accuracy" (of those, in
-        percent), "segments" (true ones), "predicted_segments" and "f1" (exact, at an IoU of 50 %,
-        in percent). With nothing to count both figures are 0.
+        A row for each class: "class" (its index), "frames" (true ones), "accuracy" (percent of
+        these), "segments" (true ones), "predicted_segments" and "f1" (exact, at an IoU of 50 %, in
+        percent). If nothing can be counted, both figures are 0.
     """
     n_classes = whole_of(n_classes, "n_classes", 1, 1_000_000)
     videos = paired(ground_truth, prediction)
@@ -225,9 +227,9 @@ def figure_name(key: str) -> str:
     """Return the name of a figure in tables.
 
     Args:
-        key: as "f1@10" or "unseen_frame_accuracy".
+        key: Key such as "f1@10" or "unseen_frame_accuracy".
 
-    Returns:
-        The name, as "F1@10" or "unseen frame accuracy".
+        Returns:
+        The name, such as "F1@10" or "unseen frame accuracy".
     """
     return "AUSUC" if key == "ausuc" else key.replace("f1@", "F1@").replace("_", " ")

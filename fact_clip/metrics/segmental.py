@@ -1,4 +1,4 @@
-"""Segment metrics, on maximal runs of one label: edit score, F1 at an overlap, boundaries.
+"""Segment metrics on maximal runs of one label: edit score, F1 at an overlap, and boundaries.
 
 Edit score and F1@k: Lea et al., Temporal Convolutional Networks for Action Segmentation and
 Detection, CVPR 2017.
@@ -26,24 +26,24 @@ from fact_clip.metrics.frame import (
 )
 
 OVERLAPS = (10, 25, 50)
-"""The k of F1@k that the field reports, in percent."""
+"""Values of k in F1@k that are usually reported, in percent."""
 
 _SMOOTHING = 1e-5
 
 Run = tuple[int, int, int]
-"""(start, stop, label), half-open frames."""
+"""Start, stop and label of a run, in half-open frames."""
 
 
 def segments(
     labels: Labels, omitted: Collection[int] = (), last_ends_early: bool = False
 ) -> list[Run]:
-    """Cut a labelling into runs.
+    """Divide a labelling into runs.
 
     Args:
-        labels: class indices (T,).
-        omitted: classes whose runs are removed.
-        last_ends_early: whether the last run of the video stops one frame early (profile
-            mstcn-legacy). A run of one frame stays as a segment of zero length, whose IoU is 0.
+        labels: Class indices (T,).
+        omitted: Classes whose runs are removed.
+        last_ends_early: Whether the last run of the video ends one frame early (profile
+            mstcn-legacy). A run of one frame remains as a segment of zero length, whose IoU is 0.
 
     Returns:
         The runs in order.
@@ -61,26 +61,26 @@ def edit_of(true: Sequence[Run], predicted: Sequence[Run]) -> float:
     """Compute the edit score of one video.
 
     Args:
-        true: its true runs.
-        predicted: its predicted runs.
+        true: True runs of the video.
+        predicted: Predicted runs of the video.
 
-    Returns:
-        The score in percent; 100 if both transcripts are empty, 0 if only one is.
+        Returns:
+        The score in percent: 100 if both transcripts are empty, and 0 if only one is.
     """
     transcripts = [[run[2] for run in video] for video in (true, predicted)]
     return 100.0 * Levenshtein.normalized_similarity(*transcripts)
 
 
 def edit(ground_truth: Labellings, prediction: Labellings, background: Classes = ()) -> float:
-    """Compute the edit score: 100 · (1 - Levenshtein / longer transcript), mean over videos.
+    """Compute the edit score, 100 · (1 - Levenshtein / longer transcript), averaged over videos.
 
     Args:
-        ground_truth: see `paired`.
-        prediction: see `paired`.
-        background: classes that are removed from the transcripts.
+        ground_truth: True labels; see `paired`.
+        prediction: Predicted labels; see `paired`.
+        background: Classes that are removed from the transcripts.
 
     Returns:
-        The score in percent; 0 if no video has a label.
+        The score in percent, or 0 if no video has a label.
     """
     background = class_set("background", background)
     scores = [
@@ -93,12 +93,12 @@ def edit(ground_truth: Labellings, prediction: Labellings, background: Classes =
 
 @dataclass(frozen=True)
 class SegmentCounts(ClassCounts):
-    """Segments by class: a false alarm counts for the predicted class, a miss for the true one.
+    """Segments by class. A false alarm counts for the predicted class, a miss for the true one.
 
     Args:
-        hits: class -> true positives.
-        false_alarms: class -> false positives.
-        misses: class -> false negatives.
+        hits: True positives by class.
+        false_alarms: False positives by class.
+        misses: False negatives by class.
     """
 
     hits: Counter[int] = field(default_factory=Counter)
@@ -109,21 +109,21 @@ class SegmentCounts(ClassCounts):
     def of(cls, true: Sequence[Run], predicted: Sequence[Run], overlap: float) -> "SegmentCounts":
         """Match the segments of one video.
 
-        Predicted segments are taken in order, each with the true one of `_best_match`. It is a hit
-        if the IoU is high enough and that segment was not hit before, else a false alarm. The
-        other true segments are misses.
+        Predicted segments are processed in order, each with its `_best_match` among the true ones.
+        It is a hit if the IoU is high enough and this true segment has not been hit before, and
+        otherwise a false alarm. The remaining true segments are misses.
 
         Args:
-            true: true runs, sorted and without overlaps; empty segments are allowed.
-            predicted: predicted runs, likewise.
-            overlap: lowest IoU of a hit, in percent.
+            true: True runs, sorted and without overlaps. Empty segments are allowed.
+            predicted: Predicted runs, sorted and without overlaps.
+            overlap: Minimum IoU of a hit, in percent.
 
         Returns:
             The counts.
         """
         counts = cls()
         matched = set()
-        first = 0  # of the true segments that do not end before the predicted one
+        first = 0  # first true segment that does not end before the predicted one
         for run in predicted:
             while first < len(true) and true[first][1] <= run[0]:
                 first += 1
@@ -141,7 +141,7 @@ class SegmentCounts(ClassCounts):
         """Return the sum over videos.
 
         Args:
-            parts: the counts of each video.
+            parts: Counts of each video.
 
         Returns:
             Their sum.
@@ -159,9 +159,10 @@ class SegmentCounts(ClassCounts):
 
 
 def _best_match(run: Run, true: Sequence[Run], first: int) -> tuple[int, int, int]:
-    """Return the true segment of the same label with the highest IoU.
+    """Find the true segment with the same label and the highest IoU.
 
-    The result is (its index, frames shared or 0, frames in either).
+    Returns:
+        The index of this segment, the number of shared frames (0 if none), and of their union.
     """
     start, stop, label = run
     best = (-1, 0, 1)
@@ -173,7 +174,7 @@ def _best_match(run: Run, true: Sequence[Run], first: int) -> tuple[int, int, in
             continue
         shared = min(stop, true_stop) - max(start, true_start)
         union = max(stop, true_stop) - min(start, true_start)
-        # shared / union > best shared / best union, in whole numbers
+        # Compare shared / union > best shared / best union in whole numbers.
         if shared > 0 and shared * best[2] > best[1] * union:
             best = (index, shared, union)
     return best
@@ -183,23 +184,23 @@ def f1_exact(hits: int, false_alarms: int, misses: int) -> float:
     """Return F1.
 
     Args:
-        hits: true positives.
-        false_alarms: false positives.
-        misses: false negatives.
+        hits: Number of true positives.
+        false_alarms: Number of false positives.
+        misses: Number of false negatives.
 
-    Returns:
-        100 · 2TP / (2TP + FP + FN); 0 if there is nothing to count.
+        Returns:
+        100 · 2TP / (2TP + FP + FN), or 0 if nothing can be counted.
     """
     return percent(2 * hits, 2 * hits + false_alarms + misses)
 
 
 def f1_smoothed(hits: int, false_alarms: int, misses: int) -> float:
-    """Return F1 with 1e-5 in each denominator, as the field's scripts compute it.
+    """Return F1 with 1e-5 in each denominator, as in published scripts.
 
     Args:
-        hits: true positives.
-        false_alarms: false positives.
-        misses: false negatives.
+        hits: Number of true positives.
+        false_alarms: Number of false positives.
+        misses: Number of false negatives.
 
     Returns:
         F1 in percent.
@@ -215,10 +216,10 @@ def f1(
     """Compute F1 at an overlap, pooled over videos.
 
     Args:
-        ground_truth: see `paired`.
-        prediction: see `paired`.
-        overlap: lowest IoU of a hit, in percent.
-        background: classes whose segments are removed.
+        ground_truth: True labels; see `paired`.
+        prediction: Predicted labels; see `paired`.
+        overlap: Minimum IoU of a hit, in percent.
+        background: Classes whose segments are removed.
 
     Returns:
         F1 in percent.
@@ -230,12 +231,12 @@ def f1(
 def count_segments(
     videos: Iterable[Video], overlap: float, background: Classes = ()
 ) -> SegmentCounts:
-    """Match the segments of each video and pool the counts.
+    """Match the segments of each video, and pool the counts.
 
     Args:
-        videos: true and predicted labels of each video.
-        overlap: lowest IoU of a hit, in percent.
-        background: classes whose segments are removed.
+        videos: True and predicted labels of each video.
+        overlap: Minimum IoU of a hit, in percent.
+        background: Classes whose segments are removed.
 
     Returns:
         The counts of all videos.
@@ -251,24 +252,24 @@ def count_segments(
 def boundary_scores(
     ground_truth: Labellings, prediction: Labellings, tolerance: float, fps: float | None = None
 ) -> dict[str, float]:
-    """Score the changes of label, whatever the labels are; counts are pooled over videos.
+    """Score the changes of label, whatever the labels are. Counts are pooled over videos.
 
-    A boundary is the first frame of each segment but the first. True and predicted ones are paired
-    one to one, as many as possible.
+    A boundary is the first frame of each segment except the first segment. As many true and
+    predicted boundaries as possible are paired one to one.
 
     Args:
-        ground_truth: see `paired`.
-        prediction: see `paired`.
-        tolerance: largest distance of a pair, in frames, or in seconds with `fps`.
-        fps: frames per second.
+        ground_truth: True labels; see `paired`.
+        prediction: Predicted labels; see `paired`.
+        tolerance: Maximum distance within a pair in frames, or in seconds if `fps` is set.
+        fps: Frames per second.
 
     Returns:
-        "precision", "recall" and "f1" in percent; all 100 if neither side has a boundary.
+        "precision", "recall" and "f1" in percent. All are 100 if neither side has a boundary.
     """
     number_of(tolerance, "tolerance", "frames (or seconds, with fps), 0 or more", 0)
     if fps is not None:
         number_of(fps, "fps", "frames per second, more than 0", math.ulp(0))
-        tolerance = tolerance * fps + 1e-9  # 0.29 s at 100 fps are 29 frames, not 28.999...
+        tolerance = tolerance * fps + 1e-9  # 0.29 s at 100 fps is 29 frames, not 28.999...
     reach = math.floor(min(tolerance, 1e18))
 
     hits = 0
@@ -290,7 +291,7 @@ def boundary_scores(
 
 
 def _pairs_within(left: Sequence[int], right: Sequence[int], reach: int) -> int:
-    """Count the most pairs of ascending positions at most `reach` apart.
+    """Count the maximum number of pairs of ascending positions at most `reach` apart.
 
     Pairing the earliest of both is optimal.
     """

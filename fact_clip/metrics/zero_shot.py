@@ -16,32 +16,32 @@ from fact_clip.core.arguments import number_of, table_of
 from fact_clip.metrics.frame import Classes, FrameCounts, Labellings, class_set, paired
 from fact_clip.metrics.segmental import SegmentCounts, f1_exact
 
-_ROUNDING = 1e-6  # by which a mean of percentages may end above 100
+_ROUNDING = 1e-6  # amount by which a mean of percentages may exceed 100
 
 
 @dataclass(frozen=True)
 class ClassGroups:
-    """Class indices by their role; no two groups share one. All other classes are seen."""
+    """Class indices by role. Groups are disjoint, and all other classes are seen."""
 
     unseen: frozenset[int]
     background: frozenset[int]
-    also_unseen: frozenset[int]  # without training frames, but outside S and U
+    also_unseen: frozenset[int]  # without training frames, but excluded from S and U
 
     @property
     def all(self) -> frozenset[int]:
-        """Return the classes of all groups, which S omits."""
+        """Return the classes of all groups, which S excludes."""
         return self.unseen | self.background | self.also_unseen
 
 
 def class_groups(
     unseen: Classes, background: Classes = (), also_unseen: Classes = ()
 ) -> ClassGroups:
-    """Check three groups of classes, no two of which may share one.
+    """Check three groups of classes, which must be disjoint.
 
     Args:
-        unseen: classes of U.
-        background: classes that count neither for S nor for U.
-        also_unseen: further classes without training frames.
+        unseen: Classes of U.
+        background: Classes that count for neither S nor U.
+        also_unseen: Other classes without training frames.
 
     Returns:
         The groups.
@@ -51,7 +51,7 @@ def class_groups(
     for first, second in combinations(groups, 2):
         common = groups[first] & groups[second]
         if common:
-            raise InputError(first, f"class {min(common)} is in {second} too")
+            raise InputError(first, f"class {min(common)} is also in {second}")
     return ClassGroups(**groups)
 
 
@@ -60,10 +60,10 @@ def harmonic_mean(seen: float, unseen: float) -> float:
 
     Args:
         seen: S, in percent or as a share.
-        unseen: U, likewise.
+        unseen: U, in the same unit.
 
     Returns:
-        The harmonic mean; 0 if both are 0.
+        The harmonic mean, or 0 if both are 0.
     """
     for name, value in (("seen", seen), ("unseen", unseen)):
         number_of(value, name, "percent, 0 to 100", 0, 100 + _ROUNDING)
@@ -74,8 +74,8 @@ def frame_figures(counts: FrameCounts, groups: ClassGroups) -> dict[str, float]:
     """Compute frame accuracy and class-mean accuracy of each group, and their harmonic mean.
 
     Args:
-        counts: frames of each class.
-        groups: the groups.
+        counts: Frames of each class.
+        groups: Groups of classes.
 
     Returns:
         The figures in percent.
@@ -95,15 +95,16 @@ def frame_figures(counts: FrameCounts, groups: ClassGroups) -> dict[str, float]:
 def segment_figures(counts: SegmentCounts, groups: ClassGroups, overlap: int) -> dict[str, float]:
     """Compute exact F1 of each group.
 
-    A false positive counts for the group of the predicted class, a miss for that of the true one.
+    A false positive counts for the group of the predicted class, and a miss for the group of the
+    true class.
 
     Args:
-        counts: segments of each class.
-        groups: the groups.
-        overlap: lowest IoU of a hit, in percent, for the names of the figures.
+        counts: Segments of each class.
+        groups: Groups of classes.
+        overlap: Minimum IoU of a hit, in percent, for the names of the figures.
 
     Returns:
-        "seen_f1@10" and "unseen_f1@10", or likewise, in percent.
+        Figures in percent, such as "seen_f1@10" and "unseen_f1@10".
     """
     seen = counts.without(groups.unseen | groups.also_unseen)
     return {
@@ -118,10 +119,10 @@ def class_means(
     """Compute S and U: mean accuracy over the seen and the unseen classes with a true frame.
 
     Args:
-        ground_truth: see `paired`.
-        prediction: see `paired`.
-        unseen: classes of U.
-        background: classes that count neither for S nor for U.
+        ground_truth: True labels; see `paired`.
+        prediction: Predicted labels; see `paired`.
+        unseen: Classes of U.
+        background: Classes that count for neither S nor U.
 
     Returns:
         S and U in percent.
@@ -133,12 +134,12 @@ def class_means(
 
 @dataclass(frozen=True, eq=False)
 class SeenUnseenCurve:
-    """S and U as gamma grows.
+    """S and U for increasing gamma.
 
     Args:
-        gamma: the constants in order (J,); 0 is one of them.
-        seen: class-mean accuracy over seen classes, in percent (J,).
-        unseen: the same over unseen classes (J,).
+        gamma: Constants in order (J,), including 0.
+        seen: Class-mean accuracy of seen classes in percent, (J,).
+        unseen: Class-mean accuracy of unseen classes in percent, (J,).
     """
 
     gamma: Floats
@@ -152,11 +153,11 @@ class SeenUnseenCurve:
             if name != "gamma" and not ((values >= -_ROUNDING) & (values <= 100 + _ROUNDING)).all():
                 raise InputError(name, "its values must be percentages")
         if not (np.diff(self.gamma) >= 0).all() or 0 not in self.gamma:
-            raise InputError("gamma", "its values must increase, 0 among them")
+            raise InputError("gamma", "its values must increase and include 0")
 
     @property
     def harmonic_mean(self) -> Floats:
-        """Return 2SU / (S + U), (J,); 0 where both are 0."""
+        """Return 2SU / (S + U), (J,), or 0 if both are 0."""
         total = self.seen + self.unseen
         product = 2 * self.seen * self.unseen
         return np.divide(product, total, out=np.zeros_like(total), where=total > 0)
@@ -174,11 +175,11 @@ class SeenUnseenCurve:
         """Return a shorter curve for JSON.
 
         Args:
-            points: largest number of points. They are evenly spread along the curve, and the one
-                of gamma = 0 is among them.
+            points: Maximum number of points. They are evenly spread along the curve and include
+                gamma = 0.
 
-        Returns:
-            Lists "gamma", "seen" and "unseen".
+            Returns:
+            The lists "gamma", "seen" and "unseen".
         """
         steps = np.abs(np.diff(self.seen)) + np.abs(np.diff(self.unseen))
         length = np.concatenate([[0.0], np.cumsum(steps)])  # (J,) along the curve
@@ -199,16 +200,16 @@ def curve_of_counts(
 ) -> SeenUnseenCurve:
     """Compute S and U on a grid of gammas, for any decoder.
 
-    Between grid points the curve is straight. It ends with the grid, which should reach to where U
-    and S are 0.
+    Between grid points, the curve is straight. It ends with the grid, which should extend to
+    gammas at which U and S are 0.
 
     Args:
-        counts: gamma -> frame counts; 0 is one of the gammas.
-        unseen: classes of U. All classes that are neither here nor in `also_unseen` are seen,
-            background too.
-        background: classes that count neither for S nor for U.
-        also_unseen: further classes without training frames (validation-unseen ones at the test),
-            from which gamma is not subtracted, and which count neither for S nor for U.
+        counts: Frame counts by gamma, including 0.
+        unseen: Classes of U. All classes that are neither here nor in `also_unseen` are seen,
+            including background.
+        background: Classes that count for neither S nor U.
+        also_unseen: Other classes without training frames, such as validation-unseen classes at
+            test time. Gamma is not subtracted from them, and they count for neither S nor U.
 
     Returns:
         The curve.

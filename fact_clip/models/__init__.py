@@ -1,4 +1,4 @@
-"""The model, from features and class texts to scores of each block, and its heads."""
+"""The model, from features and class texts to the scores of each block, and its heads."""
 
 from fact_clip.models.fact import FACT
 from fact_clip.models.heads import HEADS as HEADS

@@ -1,8 +1,8 @@
 """The blocks of FACT: input (``i``, ``I``), update (``u``), and update over segments (``U``).
 
-A block maps the frames and tokens of the previous one to a :class:`BlockOutput`. It stores nothing
-(docs/method.md, 'Blocks'). f2a: tokens query frames or segments. a2f: frames or segments query
-tokens.
+A block maps the frames and tokens of the previous block to a :class:`BlockOutput`. It stores
+nothing (docs/method.md, 'Blocks'). In f2a attention, tokens query frames or segments. In a2f
+attention, frames or segments query tokens.
 """
 
 from collections.abc import Callable
@@ -31,16 +31,16 @@ from fact_clip.models.similarity import SIMILARITY_REACH
 
 @dataclass(frozen=True)
 class Scene:
-    """Facts of a batch that all blocks share."""
+    """Facts about a batch that all blocks share."""
 
     mask: Tensor  # (B, T) real frames
-    padding: Tensor | None  # the mask if some frames are padded, else None
+    padding: Tensor | None  # the mask if some frames are padded, otherwise None
     frame_position: Tensor | None  # (1, T, P)
-    token_mask: Tensor | None  # (B, M) real tokens; None: all are
-    token_content: Tensor  # (B, M, A) the tokens before the first block
+    token_mask: Tensor | None  # (B, M) real tokens, or None if all are
+    token_content: Tensor  # (B, M, A) tokens before the first block
     token_position: Tensor  # (B or 1, M, A)
     candidates: Candidates | None  # for heads that read text
-    evidence: Tensor | None = None  # (B, T, E, O) of object columns
+    evidence: Tensor | None = None  # (B, T, E, O) evidence of object columns
 
     def frame_context(self, features: Tensor) -> Context:
         """Return frame features (B, T, D) as a context."""
@@ -63,7 +63,7 @@ class Scene:
 
 
 class _Block(nn.Module):
-    """Base of both kinds of block: the encoder of segments, for blocks that pool."""
+    """Base of both kinds of block, with the encoder of segments for blocks that pool."""
 
     def _build_segments(self, width: int, hidden: int, layers: int, head: HeadFactory) -> None:
         self.seg_update = BidirectionalGRU(width, hidden // 2, layers)
@@ -73,10 +73,10 @@ class _Block(nn.Module):
     def _encode_segments(
         self, features: Tensor, scores: Tensor, scene: Scene
     ) -> tuple[Segments, Tensor, Tensor]:
-        """Cut frames (B, T, D) into segments by their scores (B, T, C), and encode these.
+        """Divide frames (B, T, D) into segments by their scores (B, T, C), and encode the segments.
 
         Returns:
-            The segments, their features (B, S, H) and scores (B, S, C).
+            The segments, with their features (B, S, H) and scores (B, S, C).
         """
         segments = cut_segments(scores, scene.mask)
         pooled = pool_segments(features, segments, scene.padding)  # (B, S, D)
@@ -89,13 +89,13 @@ class _Block(nn.Module):
 class InputBlock(_Block):
     """``i``: temporal convolutions on the input. Tokens attend to the resulting frames.
 
-    ``I`` (verb-noun model) ``pools``: tokens attend to segments of the block's own frame output.
+    ``I`` (verb-noun model): tokens attend to pooled segments of the block's own frame output.
 
     Args:
-        config: sizes.
-        input_dim: D.
-        head: makes a head.
-        pools: whether this is ``I``.
+        config: Sizes.
+        input_dim: Width D of the input.
+        head: Function that creates a head.
+        pools: Whether this is ``I``.
     """
 
     def __init__(
@@ -136,16 +136,16 @@ class InputBlock(_Block):
 
 
 class UpdateBlock(_Block):
-    """``u``: f2a, the action branch among tokens, a2f, temporal convolutions.
+    """``u``: f2a attention, action branch among tokens, a2f attention and temporal convolutions.
 
-    ``U`` ``pools`` (temporal down-sampling): both attentions are over segments, and their result is
+    ``U`` (temporal down-sampling): both attentions are over pooled segments, and their result is
     repeated to frames.
 
     Args:
-        config: sizes.
-        input_dim: D, width of the previous block.
-        head: makes a head.
-        pools: whether this is ``U``.
+        config: Sizes.
+        input_dim: Width D of the previous block.
+        head: Function that creates a head.
+        pools: Whether this is ``U``.
     """
 
     def __init__(
@@ -195,7 +195,7 @@ class UpdateBlock(_Block):
         tokens, f2a_weights, f2a_logits = self.f2a_layer(
             previous.token_features, position, context
         )  # (B, M, A), (B, M, N)
-        if evidence is not None:  # a token has the evidence of what it attends to
+        if evidence is not None:  # a token receives the evidence of what it attends to
             attended = f2a_weights @ evidence.flatten(2)  # (B, M, E * O)
             evidence = attended.unflatten(-1, evidence.shape[2:])  # (B, M, E, O)
         tokens = self.action_branch(tokens, position, scene.token_mask, context)  # (B, M, H)
@@ -223,9 +223,9 @@ class UpdateBlock(_Block):
         )
 
     def _merged(self, segment_x: Tensor, frame_x: Tensor, segments: Segments) -> Tensor:
-        """Return ``sf_merge`` of (B, S, F) and (B, T, D), which is (B, T, F).
+        """Return ``sf_merge`` of (B, S, F) and (B, T, D), with shape (B, T, F).
 
-        Segments are multiplied before they are repeated to frames.
+        The product with segments is computed before they are repeated to frames.
         """
         merge = cast(nn.Linear, self.sf_merge[0])
         widths = [segment_x.shape[-1], frame_x.shape[-1]]
@@ -249,15 +249,16 @@ def block_configs(config: ModelConfig) -> list[BlockConfig]:
 
 
 def convolution_reach(config: ModelConfig) -> int:
-    """Return the rows on each side of a row that all temporal convolutions together can see.
+    """Return how many rows on each side of a row all temporal convolutions together can see.
 
-    A layer of dilation d reaches d rows: 2^l in layer l of ``m``, the larger of 2^l and 2^(L-1-l)
-    in ``m2``.
+    A layer with dilation d reaches d rows. The dilation in layer l is 2^l for ``m``, and the larger
+    of 2^l and 2^(L-1-l) for ``m2``.
 
     Args:
-        config: the architecture.
+        config: Architecture.
 
     Returns:
+        The number of rows, including the similarity evidence.
         Rows, including the similarity evidence.
     """
     total = 0

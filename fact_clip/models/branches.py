@@ -2,11 +2,11 @@
 
 A frame branch (temporal convolutions) maps (B, T, in) to (B, T, H). Padded frames are zero before
 every convolution, like frames beyond the ends of a video. An action branch (attention or a GRU over
-tokens) maps (B, M, A) to (B, M, H). A mask is None where nothing is padded, which saves work.
+tokens) maps (B, M, A) to (B, M, H). A mask is None if nothing is padded, which saves computation.
 
 Symbols: B videos, T frames, S segments, M tokens, F width of a frame branch, A width of an action
 branch, H width of both results, P width of positions. Attributes of modules are the names of saved
-weights, and their order is that of the optimiser's state.
+weights, and their order determines the order in the optimiser's state.
 """
 
 import math
@@ -33,15 +33,15 @@ from fact_clip.models.output import Segments
 
 
 def sinusoidal_positions(length: int, width: int, device: torch.device | None = None) -> Tensor:
-    """Return sine positions on even columns and cosine on odd ones (Vaswani et al. 2017).
+    """Return sine positions in even columns and cosine positions in odd ones (Vaswani et al. 2017).
 
     Args:
-        length: number of positions.
-        width: number of columns.
-        device: of the result.
+        length: Number of positions.
+        width: Number of columns.
+        device: Device of the result.
 
     Returns:
-        (length, width).
+        The positions, (length, width).
     """
     steps = torch.arange(length, device=device, dtype=torch.float32).unsqueeze(1)  # (length, 1)
     even_columns = torch.arange(0, width, 2, device=device, dtype=torch.float32)
@@ -64,17 +64,17 @@ def add_position(x: Tensor, position: Tensor | None) -> Tensor:
 
 
 def cut_segments(scores: Tensor, mask: Tensor) -> Segments:
-    """Return the runs of equal argmax over real frames. It waits for the device once.
+    """Return the runs of equal argmax over real frames. This waits for the device once.
 
     Args:
-        scores: (B, T, C).
-        mask: (B, T) true at real frames.
+        scores: Class scores, (B, T, C).
+        mask: Real frames, (B, T).
 
     Returns:
         The segments of all videos.
     """
     label = scores.detach().argmax(-1)  # (B, T)
-    is_change = torch.zeros_like(label)  # (B, T), 1 where a segment after the first one starts
+    is_change = torch.zeros_like(label)  # (B, T), 1 where a later segment starts
     is_change[:, 1:] = (label[:, 1:] != label[:, :-1]) & mask[:, 1:]
     segment_of_frame = is_change.cumsum(1) * mask  # (B, T)
 
@@ -84,7 +84,7 @@ def cut_segments(scores: Tensor, mask: Tensor) -> Segments:
 
     length = torch.zeros(exists.shape, dtype=torch.long, device=label.device)
     length.scatter_add_(1, segment_of_frame, mask.long())  # (B, S)
-    stop = length.cumsum(1)  # (B, S), since segments are contiguous from frame 0
+    stop = length.cumsum(1)  # (B, S), because segments are contiguous from frame 0
     first = stop - length
     last = stop - 1
     return Segments(
@@ -97,15 +97,15 @@ def cut_segments(scores: Tensor, mask: Tensor) -> Segments:
 
 
 def pool_segments(x: Tensor, segments: Segments, mask: Tensor | None) -> Tensor:
-    """Return the mean of the frames of each segment, in float32.
+    """Return the mean over the frames of each segment, in float32.
 
     Args:
-        x: (B, T, D).
-        segments: of the same videos.
-        mask: (B, T) true at real frames.
+        x: Features, (B, T, D).
+        segments: Segments of the same videos.
+        mask: Real frames, (B, T).
 
     Returns:
-        (B, S, D), zero where there is no segment.
+        Means (B, S, D), zero for padding.
     """
     x = x.float()
     if mask is not None:
@@ -126,19 +126,19 @@ class Context:
 
 
 class CrossAttention(nn.Module):
-    """Attend with one head (FACT section 3.2): out = W_y dropout([y, softmax(Q K^T / sqrt(H)) V]).
+    """Attention with one head (FACT section 3.2): W_y dropout([y, softmax(Q K^T / sqrt(H)) V]).
 
-    The context x gives keys and values, and y the queries. One of the two is the tokens, the other
-    the frames or segments. Tokens are few and frames are many, so products start on the side of the
-    tokens: with W_k x as key, (q W_k) x needs no key of a frame. The result is the same to
-    rounding.
+    The context x gives keys and values, and y gives the queries. One of the two contains the
+    tokens, and the other the frames or segments. There are few tokens and many frames, so products
+    start on the side of the tokens. With W_k x as key, (q W_k) x does not need the key of each
+    frame. The result is the same up to rounding.
 
     Args:
-        x_dim: width of the context x.
-        y_dim: width of y, which queries the context.
-        hidden: H, width of keys, queries and values.
-        out_dim: width of the result.
-        dropout: share of channels that is dropped.
+        x_dim: Width of the context x.
+        y_dim: Width of y, which queries the context.
+        hidden: Width H of keys, queries and values.
+        out_dim: Width of the result.
+        dropout: Share of channels that are dropped.
     """
 
     def __init__(self, x_dim: int, y_dim: int, hidden: int, out_dim: int, dropout: float) -> None:
@@ -155,16 +155,17 @@ class CrossAttention(nn.Module):
         """Attend from ``y`` to a context.
 
         Args:
-            y: (B, N_y, D).
-            position: (B or 1, N_y, P), or None.
-            context: N_x elements.
+            y: Queries before projection, (B, N_y, D).
+            position: Positions (B or 1, N_y, P), or None.
+            context: The N_x elements to attend to.
 
         Returns:
-            The result (B, N_y, out), the attention weights, and their logits (B, N_y, N_x).
+            The result (B, N_y, out), and the attention weights and their logits, both (B, N_y,
+            N_x).
         """
         queries = add_position(y, position)
         keys = add_position(context.features, context.position)
-        tokens_query = y.shape[1] < keys.shape[1]  # the shorter side is taken for the tokens
+        tokens_query = y.shape[1] < keys.shape[1]  # the shorter side is treated as the tokens
         if tokens_query:
             logits = _projected_products(keys, self.X_K, self.Y_Q(queries)).transpose(1, 2)
         else:
@@ -182,7 +183,7 @@ class CrossAttention(nn.Module):
         return result, weights, logits
 
     def _read_tokens(self, y: Tensor, weights: Tensor, tokens: Tensor) -> Tensor:
-        """Return the result (B, N_y, out) for frames y. Tokens are projected, then averaged."""
+        """Return the result (B, N_y, out) for frames y: project the tokens, then average them."""
         values = self.X_V(tokens)  # (B, N_x, H)
         y_weight, attended_weight = self.Y_W.weight.split([y.shape[-1], values.shape[-1]], dim=1)
         if self.training and self.dropout.p:  # dropout acts on the average of values
@@ -195,7 +196,7 @@ class CrossAttention(nn.Module):
 def _projected_products(x: Tensor, projection: nn.Linear, y: Tensor) -> Tensor:
     """Return ``projection(x) @ y.T``, (B, N, M), for x (B, N, D) and y (B, M, H).
 
-    x is not projected: y is multiplied by the weight and bias of the projection.
+    Instead of projecting x, multiply y by the weight and bias of the projection.
     """
     products = x @ (y @ projection.weight).transpose(1, 2)  # (B, N, M)
     offsets = (y @ projection.bias).unsqueeze(1)  # (B, 1, M)
@@ -226,7 +227,7 @@ class _DilatedLayer(nn.Module):
 class MSTCN(nn.Module):
     """Temporal convolutions of MS-TCN, with dilation 2^l in layer l.
 
-    Of a branch with `input_dim`, `embed` is called before it.
+    If the branch has an `input_dim`, call `embed` before it.
     """
 
     def __init__(self, config: BlockConfig, input_dim: int | None) -> None:
@@ -250,12 +251,13 @@ class MSTCN(nn.Module):
 
 
 class MSTCNPlusPlus(CachesWeights):
-    """Dual dilated layers of MS-TCN++ (Li et al. 2020): dilations 2^(L-1-l) and 2^l side by side.
+    """Dual dilated layers of MS-TCN++ (Li et al. 2020): dilations 2^(L-1-l) and 2^l in parallel.
 
-    A layer joins two convolutions by a 1x1 with nothing between, so it is one convolution of at
-    most five taps: 5 F^2 products a frame instead of 8 F^2. Folding its weights takes 6 F^3
-    products. They are cached in inference. In training that pays off over more than 2F frames. Of a
-    branch with `input_dim`, `embed` is called before it.
+    A layer joins two convolutions by a 1x1 convolution without a nonlinearity between them, so it
+    equals one convolution with at most five taps: 5 F^2 instead of 8 F^2 products per frame.
+    Folding its weights takes 6 F^3 products. The folded weights are cached in inference. In
+    training, folding is faster for more than 2F frames. If the branch has an `input_dim`, call
+    `embed` before it.
     """
 
     def __init__(self, config: BlockConfig, input_dim: int | None) -> None:
@@ -289,7 +291,7 @@ class MSTCNPlusPlus(CachesWeights):
         return self.conv_out(x)
 
     def _layer(self, x: Tensor, layer_index: int) -> Tensor:
-        """Return the ReLU of one layer, (B, T, F), folded where that pays off."""
+        """Return the ReLU of one layer, (B, T, F), with folded weights if this is faster."""
         first = cast(FrameConv, self.conv_dilated_1[layer_index])
         second = cast(FrameConv, self.conv_dilated_2[layer_index])
         fusion = cast(FrameConv, self.conv_fusion[layer_index])
@@ -325,16 +327,17 @@ def _fold(
 
 
 def _fold_one(conv: FrameConv, matrix: Tensor) -> Convolution:
-    """Return a convolution followed by the product with a matrix (F, F), without bias."""
+    """Return a convolution followed by a product with a matrix (F, F), without bias."""
     weight = matrix @ conv.weight.flatten(1)  # (F, F * taps)
     return weight.view_as(conv.weight), conv.dilation[0]
 
 
 class _TokenLayer(nn.Module):
-    """Post-norm transformer layer over tokens. Values have no positions, queries and keys do.
+    """Post-norm transformer layer over tokens. Queries and keys have positions, values do not.
 
-    With a context it is self-attention, cross-attention and feed-forward, without one it is
-    self-attention and feed-forward. FACT calls the last attention ``multihead_attn`` in both.
+    With a context, it consists of self-attention, cross-attention and feed-forward. Without one,
+    it consists of self-attention and feed-forward. FACT calls the last attention
+    ``multihead_attn`` in both cases.
     """
 
     def __init__(self, config: BlockConfig, context_dim: int | None = None) -> None:
@@ -378,7 +381,7 @@ class _TokenLayer(nn.Module):
         key = query
         if context.features is not x:  # cross-attention
             key = add_position(context.features, context.position)
-        if attention.in_proj_weight is None:  # keys and values have another width than queries
+        if attention.in_proj_weight is None:  # keys and values are not as wide as queries
             q_weight = attention.q_proj_weight
             k_weight = attention.k_proj_weight
             v_weight = attention.v_proj_weight
@@ -416,9 +419,9 @@ class _TokenLayer(nn.Module):
 class TokenAttention(nn.Module):
     """Attention among tokens.
 
-    ``sca``: layers of self-attention, cross-attention to the context and feed-forward, a final
-    norm, A to H. ``sa`` does not read the context: layers of self-attention and feed-forward,
-    A to H.
+    ``sca`` consists of layers of self-attention, cross-attention to the context and feed-forward,
+    a final norm, and a map from A to H. ``sa`` does not read the context: it consists of layers of
+    self-attention and feed-forward, and a map from A to H.
     """
 
     def __init__(self, config: BlockConfig, context_dim: int, crosses: bool) -> None:
@@ -449,7 +452,7 @@ class TokenGRU(nn.Module):
         self.out_map = nn.Linear(2 * direction_width, config.hidden)
 
     def forward(self, x: Tensor, position: Tensor, mask: Tensor | None, context: Context) -> Tensor:
-        """Return (B, M, H) for (B, M, A). The context is not read."""
+        """Return (B, M, H) for (B, M, A). The context is not used."""
         x = add_position(x, position)
         if mask is None:
             mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)

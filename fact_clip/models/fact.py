@@ -18,22 +18,22 @@ from fact_clip.models.similarity import SimilarityEvidence, centre_of
 
 
 class FACT(nn.Module):
-    """Convert features, and class texts where a head reads them, to an :class:`Output`.
+    """The model from features, and from class texts if the head reads text, to an :class:`Output`.
 
     Args:
-        config: the architecture.
-        input_dim: D, feature columns.
-        classes: vocabulary facts that the heads need.
-        text: unit text vectors of the vocabulary, for heads that read text: (C, E), or (C, slots,
-            E) for the text head, zero where a class has no word. They are stored as a buffer.
-        objects: input columns of named objects, or None.
-        object_text: (O, E) unit text vectors of their names.
-        frame_weight: share of the frame branch with which outputs are decoded by default.
-        space: (2, E) where the input lies in the space of the texts, for head "similarity" (see
-            `SimilarityEvidence`).
+        config: Architecture.
+        input_dim: Number of feature columns, D.
+        classes: Facts about the vocabulary that the heads need.
+        text: Unit text vectors of the vocabulary, for heads that read text: (C, E), or (C, slots,
+            E) for the text head, with zeros if a class has no word. They are stored as a buffer.
+        objects: Input columns of named objects, or None.
+        object_text: Unit text vectors of the object names, (O, E).
+        frame_weight: Default weight of the frame branch in decoding.
+        space: Scale and shift (2, E) if the input lies in the space of the texts, for the head
+            "similarity" (see `SimilarityEvidence`).
 
     Raises:
-        InputError: the arguments do not fit the architecture.
+        InputError: The arguments do not fit the architecture.
     """
 
     text_embeddings: Tensor | None
@@ -65,7 +65,7 @@ class FACT(nn.Module):
         self.frame_weight = frame_weight
         self.log_probabilities = head_type.log_probabilities
 
-        # The order of the parameters is that in which optimiser states are stored.
+        # Optimiser states are stored in the order of the parameters.
         self._setup_tokens()
         self.block_list = nn.ModuleList()
         self.objects = self._setup_objects(objects, object_text)
@@ -91,7 +91,7 @@ class FACT(nn.Module):
         if self.config.transcript:
             self.action_embed = nn.Embedding(self.classes.count, width)
         elif self.config.tokens < 1:
-            fix = "give a token count, or model.transcript=true"
+            fix = "set the number of tokens, or model.transcript=true"
             raise InputError("model", "model.tokens is 0", fix)
         else:
             self.action_query = nn.Parameter(torch.randn(self.config.tokens, 1, width))
@@ -132,17 +132,18 @@ class FACT(nn.Module):
         """Run all blocks. No label is read, and nothing is stored on modules.
 
         Args:
-            features: (B, T, D).
-            mask: (B, T) true at real frames, which come first. None: all are, which is faster.
-            text: (C', E) or (C', slots, E) class texts instead of the training vocabulary's.
-            transcript: (B, M) classes in order, -1 at padding, if ``model.transcript`` is on.
-            is_embedded: whether the features are those of `embed`.
+            features: Features, (B, T, D).
+            mask: Real frames (B, T), which must come first, or None if all are real. None is
+                faster.
+            text: Class texts (C', E) or (C', slots, E), instead of the training vocabulary's.
+            transcript: Classes in order (B, M), -1 at padding, if ``model.transcript`` is on.
+            is_embedded: Whether the features are the result of `embed`.
 
         Returns:
             The output of each block.
 
         Raises:
-            InputError: an argument has another type or shape.
+            InputError: An argument has a wrong type or shape.
         """
         if not is_embedded:
             self._check_features(features, mask)
@@ -184,7 +185,7 @@ class FACT(nn.Module):
         embeddings = None
         alignment_logits = None
         if self.frame_projection is not None and class_text is not None:
-            # Without the scores, which the last channels hold.
+            # Exclude the scores in the last channels.
             frames = blocks[-1].frame_features[..., : -self.classes.count]
             embeddings = self.frame_projection(frames)  # (B, T, E)
             alignment_logits = (
@@ -210,9 +211,9 @@ class FACT(nn.Module):
         return self.objects is not None or self.similarity is not None
 
     def embed(self, features: Tensor) -> Tensor:
-        """Return all that is read of features (B, T, D), frame by frame.
+        """Compute what the model reads from features (B, T, D), frame by frame.
 
-        It is (B, T, F), or the features where evidence of objects or texts is read from them.
+        The result is (B, T, F), or the features if they also give evidence of objects or texts.
         """
         return features if self._reads_features else self._embedded(features)
 
@@ -243,7 +244,7 @@ class FACT(nn.Module):
     def _tokens(
         self, batch: int, transcript: Tensor | None, device: torch.device
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Return the first content (B, M, A), position (B or 1, M, A) and mask (B, M) of tokens."""
+        """Return the tokens' initial content (B, M, A), position (B or 1, M, A) and mask (B, M)."""
         if not self.config.transcript:
             if transcript is not None:
                 problem = "a transcript was given to a model without model.transcript"
@@ -252,10 +253,10 @@ class FACT(nn.Module):
             return position.new_zeros(batch, *position.shape[1:]), position, None
 
         if transcript is None:
-            problem = "it reads a transcript (model.transcript), and none was given"
+            problem = "it reads a transcript (model.transcript), but none was given"
             raise InputError("model", problem)
         if transcript.shape[:1] != (batch,) or transcript.dim() != 2 or not transcript.shape[1]:
-            problem = f"shape {tuple(transcript.shape)}, not ({batch}, M), one entry at least"
+            problem = f"shape {tuple(transcript.shape)}, not ({batch}, M) with at least one entry"
             raise InputError("transcript", problem)
         content = self.action_embed(transcript.clamp(min=0))  # (B, M, A)
         content = content + sinusoidal_positions(transcript.shape[1], content.shape[2], device)

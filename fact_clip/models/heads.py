@@ -1,7 +1,8 @@
 """Heads: from the H-wide result of a block to class scores and features of the same width.
 
-A head is called as ``head(x, text, evidence) -> (features, scores)`` with x (B, N, H). Blocks know
-no class count: they make their heads through a ``HeadFactory`` and pass the candidates' text on.
+A head is called as ``head(x, text, evidence) -> (features, scores)`` with x (B, N, H). Blocks do
+not depend on the number of classes: they create their heads through a ``HeadFactory`` and pass on
+the candidates' text.
 """
 
 import math
@@ -20,7 +21,7 @@ from fact_clip.core.errors import InputError
 from fact_clip.core.plugins import PluginTable
 from fact_clip.models.kernels.base import full_precision
 
-KEY_WIDTH = 64  # Width in which the text head compares features and text
+KEY_WIDTH = 64  # width in which the text head compares features and text
 
 
 _Size = Annotated[int, Field(ge=0, le=1_000_000)]
@@ -29,20 +30,20 @@ _Positive = Annotated[int, Field(ge=1, le=1_000_000)]
 
 @dataclass(frozen=True)
 class Classes:
-    """Vocabulary facts that a head needs.
+    """Facts about the vocabulary that a head needs.
 
     Attributes:
-        count: C, the number of classes.
-        verb: verb index of each class, for a verb-noun head.
-        noun: noun index of each class, likewise.
-        n_verbs: the number of verbs.
-        n_nouns: the number of nouns.
-        n_slots: text vectors of a class, for a text head.
-        text_width: width of a text vector.
-        evidence_slot: the slot whose words are names of object columns.
-        evidence_width: width of the evidence of object columns; 0 without such columns.
-        channels: score channel of each class, for a closed head that has learned more classes
-            later. Empty: in order.
+        count: Number of classes, C.
+        verb: Verb index of each class, for a verb-noun head.
+        noun: Noun index of each class, for a verb-noun head.
+        n_verbs: Number of verbs.
+        n_nouns: Number of nouns.
+        n_slots: Number of text vectors per class, for a text head.
+        text_width: Width of a text vector.
+        evidence_slot: Slot whose words are names of object columns.
+        evidence_width: Width of the evidence of object columns, or 0 without such columns.
+        channels: Score channel of each class, for a closed head that was trained on more classes
+            later. Empty if they are in order.
     """
 
     count: _Positive
@@ -68,7 +69,7 @@ class Classes:
 
     @property
     def null_divisor(self) -> float:
-        """Return the class count in the automatic null weight (docs/method.md, 'Loss')."""
+        """Return the number of classes in the automatic null weight (docs/method.md, 'Loss')."""
         return (self.n_verbs + self.n_nouns) / 2 if self.verb else self.count
 
 
@@ -76,12 +77,12 @@ class Classes:
 class Candidates:
     """The candidate classes, for heads that read text."""
 
-    embeddings: Tensor  # (C, S, W) zero where a class has no word (the background has none at all)
-    objects: Tensor | None = None  # (C, O) how far a class's word means each object
+    embeddings: Tensor  # (C, S, W) zero for a missing word (background has none)
+    objects: Tensor | None = None  # (C, O) degree to which a class's word means each object
 
     @cached_property
     def present(self) -> Tensor:
-        """Return (C, S, 1), true where a class has a word."""
+        """Return (C, S, 1), true if a class has a word."""
         return (self.embeddings != 0).any(-1, keepdim=True)
 
 
@@ -89,14 +90,14 @@ class Head(nn.Module):
     """Base class of heads, called as ``head(x, text, evidence)``.
 
     Args:
-        width: H.
-        classes: vocabulary facts.
-        null: whether the head scores the null class, too.
+        width: Width H.
+        classes: Facts about the vocabulary.
+        null: Whether the head also scores the null class.
     """
 
-    # Whether the scores are log-probabilities already, which are not normalised again.
+    # Whether the scores are already log-probabilities, which are not normalised again.
     log_probabilities = False
-    # Whether it scores the candidates of `text`, so that any name can be one.
+    # Whether the head scores the candidates in `text`, so that it accepts any name.
     is_open = False
 
     def __init__(self, width: int, classes: Classes, null: bool) -> None:
@@ -110,9 +111,10 @@ def _check_width(scores: int, width: int) -> None:
 
 
 class ClosedSetHead(Head):
-    """As published: the last C channels (with null C+1) are the scores; their softmax is fed back.
+    """The published head: the last C (with null, C+1) channels are the scores.
 
-    Classes that were added to a trained model have the channels before the earlier classes.
+    Their softmax is fed back. Classes that were added to a trained model have the channels before
+    the original classes.
     """
 
     def __init__(self, width: int, classes: Classes, null: bool) -> None:
@@ -128,7 +130,7 @@ class ClosedSetHead(Head):
     ) -> tuple[Tensor, Tensor]:
         """Return features (B, N, H) and scores (B, N, C or C+1).
 
-        Without gradients the features take the memory of ``x``.
+        Without gradients, the features overwrite ``x``.
         """
         in_place = not torch.is_grad_enabled() and not torch.compiler.is_compiling()
         scores = x[..., -self.scores :].to(torch.float32, copy=in_place)
@@ -142,7 +144,7 @@ class ClosedSetHead(Head):
 
 
 class VerbNounHead(Head):
-    """For Epic-Kitchens, as published: the score of an action is log p(verb) + log p(noun)."""
+    """The published head for Epic-Kitchens. An action's score is log p(verb) + log p(noun)."""
 
     log_probabilities = True
     verb: Tensor
@@ -176,14 +178,13 @@ class VerbNounHead(Head):
 
 
 class TextHead(Head):
-    """Open set: a class scores the sum over slots of exp(tau) * cos(W x, V t).
+    """Open-set head. The score of a class is the sum over slots of exp(tau) * cos(W x, V t).
 
-    One slot is a text head on sentences, several make a factored one. A slot without a word (no
-    tool; the background has no word in any slot) has a learned key, and so has null. The features
-    receive the expected key of each slot, under the softmax of the scores. With object columns the
-    words of their slot are also scored by pointing at the evidence, and the expected evidence is
-    fed back instead of that slot's key, so that no identity comes in (docs/method.md,
-    'Text head').
+    With one slot, this is a text head on sentences. With several, it is factored. A slot without a
+    word (no tool, or all slots of background) has a learned key, and so does null. The features
+    receive the expected key of each slot under the softmax of the scores. With object columns, the
+    words of their slot are also scored by pointing at the evidence. The expected evidence is then
+    fed back instead of this slot's key, so that no identity enters (docs/method.md, 'Text head').
     """
 
     is_open = True
@@ -216,9 +217,9 @@ class TextHead(Head):
         """Score the candidates, in float32.
 
         Args:
-            x: (B, N, H).
-            text: the candidates.
-            evidence: (B, N, E, O) of object columns.
+            x: Features, (B, N, H).
+            text: Candidates.
+            evidence: Evidence of object columns, (B, N, E, O).
 
         Returns:
             Features (B, N, H) and scores (B, N, C or C+1).
@@ -239,7 +240,7 @@ class TextHead(Head):
         fed_width = fed_keys.shape[1]
         evidence_width = self.feed.in_features - fed_width
         key_weight, evidence_weight = self.feed.weight.split([fed_width, evidence_width], dim=1)
-        # Keys of classes are projected before they are averaged: classes are fewer than frames.
+        # Project class keys before averaging them, because there are fewer classes than frames.
         fed = fed_keys @ key_weight.T  # (C or C+1, H)
         if self.point is None or self.ask is None or evidence is None or text.objects is None:
             return x + (scores.softmax(-1) @ fed + self.feed.bias), scores
@@ -247,9 +248,9 @@ class TextHead(Head):
         objects = text.objects  # (C, O)
         if self.null_key is not None:
             objects = pad(objects, (0, 0, 0, 1))  # (C+1, O)
-        # A class is scored by the evidence of its object, the sum over e and o of
-        # objects[c, o] evidence[e, o] (point[e] + query[c, e]). The two terms are computed apart,
-        # so that nothing is as large as frames x evidence x classes.
+        # The score of a class by the evidence of its object is the sum over e and o of
+        # objects[c, o] evidence[e, o] (point[e] + query[c, e]). The two terms are computed
+        # separately, to avoid a tensor as large as frames x evidence x classes.
         pointed = (self.point(x).unsqueeze(-2) @ evidence).squeeze(-2)  # (B, N, O)
         query = self.ask(fed_keys)  # (C or C+1, E), what the verb and tool look for
         of_objects = (query.unsqueeze(-1) * objects.unsqueeze(1)).flatten(1)  # (C or C+1, E * O)
@@ -260,13 +261,13 @@ class TextHead(Head):
         return x + (probs @ fed + linear(expected, evidence_weight, self.feed.bias)), scores
 
     def _word_scores(self, x: Tensor, keys: Tensor) -> Tensor:
-        """Return (B, N, C or C+1) scores by the keys (C or C+1, S, P) alone."""
+        """Return scores (B, N, C or C+1) that use only the keys (C or C+1, S, P)."""
         query = normalize(self.query(x).unflatten(-1, (self.n_slots, -1)), dim=-1)  # (B, N, S, P)
         scale = self.log_scale.clamp(max=math.log(100.0)).exp().unsqueeze(-1)  # (S, 1)
         return query.flatten(-2) @ (keys * scale).flatten(1).T
 
     def _keys(self, text: Candidates) -> Tensor:
-        """Return (C or C+1, S, P) unit keys of the classes and, for a token head, of null."""
+        """Return unit keys (C or C+1, S, P) of the classes and, for a token head, of null."""
         keys = torch.einsum("csw,spw->csp", text.embeddings, self.key)
         keys = torch.where(text.present, keys, self.absent)
         if self.null_key is not None:
@@ -275,12 +276,12 @@ class TextHead(Head):
 
 
 class SimilarityHead(TextHead):
-    """Add the scored evidence of each candidate to the scores of the text head.
+    """The text head with additional scores from the evidence of each candidate.
 
-    A candidate's score is the product of its evidence and of what the frame, segment or token looks
-    for in any candidate's evidence. The background and null have no evidence, and the score of the
-    text head. The expected evidence is fed back, too. Without evidence (tokens that have attended
-    to nothing yet) this is the text head (docs/method.md, 'Similarity evidence').
+    A candidate's score is the product of its evidence and a query of the frame, segment or token,
+    which is the same for all candidates. Background and null have no evidence and keep the score
+    of the text head. The expected evidence is also fed back. Without evidence (for tokens that have
+    not attended to anything yet), this is the text head (docs/method.md, 'Similarity evidence').
     """
 
     def __init__(self, width: int, classes: Classes, null: bool) -> None:
@@ -325,12 +326,12 @@ HEADS = PluginTable("fact_clip.heads", _HEADS, _adopt)
 
 
 def is_open(head: str) -> bool:
-    """Return whether a head scores candidates by their texts, so that it takes any name.
+    """Return whether a head scores candidates by their texts, so that it accepts any name.
 
-    A missing or broken plug-in does not.
+    For a missing or broken plug-in, return False.
 
     Args:
-        head: name in `HEADS`.
+        head: Name in `HEADS`.
     """
     with suppress(InputError):
         return bool(getattr(HEADS.get(head), "is_open", False))
@@ -338,7 +339,7 @@ def is_open(head: str) -> bool:
 
 
 def reads_text(head: str) -> bool:
-    """Return whether a head is made from vectors of class names."""
+    """Return whether a head uses vectors of class names."""
     return head == "fact-clip" or is_open(head)
 
 
@@ -349,10 +350,10 @@ class FrameProjection(nn.Module):
     """FACT-CLIP's alignment: z = normalise(W2 dropout(relu(LayerNorm(W1 x)))) in the text space.
 
     Args:
-        input_dim: width of x.
-        hidden: width between the two layers.
-        output_dim: E, width of the texts.
-        dropout: share of channels that is dropped.
+        input_dim: Width of x.
+        hidden: Width between the two layers.
+        output_dim: Width E of the texts.
+        dropout: Share of channels that are dropped.
     """
 
     def __init__(self, input_dim: int, hidden: int, output_dim: int, dropout: float) -> None:

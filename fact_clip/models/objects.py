@@ -1,15 +1,15 @@
 """Evidence of object columns: input columns of named objects (docs/method.md, 'Object columns').
 
-A detector gives the same few columns (box, motion) of each of O named objects. One small network,
-shared by all of them, reads the columns of one object and of the fixed objects and returns
-the evidence of that object. The rest of the model sees the objects without their names: pooled
-evidence and the fixed columns. A head names an object by pointing at its evidence, so a word that
-was never trained works like one that was.
+A detector gives the same few columns (box, motion) for each of O named objects. One small network,
+shared by all objects, reads the columns of one object and of the fixed objects, and returns the
+evidence of this object. The rest of the model sees the objects without their names: as pooled
+evidence and fixed columns. A head names an object by pointing at its evidence, so a word that was
+never trained works like a trained one.
 
-A class's word means the object whose name is most similar to it, if the cosine is at least 0.6. A
-word below that has no evidence (`unmatched`). On Epic-Kitchens' nouns, which no reported figure
-uses, this ties 64 % of their synonyms to the right one and 7 % of the words of other nouns: the
-best mean of the two from 0.4 to 0.85.
+A class's word means the object with the most similar name, if the cosine is at least 0.6. A less
+similar word has no evidence (`unmatched`). For Epic-Kitchens' nouns, which no reported figure uses,
+this ties 64 % of their synonyms to the correct noun, and 7 % of other nouns' words to a noun. This
+is the best balance of the two for thresholds from 0.4 to 0.85.
 """
 
 import warnings
@@ -24,9 +24,9 @@ from fact_clip.config.schema import Width
 from fact_clip.core.errors import InputError
 from fact_clip.models.kernels.base import full_precision
 
-_SHARPNESS = 50.0  # of the softmax over names: a cosine of 1 against .85 is 1 against .0006
-_HEADS = 4  # of the attention that pools the evidence of the free objects
-_MIN_COSINE = 0.6  # of a word and the name of the object that it means
+_SHARPNESS = 50.0  # factor in the softmax over names: cosine 1 against .85 gives 1 against .0006
+_HEADS = 4  # heads of the attention that pools the evidence of free objects
+_MIN_COSINE = 0.6  # minimum cosine of a word and the name of the object that it means
 
 _Index = Annotated[int, Field(ge=0, le=1_000_000)]
 
@@ -36,11 +36,11 @@ class ObjectSpec:
     """Input columns of each object.
 
     Attributes:
-        columns: O rows of k input columns, of the same kinds in the same order for each object.
-        fixed: objects that keep their identity (tools, the person). Others lose their names.
-        slot: slot of an action's factors whose words are names of objects.
-        hidden: width of the network that all objects share.
-        width: width of the evidence of an object.
+        columns: O rows of k input columns, with the same kinds in the same order for each object.
+        fixed: Objects that keep their identity (tools, the person). Others lose their names.
+        slot: Slot of an action's factors whose words are names of objects.
+        hidden: Width of the network that all objects share.
+        width: Width of the evidence of an object.
     """
 
     columns: tuple[tuple[_Index, ...], ...]
@@ -52,16 +52,16 @@ class ObjectSpec:
     def __post_init__(self) -> None:
         widths = {len(row) for row in self.columns}
         if len(widths) != 1 or 0 in widths or max(self.fixed, default=0) >= len(self.columns):
-            problem = "expected one object or more, each with as many columns, and indices of them"
+            problem = "expected at least one object, each with as many columns, and valid indices"
             raise InputError("columns", problem)
 
 
 class ObjectEvidence(nn.Module):
-    """Convert the input to a frame stream without identities, and the evidence of each object.
+    """Converts the input to a frame stream without identities, and to evidence of each object.
 
     Args:
-        spec: input columns of the objects, and the widths of the network.
-        names: (O, W) unit text vectors of the objects' names, zero for an object without one.
+        spec: Input columns of the objects, and the widths of the network.
+        names: Unit text vectors of the object names (O, W), zero for an object without a name.
     """
 
     columns: Tensor  # (O, k)
@@ -80,7 +80,7 @@ class ObjectEvidence(nn.Module):
         self.register_buffer("free", torch.tensor(free), persistent=False)
         self.register_buffer("names", names)
         self.own = nn.Linear(kinds, spec.hidden)
-        with warnings.catch_warnings():  # torch warns of a layer without inputs (no fixed object)
+        with warnings.catch_warnings():  # torch warns about a layer without inputs
             warnings.filterwarnings("ignore", "Initializing zero-element")
             self.beside = nn.Linear(fixed_width, spec.hidden, bias=False)
         self.out = nn.Linear(spec.hidden, spec.width)
@@ -101,22 +101,22 @@ class ObjectEvidence(nn.Module):
         return stream, evidence.transpose(2, 3).contiguous()
 
     def objects_of(self, text: Tensor) -> Tensor:
-        """Return how far the word of each class means each object.
+        """Return the degree to which the word of each class means each object.
 
         Args:
-            text: (C, S, W) class texts.
+            text: Class texts, (C, S, W).
 
         Returns:
-            (C, O). A row sums to 1, or to 0 where the word means none of the objects.
+            Degrees (C, O). A row sums to 1, or to 0 if the word means none of the objects.
         """
         share = self._cosine(_SHARPNESS * text).softmax(-1)
         return share * (self._cosine(text).amax(-1, keepdim=True) >= _MIN_COSINE)
 
     def unmatched(self, text: Tensor) -> Tensor:
-        """Return the classes with a word that means none of the objects, (C,) booleans.
+        """Return whether each class has a word that means none of the objects, (C,).
 
         Args:
-            text: (C, S, W) class texts.
+            text: Class texts, (C, S, W).
         """
         has_word = text[:, self.slot].any(-1)
         return has_word & (self._cosine(text).amax(-1) < _MIN_COSINE)
@@ -128,12 +128,12 @@ class ObjectEvidence(nn.Module):
     def swapped(self, x: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
         """Put the free objects in a random order (swap augmentation).
 
-        A frame of "move ham" then has the ham's columns in the place of the plate's, and its class
-        has the plate's word.
+        For example, a frame of "move ham" then has the ham's columns in place of the plate's, and
+        its class has the word of the plate.
 
         Args:
-            x: (B, T, D) input.
-            text: (C, S, W) class texts.
+            x: Input, (B, T, D).
+            text: Class texts, (C, S, W).
 
         Returns:
             The changed input and class texts.

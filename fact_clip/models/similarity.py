@@ -1,14 +1,14 @@
-"""Evidence of similarity curves, for features that live in one space with text.
+"""Evidence of similarity curves, for features in a joint space with text.
 
-docs/method.md, "Similarity evidence", has the formulas.
+See docs/method.md, "Similarity evidence", for the formulas.
 
 Frames and names are compared by their cosine. One small network over time, shared by all
-candidates, reads the curves of one candidate: its cosine, the same smoothed, less its mean over
-the video, and less the best of the other candidates. It knows no class, so a name that was never
-trained is read like one that was. A permutation of the candidates permutes the result. Heads score
-a candidate by its evidence.
+candidates, reads the curves of one candidate: its cosine, also smoothed, its difference from the
+mean over the video, and its margin over the best of the other candidates. The network does not
+depend on classes, so it reads an untrained name like a trained one. A permutation of the candidates
+permutes the result. Heads score a candidate by its evidence.
 
-Symbols: B videos, T frames, D input columns, C candidates, S words of a candidate (one a slot), W
+Symbols: B videos, T frames, D input columns, C candidates, S words of a candidate (one per slot), W
 width of the space, K curves of a word, E channels of the evidence.
 """
 
@@ -19,26 +19,26 @@ from fact_clip.models.kernels.base import full_precision
 from fact_clip.models.kernels.convolution import FrameConv
 
 CHANNELS = 16  # width of the network that all candidates share
-LAYERS = 4  # dilated layers of that network
-WINDOWS = (5, 25)  # rows over which similarities are smoothed
+LAYERS = 4  # number of dilated layers of this network
+WINDOWS = (5, 25)  # numbers of rows over which similarities are smoothed
 
-# Rows on each side of a row that the evidence depends on.
+# Number of rows on each side of a row that the evidence depends on.
 SIMILARITY_REACH = max(WINDOWS) // 2 + 2**LAYERS - 1
 
 
 class SimilarityEvidence(nn.Module):
-    """Convert the input and class texts to the evidence of each candidate.
+    """Converts the input and class texts to the evidence of each candidate.
 
-    The first W columns of the input are the frame's vector in the space of the texts, as scaled by
-    ``data.standardize``: column * space[0] - space[1] is that vector less its mean over the
-    training frames. Texts are taken less `centre`, so a constant gap between frames and texts has
-    no effect.
+    The first W columns of the input are the frame's vector in the space of the texts, scaled by
+    ``data.standardize``. The vector minus its mean over the training frames is therefore
+    column * space[0] - space[1]. `centre` is subtracted from texts, so a constant gap between
+    frames and texts has no effect.
 
     Args:
-        input_dim: D.
-        slots: S, words of a candidate.
-        space: (2, W) scale and shift of the frame vectors.
-        centre: (S, W) mean of the texts of the training classes.
+        input_dim: Number of input columns, D.
+        slots: Number of words of a candidate, S.
+        space: Scale and shift of the frame vectors, (2, W).
+        centre: Mean of the texts of the training classes, (S, W).
     """
 
     space: Tensor
@@ -54,12 +54,12 @@ class SimilarityEvidence(nn.Module):
         super().__init__()
         self.register_buffer("space", space)
         self.register_buffer("centre", centre)
-        self.gain = space.shape[1] ** 0.5  # the cosine of two random vectors deviates by 1 / gain
+        self.gain = space.shape[1] ** 0.5  # 1 / gain is the deviation of random vectors' cosine
 
-        n_levels = 1 + len(WINDOWS)  # a curve, and the same over each window
-        n_curves = 2 * n_levels + 1  # K: levels, their margins, and the curve less its mean
+        n_levels = 1 + len(WINDOWS)  # a curve, and its mean over each window
+        n_curves = 2 * n_levels + 1  # K: levels, their margins, and the curve minus its mean
 
-        # In the formulas: R, R', W_1 and W_2. The names are those of saved weights.
+        # These are R, R', W_1 and W_2 in the formulas. Attributes are names of saved weights.
         self.read = nn.Linear(slots * n_curves, CHANNELS)
         self.beside = nn.Linear(input_dim, CHANNELS, bias=False)
         self.dilated = nn.ModuleList(
@@ -71,12 +71,12 @@ class SimilarityEvidence(nn.Module):
         """Compute the evidence.
 
         Args:
-            x: (B, T, D).
-            mask: (B, T) true at real frames, or None.
-            text: (C, S, W) class texts. A vector of zeros stands for a missing word.
+            x: Input, (B, T, D).
+            mask: Real frames (B, T), or None.
+            text: Class texts, (C, S, W). A vector of zeros means a missing word.
 
         Returns:
-            (B, T, E, C), zero for a candidate without words.
+            Evidence (B, T, E, C), zero for a candidate without words.
         """
         with full_precision(x):  # differences of cosines need more digits than bfloat16 has
             x = x.float()
@@ -105,12 +105,12 @@ class SimilarityEvidence(nn.Module):
         """Return the cosines of frames and words, both centred, times sqrt(W).
 
         Args:
-            x: (B, T, D).
-            text: (C, S, W) class texts.
-            has_word: (C, S) true where there is a word.
+            x: Input, (B, T, D).
+            text: Class texts, (C, S, W).
+            has_word: Whether there is a word, (C, S).
 
         Returns:
-            (B, C, S, T), zero where there is no word.
+            Cosines (B, C, S, T), zero for missing words.
         """
         scale, shift = self.space  # (W,) both
         frames = x[..., : len(scale)] * scale - shift  # (B, T, W)
@@ -124,7 +124,7 @@ class SimilarityEvidence(nn.Module):
         """Return the curves (B, C, T, S*K) of each candidate for cosines (B, C, S, T).
 
         The curves of a word are its levels (the cosine, and its mean over each window), the cosine
-        less its mean over the video, and the margin of each level.
+        minus its mean over the video, and the margin of each level.
         """
         if mask is None:
             is_real = cosines.new_ones(1, 1, cosines.shape[-1])  # (1, 1, T)
@@ -134,7 +134,7 @@ class SimilarityEvidence(nn.Module):
         curve = cosines.flatten(1, 2) * is_real  # (B, C*S, T)
         levels = [curve]
         for window in WINDOWS:
-            real_share = _smoothed(is_real, window).clamp(min=1e-6)  # of the frames of the window
+            real_share = _smoothed(is_real, window).clamp(min=1e-6)  # of frames in the window
             levels.append(_smoothed(curve, window) / real_share)
 
         mean = curve.sum(-1, keepdim=True) / is_real.sum(-1, keepdim=True)  # (B, C*S, 1)
@@ -147,16 +147,16 @@ class SimilarityEvidence(nn.Module):
 def _smoothed(curves: Tensor, window: int) -> Tensor:
     """Return the centred mean of (B, N, T) over a window, with zeros beyond the ends.
 
-    An even window is one frame longer, since a centred one is odd.
+    An even window is extended by one frame.
     """
     half = window // 2
     return nn.functional.avg_pool1d(curves, 2 * half + 1, stride=1, padding=half)
 
 
 def _margin(level: Tensor, has_word: Tensor) -> Tensor:
-    """Return a level (B, C*S, T) less that of the best other candidate, in the same slot and frame.
+    """Return a level (B, C*S, T) minus the best other candidate's, in the same slot and frame.
 
-    It is 0 where the candidate or all others have no word.
+    It is 0 if the candidate or all others have no word.
     """
     n_candidates = len(has_word)
     by_slot = level.unflatten(1, has_word.shape)  # (B, C, S, T)
@@ -176,6 +176,6 @@ def _margin(level: Tensor, has_word: Tensor) -> Tensor:
 
 
 def centre_of(text: Tensor) -> Tensor:
-    """Return the mean (S, W) of the words in (C, S, W), where zeros are no words."""
+    """Return the mean (S, W) of the words in (C, S, W), ignoring missing words (zeros)."""
     count = (text != 0).any(-1, keepdim=True).sum(0)  # (S, 1)
     return text.sum(0) / count.clamp(min=1)

@@ -1,4 +1,4 @@
-"""Analyses of labellings: confusions, boundaries, uncertain segments."""
+"""Analyses of labellings: confusions, boundaries and uncertain segments."""
 
 import heapq
 from collections.abc import Sequence
@@ -68,8 +68,9 @@ def factor_confusions(
 def boundaries(videos: Sequence[Video]) -> Json:
     """Return the "median" distance of true boundaries to the nearest predicted ones.
 
-    Its "unit" is s if the times of all videos are known, else frames. The distance is None if there
-    are no boundaries, and "infinite" if half of them are in videos without a predicted boundary.
+    Its "unit" is s if the times of all videos are known, and frames otherwise. The distance is None
+    if there are no boundaries, and "infinite" if half of them are in videos without a predicted
+    boundary.
     """
     is_timed = all(video.times is not None for video in videos)
     distances: list[float] = []
@@ -96,7 +97,7 @@ def _edges(labels: Labels, times: Floats | None) -> Labels | Floats:
 
 
 def step_of(times: Floats | None) -> float | None:
-    """Return the seconds between frames that are evenly spaced and start at 0, else None.
+    """Return the seconds between frames if they are evenly spaced and start at 0, or None.
 
     Times may deviate by a millisecond and a half, because files round them.
     """

@@ -27,7 +27,7 @@ class Evaluated:
 
     run: Run
     title: str
-    written: str  # when it was evaluated, in UTC
+    written: str  # time of the evaluation, in UTC
     result: Json
     record: Record
 
@@ -54,7 +54,7 @@ def evaluations(folders: Sequence[str | Path]) -> tuple[list[Path], list[Sweep]]
     resolved = [folder.resolve() for folder in run_folders]
     for folder, path in zip(run_folders, resolved, strict=True):
         if resolved.count(path) > 1:
-            raise InputError(folder, "given twice")
+            raise InputError(folder, "this run is listed twice")
     return run_folders, sweeps
 
 
@@ -78,11 +78,11 @@ def _read(folder: Path, title: str, stem: str) -> Evaluated:
     record_path = path.with_suffix(".npz")
     record = Record.load(record_path)
     if not is_current(run, path):
-        raise InputError(path, "of other weights than the run has now", FIX)
+        raise InputError(path, "belongs to other weights than the run has now", FIX)
     result = read_mapping(path, "the result of fact-clip evaluate")
     has_classes = len(result.get("per_class", ())) == len(record.vocabulary)
     if not has_classes or result.get("videos") != [video.name for video in record.videos]:
-        raise InputError(path, f"other classes or videos than {record_path.name} has", FIX)
+        raise InputError(path, f"classes or videos differ from {record_path.name}", FIX)
     written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
     return Evaluated(run, title, written.strftime("%Y-%m-%d %H:%M UTC"), result, record)
 

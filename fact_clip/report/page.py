@@ -49,7 +49,7 @@ def page(data: Json, title: str) -> str:
     return template.substitute(
         title=escape(title),
         style=read_assets(TIMELINE_STYLE, "page.css"),
-        # "<" is escaped, so that a name cannot end the script element or open a comment
+        # "<" is escaped, so that a name cannot end the script element or open a comment.
         data=content.replace("<", "\\u003c"),
         script=read_assets(*TIMELINE, *_PAGE),
     )

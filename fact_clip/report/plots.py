@@ -27,19 +27,19 @@ with library_errors("plots", "no matplotlib", ImportError, fix=install_command("
     from matplotlib.patches import Patch
     from matplotlib.text import Text
 
-# inches
+# Sizes in inches.
 WIDTH = 12.0
 _ROW = 0.5
 _AXIS = 0.8
 _TITLE = 0.35
-_LINE = 0.18  # of the legend
+_LINE = 0.18  # height of a legend line
 _LETTER = 0.062  # mean width of a character in the legend
 _PATCH = 0.55  # width next to a name, including the space between columns
 
 _POINTS = 8  # font size of the legend
 _LONGEST = 70  # most characters of a name in the legend
 _MOST_COLUMNS = 6
-_NARROWEST = 0.015  # share of the axis; the number of a narrower segment is not drawn
+_NARROWEST = 0.015  # share of the axis; narrower segments get no number
 
 # Fonts of Linux, macOS and Windows, for characters that the font of matplotlib lacks.
 OTHER_FONTS = (
@@ -60,12 +60,12 @@ OTHER_FONTS = (
 def save_figure(figure: Figure, path: Path, dpi: int = 150) -> Path:
     """Write a figure to a file atomically. The suffix selects the format (.png, .svg, .pdf)."""
     metadata = {"Date": None} if path.suffix.lower() == ".svg" else None
-    # searchable text, and a fixed salt, so that equal figures give equal files
+    # Text is searchable, and the salt is fixed, so that equal figures give equal files.
     settings: Any = {"svg.fonttype": "none", "svg.hashsalt": "fact-clip"}
     installed = fontManager.get_font_names()
     fonts = [font for font in OTHER_FONTS if font in installed]
     for label in figure.findobj(Text):
-        families = dict.fromkeys([*label.get_fontfamily(), *fonts])  # once, if it is saved again
+        families = dict.fromkeys([*label.get_fontfamily(), *fonts])  # no duplicates if saved again
         label.set_fontfamily(list(families))
     with mpl.rc_context(settings), whole_file(path) as unfinished:
         figure.savefig(unfinished, dpi=dpi, metadata=metadata)
@@ -79,7 +79,7 @@ def timeline(
     title: str = "",
     names: Sequence[str] = (),
 ) -> Figure:
-    """Draw one bar per row, in seconds if every row has times or a rate, else in frames.
+    """Draw one bar per row, in seconds if all rows have times or a rate, otherwise in frames.
 
     The legend lists the classes that occur, with their numbers. Segments that are wide enough show
     their number. Background is grey and is listed last.
@@ -88,7 +88,7 @@ def timeline(
         rows: Segmentation of each row, by name, from top to bottom.
         background: Labels without a colour and a number.
         title: Title of the figure.
-        names: Names of all classes, so that colours and numbers equal those of the report.
+        names: Names of all classes, so that colours and numbers are as in the report.
 
     Returns:
         The figure.
@@ -111,7 +111,7 @@ def timeline(
     for index, (row, row_edges) in enumerate(zip(rows.values(), edges, strict=True)):
         starts = row_edges[:-1].tolist()
         widths = np.diff(row_edges).tolist()
-        # no edges and no smoothing: a hairline between two segments would hide one-frame segments
+        # Without edges and smoothing: a line between two segments would hide one-frame segments.
         axes.broken_barh(
             list(zip(starts, widths, strict=True)),
             (index - 0.4, 0.8),

@@ -35,14 +35,14 @@ from fact_clip.report import analysis
 from fact_clip.report.evaluated import Evaluated, Sweep
 
 _FIGURES = ("frame_accuracy", "edit", "f1@50")  # of each video
-_TOP = 3  # most wrong names of an unseen class that the page lists
+_TOP = 3  # number of most frequent wrong names that the page lists per unseen class
 
 _ZERO_SHOT: dict[str, list[str]] = read_mapping(Path(__file__).with_name("figures.yaml"), "figures")
 """Name and note of each zero-shot figure, by its key."""
 
 _RELIABILITY = (
     ("before", "of the scores as they are"),
-    ("after", "of the confidences made of them"),
+    ("after", "of the confidences derived from them"),
 )
 
 
@@ -62,7 +62,7 @@ def summary(evaluated_runs: Sequence[Evaluated], sweeps: Sequence[Sweep] = ()) -
     run_data = []
     indices = []
     for evaluated in evaluated_runs:
-        # the index of each class of the run (C + 1,); the last is for label -1
+        # The index of each class of the run (C + 1,), with label -1 at the end.
         index_of = np.array([*(class_index[name] for name in evaluated.record.vocabulary), -1])
         indices.append(index_of)
         with _intact(evaluated):
@@ -78,7 +78,8 @@ def summary(evaluated_runs: Sequence[Evaluated], sweeps: Sequence[Sweep] = ()) -
 def _sweep(sweep: Sweep, evaluated_runs: Iterable[Evaluated]) -> Json:
     """Return the mean of each figure over the runs of a sweep, and its standard deviation.
 
-    It is the deviation of the means of the seeds if seeds vary, and of the runs otherwise.
+    The deviation is computed from the means of the seeds if seeds vary, and otherwise from the
+    runs.
     """
     groups: dict[int | str, list[dict[str, float]]] = {}
     for evaluated in evaluated_runs:
@@ -302,12 +303,12 @@ def _video(
 
 
 def _common_truth(name: str, views: Sequence[_View]) -> Integers:
-    """Return the true labels of a video, (T,), of the first run that has a label of a frame.
+    """Return the true labels (T,) of a video, each from the first run that labels the frame.
 
-    A hold-out may hide labels of some runs.
+    A hold-out may hide labels in some runs.
 
     Raises:
-        InputError: The runs have different numbers of frames, or different labels of a frame.
+        InputError: The runs differ in the number of frames or in the label of a frame.
     """
     truth = views[0].truth
     for view in views:

@@ -84,7 +84,7 @@ class RunFacts:
             these in which it occurs more than once.
         videos_a_step: Number of videos per training step, over all processes.
         seen: Videos and classes of the training run, or None without a record.
-        teachers: What the teacher of the drafts has seen. An entry is None if it is unknown.
+        teachers: Records of what the teacher of the drafts has seen, with None if unknown.
         finished: Whether the training is finished.
         n_frames: Median number of frames per training video.
         notes: Sentences about the decisions in the plan of the training run.

@@ -74,7 +74,7 @@ def fetch(address: str | Path, patterns: Collection[str]) -> Path:
     with the hashes of the earlier download.
 
     Args:
-        address: hf://OWNER/NAME or hf://OWNER/NAME@REVISION.
+        address: Address hf://OWNER/NAME or hf://OWNER/NAME@REVISION.
         patterns: Patterns of file names.
 
     Returns:

@@ -400,7 +400,7 @@ class LoadedRun:
         models: The model, or the members of an ensemble.
         calibration: Score corrections, if the run was trained with classes held out.
         confidence: Confidences, if the run has validation videos.
-        seen: What all models have seen, or None to use the record of the run.
+        seen: Record of what all models have seen, or None to use the record of the run.
     """
 
     run: Run

@@ -115,7 +115,7 @@ class Callback:
 
         Args:
             state: Progress of the run.
-            path: model.safetensors (the best weights) or last.safetensors (the state to resume).
+            path: Path of model.safetensors (best weights) or last.safetensors (state to resume).
         """
 
 

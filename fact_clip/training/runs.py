@@ -89,7 +89,7 @@ def train(
     Args:
         config: Configuration, name or path of a recipe, or plan.
         out: Run folder, which must be new unless ``resume`` is set.
-        overrides: Settings that replace those of the configuration, such as "train.epochs=20".
+        overrides: Settings that replace settings of `config`, such as "train.epochs=20".
             Not allowed with a plan.
         data: Data in memory (`datasets.from_arrays`, or a `datasets.DataSource`) instead of
             ``data.root``. They are not saved: an ensemble is an InputError, and you must pass them

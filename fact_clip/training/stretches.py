@@ -117,7 +117,7 @@ class Trial:
 
 
 def do_neighbours_help(trials: Sequence[Trial], background: Sequence[int]) -> bool:
-    """Return whether scores and neighbours name labelled classes at least as well as scores alone.
+    """Return whether neighbours help, or at least do not harm, in naming labelled classes.
 
     No hidden label is read.
 

@@ -1,4 +1,4 @@
-"""What is hidden from training: chosen, masked, and judged by its own figures (README.md)."""
+"""Hidden classes: their choice, the masking of their labels, and their figures (README.md)."""
 
 from fact_clip.unseen.holdout import Holdout
 

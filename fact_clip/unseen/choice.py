@@ -1,4 +1,4 @@
-"""Classes that can be held out, by their factors in other classes (docs/protocol.md)."""
+"""Choice of classes to hold out, by their factors in other classes (docs/protocol.md)."""
 
 import hashlib
 from collections import Counter, defaultdict
@@ -16,18 +16,18 @@ from fact_clip.unseen.holdout import Holdout, Mode
 
 Factor = tuple[str, str]  # a slot and its word
 
-MIN_WELL_FILLED = 10, 3  # training frames and segments with which a class covers a factor well
+MIN_WELL_FILLED = 10, 3  # training frames and segments of a class that covers a factor well
 
 
 class FactorSupport:
     """The seen classes that cover each factor.
 
     Args:
-        vocabulary: the classes.
-        held_out: classes that cover nothing.
-        counts: training frames of each class, (C,). A class without frames covers nothing. None:
-            all classes have frames.
-        segments: training segments of each class, (C,), or None.
+        vocabulary: Classes.
+        held_out: Classes that cover nothing.
+        counts: Training frames of each class (C,), or None if all classes have frames. A class
+            without frames covers nothing.
+        segments: Training segments of each class (C,), or None.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class FactorSupport:
                     self.well_filled[factor].add(name)
 
     def weakest(self, name: str) -> "Support":
-        """Return the support of the rarest factor of a class by other classes."""
+        """Return how well other classes support the rarest factor of a class."""
         supports = [
             Support(
                 name=name,
@@ -70,7 +70,7 @@ class FactorSupport:
         return min(supports, key=_rarity, default=Support(name, 0, None))
 
     def missing(self, names: Iterable[str], without: str) -> int:
-        """Return how many well-filled classes the factors of names lack to have two each.
+        """Return how many well-filled classes are missing for each factor of `names` to have two.
 
         The class `without` does not count.
         """
@@ -80,13 +80,13 @@ class FactorSupport:
 
 @dataclass(frozen=True)
 class Support:
-    """Other classes with the rarest factor of a class. With none it cannot stay compositional.
+    """Other classes with the rarest factor of a class. Without any, it is not compositional.
 
     Attributes:
-        name: the class.
-        classes: the number of other classes.
-        rarest: the factor, or None for a class without factors.
-        well_filled: the number of those classes that are well filled.
+        name: Name of the class.
+        classes: Number of other classes.
+        rarest: Rarest factor, or None for a class without factors.
+        well_filled: Number of these classes that are well filled.
     """
 
     name: str
@@ -105,13 +105,13 @@ def lost_factors(
     """Find the factors that no seen class covers.
 
     Args:
-        vocabulary: the classes.
-        unseen: the classes that are held out together.
-        counts: training frames of each class, (C,), or None. A seen class without frames does not
+        vocabulary: Classes.
+        unseen: Classes that are held out together.
+        counts: Training frames of each class (C,), or None. A seen class without frames does not
             count.
 
     Returns:
-        Held-out class -> its factors that no seen class has.
+        For each held-out class, its factors that no seen class has.
     """
     held_out = tuple(unseen)
     support = FactorSupport(vocabulary, held_out, counts)
@@ -135,17 +135,17 @@ def rank(
     seed: int = 0,
     segments: ArrayLike | None = None,
 ) -> list[Support]:
-    """Rank the actions that could be held out next, best supported first.
+    """Rank the actions that could be held out next, with the best supported first.
 
-    The rarest factor of a class is the one with the fewest well-filled other classes, up to two,
-    then with the fewest other classes.
+    The rarest factor of a class is the one with the fewest other well-filled classes (up to two),
+    and then with the fewest other classes.
 
     Args:
-        vocabulary: the classes.
-        held_out: classes that support nothing.
-        counts: training frames of each class, (C,). None: all classes have enough.
-        seed: orders classes of equal support.
-        segments: training segments of each class, (C,). None: all classes have enough.
+        vocabulary: Classes.
+        held_out: Classes that support nothing.
+        counts: Training frames of each class (C,), or None if all classes have enough.
+        seed: Seed for the order of equally supported classes.
+        segments: Training segments of each class (C,), or None if all classes have enough.
 
     Returns:
         The support of each action that is not held out and has frames.
@@ -162,7 +162,7 @@ def rank(
 
 
 def classes_with_twins(vocabulary: Vocabulary) -> set[str]:
-    """Return the classes that share all their factors with another class."""
+    """Return the classes that share all their factors with a different class."""
     times = Counter(vocabulary.factors)
     pairs = zip(vocabulary, vocabulary.factors, strict=True)
     return {name for name, factors in pairs if times[factors] > 1}
@@ -177,13 +177,14 @@ def resting_on_one(
     """Find the factors of held-out classes that only one seen class covers.
 
     Args:
-        vocabulary: the classes.
-        held_out: the held-out classes.
-        counts: training frames of each class, (C,), or None.
-        segments: training segments of each class, (C,), or None.
+        vocabulary: Classes.
+        held_out: Held-out classes.
+        counts: Training frames of each class (C,), or None.
+        segments: Training segments of each class (C,), or None.
 
     Returns:
-        Held-out class -> its factors that one (well-filled) seen class covers -> that class.
+        For each held-out class, its factors that only one (well-filled) seen class covers, each
+        with this class.
     """
     names = tuple(held_out)
     support = FactorSupport(vocabulary, names, counts, segments)
@@ -212,11 +213,11 @@ MAX_OF_VIDEO = 0.25  # share of a training video's frames that hidden classes sh
 
 @dataclass(frozen=True, order=True)
 class TrainingLoss:
-    """What training loses if classes are held out together: the smallest is preferred."""
+    """What training loses if classes are held out together. The smallest value is preferred."""
 
-    shares_all_factors: bool  # another class has the same factors, so hiding it hides nothing
+    shares_all_factors: bool  # a different class has the same factors, so hiding it hides nothing
     missing_classes: int  # see `FactorSupport.missing`
-    videos: int  # that lose more than `MAX_OF_VIDEO` of their frames
+    videos: int  # number of videos that lose more than `MAX_OF_VIDEO` of their frames
 
 
 @validated("counts", "segments", "videos")
@@ -233,29 +234,31 @@ def select(
     seed: int = 0,
     mode: Mode = "mask",
 ) -> Holdout:
-    """Choose classes to hold out such that training stays as intact as possible.
+    """Choose classes to hold out so that training loses as little as possible.
 
-    Classes are taken one by one: the one with which the most factors of all selected classes stay
-    in two well-filled seen classes, then the one with which the fewest videos lose more than
-    `MAX_OF_VIDEO` of their frames, then the one that the remaining classes support best (`rank`).
+    Classes are chosen one by one. The first criterion is that as many factors as possible of all
+    selected classes remain in two well-filled seen classes. The second is that as few videos as
+    possible lose more than `MAX_OF_VIDEO` of their frames. The third is the support by the
+    remaining classes (`rank`).
 
     Args:
-        vocabulary: the classes.
-        n_unseen: number of test-unseen classes.
-        n_validation_unseen: number of validation-unseen classes.
-        counts: training frames of each class, (C,). Classes without frames are not selected.
-        segments: training segments of each class, (C,).
-        videos: frames of each class in each training video, (V, C).
-        candidates: the classes to choose from. None: all actions.
-        min_support: seen classes that have each factor of each selected class. 0 takes any class.
-        seed: breaks ties.
-        mode: the mode of the holdout.
+        vocabulary: Classes.
+        n_unseen: Number of test-unseen classes.
+        n_validation_unseen: Number of validation-unseen classes.
+        counts: Training frames of each class (C,). Classes without frames are not selected.
+        segments: Training segments of each class (C,).
+        videos: Frames of each class in each training video, (V, C).
+        candidates: Classes to choose from, or None for all actions.
+        min_support: Minimum number of seen classes that have each factor of each selected class.
+            With 0, any class may be selected.
+        seed: Seed for breaking ties.
+        mode: Mode of the hold-out.
 
     Returns:
-        The holdout.
+        The hold-out.
 
     Raises:
-        InputError: too few classes can be held out together.
+        InputError: Too few classes can be held out together.
     """
     allowed = set(vocabulary if candidates is None else candidates)
     twins = classes_with_twins(vocabulary)
@@ -271,7 +274,7 @@ def select(
         if not supported:
             fix = "choose fewer, or lower min_support"
             if not any(support.classes for support in possible):
-                fix = "give the names parts (data.grammar)"
+                fix = "divide the names into parts (data.grammar)"
             problem = f"only {len(selected)} of {count} classes can be held out together"
             raise InputError("holdout", problem, fix)
 
@@ -287,10 +290,10 @@ def select(
                     videos=int((hidden > MAX_OF_VIDEO * frames.sum(1)).sum()),
                 )
             )
-        best = supported[losses.index(min(losses))]  # of equally good ones the first
+        best = supported[losses.index(min(losses))]  # in a tie, the first
         selected.append(best.name)
 
-    # in turn, so that both groups have well and less well supported classes
+    # Alternate, so that both groups contain well and less well supported classes.
     turns = [number * n_validation_unseen // count for number in range(count + 1)]
     unseen: list[str] = []
     validation_unseen: list[str] = []
@@ -300,21 +303,21 @@ def select(
     return Holdout(tuple(unseen), tuple(validation_unseen), mode).check(vocabulary)
 
 
-# Share of the action frames of seen classes that these classes may take from training, together.
+# Maximum share of the seen classes' action frames that these classes together may remove.
 MAX_FRAMES = 0.15
-MIN_GROUPS = 2  # of training videos with such a class: one validates, the others can
-MIN_FRAMES = 10  # of training, of such a class
+MIN_GROUPS = 2  # of training videos with such a class, so that one is left for training
+MIN_FRAMES = 10  # training frames of such a class
 
 
 @dataclass(frozen=True, order=True)
 class Preference:
-    """Order in which classes are taken as validation-unseen: the smallest comes first."""
+    """Order in which classes are chosen as validation-unseen. The smallest comes first."""
 
-    shares_all_factors: bool  # another class has the same factors, so hiding it hides nothing
+    shares_all_factors: bool  # a different class has the same factors, so hiding it hides nothing
     missing_well_filled: int  # lower if two well-filled seen classes keep its rarest factor
     missing_classes: int  # lower if two seen classes keep it
     missing_groups: int  # classes in more groups of videos come first
-    frames: int  # of equal classes, the one with fewer frames
+    frames: int  # if all else is equal, the class with fewer frames comes first
     name: str
 
 
@@ -325,26 +328,27 @@ def choose_validation_unseen(
     groups: Mapping[str, str] | None = None,
     excluded: Collection[str] = (),
 ) -> Names:
-    """Choose seen actions to hold out for tuning, if any can be (docs/protocol.md, Validation).
+    """Choose seen actions to hold out for tuning, if possible (docs/protocol.md, Validation).
 
-    They are half as many as the unseen classes, at least two, and at most an eighth of the seen
-    actions (at least one). With all of them held out, each of their factors stays in a seen class
-    and no unseen class loses a factor. They have some frames, in two groups of videos or more, but
-    not too many.
+    Their number is half the number of unseen classes, at least two, and at most an eighth of the
+    seen actions (at least one). If all of them are held out, each of their factors remains in a
+    seen class, and no unseen class loses a factor. They have enough frames, but not too many, in at
+    least two groups of videos.
 
     Args:
-        vocabulary: the classes.
-        unseen: the test-unseen classes.
-        frames: training and validation video -> class index -> frames.
-        groups: video -> its group, whose videos validate together. None: each is a group.
-        excluded: classes that are not taken.
+        vocabulary: Classes.
+        unseen: Test-unseen classes.
+        frames: Number of frames by training or validation video and class index.
+        groups: Group of each video, whose videos are used for validation together, or None if
+            each video is a group.
+        excluded: Classes that must not be chosen.
 
     Returns:
         The names of the classes, in the order of the vocabulary.
     """
-    frame_counts = np.zeros(len(vocabulary), np.int64)  # of each seen class
-    video_counts = np.zeros(len(vocabulary), np.int64)  # no more than its segments
-    groups_of = defaultdict[int, set[str]](set)  # class index -> groups of videos
+    frame_counts = np.zeros(len(vocabulary), np.int64)  # for each seen class
+    video_counts = np.zeros(len(vocabulary), np.int64)  # lower bound of its number of segments
+    groups_of = defaultdict[int, set[str]](set)  # groups of videos by class index
     unseen_indices = set(vocabulary.encode(unseen).tolist())
     for video, counts in frames.items():
         for index, count in counts.items():
@@ -359,7 +363,7 @@ def choose_validation_unseen(
     lost = lost_factors(vocabulary, unseen, frame_counts)
 
     def hides_a_factor(names: Sequence[str]) -> bool:
-        """Return whether holding these classes out loses a factor of them or of unseen ones."""
+        """Return whether a factor of these or of unseen classes is lost if these are held out."""
         lost_together = lost_factors(vocabulary, [*unseen, *names], frame_counts)
         return any(factors != lost.get(name, ()) for name, factors in lost_together.items())
 

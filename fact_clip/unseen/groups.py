@@ -46,7 +46,7 @@ def read_groups(
     videos = tuple(names)
     if pattern is None:
         return dict(zip(videos, videos, strict=True))
-    example = r"put the subject or recording in parentheses, as in 'subj(\d+)'"
+    example = r"put the subject or recording in parentheses, such as 'subj(\d+)'"
     kinds = re.error, RecursionError, OverflowError
     with library_errors(where, f"{pattern!r} is not a regular expression", *kinds, fix=example):
         compiled = re.compile(pattern)
@@ -146,7 +146,7 @@ def validation_size(count: int, share: float) -> int:
 
 @dataclass(frozen=True, order=True)
 class ValidationCost:
-    """Order in which groups of videos are taken for validation: the smallest comes first."""
+    """Order in which groups of videos are chosen for validation. The smallest comes first."""
 
     minus_new_unseen: int  # minus the number of validation-unseen classes that the group adds
     last_seen: int  # seen classes that would lose their last group for training
@@ -165,7 +165,7 @@ def carve_validation(
 ) -> Names:
     """Choose training videos for validation, in whole groups.
 
-    Groups are taken by the hash of their names, but so that the validation-unseen classes occur in
+    Groups are chosen by the hash of their names, but so that the validation-unseen classes occur in
     them and few seen classes lose their last training video (docs/protocol.md, Validation).
 
     Args:
@@ -187,7 +187,7 @@ def carve_validation(
     sizes = Counter(of_video.values())
     uncovered = set(validation_unseen)
     available = [group for group in by_hash(counts) if group not in taken]
-    training_groups = Counter[int]()  # of each class
+    training_groups = Counter[int]()  # number of groups with each class
     for classes in counts.values():
         training_groups.update(classes.keys())
 
@@ -201,7 +201,7 @@ def carve_validation(
             order=order,
         )
 
-    # Costs only rise while groups are taken, so the first group with a current cost is the best.
+    # Costs only rise as groups are chosen, so the first group with a current cost is the best.
     queue = [cost(order) for order in range(len(available))]
     heapify(queue)
     selected: set[str] = set()

@@ -1,4 +1,4 @@
-"""Holdouts: classes hidden from training, and their files (docs/protocol.md)."""
+"""Hold-outs: classes hidden from training, and their files (docs/protocol.md)."""
 
 import json
 from collections import Counter
@@ -37,13 +37,13 @@ class Holdout:
     """Classes that are hidden from training, and optionally the training and test videos.
 
     Attributes:
-        unseen: Classes of the test. Nothing is trained or tuned on them.
-        validation_unseen: Classes that are not trained, but that settings are tuned on.
-        mode: "mask" ignores their frames in training videos, "drop" leaves out training videos
+        unseen: Test-unseen classes. No training or tuning uses them.
+        validation_unseen: Classes that are not trained, but are used to tune settings.
+        mode: "mask" ignores their frames in training videos, "drop" excludes training videos
             with such a frame, and "oracle" trains on all classes, which gives an upper bound for
             the same groups.
-        train_videos: Names of the training videos, or None for those of the split.
-        test_videos: Names of the test videos, or None for those of the split.
+        train_videos: Names of the training videos, or None to use the split's.
+        test_videos: Names of the test videos, or None to use the split's.
         file: File that it was read from, or None.
     """
 
@@ -69,19 +69,19 @@ class Holdout:
             names = [*(getattr(self, first) or ()), *(getattr(self, second) or ())]
             for name, times in Counter(names).items():
                 if times > 1:
-                    problem = f"{name!r} twice in {first} and {second}"
-                    raise InputError(f"holdout.{second}", problem, "name each once")
+                    problem = f"{name!r} is listed twice in {first} and {second}"
+                    raise InputError(f"holdout.{second}", problem, "list each once")
 
     @classmethod
     def read(cls, path: str | Path) -> "Holdout":
-        """Read a holdout from a file.
+        """Read a hold-out from a file.
 
         Args:
             path: JSON file with the attributes above or with a list of names, or text file with one
                 unseen class name per line.
 
         Returns:
-            The holdout.
+            The hold-out.
         """
         path = Path(path)
         lines = read_lines(path, "classes to hold out, as JSON or one name per line")
@@ -122,7 +122,7 @@ class Holdout:
         return (*self.unseen, *self.validation_unseen)
 
     def check(self, vocabulary: Vocabulary) -> "Holdout":
-        """Check the names against a vocabulary. Return this holdout.
+        """Check the names against a vocabulary, and return this hold-out.
 
         Raises:
             InputError: A class is unknown or is background, or no action remains for training.
@@ -133,7 +133,7 @@ class Holdout:
                 raise InputError(self._location(name), problem, suggest(name, vocabulary.names))
             if name in vocabulary.background:
                 problem = f"{name!r} is background"
-                raise InputError(self._location(name), problem, "name actions only")
+                raise InputError(self._location(name), problem, "name only actions")
         if len(self.hidden) == len(vocabulary) - len(vocabulary.background):
             problem = f"all {len(self.hidden)} actions are held out"
             raise InputError("holdout", problem, "leave some to train on")
@@ -147,9 +147,9 @@ class Holdout:
 def find_holdout(
     config: DataConfig, root: Path | None, vocabulary: Vocabulary, class_names: Sequence[str]
 ) -> Holdout | None:
-    """Return the holdout of a configuration, or None.
+    """Return the hold-out of a configuration, or None.
 
-    ``data.holdout`` is a file under the root, a path, a name in `HOLDOUTS`, or a list of classes by
+    ``data.holdout`` is a file below the root, a path, a name in `HOLDOUTS`, or a list of classes by
     name or by their number in the mapping.
 
     Args:
@@ -176,7 +176,7 @@ def find_holdout(
 
 
 def read_holdout(source: str, root: Path | None) -> Holdout:
-    """Read a holdout from a file under the root, a path, or by its name in `HOLDOUTS`."""
+    """Read a hold-out from a file below the root, from a path, or by its name in `HOLDOUTS`."""
     paths = [(root or Path()) / source, Path(source), HOLDOUTS / f"{source}.json"]
     return Holdout.read(next((path for path in paths if path.is_file()), Path(source)))
 

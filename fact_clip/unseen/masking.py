@@ -22,7 +22,7 @@ def masked_rows(labels: Integers, hidden: Sequence[int], stride: int) -> Integer
     """Return the labels of every `stride`-th frame, by majority of its stride.
 
     A row is ignored if its own frame or most of its stride belongs to a hidden class. All hidden
-    classes vote as one class, so the result does not depend on which of them a frame shows.
+    classes count as one class, so the result does not depend on which of them a frame shows.
 
     Args:
         labels: Class indices (T,), including hidden classes.
@@ -49,7 +49,7 @@ def check_leak(
     class_names: Names,
     drafts: Callable[[str], Integers] | None = None,
 ) -> None:
-    """Check that a training batch has no label of a person in rows that show a hidden class.
+    """Check that no row in a training batch shows a hidden class and has a label by a person.
 
     Args:
         videos: Names of the B videos.
@@ -73,4 +73,4 @@ def check_leak(
         if leaks.size:
             leaked = class_names[true_labels(name)[leaks[0]]]
             problem = f"frame {leaks[0]} shows {leaked!r}, which is held out, and has a label"
-            raise InputError(f"training video {name!r}", problem, "report this fault of fact-clip")
+            raise InputError(f"training video {name!r}", problem, "report this bug in fact-clip")

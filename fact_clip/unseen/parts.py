@@ -1,4 +1,4 @@
-"""The parts of the training videos that are used for validation, by one model or by several."""
+"""The parts of the training videos that one or several models use for validation."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ class ValidationParts:
         learning: Names,
         frames: FrameCounts,
     ) -> ValidationParts:
-        """Return the parts of the training videos that show a label which validation may see.
+        """Return the parts of the training videos with a label that validation may see.
 
         Args:
-            config: Share, part and groups.
+            config: Configuration with share, part and groups.
             vocabulary: Classes of the data set.
             holdout: Held-out classes, or None.
             learning: Names of all training videos.
-            frames: Frames of each class in each of them; not needed if no videos validate.
+            frames: Frames of each class in each of them. Not needed without validation videos.
 
         Raises:
             InputError: The pattern of the groups does not fit, or there is no such part.
@@ -88,7 +88,7 @@ class ValidationParts:
         return len({*self.groups.of_video.values()})
 
     def size(self, n_members: int = 1) -> int:
-        """Return the number of groups in a part, small enough for a part for each member."""
+        """Return the number of groups in a part, small enough for one part per member."""
         size = validation_size(self.n_groups, self.share)
         if size == 0:
             return 0
@@ -99,13 +99,13 @@ class ValidationParts:
         return max(self.n_groups // max(self.size(), 1), 1)
 
     def hidden_groups(self, count: int) -> list[Names]:
-        """Choose groups of validation-unseen classes, of which no two share a class.
+        """Choose groups of validation-unseen classes that have no class in common.
 
         Args:
-            count: Number of groups. The first one is that of the hold-out if it names some.
+            count: Number of groups. The first one is the hold-out's, if it names any.
 
         Returns:
-            Class names of each group; () if no class can be chosen.
+            Class names of each group, or () if no class can be chosen.
         """
         assert self.holdout is not None
         names = self.holdout.validation_unseen
@@ -130,13 +130,12 @@ class ValidationParts:
     ) -> list[Names]:
         """Choose the validation videos of each member.
 
-        No video is in two parts, unless there are too few groups of videos.
+        Parts have no video in common, unless there are too few groups of videos.
 
         Args:
             hidden: Names of the validation-unseen classes of each member.
-            first_part: Number of the part of the first member. The parts before it are taken last.
-            first_videos: Names of the validation videos of the first member, or None to choose
-                them.
+            first_part: Number of the first member's part. Previous parts are used last.
+            first_videos: Names of the first member's validation videos, or None to choose them.
 
         Returns:
             Names of the validation videos of each member.
@@ -167,20 +166,18 @@ class ValidationParts:
         """Check that the members of an ensemble together learn all training videos.
 
         Args:
-            parts: What each member leaves out.
+            parts: Videos and classes that each member excludes from training.
 
-        Returns:
-            Sentences about what the data cannot give.
+            Returns:
+            Sentences about what the data do not allow.
 
-        Raises:
+            Raises:
             InputError: A member has no validation videos, or no member learns a video.
         """
         times = Counter(name for part in parts for name in part.validation)
         for name in self.groups.of_video:
             if times[name] == len(parts):
-                problem = (
-                    f"all {len(parts)} members validate on {name!r}, so that no member learns it"
-                )
+                problem = f"all {len(parts)} members use {name!r} for validation, so none learns it"
                 raise InputError("train.member_parts", problem, "set it to false, or add videos")
         for part in parts:
             if not part.validation:
@@ -195,15 +192,15 @@ class ValidationParts:
                 f"{len(parts)} members share validation videos, because there are only "
                 f"{self.n_groups} {groups} with labels"
             )
-        lost: dict[str, list[str]] = {}  # numbers of models by class
+        lost: dict[str, list[str]] = {}  # names of models by class
         for number, part in enumerate(parts, start=1):
             for class_name in self._lost_classes(part):
                 lost.setdefault(class_name, []).append(f"model {number}")
         if lost:
             classes = "; ".join(f"{name!r} ({', '.join(models)})" for name, models in lost.items())
             messages.append(
-                f"classes that only validation videos of a model show, so that it learns none of "
-                f"their frames: {classes}"
+                f"classes that occur only in a model's validation videos, so that it does not "
+                f"learn them: {classes}"
             )
         return tuple(messages)
 
@@ -227,7 +224,7 @@ class ValidationParts:
         )
 
     def _part(self, size: int, hidden: Names, taken: set[str]) -> Names:
-        """Choose the videos of a part from the groups that are not taken."""
+        """Choose the videos of a part from the groups that have not been taken."""
         if self.holdout is None:
             return carve_validation(self.groups, size, taken=taken)
         validation_unseen = {*self.vocabulary.encode(hidden).tolist()}

@@ -138,7 +138,7 @@ def _check_groups_of_lists(config: DataConfig, split: SplitVideos, holdout: Hold
     for group in read_groups(split.test, config.groups).values():
         if group in learned:
             problem = f"videos of {group!r} are trained on and tested"
-            raise InputError("data.groups", problem, "give each group to one list")
+            raise InputError("data.groups", problem, "put each group into only one list")
 
 
 def _listed(names: Names, parts: ValidationParts) -> Names:
@@ -169,6 +169,6 @@ def holdout_videos(split: SplitVideos, holdout: Holdout) -> SplitVideos:
     if not learning:
         raise InputError("holdout.train_videos", "no videos", "name some, or leave it out")
     for name in set(test).intersection(learning):
-        problem = f"{name!r} is a training video too"
+        problem = f"{name!r} is also a training video"
         raise InputError("holdout.test_videos", problem, "remove it from one list")
     return SplitVideos(learning, test)

@@ -59,7 +59,7 @@ def test_labels_of_a_longer_video_are_reported(caplog):
     """A table of 600 frames, of which the features have every sixth one."""
     table = replace(annotated((60, 80, "a"), unit="frames"), end=600)
     assert to_middles(table, Clock(100, fps=5)).clicks == [(70, "a")]
-    assert "a video of 600 frames for 100 rows" in caplog.text
+    assert "a video of 600 frames, but 100 feature rows" in caplog.text
     caplog.clear()
     to_middles(replace(table, fps=30), Clock(100, fps=5))
     assert not caplog.text

@@ -192,7 +192,7 @@ def test_a_resume_beside_a_live_training_is_refused(tiny, started, tmp_path):
     wait_until(lambda: (run / "last.safetensors").is_file(), 300)
     code, said = started(recipe, run, "--resume").end()
     assert (code, said.count("\n")) == (2, 1)
-    assert f"{run}: a training is already active here" in said
+    assert f"{run}: a training run is already active here" in said
     epochs = [row["epoch"] for row in log_of(run)]
     assert epochs == sorted(set(epochs))
 
@@ -205,7 +205,7 @@ def test_two_sweeps_into_one_folder_are_refused(tiny, started, tmp_path):
     for more in (("--sweep", "train.seed=0,1", "--resume"), ("--sweep", "train.seed=1,0", "--resume")):
         code, said = started(recipe, out, *more).end()
         assert (code, said.count("\n")) == (2, 1)
-        assert f"{out}: a training is already active here" in said
+        assert f"{out}: a training run is already active here" in said
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

@@ -27,7 +27,7 @@ def told(*overrides: str) -> list[str]:
 @pytest.mark.parametrize(
     ("overrides", "needs"),
     [
-        (("text.encoder=hash:64",), "a head that reads text, as model.head=text"),
+        (("text.encoder=hash:64",), "a head that reads text, such as model.head=text"),
         (("model.alignment.dropout=.2", "model.head=text"), "model.head=fact-clip"),
         (("decode.gamma_cost=.1",), "data.holdout"),
         (("train.lr_decay=10", "train.schedule=cosine"), "train.schedule=step"),

@@ -117,7 +117,7 @@ def test_the_kscgr_recipe_that_finds_its_objects(kscgr, tmp_path, caplog):
     caplog.clear()
     segmenter.choose(["fetch ham", "fetch zeppelin", "polish zeppelin", "fetch kayak"])
     line, words = caplog.messages
-    assert line.startswith("no object column matches zeppelin, kayak, ")
+    assert line.startswith("no object column matches zeppelin, kayak, so ")
     assert words.startswith("no trained class has these words")
 
 

@@ -1,1 +1,1 @@
-"""Operations that the model spends its time in, written for the CPU."""
+"""CPU versions of the operations that take most of the model's time."""

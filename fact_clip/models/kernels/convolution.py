@@ -5,10 +5,10 @@ A convolution of k taps with dilation d is a sum of k matrix products,
     y[t] = bias + sum over taps j of  W_j x[t + (j - k // 2) d].
 
 Frames are stored as rows (B, T, D), so each tap multiplies a shifted view of the input by a matrix
-and adds to the result. Nothing is copied, transposed or padded, and frames beyond the ends of a
-video, which count as zero, are left out of the product. ``nn.Conv1d`` wants (B, D, T) and computes
-the products with those zeros too. A sum of convolutions of one input is the same sum with more
-taps, and taps that read the same frame are added up before they are multiplied (docs/method.md,
+and adds to the result. Nothing is copied, transposed or padded. Frames beyond the ends of a video,
+which count as zero, are left out of the product. In contrast, ``nn.Conv1d`` needs (B, D, T) and
+also computes the products with zeros. A sum of convolutions of one input is the same sum with more
+taps, and taps that read the same frame are added before the multiplication (docs/method.md,
 'Speed').
 """
 
@@ -25,19 +25,19 @@ from fact_clip.models.kernels.base import CachesWeights, product_dtype, use_cpu_
 # Weights (out, in, taps) as in ``nn.Conv1d``, with an odd number of taps, and the dilation.
 Convolution = tuple[Tensor, int]
 
-# Frames that a tap reads before or after its own, and its matrix (out, in). The first is offset 0.
+# Matrices (out, in) by frame offset, the position of a tap relative to its result. 0 comes first.
 Taps = dict[int, Tensor]
 
 
 class FrameConv(CachesWeights, nn.Conv1d):
-    """Convolve over time: (B, T, in) to (B, T, out), with zeros beyond the ends.
+    """Convolution over time from (B, T, in) to (B, T, out), with zeros beyond the ends.
 
     Args:
-        input_dim: channels of the input.
-        output_dim: channels of the result.
-        taps: frames that a result reads; an odd number.
-        dilation: distance between these frames.
-        groups: groups of channels that are convolved apart.
+        input_dim: Number of input channels.
+        output_dim: Number of output channels.
+        taps: Number of frames that a result reads. It must be odd.
+        dilation: Distance between these frames.
+        groups: Number of channel groups that are convolved separately.
     """
 
     def __init__(
@@ -70,12 +70,12 @@ def convolve_sum(x: Tensor, convolutions: Sequence[Convolution], bias: Tensor) -
     """Return the sum of several convolutions of one input, by ``conv1d``.
 
     Args:
-        x: (B, T, in).
-        convolutions: weights and dilation of each.
-        bias: (out,) of the sum.
+        x: Input, (B, T, in).
+        convolutions: Weights and dilation of each convolution.
+        bias: Bias of the sum, (out,).
 
     Returns:
-        (B, T, out), a view of (B, out, T).
+        The sum (B, T, out), a view of (B, out, T).
     """
     channels_first = x.transpose(1, 2)
     total: Tensor | None = None
@@ -90,16 +90,16 @@ def convolve_sum(x: Tensor, convolutions: Sequence[Convolution], bias: Tensor) -
 
 
 def merge_taps(convolutions: Sequence[Convolution], dtype: torch.dtype) -> Taps:
-    """Return the matrices of a sum of convolutions by offset, one for taps of the same frame.
+    """Return the matrices of a sum of convolutions by offset. Taps of the same frame share one.
 
-    Two convolutions of three taps share the middle one, so they are five products a frame.
+    Two convolutions with three taps share the middle one, so they need five products per frame.
 
     Args:
-        convolutions: weights and dilation of each.
-        dtype: of the matrices.
+        convolutions: Weights and dilation of each convolution.
+        dtype: Type of the matrices.
 
     Returns:
-        The matrix (out, in) of each offset, in the order in which they are multiplied.
+        The matrix (out, in) of each offset, in the order of multiplication.
     """
     taps: Taps = {}
     for weight, dilation in convolutions:
@@ -111,7 +111,7 @@ def merge_taps(convolutions: Sequence[Convolution], dtype: torch.dtype) -> Taps:
                 matrix = taps[offset] + matrix
             taps[offset] = matrix
     if dtype == torch.bfloat16:
-        # Their transposes are contiguous, because oneDNN copies others for each product.
+        # Make their transposes contiguous, because oneDNN would copy them for each product.
         return {offset: matrix.T.to(dtype).contiguous().T for offset, matrix in taps.items()}
     return {offset: matrix.to(dtype) for offset, matrix in taps.items()}
 
@@ -120,12 +120,12 @@ def multiply_taps(x: Tensor, taps: Taps, bias: Tensor) -> Tensor:
     """Return the sum of matrix products of shifted frames.
 
     Args:
-        x: (B, T, in).
-        taps: the matrices by offset, from `merge_taps`.
-        bias: (out,).
+        x: Input, (B, T, in).
+        taps: Matrices by offset, from `merge_taps`.
+        bias: Bias, (out,).
 
     Returns:
-        (B, T, out), of the type of the matrices.
+        The sum (B, T, out), in the type of the matrices.
     """
     dtype = taps[0].dtype
     x = x.to(dtype)
@@ -135,7 +135,7 @@ def multiply_taps(x: Tensor, taps: Taps, bias: Tensor) -> Tensor:
 
 
 class _SumOfTaps(torch.autograd.Function):
-    """The gradients are sums of products with shifted rows, too, which autograd would not find."""
+    """Sum of shifted products. Its gradients are also such sums, which autograd would not find."""
 
     @staticmethod
     def forward(
@@ -178,7 +178,7 @@ def _shifted_products(
     videos, frames, _ = x.shape
     rows = x.flatten(0, 1)  # (B * T, in)
     centre = matrices[offsets.index(0)]
-    # No view of a product: autograd forbids in-place changes of a view that a Function returns.
+    # This is not a view of a product: autograd forbids in-place changes of a returned view.
     result = x.new_empty(videos, frames, centre.shape[1])
     if bias is None:
         torch.mm(rows, centre, out=result.flatten(0, 1))
@@ -193,7 +193,7 @@ def _shifted_products(
 
 
 def _matrix_gradient(grad: Tensor, x: Tensor, offset: int) -> Tensor:
-    """Return the gradient (out, in) of the matrix of a tap, for that of the result (B, T, out)."""
+    """Return a tap matrix's gradient (out, in), given the result's gradient (B, T, out)."""
     frames = x.shape[1]
     if abs(offset) >= frames:
         return grad.new_zeros(grad.shape[2], x.shape[2])

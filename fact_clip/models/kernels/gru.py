@@ -1,8 +1,8 @@
 """A bidirectional GRU that runs both directions at once.
 
-torch's own runs one direction after the other, records a dozen operations a step for the gradient,
-and adds a gradient as large as the recurrent weights in each of them. Here a step computes both
-directions in one product, and the gradient of the weights is one product over all steps.
+torch's GRU runs one direction after the other. It records a dozen operations per step for the
+gradient, and each of them adds a gradient as large as the recurrent weights. Here, a step computes
+both directions in one product, and the gradient of the weights is one product over all steps.
 
 Symbols: B sequences, N steps, D input width, H state width of a direction, G = 2 directions.
 """
@@ -23,18 +23,18 @@ class _LayerWeights:
     """Weights of one layer in both directions. An axis of 3H has the gates r, z and n in order."""
 
     input_weight: Tensor  # (2, 3H, D)
-    input_bias: Tensor  # (2, 3H), with the bias of the state for r and z, which is added likewise
+    input_bias: Tensor  # (2, 3H), including the state's bias for r and z, which is also added
     state_weight: Tensor  # (2, H, 3H)
-    new_bias: Tensor  # (2, H), bias of the state for n, which the reset gate multiplies
+    new_bias: Tensor  # (2, H), the state's bias for n, which the reset gate multiplies
 
 
 class BidirectionalGRU(CachesWeights, nn.GRU):
-    """A ``nn.GRU`` in both directions over sequences of several lengths, in float32.
+    """A ``nn.GRU`` in both directions over sequences of different lengths, in float32.
 
     Args:
-        input_size: D.
-        hidden_size: H of each direction.
-        num_layers: layers.
+        input_size: Width D of the input.
+        hidden_size: Width H of each direction.
+        num_layers: Number of layers.
     """
 
     def __init__(self, input_size: int, hidden_size: int, num_layers: int) -> None:
@@ -44,12 +44,12 @@ class BidirectionalGRU(CachesWeights, nn.GRU):
         """Encode sequences.
 
         Args:
-            x: (B, N, D).
-            mask: (B, N) true at real elements, which come first.
-            lengths: (B,) the number of real elements, on the CPU.
+            x: Sequences, (B, N, D).
+            mask: Real elements (B, N), which must come first.
+            lengths: Number of real elements (B,), on the CPU.
 
         Returns:
-            (B, N, 2H), zero after the end of each sequence.
+            States (B, N, 2H), zero after the end of each sequence.
         """
         with full_precision(x):
             x = x.float()
@@ -61,7 +61,7 @@ class BidirectionalGRU(CachesWeights, nn.GRU):
                 )
                 return states
 
-            # The step that each step trades places with, within its sequence. Padding stays.
+            # For each step, the mirrored step within its sequence. Padding stays in place.
             steps = torch.arange(x.shape[1])
             mirror = torch.where(mask, lengths.unsqueeze(1) - 1 - steps, steps)  # (B, N)
             for weights in self.cached("layers", [self], self._layer_weights):
@@ -93,9 +93,9 @@ class BidirectionalGRU(CachesWeights, nn.GRU):
 
 
 def _run_layer(x: Tensor, mirror: Tensor, weights: _LayerWeights) -> Tensor:
-    """Run a layer in both directions, (B, N, D) to (B, N, 2H).
+    """Run a layer in both directions, from (B, N, D) to (B, N, 2H).
 
-    The second direction runs over each sequence mirrored within its length: element n of it is
+    The second direction runs over each sequence mirrored within its length: its element n is
     element ``mirror[b, n]`` of sequence b. `mirror` is (B, N, 1).
     """
     mirrored_x = x.gather(1, mirror.expand_as(x))  # (B, N, D)
@@ -116,26 +116,27 @@ def _run_layer(x: Tensor, mirror: Tensor, weights: _LayerWeights) -> Tensor:
 
 
 class _Recurrence(torch.autograd.Function):
-    """The recurrent part of a GRU in G directions at once (Cho et al. 2014, as torch computes it).
+    """The recurrent part of a GRU in G directions at once (Cho et al. 2014, as in torch).
 
     r = sigmoid(x_r + h U_r)             reset gate
     z = sigmoid(x_z + h U_z)             update gate
     n = tanh(x_n + r (h U_n + b))        new gate
     h' = n + z (h - n)                   next state
 
-    The x are the inputs, U the recurrent weights and b the bias. Names that end in `_t` are of one
-    step: views that the loops write to.
+    Each x is an input, each U a recurrent weight, and b the bias. Names that end in `_t` belong to
+    one step: they are views that the loops write to.
     """
 
     @staticmethod
     def forward(ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """Return the states h' of all steps, (N, G, B, H), from a first state of zeros.
+        """Return the states h' of all steps, (N, G, B, H), starting from zeros.
 
-        `inputs` (N, G, B, 3H) and `weight` (G, H, 3H) are in the order r, z, n; `bias` is (G, H).
+        The order in `inputs` (N, G, B, 3H) and `weight` (G, H, 3H) is r, z, n. `bias` is (G, H).
         """
         width = weight.shape[1]
 
-        # They begin as x_r, x_z and b. A step adds h U in place, so they end as r, z and h U_n + b.
+        # Gates start as x_r, x_z and b. Each step adds h U in place, so they end as r, z and h U_n
+        # + b.
         gates = inputs.clone(memory_format=torch.contiguous_format)  # (N, G, B, 3H)
         r_z = gates[..., : 2 * width]
         h_n = gates[..., 2 * width :]
@@ -145,7 +146,7 @@ class _Recurrence(torch.autograd.Function):
         states = gates.new_empty(*gates.shape[:3], width)
         n = torch.empty_like(states)
 
-        # Views of all steps are made at once, since indexing in each step is slow.
+        # Create the views of all steps at once, because indexing in each step is slow.
         steps = zip(
             gates.unbind(0),
             r_z.unbind(0),
@@ -169,21 +170,21 @@ class _Recurrence(torch.autograd.Function):
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the gradients of `inputs`, `weight` and `bias` for that of the states.
+        """Return the gradients of `inputs`, `weight` and `bias`.
 
-        `grad` is (N, G, B, H).
+        `grad` is the gradient of the states, (N, G, B, H).
         """
         gates, n, states, weight = ctx.saved_tensors
         r, z, h_n = gates.unflatten(-1, (3, -1)).unbind(-2)  # (N, G, B, H) each
         previous = torch.cat([torch.zeros_like(states[:1]), states[:-1]])  # h, (N, G, B, H)
 
-        # Factors from the gradient of h' to those of x_r + h U_r, x_z + h U_z, h U_n + b and x_n.
+        # Factors that convert the gradient of h' for x_r + h U_r, x_z + h U_z, h U_n + b and x_n.
         to_n = (1 - z) * (1 - n * n)
         to_r = to_n * h_n * r * (1 - r)
         to_z = (previous - n) * z * (1 - z)
         factors = torch.stack([to_r, to_z, to_n * r, to_n], dim=-2)  # (N, G, B, 4, H)
 
-        # The gradients of the same four, which the loop fills in, and a view of those of h U.
+        # The loop fills in these gradients of the same four terms. The second is a view for h U.
         gradients = torch.empty_like(factors)  # (N, G, B, 4, H)
         grad_products = gradients[..., :3, :].flatten(-2)  # (N, G, B, 3H)
         transposed = weight.transpose(1, 2).contiguous()  # (G, 3H, H)
@@ -195,13 +196,13 @@ class _Recurrence(torch.autograd.Function):
             reversed(grad_products.unbind(0)),
             strict=True,
         )
-        grad_state = torch.zeros_like(states[0])  # (G, B, H), from the later steps
+        grad_state = torch.zeros_like(states[0])  # (G, B, H), from later steps
         for grad_t, factors_t, z_t, gradients_t, grad_products_t in steps:
             grad_state += grad_t
             torch.mul(grad_state.unsqueeze(-2), factors_t, out=gradients_t)
             grad_state = grad_state.mul_(z_t).baddbmm_(grad_products_t, transposed)
 
-        # Sums over all steps and sequences: one product for the weight.
+        # Sum over all steps and sequences, with one product for the weight.
         state_columns = previous.permute(1, 3, 0, 2).flatten(2)  # (G, H, N*B)
         product_rows = grad_products.transpose(0, 1).flatten(1, 2)  # (G, N*B, 3H)
         grad_weight = state_columns @ product_rows  # (G, H, 3H)
