@@ -128,7 +128,7 @@ class Dataset(LabelledVideos):
         dataset._cache_inputs_of(None)
         dataset._own_labels = dict(self._own_labels)
         dataset._set_roles(replace(self.roles, train=train, validation=validation))
-        vars(dataset).pop("encoder", None)  # the cached encoder of the former training videos
+        vars(dataset).pop("encoder", None)  # cached for the training videos of the original
         return dataset
 
     @staticmethod

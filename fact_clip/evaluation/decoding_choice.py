@@ -37,10 +37,9 @@ def choose_decoding(
 
     The figures come from validation videos, each decoded only by models that have not learned it.
 
-    1. If validation videos cannot decide (see `_reason_against`), the recipe's settings stay.
-    2. Otherwise, several penalties are tried, with and without the order of the recipe.
-    3. The choice is the setting closest to the recipe that is at most one standard error below the
-       best one.
+    If these videos cannot decide (see `_reason_against`), the recipe's settings stay. Otherwise,
+    several penalties are tried, with and without the order of the recipe. The choice is the setting
+    closest to the recipe that is at most one standard error below the best one.
 
     Args:
         scored_by_model: Result of `validation_videos`, with the calibration of the run.

@@ -243,7 +243,7 @@ def member_datasets(run: Run, dataset: Dataset) -> list[Dataset]:
 def _hidden_classes(members: Sequence[Run], holdout: Holdout | None) -> list[Names]:
     """Return the validation-unseen classes of each member.
 
-    The first member has those of the hold-out, like every member that names no classes.
+    The first member, and every member that names no classes, have the classes of the hold-out.
     """
     of_holdout = () if holdout is None else holdout.validation_unseen
     hidden: list[Names] = []

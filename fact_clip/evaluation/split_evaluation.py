@@ -225,7 +225,7 @@ def _is_of_run(
 def _has_data_of_run(
     opened: OpenedRun, split: str, digest: str, stored: Path, is_data_named: bool
 ) -> bool:
-    """Return whether background, videos and labels are those of the run (see `_is_of_run`)."""
+    """Return whether the background, videos and labels belong to the run (see `_is_of_run`)."""
     dataset = opened.dataset
     trained = opened.trained
     if dataset.vocabulary.background != trained.vocabulary.background:
