@@ -365,7 +365,7 @@ def test_points_of_other_columns_do_not_fit_a_run(opened, tmp_path, text_run, mo
     run = replace(run, encoder="pose:tail, nose@0")
     monkeypatch.setattr(user.page.engine.base.scorer, "run", run)
     error = added(user, film, points_of(tmp_path / "take.csv", 30), status=400)["error"]
-    assert error.startswith("take.csv: features of the encoder pose:@")
+    assert error.startswith("take.csv: features by pose:@")
     assert "pose:tail, nose@0" in error
 
 
