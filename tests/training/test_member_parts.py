@@ -221,4 +221,4 @@ def test_classes_that_a_member_scores_without_a_frame_are_listed(people, tmp_pat
     plan = resolve(config_on(root, PARTS, data))
     (number,) = [number for number, part in enumerate(plan.parts, 1) if "person3_video1" in part.validation]
     message = " ".join(note.message for note in plan.notes)
-    assert f"so that it learns none of their frames: 'wave' (model {number}); 'bow' (model {number})" in message
+    assert f"so that it does not learn them: 'wave' (model {number}); 'bow' (model {number})" in message
