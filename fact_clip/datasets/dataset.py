@@ -109,10 +109,10 @@ class Dataset(LabelledVideos):
             folder: Data set, if already open. It is not read again.
             trained: Classes of a run, whose factors are used if the data set has the same names.
 
-            Returns:
+        Returns:
             The data set. Features are read when they are used.
 
-            Raises:
+        Raises:
             InputError: The mapping, the lists or the hold-out are faulty.
         """
         folder = folder or DataFolder(config)

@@ -64,7 +64,7 @@ def factors(code: str) -> tuple[str | None, ...]:
     Args:
         code: Action code.
 
-        Returns:
+    Returns:
         One word per slot of `SLOTS`, None for an empty slot. `null` has no words.
     """
     parsed = parse(code)

@@ -103,12 +103,12 @@ class VideoReader:
         Args:
             name: Name of the video.
 
-            Returns:
+        Returns:
             Features (T, D), read-only, memory-mapped, in the type of the file. If the lengths of
             labels and features differ within the tolerance, both are cut to the shorter one, with a
             warning.
 
-            Raises:
+        Raises:
             InputError: The file is faulty. Values are checked on first use.
         """
         rows = self.open_features(name)

@@ -107,7 +107,7 @@ def learn_confidence(scored_by_model: Sequence[ScoredVideos]) -> Confidence | No
         scored_by_model: Result of `validation_videos`, with the decoding and the calibration of
             the run.
 
-        Returns:
+    Returns:
         The confidences, or None with transcripts or without labelled validation frames.
     """
     if scored_by_model[0].scorer.run.config.model.transcript:

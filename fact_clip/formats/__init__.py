@@ -174,7 +174,7 @@ def format_called(name: str, where: Location = "format") -> Format:
         name: Name or ending, such as "csv" or ".CSV".
         where: Location of the name, for errors.
 
-        Returns:
+    Returns:
         The format.
     """
     key = name.lower().removeprefix(".")
@@ -238,7 +238,7 @@ def save_tracks(
         with_background: Whether background is written.
         ethogram: Coding of classes, for formats that store it (BORIS).
 
-        Returns:
+    Returns:
         The path.
     """
     path = Path(path)
@@ -308,7 +308,7 @@ def load(
         background: Label of the frames that the file omits.
         n_frames: Length of the video, if the file omits its end.
 
-        Returns:
+    Returns:
         The segmentation.
     """
     path = Path(path)

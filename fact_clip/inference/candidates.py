@@ -157,7 +157,7 @@ class CandidateReader:
             vocabulary: The C candidates.
             weight: Weight of the order, or None for the weight of the run.
 
-            Returns:
+        Returns:
             The costs, or None if the weight is 0. They remember the last action across background
             if the run counted transitions in this way.
         """

@@ -59,10 +59,10 @@ def export(scorer: Scorer, path: str | Path) -> Path:
         scorer: Models of a run.
         path: Path of the file.
 
-        Returns:
+    Returns:
         The path.
 
-        Raises:
+    Raises:
         InputError: The file type is unknown, a package is missing, or the model cannot be exported.
     """
     path = path_of(path, "path")

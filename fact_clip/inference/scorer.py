@@ -159,7 +159,7 @@ class FrameScorer(ABC):
             features: Array-like features, (T, D).
             where: Location for errors.
 
-            Raises:
+        Raises:
             InputError: The shape or type is wrong, or values are not finite.
         """
         rows = array_of(features, where, f"an array of numbers, (T, {self.width})")

@@ -116,7 +116,7 @@ class Segmenter:
                 vocabulary.
             settings: Decoding settings, which are checked against the model.
 
-            Raises:
+        Raises:
             InputError: The names or the settings do not fit the model.
         """
         settings = settings or DecodeSettings()
@@ -162,11 +162,11 @@ class Segmenter:
                 registered one. It replaces the decoding, so of the settings it uses only `gamma`.
             progress: Function called with (rows done, total rows, name) while a video is encoded.
 
-            Returns:
+        Returns:
             A segmentation of all T frames. The confidence of a segment is the mean score of its
             class, which is calibrated if the run has validation videos and `decoder` is not set.
 
-            Raises:
+        Raises:
             InputError: The source, the names or the settings do not fit the model.
         """
         candidates = self.choose(actions, settings)
@@ -193,10 +193,10 @@ class Segmenter:
             transcript: Transcript, as for `segment`.
             progress: Progress function, as for `segment`.
 
-            Returns:
+        Returns:
             The probabilities of the candidates in each frame.
 
-            Raises:
+        Raises:
             InputError: The source or the names do not fit the model.
         """
         segment_decoder = SegmentDecoder(self.scorer, self.choose(actions))

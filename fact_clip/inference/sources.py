@@ -139,7 +139,7 @@ class SourceReader:
             progress: Function called with (rows done, total rows, name) while a video is encoded.
             span: Part of a video, or None for the whole video.
 
-            Raises:
+        Raises:
             InputError: The source cannot be read or has a different rate or encoder.
         """
         path = Path(source) if isinstance(source, str | Path) else None

@@ -30,10 +30,10 @@ def to_annotation(segmentation: Segmentation) -> Annotation:
     Args:
         segmentation: Segments with a frame rate or times.
 
-        Returns:
+    Returns:
         The annotation. Its `uri` is the video, and its tracks are numbered.
 
-        Raises:
+    Raises:
         InputError: The segmentation has no frame rate.
     """
     require("to_annotation", "pyannote.core", "pyannote")

@@ -74,10 +74,10 @@ class FactSegmenter(BaseEstimator):
             X: Features (T, D) of each video.
             y: Class name of each frame (T,) of each video, or "?" if it is unknown.
 
-            Returns:
+        Returns:
             The estimator.
 
-            Raises:
+        Raises:
             InputError: Features and labels do not match.
         """
         _check_count(X, y)

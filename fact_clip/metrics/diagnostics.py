@@ -56,7 +56,7 @@ def seen_unseen_auroc(
         background: Background classes, as in `curve_of_counts`.
         also_unseen: Other untrained classes, as in `curve_of_counts`.
 
-        Returns:
+    Returns:
         The AUROC in percent, by the margin of the best seen class over the best unseen class.
     """
     groups = class_groups(unseen, background, also_unseen)

@@ -30,10 +30,10 @@ def paired(ground_truth: Labellings, prediction: Labellings, stride: int = 1) ->
             stretched by nearest neighbour.
         stride: Frames per prediction.
 
-        Returns:
+    Returns:
         True and predicted labels of each video.
 
-        Raises:
+    Raises:
         InputError: Lists or videos are empty or differ in length, or a frame that is not ignored
             has a negative prediction.
     """
@@ -119,7 +119,7 @@ class ClassCounts:
         Args:
             classes: Class indices.
 
-            Returns:
+        Returns:
             The counts.
         """
         counters = {}

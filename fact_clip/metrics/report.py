@@ -229,7 +229,7 @@ def figure_name(key: str) -> str:
     Args:
         key: Key such as "f1@10" or "unseen_frame_accuracy".
 
-        Returns:
+    Returns:
         The name, such as "F1@10" or "unseen frame accuracy".
     """
     return "AUSUC" if key == "ausuc" else key.replace("f1@", "F1@").replace("_", " ")

@@ -64,7 +64,7 @@ def edit_of(true: Sequence[Run], predicted: Sequence[Run]) -> float:
         true: True runs of the video.
         predicted: Predicted runs of the video.
 
-        Returns:
+    Returns:
         The score in percent: 100 if both transcripts are empty, and 0 if only one is.
     """
     transcripts = [[run[2] for run in video] for video in (true, predicted)]
@@ -188,7 +188,7 @@ def f1_exact(hits: int, false_alarms: int, misses: int) -> float:
         false_alarms: Number of false positives.
         misses: Number of false negatives.
 
-        Returns:
+    Returns:
         100 · 2TP / (2TP + FP + FN), or 0 if nothing can be counted.
     """
     return percent(2 * hits, 2 * hits + false_alarms + misses)

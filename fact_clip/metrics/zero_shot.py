@@ -178,7 +178,7 @@ class SeenUnseenCurve:
             points: Maximum number of points. They are evenly spread along the curve and include
                 gamma = 0.
 
-            Returns:
+        Returns:
             The lists "gamma", "seen" and "unseen".
         """
         steps = np.abs(np.diff(self.seen)) + np.abs(np.diff(self.unseen))

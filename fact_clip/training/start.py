@@ -34,7 +34,7 @@ def read_start(
     Returns:
         The run, or None if training starts from random weights.
 
-        Raises:
+    Raises:
         InputError: The model, texts, feature transform or classes do not fit the new run.
     """
     if config.train.init is None:

@@ -34,10 +34,10 @@ def read_axes(options: Sequence[str]) -> dict[str, list[Any]]:
     Args:
         options: Strings ``KEY=VALUE,VALUE,...``.
 
-        Returns:
+    Returns:
         Values by key.
 
-        Raises:
+    Raises:
         InputError: A key or a value is missing or repeated.
     """
     axes: dict[str, list[Any]] = {}

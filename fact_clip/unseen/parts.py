@@ -168,10 +168,10 @@ class ValidationParts:
         Args:
             parts: Videos and classes that each member excludes from training.
 
-            Returns:
+        Returns:
             Sentences about what the data do not allow.
 
-            Raises:
+        Raises:
             InputError: A member has no validation videos, or no member learns a video.
         """
         times = Counter(name for part in parts for name in part.validation)
