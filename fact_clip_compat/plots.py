@@ -39,9 +39,9 @@ def draw_run(run_dir: Path, part: str, out: Path) -> list[Path]:
     """Draw input.png, features.png and, of the first videos, scores_NAME.png into a folder.
 
     Args:
-        run_dir: the run folder, of which the first model is drawn.
-        part: test, validation or train.
-        out: the folder.
+        run_dir: Run folder, of which the first model is drawn.
+        part: Test, validation or train.
+        out: Folder.
 
     Returns:
         The files.
@@ -145,9 +145,9 @@ def class_scores(scores: Reals, truth: Labels, names: Sequence[str], title: str 
 
     Args:
         scores: (T, C); those below -10 look alike.
-        truth: class indices (T,), drawn as a white line; -1 for unlabelled frames.
-        names: names of the C classes.
-        title: the title.
+        truth: Class indices (T,), drawn as a white line; -1 for unlabelled frames.
+        names: Names of the C classes.
+        title: Title.
 
     Returns:
         The figure.

@@ -42,15 +42,15 @@ def read_config(
     """Convert a reference configuration to one of this package.
 
     Args:
-        reference: the reference keys, flat or nested.
-        verb_noun: whether the model scores verbs and nouns; that of Epic-Kitchens always does.
-        where: location for errors.
+        reference: Reference keys, flat or nested.
+        verb_noun: Whether the model scores verbs and nouns; that of Epic-Kitchens always does.
+        where: Location for errors.
 
     Returns:
         Our configuration, and the reference keys that have no meaning here.
 
     Raises:
-        InputError: a value is not valid.
+        InputError: A value is not valid.
     """
     flat = flatten(reference)
     return Config.from_tree(_complete_tree(flat, verb_noun), str(where)), _meaningless(flat)
@@ -78,8 +78,8 @@ def translate(flat: Mapping[str, Any], *, verb_noun: bool = False) -> Json:
     Null changes nothing, except for ``lr_decay``. Unknown keys are ignored.
 
     Args:
-        flat: the reference keys.
-        verb_noun: whether the model scores verbs and nouns.
+        flat: Reference keys.
+        verb_noun: Whether the model scores verbs and nouns.
     """
     settings = {
         KEYS[key]: value for key, value in flat.items() if key in KEYS and value is not None
@@ -142,14 +142,14 @@ def read_settings(files: Sequence[str], pairs: Sequence[str] = ()) -> Config:
     """Read the configuration of ``--cfg`` and ``--set``. Warns of keys without a meaning here.
 
     Args:
-        files: reference files, or names of our recipes.
+        files: Reference files, or names of our recipes.
         pairs: KEY VALUE KEY VALUE ...
 
     Returns:
         Our configuration.
 
     Raises:
-        InputError: a file or a value is not valid.
+        InputError: A file or a value is not valid.
     """
     tree: Json = {}
     reference: Json = {}

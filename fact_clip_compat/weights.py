@@ -74,23 +74,23 @@ def load_reference(
     """Build the model of a reference checkpoint, in evaluation mode, and its criterion.
 
     Args:
-        state_dict: the parameters by name.
-        config: reference keys, flat or as the nested mapping of a reference YAML.
+        state_dict: Parameters by name.
+        config: Reference keys, flat or as the nested mapping of a reference YAML.
         n_classes: C.
         input_dim: D, feature columns.
-        background: indices of background classes.
+        background: Indices of background classes.
         text_embeddings: (C, E) for FACT-CLIP, if the checkpoint has none.
-        verb_of_class: verb index of each class, for the verb-noun model.
-        noun_of_class: noun index of each class, likewise.
-        n_verbs: the number of verbs. None: as many as the classes have.
-        n_nouns: the number of nouns. None: likewise.
-        mean_transcript_length: of the training videos, for ``Loss.nullw: -1``.
+        verb_of_class: Verb index of each class, for the verb-noun model.
+        noun_of_class: Noun index of each class, likewise.
+        n_verbs: Number of verbs. None: as many as the classes have.
+        n_nouns: Number of nouns. None: likewise.
+        mean_transcript_length: Mean length in the training videos, for ``Loss.nullw: -1``.
 
     Returns:
         The model and the criterion.
 
     Raises:
-        InputError: the parameters do not fit the configuration.
+        InputError: Parameters do not fit the configuration.
     """
     classes = Classes(n_classes)
     if verb_of_class is not None and noun_of_class is not None:
@@ -128,21 +128,21 @@ def convert(
     """Write a new run folder that predicts as the published model does, or nothing.
 
     Args:
-        checkpoint: file of plain weights.
-        config: its YAML.
-        out: the run folder.
+        checkpoint: File of plain weights.
+        config: Its YAML.
+        out: Run folder.
         mapping: ``mapping.txt``. Verb-noun models read ``verb_mapping.txt`` and
             ``noun_mapping.txt`` beside it; their class names are "verb,noun".
         background: Names of background classes, or None for the classes that are published for the
             data set of the YAML. For an unknown data set they are guessed from the names, with a
             warning.
-        layout: of feature files. None: as published for the data set of the YAML.
+        layout: Of feature files. None: as published for the data set of the YAML.
 
     Returns:
         The run folder.
 
     Raises:
-        InputError: the files do not fit each other.
+        InputError: Files do not fit each other.
     """
     checkpoint = Path(checkpoint)
     config = Path(config)
@@ -265,13 +265,13 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """Read the parameters of a published checkpoint. Nothing in the file is executed.
 
     Args:
-        path: a PyTorch file of plain weights, or a safetensors file.
+        path: A PyTorch file of plain weights, or a safetensors file.
 
     Returns:
         The parameters by name, in float32, without position tables.
 
     Raises:
-        InputError: the file is damaged, or holds more than weights.
+        InputError: File is damaged, or holds more than weights.
     """
     check_file(path, "a checkpoint")
     _check_packing(path)

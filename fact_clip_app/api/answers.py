@@ -142,7 +142,7 @@ class ActionState(TypedDict):
 
 
 class VideoFacts(TypedDict):
-    """What is said of a video wherever it occurs."""
+    """The properties of a video in all responses."""
 
     id: str
     name: str
@@ -394,7 +394,7 @@ class Agreement(TypedDict):
 
 
 class Overview(TypedDict):
-    """How far a project is, as a person sees it."""
+    """The progress of a project, as a person sees it."""
 
     videos: int
     complete: int  # videos of which all tracks are

@@ -51,7 +51,7 @@ class NewVideo(_Body):
 
 
 class VideoChange(_Body):
-    """New values of a video; None changes nothing."""
+    """New values of a video. None changes nothing."""
 
     name: Name | None = None
     complete: bool | None = None
@@ -66,7 +66,7 @@ class _ActionValues(_Body):
 
 
 class ActionValues(_ActionValues):
-    """An action by its name; null keeps what it is."""
+    """New values of an action, by its name. null changes nothing."""
 
     name: Name
     colour: Annotated[int, Field(ge=-1, le=10_000)] | None = None
@@ -115,7 +115,7 @@ class ActionChange(Signed, _ActionValues):
 
     @property
     def changes_labels(self) -> bool:
-        """Return whether segments of the class get another name, or go with it."""
+        """Return whether segments of the class get a different name or are removed with it."""
         is_rename = self.do == "change" and self.to not in (None, self.name)
         return is_rename or self.do in ("merge", "delete")
 
@@ -138,7 +138,7 @@ class ActionChange(Signed, _ActionValues):
 
 
 class NewSettings(Signed):
-    """New settings of decoding, the model, or blind labelling; None changes nothing.
+    """New settings of decoding, the model or blind labelling. None changes nothing.
 
     Blind belongs to the person who switches it on, who alone can switch it off.
     """
@@ -208,7 +208,7 @@ class NewTrack(_Body):
 
 
 class TrackChange(VideoChange):
-    """New values of a track; None changes nothing."""
+    """New values of a track. None changes nothing."""
 
     annotator: Annotator | None = None
 

@@ -178,7 +178,7 @@ def _open_model(choice: ModelChoice) -> Segmenter | None:
 
 
 def _folder_of(project: Path | None) -> Path:
-    """Return the folder of a project, or that of the user's own project."""
+    """Return the folder of a project, or the folder of the user's own project."""
     import platformdirs
 
     home = platformdirs.user_data_path("fact-clip")

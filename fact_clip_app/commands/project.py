@@ -107,9 +107,9 @@ def _videos_of(
     """Return the videos that a label file names, and its track, as VIDEO or VIDEO.TRACK.
 
     Args:
-        stem: the name of the file without its ending.
-        videos: the videos of the project.
-        ids: the videos that were added in this command, by name.
+        stem: Name of the file without its ending.
+        videos: Videos of the project.
+        ids: Videos that were added in this command, by name.
     """
     name = stem
     track = ""

@@ -297,8 +297,8 @@ def _nominal_alpha(seconds: Mapping[tuple[str, ...], float], background: Names) 
     """Return Krippendorff's alpha of labels, or None if there is no chance to agree by.
 
     Args:
-        seconds: of each combination of the labels of all people.
-        background: names that are one class.
+        seconds: Duration of each combination of the labels of all people.
+        background: Names that are treated as one class.
     """
     if not seconds:
         return None

@@ -25,10 +25,10 @@ def clips(workspace: Workspace, label: str, order: Order, viewer: str) -> list[A
     """Return segments and drafts of a class, or of all, of what a person sees, in an order.
 
     Args:
-        workspace: the open project with its models and work.
-        label: the name of the class, or "" for all.
-        order: by duration or, of drafts alone, by confidence.
-        viewer: whose eyes see the tracks.
+        workspace: Open project with its models and work.
+        label: Name of the class, or "" for all.
+        order: Order of the clips: by duration or, for drafts only, by confidence.
+        viewer: Person who looks at the tracks.
     """
     rows: list[Any] = []
     for video in workspace.project.full_videos():

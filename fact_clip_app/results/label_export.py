@@ -30,10 +30,10 @@ def tracks_by(
     """Return the tracks of a video that a person sees.
 
     Args:
-        workspace: the open project with its models and work.
-        video: the id of the video.
-        annotators: whose labels, on the tracks that have some. None stands for all people.
-        viewer: the person.
+        workspace: Open project with its models and work.
+        video: ID of the video.
+        annotators: People whose labels are exported. None stands for all people.
+        viewer: Person who looks at the tracks.
     """
     tracks = workspace.project.labelled_tracks(video, annotators, viewer)
     if annotators is None:

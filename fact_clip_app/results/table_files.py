@@ -18,9 +18,9 @@ def write_tables(path: Path, tables: Mapping[str, Rows]) -> list[Path]:
     """Write tables to one .xlsx file, a sheet each, or to .csv files.
 
     Args:
-        path: the .xlsx file, or the .csv file of the first table. The others are named
+        path: File .xlsx, or the .csv file of the first table. The others are named
             NAME-TABLE.csv.
-        tables: name of a table -> its rows.
+        tables: Name of a table -> its rows.
 
     Returns:
         The files.

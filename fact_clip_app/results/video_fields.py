@@ -16,14 +16,14 @@ def read_fields(path: Path, names: Mapping[str, str]) -> dict[str, Fields]:
     """Read a CSV with a row for each video: its name in the column `video`, and its fields.
 
     Args:
-        path: the file.
-        names: name of each video by its id.
+        path: Table file.
+        names: Name of each video by its id.
 
     Returns:
         The fields of the videos of the file, by id.
 
     Raises:
-        InputError: if a video does not exist or has two rows, a name is that of several, or a
+        InputError: A video does not exist or has two rows, a name belongs to several videos, or a
             field has a name that a column of the time budget has.
     """
     counts = Counter(names.values())

@@ -143,7 +143,7 @@ class Database:
         """Copy the database to BACKUP, which stays as it is if the database is damaged.
 
         Raises:
-            InputError: if the database is damaged.
+            InputError: If the database is damaged.
         """
         path = self.folder / DATABASE
         try:

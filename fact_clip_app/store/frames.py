@@ -8,6 +8,6 @@ def nearest_frames(seconds: Floats, times: Floats) -> Integers:
 
     Args:
         seconds: (K,).
-        times: seconds at which frames start, and the end, (N + 1,).
+        times: Start times of the frames and the end of the last frame, in seconds, (N + 1,).
     """
     return Clock(times=times).frames(seconds.tolist(), "times")

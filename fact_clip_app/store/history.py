@@ -130,15 +130,15 @@ class History:
         """Remove and add labels of a track. Their names become actions.
 
         Args:
-            video: the id of the video.
-            part: the change. Added labels get the annotator of `person`.
-            person: who makes it.
-            edit: the id of the edit. One that is stored already is not stored again.
-            background: new actions of these names are marked as background.
+            video: ID of the video.
+            part: Change. Added labels get the annotator of `person`.
+            person: Person who makes the change.
+            edit: ID of the edit. An edit that is already stored is not stored again.
+            background: New actions of these names are marked as background.
 
         Raises:
-            ConflictError: if a removed label is not there, or one of somebody else overlaps.
-            InputError: if labels overlap or exceed the video, or there is no such track.
+            ConflictError: A label to remove is missing, or a different person's label overlaps.
+            InputError: Labels overlap or exceed the video, or the track does not exist.
         """
         self._check_labels(video, part.added)
         signed_part = part.signed(person)
@@ -184,19 +184,19 @@ class History:
         """Replace the labels of a track.
 
         Args:
-            video: the id of the video.
-            track: the id of the track.
-            labels: its labels.
+            video: ID of the video.
+            track: ID of the track.
+            labels: Labels of the track.
             revision: Revision of the track that was edited, or None for any revision.
-            person: who made the labels that are new.
-            background: new actions of these names are marked as background.
+            person: Person who made the new labels.
+            background: New actions of these names are marked as background.
 
         Returns:
             The new revision of the track.
 
         Raises:
             ConflictError: The track has a different revision.
-            InputError: if labels overlap or exceed the video, or there is no such track.
+            InputError: Labels overlap or exceed the video, or the track does not exist.
         """
         self._check_labels(video, labels)
         with self.project.change():
@@ -348,12 +348,12 @@ class History:
         """Change values of an action. Its segments follow a new name.
 
         Args:
-            name: the action.
-            values: its new name, key, paint, description, or what else it is.
-            person: who changes it.
+            name: Name of the action.
+            values: Its new name, key, paint, description or other values.
+            person: Person who changes the action.
 
         Raises:
-            ConflictError: if the action is gone, or its new name or key is taken.
+            ConflictError: The action was removed, or its new name or key is taken.
         """
         with self._step(None, person) as step:
             new_row = self._action(name, person)._replace(**values)
@@ -383,7 +383,7 @@ class History:
             step.title = f"{title} ({step.count})"
 
     def move(self, name: str, successor: str | None, person: Person) -> None:
-        """Move an action to the position before a different action, or to the end."""
+        """Move an action to the position before a different action or to the end."""
         with self._step(None, person) as step:
             step.title = f"move class {name}"
             self._action(name, person)
@@ -429,12 +429,12 @@ class History:
 
     @contextmanager
     def _step(self, video: str | None, person: Person, edit: str | None = None) -> Iterator[_Step]:
-        """Store the changes of the block as a step. Its person cannot redo earlier ones any more.
+        """Store the changes of the block as a step. Its person can no longer redo earlier steps.
 
         Args:
-            video: the id of its video, or None for a step of the project.
-            person: who makes it.
-            edit: the id of the edit.
+            video: ID of the video, or None for a step of the project.
+            person: Person who makes the step.
+            edit: ID of the edit.
 
         Yields:
             The step, whose title and parts the block sets. The block changes the actions. The
@@ -484,7 +484,7 @@ class History:
             back: Whether to undo, or else to redo.
 
         Raises:
-            ConflictError: if somebody else has changed what the step would restore.
+            ConflictError: A different person has changed what the step would restore.
         """
         outcome = f"Your last step cannot be {'undone' if back else 'redone'}."
         with self.project.change():

@@ -123,18 +123,18 @@ def plan(
     """Return what a label file would change.
 
     Args:
-        project: the project.
-        video: the video.
-        path: the file.
-        background: new actions of these names are marked as background.
-        track: the track for a file with one tier.
-        name: the name of the track, or the beginning of its name if there are several tiers.
+        project: Project that has the video.
+        video: Video that the labels are for.
+        path: Label file.
+        background: Names that are marked as background if they are new actions.
+        track: Track for a file with one tier.
+        name: Name of the track, or the beginning of its name if there are several tiers.
             Without either, the tracks are named as the tiers.
-        viewer: who loads the file. The names of tracks that are hidden from this person are taken.
+        viewer: Person who loads the file. Tracks that this person cannot see keep their names.
         is_rough: Whether segments become point events in their middles.
 
     Raises:
-        InputError: if there is no such track, or `track` is for several tiers.
+        InputError: The track does not exist, or `track` is given for several tiers.
     """
     tracks = read_label_file(
         path,
@@ -252,8 +252,8 @@ def read_label_file(
     """Read a label file of one video.
 
     Args:
-        path: the file.
-        times: seconds at which frames start, and the end, (N + 1,).
+        path: Label file.
+        times: Start times of the frames and the end of the last frame, in seconds, (N + 1,).
         is_film: Whether frames are video frames, or else rows of features.
         background: Names of background that labels keep if a file marks time as unlabelled.
         video_name: Name of the video. A file that names a different video is read with a warning.
@@ -343,10 +343,10 @@ def _known(
     """Return the parts that become labels. Background does so only if a file marks UNLABELLED time.
 
     Args:
-        parts: the parts of a file.
-        ignored: names of background.
-        background: which of them keep their name.
-        is_marked: whether what lies between the parts is UNLABELLED.
+        parts: Parts of a file.
+        ignored: Names of background.
+        background: Names of background that stay labels.
+        is_marked: Whether the time between the parts is UNLABELLED.
     """
     parts = list(parts)
     if not is_marked and all(part.label != UNLABELLED for part in parts):

@@ -258,7 +258,7 @@ class Project(Database):
         """Return the viewer of `SEEN`: the name of a person, or None if all tracks are visible.
 
         Args:
-            viewer: the name of a person, "" for somebody without a name, or None for the owner of
+            viewer: Name of a person, "" for somebody without a name, or None for the owner of
                 this computer.
         """
         return None if self.blind_owner is None else viewer
@@ -336,12 +336,12 @@ class Project(Database):
         """Add a video with one track.
 
         Args:
-            name: its name.
-            media: the video file, stored relative to the project if it lies there.
-            features: a feature file, stored in the same way.
-            times: seconds at which its frames start, and the end, (N + 1,).
-            layout: of the feature file.
-            fps: its rows a second.
+            name: Name of the video.
+            media: Video file, stored relative to the project if it is in the project folder.
+            features: Feature file, stored in the same way.
+            times: Start times of the frames and the end of the last frame, in seconds, (N + 1,).
+            layout: Layout of the feature file.
+            fps: Rows per second of the feature file.
 
         Returns:
             The id of the video.
@@ -519,10 +519,10 @@ class Project(Database):
         """Return the tracks of a video with their labels, as they are at one moment.
 
         Args:
-            video: the id of the video.
-            annotators: whose labels. None stands for all people. A track of somebody else or of
+            video: ID of the video.
+            annotators: Whose labels. None stands for all people. A track of somebody else or of
                 nobody, or from which labels are left out, is not complete.
-            viewer: who looks at them (`eyes`).
+            viewer: Person who looks at them (`eyes`).
         """
         query = f"""SELECT track.id, name, revision, complete, track.annotator, start, stop, label,
                            origin, comment, segment.annotator

@@ -64,12 +64,12 @@ class Example:
 
     @property
     def is_clicked(self) -> bool:
-        """Return whether it has no segments: its labels are point events, one in each segment."""
+        """Return whether its labels are only point events, one in each segment."""
         return all(label.start == label.stop for label in self.labels)
 
     @property
     def is_open(self) -> bool:
-        """Return whether it is not said what the unlabelled frames are."""
+        """Return whether the meaning of its unlabelled frames is missing."""
         if self.is_clicked:
             return False
         covered = sum(label.stop - label.start for label in self.labels)
@@ -113,13 +113,13 @@ def training_videos(
     """Return the labelled videos of a track, without those to skip.
 
     Args:
-        workspace: the open project with its models and work.
-        track: the name of the track.
-        unlabelled: what the unlabelled frames are.
-        viewer: whose eyes see the tracks.
+        workspace: Open project with its models and work.
+        track: Name of the track.
+        unlabelled: Meaning of unlabelled frames.
+        viewer: Person who looks at the tracks.
 
     Raises:
-        InputError: if there are fewer than two, all have point events alone, or `unlabelled` lacks
+        InputError: There are fewer than two, all have only point events, or `unlabelled` lacks
             one that is not complete.
     """
     examples = []
@@ -168,16 +168,16 @@ def export_set(
     """Write the labelled videos of a track as a data set with a test split.
 
     Args:
-        workspace: the open project with its models and work.
-        track: the name of the track.
-        root: the folder of the data set.
-        unlabelled: what the unlabelled frames of videos are that are not complete.
-        viewer: whose eyes see the tracks.
+        workspace: Open project with its models and work.
+        track: Name of the track.
+        root: Folder of the data set.
+        unlabelled: Meaning of unlabelled frames in videos that are not complete.
+        viewer: Person who looks at the tracks.
 
     All background is named BACKGROUND, by which `fact-clip data init` knows it.
 
     Raises:
-        InputError: if there are fewer than two videos, or `unlabelled` is missing.
+        InputError: There are fewer than two videos, or `unlabelled` is missing.
     """
     examples = training_videos(workspace, track, lambda video: unlabelled, viewer)
     background = tuple(dict.fromkeys([BACKGROUND, *workspace.project.background]))
@@ -202,15 +202,15 @@ def assign_roles(
     video changes it.
 
     Args:
-        examples: the videos.
-        stored: the roles so far, by the id of a video.
-        learned_ids: the ids of videos that the run has seen from which the model starts.
+        examples: Labelled videos.
+        stored: Earlier roles, by the id of a video.
+        learned_ids: Ids of videos that the starting run has seen.
 
     Returns:
         The roles, including those of other videos.
 
     Raises:
-        InputError: if no video can test it.
+        InputError: No video can test the model.
     """
     full = [
         example.video.id
@@ -251,15 +251,15 @@ def write_set(
     """Write labelled videos as a data set, encoding those without features.
 
     Args:
-        workspace: the open project with its models and work.
-        examples: the videos.
-        root: the folder of the data set.
-        model: the model that learns from it, whose training videos are added, or None.
-        unlabelled: what the unlabelled frames are of each video that is not complete.
-        background: the names in the labels that mean no action.
-        job: receives the progress.
-        helpers: videos without labels that are added to the training videos.
-        stores: whether the videos keep their roles. They do not where a test video is missing.
+        workspace: Open project with its models and work.
+        examples: Labelled videos.
+        root: Folder of the data set.
+        model: Model that learns from the set and whose training videos are added, or None.
+        unlabelled: Meaning of unlabelled frames in each video that is not complete.
+        background: Names of labels that mean no action.
+        job: Job that receives the progress.
+        helpers: Videos without labels that are added to the training videos.
+        stores: Whether the videos keep their roles. They do not if a test video is missing.
 
     Returns:
         The test videos.
@@ -371,12 +371,12 @@ def _add_labelled_video(
     All background has the first name that the run of the set has for it, or else the rating.
 
     Args:
-        workspace: the open project with its models and work.
-        training_set: the set.
-        video: the video.
-        rating: what its labels say.
-        features: its feature file.
-        model: the model that reads the features, or None.
+        workspace: Open project with its models and work.
+        training_set: Training set to extend.
+        video: Video to add.
+        rating: Labels of the video.
+        features: Feature file of the video.
+        model: Model that reads the features, or None.
 
     Returns:
         The name in the set, and the labels of the rows, in which background is `BACKGROUND`.

@@ -41,10 +41,10 @@ def continue_command(run: Run, root: Path, out: Path, epochs: int) -> list[str]:
     """Return the command that trains from the weights of a run.
 
     Args:
-        run: the run.
-        root: the data set to train on, as `write_set` has written it.
-        out: the run folder to write.
-        epochs: how long it trains.
+        run: Run to train or to teach.
+        root: Data set to train on, as `write_set` has written it.
+        out: Run folder to write.
+        epochs: Duration of the training.
     """
     values: Json = {
         "data.root": str(root.resolve()),
@@ -69,13 +69,13 @@ def continue_command(run: Run, root: Path, out: Path, epochs: int) -> list[str]:
 
 
 def learn(workspace: Workspace, training: Training) -> None:
-    """Queue a training on the labels of a track, and its test on labelled videos.
+    """Queue training on the labels of a track, and a test on labelled videos.
 
     The better one of the new model and the one in use is used from then on.
 
     Args:
-        workspace: the open project with its models and work.
-        training: what to train. A model that is taught learns new names from the run in use.
+        workspace: Open project with its models and work.
+        training: Model to train. A model that is taught learns new names from the run in use.
     """
     if training.teach and training.helpers:
         problem = "videos without labels help a new model alone"
@@ -174,8 +174,8 @@ def new_folder(path: Path, taken: Collection[str] = ()) -> Path:
     """Create PATH-1, or PATH with a later number, which no other process gets.
 
     Args:
-        path: the folder without a number.
-        taken: names of other folders, even if they do not exist any more.
+        path: Folder without a number.
+        taken: Names of other folders, even if they no longer exist.
     """
     for number in count(1):
         folder = path.with_name(f"{path.name}-{number}")
@@ -197,15 +197,15 @@ def run_command(
     """Run a command of ``fact-clip`` in a process of its own, and stop it if the job is cancelled.
 
     Args:
-        command: the command.
-        job: receives the progress.
-        out: the run folder of a training, whose log has a line an epoch. If its parent is gone,
+        command: Command line to run.
+        job: Job that receives the progress.
+        out: Run folder of a training, whose log has a line an epoch. If its parent is gone,
             the command is stopped.
-        epochs: how long the training takes.
-        note: what to report before the log has a line.
+        epochs: Duration of the training.
+        note: Progress to report before the log has a line.
 
     Raises:
-        InputError: with the last line of the command, if it fails, or the folder is gone.
+        InputError: The command fails, or the folder is gone. The last line is repeated.
     """
     arguments = [sys.executable, "-m", "fact_clip", *command[1:]]
     # However the page ends, its training ends with it.
@@ -253,9 +253,9 @@ def measure(model: Segmenter, videos: Sequence[LabelledVideo], actions: Names | 
     """Measure a model on labelled videos.
 
     Args:
-        model: the model.
-        videos: videos with features that it reads.
-        actions: the candidates, which must not depend on the labels; None: its own classes.
+        model: Model.
+        videos: Videos with features that it reads.
+        actions: Candidates, which must not depend on the labels, or None for the model's classes.
 
     Returns:
         "right": percent of the labelled time, "segments": number of labelled segments, and "found":
@@ -291,7 +291,7 @@ def measure(model: Segmenter, videos: Sequence[LabelledVideo], actions: Names | 
 
 
 def figures_text(figures: Json) -> str:
-    """Return the figures before and after a training as a sentence."""
+    """Return the figures before and after training as a sentence."""
     after = figures["after"]
     previous = figures["before"]
     previous_text = "–"

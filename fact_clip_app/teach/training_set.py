@@ -44,17 +44,17 @@ class TrainingSet:
         """Write the features and the labels of a video.
 
         Args:
-            name: the name of the video.
+            name: Name of the video.
             features: (T, D).
             labels: T class names; "?" means unlabelled.
-            facts: the content of the JSON file beside the features.
-            is_clicked: whether each label is that of one frame of a segment.
+            facts: Content of the JSON file of the features.
+            is_clicked: Whether each label marks a single frame of a segment.
 
         Returns:
-            The name in the set, with a number if another video has the name.
+            The name in the set, with a number if a different video has the name.
 
         Raises:
-            InputError: if the features have another width or rate than those of the first video.
+            InputError: The features differ in width or rate from the first video.
         """
         self._check_same_features(name, features.shape[1], facts.get("fps"))
         layout = "TD" if self.run is None else self.run.layout

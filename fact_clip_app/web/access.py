@@ -1,4 +1,4 @@
-"""What requests depend on: who asks, and what they may see and change."""
+"""The person who makes a request, and what this person may see and change."""
 
 import hmac
 from typing import Annotated

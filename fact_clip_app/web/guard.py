@@ -153,8 +153,8 @@ def error_response(error: Exception, named: Callable[[InputError], InputError]) 
     """Return the response to an error.
 
     Args:
-        error: the error.
-        named: returns an InputError with the names of files that the user knows.
+        error: Error.
+        named: Function that replaces paths in an error by the names that the user knows.
     """
     match error:
         case ClientDisconnect():  # nobody reads it

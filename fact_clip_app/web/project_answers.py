@@ -112,7 +112,7 @@ def stamp(workspace: Workspace) -> str:
 def _facts(
     workspace: Workspace, video: VideoEntry, *, is_labelled: bool, is_complete: bool
 ) -> answers.VideoFacts:
-    """Return what is said of a video wherever it occurs, to somebody who sees these labels."""
+    """Return the properties of a video in all responses, for a person who sees these labels."""
     progress: answers.Progress = "started" if is_labelled else "unlabelled"
     playback = workspace.conversions.playback(video)
     conversion = job(workspace, playback.job)  # at once, as the job goes on

@@ -25,17 +25,17 @@ async def receive_file(request: Request, path: Path, name: str, limit: int, limi
     """Write the body of a request to a file.
 
     Args:
-        request: the request.
-        path: the file to write.
-        name: what the user calls it.
-        limit: bytes that it may have.
+        request: Request.
+        path: File to write.
+        name: Name of the file for the user.
+        limit: Maximum size in bytes.
         limits: Limits of the page, for the time that it may take.
 
     Returns:
         The name of the file in a form, "" if there is none.
 
     Raises:
-        HTTPException: if the body is too large, or comes too slowly.
+        HTTPException: The body is too large, or arrives too slowly.
     """
     size = 0
     part_names: list[str] = []
@@ -64,8 +64,8 @@ def form_reader(content_type: str, names: list[str]) -> Callable[[bytes], bytes]
     """Return what takes the content of the one file out of the parts of a body.
 
     Args:
-        content_type: that of the body: multipart/form-data, or any other for the file itself.
-        names: the name of the file in the form is added.
+        content_type: Type of the body. It is multipart/form-data, or else the body is the file.
+        names: Name of the file in the form is added.
     """
     kind, options = parse_options_header(content_type)
     if kind != b"multipart/form-data":

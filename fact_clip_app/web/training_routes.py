@@ -11,7 +11,7 @@ router = api_router()
 
 @router.post("/train")
 def train(workspace: Served, body: request_bodies.Training) -> answers.Empty:
-    """Start a training on the labels of a track, of a new model or of the run in use."""
+    """Start to train a new model, or the run in use, on the labels of a track."""
     check_owner(workspace, body.person)
     learning.learn(workspace, body)
     return {}
@@ -19,7 +19,7 @@ def train(workspace: Served, body: request_bodies.Training) -> answers.Empty:
 
 @router.delete("/train")
 def cancel_training(workspace: Served) -> answers.Empty:
-    """Stop the training that is waiting or under way."""
+    """Stop the training run that is waiting or active."""
     workspace.queue.cancel(lambda job: job is workspace.training)
     return {}
 

@@ -47,7 +47,7 @@ def add_example(workspace: Served, person: Asker) -> answers.State:
 
 @router.post("/fields")
 def load_fields(workspace: Served, body: request_bodies.NewFields) -> answers.State:
-    """Set the fields that a table has for its videos. Their other fields stay."""
+    """Set the fields of videos that a table contains. Other fields do not change."""
     check_owner(workspace, body.person)
     names = {video.id: video.name for video in workspace.project.videos()}
     fields = workspace.project.setting(FIELDS, {})
@@ -113,6 +113,6 @@ def media(workspace: Served, video: Stored) -> Response:
 
 @router.get("/videos/{video}/thumbnail", **DOWNLOAD)
 def thumbnail(workspace: Served, video: Stored) -> Response:
-    """Return a small picture of a video, as JPEG."""
+    """Return a small image of a video as JPEG."""
     headers = {"cache-control": "private, max-age=86400"}
     return FileResponse(workspace.conversions.thumbnail(video), headers=headers)

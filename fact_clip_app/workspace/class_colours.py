@@ -13,14 +13,14 @@ from fact_clip_app.workspace.workspace import Workspace
 
 
 class Look(TypedDict):
-    """The colour and the sign of a name; null for background."""
+    """The colour and the sign of a name. They are null for background."""
 
     colour: str | None
     number: str | None
 
 
 def background_of(workspace: Workspace) -> Names:
-    """Return the names that mean no action, with that of what a model has rejected."""
+    """Return the names that mean no action, including the name for rejected frames."""
     return tuple(dict.fromkeys((*workspace.project.background, NONE_OF_THESE)))
 
 

@@ -140,8 +140,8 @@ class Engine:
         """Return the actions that a model can take, None for its own classes, or () for none.
 
         Args:
-            model: the model.
-            actions: the actions. None: those of the project.
+            model: Model.
+            actions: Actions, or None for the actions of the project.
         """
         if model is None:
             return ()
@@ -163,7 +163,7 @@ class Engine:
         return () if model is None else model.vocabulary.background
 
     def unseen(self, names: Iterable[str]) -> set[str]:
-        """Return the names that the model was not trained on; none for a model without training."""
+        """Return the names that the model was not trained on. A training-free model has none."""
         model = self.model()
         if model is None or run_of(model) is None:
             return set()
@@ -180,11 +180,11 @@ class Engine:
         """Return the seconds at which the frames of a new video start, and the end, (N + 1,).
 
         Args:
-            media: the video file, whose pictures are the frames.
-            features: a feature file, whose rows are the frames if there is no video file.
+            media: Video file, whose frames are used.
+            features: Feature file, whose rows are the frames if no video file is given.
 
         Raises:
-            InputError: if the video is too long, or the features do not fit the model.
+            InputError: The video is too long, or the features do not fit the model.
         """
         if media is not None:
             self._check_length(media, probe(media).seconds or 0.0)
@@ -225,9 +225,9 @@ class Engine:
         """Return the feature file of a video. If there is none, extract it into the project.
 
         Args:
-            video: the video.
-            model: the model that reads them. None stands for features by `ENCODER`.
-            job: receives the progress.
+            video: Video.
+            model: Model that reads the features. None stands for features of `ENCODER`.
+            job: Job that receives the progress.
         """
         video.check_file()
         if video.features is not None:
@@ -256,9 +256,9 @@ class Engine:
         """Segment a file by the model in use, which stores nothing.
 
         Args:
-            path: a video or a feature file.
-            names: the candidates. None stands for the names of the model.
-            job: receives the progress.
+            path: Video or feature file.
+            names: Candidates. None stands for the names of the model.
+            job: Job that receives the progress.
         """
         model = self.model()
         if model is None:
@@ -277,13 +277,13 @@ class Engine:
         Predictions are cached. This must not run in two threads at once.
 
         Args:
-            video: the video.
+            video: Video.
 
         Returns:
             The segments in frames of the video. There are none without a model, names or features.
 
         Raises:
-            InputError: if the file of the video has changed.
+            InputError: The file of the video has changed.
         """
         reading = self._reading(video)
         work = self.work(video.id)
@@ -306,7 +306,7 @@ class Engine:
         There are none without a model, names or features. This must not run in two threads at once.
 
         Raises:
-            InputError: if the file of the video has changed.
+            InputError: The file of the video has changed.
         """
         reading = self._reading(video)
         if reading is None:
@@ -319,7 +319,7 @@ class Engine:
         """Return the features of a video, (T, D), and when rows start, (T + 1,), if there are any.
 
         Raises:
-            InputError: if the file of the video has changed.
+            InputError: The file of the video has changed.
         """
         video.check_file()
         features = self.features(video)
@@ -384,7 +384,7 @@ def run_of(model: Segmenter | None) -> Run | None:
 
 
 def reads_names(model: Segmenter) -> bool:
-    """Return whether a model takes any names: its head reads text, or it has no training."""
+    """Return whether a model accepts any names: its head reads text, or it needs no training."""
     run = run_of(model)
     return run is None or is_open(run.config.model.head)
 

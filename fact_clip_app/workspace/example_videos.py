@@ -17,7 +17,7 @@ def fill(workspace: Workspace) -> None:
     """Fill an empty project with SYNTHETIC films and their classes.
 
     Raises:
-        InputError: if there are videos.
+        InputError: The project already has videos.
     """
     if workspace.project.videos():
         raise InputError("example", "there are videos already", "begin another project")

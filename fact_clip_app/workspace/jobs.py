@@ -79,7 +79,7 @@ class Queue:
         return job
 
     def position(self, job: Job) -> int:
-        """Return the position of a job, from 1; 0 unless it is waiting."""
+        """Return the position of a waiting job, from 1, or 0 if it is not waiting."""
         with self._lock:
             if job.state != "waiting" or job not in self._jobs:
                 return 0

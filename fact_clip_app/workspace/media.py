@@ -66,11 +66,11 @@ def is_playable(path: Path, times: Floats) -> bool:
     """Return whether Chromium and Firefox play a video file, each frame at its time.
 
     Args:
-        path: the file.
-        times: seconds at which its frames start, and the end, (N + 1,).
+        path: File.
+        times: Start times of the frames and the end of the last frame, in seconds, (N + 1,).
 
     Raises:
-        InputError: if it is not a video.
+        InputError: The file is not a video.
     """
     info = probe(path)
     kind = MEDIA_TYPES.get(path.suffix.lower())
@@ -90,13 +90,13 @@ def write_proxy(path: Path, out: Path, times: Floats, job: Job) -> None:
     """Write a video that browsers play, whose frames start at given times, atomically.
 
     Args:
-        path: the video file.
-        out: the file to write, .mp4.
-        times: seconds at which its frames start, and the end, (N + 1,).
-        job: receives the progress.
+        path: Video file.
+        out: File to write, .mp4.
+        times: Start times of the frames and the end of the last frame, in seconds, (N + 1,).
+        job: Job that receives the progress.
 
     Raises:
-        InputError: if no frame decodes. What decodes of a damaged file is written.
+        InputError: No frame can be decoded. The readable part of a damaged file is written.
     """
     info = probe(path)
     scale = min(1.0, _MAX_WIDTH / info.width)
@@ -174,7 +174,7 @@ class _Sound:
                 self._end = samples / frame.rate
 
     def copy_until(self, seconds: float) -> None:
-        """Write the sound up to a time in seconds, with the pictures of that time."""
+        """Write the sound up to a time in seconds, with the frames of that time."""
         while self._end < seconds:
             frame = next(self._frames, None)
             if frame is None:
@@ -196,7 +196,7 @@ class Playback:
 
     @property
     def problem(self) -> str:
-        """Return why there is no file to play."""
+        """Return the reason why no file can be played."""
         if self.kind is None:
             return "no video file"
         if self.kind == "converting":
@@ -241,10 +241,10 @@ class Conversions:
         return Playback("failed" if job.state == "failed" else "converting", job=job)
 
     def thumbnail(self, video: VideoEntry) -> Path:
-        """Return a small picture of a film. It is written when somebody asks for it first.
+        """Return a small image of a video. The first request writes it.
 
         Raises:
-            InputError: if there is no film, or no frame of it decodes.
+            InputError: There is no video file, or no frame can be decoded.
         """
         if video.media is None:
             raise InputError(video.name, "no film")
@@ -261,11 +261,11 @@ class Conversions:
         """Return whether browsers play a video, which the project remembers.
 
         Args:
-            video: the id of the video.
-            media: its file.
+            video: ID of the video.
+            media: Video file.
 
         Raises:
-            InputError: if the file is not a video.
+            InputError: If the file is not a video.
         """
         key = f"browsers play {video}"
         stored = self.project.setting(key)

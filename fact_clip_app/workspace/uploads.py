@@ -61,18 +61,18 @@ class Limits:
 
 @dataclass(frozen=True)
 class Upload:
-    """An uploaded file: its path, and the name that the user knows."""
+    """An uploaded file, with its path and its name for the user."""
 
     path: Path
     name: str
 
     @property
     def ending(self) -> str:
-        """Return the ending, which tells the kind of file."""
+        """Return the ending, which determines the kind of file."""
         return ending_of(self.name)
 
     def renamed(self, lines: Iterable[str]) -> list[str]:
-        """Return lines about the file with the name that the user knows."""
+        """Return lines about the file, with its name for the user."""
         return [line.replace(str(self.path), self.name) for line in lines]
 
 
@@ -106,10 +106,10 @@ def files_of_video(
     be any file.
 
     Args:
-        uploads: a video, a feature file, or both, and the JSON file of the features. A file of a
+        uploads: Video, feature file, or both, and the JSON file of the features. A file of a
             pose tracker, with its video, becomes features.
         frame_times: `Engine.frame_times`.
-        rate: returns the rows a second of such features. It asks the model in use.
+        rate: Function that returns the rows per second of such features from the model in use.
 
     Returns:
         The name of the video, its file and its feature file.

@@ -75,7 +75,7 @@ class Workspace:
         """Reserve the project for this server, back it up, and delete what an earlier one has left.
 
         Raises:
-            InputError: if another page of the project is open, or its database is damaged.
+            InputError: A different page of the project is open, or its database is damaged.
         """
         # Memory of more heaps is seldom returned. glibc alone has the setting.
         with suppress(AttributeError, TypeError):
@@ -116,7 +116,7 @@ class Workspace:
         This must not run in two threads at once.
 
         Args:
-            keys: keys of the files, which no later request can use.
+            keys: Keys of the files, which no later request can use.
 
         Returns:
             The video.
@@ -210,7 +210,7 @@ class Workspace:
         return job
 
     def begin_training(self, run: Callable[[Job], None]) -> None:
-        """Queue a training, unless there is one already."""
+        """Queue a training run, unless there is one already."""
         with self.lock:
             if self.training is not None and not self.training.is_over:
                 raise InputError("train", "a training is under way", "wait for it, or cancel it")
@@ -237,9 +237,9 @@ class Workspace:
         """Return what a model predicts for the track of drafts, unless that is complete.
 
         Args:
-            video: the video.
-            tracks: its tracks that the viewer sees.
-            viewer: who looks at them.
+            video: Video.
+            tracks: Tracks of the video that the viewer sees.
+            viewer: Person who looks at them.
         """
         track = self.draft_track(tracks)
         if track is None or track.complete or not self.shows_drafts(viewer):
@@ -247,7 +247,7 @@ class Workspace:
         return self.quick.run(lambda: self.engine.drafts(video))
 
     def draft_track(self, tracks: Sequence[Track]) -> Track | None:
-        """Return the track that drafts are for: that of the model's training, or the first one."""
+        """Return the track for drafts: the one that the model was trained on, or the first one."""
         trained = self.project.track_of_run(self.engine.run_name)
         named = [track for track in tracks if track.name == trained]
         return next(iter([*named, *tracks]), None)
@@ -275,7 +275,7 @@ class Workspace:
         return between(self.drafts(video, tracks, viewer), labels)
 
     def named(self, error: InputError) -> InputError:
-        """Return an error with files by the names that users know and no folders."""
+        """Return an error that names files as the user does, without folders."""
         with suppress(InputError):  # of damaged values
             return self._named(error)
         return error
