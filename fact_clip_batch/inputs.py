@@ -65,7 +65,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Shard:
-    """One of several parts of a batch, by a hash of the ids.
+    """One of several parts of a batch, selected by a hash of the ids.
 
     Attributes:
         index: Number of the part, from 0.

@@ -67,8 +67,9 @@ def segment_batch(
     """Segment feature files and videos, and write each result as soon as it is computed.
 
     A result is not computed again if the folder already has it for the same model, actions,
-    settings and input. The result of a changed input is replaced. Without `overwrite`, edited files
-    and results of a different file, model, actions or settings are errors. An input that cannot be
+    settings and input. The result of a changed input is replaced. Without `overwrite`, edited
+    files, and results of a different file, model, action list or settings, raise an error. An input
+    that cannot be
     segmented does not stop the batch. It is recorded in ``failures.jsonl``.
 
     Args:
@@ -143,7 +144,7 @@ class SegmentTask(Task):
         return self._results.is_done(item)
 
     def read(self, item: Item) -> Segmentation:
-        """Return the segmentation of a done input. A damaged record raises an InputError."""
+        """Return the segmentation of a finished input. A damaged record raises an InputError."""
         return self._results.read(item)
 
     def complete(self, item: Item) -> Outcome:

@@ -113,7 +113,7 @@ def gather(out: str | Path, table: str | Path) -> int:
                 n_rows += 1
                 lines.writerow(row)
     if n_edited:
-        logger.warning("%s: %d results have files that were edited since", folder, n_edited)
+        logger.warning("%s: %d results have files that have been edited since", folder, n_edited)
     return n_rows
 
 

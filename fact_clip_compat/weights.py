@@ -181,7 +181,7 @@ def convert(
 
 
 def _with_background(data: DataConfig, names: Sequence[str]) -> DataConfig:
-    """Return the configuration with the background classes that a training would use."""
+    """Return the configuration with the background classes that training would use."""
     if data.background is not None:
         return data
     background = guess_names(data, names)[0].background or ()

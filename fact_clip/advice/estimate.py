@@ -183,8 +183,8 @@ def with_time(proposal: Proposal, minutes: float) -> tuple[Proposal, str]:
         )
         proposal = proposal.with_settings(Setting("train.members", members, reason))
     sentence = (
-        f"training will take about {_in_words(duration)} of one core of this machine, "
-        f"by steps on {estimated.videos} videos"
+        f"training will take about {_in_words(duration)} on one core of this machine, "
+        f"estimated from steps on {estimated.videos} videos"
     )
     if proposal.unvalidated:
         note = f"no validation ({proposal.unvalidated}): the averaged last epoch is kept"
@@ -213,7 +213,7 @@ def for_unseen_classes(proposal: Proposal) -> tuple[Proposal, str]:
     proposal = proposal.with_settings(Setting("train.epochs", epochs, reason))
     sentence = (
         f"{config.train.members} models of {epochs} epochs will take about {_in_words(duration)} "
-        "of one core of this machine; fewer epochs: train.epochs=N"
+        "on one core of this machine; fewer epochs: train.epochs=N"
     )
     return proposal, sentence + _teacher_too(config)
 

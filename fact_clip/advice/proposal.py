@@ -306,7 +306,10 @@ def _validation(
             "with it"
         )
     elif measures.is_separable:
-        problem = "the features seem to have seen the labels, and would look too good"
+        problem = (
+            "the extractor of the features seems to have been trained on the labels, so results "
+            "would look too good"
+        )
     else:
         problem = ""
     settings = []

@@ -102,7 +102,7 @@ Gap = tuple[int, int]
 
 
 def first_gaps(frames: Sequence[int], n_frames: int, share: float) -> list[Gap]:
-    """Return the gaps without labels at the start: all except the frames nearest to the clicks.
+    """Return the gaps that are unlabelled at first: all frames except those nearest to the clicks.
 
     Args:
         frames: Frames of the N clicks.
@@ -211,7 +211,8 @@ def _gaps(
 
 
 def border_gains(log_scores: Reals, frames: Sequence[int], labels: Integers) -> list[Reals]:
-    """Return by how much the label of each click scores above the next, in the frames between.
+    """Return by how much the label of each click outscores the label of the next click, in the
+    frames between the two.
 
     Args:
         log_scores: Log scores of a model, (T, C).

@@ -241,7 +241,7 @@ LIMIT = 5.0
 class FeatureTransform:
     """The map from raw features to the input of a model, fitted on training videos.
 
-    Each window of `context`, in frames and centred, adds mean and standard deviation of every
+    Each window of `context`, in frames and centred, adds the mean and standard deviation of every
     column. The transform is saved with the weights.
     """
 

@@ -78,7 +78,8 @@ def objects_of(dataset: Dataset, ties_factors: bool) -> ObjectColumns | None:
 
 
 def detect_sure(dataset: Dataset) -> ObjectColumns | None:
-    """Detect objects. Return None unless most trained object words clearly name one."""
+    """Detect objects. Return None unless most trained object words each clearly match one
+    object."""
     if OBJECT_SLOT not in dataset.vocabulary.slots:
         return None
     columns = _columns_of(dataset)

@@ -64,7 +64,7 @@ class Calibration:
         if not all(any(counts.values()) for counts in self.frames.values()):
             raise InputError(
                 "frames", "a slot without training frames"
-            )  # its shares would divide by 0
+            )  # its shares would be divided by 0
 
     @classmethod
     def read(cls, path: Path, vocabulary: Vocabulary) -> Calibration | None:

@@ -118,7 +118,8 @@ class SegmentCosts:
     def _decode_states(
         self, rows: Reals, states: StateCosts, penalty: float, fixed: Integers
     ) -> Integers:
-        """Decode log-scores (T', C), or (G, T', C) without lengths, to the classes of some states.
+        """Decode log-scores (T', C), or (G, T', C) without lengths, into the classes of the given
+        states.
 
         Args:
             rows: Log-scores of all classes.

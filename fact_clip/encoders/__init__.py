@@ -131,7 +131,7 @@ _TRANSFORMERS = {"transformers": "text"}
 
 
 def _adopt(method: str, name: str, part: Any) -> Entry[Any] | None:
-    """Return the row of a class, called as `Entry.build` is, an object or a function."""
+    """Return the row of a class, an object or a function. A class is called like `Entry.build`."""
     if callable(getattr(part, method, None)):
         return Entry(name, part if isinstance(part, type) else lambda *_: part)
     if method == "encode_images" and isfunction(part):

@@ -146,7 +146,7 @@ class Pretrained(ABC):
 
 
 class ImageModel(Pretrained):
-    """A pretrained frame encoder, see `fact_clip.encoders.FrameEncoder`."""
+    """A pretrained frame encoder; see `fact_clip.encoders.FrameEncoder`."""
 
     size: Size = None
     context = 0

@@ -331,7 +331,7 @@ def _common_truth(name: str, views: Sequence[_View]) -> Integers:
 
 
 def _rows(view: _View) -> Json:
-    """Return the rows of a timeline and the figures of a video by one run."""
+    """Return the rows of a timeline, and the figures of one run for a video."""
     video = view.video
     rows: Json = {}
     for row in ROWS[1:]:

@@ -236,7 +236,7 @@ def save_pretrained(
         run_dir: Run folder.
         folder: Folder to write.
         license: Licence as the hub writes it. None leaves it out.
-        address: Address at which the model will be available. None is the folder.
+        address: Address at which the model will be available. If None, the folder is used.
 
     Returns:
         The folder.

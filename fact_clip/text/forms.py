@@ -6,7 +6,7 @@ _VOWEL_LETTER_NOT_SOUND = re.compile(r"(eu|one|once|usb|use|usu|uni(?!n|m)|ute)"
 _SILENT_H = re.compile(r"(heir|honest|hour)")
 _IRREGULAR = {"be": "is", "have": "has"}
 # A single syllable that ends with one vowel and one consonant doubles the consonant: cut,
-# cutting. Others do not: screw, screwing and open, opening.
+# cutting. Others do not: screw/screwing, open/opening.
 _DOUBLES = re.compile(r"(?:qu|[^aeiou])+[aeiou][^aeiouwxy]|[aeiou][^aeiouwxy]")
 
 

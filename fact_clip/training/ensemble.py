@@ -21,7 +21,7 @@ from fact_clip.runs.files import member_folders
 from fact_clip.training.plan import Plan, resolve
 
 SEED_STEP = 1000
-"""Difference of the seeds of two members, so that runs with nearby seeds share no member."""
+"""Difference between the seeds of two members, so that runs with nearby seeds share no member."""
 
 
 @dataclass(frozen=True)

@@ -264,7 +264,7 @@ class Trainer:
                 self._report(numbers["total"], pace)
             if self.is_stopped:
                 if self.dataset.validation and self.validated_epoch != state.epoch:
-                    # Without this, weights of a previous epoch would be kept uncompared.
+                    # Without this, weights of a previous epoch would be kept without a comparison.
                     self._validate_epoch()
                 state.is_stopped = True
                 self._save_state()

@@ -363,7 +363,7 @@ def choose_validation_unseen(
     lost = lost_factors(vocabulary, unseen, frame_counts)
 
     def hides_a_factor(names: Sequence[str]) -> bool:
-        """Return whether a factor of these or of unseen classes is lost if these are held out."""
+        """Return whether holding out these classes loses a factor of these or of unseen classes."""
         lost_together = lost_factors(vocabulary, [*unseen, *names], frame_counts)
         return any(factors != lost.get(name, ()) for name, factors in lost_together.items())
 

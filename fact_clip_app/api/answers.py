@@ -162,7 +162,7 @@ class VideoState(VideoFacts):
     share: float  # of the frames of the tracks with labels that are labelled
     annotators: list[str]
     predicted: bool
-    tests: bool  # whether it is kept aside to test models
+    tests: bool  # whether it is set aside to test models
 
 
 class NamedVideo(TypedDict):

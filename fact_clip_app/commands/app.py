@@ -57,7 +57,7 @@ def app(
     max_minutes: Annotated[
         float | None,
         option(
-            "Duration of a video, at most, which the project keeps. Default: 120.", min=0.1, max=1e5
+            "Maximum duration of a video. The project stores it. Default: 120.", min=0.1, max=1e5
         ),
     ] = None,
     no_browser: Annotated[bool, option("Do not open the page in a browser.")] = False,
@@ -211,7 +211,7 @@ def _print_addresses(host: str, port: int, proxy_names: Names, token: str) -> No
 
 
 def _reachable(host: str) -> list[str]:
-    """Return the names and addresses that open a page on this host, from this machine first."""
+    """Return the names and addresses that open a page on this host, this machine first."""
     from fact_clip_app.web.guard import WILDCARDS
 
     if host not in WILDCARDS:

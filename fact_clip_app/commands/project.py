@@ -169,8 +169,9 @@ def export(
 ) -> None:
     """Write the labels of a project.
 
-    A file for each track of each labelled video, in each format; or, with --training, a data set in
-    the common layout with features and a split, every fourth labelled video a test video.
+    Each track of each labelled video becomes a file in each format. With --training, the result is
+    a data set in the common layout with features and a split, in which every fourth labelled video
+    is a test video.
 
     \b
     Example:

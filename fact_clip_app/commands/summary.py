@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fact_clip.core import Rating
 
 _ROUNDING = 0.04
-"""Seconds by which segments of a file may overlap, less than most frames last."""
+"""Seconds by which segments of a file may overlap, which is shorter than most frames."""
 
 
 def summary(

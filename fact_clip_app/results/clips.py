@@ -22,7 +22,8 @@ _ORDERS = {
 
 
 def clips(workspace: Workspace, label: str, order: Order, viewer: str) -> list[Any]:
-    """Return segments and drafts of a class, or of all, of what a person sees, in an order.
+    """Return the segments and drafts of a class, or of all classes, that a person can see, in the
+    given order.
 
     Args:
         workspace: Open project with its models and work.

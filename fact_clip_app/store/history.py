@@ -369,7 +369,7 @@ class History:
                 step.title = f"rename {name} to {new_row.name} ({step.count})"
 
     def remove(self, name: str, target: str | None, person: Person) -> None:
-        """Remove an action. Its segments get a different action, or are removed if it is None."""
+        """Remove an action. Its segments get a different action, or are removed without one."""
         with self._step(None, person) as step:
             self._action(name, person)
             title = f"delete class {name}"

@@ -128,7 +128,7 @@ class VideoEntry:
     fps: float | None = None  # rows a second of `features`, if they have a rate
 
     def check_file(self) -> None:
-        """Raise an InputError if its file has changed since it was added."""
+        """Raise an InputError if the file of the video has changed since the video was added."""
         path = self.media or self.features
         if (
             path is not None
@@ -391,7 +391,7 @@ class Project(Database):
                 yield video
 
     def video(self, key: str) -> VideoEntry | None:
-        """Return a video that is not removed."""
+        """Return a video that has not been removed."""
         return next(iter(self._videos("id = ? AND removed IS NULL", key)), None)
 
     def _videos(self, condition: str, *values: object, times: str = "times") -> list[VideoEntry]:
@@ -426,7 +426,7 @@ class Project(Database):
         return self._durations[video]
 
     def touch(self, video: str) -> None:
-        """Count a change of a video within a change."""
+        """Record, within a transaction, that a video has changed."""
         self.execute("UPDATE revision SET number = number + 1 WHERE video = ?", video)
 
     def change_video(self, key: str, **values: object) -> None:

@@ -46,7 +46,7 @@ class LabelledVideo:
     features: Array  # (T, D)
     rows: Floats  # (T + 1,) seconds at which rows start, and the end
     labels: list[str]  # (T,), background as `BACKGROUND`
-    lost: Names = ()  # the class of each segment that covers the middle of no row
+    lost: Names = ()  # the class of each segment that does not cover the middle of any row
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Example:
 
 
 def labelled_videos(workspace: Workspace, track: str, viewer: str | None = None) -> list[Example]:
-    """Return the videos with labels on a track that a person sees, by its name."""
+    """Return the videos that have labels on a track with the given name that a person can see."""
     examples = []
     for video in workspace.project.full_videos():
         for candidate in workspace.project.labelled_tracks(video.id, viewer=viewer):
@@ -131,7 +131,7 @@ def training_videos(
     if n_points:
         logger.warning("%d point events in videos with segments are not trained on", n_points)
     if all(example.is_clicked for example in examples):
-        fix = "label one with segments: it is kept aside to test the model"
+        fix = "label one with segments: it is set aside to test the model"
         raise InputError("train", "no video has segments", fix)
     for example in examples:
         if example.is_open and unlabelled(example.video.id) is None:
@@ -154,7 +154,7 @@ def check_number(examples: Sequence[Example]) -> None:
     """Raise an InputError if there are fewer than two videos."""
     if len(examples) < 2:
         problem = "only 1 video is labelled" if examples else "no video is labelled"
-        fix = "label two or more: one is kept aside to test the model"
+        fix = "label two or more: one is set aside to test the model"
         raise InputError("train", problem, fix)
 
 

@@ -83,10 +83,10 @@ class TrainingSet:
         self._fps = self._fps or fps
         fix = "add features of one encoder"
         if width != self._width:
-            problem = f"{width} columns, but the videos before have {self._width}"
+            problem = f"{width} columns, but the previous videos have {self._width}"
             raise InputError(name, problem, fix)
         if fps is not None and fps != self._fps:
-            problem = f"{fps:g} rows per second, but the videos before have {self._fps:g}"
+            problem = f"{fps:g} rows per second, but the previous videos have {self._fps:g}"
             raise InputError(name, problem, fix)
 
     def finish(self, test_names: Collection[str], train_names: Collection[str]) -> None:

@@ -224,7 +224,7 @@ class HttpProtocol(H11Protocol):
         super().send_400_response(msg)
 
     def shutdown(self) -> None:
-        """Close the connection when the server stops, at once if it has no end of its own."""
+        """Close the connection when the server stops, at once if the response has no end."""
         if self.scope is not None and self.scope["path"] == EVENTS:
             self.transport.close()
         else:

@@ -121,7 +121,7 @@ def change_track(
 ) -> answers.Video:
     """Change values of a track."""
     if workspace.project.blind_owner is not None and body.annotator not in (None, person.annotator):
-        raise HTTPException(403, "Blind is on: a track is yours alone")
+        raise HTTPException(403, "Blind is on: you can only assign a track to yourself")
     (stored,) = [row for row in workspace.project.labelled_tracks(video.id) if row.id == track]
     if workspace.project.blind_owner is not None and body.annotator and is_unowned(stored):
         raise HTTPException(403, "Blind is on: somebody has marked this track as fully labelled")

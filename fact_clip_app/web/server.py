@@ -44,7 +44,8 @@ ROUTERS = (
     training_routes.router,
     agreement_routes.router,
     curve_routes.router,
-    label_routes.router,  # the last one, as "/videos/{video}/{word}" fits paths of the others
+    # The last one, because "/videos/{video}/{word}" also matches the paths of the others.
+    label_routes.router,
     router,
 )
 

@@ -156,7 +156,7 @@ def files_of_video(
 
 
 def _pose_features(path: Path, times: Floats, fps: float) -> Path:
-    """Write the features of points beside their file, for pictures of these times (N + 1,)."""
+    """Write the features of points next to their file, for frames at these times (N + 1,)."""
     # movement takes long to import
     from fact_clip.datasets.convert import PoseReader
     from fact_clip.datasets.convert.tables import resample

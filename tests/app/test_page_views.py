@@ -401,7 +401,7 @@ def test_teach_says_what_needs_more_and_how_models_have_learned(page, tmp_path):
     assert page.locator("#aside").text_content().endswith("mouse_1.")
     assert findings(page) == []
     to_panel(page, "label")
-    assert "kept aside" in page.locator("#videos li:nth-child(2)").text_content()
+    assert "set aside" in page.locator("#videos li:nth-child(2)").text_content()
 
 
 def test_teach_begins_with_the_next_step(page):

@@ -49,8 +49,8 @@ def test_features_of_another_encoder_are_refused(training_set):
         training_set.add("wide", features(2, 6), LABELS, {})
     with refused("fast") as rate:
         training_set.add("fast", features(2), LABELS, {"fps": 25.0})
-    assert "6 columns, but the videos before have 4" in width.message
-    assert "25 rows per second, but the videos before have 5" in rate.message
+    assert "6 columns, but the previous videos have 4" in width.message
+    assert "25 rows per second, but the previous videos have 5" in rate.message
 
 
 def test_clicks_are_written_as_clicks(training_set, tmp_path):

@@ -308,7 +308,7 @@ def test_edited_files_are_not_completed_in_silence(segmenter, rows, tmp_path, ca
     assert (outcome.state, (out / "x.json").exists()) == ("failed", False)
     segment_files(segmenter, [path], out, formats=["csv"])
     ends(out, tmp_path / "t.csv")
-    assert "1 results have files that were edited since" in caplog.text
+    assert "1 results have files that have been edited since" in caplog.text
 
 
 def test_an_input_whose_description_is_corrected_is_tried_again(segmenter, rows, tmp_path):

@@ -128,7 +128,7 @@ def test_init_writes_a_recipe_that_trains(fact_clip, copy, tmp_path):
     assert config.data.validation == 0
     assert len(answer.out.splitlines()) <= 25
     assert config.model.blocks == Config.load("own").model.blocks
-    pattern = r"^training will take about .+ of one core of this machine, by steps on 3 videos$"
+    pattern = r"^training will take about .+ on one core of this machine, estimated from steps on 3 videos$"
     told = re.search(pattern, answer.out, re.M)
     assert told
     assert f"# T{told[0][1:]}." in path.read_text()

@@ -61,7 +61,7 @@ function Sheet({groups}) {
 			<h2 id="groups-title">What is this?</h2>
 			<span class="count" id="group-place">${list?.length ? `group ${place + 1} of ${list.length}` : ""}</span>
 			<button type="button" id="previous-group" disabled=${!(list?.length > 1)} onClick=${() => go(-1)}>Previous</button>
-			<button type="button" id="leave-group" disabled=${!(list?.length > 1)} onClick=${() => go(1)}>Leave it, next</button>
+			<button type="button" id="leave-group" disabled=${!(list?.length > 1)} onClick=${() => go(1)}>Skip this group</button>
 			<button type="button" id="group-again" disabled=${!list} onClick=${fetchGroups}>Group again</button>
 			<button type="button" class="main" onClick=${close}>Close</button>
 		</div>

@@ -35,7 +35,7 @@ export async function open(id, frame = null) {
 function keptRecording(video) {
 	const {recording} = state;
 	const isKept = video.tracks.some((track) => track.id === recording?.trackId);
-	if (recording && !isKept) fault(`The recording of "${nameOf(recording)}" was dropped: its track is not yours.`);
+	if (recording && !isKept) fault(`The recording of "${nameOf(recording)}" was discarded: its track is not yours.`);
 	return isKept ? recording : null;
 }
 
@@ -84,7 +84,7 @@ export async function reopen() {
 }
 
 export function close() {
-	if (state.recording) fault("The video was removed, and what was recorded in it was dropped.");
+	if (state.recording) fault("The video was removed, and what you were recording in it was discarded.");
 	update({video: null, trackId: null, frame: null, recording: null});
 	showTitle();
 }

@@ -65,7 +65,7 @@ export function end(cursor = player.cursor()) {
 /** Choose nothing. A segment that has begun is dropped first. */
 export function leave() {
 	const {recording} = state;
-	if (recording) say(`The recording of "${nameOf(recording)}" was dropped.`);
+	if (recording) say(`The recording of "${nameOf(recording)}" was discarded.`);
 	update(recording ? {recording: null} : {frame: null});
 }
 

@@ -53,7 +53,7 @@ function VideoRow({video}) {
 		<button type="button" class="link" aria-current=${String(isOpen)} onClick=${() => tried(() => open(video.id))}>
 			<${Thumbnail} video=${video} />
 			<span class="name">${video.name}</span>
-			<small class=${`progress-${video.progress}`} title=${progress}>${count}${video.tests ? " · kept aside" : ""}</small>
+			<small class=${`progress-${video.progress}`} title=${progress}>${count}${video.tests ? " · set aside" : ""}</small>
 			<small class="length">${lengthOf(video)}</small>
 			<span class="share" title=${`${Math.round(100 * video.share)} % labelled`}><span style=${{width: `${100 * video.share}%`}}></span></span>
 		</button>

@@ -24,7 +24,7 @@ export function Examples() {
 				<td><progress max=${most} value=${count} aria-label=${`Segments of ${name}`}></progress></td>
 				<td class="remark">${needOf(count, inVideos)}</td></tr>`)}</tbody>
 		</table><//>
-		<p class="hint" id="aside" hidden=${!aside.length}>These videos are kept aside to test models, which never learn from them: ${aside.join(", ")}.</p>
+		<p class="hint" id="aside" hidden=${!aside.length}>These videos are set aside to test models, which never learn from them: ${aside.join(", ")}.</p>
 	</section>`;
 }
 
@@ -33,7 +33,7 @@ function needOf(count, inVideos) {
 	return inVideos < 2 ? "needs a second video: a class in one video is either learned or tested" : "";
 }
 
-/** The percentage of time that each trained model labels correctly on videos that were kept aside. */
+/** The percentage of time that each trained model labels correctly on videos that were set aside. */
 export function Curve({runs}) {
 	const points = Object.entries(runs).filter(([, {after}]) => after).map(([name, {after}]) => ({name, share: after.right}));
 	if (points.length < 2) return null;
@@ -43,7 +43,7 @@ export function Curve({runs}) {
 	const words = points.map(({name, share}) => `${name} ${share.toFixed(0)} %`).join(", ");
 	const line = points.map(({share}, index) => `${x(index)},${y(share)}`).join(" ");
 	return html`<figure>
-		<figcaption class="hint">Correct time on videos that were kept aside, for each model</figcaption>
+		<figcaption class="hint">Share of time labelled correctly in videos that were set aside, for each model</figcaption>
 		<svg id="curve" role="img" aria-label=${words} viewBox=${`0 0 ${width} ${height}`} width=${width} height=${height}>
 			${[0, 50, 100].map((share) => html`<line class="grid" x1=${left} x2=${width} y1=${y(share)} y2=${y(share)} />
 				<text x=${left - 6} y=${y(share) + 4} text-anchor="end">${share} %</text>`)}

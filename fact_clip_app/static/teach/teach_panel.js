@@ -16,7 +16,7 @@ export function TeachPanel() {
 		<section aria-labelledby="train-title">
 			<h2 id="train-title">Train on your labels</h2>
 			<p class="hint">A model learns your classes from labelled videos, makes drafts for the other videos, and is tested on
-				labelled videos that are kept aside.</p>
+				labelled videos that are set aside.</p>
 			${video ? html`<${Train} />` : html`<p class="hint">Open a video first.</p>`}
 		</section>
 		<${Examples} />
@@ -116,7 +116,7 @@ function Models() {
 			onChange=${(name) => tried(() => changeSettings({model: name}))} />
 		<${Curve} runs=${runs} />
 		<${Scroll} label="Models"><table id="models-table" hidden=${!names.length}>
-			<caption>On labelled videos that were kept aside, before and after training</caption>
+			<caption>On labelled videos that were set aside, before and after training</caption>
 			<thead><tr>
 				<th scope="col">Model</th>
 				<th scope="col">Time right: before</th><th scope="col">after</th>
