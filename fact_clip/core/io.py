@@ -62,7 +62,7 @@ def read_text(path: Path, expected: str = "a file of segments", *, latin: bool =
 
 
 def read_lines(path: Path, expected: str) -> list[str]:
-    """Read the stripped lines of a file of names, in UTF-8 or latin-1, with any line ends."""
+    """Read the stripped lines of a file of names, in UTF-8 or latin-1, with any line endings."""
     content = read_text(path, expected, latin=True).replace("\r\n", "\n").replace("\r", "\n")
     # splitlines would also split at characters that names may contain.
     lines = [line.strip() for line in content.split("\n")]

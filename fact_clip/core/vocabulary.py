@@ -67,7 +67,9 @@ class Vocabulary:
             is_described = bool(words) or name in self.background
             if len(factors) != len(self.slots) or not are_names or not is_described:
                 slots = self.slots
-                problem = f"factors {factors}, not a name or None for each of {slots}, one at least"
+                problem = (
+                    f"factors {factors}, but {slots} need names or None, and at least one name"
+                )
                 raise InputError(f"class {name!r}", problem)
 
     @classmethod

@@ -18,7 +18,7 @@ from fact_clip.datasets.objects import (
 )
 
 MIN_JOINT_PRESENCE = 0.95
-"""Minimum correlation of being nonzero for two columns to belong to one object."""
+"""Minimum correlation between the nonzero masks of two columns of one object."""
 
 MIN_JOINT_CHANGE = 0.4
 """Minimum correlation of a column being nonzero with an object's changes to belong to it."""

@@ -120,7 +120,7 @@ def _moving_average(rows: Floats, window: float) -> Floats:
 
 
 def _durations(plan: list[str], pace: float, fps: float, rng: np.random.Generator) -> Integers:
-    """Draw the frames of each action, log-normal around the median of its verb times the pace."""
+    """Draw the frame count of each action, log-normal around its verb's median times the pace."""
     medians = []
     for name in plan:
         verb = FACTORS[name][0]
@@ -142,7 +142,8 @@ def write_workbench(
     """Write a synthetic data set in the common layout, for `data.name=workbench`.
 
     The same arguments give the same files, byte for byte. Actions look the same for every seed, so
-    a model trained on one seed fits the videos of a different seed. Splits keep persons apart.
+    a model trained on one seed fits the videos of a different seed. No person occurs in more than
+    one split.
 
     Args:
         root: Folder to write.

@@ -58,7 +58,7 @@ def _only_cached(is_offline: bool) -> Iterator[None]:
 
 @contextmanager
 def _no_questions() -> Iterator[None]:
-    """Empty the standard input in the block, so that no library can ask whether to run code."""
+    """Within the block, empty the standard input, so no library can ask whether to run code."""
     stdin = sys.stdin
     with Path(os.devnull).open() as empty:
         sys.stdin = empty

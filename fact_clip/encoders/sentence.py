@@ -68,7 +68,7 @@ class MiniLM(TextModel):
 
     @cached_property
     def _folder(self) -> Path:
-        """Return the folder of the weights, in their package without importing its code."""
+        """Return the folder of the weights inside their package, without importing the package."""
         if self._spec is not None and self._spec.submodule_search_locations:
             return Path(self._spec.submodule_search_locations[0]) / "model"
         from huggingface_hub import snapshot_download

@@ -33,7 +33,7 @@ def check_seen(run: Run, dataset: Dataset, split: str) -> list[str]:
     if split != "train":
         same = seen.same_names(dataset, names)
         if same:
-            cautions.append(f"{same[0]!r} has the name of a learned video, but other features")
+            cautions.append(f"{same[0]!r} has the name of a learned video, but different features")
     return cautions
 
 

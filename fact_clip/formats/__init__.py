@@ -352,7 +352,7 @@ def format_of(path: str | Path) -> Format:
 
 
 def _format_name(file: str, where: Location) -> str:
-    """Return the name of the format with the longest ending that a file name has."""
+    """Return the name of the format whose ending is the longest one that matches a file name."""
     names = [name for name, form in FORMATS.items() if file.lower().endswith(form.ending.lower())]
     if names:
         return max(names, key=lambda name: len(FORMATS[name].ending))

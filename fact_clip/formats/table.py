@@ -26,7 +26,7 @@ Row = tuple[FileLocation, Mapping[str, str]]
 Line = tuple[int, list[str]]
 """The number of a line, and its cells."""
 
-# A text that a spreadsheet reads as the start of a formula, after any marks of `no_formula`.
+# Text that a spreadsheet reads as the start of a formula, after any marks of `no_formula`.
 _FORMULA = re.compile("'*[=+\\-@\t\r]")
 
 

@@ -141,8 +141,8 @@ class Stream:
                 rivals=self._decoder.settings.reject is not None,
             )
             # A change costs the switching penalty, which a few rows cannot outweigh. The rows since
-            # the last final change are therefore decoded again. Only the labels before them and the
-            # first of these labels are fixed.
+            # the last final change are therefore decoded again. Only the labels before these rows,
+            # and the first label of these rows, are fixed.
             n_fixed = 0
             if self._builder.open_label is not None:
                 first_row = self._n_rows - len(self._parts[0])

@@ -83,7 +83,8 @@ def from_annotation(
     frames = to_frames(source, clock, background)
     if frames.lost:
         logger.warning(
-            "%s: %d segments get no frame: they are shorter than half of one, or others cover them",
+            "%s: %d segments get no frame: they are shorter than half a frame, or other segments "
+            "cover them",
             path,
             frames.lost,
         )

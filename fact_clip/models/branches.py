@@ -335,7 +335,8 @@ def _fold_one(conv: FrameConv, matrix: Tensor) -> Convolution:
 class _TokenLayer(nn.Module):
     """Post-norm transformer layer over tokens. Queries and keys have positions, values do not.
 
-    With a context, it consists of self-attention, cross-attention and feed-forward. Without one,
+    With a context, it consists of self-attention, cross-attention and a feed-forward layer. Without
+    one,
     it consists of self-attention and feed-forward. FACT calls the last attention
     ``multihead_attn`` in both cases.
     """

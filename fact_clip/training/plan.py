@@ -165,7 +165,7 @@ class _Planner:
                 background = ", ".join(guess.background or ()) or "no class"
                 messages.append(f"background by its name: {background}")
             if guess.unlabelled != data.unlabelled:
-                messages.append(f"ignored by their name: {', '.join(guess.unlabelled)}")
+                messages.append(f"ignored because of their names: {', '.join(guess.unlabelled)}")
             if guess.grammar != data.grammar:
                 messages.append(f"names are parsed as {guess.grammar}")
             for key in ("background", "unlabelled", "grammar"):

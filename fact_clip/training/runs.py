@@ -234,7 +234,7 @@ def train_model(
 
 @contextmanager
 def threads_limited(plan: Plan) -> Iterator[None]:
-    """Limit the threads in the block to the number that makes a step faster."""
+    """Within the block, use no more threads than make a step faster."""
     threads = torch.get_num_threads()
     torch.set_num_threads(min(threads, useful_threads(plan)))
     try:

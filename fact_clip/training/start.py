@@ -56,7 +56,10 @@ def read_start(
     if record is not None:
         for name, video in record.find_in(dataset, dataset.validation):
             if video.role == "trained":
-                message = "%s: %s was trained on the validation video %r, so validation is too good"
+                message = (
+                    "%s: %s was trained on the validation video %r, so the validation scores are "
+                    "too high"
+                )
                 logger.warning(message, _KEY, run.path, name)
                 break
     return run

@@ -16,7 +16,7 @@ Figures = dict[str, float | None]
 """Figures in percent; null where there is nothing to compute one from."""
 
 
-# Keys of the page that are no names of this package.
+# Keys of the page that are not names in this package.
 _FaultKeys = TypedDict("_FaultKeys", {"place": NotRequired[int]})
 _WorkKeys = TypedDict("_WorkKeys", {"place": int})
 _ModelKeys = TypedDict("_ModelKeys", {"chosen": str})
@@ -296,7 +296,7 @@ class StretchGroup(TypedDict):
 class Groups(TypedDict):
     """Groups of unlabelled stretches, those with most seconds first.
 
-    `n_omitted` counts the shortest stretches of a project that has very many, and
+    `n_omitted` counts the shortest stretches, which are left out if a project has very many, and
     `without_features` names videos that were grouped by neighbours and lengths only.
     """
 

@@ -211,7 +211,7 @@ def _print_addresses(host: str, port: int, proxy_names: Names, token: str) -> No
 
 
 def _reachable(host: str) -> list[str]:
-    """Return the names and addresses that open a page on this host, this machine first."""
+    """Return the names and addresses at which this host serves a page, this machine first."""
     from fact_clip_app.web.guard import WILDCARDS
 
     if host not in WILDCARDS:

@@ -14,7 +14,8 @@ from fact_clip.report.plots import WIDTH, add_legend, legend_height, name_ticks,
 _WIDTH = 10.0  # inches
 _ROW = 0.32  # inches
 _LEAST_ROW = 0.12  # inches of a row of an ethogram: the height of its name
-_MAX_HEIGHT = 32.0  # inches of the rows of an ethogram, unless they would be lower than that
+# Inches for all rows of an ethogram, unless a row would be lower than `_LEAST_ROW`.
+_MAX_HEIGHT = 32.0
 _HALF_BAR = 0.4  # of a row
 _MAX_SHAPES = 5000  # bars of an ethogram that are drawn as vectors
 _MARGIN = 1.4  # inches for the axis and its labels

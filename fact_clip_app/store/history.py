@@ -40,7 +40,7 @@ _ACTION_DELETION = """DELETE FROM action
 
 @dataclass(frozen=True)
 class Person:
-    """Who makes a step. A step can be undone in the same browser."""
+    """The person who makes a step. A step can be undone in the same browser."""
 
     browser: Token = ""  # its random id, or "" for programs
     annotator: Annotator = ""

@@ -480,8 +480,8 @@ class Project(Database):
     def mark_track(self, video: str, track: int, complete: bool, annotator: str) -> None:
         """Mark a track as fully labelled, or not.
 
-        A track of nobody without labels becomes the track of the person who marks it, as
-        otherwise the person who found nothing in the video would be unknown.
+        A track without an owner and without labels becomes the track of the person who marks it.
+        Otherwise, nobody would know who found nothing in the video.
         """
         with self.change():
             values: dict[str, object] = {"complete": complete}

@@ -313,7 +313,7 @@ def write_set(
     untaught = tested - trained - {BACKGROUND, UNLABELLED}
     if helpers and untaught:
         # else it would be the only name for what is left of videos that are labelled in part
-        problem = f"a first model cannot learn {min(untaught)!r}, which test videos alone show"
+        problem = f"a first model cannot learn {min(untaught)!r}, which occurs only in test videos"
         fix = "label it in another video, or leave the videos without labels out"
         raise InputError("train", problem, fix)
     for video in helpers:

@@ -71,7 +71,7 @@ def continue_command(run: Run, root: Path, out: Path, epochs: int) -> list[str]:
 def learn(workspace: Workspace, training: Training) -> None:
     """Queue training on the labels of a track, and a test on labelled videos.
 
-    The better one of the new model and the one in use is used from then on.
+    From then on, the better of the new model and the current one is used.
 
     Args:
         workspace: Open project with its models and work.
@@ -171,7 +171,8 @@ def may_have_seen(model: Segmenter | None, videos: Iterable[LabelledVideo]) -> b
 
 
 def new_folder(path: Path, taken: Collection[str] = ()) -> Path:
-    """Create PATH-1, or PATH with a later number, which no other process gets.
+    """Create PATH-1, or PATH with the next free number, so that no other process uses the same
+    folder.
 
     Args:
         path: Folder without a number.

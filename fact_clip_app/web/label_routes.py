@@ -37,7 +37,7 @@ def clips(
 
 @router.get("/groups")
 def groups(workspace: Served, person: Asker) -> answers.Groups:
-    """Return groups of unlabelled stretches of partly labelled tracks, for one answer each."""
+    """Return groups of unlabelled stretches in partly labelled tracks. One answer names a group."""
     return unlabelled.groups(workspace, person.annotator)
 
 

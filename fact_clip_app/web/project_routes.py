@@ -20,7 +20,7 @@ from fact_clip_app.workspace.workspace import Workspace
 router = api_router()
 
 EVENT_SECONDS = 0.25
-"""Seconds between two looks for changes."""
+"""Seconds between two checks for changes."""
 
 
 @router.get("/state")

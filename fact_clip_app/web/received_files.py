@@ -1,4 +1,4 @@
-"""Files that requests bring: the body is read in parts, within limits of size and time."""
+"""Files that arrive in requests: the body is read in parts, within limits on size and time."""
 
 import secrets
 import time

@@ -19,7 +19,7 @@ from fact_clip_app.workspace.jobs import BusyError
 router = api_router()
 
 POLL_SECONDS = 0.06
-"""Seconds between two looks whether a segmentation is ready."""
+"""Seconds between two checks whether a segmentation is ready."""
 
 SEGMENTATION: Any = {
     "response_model": answers.Segmentation,

@@ -223,7 +223,9 @@ def _read_table(path: Path) -> tuple[Names, Floats, Singles]:
         raise InputError(path, problem, "give a number in each column")
     seconds = table[:, times[0]]
     if not np.isfinite(seconds).all() or (np.diff(seconds) <= 0).any():
-        raise InputError(path, "times that do not rise", "give seconds of the video, row by row")
+        raise InputError(
+            path, "times that do not increase", "give seconds of the video, row by row"
+        )
     columns = [number for number in range(len(names)) if number != times[0]]
     values = table[:, columns].astype(np.float32)
     if not np.isfinite(values).all():

@@ -1,4 +1,4 @@
-"""Predicted segments below labels. All frames are frames of the video."""
+"""Predicted segments that are shown under the labels. All frames are frames of the video."""
 
 import logging
 import sys

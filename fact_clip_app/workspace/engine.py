@@ -33,7 +33,7 @@ from fact_clip_app.workspace.jobs import Job
 from fact_clip_app.workspace.uploads import Limits
 
 ENCODER = "grid"
-"""The encoder where no model has one."""
+"""The encoder that is used if no model has one."""
 
 MAX_SCORE_BYTES = 256 << 20
 """Size of the cache of scores. Scores that are dropped are computed again when they are needed."""

@@ -133,7 +133,7 @@ def files_of_video(
     if media is not None:
         with media.open("rb") as file:
             start = file.read(4096)
-        # FFmpeg reads play lists, which name other files, as videos.
+        # FFmpeg reads playlists, which name other files, as videos.
         if all(byte >= 32 or byte in b"\t\n\r\f" for byte in start):
             raise InputError(media, "not a video")
     if features is not None and features.suffix != FEATURES:

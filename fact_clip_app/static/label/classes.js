@@ -176,7 +176,7 @@ function move(name, by) {
 
 async function chooseMerge(name, mergeInto) {
 	const names = state.project.actions.map((action) => action.name).filter((other) => other !== name);
-	if (!names.length) return fault("There is no different class.");
+	if (!names.length) return fault("There is no other class.");
 	const fields = html`<label>Into <select name="into" id="merge-into">${names.map((other) => html`<option value=${other}>${other}</option>`)}</select></label>`;
 	const answer = await question(`Merge "${name}" into a different class:`, "Continue", fields);
 	if (answer) await mergeInto(answer.into);

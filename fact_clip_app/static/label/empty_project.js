@@ -24,7 +24,7 @@ const STEPS = [
 	["Correct", "It drafts the other videos. Enter accepts a draft, and any change makes it yours.", html`
 		<path class="draft" d="M9 22h42v16H9z" /><path class="line" d="M14 38l12-16M24 38l12-16M34 38l12-16" />
 		<rect class="done" x="56" y="22" width="32" height="16" rx="2" /><path class="on-accent" d="M66 30l4 4 8-8" />`],
-	["Export", "Save files for ELAN, BORIS and other tools, time budgets, and how far people agree.", html`
+	["Export", "Save files for ELAN, BORIS and other tools, time budgets, and the agreement between people.", html`
 		<path class="line" d="M22 8h26l10 10v30H22zM48 8v10h10M30 26h18M30 33h18M30 40h12" />
 		<path class="curve" d="M62 34h20M75 27l7 7-7 7" />`],
 ];

@@ -22,7 +22,7 @@ export async function open(id, frame = null) {
 	if (opening !== lastOpening) return;
 	if (!video.tracks.length) {
 		close();
-		return fault("Blind is on: type your name in the menu at the top. You see your own tracks then.");
+		return fault("Blind is on: type your name in the menu at the top to see your own tracks.");
 	}
 	const trackId = firstTrack(video, isBlind).id;
 	const isOutdatedAnswer = isStale(video);

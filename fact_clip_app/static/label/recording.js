@@ -28,7 +28,7 @@ export function finish(edge) {
 	const {recording} = state;
 	const isThere = state.video.tracks.some(({id}) => id === recording.trackId);
 	if (!isThere) {
-		fault("The track of this recording was removed. Press Esc to drop it.");
+		fault("The track of this recording was removed. Press Esc to discard the recording.");
 		return false;
 	}
 	const [start, stop] = [recording.start, edge].sort((one, other) => one - other);
