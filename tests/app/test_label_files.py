@@ -354,7 +354,7 @@ def test_a_download_says_what_a_format_loses(opened, rows):
     for path, folder in requests.items():
         answer = user.client.get(path)
         lines = unquote(answer.headers["x-warnings"]).split("\n")
-        assert lines[0] == f"{folder}/Prüfung.srt: 1 point events have no place in this format, and are left out"
+        assert lines[0] == f"{folder}/Prüfung.srt: 1 point events are left out, as this format cannot store them"
     answer = user.client.get(f"/api/videos/{video}/export?format=csv")
     assert answer.headers["x-warnings"] == ""
     for _ in range(7):
@@ -362,7 +362,7 @@ def test_a_download_says_what_a_format_loses(opened, rows):
     warnings = unquote(user.client.get("/api/export?format=srt").headers["x-warnings"])
     assert len(warnings) < 420
     assert warnings.startswith("labels/Prüfung.srt: 1 point events")
-    assert warnings.endswith("and are left out")
+    assert warnings.endswith("cannot store them")
 
 
 @pytest.mark.parametrize("kind", ["vtt", "srt"])

@@ -185,7 +185,7 @@ def test_other_files_keep_the_states_whole_and_count_the_points(user, video, tmp
     answer = user.client.get("/api/export", params={"format": kind})
     assert answer.status_code == 200, answer.text
     text = unquote(answer.headers["x-warnings"])
-    assert "3 point events have no place in this format, and are left out" in text
+    assert "3 point events are left out, as this format cannot store them" in text
     assert "2 point events become segments of one frame" in text
 
 

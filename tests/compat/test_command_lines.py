@@ -308,7 +308,7 @@ def test_a_published_checkpoint(line, clone, closed):
     code, out, err = line("scripts/run_eval.py --cfg old.yaml --ckpt old/ckpts/best.net")
     assert code == 0
     absent = "FACT.cmr, FACT.fpos, Bi.dropout, Bi.f_ln, Bi.f_ngp, Loss.sw, lr_decay, optimizer, lr"
-    assert err.splitlines(keepends=True)[-1].startswith("fact-clip: warning: the run does not record what it has seen")
+    assert err.splitlines(keepends=True)[-1].startswith("fact-clip: warning: the run has no record of what it has seen")
     assert "".join(err.splitlines(keepends=True)[:-1]) == (
         "fact-clip: warning: keys that are left out have the defaults of this package, not the published ones: "
         f"{absent}\nfact-clip: warning: keys without a meaning here: aux.runid\n"
