@@ -19,7 +19,7 @@ from fact_clip_batch.inputs import Item
 from fact_clip_batch.records import RECORDS, edited_files, hash_of_file, read_record
 from fact_clip_batch.stores import Folder, RemoteFile
 
-_FIX = "give a different out=, or set overwrite=True"
+_FIX = "name a different out=, or set overwrite=True"
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ def train(
         if key in axes:
             raise InputError(key, "set to one value and also swept", "give it once")
     if not resume or not out.is_dir():
-        check_new(out, "give --resume to continue the run there, or another --out")
+        check_new(out, "give --resume to continue the run there, or a different --out")
     settings = Config.load(config, overrides)
 
     # Settings are checked in combination, because a swept setting may need a different one.

@@ -120,7 +120,9 @@ def convert_label_files(
         for path in plan:
             check_place(path)
             if path.resolve() in sources:
-                raise InputError(path, "it is one of the files to convert", "choose another --out")
+                raise InputError(
+                    path, "it is one of the files to convert", "choose a different --out"
+                )
             if video_of.setdefault(path, name) != name:
                 problem = f"the videos {video_of[path]!r} and {name!r} become one file"
                 raise InputError(path, problem, "convert them to different folders")

@@ -127,7 +127,9 @@ def check_free(out: Path) -> None:
         for path in out.rglob("*.safetensors")
     )
     if has_weights or not (out / "run.json").is_file():
-        raise InputError(out, "the folder is not empty", "name another out=, or set resume=True")
+        raise InputError(
+            out, "the folder is not empty", "name a different out=, or set resume=True"
+        )
 
 
 def _new_run(plan: Plan, out: Path, world: int) -> Run:

@@ -349,7 +349,7 @@ def check_ours(target: File, sidecar: File) -> None:
                 foreign = sidecar
     if foreign is not None:
         problem = "fact-clip extract did not write this file"
-        raise InputError(str(foreign), problem, "move it, or name another out=")
+        raise InputError(str(foreign), problem, "move it, or name a different out=")
 
 
 def _read_facts(sidecar: File) -> Json:
@@ -405,7 +405,7 @@ def is_current(
     except BROKEN_ARRAY:
         return False
     if is_moved and not is_of_video:
-        fix = "name another out=, or the folder above both, or set overwrite=True"
+        fix = "name a different out=, or the folder above both, or set overwrite=True"
         raise InputError(location, f"{target} has the features of {facts['video']}", fix)
     return is_of_video and is_of_request and is_complete
 

@@ -113,7 +113,7 @@ def test_other_actions_need_another_folder(features, tiny_run, fact_clip, tmp_pa
     whole = (out / f"{name}.txt").read_bytes()
     answer = fact_clip(*how, *few)
     refused_line(answer, f"{name}.npy")
-    assert answer.err.endswith("other actions or settings. Name another --out, or set --overwrite.\n")
+    assert answer.err.endswith("other actions or settings. Name a different --out, or set --overwrite.\n")
     assert (out / f"{name}.txt").read_bytes() == whole
     assert "already there: 1 of 1" in fact_clip(*how).err
     assert segmented == [name]
