@@ -4,7 +4,6 @@ import hashlib
 import pickle
 import struct
 import warnings
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,7 @@ from torch import Tensor
 from fact_clip.config import Config, DataConfig
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.arguments import validated
-from fact_clip.core.errors import library_errors
-from fact_clip.core.io import check_file, read_mapping
+from fact_clip.core.io import check_file, check_uncompressed, read_mapping
 from fact_clip.core.messages import join_names
 from fact_clip.core.paths import inside
 from fact_clip.datasets.benchmarks import BENCHMARKS, Layout
@@ -274,7 +272,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
         InputError: File is damaged, or holds more than weights.
     """
     check_file(path, "a checkpoint")
-    _check_packing(path)
+    check_uncompressed(path)
     try:
         with warnings.catch_warnings():  # torch warns of old pickles that it then refuses
             warnings.simplefilter("ignore")
@@ -291,20 +289,6 @@ def read_state(path: Path) -> dict[str, Tensor]:
         raise InputError(path, problem, "save the state dict of the model")
     parameters = {str(name): value.float() for name, value in state.items()}
     return {name: value for name, value in parameters.items() if not _is_position(name)}
-
-
-def _check_packing(path: Path) -> None:
-    """Raise an InputError for a compressed archive. torch never compresses, and reads any size."""
-    if not zipfile.is_zipfile(path):
-        return
-    with (
-        library_errors(path, "damaged, not readable", zipfile.BadZipFile),
-        zipfile.ZipFile(path) as archive,
-    ):
-        size = sum(member.file_size for member in archive.infolist())
-    if size > path.stat().st_size:
-        problem = f"compressed: {size:,} bytes when unpacked"
-        raise InputError(path, problem, "give the file as torch.save wrote it")
 
 
 def _is_dense(value: Any) -> bool:

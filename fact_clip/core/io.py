@@ -161,6 +161,21 @@ def read_npz(
         return {name: np.asarray(arrays[name]) for name in arrays.files}
 
 
+def check_uncompressed(path: Path) -> None:
+    """Raise an InputError for a compressed archive of weights.
+
+    torch never compresses the archives that it writes, but unpacks compressed ones of any size.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    damaged = library_errors(path, "damaged, not readable", zipfile.BadZipFile)
+    with damaged, zipfile.ZipFile(path) as archive:
+        size = sum(member.file_size for member in archive.infolist())
+    if size > path.stat().st_size:
+        problem = f"compressed: {size:,} bytes when unpacked"
+        raise InputError(path, problem, "give the file as torch.save wrote it")
+
+
 def parse_yaml(content: str, where: Location, fix: str = "") -> Any:
     """Parse YAML strictly (see `_Loader`). Invalid YAML raises an InputError at `where`."""
     kinds = (yaml.YAMLError, ValueError, LookupError, TypeError, RecursionError)

@@ -23,6 +23,7 @@ import numpy as np
 
 from fact_clip.core import Image, InputError, Json, Names, Singles, Size
 from fact_clip.core.arguments import array_of
+from fact_clip.core.io import check_uncompressed
 from fact_clip.core.paths import expanded
 from fact_clip.encoders.loading import content_name, local_folder, looks_local
 from fact_clip.encoders.pretrained import ImageModel, ImageSide, Runtime, TextModel, TextSide
@@ -76,6 +77,7 @@ def _load_checkpoint(model: torch.nn.Module, file: Path, removed: Names) -> None
     if file.suffix == ".safetensors":
         state = load_file(file)
     else:
+        check_uncompressed(file)
         state = torch.load(file, "cpu", weights_only=True)
     state = state.get("state_dict", state)
     prefixes = tuple(f"{name}." for name in removed)

@@ -1,8 +1,8 @@
 """Agreement of two labellings, in one video and in all, and of several people."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -105,15 +105,48 @@ def _omissions(omissions: Omissions) -> answers.Omissions:
 
 
 @dataclass(frozen=True)
+class _LabelledVideo:
+    """A video that at least one side of a comparison has labelled."""
+
+    video: VideoEntry
+    sides: Sequence[Rating | None]  # of each side; None if it has no labels
+    is_unowned: bool  # whether an unknown person has marked a track as fully labelled
+
+
+def _videos_of(
+    workspace: Workspace, keys: Sequence[str], viewer: str, shared: list[str]
+) -> Iterator[_LabelledVideo]:
+    """Yield the videos that at least one side has labelled.
+
+    Args:
+        workspace: Open project with its models and jobs.
+        keys: Sides, as for `side_rating`.
+        viewer: Person who sees the tracks.
+        shared: List to which the names of videos are added in which a side is not one labelling.
+    """
+    for video in workspace.project.full_videos():
+        tracks = workspace.project.labelled_tracks(video.id, viewer=viewer)
+        try:
+            sides = [side_rating(workspace, video, tracks, key) for key in keys]
+        except InputError:
+            shared.append(video.name)
+            continue
+        if any(side is not None for side in sides):
+            yield _LabelledVideo(video, sides, any(map(is_unowned, tracks)))
+
+
+@dataclass(frozen=True)
 class _Pairs:
     """The videos of a project that two sides have labelled, and the videos that are left out."""
 
-    videos: list[VideoEntry]  # with something to compare
-    pairs: list[Pair]  # of these videos, in the same order
-    empty_pairs: list[Pair]  # of videos with nothing to compare
-    shared: list[str]  # names of videos in which a side is not one labelling
-    unrated: list[str]  # names of videos with nothing to compare
-    unowned: list[str]  # names of unrated videos with a fully labelled track without an owner
+    videos: list[VideoEntry] = field(default_factory=list)  # with something to compare
+    pairs: list[Pair] = field(default_factory=list)  # of these videos, in the same order
+    empty_pairs: list[Pair] = field(default_factory=list)  # of videos with nothing to compare
+    # Names of videos in which a side is not one labelling.
+    shared: list[str] = field(default_factory=list)
+    unrated: list[str] = field(default_factory=list)  # names of videos with nothing to compare
+    # Names of unrated videos with a fully labelled track without an owner.
+    unowned: list[str] = field(default_factory=list)
 
     @property
     def agreement(self) -> Agreement:
@@ -128,17 +161,12 @@ class _Pairs:
 
 def _pairs_of(workspace: Workspace, first: str, second: str, viewer: str) -> _Pairs:
     """Return the videos that two sides have labelled. Raise an InputError if there are none."""
-    pairs = _Pairs([], [], [], [], [], [])
+    pairs = _Pairs()
     unowned = []
-    for video in workspace.project.full_videos():
-        tracks = workspace.project.labelled_tracks(video.id, viewer=viewer)
-        try:
-            sides = [side_rating(workspace, video, tracks, key) for key in (first, second)]
-        except InputError:
-            pairs.shared.append(video.name)
-            continue
-        ratings = [side for side in sides if side is not None]
-        if ratings and any(map(is_unowned, tracks)):
+    for labelled in _videos_of(workspace, (first, second), viewer, pairs.shared):
+        video = labelled.video
+        ratings = [side for side in labelled.sides if side is not None]
+        if labelled.is_unowned:
             unowned.append(video.name)
         if len(ratings) < 2:
             pairs.unrated.extend([video.name] * len(ratings))
@@ -255,23 +283,17 @@ def krippendorff_alpha(
         The coefficient, or None if there is no chance to agree by; the names of the videos in which
         the labels of a person are not one labelling; and what else is left out.
     """
-    shared = []
+    shared: list[str] = []
     unrated = []
     unowned = []
     unrated_seconds = 0.0
     n_points = 0
     seconds = defaultdict[tuple[str, ...], float](float)  # of each combination of their labels
     background = background_of(workspace)
-    for video in workspace.project.full_videos():
-        tracks = workspace.project.labelled_tracks(video.id, viewer=viewer)
-        try:
-            sides = [side_rating(workspace, video, tracks, f"annotator {name}") for name in names]
-        except InputError:
-            shared.append(video.name)
-            continue
-        if not any(sides):
-            continue
-        ratings = [side or Rating(background=background) for side in sides]
+    keys = [f"annotator {name}" for name in names]
+    for labelled in _videos_of(workspace, keys, viewer, shared):
+        video = labelled.video
+        ratings = [side or Rating(background=background) for side in labelled.sides]
         rated_seconds = 0.0
         frames = zip(*(rating.labels_at(video.times[:-1]) for rating in ratings), strict=True)
         for combination, length in zip(frames, np.diff(video.times).tolist(), strict=True):
@@ -280,7 +302,7 @@ def krippendorff_alpha(
                 rated_seconds += length
         if rated_seconds == 0:
             unrated.append(video.name)
-            unowned += [video.name] * any(map(is_unowned, tracks))
+            unowned += [video.name] * labelled.is_unowned
         unrated_seconds += video.duration - rated_seconds
         n_points += sum(len(rating.events) for rating in ratings)
     omissions: answers.AgreementOmissions = {

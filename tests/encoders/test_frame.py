@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import io
 import re
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pytest
 
+from fact_clip.core import InputError
 from fact_clip.encoders import FRAME_ENCODERS, FunctionEncoder, Runtime, frame_encoder
 
 from ..refusals import refused
@@ -121,6 +124,20 @@ def test_a_timm_backbone_from_a_file(tmp_path):
         values = torch.from_numpy(np.stack([encoder.prepare(image) for image in IMAGES]))
         expected = model.forward_head(model.forward_features(values), pre_logits=True)
     np.testing.assert_allclose(rows, expected.numpy(), atol=1e-5)
+
+
+def test_compressed_weights_of_a_backbone_are_refused_before_they_are_unpacked(tmp_path):
+    import timm
+    import torch
+
+    path = tmp_path / "w.pt"
+    torch.save(timm.create_model("test_resnet", num_classes=10).state_dict(), path)
+    stored = zipfile.ZipFile(io.BytesIO(path.read_bytes()))
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name in stored.namelist():
+            packed.writestr(name, bytes(1 << 24) if name.endswith("/data/0") else stored.read(name))
+    with pytest.raises(InputError, match="compressed"):
+        encoded(frame_encoder(f"timm:test_resnet/{path}", EXACT))
 
 
 def test_a_function_without_a_name_is_another_encoder_each_time():
