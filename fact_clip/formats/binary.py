@@ -17,7 +17,7 @@ from fact_clip.core.clock import ROUNDING
 from fact_clip.core.io import read_text
 from fact_clip.core.messages import join_names
 from fact_clip.formats.base import OURS, Annotation, Options, Span, choose
-from fact_clip.formats.boris import Ethogram
+from fact_clip.formats.boris import Behaviour, Ethogram
 from fact_clip.formats.table import find_separator, read_table, without_mark, write_table
 from fact_clip.formats.times import parse_seconds, picture, picture_grid, rate_of
 
@@ -97,7 +97,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         InputError: A cell is not 0, 1 or -1, a frame is missing, or the file has no classes.
     """
     columns, rate = _read_columns(path)
-    classes = [column for column in columns if column.name.casefold() != _BACKGROUND]
+    classes = _without_background(columns)
     if not classes:
         problem = f"no column but {columns[0].name!r}"
         raise InputError(path, problem, "give a column of 0 and 1 for each class")
@@ -130,6 +130,15 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
             tier=tier,
         )
     ]
+
+
+def read_classes(path: Path) -> Ethogram:
+    """Return the classes of a table in order, including those whose column has only zeros."""
+    return {column.name: Behaviour() for column in _without_background(_read_columns(path)[0])}
+
+
+def _without_background(columns: Sequence[_Column]) -> list[_Column]:
+    return [column for column in columns if column.name.casefold() != _BACKGROUND]
 
 
 def _spans(path: Path, columns: Sequence[_Column]) -> Iterator[Span]:

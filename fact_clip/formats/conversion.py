@@ -31,8 +31,15 @@ from fact_clip.formats import (
     save_tracks,
 )
 from fact_clip.formats.base import OURS, Annotation, Options, Span, TiersError
+from fact_clip.formats.binary import read_classes
 from fact_clip.formats.boris import Ethogram, read_ethogram
 from fact_clip.formats.gaps import boundaries, last_frame, to_frames
+
+_CLASSES: dict[str, Callable[[Path], Ethogram]] = {
+    "boris": read_ethogram,
+    "binary.csv": read_classes,
+}
+"""Functions that read the classes of a file, for formats that list classes without a segment."""
 
 _NO_TIER = "\n"  # not a possible name of a tier, so that a reader lists the existing tiers
 
@@ -113,7 +120,7 @@ def convert_label_files(
                 raise InputError(path, problem, "give each video once")
             videos[name] = tracks
             source_of[name] = path
-            ethograms[name] = read_ethogram(path) if kind == "boris" else {}
+            ethograms[name] = _CLASSES[kind](path) if kind in _CLASSES else {}
     plans = {name: _files(name, tracks, out, targets) for name, tracks in videos.items()}
     video_of: dict[Path, str] = {}
     for name, plan in plans.items():

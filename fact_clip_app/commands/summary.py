@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _ROUNDING = 0.04
 """Seconds by which segments of a file may overlap, which is shorter than most frames."""
 
+_PLOTS = (".svg", ".png", ".pdf")
+
 
 def summary(
     labels: Annotated[list[Path], argument("LABELS", "Label files, one a video, or a folder.")],
@@ -58,6 +60,9 @@ def summary(
         ),
     ] = None,
     out: Annotated[Path | None, option("Table to write, .csv or .xlsx.")] = None,
+    plot: Annotated[
+        Path | None, option("Plot of the time in bins to write, .svg, .png or .pdf. Needs --bins.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Tabulate durations and counts of actions, and the agreement of two labellings.
@@ -73,7 +78,7 @@ def summary(
     \b
     Example:
       fact-clip summary labels/*.eaf --out times.xlsx
-      fact-clip summary labels/*.eaf --bins 60 --out times.xlsx
+      fact-clip summary labels/*.eaf --bins 60 --out times.xlsx --plot times.svg
       fact-clip summary ann/take.eaf --against bob/take.eaf --video take.mp4
       fact-clip summary ann --against bob
       fact-clip summary take.eaf --tier ann --against take.eaf --against-tier bob
@@ -82,6 +87,8 @@ def summary(
     from fact_clip.metrics.budget import binned_budget, time_budget, transitions
     from fact_clip_app.results.table_files import write_tables
 
+    if plot is not None:
+        _check_plot(plot, bins)
     files = _files(labels)
     spans = _spans(files, video, duration)
     ratings = {}
@@ -113,8 +120,11 @@ def summary(
     if not tables["time"]:
         note(f"no action in {join_names(ratings)}, so there are no rows")
 
+    written = [] if out is None else write_tables(out, tables)
+    if plot is not None and bins is not None and tables["time"]:
+        note(f"plot: {_draw_bins(ratings, bins, plot)}")
     if out is not None:
-        for path in write_tables(out, tables):
+        for path in written:
             print(path)
         return
     texts = [
@@ -123,6 +133,27 @@ def summary(
         if name != "transitions" and table_rows
     ]
     print_result(tables, "\n".join(texts), as_json)
+
+
+def _check_plot(path: Path, bins: float | None) -> None:
+    """Raise InputError if the plot could not be drawn, before anything is written."""
+    if path.suffix.lower() not in _PLOTS:
+        problem = f"the ending must be one of {', '.join(_PLOTS)}"
+        raise InputError(f"--plot {path}", problem, "rename the file")
+    if bins is None:
+        raise InputError("--plot", "there are no bins to draw", "set --bins SECONDS")
+    import fact_clip.report.plots  # noqa: F401  # matplotlib may be missing
+
+
+def _draw_bins(ratings: Mapping[str, "Rating"], bins: float, path: Path) -> Path:
+    from fact_clip.core.colours import class_colours
+    from fact_clip.metrics.budget import actions_of
+    from fact_clip.report.plots import save_figure
+    from fact_clip_app.results.charts import time_in_bins
+
+    colours = class_colours(actions_of(ratings.values()))
+    shown = {label: str(colour["colour"]) for label, colour in colours.items()}
+    return save_figure(time_in_bins(ratings, shown, bins), path)
 
 
 def _stem(path: Path) -> str:

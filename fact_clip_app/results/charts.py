@@ -8,7 +8,7 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
 from fact_clip.core import Floats, Rating
-from fact_clip.metrics.budget import rated_time, time_budget, transitions
+from fact_clip.metrics.budget import binned_budget, rated_time, time_budget, transitions
 from fact_clip.report.plots import WIDTH, add_legend, legend_height, name_ticks, new_axes
 
 _WIDTH = 10.0  # inches
@@ -20,6 +20,8 @@ _HALF_BAR = 0.4  # of a row
 _MAX_SHAPES = 5000  # bars of an ethogram that are drawn as vectors
 _MARGIN = 1.4  # inches for the axis and its labels
 _VIDEO = "#f0f0f0"  # under the segments of a row, from the start of the video to its end
+_BIN_ROWS = 10  # height of the stack of shares, in rows
+_LINE = "#000000"
 _MAX_NUMBERS = 25  # classes of a matrix with numbers
 
 
@@ -128,6 +130,58 @@ def time_bars(ratings: Mapping[str, Rating], colours: Mapping[str, str]) -> Figu
     duration_text = "" if duration is None else f" of {duration:.1f}"
     axes.set_xlabel(f"total time (s); % of the labelled time, {labelled:.1f}{duration_text} s")
     return figure
+
+
+def time_in_bins(ratings: Mapping[str, Rating], colours: Mapping[str, str], width: float) -> Figure:
+    """Draw the share of each action in the labelled time of all videos, for each bin of time.
+
+    The shares are stacked. They exceed 100 % where actions of a video overlap. A line shows how
+    much of the bin, over all videos, is labelled: it falls where videos end or have no labels.
+
+    Args:
+        ratings: Rating of each row. The first bin of a video starts at its first frame.
+        colours: Colour of each label as "#rrggbb", in the order of the legend.
+        width: Duration of a bin in seconds.
+
+    Returns:
+        The figure.
+
+    Raises:
+        InputError: The bins are too short.
+    """
+    seconds, labelled = _bin_times(ratings, list(colours), width)
+    shares = 100 * np.divide(seconds, labelled, out=np.zeros_like(seconds), where=labelled > 0)
+    edges = width * np.arange(len(labelled) + 1)
+    edges[-1] = max(rating.last - rating.start for rating in ratings.values())
+    stack = np.concatenate([shares, shares[:, -1:]], axis=1)  # the last bin ends at the last edge
+
+    legend = {**colours, "line: labelled time in % of all videos": _LINE}
+    figure, axes = _figure(_BIN_ROWS, WIDTH, legend_height(legend))
+    axes.stackplot(edges, stack, colors=list(colours.values()), step="post", linewidth=0)
+    covered = 100 * labelled / (len(ratings) * np.diff(edges))
+    axes.step(edges, [*covered, covered[-1]], where="post", color=_LINE, linewidth=1.5)
+    axes.set_xlim(0, edges[-1])
+    axes.set_ylim(0, max(100.0, float(shares.sum(axis=0).max())))
+    axes.set_xlabel(f"time (s), in bins of {width:g} s")
+    axes.set_ylabel("% of the labelled time")
+    add_legend(figure, legend.items())
+    return figure
+
+
+def _bin_times(
+    ratings: Mapping[str, Rating], labels: Sequence[str], width: float
+) -> tuple[Floats, Floats]:
+    """Return the seconds (L, B) of each label in each bin, and the labelled seconds (B,)."""
+    rows = binned_budget(ratings, width)
+    starts = {name: rating.start for name, rating in ratings.items()}
+    numbers = [round((row["start"] - starts[row["video"]]) / width) for row in rows]
+    seconds = np.zeros((len(labels), max(numbers) + 1))
+    labelled = np.zeros_like(seconds)  # the row of each label is the same
+    for row, number in zip(rows, numbers, strict=True):
+        label = labels.index(row["label"])
+        seconds[label, number] += row["seconds"]
+        labelled[label, number] += row["labelled"]
+    return seconds, labelled[0]
 
 
 def transition_matrix(ratings: Iterable[Rating]) -> Figure | None:

@@ -15,7 +15,7 @@ from fact_clip_app.results.ratings import rated_rows
 from fact_clip_app.workspace.class_colours import colours as class_colours
 from fact_clip_app.workspace.workspace import Workspace
 
-PLOTS = ("ethogram", "budget", "transitions")
+PLOTS = ("ethogram", "budget", "bins", "transitions")
 
 
 def draw(
@@ -25,6 +25,7 @@ def draw(
     viewer: str,
     path: Path,
     most: int | None = None,
+    bins: float = 60.0,
 ) -> None:
     """Write a plot of a project.
 
@@ -35,12 +36,13 @@ def draw(
         viewer: Person who sees the tracks.
         path: File to write, .svg or .png.
         most: Number of rows after which no further video is drawn, or None to draw all videos.
+        bins: Seconds of a bin of the plot "bins".
 
     Raises:
         HTTPException: 404 if there is nothing to plot.
     """
     gc.collect(1)  # figures are cycles of many objects, which would pile up
-    figure = _figure(workspace, kind, annotators, viewer, most)
+    figure = _figure(workspace, kind, annotators, viewer, most, bins)
     if figure is None:
         raise HTTPException(404, "there is nothing to plot yet")
     save_figure(figure, path)
@@ -52,6 +54,7 @@ def _figure(
     annotators: Collection[str] | None,
     viewer: str,
     most: int | None,
+    bins: float,
 ) -> Figure | None:
     ratings = rated_rows(workspace, annotators, viewer, most).ratings
     labels = actions_of(ratings.values())
@@ -63,4 +66,6 @@ def _figure(
     colours = {label: looks[label]["colour"] or BACKGROUND_COLOUR for label in labels}
     if kind == "budget":
         return charts.time_bars(ratings, colours)
+    if kind == "bins":
+        return charts.time_in_bins(ratings, colours, bins)
     return charts.ethogram(ratings, colours)

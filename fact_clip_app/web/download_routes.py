@@ -192,12 +192,14 @@ def plot(
     plot: str,
     format: Literal["svg", "png"],
     most: Annotated[int | None, Query(ge=1)] = None,
+    bins: Annotated[float, Query(gt=0, le=1e9)] = 60.0,
     annotator: Repeated = None,
     viewer: Viewer = "",
 ) -> Response:
     """Return a plot of the labels as an image.
 
-    With `most`, no further video is drawn after so many rows.
+    With `most`, no further video is drawn after so many rows. `bins` are the seconds of a bin of
+    the plot "bins".
     """
     from fact_clip_app.results import plots  # not at the top, as matplotlib takes long to import
 
@@ -206,7 +208,9 @@ def plot(
 
     def write(folder: Path) -> Path:
         path = folder / f"{plot}.{format}"
-        workspace.quick.run(lambda: plots.draw(workspace, plot, annotator, viewer, path, most))
+        workspace.quick.run(
+            lambda: plots.draw(workspace, plot, annotator, viewer, path, most, bins)
+        )
         return path
 
     return _download(write, kind=None)

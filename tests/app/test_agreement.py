@@ -163,6 +163,14 @@ def test_a_duration_that_no_file_has_is_assumed_and_said(tmp_path, capsys):
     assert main(["summary", *files, "--duration", "80", "--bins", "30", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["bins"]
     assert sorted({(row["start"], row["stop"]) for row in rows}) == [(0, 30), (30, 60), (60, 80)]
+    plot = tmp_path / "bins.svg"
+    assert main(["summary", *files, "--duration", "80", "--bins", "30", "--plot", str(plot)]) == 0
+    assert "time (s), in bins of 30 s" in plot.read_text()
+    assert str(plot) in capsys.readouterr().err
+    refused_line((main(["summary", *files, "--plot", str(plot)]), *capsys.readouterr()), "--plot")
+    refused_line(
+        (main(["summary", *files, "--bins", "30", "--plot", "bins.txt"]), *capsys.readouterr()), "--plot bins.txt"
+    )
     refused_line((main(["summary", files[0], "--unit", "frames"]), *capsys.readouterr()), files[0])
 
 

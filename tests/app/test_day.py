@@ -179,6 +179,13 @@ def test_a_day_of_two_people(films, browser, tmp_path):
         to_panel(anna, "results")
         for name in CLASSES:
             until(anna, f"document.querySelector('#budget-table').textContent.includes('{name}')")
+        anna.select_option("#plot-name", "bins")
+        anna.fill("#plot-bins", "2")
+        until(
+            anna,
+            "document.querySelector('#plot')?.src.includes('bins=2')"
+            " && document.querySelector('#plot').naturalWidth > 100",
+        )
         anna.select_option("#plot-name", "transitions")
         until(anna, "document.querySelector('#plot')?.naturalWidth > 100")
         with anna.expect_download() as download:

@@ -14,11 +14,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from fact_clip.core import Rating
-from fact_clip_app.results.charts import ethogram
+from fact_clip_app.results.charts import ethogram, time_in_bins
 
 from .test_editing import NASTY
 
-KINDS = ("ethogram", "budget", "transitions")
+KINDS = ("ethogram", "budget", "bins", "transitions")
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -144,6 +144,20 @@ def test_an_ethogram_begins_at_the_first_frame():
     axes = ethogram({"mouse": rating}, {"pour": "#123456"}).axes[0]
     assert axes.get_xlim() == (0, 10)
     assert axes.collections[0].get_paths()[0].get_extents().intervalx.tolist() == [2, 5]
+
+
+def test_bins_show_shares_of_the_labelled_time_and_how_much_of_it_there_is():
+    # Bins of 10 s. The first video starts at 5 s and is labelled from 5 to 25, and the second one lasts 10 s.
+    first = Rating.of([(5, 10, "stir"), (10, 25, "pour")], is_complete=False, start=5.0, end=30.0)
+    second = Rating.of([(0, 5, "pour")], is_complete=True, end=10.0)
+    axes = time_in_bins({"one": first, "two": second}, {"pour": "#123456", "stir": "#654321"}, 10).axes[0]
+    pour, stir = ({tuple(corner) for corner in shape.get_paths()[0].vertices.tolist()} for shape in axes.collections)
+    # From 0 to 10 s, there are 10 s of pour and 5 s of stir in 20 labelled seconds, and then only pour.
+    assert {(0, 0), (0, 50), (10, 50), (10, 100), (20, 100), (20, 0), (25, 0)} <= pour
+    assert {(0, 50), (0, 75), (10, 75), (10, 100), (20, 100), (20, 0)} <= stir
+    (line,) = axes.lines
+    assert line.get_xdata().tolist() == [0, 10, 20, 25]
+    assert line.get_ydata().tolist() == [100.0, 50.0, 0.0, 0.0]
 
 
 def test_many_segments_are_drawn_as_a_picture_and_few_as_vectors():

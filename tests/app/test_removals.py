@@ -24,7 +24,7 @@ SECONDS = float(os.environ.get("SECONDS", "0"))
 JOBS = 18
 NAMES = ("groom", "eat", "rear", "sniff", "grasp shaft")
 READS = ("state", "overview", "summary", "summary?format=csv", "clips", "export?format=csv", "agreement")
-PLOTS = ("ethogram", "budget", "transitions")
+PLOTS = ("ethogram", "budget", "bins", "transitions")
 
 pytestmark = pytest.mark.slow
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +16,9 @@ from fact_clip.formats import load_rating, save, save_tracks
 from fact_clip.formats.base import Options, TiersError
 from fact_clip.formats.binary import read_annotations
 from fact_clip.formats.boris import Behaviour
+from fact_clip.formats.conversion import convert_label_files
 from fact_clip.formats.gaps import to_frames
+from fact_clip.metrics import time_agreement
 
 from ..refusals import refused
 
@@ -152,3 +156,39 @@ def test_frames_come_back(tmp_path_factory, names):
         return  # no class has a column
     (annotation,) = read_annotations(path, Options())
     assert to_frames(annotation, Clock(len(names), 5.0), "idle").labels == names
+
+
+@pytest.fixture
+def tables_of_banos(tmp_path):
+    paths = []
+    for path in sorted((Path(__file__).parent / "banos").glob("*.gz")):
+        paths.append(tmp_path / f"{path.name.removesuffix('.csv.gz')}.binary.csv")
+        paths[-1].write_bytes(gzip.decompress(path.read_bytes()))
+    return paths
+
+
+def test_tables_of_banos_agree_as_their_rows_do(tables_of_banos):
+    """Two people labelled a recording. Their agreement is counted here from the cells of the tables."""
+    rows = [np.loadtxt(path, int, delimiter=",", skiprows=1) for path in tables_of_banos]
+    first, second = (table.argmax(axis=1) for table in rows)
+    assert len(first) == len(second) == 6641
+    agreement = np.mean(first == second)
+    chance = sum(np.mean(first == label) * np.mean(second == label) for label in range(4))
+    result = time_agreement([tuple(load_rating(path, fps=25) for path in tables_of_banos)])
+    assert result.seconds == pytest.approx(6641 / 25)
+    assert result.figures["accuracy"] == pytest.approx(100 * agreement)
+    assert result.figures["kappa"] == pytest.approx((agreement - chance) / (1 - chance))
+    assert round(result.figures["kappa"], 2) == 0.75
+
+
+def test_a_table_of_banos_comes_back_with_its_rows_and_its_columns_of_zeros(tables_of_banos, tmp_path):
+    clock = Clock(fps=25.0, video_fps=25.0)
+    for kind, out in (("boris", "boris"), ("binary.csv", "again")):
+        sources = tables_of_banos[:1] if kind == "boris" else tables_of_banos[1:]
+        convert_label_files(sources, "binary.csv", tmp_path / out, [kind], lambda _: clock)
+    converted = tmp_path / "boris/annotator_1.boris"
+    convert_label_files([converted], "boris", tmp_path / "again", ["binary.csv"], lambda _: clock)
+    for path in tables_of_banos:
+        lines = (tmp_path / "again" / path.name).read_text().split()
+        assert [line.partition(",")[2] for line in lines] == path.read_text().split()
+        assert lines[0] == "frame,attack,investigation,mount,other"

@@ -1,7 +1,7 @@
 /* The figures at the top of the results: an ethogram and the time of each class as bars, and the plots as files. */
 
 import {html, useEffect, useState} from "../vendor/preact-htm.js";
-import {Scroll, Select} from "../common/controls.js";
+import {NumberField, Scroll, Select} from "../common/controls.js";
 import {download, tried} from "../common/requests.js";
 import {state} from "../common/state.js";
 
@@ -9,6 +9,7 @@ const MOST = 60; // tracks of the ethogram on the page, which is drawn again aft
 const PLOTS = {
 	ethogram: "Ethogram of all videos",
 	budget: "Time of each class",
+	bins: "Time in bins",
 	transitions: "Transitions",
 };
 
@@ -26,7 +27,9 @@ export function Figures({filter, answer}) {
 function Plot({filter, nRows}) {
 	const [name, setName] = useState("ethogram");
 	const [problem, setProblem] = useState(false);
-	const path = (format, more = {}) => `/api/plots/${name}.${format}?${new URLSearchParams({...filter, ...more})}`;
+	const [bins, setBins] = useState(60); // seconds
+	const values = {...filter, ...(name === "bins" && bins > 0 ? {bins} : {})};
+	const path = (format, more = {}) => `/api/plots/${name}.${format}?${new URLSearchParams({...values, ...more})}`;
 	const source = path("svg", {...name === "ethogram" ? {most: MOST} : {}, of: state.project.stamp});
 	useEffect(() => setProblem(false), [source]);
 	const save = (format) => tried(() => download(path(format)));
@@ -34,6 +37,7 @@ function Plot({filter, nRows}) {
 	return html`<div class="plot">
 		<div class="bar">
 			<${Select} label="Plot" id="plot-name" value=${name} options=${Object.entries(PLOTS)} onChange=${setName} />
+			${name === "bins" && html`<${NumberField} label="Seconds of a bin" id="plot-bins" min="0.1" step="any" value=${bins} onInput=${setBins} />`}
 			<button type="button" class="main" id="plot-svg" disabled=${problem} onClick=${() => save("svg")}>Download as SVG</button>
 			<button type="button" id="plot-png" disabled=${problem} onClick=${() => save("png")}>Download as PNG</button>
 		</div>
