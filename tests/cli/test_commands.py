@@ -13,11 +13,7 @@ from fact_clip import training
 from fact_clip.cli import COMMANDS
 from fact_clip.cli.arguments import read_names
 from fact_clip.cli.console import table
-from fact_clip.config import Config
 from fact_clip.formats import load
-
-from ..refusals import refused_line
-from ..small import QUICK_DEMO
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -117,19 +113,6 @@ def test_interrupt_says_how_to_go_on(recipe, fact_clip, tmp_path, monkeypatch):
     assert answer.code == 130
     again = f"fact-clip train {recipe} train.epochs=2 --out '{tmp_path / 'my run'}' --resume"
     assert answer.err == f"fact-clip: interrupted; continue with: {again}\n"
-
-
-def test_demo_replaces_an_earlier_demo_and_nothing_else(fact_clip, tmp_path, monkeypatch):
-    quick = Config.load("demo", QUICK_DEMO)
-    monkeypatch.setattr(Config, "load", lambda name: quick)
-    for _ in range(2):
-        assert fact_clip("demo", "--out", tmp_path).code == 0
-        (tmp_path / "notes.txt").write_text("mine")
-    assert len((tmp_path / "run/log.jsonl").read_text().splitlines()) == 1
-    assert (tmp_path / "notes.txt").read_text() == "mine"
-    (tmp_path / "run/run.json").unlink()
-    answer = fact_clip("demo", "--out", tmp_path)
-    refused_line((answer.code, "", answer.err), "run")
 
 
 def test_table_and_names():

@@ -192,7 +192,7 @@ def test_train_with_several_seeds(named_recipe, fact_clip, tmp_path):
     assert again.out == answer.out
 
 
-def test_demo_shows_both_models_and_chance(fact_clip, tmp_path, monkeypatch):
+def test_demo_shows_both_models_and_chance_and_replaces_only_an_earlier_demo(fact_clip, tmp_path, monkeypatch):
     quick = Config.load("demo", QUICK_DEMO)
     monkeypatch.setattr(Config, "load", lambda name: quick)
     answer = fact_clip("demo", "--out", tmp_path)
@@ -209,6 +209,14 @@ def test_demo_shows_both_models_and_chance(fact_clip, tmp_path, monkeypatch):
         assert line.split()[2:] == [f"{number:.1f}" for number in numbers]
     assert lines[at + 3].split()[:4] == ["chance", "1.5", "1.5", "1.5"]  # one of 67
     assert (tmp_path / "timeline.png").is_file()
+
+    (tmp_path / "notes.txt").write_text("mine")
+    assert fact_clip("demo", "--out", tmp_path).out.splitlines()[at + 1] == lines[at + 1]
+    assert len((tmp_path / "run/log.jsonl").read_text().splitlines()) == 1
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    (tmp_path / "run/run.json").unlink()
+    answer = fact_clip("demo", "--out", tmp_path)
+    refused_line((answer.code, "", answer.err), "run")
 
 
 def test_init_writes_a_recipe_for_unseen_classes(workbench, fact_clip, tmp_path):
