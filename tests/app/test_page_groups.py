@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+
 import numpy as np
 import pytest
 
@@ -11,7 +14,8 @@ pytest.importorskip("uvicorn")
 from fact_clip_app.store.history import History, Person
 from fact_clip_app.store.project import Action, Label, Project
 
-from .browsing import asked, entered, film, served_here, settled, shown, until
+from ..test_readme import environment
+from .browsing import ROOT, asked, entered, film, served_here, settled, shown, until
 from .test_page_views import findings
 
 pytestmark = pytest.mark.slow
@@ -72,6 +76,30 @@ def test_one_answer_labels_the_checked_stretches_and_is_undone_as_one_step(addre
         until(page, "document.querySelector('#group-report').textContent.startsWith('3 labelled as background.')")
         assert "Before them: grasp (3)." in page.locator("#group-summary").text_content()
         assert [span for number in range(3) for span in grouped(page, number)] == [(90, 120, "background")] * 3
+
+
+def test_three_answers_label_the_recordings_of_the_tutorial(browser, tmp_path):
+    text = (ROOT / "docs/tutorials/first_labels.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```bash\n(fact-clip data sample kscgr\n.*?)```", text, re.DOTALL)
+    lines = block.replace("fact-clip app cooking\n", "")
+    subprocess.run(["bash", "-euc", lines], cwd=tmp_path, env=environment(), capture_output=True, check=True)
+    with served_here(tmp_path / "cooking") as address, browser.page(1280, 720) as page:
+        entered(page, address)
+        settled(page)
+        page.click("#open-groups")
+        for name in ("move hard-boiled egg", "cut baked egg", "move saltshaker"):
+            assert name in text
+            until(page, "document.querySelector('#group-sheet li')")
+            page.fill("#group-class", name)
+            page.press("#group-class", "Enter")
+            until(page, f"document.querySelector('#group-report').textContent.includes('labelled {name}.')")
+        n_stretches = 0
+        for number, video in enumerate(asked(page, "/api/state")["videos"]):
+            truth = (tmp_path / f"kscgr/groundTruth/{video['name']}.txt").read_text().split("\n")
+            for start, stop, name in grouped(page, number):
+                assert set(truth[start:stop]) == {name}
+                n_stretches += 1
+        assert n_stretches == 19
 
 
 def test_groups_stay_until_they_are_asked_for_and_labels_of_others_win(address, browser):
