@@ -152,8 +152,8 @@ def _draw_bins(ratings: Mapping[str, "Rating"], bins: float, path: Path) -> Path
     from fact_clip_app.results.charts import time_in_bins
 
     colours = class_colours(actions_of(ratings.values()))
-    shown = {label: str(colour["colour"]) for label, colour in colours.items()}
-    return save_figure(time_in_bins(ratings, shown, bins), path)
+    hex_colours = {label: str(colour["colour"]) for label, colour in colours.items()}
+    return save_figure(time_in_bins(ratings, hex_colours, bins), path)
 
 
 def _stem(path: Path) -> str:
