@@ -152,7 +152,7 @@ def time_in_bins(ratings: Mapping[str, Rating], colours: Mapping[str, str], widt
     seconds, labelled = _bin_times(ratings, list(colours), width)
     shares = 100 * np.divide(seconds, labelled, out=np.zeros_like(seconds), where=labelled > 0)
     edges = width * np.arange(len(labelled) + 1)
-    edges[-1] = max(rating.last - rating.start for rating in ratings.values())
+    edges[-1] = max(rating.last - rating.start for rating in ratings.values()) or width
     stack = np.concatenate([shares, shares[:, -1:]], axis=1)  # the last bin ends at the last edge
 
     legend = {**colours, "line: labelled time in % of all videos": _LINE}

@@ -41,7 +41,7 @@ function Plot({filter, nRows}) {
 			<button type="button" class="main" id="plot-svg" disabled=${problem} onClick=${() => save("svg")}>Download as SVG</button>
 			<button type="button" id="plot-png" disabled=${problem} onClick=${() => save("png")}>Download as PNG</button>
 		</div>
-		${problem ? html`<p class="hint" id="no-plot">There is nothing to plot yet.</p>`
+		${problem ? html`<p class="hint" id="no-plot">${name === "bins" ? "There is nothing to plot yet, or the bins are too short." : "There is nothing to plot yet."}</p>`
 			: html`<${Scroll} label=${PLOTS[name]} isTall><img id="plot" src=${source} alt=${PLOTS[name]} onError=${() => setProblem(true)} /><//>`}
 		<p class="hint" id="plot-cut" hidden=${!isCut || problem}>The page shows the first ${MOST} tracks. The files contain all tracks.</p>
 	</div>`;
