@@ -103,10 +103,14 @@ def markdown_sentences() -> Iterator[tuple[str, str]]:
 
 
 FINISHED = (
+    "advice",
+    "cli",
     "config",
     "core",
     "datasets",
     "decoding",
+    "devices",
+    "encoders",
     "evaluation",
     "formats",
     "inference",
@@ -116,6 +120,7 @@ FINISHED = (
     "models",
     "report",
     "runs",
+    "text",
     "training",
     "unseen",
     "video",
@@ -176,7 +181,7 @@ def texts_of_package() -> Iterator[tuple[str, str]]:
 def paragraphs(text: str) -> list[str]:
     """Divide a docstring into paragraphs, each on one line. The text of an argument is a paragraph.
 
-    Tables and diagrams, which have columns, are left out.
+    Tables and diagrams, which have columns, and the examples of commands are left out.
     """
     parts: list[list[str]] = [[]]
     for line in text.splitlines():
@@ -187,8 +192,8 @@ def paragraphs(text: str) -> list[str]:
             parts.append([entry[2]])
         else:
             parts[-1].append(line.strip())
-    is_table = [any("  " in line for line in part) for part in parts]
-    return [" ".join(part) for part, skipped in zip(parts, is_table, strict=True) if part and not skipped]
+    is_skipped = [any("  " in line for line in part) or part[:1] == ["\b"] for part in parts]
+    return [" ".join(part) for part, skipped in zip(parts, is_skipped, strict=True) if part and not skipped]
 
 
 def docstring_sentences() -> Iterator[tuple[str, str]]:

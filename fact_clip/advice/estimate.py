@@ -63,7 +63,7 @@ class Estimate:
         return self.start + epochs * self.epoch + n_validations * self.validation
 
     def epochs_in(self, seconds: float, config: Config) -> int:
-        """Return the most epochs that fit into a time, up to those of the configuration."""
+        """Return how many epochs fit into a time, at most those that the configuration has."""
         for epochs in range(config.train.epochs, 1, -1):
             if self.total(epochs, config) <= seconds:
                 return epochs

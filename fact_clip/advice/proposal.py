@@ -37,7 +37,7 @@ LONG_WINDOW = 5  # long window divided by short window, which is about half of a
 FEWEST_VIDEOS = 40  # with fewer training videos, none are used for validation
 FEWEST_GROUPS = 10  # with fewer persons in the training videos, none are used for validation
 VALIDATION = 0.1  # share of the training videos
-# Augmentation against separable features, which name the training rows and not those of a test.
+# Augmentation for separable features, which reveal the labels of training rows but not of others.
 CHANNELS_DROPPED = 0.6
 NOISE = 1
 PENALTY_IF_SEPARABLE = 1.5  # nats; scores from such features are far too certain

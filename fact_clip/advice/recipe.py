@@ -31,7 +31,7 @@ def write_recipe(
         zero_shot: Whether the models also name held-out classes. Then, `minutes` is not used.
 
     Returns:
-        What the recipe says, and a sentence about the duration of a training.
+        The proposal in the recipe, and a sentence about the duration of a training run.
 
     Raises:
         InputError: The data have a fault that prevents training.

@@ -23,7 +23,7 @@ def pick_device(name: str | torch.device, where: str = "device") -> torch.device
     """Return the device of a name.
 
     Args:
-        name: auto (a GPU if there is one), cpu, cuda, cuda:N or mps.
+        name: "auto" (a GPU if there is one), "cpu", "cuda", "cuda:0" or "mps".
         where: Name of the argument, for errors.
 
     Returns:

@@ -125,7 +125,7 @@ class Processes:
         options: Json = {"gradient_as_bucket_view": True, "find_unused_parameters": True}
         if self.device.type == "cuda":
             options["device_ids"] = [self.device]
-        # Buffers are the same everywhere. Torch 2.13 renames the option that leaves them alone.
+        # Buffers are equal in all processes and need no exchange. Torch 2.13 renames this option.
         parameters = signature(DistributedDataParallel).parameters
         is_renamed = "forward_sync_buffers" in parameters
         options["forward_sync_buffers" if is_renamed else "broadcast_buffers"] = False

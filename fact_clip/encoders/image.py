@@ -90,7 +90,10 @@ _UNCUT = 16
 
 
 class OpenClip(ImageModel, TextModel):
-    """A model of open_clip: MODEL/TAG, MODEL/FILE, local-dir:FOLDER or hf-hub:OWNER/NAME."""
+    """A model of open_clip.
+
+    Its name is MODEL/TAG, MODEL/FILE, local-dir:FOLDER or hf-hub:OWNER/NAME.
+    """
 
     def __init__(self, prefix: str, reference: str, where: str, runtime: Runtime) -> None:
         self._weights: str | None = None  # a tag or a file; None for a folder or a hub
@@ -258,9 +261,9 @@ class _Plain:
 class FunctionEncoder(_Plain):
     """A function of pictures (N, H, W, 3) uint8 to features (N, D).
 
-    The name of an encoder says which features are equal. Nothing tells whether two functions, or
-    one at two times, do the same, so a function without a name gets another one each time.
-    `register` names it.
+    Features are compatible if their encoders have the same name. Two functions, or one function
+    that has been edited, may compute different features. A function without a name therefore gets
+    a new name each time, and `register` gives it a fixed name.
     """
 
     def __init__(self, function: Callable[[Image], Any], name: str = "") -> None:
@@ -278,7 +281,7 @@ class FunctionEncoder(_Plain):
 
 
 class GridEncoder(_Plain):
-    """Colour, edges and motion in 6 x 8 cells of a 64 x 48 picture, by NumPy only.
+    """Colour, edges and motion in 6 x 8 cells of a 64 x 48 picture, computed with NumPy.
 
     A cell has mean red, green and blue, mean absolute horizontal and vertical gradient, mean
     absolute change since the previous picture, and the change times the gradients, with its sign,
@@ -291,7 +294,7 @@ class GridEncoder(_Plain):
     dim = _ROWS * _COLUMNS * _CHANNELS
 
     def encode_images(self, prepared: Image) -> Singles:
-        """Encode (1 + N, 48, 64, 3) -> (N, 384) float32. The first picture is context only."""
+        """Encode (1 + N, 48, 64, 3) -> (N, 384) float32. The first picture is only context."""
         colour = _cells(prepared[1:].astype(np.float32) / np.float32(255))  # (N, 6, 8, 3)
         # luma of BT.601 in units of 1/256, so that the sums are whole numbers
         luma = prepared @ np.array([77, 150, 29], dtype=np.float32)  # (1 + N, 48, 64)
@@ -311,7 +314,7 @@ class GridEncoder(_Plain):
         ]
         columns = [colour]
         for plane in planes:
-            # The type is float32 already. `astype` says so to mypy, as the stubs do not know it.
+            # This is float32 already, but the type stubs need `astype`.
             columns.append(_cells(plane[..., None].astype(np.float32, copy=False)))
         # (N, 6, 8, 8) -> (N, 384)
         return np.concatenate(columns, axis=3).reshape(len(current), self.dim)

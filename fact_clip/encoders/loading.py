@@ -22,7 +22,7 @@ def safe_loading(*, is_offline: bool) -> Iterator[None]:
     """Let the libraries read files in the block quietly, without running code in the files.
 
     Args:
-        is_offline: Whether huggingface_hub reads its cache only.
+        is_offline: Whether huggingface_hub reads only its cache.
     """
     with _quiet(), _no_questions(), _only_weights(), _only_cached(is_offline):
         yield

@@ -1,4 +1,4 @@
-"""Text encoders for texts alone: MiniLM, a hashed bag of words, and vectors from a file."""
+"""Encoders of texts: MiniLM, a hashed bag of words, and vectors from a file."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ _MOST_BYTES = 1 << 30  # of stored vectors
 
 
 class StoredVectors:
-    """Vectors from a local file, such as CLIP embeddings of class names from another program.
+    """Vectors from a local file, such as CLIP embeddings of class names that a program computed.
 
     The file, .npz or .safetensors, has one vector (E,), of any length, for each text. It is read
     when the first text is encoded. Class names may have underscores or commas, as in the mapping.
@@ -153,7 +153,7 @@ class StoredVectors:
 
     @cached_property
     def name(self) -> str:
-        """Return the name of the file with a digest of its content. Reject another one."""
+        """Return the name of the file with a digest of its content. Reject an unexpected digest."""
         name = content_name(self.path)
         if not name.endswith(self._digest):
             problem = f"not the vectors of a training, whose digest is {self._digest}"

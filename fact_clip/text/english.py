@@ -3,20 +3,20 @@
 Names of actions are imperatives, so a few rules and word lists replace a parser (docs/names.md,
 Sentences):
 
-1. Only the first sentence is read, in small letters and without text in parentheses.
-2. The first word is the verb, after words that lead to one ("then", "continue to"). If a verb is
-   repeated ("continue to whisk, whisk the curd"), its last repetition counts, and the words
-   between are read too. A second verb after "and" or "or" is skipped. A particle after the verb
-   belongs to it ("take out", "turn on").
-3. The words after the verb are the object, until a preposition opens the next slot: target
-   ("into"), source ("from") or tool ("with"). Without a target the source takes its slot. A
-   particle behind the object belongs to the verb ("take the lid off").
-4. A comma or "and" closes a noun phrase, and the words behind it are dropped. "of" replaces a
-   portion by its substance ("a pinch of salt"), and otherwise opens the target. Words that begin a
-   clause ("until", "which", "to prevent") end the sentence.
-5. A noun phrase loses determiners, quantities with their units, participles, adverbs and
-   adjectives, and its last noun becomes singular. Pronouns are no object, and a few nouns ("heat",
-   "half") are neither target nor tool.
+1. Only the first sentence is read, in lower case and without text in parentheses.
+2. Words that introduce the verb ("then", "continue to") are skipped. The next word is the verb. If
+   the verb is repeated ("continue to whisk, whisk the curd"), the last repetition counts, and the
+   words before it are also read. A second verb after "and" or "or" is skipped. A particle after the
+   verb belongs to it ("take out", "turn on").
+3. The words after the verb are the object, up to a preposition that opens the next slot: target
+   ("into"), source ("from") or tool ("with"). Without a target, the source becomes the target. A
+   particle after the object belongs to the verb ("take the lid off").
+4. A comma or "and" ends a noun phrase, and the words after it are dropped. "of" replaces a portion
+   with its substance ("a pinch of salt"), and otherwise opens the target. Words that begin a clause
+   ("until", "which", "to prevent") end the sentence.
+5. Determiners, quantities with their units, participles, adverbs and adjectives are removed from a
+   noun phrase, and its last noun becomes singular. A pronoun is not an object, and a few nouns
+   ("heat", "half") are neither a target nor a tool.
 """
 
 import re

@@ -127,8 +127,8 @@ class Grammar:
         flat = re.sub(r"[][]", "", flat)
         # These are the words of the pattern, escaped.
         fixed_words = [re.escape(word) for word in flat.split() if _SLOT not in word]
-        # A factor does not begin or end with a word of the pattern: "with" gives
-        # (?!(?:with)(?: |$)) and (?<! with).
+        # A factor does not begin or end with a word of the pattern.
+        # "with" gives (?!(?:with)(?: |$)) and (?<! with).
         no_first = f"(?!(?:{'|'.join(fixed_words)})(?: |$))" if fixed_words else ""
         no_last = "".join(f"(?<! {word})" for word in fixed_words)
         # A factor has no punctuation of the pattern: "{verb}, {object}" gives [^,]+?
@@ -178,7 +178,7 @@ def _has_underscores_alone(pattern: str) -> bool:
 
 
 def _with_blanks_inside(pattern: str) -> str:
-    """Return the pattern with the blanks beside a group inside the group.
+    """Return the pattern with the blanks before and after a group moved into the group.
 
     A missing group then takes its blank with it. "{verb} {object} [with {tool}]" gives
     "{verb} {object}[ with {tool}]", and "[{hand} hand] {verb} {object}" gives
@@ -231,7 +231,7 @@ def _candidates(actions: Sequence[str]) -> Iterator[str]:
         return
     names = [" ".join(name.split(mark)).split() for name in actions]  # the words of each name
     pattern = f"{{verb}}[{mark}{{object}}]"
-    # The object is optional unless every name has a word after the verb that is no particle.
+    # The object is optional unless every name has a word after the verb that is not a particle.
     if all(set(words[1:]) - {*PARTICLES} for words in names):
         pattern = f"{{verb}}{mark}{{object}}"
     if mark in (" ", "_"):
