@@ -280,18 +280,23 @@ def test_an_object_replaces_only_its_own_earlier_definition(registry):
         return term
 
     first, second = defined(1), defined(2)
-    assert LOSSES.name_of(first) == LOSSES.name_of(first) == LOSSES.name_of(second) == "term"
+    assert (
+        LOSSES.register_by_own_name(first)
+        == LOSSES.register_by_own_name(first)
+        == LOSSES.register_by_own_name(second)
+        == "term"
+    )
     assert LOSSES["term"] is second
 
     lambdas = [lambda output, truth: 1, lambda output, truth: 2]
-    assert LOSSES.name_of(lambdas[0]) == LOSSES.name_of(lambdas[0]) == "<lambda>"
+    assert LOSSES.register_by_own_name(lambdas[0]) == LOSSES.register_by_own_name(lambdas[0]) == "<lambda>"
     partials = [partial(first, truth=number) for number in range(2)]
-    LOSSES.name_of(partials[0])
+    LOSSES.register_by_own_name(partials[0])
     other = ModuleType("other")
     exec("def term(output, truth): return 3", other.__dict__)
     for part in (lambdas[1], partials[1], other.term):
         with refused("fact_clip.losses"):
-            LOSSES.name_of(part)
+            LOSSES.register_by_own_name(part)
     assert LOSSES["<lambda>"] is lambdas[0]
 
 

@@ -33,7 +33,7 @@ from fact_clip.config.recipes import (
     with_overrides,
 )
 from fact_clip.config.rows import frames_per_row, penalty_of_rows
-from fact_clip.core import LEAST_FPS, MAX_FRAMES, MOST_FPS, Json, Names
+from fact_clip.core import MAX_FPS, MAX_FRAMES, MIN_FPS, Json, Names
 from fact_clip.core.arguments import validated
 from fact_clip.core.messages import printable
 from fact_clip.core.paths import expanded
@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 WIDEST = 65_536  # values per row inside a model
 LARGEST = 1e6  # weights and costs
 
-Rate = Annotated[float, Field(ge=LEAST_FPS, le=MOST_FPS)]  # of rows or video frames
+Rate = Annotated[float, Field(ge=MIN_FPS, le=MAX_FPS)]  # of rows or video frames
 Weight = Annotated[float, Field(ge=0, le=LARGEST)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Part = Annotated[float, Field(ge=0, lt=1)]
@@ -153,8 +153,8 @@ class DataConfig(_Frozen):
     )
     fps: float | None = Field(
         None,
-        ge=LEAST_FPS,
-        le=MOST_FPS,
+        ge=MIN_FPS,
+        le=MAX_FPS,
         description="rows per second; unset: the rate of the benchmark or of the JSON files",
     )
     background: Names | None = Field(

@@ -31,23 +31,23 @@ if TYPE_CHECKING:
     from fact_clip.core.frames import frame_labels, majority_stride, runs, stretch
     from fact_clip.core.ratings import Point, Rating, State
     from fact_clip.core.scores import Scores
+    from fact_clip.core.segmentation import Segmentation
     from fact_clip.core.segments import (
-        LEAST_FPS,
+        MAX_FPS,
         MAX_FRAMES,
-        MOST_FPS,
+        MIN_FPS,
         Alternative,
         Instant,
         NewWord,
         Segment,
-        Segmentation,
     )
     from fact_clip.core.vocabulary import WHOLE_NAME, Factors, Vocabulary, parse_mapping
 
 __all__ = [
     "BACKGROUND",
-    "LEAST_FPS",
+    "MAX_FPS",
     "MAX_FRAMES",
-    "MOST_FPS",
+    "MIN_FPS",
     "NONE_OF_THESE",
     "UNLABELLED",
     "WHOLE_NAME",
@@ -92,7 +92,16 @@ __all__ = [
 
 # Modules that need numpy are imported when one of their names is first used, so that the command
 # line can import `InputError` without numpy.
-_HEAVY = ("arrays", "clock", "frames", "ratings", "scores", "segments", "vocabulary")
+_HEAVY = (
+    "arrays",
+    "clock",
+    "frames",
+    "ratings",
+    "scores",
+    "segmentation",
+    "segments",
+    "vocabulary",
+)
 
 
 def __getattr__(name: str) -> Any:

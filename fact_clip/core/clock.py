@@ -8,7 +8,7 @@ import numpy as np
 
 from fact_clip.core.arrays import Floats, Integers
 from fact_clip.core.errors import InputError
-from fact_clip.core.segments import Segmentation
+from fact_clip.core.segmentation import Segmentation
 
 ROUNDING = 1.5e-3
 """Seconds by which times in files may deviate, because files round times to milliseconds."""

@@ -59,8 +59,8 @@ class Table(UserDict[str, T]):
             raise InputError(where, f"there is none named {name!r}", fix)
         return self[name]
 
-    def name_of(self, part: Any) -> str:
-        """Return the name of a part. An object is first registered by its own name.
+    def register_by_own_name(self, part: Any) -> str:
+        """Register an object by its own name, and return the name. A string is already a name.
 
         An object replaces its earlier definition, such as in a notebook cell that runs again.
 
@@ -144,13 +144,16 @@ def _is_redefinition(registered: Any, part: Any) -> bool:
 
     All lambdas of a module have the same name, so this cannot be inferred for them.
     """
-    origins = []
-    for part_or_registered in (registered, part):
-        qualified_name = getattr(part_or_registered, "__qualname__", "<none>")
-        if qualified_name.endswith(">"):  # "<lambda>", "function.<locals>.<lambda>" or "<none>"
-            return False
-        origins.append((part_or_registered.__module__, qualified_name))
-    return origins[0] == origins[1]
+    origin = _origin(part)
+    return origin is not None and origin == _origin(registered)
+
+
+def _origin(part: Any) -> tuple[str, str] | None:
+    """Return the module and the name of a definition, or None for a part without a name."""
+    name = getattr(part, "__qualname__", "<none>")
+    if name.endswith(">"):  # "<lambda>", "function.<locals>.<lambda>" or "<none>"
+        return None
+    return part.__module__, name
 
 
 def package_of(point: EntryPoint) -> str:

@@ -1,10 +1,19 @@
-"""One split of a data set, with its videos, classes, labels and features."""
+"""One split of a data set, with its videos, classes, labels and features.
+
+`Dataset` gets most of its methods from two base classes:
+
+| class | file | methods |
+| -- | -- | -- |
+| `VideoReader` | `reader.py` | features, all labels and times of a video |
+| `LabelledVideos` | `readings.py` | labels of a video without hidden classes, drafts and clicks |
+| `Dataset` | this file | roles of videos and classes, checks, and statistics over videos |
+"""
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import partial
 
 import numpy as np
 
@@ -123,12 +132,11 @@ class Dataset(LabelledVideos):
         return cls(config, folder, vocabulary, holdout)
 
     def with_videos(self, train: Names, validation: Names) -> "Dataset":
-        """Return a copy of the data set with other training and validation videos."""
+        """Return a copy with different training and validation videos and its own cache."""
         dataset = copy(self)
         dataset._cache_inputs_of(None)
         dataset._own_labels = dict(self._own_labels)
         dataset._set_roles(replace(self.roles, train=train, validation=validation))
-        vars(dataset).pop("encoder", None)  # cached for the training videos of the original
         return dataset
 
     @staticmethod
@@ -140,7 +148,7 @@ class Dataset(LabelledVideos):
             raise InputError(root, "no splits", WRITE_SPLITS)
         return names
 
-    @cached_property
+    @property
     def encoder(self) -> str | None:
         """Return the frame encoder that made the training features, or None if unknown."""
         return self.encoder_of(self.train)
@@ -208,12 +216,12 @@ class Dataset(LabelledVideos):
             InputError: There is a fault. The first fault is raised.
         """
         for name in self.videos:
-            self.open_features(name)
+            self.open_features(name)  # also reads the labels, to compare the lengths
         self.check_sidecars(self.videos)
         self._warn_about_settings()
 
-        is_constant = (features.is_constant(self.open_features(name)) for name in self.train)
-        if all(is_constant):  # usually ends at the first video
+        # This loop usually ends at the first video.
+        if all(features.is_constant(self.open_features(name)) for name in self.train):
             location = self.folder.features_location
             problem = "all frames have the same values"
             raise InputError(location, problem, "extract the features again")
@@ -228,9 +236,11 @@ class Dataset(LabelledVideos):
             warn("only one labelled training video: no validation, so the last epoch is kept")
 
         unused = [name for name in config.unlabelled if name not in self.folder.class_names]
-        labels = map(self.label_reader.indices, self.videos)
-        if unused and not any((indices == IGNORED).any() for indices in labels):
+        if unused and not any(map(self._has_unlabelled_frames, self.videos)):
             warn(f"data.unlabelled lists labels that this split lacks: {', '.join(unused)}")
+
+    def _has_unlabelled_frames(self, name: str) -> bool:
+        return bool((self.label_reader.indices(name) == IGNORED).any())
 
     def class_counts(self, names: Iterable[str]) -> Integers:
         """Count the frames of each class in some videos, (C,)."""

@@ -365,6 +365,6 @@ class Inspection:
         if self.config.objects.names_file is None or self._vocabulary is None or not self._features:
             return
         with self._noted("objects"):
-            objects = ObjectColumns.read(self.config.objects, self.root, self._vocabulary)
-            if objects is not None and self.columns is not None:
+            objects = ObjectColumns.from_file(self.config.objects, self.root, self._vocabulary)
+            if self.columns is not None:
                 objects.check(self.columns)

@@ -1,4 +1,4 @@
-"""Padded batches of training videos, and the augmentation of their features."""
+"""Padded batches of training videos, in an order that depends only on seed, epoch and names."""
 
 import hashlib
 import math
@@ -20,6 +20,7 @@ from fact_clip.core import InputError, Names
 from fact_clip.core.frames import IGNORED
 from fact_clip.core.launch import end_with_parent
 from fact_clip.datasets import reader
+from fact_clip.datasets.augmentation import change_speed, drop_channels, mask_time
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.features import FeatureTransform
 from fact_clip.datasets.labels import Labels
@@ -34,7 +35,7 @@ class Item:
     name: str
     features: Tensor  # (T, D)
     labels: Labels  # (T,)
-    frames: Labels  # (T,) frame of the video for each row
+    frames: Labels  # (T,) number of the frame of the video that each row shows
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Batch:
     names: Names
     frames: Tensor  # (B, T) int64, on the host: the frame of each row, -1 at padding
     gain: float = 1.0  # factor for float16 features when they become float32
-    share: float = 1.0  # share of the step's videos, less than 1 if processes share a step
+    share: float = 1.0  # fraction of the step's videos that are in this process's batch
     padded: bool = True  # whether some frames are padding
 
     def to(self, device: torch.device | str) -> "Batch":
@@ -102,57 +103,8 @@ def collate(items: Sequence[Item | InputError]) -> Batch | InputError:
     )
 
 
-def drop_channels(features: Tensor, probability: float, generator: torch.Generator) -> Tensor:
-    """Set each channel of a video (T, D) to zero with `probability`, and scale up the others.
-
-    The factor is 1 / (1 - probability). `Batch.to` scales float16 features, to avoid rounding.
-    Source: FACT, channel masking ratio.
-    """
-    keep = torch.rand(features.shape[1], generator=generator) >= probability
-    if features.dtype == torch.float16:
-        return features * keep
-    return features * (keep.to(features.dtype) / (1.0 - probability))
-
-
-def mask_time(
-    features: Tensor, spans: int, length: int, share: float, generator: torch.Generator
-) -> Tensor:
-    """Set spans of a video (T, D) to zero, in a new tensor. Source: FACT, time masking.
-
-    Args:
-        features: Features (T, D).
-        spans: Maximum number of spans. A span of length zero ends the masking.
-        length: Upper bound of span lengths, which are uniform in [0, `length`).
-        share: Share of the video that a span may cover: at most floor(`share` * T) frames.
-        generator: Generator of random numbers.
-
-    Returns:
-        Masked features (T, D).
-    """
-    masked = features.clone()
-    n_frames = len(features)
-    for _ in range(spans):
-        drawn = int(torch.randint(length, (), generator=generator))
-        span = min(drawn, int(share * n_frames))
-        if span == 0:
-            break
-        start = int(torch.randint(n_frames - span + 1, (), generator=generator))
-        masked[start : start + span] = 0.0
-    return masked
-
-
-def change_speed(n_rows: int, speed: float, generator: torch.Generator) -> Tensor:
-    """Return the rows (T',) that play a video of T rows faster or slower.
-
-    The factor is log-uniform in [1 / (1 + speed), 1 + speed].
-    """
-    factor = (1 + speed) ** (2 * float(torch.rand((), generator=generator)) - 1)
-    n_played = max(1, round(n_rows / factor))
-    return ((torch.arange(n_played) + 0.5) * (n_rows / n_played)).long()
-
-
-def draw(purpose: str, seed: int, epoch: int, name: str) -> int:
-    """Return a number in [0, 2^63) that depends only on the arguments, for an exact resume."""
+def seed_of(purpose: str, seed: int, epoch: int, name: str) -> int:
+    """Return a seed in [0, 2^63) that depends only on the arguments, for an exact resume."""
     digest = hashlib.sha256(f"{purpose}\n{seed}\n{epoch}\n{name}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
@@ -190,7 +142,7 @@ class TrainingVideos(torch.utils.data.Dataset[Any]):
             return error
 
     def _read(self, epoch: int, name: str) -> Item:
-        seed = draw("augment", self.seed, epoch, name)
+        seed = seed_of("augment", self.seed, epoch, name)
         generator = torch.Generator().manual_seed(seed)
         if self.interleave:
             n_starts = min(self.stride, self.dataset.length(name))
@@ -206,13 +158,19 @@ class TrainingVideos(torch.utils.data.Dataset[Any]):
         frames = np.arange(first, self.dataset.length(name), self.stride)
         if self.label_map is not None:
             labels = self.label_map[labels]
+        return self._augmented(Item(name, features, labels, frames), generator)
 
+    def _augmented(self, video: Item, generator: torch.Generator) -> Item:
+        """Return a video with random changes of speed and features. The order is fixed."""
         augment = self.augment
+        features = video.features
+        labels = video.labels
+        frames = video.frames
         if augment.speed > 0:
-            source = change_speed(len(features), augment.speed, generator)
-            features = features.index_select(0, source)
-            labels = labels[source.numpy()]
-            frames = frames[source.numpy()]
+            played = change_speed(len(features), augment.speed, generator)
+            features = features.index_select(0, played)
+            labels = labels[played.numpy()]
+            frames = frames[played.numpy()]
         if augment.noise > 0:
             features = features.float()
             features = features + augment.noise * torch.randn(features.shape, generator=generator)
@@ -226,7 +184,7 @@ class TrainingVideos(torch.utils.data.Dataset[Any]):
                 share=augment.time_share,
                 generator=generator,
             )
-        return Item(name, features, labels, frames)
+        return Item(video.name, features, labels, frames)
 
 
 class TrainingLoader:
@@ -280,25 +238,30 @@ class TrainingLoader:
 
     def epoch(self, number: int, first: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch, starting with number `first`."""
-        batches = self._draw(number)[first:]
-        shares = [names[self.rank :: self.world] for names in batches]
+        names_of_batches = self._names_of_batches(number)[first:]
         self._keys.clear()
-        for share, names in zip(shares, batches, strict=True):
+        for names in names_of_batches:
             # A process without a video reads the first one, so that it can take part in the step.
-            self._keys.append([(number, name) for name in share or names[:1]])
+            own_names = self._own_names(names) or names[:1]
+            self._keys.append([(number, name) for name in own_names])
 
         # The factor that `drop_channels` leaves to `Batch.to`, also in float32.
         gain = float(torch.ones(()) / (1.0 - self.videos.augment.channels))
-        for share, names, batch in zip(shares, batches, self._loader, strict=True):
+        for names, batch in zip(names_of_batches, self._loader, strict=True):
             if isinstance(batch, InputError):
                 raise batch
-            yield replace(batch, gain=gain, share=len(share) / len(names))
+            share = len(self._own_names(names)) / len(names)
+            yield replace(batch, gain=gain, share=share)
 
-    def _draw(self, epoch: int) -> list[list[str]]:
+    def _own_names(self, names: Sequence[str]) -> Sequence[str]:
+        """Return the videos of a batch that this process reads, which may be none."""
+        return names[self.rank :: self.world]
+
+    def _names_of_batches(self, epoch: int) -> list[list[str]]:
         """Return the names in each batch of an epoch, over all processes."""
         size = self.batch_size
         seed = self.videos.seed
-        order = sorted(self.names, key=lambda name: (draw("order", seed, epoch, name), name))
+        order = sorted(self.names, key=lambda name: (seed_of("order", seed, epoch, name), name))
         return [order[start : start + size] for start in range(0, len(order), size)]
 
 

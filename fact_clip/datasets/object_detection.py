@@ -1,7 +1,12 @@
-"""Detection of objects in features, and of their names from labels (docs/method.md)."""
+"""Detection of objects in features, and of their names from labels (docs/method.md).
+
+An object is a group of columns that are zero in the same frames. The *tie* of an object and a word
+is the correlation, over frames, of the object's changes with the word's labels, plus half of the
+correlation of its presence with them. It is at most 1.5. Each word names at most one object, and
+the names are chosen so that the sum of their ties is largest.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import compress
 from typing import Any
 
@@ -30,27 +35,6 @@ SURE_TIE = 0.25
 """Tie between a word and an object that rarely occurs by chance."""
 
 
-@dataclass(frozen=True)
-class Detection:
-    """The objects that were detected in a data set.
-
-    Attributes:
-        objects: The objects.
-        ties: Tie of each object that has a name; see `name_objects`.
-        n_words: Number of object words in the trained classes.
-    """
-
-    objects: ObjectColumns
-    ties: list[float]
-    n_words: int
-
-    @property
-    def is_sure(self) -> bool:
-        """Return whether most object words of the trained classes clearly name an object."""
-        n_sure = sum(tie >= SURE_TIE for tie in self.ties)
-        return 2 * n_sure > self.n_words
-
-
 def objects_of(dataset: Dataset, ties_factors: bool) -> ObjectColumns | None:
     """Read or detect the objects of a data set, as ``data.objects`` requires.
 
@@ -67,29 +51,28 @@ def objects_of(dataset: Dataset, ties_factors: bool) -> ObjectColumns | None:
     """
     config = dataset.config.objects
     if config.columns:
-        return ObjectColumns.stored(config, dataset)
+        return ObjectColumns.from_settings(config, dataset)
+    if config.names_file is not None:
+        return ObjectColumns.from_file(config, dataset.root, dataset.vocabulary)
     if config.file == "find":
-        return detect(dataset).objects
-    if config.file != "auto":
-        return ObjectColumns.read(config, dataset.root, dataset.vocabulary)
-    if ties_factors:
+        return detect(dataset)
+    if config.file == "auto" and ties_factors:
         return detect_sure(dataset)
     return None
 
 
 def detect_sure(dataset: Dataset) -> ObjectColumns | None:
-    """Detect objects. Return None unless most trained object words each clearly match one
-    object."""
+    """Detect objects, or return None unless most trained object words clearly name an object."""
     if OBJECT_SLOT not in dataset.vocabulary.slots:
         return None
     columns = _columns_of(dataset)
     if not columns:
         return None
-    detection = _named(dataset, columns)
-    return detection.objects if detection.is_sure else None
+    objects, is_sure = _named(dataset, columns)
+    return objects if is_sure else None
 
 
-def detect(dataset: Dataset) -> Detection:
+def detect(dataset: Dataset) -> ObjectColumns:
     """Detect objects in the features, and their names from the training labels.
 
     Objects keep their identity if they have no name, or if a word of a different slot also names
@@ -99,7 +82,7 @@ def detect(dataset: Dataset) -> Detection:
         dataset: Data set, whose training and validation videos are read.
 
     Returns:
-        The objects, with the ties of their names.
+        The objects, with their names.
 
     Raises:
         InputError: There are no objects, or the classes have no slot for them.
@@ -109,7 +92,8 @@ def detect(dataset: Dataset) -> Detection:
     if not columns:
         problem = "no objects that come and go: no two columns are zero in the same frames"
         raise InputError("data.objects.file", problem, "set it to null")
-    return _named(dataset, columns)
+    objects, _ = _named(dataset, columns)
+    return objects
 
 
 def _columns_of(dataset: Dataset) -> Columns:
@@ -118,8 +102,11 @@ def _columns_of(dataset: Dataset) -> Columns:
     return find_columns(lambda: map(dataset.features, video_names))
 
 
-def _named(dataset: Dataset, columns: Columns) -> Detection:
-    """Return objects with the names that the labels of the training videos give them."""
+def _named(dataset: Dataset, columns: Columns) -> tuple[ObjectColumns, bool]:
+    """Return objects with names from the labels of the training videos.
+
+    The second value is whether most words of trained classes clearly name an object.
+    """
     vocabulary = dataset.vocabulary
     slot = object_slot(vocabulary)
     trained_factors = list(compress(vocabulary.factors, dataset.training_counts))
@@ -131,7 +118,7 @@ def _named(dataset: Dataset, columns: Columns) -> Detection:
 
     def frames() -> Iterator[tuple[Array, Array, Array]]:
         for rows, labels in dataset.training_videos:
-            yield rows, has_word[labels], labels >= 0
+            yield rows, has_word[labels], labels >= 0  # (T, D), (T, W), (T,)
 
     names: Names = ("",) * len(columns)
     ties: list[float] = []
@@ -140,7 +127,8 @@ def _named(dataset: Dataset, columns: Columns) -> Detection:
     fixed_names = {"", *words_of_other_slots(trained_factors, slot)}
     fixed = tuple(number for number, name in enumerate(names) if name in fixed_names)
     objects = ObjectColumns(names, columns, fixed, slot, dataset.input_dim)
-    return Detection(objects, ties, len(words))
+    n_sure = sum(tie >= SURE_TIE for tie in ties)
+    return objects, 2 * n_sure > len(words)
 
 
 def find_columns(videos: Callable[[], Iterable[Array]]) -> Columns:
@@ -159,24 +147,25 @@ def find_columns(videos: Callable[[], Iterable[Array]]) -> Columns:
     # Imported here, because the import takes long.
     from scipy.sparse.csgraph import connected_components
 
-    nonzero = (array != 0 for array in videos())
-    together = correlation((array, array) for array in nonzero)
-    _, group = connected_components(together >= MIN_JOINT_PRESENCE, directed=False)
-    size = np.bincount(group)
-    members = [np.flatnonzero(group == number).tolist() for number in np.flatnonzero(size > 1)]
-    if not members:
+    nonzero_masks = (features != 0 for features in videos())  # (T, D) of each video
+    joint_presence = correlation((is_nonzero, is_nonzero) for is_nonzero in nonzero_masks)  # (D, D)
+    _, group = connected_components(joint_presence >= MIN_JOINT_PRESENCE, directed=False)  # (D,)
+    size = np.bincount(group)  # columns of each group
+    objects = [np.flatnonzero(group == number).tolist() for number in np.flatnonzero(size > 1)]
+    if not objects:
         return ()
 
-    is_alone = (size == 1)[group] & (np.diag(together) > 0)
-    alone = np.flatnonzero(is_alone)
+    is_alone = (size == 1)[group] & (np.diag(joint_presence) > 0)  # (D,)
+    alone = np.flatnonzero(is_alone)  # (A,) columns
     if len(alone):
-        follows = correlation((array[:, alone] != 0, changes(array, members)) for array in videos())
-        for column, ties in zip(alone.tolist(), follows, strict=True):
-            if ties.max() >= MIN_JOINT_CHANGE:
-                members[int(ties.argmax())].append(column)
-    commonest = int(np.bincount([len(columns) for columns in members]).argmax())
-    objects = [tuple(sorted(columns)) for columns in members if len(columns) == commonest]
-    return tuple(sorted(objects))
+        joint_change = correlation(
+            (features[:, alone] != 0, changes(features, objects)) for features in videos()
+        )  # (A, O)
+        for column, of_objects in zip(alone.tolist(), joint_change, strict=True):
+            if of_objects.max() >= MIN_JOINT_CHANGE:
+                objects[int(of_objects.argmax())].append(column)
+    n_columns = int(np.bincount([len(columns) for columns in objects]).argmax())  # most frequent
+    return tuple(sorted(tuple(sorted(columns)) for columns in objects if len(columns) == n_columns))
 
 
 def name_objects(
@@ -184,10 +173,7 @@ def name_objects(
     videos: Iterable[tuple[Array, Array, Array]],
     words: Names,
 ) -> tuple[Names, list[float]]:
-    """Find the names of objects. Each word names at most one object.
-
-    A tie is the correlation of an object's changes with the frames of a word, plus half of the
-    correlation of its presence with them.
+    """Find the names of objects by their ties. Each word names at most one object.
 
     Args:
         columns: Columns of each object.
@@ -203,8 +189,8 @@ def name_objects(
 
     def pairs() -> Iterator[tuple[Array, Array]]:
         for features, has_word, is_labelled in videos:
-            presence = _any_column(features != 0, columns)
-            both = np.hstack([changes(features, columns), presence])  # (T, 2 O)
+            is_present = _any_column(features != 0, columns)
+            both = np.hstack([changes(features, columns), is_present])  # (T, 2 O)
             yield both[is_labelled], has_word[is_labelled]
 
     n_objects = len(columns)
@@ -220,9 +206,10 @@ def name_objects(
 
 
 def correlation(pairs: Iterable[tuple[Array, Array]]) -> Floats:
-    """Return correlations (M, N) over the frames of all pairs (T, M) and (T, N).
+    """Return correlations (M, N) over the frames of all pairs of flags (T, M) and (T, N).
 
-    The correlation is 0 if a column is constant.
+    The correlation is 0 if a column is constant. Variances are differences of sums, which are exact
+    for flags but would lose digits for large numbers.
     """
     count = 0
     sums: Any = [0.0] * 5
@@ -245,6 +232,7 @@ def changes(features: Array, columns: Sequence[Sequence[int]]) -> Flags:
     return _any_column(moved, columns)
 
 
-def _any_column(values: Array, columns: Sequence[Sequence[int]]) -> Flags:
+def _any_column(values: Flags, columns: Sequence[Sequence[int]]) -> Flags:
+    """Return whether any column of each object is true, (T, D) -> (T, O)."""
     of_objects = [values[:, list(object_columns)].any(1) for object_columns in columns]
     return np.stack(of_objects, axis=1)

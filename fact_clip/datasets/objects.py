@@ -1,4 +1,9 @@
-"""The columns of each object in a feature file (docs/method.md, Object columns)."""
+"""The columns of each object in a feature file (docs/method.md, Object columns).
+
+`ObjectColumns` are read from a file (`from_file`) or from the settings of a configuration
+(`from_settings`), and are written as settings (`settings`). `object_detection.py` finds them in
+features.
+"""
 
 import warnings
 from collections.abc import Iterable, Sequence
@@ -35,6 +40,7 @@ class ObjectColumns:
     Attributes:
         names: Names of the objects, as words ("baked egg"), "" if unknown.
         columns: Column numbers (O, k), with the kinds of value in the same order for each object.
+            A column may belong to several objects.
         fixed: Numbers of the objects that keep their identity, because a word of a different slot
             names them (tools) or because the configuration lists them.
         slot: Number of the slot whose words name objects.
@@ -48,10 +54,10 @@ class ObjectColumns:
     width: int
 
     @classmethod
-    def read(
+    def from_file(
         cls, config: ObjectData, root: Path | None, vocabulary: Vocabulary
-    ) -> "ObjectColumns | None":
-        """Read the file of the configuration, or return None if it has none.
+    ) -> "ObjectColumns":
+        """Read the file of names that a configuration gives.
 
         Args:
             config: Configuration with the file of names and the blocks of columns.
@@ -65,8 +71,7 @@ class ObjectColumns:
             InputError: The file or ``data.objects.fixed`` has a fault, or the classes have no slot
                 for objects.
         """
-        if config.names_file is None:
-            return None
+        assert config.names_file is not None
         path = (root or Path()) / config.names_file
         slot = object_slot(vocabulary)
         names = _spelled_as_words(_read_names(path), vocabulary)
@@ -91,11 +96,11 @@ class ObjectColumns:
         )
 
     @classmethod
-    def stored(cls, config: ObjectData, dataset: Dataset) -> "ObjectColumns":
+    def from_settings(cls, config: ObjectData, dataset: Dataset) -> "ObjectColumns":
         """Return the objects that a configuration lists.
 
         Args:
-            config: Configuration with their names and columns.
+            config: Configuration with the names and columns of the objects.
             dataset: Data set.
 
         Returns:
@@ -117,7 +122,7 @@ class ObjectColumns:
         return cls(names, config.columns, fixed, slot, width)
 
     def settings(self) -> Json:
-        """Return the settings of a configuration that lists these objects; see `stored`."""
+        """Return the settings from which `from_settings` reads these objects."""
         fixed = tuple(self.names[number] for number in self.fixed if self.names[number])
         return {
             "data.objects.names": tuple(name or None for name in self.names),
@@ -134,7 +139,10 @@ class ObjectColumns:
         return self
 
     def kinds(self) -> Integers:
-        """Return the kind of value of each column, (D,). Columns of a kind share statistics."""
+        """Return the kind of value of each column, (D,). Columns of a kind share statistics.
+
+        A column of several objects has the kind that the last of them gives it.
+        """
         n_kinds = len(self.columns[0])
         kinds = n_kinds + np.arange(self.width)  # each column without an object is its own kind
         for object_columns in self.columns:
@@ -150,8 +158,8 @@ class ObjectColumns:
 
 def _read_names(path: Path) -> Names:
     lines = read_lines(path, "names, one per line")
-    words = [" ".join(line.replace("_", " ").split()) for line in lines]
-    names = tuple(name for name in words if name)
+    lines_of_words = [" ".join(line.replace("_", " ").split()) for line in lines]
+    names = tuple(name for name in lines_of_words if name)
     spellings = {spelling_key(name) for name in names}
     if not names or len(spellings) < len(names):
         problem = "a repeated name" if names else "no names"

@@ -18,7 +18,7 @@ from fact_clip.encoders.image import (
     Timm,
     VideoModel,
 )
-from fact_clip.encoders.loading import looks_local
+from fact_clip.encoders.local_files import looks_local
 from fact_clip.encoders.pretrained import Runtime
 from fact_clip.encoders.sentence import HashEncoder, MiniLM, StoredVectors
 

@@ -25,8 +25,15 @@ from fact_clip.core import Image, InputError, Json, Names, Singles, Size
 from fact_clip.core.arguments import array_of
 from fact_clip.core.io import check_uncompressed
 from fact_clip.core.paths import expanded
-from fact_clip.encoders.loading import content_name, local_folder, looks_local
-from fact_clip.encoders.pretrained import ImageModel, ImageSide, Runtime, TextModel, TextSide
+from fact_clip.encoders.local_files import content_name, local_folder, looks_local
+from fact_clip.encoders.pretrained import (
+    ClipSide,
+    ImageModel,
+    ImageSide,
+    Runtime,
+    TextModel,
+    TextSide,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -214,7 +221,7 @@ class VideoModel(ImageModel):
         """Return the number of pictures of a clip. It loads the model."""
         return _clip_length(self.model)
 
-    def _image_side(self, model: Any) -> ImageSide:
+    def _image_side(self, model: Any) -> ClipSide:
         from transformers import AutoVideoProcessor
 
         processor = AutoVideoProcessor.from_pretrained(self._source, trust_remote_code=False)
@@ -224,7 +231,7 @@ class VideoModel(ImageModel):
             (values,) = processor(list(clips), return_tensors="pt").values()
             return values
 
-        return ImageSide(transform, lambda clips: model(clips).last_hidden_state.mean(dim=1))
+        return ClipSide(transform, lambda clips: model(clips).last_hidden_state.mean(dim=1))
 
 
 def _clip_length(model: Any) -> int:

@@ -1,6 +1,5 @@
-"""Loading files for models of other libraries: from the cache if offline, never running code."""
+"""Loading models of other libraries: from the cache if offline, never running code in files."""
 
-import hashlib
 import logging
 import os
 import ssl
@@ -10,9 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
-
-from fact_clip.core import InputError
-from fact_clip.core.paths import expanded
 
 PATIENCE = 5.0  # seconds to wait for a response of the site of the weights
 
@@ -102,40 +98,3 @@ def why_unreachable(url: str) -> str:
             return ""
         return f"no network: {url} does not answer"
     return ""
-
-
-def looks_local(path: str) -> bool:
-    """Return whether a string is a path, rather than a tag or the name of a model on a hub.
-
-    A path starts with "/", "." or "~", has two slashes or more, or ends with .pt or .safetensors.
-    """
-    return (
-        path.startswith(("/", ".", "~"))
-        or path.count("/") > 1
-        or Path(path).suffix in (".pt", ".safetensors")
-    )
-
-
-def local_folder(path: str, where: str) -> Path:
-    """Return the path of an existing folder."""
-    folder = expanded(path)
-    if not folder.is_dir():
-        raise InputError(where, f"no folder {folder}", "give a folder that has the model's files")
-    return folder.resolve()
-
-
-def content_name(path: Path) -> str:
-    """Return the name of a file or folder with a digest of its content.
-
-    Raises:
-        InputError: There is no such file or folder, so it has no content.
-    """
-    if not path.exists():
-        raise InputError(path, "no such file or folder")
-    digest = hashlib.sha256()
-    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-        if file.is_file():
-            digest.update(f"{file.relative_to(path)}\n{file.stat().st_size}\n".encode())
-            with file.open("rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return f"{path.name}@{digest.hexdigest()[:16]}"

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -50,14 +50,27 @@ class Runtime:
 
 @dataclass(frozen=True)
 class ImageSide:
-    """The part of a model that encodes images or clips.
+    """The part of a model that encodes images.
 
     Attributes:
-        prepare: Preprocessing of an image, to (3, h, w), or of clips, (N, L, 3, H, W) uint8.
-        encode: The model, from N of them to features (N, D).
+        prepare: Preprocessing of an image of Pillow, to (3, h, w).
+        encode: The model, from (N, 3, h, w) to features (N, D).
     """
 
     prepare: Callable[[Any], torch.Tensor]
+    encode: Callable[[torch.Tensor], Any]
+
+
+@dataclass(frozen=True)
+class ClipSide:
+    """The part of a model that encodes clips of L images.
+
+    Attributes:
+        prepare: Preprocessing of N clips, from (N, L, 3, H, W) uint8 to the input of the model.
+        encode: The model, from this input to features (N, D).
+    """
+
+    prepare: Callable[[torch.Tensor], torch.Tensor]
     encode: Callable[[torch.Tensor], Any]
 
 
@@ -154,23 +167,23 @@ class ImageModel(Pretrained):
     clip_stride = 3  # of an encoder of clips
 
     @abstractmethod
-    def _image_side(self, model: Any) -> ImageSide:
+    def _image_side(self, model: Any) -> ImageSide | ClipSide:
         """Return the part of a loaded model that encodes images, or clips."""
 
     @cached_property
-    def _images(self) -> ImageSide:
+    def _images(self) -> ImageSide | ClipSide:
         import torch
 
         model = self.model
         if self.precision == "bf16":
-            if isinstance(self, TextModel):  # texts are encoded in float32
-                model = deepcopy(model)
-            model = model.to(torch.bfloat16)
+            if isinstance(self, TextModel):
+                model = deepcopy(model)  # the original encodes texts, in float32
+            model = model.to(torch.bfloat16)  # converts in place
         with self._loading():
             side = self._image_side(model)
         encode = torch.compile(side.encode) if self._runtime.compile else side.encode
         dtype = next(model.parameters()).dtype
-        return ImageSide(side.prepare, lambda pixels: encode(pixels.to(dtype)))
+        return replace(side, encode=lambda pixels: encode(pixels.to(dtype)))
 
     def load(self) -> None:
         """Load the weights now. If they are missing, the InputError tells how to get them."""
@@ -178,11 +191,12 @@ class ImageModel(Pretrained):
 
     def prepare(self, image: Image) -> Any:
         """Prepare (H, W, 3) -> (3, h, w) float32. Clips are prepared as a whole."""
-        if self.clip_length > 1:
+        side = self._images
+        if isinstance(side, ClipSide):
             return image
-        from PIL import Image
+        import PIL.Image
 
-        return self._images.prepare(Image.fromarray(image)).numpy()
+        return side.prepare(PIL.Image.fromarray(image)).numpy()
 
     def encode_images(self, prepared: Any) -> Singles:
         """Encode (N, 3, h, w), or clips (N, L, H, W, 3) uint8 -> (N, D) float32, not normalised."""
@@ -191,7 +205,7 @@ class ImageModel(Pretrained):
         side = self._images
         with self._errors():
             pixels = torch.from_numpy(prepared)
-            if self.clip_length > 1:
+            if isinstance(side, ClipSide):
                 pixels = side.prepare(pixels.permute(0, 1, 4, 2, 3))
             return self._run(side.encode, pixels=pixels)
 

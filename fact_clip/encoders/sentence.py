@@ -18,7 +18,7 @@ from fact_clip.core import Floats, InputError, Singles, library_errors
 from fact_clip.core.extras import install_command
 from fact_clip.core.io import check_file, read_npz
 from fact_clip.core.paths import expanded
-from fact_clip.encoders.loading import content_name
+from fact_clip.encoders.local_files import content_name
 from fact_clip.encoders.pretrained import Runtime, TextModel, TextSide
 from fact_clip.text.prompts import tidy
 

@@ -186,24 +186,24 @@ class _RoleCounts:
 
     Attributes:
         frames: Number of frames of each class, (K,).
-        right: Number of correctly labelled frames, (G, K).
+        correct: Number of correctly labelled frames, (G, K).
     """
 
     def __init__(self, n_gammas: int, n_classes: int) -> None:
         self.frames = np.zeros(n_classes, np.int64)
-        self.right = np.zeros((n_gammas, n_classes), np.int64)
+        self.correct = np.zeros((n_gammas, n_classes), np.int64)
 
-    def add(self, truth: Integers, is_right: Flags) -> None:
+    def add(self, truth: Integers, is_correct: Flags) -> None:
         """Count the frames of a video.
 
         Args:
             truth: True classes (T,) of the frames in this role.
-            is_right: Whether a frame has the correct label, (G, T).
+            is_correct: Whether a frame has the correct label, (G, T).
         """
         n_classes = len(self.frames)
         self.frames += np.bincount(truth, minlength=n_classes)
-        for counts, is_right_with_gamma in zip(self.right, is_right, strict=True):
-            counts += np.bincount(truth[is_right_with_gamma], minlength=n_classes)
+        for counts, is_correct_with_gamma in zip(self.correct, is_correct, strict=True):
+            counts += np.bincount(truth[is_correct_with_gamma], minlength=n_classes)
 
 
 class GammaCounts:
@@ -240,23 +240,24 @@ class GammaCounts:
         decoded = scored.decode_each_gamma(calibration, self.gammas)
         # For each video, truth is (T,) and predictions are (G, T).
         for truth, predictions in zip(scored.truth, decoded, strict=True):
-            is_right = predictions == truth
+            is_correct = predictions == truth  # (G, T)
             is_counted = (truth >= 0) & ~np.isin(truth, [*groups.also_unseen])
             is_unseen = np.isin(truth, [*groups.unseen])
             for counts, has_role in ((self.seen, ~is_unseen), (self.unseen, is_unseen)):
                 frames = is_counted & has_role
-                counts.add(truth[frames], is_right[:, frames])
+                counts.add(truth[frames], is_correct[:, frames])
 
     def curve(self) -> metrics.SeenUnseenCurve:
         """Return the accuracy of seen and of unseen classes at each gamma."""
         n_classes = len(self.seen.frames)
         # The metric allows one role per class, so class k has index k if it is seen and K + k if it
-        # is unseen. Background is never unseen and keeps its index.
-        frames = np.concatenate([self.seen.frames, self.unseen.frames])
-        right = np.concatenate([self.seen.right, self.unseen.right], axis=1)
+        # is unseen. With K = 10, a frame of class 3 counts for class 13 if its model has not seen
+        # class 3. Background is never unseen and keeps its index.
+        frames = np.concatenate([self.seen.frames, self.unseen.frames])  # (2 K,)
+        correct = np.concatenate([self.seen.correct, self.unseen.correct], axis=1)  # (G, 2 K)
         counts = {
-            gamma: metrics.FrameCounts.of_arrays(frames, right_with_gamma)
-            for gamma, right_with_gamma in zip(self.gammas, right, strict=True)
+            gamma: metrics.FrameCounts.of_arrays(frames, correct_with_gamma)
+            for gamma, correct_with_gamma in zip(self.gammas, correct, strict=True)
         }
         unseen = range(n_classes, 2 * n_classes)
         return metrics.curve_of_counts(counts, unseen, tuple(self.background))

@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fact_clip import metrics
 from fact_clip.config import DecodeConfig, EvaluationConfig
-from fact_clip.core import Vocabulary
+from fact_clip.core import Floats, Vocabulary
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.separability import has_seen_labels, separability
 from fact_clip.evaluation.scored_videos import ScoredVideos, VideoLabels
@@ -26,8 +25,8 @@ class _Trial:
     """Decoding settings with their figures on each of V videos."""
 
     settings: DecodeValues
-    distance: float  # from the recipe
-    figures: NDArray[np.float64]  # (V,) in points
+    distance: float  # from the settings of the recipe: in log penalty and in order
+    figures: Floats  # (V,) means of accuracy, edit and F1@50, in points
 
 
 def choose_decoding(
@@ -97,11 +96,8 @@ def _trials(
 
 
 def _figures(
-    scored: ScoredVideos,
-    penalty: float,
-    order: float,
-    evaluation: EvaluationConfig,
-) -> NDArray[np.float64]:
+    scored: ScoredVideos, penalty: float, order: float, evaluation: EvaluationConfig
+) -> Floats:
     """Return the mean of accuracy, edit and F1@50 of each labelled video, in points, (V,)."""
     candidates = scored.candidates
     transitions = scored.scorer.reader.transition_costs(candidates.vocabulary, order)
@@ -114,7 +110,7 @@ def _figures(
 
 def video_figures(
     config: EvaluationConfig, vocabulary: Vocabulary, truth: VideoLabels, prediction: VideoLabels
-) -> NDArray[np.float64]:
+) -> Floats:
     """Compute the mean of accuracy, edit and F1@50 of each video.
 
     Args:
@@ -145,14 +141,14 @@ def _chosen(unchanged: DecodingChoice, trials: Sequence[_Trial]) -> DecodingChoi
     recipe = min(trials, key=lambda trial: trial.distance)
     allowed = []
     for trial in trials:
-        loss = best.figures - trial.figures
+        loss = best.figures - trial.figures  # (V,)
         if loss.mean() <= _standard_error(loss):
             allowed.append(trial)
     nearest = min(allowed, key=lambda trial: trial.distance)
-    difference = best.figures - recipe.figures
-    best_gain = float(difference.mean())
-    error = _standard_error(difference)
-    n_videos = len(difference)
+    gains = best.figures - recipe.figures  # (V,)
+    best_gain = float(gains.mean())
+    error = _standard_error(gains)
+    n_videos = len(gains)
     evidence = f"{best_gain:.1f} ± {error:.1f} points over {n_videos} validation videos"
     reason = f"no setting is surely better ({evidence})"
     if nearest is not recipe:
@@ -167,6 +163,6 @@ def _chosen(unchanged: DecodingChoice, trials: Sequence[_Trial]) -> DecodingChoi
     )
 
 
-def _standard_error(values: NDArray[np.float64]) -> float:
+def _standard_error(values: Floats) -> float:
     """Return the standard error of a mean."""
     return float(values.std(ddof=1) / np.sqrt(len(values)))

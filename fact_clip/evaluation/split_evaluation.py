@@ -4,7 +4,7 @@ evaluate
   open_run (opening.py): the run with its overrides, and its data.
   check_seen (cautions.py): compares what the run has seen with what it is scored on.
   _score: scores and decodes the videos once.
-  _figures, zero_shot.report: the figures, for evaluation.json.
+  _figures, zero_shot_figures: the figures, for evaluation.json.
   _save_record: the data for a report, in evaluation.npz.
 """
 
@@ -34,13 +34,13 @@ from fact_clip.decoding import ModelScores, decode_scores, reliability, voter_la
 from fact_clip.decoding.scores import DecodedFrames
 from fact_clip.devices.device import Precision
 from fact_clip.devices.processes import Processes
-from fact_clip.evaluation import zero_shot
 from fact_clip.evaluation.calibration import training_frames
 from fact_clip.evaluation.cautions import check_seen, split_names
 from fact_clip.evaluation.opening import OpenedRun, open_run
 from fact_clip.evaluation.record import Record, Video
 from fact_clip.evaluation.results import Evaluation
 from fact_clip.evaluation.scored_videos import ScoredVideos, VideoLabels
+from fact_clip.evaluation.zero_shot import zero_shot_figures
 from fact_clip.inference.scorer import Scorer
 from fact_clip.models.heads import is_open
 from fact_clip.runs.files import commit, evaluation_stem
@@ -166,7 +166,7 @@ def evaluate(
     if actions is not None:
         result["candidates"] = _candidates(videos)
     if dataset.holdout is not None:
-        result["zero_shot"] = zero_shot.report(videos)
+        result["zero_shot"] = zero_shot_figures(videos)
     if processes.is_main:
         _save_record(files.record, scored)
         write_value(files.figures, result)

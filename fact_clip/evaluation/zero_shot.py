@@ -1,7 +1,6 @@
 """Zero-shot figures of a run: seen and unseen classes, curve, diagnostics (docs/protocol.md).
 
-`report` computes all figures. The functions below it compute entries of the result or help to do
-so, and the public function `by_factor` comes first.
+`zero_shot_figures` computes all figures. The functions below it compute entries of the result.
 
 Labels are indices of `scored.classes.vocabulary`: the classes of the data set, then the candidates
 that the data set lacks. `scored.classes.allowed` lists labels that may be predicted (`ClassMap`).
@@ -15,10 +14,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fact_clip import metrics
-from fact_clip.core import Vocabulary
+from fact_clip.core import Flags, Vocabulary
 from fact_clip.decoding import Calibration
 from fact_clip.evaluation.calibration import (
     GAMMAS,
@@ -33,7 +31,7 @@ from fact_clip.unseen.choice import Factor, level, lost_factors
 logger = logging.getLogger(__name__)
 
 IN_USE = "in use"
-"""Key of `report(...)["ways"]` for labels that are decoded as in `Segmenter.segment`."""
+"""Key of `zero_shot_figures(...)["ways"]` for labels that are decoded as in `Segmenter.segment`."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ class _Evaluation:
     rules: Mapping[str, Any]
 
 
-def report(scored: ScoredVideos) -> dict[str, Any]:
+def zero_shot_figures(scored: ScoredVideos) -> dict[str, Any]:
     """Compute the zero-shot figures of some videos.
 
     Args:
@@ -79,8 +77,8 @@ def report(scored: ScoredVideos) -> dict[str, Any]:
     # In an ensemble, a member may have learned a validation-unseen class of a different member.
     # Such a class is seen, so only classes remain that no member has learned.
     validation_unseen = groups.also_unseen.intersection(dataset.validation_unseen)
-    occurring = np.unique(np.concatenate(scored.truth))
-    if dataset.unseen and not np.isin(dataset.unseen, occurring).any():
+    true = np.concatenate(scored.truth)  # (N,) labels of the N frames of all videos
+    if dataset.unseen and not np.isin(true, dataset.unseen).any():
         logger.warning("no frame of these videos has an unseen class, so U and H are 0")
 
     predictions = _predictions(scored, calibration)
@@ -93,12 +91,7 @@ def report(scored: ScoredVideos) -> dict[str, Any]:
         groups=groups,
         rules=scorer.run.config.evaluation.rules,
     )
-    # The curve includes the gamma in use, so "best_harmonic_mean" is never below H in use, except
-    # by rounding.
-    gammas = sorted({*GAMMAS, calibration.gamma})
-    counts = GammaCounts(gammas, len(scored.classes.vocabulary))
-    counts.add(scored, calibration, groups)
-    curve = counts.curve()
+    curve = _curve(evaluation)
     return {
         "known": "names and unlabelled frames" if _is_taught(scored) else "nothing",
         "gamma": calibration.gamma,
@@ -135,6 +128,19 @@ def _predictions(scored: ScoredVideos, calibration: Calibration) -> dict[str, Vi
     return predictions
 
 
+def _curve(evaluation: _Evaluation) -> metrics.SeenUnseenCurve:
+    """Return the accuracy of seen and of unseen classes at each gamma.
+
+    The curve includes the gamma in use, so its best harmonic mean is never below H in use, except
+    by rounding.
+    """
+    scored = evaluation.scored
+    gammas = sorted({*GAMMAS, evaluation.calibration.gamma})
+    counts = GammaCounts(gammas, len(scored.classes.vocabulary))
+    counts.add(scored, evaluation.calibration, evaluation.groups)
+    return counts.curve()
+
+
 def by_factor(
     vocabulary: Vocabulary, truth: VideoLabels, prediction: VideoLabels
 ) -> dict[str, dict[str, dict[str, float]]]:
@@ -157,12 +163,12 @@ def by_factor(
     table: dict[str, dict[str, dict[str, float]]] = {}
     for slot in vocabulary.slots:
         factors, factor_of_class = vocabulary.factor_indices(slot)  # (C,) indices of `factors`
-        is_right = factor_of_class[true] == factor_of_class[predicted]
+        is_correct = factor_of_class[true] == factor_of_class[predicted]  # (N,)
         table[slot] = {}
         for index, factor in enumerate(factors):
             has_factor = factor_of_class[true] == index  # (N,)
             if has_factor.any():
-                accuracy = 100 * float(is_right[has_factor].mean())
+                accuracy = 100 * float(is_correct[has_factor].mean())
                 table[slot][factor] = {"frames": int(has_factor.sum()), "accuracy": accuracy}
     return table
 
@@ -232,10 +238,10 @@ def _accuracy_among_unseen(evaluation: _Evaluation) -> float:
     if evaluation.unseen_only is None:
         return 0.0
     groups = evaluation.groups
-    means = metrics.class_means(
+    _, unseen_mean = metrics.class_means(
         evaluation.scored.truth, evaluation.unseen_only, groups.unseen, groups.background
     )
-    return means[1]  # of (S, U)
+    return unseen_mean
 
 
 def _by_level(evaluation: _Evaluation) -> dict[str, dict[str, Any]]:
@@ -287,12 +293,12 @@ def _unseen_classes(evaluation: _Evaluation) -> dict[str, dict[str, Any]]:
             "level": level(factors),
             "new": [list(factor) for factor in factors],
             "frames": n_frames,
-            "accuracy": _percent(predicted[is_of_class] == label),
+            "accuracy": _share(predicted[is_of_class] == label),
             "unseen_labels_only": None,
             "called": None,
         }
         if among_unseen is not None:
-            row["unseen_labels_only"] = _percent(among_unseen[is_of_class] == label)
+            row["unseen_labels_only"] = _share(among_unseen[is_of_class] == label)
         # Counts of each other predicted label, (1 + the largest of them,), or empty without errors.
         wrong = np.bincount(predicted[is_of_class & (predicted != label)])
         if wrong.size:
@@ -302,6 +308,6 @@ def _unseen_classes(evaluation: _Evaluation) -> dict[str, dict[str, Any]]:
     return rows
 
 
-def _percent(hits: NDArray[np.bool_]) -> float | None:
-    """Return the share of hits in percent, or None if there is nothing to count."""
-    return 100 * float(hits.mean()) if hits.size else None
+def _share(flags: Flags) -> float | None:
+    """Return the share of true flags in percent, or None if there are no flags."""
+    return 100 * float(flags.mean()) if flags.size else None

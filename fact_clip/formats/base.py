@@ -12,8 +12,8 @@ from typing import Any, Literal
 from urllib.parse import unquote
 
 from fact_clip.core import (
-    LEAST_FPS,
-    MOST_FPS,
+    MAX_FPS,
+    MIN_FPS,
     UNLABELLED,
     FileLocation,
     InputError,
@@ -92,7 +92,7 @@ class Annotation:
             # the video of "take.1.via.json" is "take.1"
             name = re.sub(r"\.(binary|boris|via|label-studio)$", "", self.path.stem)
             object.__setattr__(self, "name", name)
-        if self.fps is not None and not LEAST_FPS <= self.fps <= MOST_FPS:
+        if self.fps is not None and not MIN_FPS <= self.fps <= MAX_FPS:
             raise InputError(self.path, f"{self.fps:g} frames per second", "set --source-fps")
         if self.background is not None:
             check_name(self.background, self.path)

@@ -16,8 +16,8 @@ import numpy as np
 
 from fact_clip.core import (
     BACKGROUND,
-    LEAST_FPS,
-    MOST_FPS,
+    MAX_FPS,
+    MIN_FPS,
     InputError,
     Progress,
     Reals,
@@ -279,8 +279,8 @@ class Segmenter:
             meaning = "seconds, more than 0, or math.inf"
             number_of(delay, "delay", meaning, sys.float_info.min)
         if fps is not None:
-            meaning = f"rows per second, from {LEAST_FPS:g} to {MOST_FPS:g}"
-            number_of(fps, "fps", meaning, LEAST_FPS, MOST_FPS)
+            meaning = f"rows per second, from {MIN_FPS:g} to {MAX_FPS:g}"
+            number_of(fps, "fps", meaning, MIN_FPS, MAX_FPS)
         self.scorer.check_stream(fps)
         rate = self.scorer.fps if fps is None else fps
         if rate is None and self.sources.encoder_name is not None:

@@ -123,7 +123,7 @@ class Stream:
     def segmentation(self, segments: Iterable[Segment]) -> Segmentation:
         """Return all segments of the stream with its rate and background, ready to save."""
         # Consecutive segments without an action may have become final separately.
-        return self._decoder.finish(tuple(segments), self._clock).support()
+        return self._decoder.finish(tuple(segments), self._clock).joined()
 
     @property
     def fps(self) -> float | None:

@@ -75,7 +75,7 @@ class Pair:
         one_sided = _foreign_background(first, second) | _foreign_background(second, first)
         omissions = Omissions(
             unrated_seconds=max(end - min(first.start, second.start) - seconds, 0.0),
-            points=len(_other_points(first, background)) + len(_other_points(second, background)),
+            points=_count_actions(first, background) + _count_actions(second, background),
             one_sided=tuple(sorted(one_sided)),
         )
         return cls(
@@ -86,10 +86,14 @@ class Pair:
         )
 
     @property
+    def states(self) -> tuple[State, ...]:
+        """Return the states of both raters."""
+        return (*self.first, *self.second)
+
+    @property
     def is_empty(self) -> bool:
         """Return whether nothing can be compared: no time, or only point events."""
-        has_states = bool(self.first or self.second)
-        return self.seconds < _TICK or (self.omissions.points > 0 and not has_states)
+        return self.seconds < _TICK or (self.omissions.points > 0 and not self.states)
 
 
 def _foreign_background(rating: Rating, other: Rating) -> set[str]:
@@ -98,12 +102,17 @@ def _foreign_background(rating: Rating, other: Rating) -> set[str]:
     return (labels & {*other.background}) - {*rating.background, BACKGROUND}
 
 
-def _other_points(rating: Rating, background: set[str]) -> list[str]:
-    return [point.label for point in rating.points if point.label not in background]
+def _count_actions(rating: Rating, background: set[str]) -> int:
+    """Count the point events of a rating that are not background."""
+    return sum(point.label not in background for point in rating.points)
 
 
 def _cut(rating: Rating, common: Sequence[Interval], background: set[str]) -> tuple[State, ...]:
-    """Return the actions of a rating as if the video had only the common time."""
+    """Return the actions of a rating as if the video had only the common time.
+
+    With the common time 0 to 2 s and 5 to 9 s, the edges 0, 2, 5 and 9 move to 0, 2, 2 and 6. A
+    state from 1 to 6 s becomes 1 to 3 s, and a state from 3 to 4 s has no length and is left out.
+    """
     states = [state for state in rating.states if state.label not in background]
     if not common or not states:
         return ()
@@ -112,7 +121,7 @@ def _cut(rating: Rating, common: Sequence[Interval], background: set[str]) -> tu
     stops = lengths.cumsum()
     positions = np.stack([stops - lengths, stops], axis=1)  # (H, 2) edges after the cut
     times = np.array([(state.start, state.stop) for state in states])  # (S, 2)
-    moved = np.interp(times, edges.ravel(), positions.ravel())
+    moved = np.interp(times, edges.ravel(), positions.ravel())  # (S, 2)
     return tuple(
         State(start, stop, state.label)
         for state, (start, stop) in zip(states, moved.tolist(), strict=True)
@@ -151,18 +160,14 @@ def agreement_of_pairs(pairs: Sequence[Pair]) -> Agreement:
             problem += f" but {omissions.points} point events, which have no duration to compare"
             fix = "label states, or compare how often each event occurs"
         raise InputError("compare", problem, fix)
-    labels = {state.label for pair in full_pairs for state in (*pair.first, *pair.second)}
+    labels = {state.label for pair in full_pairs for state in pair.states}
     names = ("", *sorted(labels))
-    ticks = np.zeros((len(names), len(names)))
+    ticks = np.zeros((len(names), len(names)))  # by action of the first and of the second rater
     runs_of_pairs = []
     for pair in full_pairs:
-        times = [0.0, max(pair.seconds, _TICK)]
-        for state in (*pair.first, *pair.second):
-            times += [state.start, state.stop]
-        edges = np.unique(_ticks(times))  # (P + 1,)
-        first, second = (
-            _piece_labels(states, edges, names) for states in (pair.first, pair.second)
-        )
+        edges = _edges(pair)
+        first = _piece_labels(pair.first, edges, names)
+        second = _piece_labels(pair.second, edges, names)
         np.add.at(ticks, (first, second), np.diff(edges))
         runs_of_pairs.append((_piece_runs(first, edges), _piece_runs(second, edges)))
     return Agreement(
@@ -177,6 +182,10 @@ def agreement_of_pairs(pairs: Sequence[Pair]) -> Agreement:
 def _figures(
     ticks: Floats, runs_of_pairs: Sequence[tuple[list[Run], list[Run]]], names: Names
 ) -> Json:
+    """Return the figures of all pairs together, or None for a figure that is undefined.
+
+    ``kappa`` and ``icc`` are at most 1, ``edges_s`` is in seconds, and all others are in percent.
+    """
     shares = ticks / ticks.sum()
     observed = float(shares.trace())
     expected = float(shares.sum(0) @ shares.sum(1))
@@ -201,6 +210,17 @@ def _figures(
 def _ticks(seconds: Sequence[float]) -> Integers:
     ticks: Integers = np.round(np.array(seconds) / _TICK).astype(np.int64)
     return ticks
+
+
+def _edges(pair: Pair) -> Integers:
+    """Return the times at which a state of either rater starts or stops, in ticks, (P + 1,).
+
+    They divide the common time into P pieces, in which neither rating changes.
+    """
+    times = [0.0, max(pair.seconds, _TICK)]
+    for state in pair.states:
+        times += [state.start, state.stop]
+    return np.unique(_ticks(times))
 
 
 def _piece_labels(states: Iterable[State], edges: Integers, names: Names) -> Integers:

@@ -118,7 +118,7 @@ def train(
     for name, metric in (metrics or {}).items():
         METRICS.register(metric, name)
     if losses:
-        names = [LOSSES.name_of(term) for term in losses]
+        names = [LOSSES.register_by_own_name(term) for term in losses]
         for name in names:
             if names.count(name) > 1:
                 fix = "give each function a unique __name__"

@@ -22,7 +22,7 @@ from fact_clip.core import InputError, Json, Progress
 from fact_clip.core.frames import IGNORED
 from fact_clip.core.progress import Pace
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.loader import Batch, TrainingLoader, TrainingVideos, draw
+from fact_clip.datasets.loader import Batch, TrainingLoader, TrainingVideos, seed_of
 from fact_clip.devices.device import pick_device, pick_precision
 from fact_clip.devices.processes import Processes
 from fact_clip.evaluation.validation import validate
@@ -348,7 +348,7 @@ class Trainer:
     def _seed_step(self) -> None:
         """Seed dropout by seed, epoch, step and rank, so resumed steps draw the same numbers."""
         step = f"{self.state.step} {self.processes.rank}"
-        torch.manual_seed(draw("dropout", self.settings.seed, self.state.epoch, step))
+        torch.manual_seed(seed_of("dropout", self.settings.seed, self.state.epoch, step))
 
     def _set_lr(self, epoch: float) -> None:
         for group in self.optimizer.param_groups:

@@ -304,7 +304,7 @@ def select(
 
 
 # Maximum share of the seen classes' action frames that these classes together may remove.
-MAX_FRAMES = 0.15
+MAX_FRAME_SHARE = 0.15
 MIN_GROUPS = 2  # of training videos with such a class, so that one is left for training
 MIN_FRAMES = 10  # training frames of such a class
 
@@ -358,7 +358,7 @@ def choose_validation_unseen(
                 groups_of[index].add(video if groups is None else groups[video])
     actions = [index for index in groups_of if index not in vocabulary.background_indices]
     n_selected = min(max(2, round(len(unseen) / 2)), max(1, len(actions) // 8))
-    budget = MAX_FRAMES * frame_counts[actions].sum()
+    budget = MAX_FRAME_SHARE * frame_counts[actions].sum()
     twins = classes_with_twins(vocabulary)
     lost = lost_factors(vocabulary, unseen, frame_counts)
 

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from fact_clip.core import LEAST_FPS, Array, Clock, Floats, InputError, Json, Progress, row_times
+from fact_clip.core import MIN_FPS, Array, Clock, Floats, InputError, Json, Progress, row_times
 from fact_clip.core.arguments import number_of, validated, whole_of
 from fact_clip.core.identity import File, identity_of, is_same
 from fact_clip.core.io import BROKEN_ARRAY, parse_json
@@ -56,8 +56,8 @@ class Settings:
     span: Span = field(default_factory=Span)
 
     def __post_init__(self) -> None:
-        rates = f"rows per second, from {LEAST_FPS:g} to {_MAX_FPS}"
-        number_of(self.fps, "fps", rates, LEAST_FPS, _MAX_FPS)
+        rates = f"rows per second, from {MIN_FPS:g} to {_MAX_FPS}"
+        number_of(self.fps, "fps", rates, MIN_FPS, _MAX_FPS)
         whole_of(self.batch, "batch", 1, 10_000)
 
 

@@ -1,8 +1,9 @@
 """Agreement of two labellings, in one video and in all, and of several people."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,6 +22,9 @@ from fact_clip_app.results.ratings import is_unowned, side_rating
 from fact_clip_app.store.project import VideoEntry
 from fact_clip_app.workspace.class_colours import background_of, colours
 from fact_clip_app.workspace.workspace import Workspace
+
+MOMENTS = 100_000
+"""Number of moments that sample the compared time for Krippendorff's alpha."""
 
 
 def comparison(
@@ -41,8 +45,8 @@ def comparison(
     result = time_agreement([(first, second)])
     background = {*first.background, *second.background}
     rows = [
-        _timeline_row(first_name, _shown(video, first)),
-        _timeline_row(second_name, _shown(video, second)),
+        _timeline_row(first_name, _timeline_parts(video, first)),
+        _timeline_row(second_name, _timeline_parts(video, second)),
         _timeline_row("differences", _differences(video, first, second, background)),
     ]
     names: dict[str, None] = {}
@@ -57,7 +61,7 @@ def comparison(
     }
 
 
-def _shown(video: VideoEntry, rating: Rating) -> list[Segment | Instant]:
+def _timeline_parts(video: VideoEntry, rating: Rating) -> list[Segment | Instant]:
     """Return a rating as segments without gaps, and the point events above them, in order."""
     parts: list[Segment | Instant] = []
     parts += Segmentation.from_frames(rating.labels_at(video.times[:-1]))
@@ -113,17 +117,22 @@ class _LabelledVideo:
     is_unowned: bool  # whether an unknown person has marked a track as fully labelled
 
 
-def _videos_of(
-    workspace: Workspace, keys: Sequence[str], viewer: str, shared: list[str]
-) -> Iterator[_LabelledVideo]:
-    """Yield the videos that at least one side has labelled.
+def _labelled_videos(
+    workspace: Workspace, keys: Sequence[str], viewer: str
+) -> tuple[list[_LabelledVideo], list[str]]:
+    """Return the videos that at least one side has labelled.
 
     Args:
         workspace: Open project with its models and jobs.
         keys: Sides, as for `side_rating`.
         viewer: Person who sees the tracks.
-        shared: List to which the names of videos are added in which a side is not one labelling.
+
+    Returns:
+        The videos, and the names of the videos that are left out because a side is not one
+        labelling.
     """
+    labelled_videos = []
+    shared = []
     for video in workspace.project.full_videos():
         tracks = workspace.project.labelled_tracks(video.id, viewer=viewer)
         try:
@@ -132,26 +141,41 @@ def _videos_of(
             shared.append(video.name)
             continue
         if any(side is not None for side in sides):
-            yield _LabelledVideo(video, sides, any(map(is_unowned, tracks)))
+            labelled = _LabelledVideo(video, sides, any(map(is_unowned, tracks)))
+            labelled_videos.append(labelled)
+    return labelled_videos, shared
+
+
+class _ComparedVideo(NamedTuple):
+    """A video in which two sides have something to compare."""
+
+    video: VideoEntry
+    pair: Pair
 
 
 @dataclass(frozen=True)
 class _Pairs:
-    """The videos of a project that two sides have labelled, and the videos that are left out."""
+    """The videos of a project that two sides have labelled, and what is left out.
 
-    videos: list[VideoEntry] = field(default_factory=list)  # with something to compare
-    pairs: list[Pair] = field(default_factory=list)  # of these videos, in the same order
-    empty_pairs: list[Pair] = field(default_factory=list)  # of videos with nothing to compare
-    # Names of videos in which a side is not one labelling.
-    shared: list[str] = field(default_factory=list)
-    unrated: list[str] = field(default_factory=list)  # names of videos with nothing to compare
-    # Names of unrated videos with a fully labelled track without an owner.
+    Attributes:
+        compared: Videos with something to compare.
+        empty_pairs: Pairs of ratings without anything to compare, which add to the omissions.
+        shared: Names of the videos in which a side is not one labelling.
+        unrated: Names of the videos with nothing to compare.
+        unowned: Names of the unrated videos that have a fully labelled track without an owner.
+    """
+
+    shared: list[str]
+    compared: list[_ComparedVideo] = field(default_factory=list)
+    empty_pairs: list[Pair] = field(default_factory=list)
+    unrated: list[str] = field(default_factory=list)
     unowned: list[str] = field(default_factory=list)
 
     @property
     def agreement(self) -> Agreement:
         """Return the agreement in all videos together."""
-        return agreement_of_pairs([*self.pairs, *self.empty_pairs])
+        pairs = [compared.pair for compared in self.compared]
+        return agreement_of_pairs([*pairs, *self.empty_pairs])
 
     def omissions(self, agreement: Agreement) -> answers.AgreementOmissions:
         """Return what the agreement in all videos leaves out."""
@@ -161,33 +185,28 @@ class _Pairs:
 
 def _pairs_of(workspace: Workspace, first: str, second: str, viewer: str) -> _Pairs:
     """Return the videos that two sides have labelled. Raise an InputError if there are none."""
-    pairs = _Pairs()
-    unowned = []
-    for labelled in _videos_of(workspace, (first, second), viewer, pairs.shared):
+    labelled_videos, shared = _labelled_videos(workspace, (first, second), viewer)
+    pairs = _Pairs(shared)
+    for labelled in labelled_videos:
         video = labelled.video
         ratings = [side for side in labelled.sides if side is not None]
-        if labelled.is_unowned:
-            unowned.append(video.name)
-        if len(ratings) < 2:
-            pairs.unrated.extend([video.name] * len(ratings))
-            continue
-        pair = Pair.of(*ratings)
-        if pair.is_empty:
+        if len(ratings) == 2:
+            pair = Pair.of(*ratings)
+            if not pair.is_empty:
+                pairs.compared.append(_ComparedVideo(video, pair))
+                continue
             pairs.empty_pairs.append(pair)
-            pairs.unrated.append(video.name)
-        else:
-            pairs.videos.append(video)
-            pairs.pairs.append(pair)
-    if not pairs.videos:
+        pairs.unrated.append(video.name)
+        if labelled.is_unowned:
+            pairs.unowned.append(video.name)
+    if not pairs.compared:
         fix = 'choose two of "track NAME" and "annotator NAME" that label the same videos'
         fix += blind_remark(workspace)
-        if pairs.shared:
-            names = join_names(pairs.shared)
-            fix += f"; people share a track, or tracks of one overlap, in {names}"
-        if unowned:
-            fix += f"; nobody is named for a fully labelled track in {join_names(unowned)}"
+        if shared:
+            fix += f"; people share a track, or tracks of one overlap, in {join_names(shared)}"
+        if pairs.unowned:
+            fix += f"; nobody is named for a fully labelled track in {join_names(pairs.unowned)}"
         raise InputError("agreement", f"no video has both {first!r} and {second!r}", fix)
-    pairs.unowned.extend(name for name in unowned if name in pairs.unrated)
     return pairs
 
 
@@ -209,7 +228,7 @@ def agreement_of_all(
     """
     pairs = _pairs_of(workspace, first, second, viewer)
     rows: list[answers.VideoAgreement] = []
-    for video, pair in zip(pairs.videos, pairs.pairs, strict=True):
+    for video, pair in pairs.compared:
         row: answers.VideoAgreement = {
             "id": video.id,
             "name": video.name,
@@ -232,9 +251,21 @@ def agreement_of_all(
     }
 
 
-def kappa_of_all(
-    workspace: Workspace, first: str, second: str, viewer: str
-) -> tuple[float | None, list[str], answers.AgreementOmissions]:
+class Coefficient(NamedTuple):
+    """A coefficient of agreement over all videos.
+
+    Attributes:
+        value: The coefficient, or None if no time is compared or only one class is used.
+        shared: Names of the videos in which the labels of a person are not one labelling.
+        omissions: What else the coefficient leaves out.
+    """
+
+    value: float | None
+    shared: list[str]
+    omissions: answers.AgreementOmissions
+
+
+def kappa_of_all(workspace: Workspace, first: str, second: str, viewer: str) -> Coefficient:
     """Return Cohen's kappa of two sides in all videos that have both.
 
     Args:
@@ -244,12 +275,11 @@ def kappa_of_all(
         viewer: Person who sees the tracks.
 
     Returns:
-        The coefficient, or None if both use only one class, the names of the videos in which a side
-        is not one labelling, and what else is left out.
+        The coefficient.
     """
     pairs = _pairs_of(workspace, first, second, viewer)
     result = pairs.agreement
-    return result.figures["kappa"], pairs.shared, pairs.omissions(result)
+    return Coefficient(result.figures["kappa"], pairs.shared, pairs.omissions(result))
 
 
 def blind_remark(workspace: Workspace) -> str:
@@ -265,13 +295,7 @@ def _timeline_row(name: str, segments: Iterable[Segment | Instant]) -> answers.T
     return {"name": name, "segments": parts}
 
 
-MOMENTS = 100_000
-"""How many moments the time stands for in which the labels of several people are compared."""
-
-
-def krippendorff_alpha(
-    workspace: Workspace, names: Sequence[str], viewer: str
-) -> tuple[float | None, list[str], answers.AgreementOmissions]:
+def krippendorff_alpha(workspace: Workspace, names: Sequence[str], viewer: str) -> Coefficient:
     """Return Krippendorff's alpha over the time that two people or more have labelled.
 
     Args:
@@ -280,10 +304,8 @@ def krippendorff_alpha(
         viewer: Person who sees the tracks.
 
     Returns:
-        The coefficient, or None if there is no chance to agree by; the names of the videos in which
-        the labels of a person are not one labelling; and what else is left out.
+        The coefficient.
     """
-    shared: list[str] = []
     unrated = []
     unowned = []
     unrated_seconds = 0.0
@@ -291,18 +313,22 @@ def krippendorff_alpha(
     seconds = defaultdict[tuple[str, ...], float](float)  # of each combination of their labels
     background = background_of(workspace)
     keys = [f"annotator {name}" for name in names]
-    for labelled in _videos_of(workspace, keys, viewer, shared):
+    labelled_videos, shared = _labelled_videos(workspace, keys, viewer)
+    for labelled in labelled_videos:
         video = labelled.video
         ratings = [side or Rating(background=background) for side in labelled.sides]
         rated_seconds = 0.0
+        # The label of each person, by frame.
         frames = zip(*(rating.labels_at(video.times[:-1]) for rating in ratings), strict=True)
         for combination, length in zip(frames, np.diff(video.times).tolist(), strict=True):
-            if combination.count(UNLABELLED) < len(names) - 1:
+            n_labels = len(names) - combination.count(UNLABELLED)
+            if n_labels >= 2:
                 seconds[combination] += length
                 rated_seconds += length
         if rated_seconds == 0:
             unrated.append(video.name)
-            unowned += [video.name] * labelled.is_unowned
+            if labelled.is_unowned:
+                unowned.append(video.name)
         unrated_seconds += video.duration - rated_seconds
         n_points += sum(len(rating.events) for rating in ratings)
     omissions: answers.AgreementOmissions = {
@@ -312,7 +338,7 @@ def krippendorff_alpha(
         "videos": unrated,
         "unowned": unowned,
     }
-    return _nominal_alpha(seconds, background), shared, omissions
+    return Coefficient(_nominal_alpha(seconds, background), shared, omissions)
 
 
 def _nominal_alpha(seconds: Mapping[tuple[str, ...], float], background: Names) -> float | None:
@@ -329,11 +355,12 @@ def _nominal_alpha(seconds: Mapping[tuple[str, ...], float], background: Names) 
     for name in background:
         table[table == name] = background[0]
     values, codes = np.unique(table, return_inverse=True)
+    # The number of each label, (people, combinations), NaN for unlabelled.
     codes = np.where(table == UNLABELLED, np.nan, codes.reshape(table.shape))
     if len({*values} - {UNLABELLED}) < 2:
         return None
     import krippendorff
 
     n_moments = np.rint(MOMENTS * lengths / lengths.sum()).astype(int)
-    moments = np.repeat(codes, n_moments, axis=1)
+    moments = np.repeat(codes, n_moments, axis=1)  # (people, about MOMENTS)
     return float(krippendorff.alpha(moments, level_of_measurement="nominal"))

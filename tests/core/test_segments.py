@@ -172,7 +172,7 @@ def test_plain_values_and_back() -> None:
 
 def test_support_joins_neighbours_of_one_label() -> None:
     segments = (Segment(0, 1, "a", 0.2), Segment(1, 4, "a", 0.6), Segment(4, 5, "b", 1.0), Segment(5, 6, "b"))
-    joined = Segmentation(segments, 5.0).support()
+    joined = Segmentation(segments, 5.0).joined()
     assert joined == Segmentation((Segment(0, 4, "a"), Segment(4, 6, "b")), 5.0)
     assert [each.confidence for each in joined] == [pytest.approx(0.5), None]
 
@@ -180,14 +180,14 @@ def test_support_joins_neighbours_of_one_label() -> None:
 def test_support_joins_the_alternatives_that_all_parts_list() -> None:
     first = Segment(0, 1, "a", 0.2, alternatives=(Alternative("b", 0.5), Alternative("c", 0.3)))
     second = Segment(1, 4, "a", 0.6, alternatives=(Alternative("c", 0.3), Alternative("d", 0.2), Alternative("b", 0.1)))
-    (joined,) = Segmentation((first, second)).support()
+    (joined,) = Segmentation((first, second)).joined()
     assert [label for label, _ in joined.alternatives] == ["c", "b"]
     assert [score for _, score in joined.alternatives] == pytest.approx([0.3, (0.5 + 3 * 0.1) / 4])
 
 
 def test_support_leaves_lone_segments_alone() -> None:
     lone = Segment(0, 3, "a", 0.1, alternatives=(Alternative("b", 0.05),))
-    (same,) = Segmentation((lone,)).support()
+    (same,) = Segmentation((lone,)).joined()
     assert (same.confidence, same.alternatives) == (0.1, lone.alternatives)
 
 

@@ -9,16 +9,9 @@ import pytest
 import torch
 
 from fact_clip.config import AugmentConfig
+from fact_clip.datasets.augmentation import change_speed, drop_channels, mask_time
 from fact_clip.datasets.features import LIMIT, FeatureTransform
-from fact_clip.datasets.loader import (
-    Item,
-    TrainingLoader,
-    TrainingVideos,
-    change_speed,
-    collate,
-    drop_channels,
-    mask_time,
-)
+from fact_clip.datasets.loader import Item, TrainingLoader, TrainingVideos, collate
 from fact_clip.losses.truth import Truth
 
 from ..refusals import refused

@@ -33,7 +33,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def read(root, **keys):
-    return ObjectColumns.read(ObjectData(file="objects.txt", **keys), root, KITCHEN)
+    return ObjectColumns.from_file(ObjectData(file="objects.txt", **keys), root, KITCHEN)
 
 
 def test_blocks_by_hand(root):
@@ -72,7 +72,7 @@ def test_kscgr(kscgr):
     vocabulary = Vocabulary.from_names(
         names, names[:1], {names[0]: (None,) * 3, names[1]: ("cut", "ham", "knife")}, ("verb", "object", "tool")
     )
-    found = ObjectColumns.read(config, kscgr, vocabulary)
+    found = ObjectColumns.from_file(config, kscgr, vocabulary)
     width = np.load(next((kscgr / "features").glob("*.npy")), mmap_mode="r").shape[1]
     assert found.check(width).kinds().shape == (width,)
     assert {found.names[at] for at in found.fixed} == {"person", "knife"}
@@ -92,8 +92,7 @@ def test_the_example_of_the_docs(tmp_path):
     vocabulary = Vocabulary.from_names(
         ["lift kettle", "open coffee jar", "stir cup with spoon"], (), grammar, grammar.slots
     )
-    objects = ObjectColumns.read(config.data.objects, tmp_path, vocabulary)
-    assert objects is not None
+    objects = ObjectColumns.from_file(config.data.objects, tmp_path, vocabulary)
     assert objects.names == ("cup", "kettle", "coffee jar", "spoon")
     assert objects.columns == ((0, 4, 5), (1, 6, 7), (2, 8, 9), (3, 10, 11))
     assert (objects.fixed, objects.width) == ((3,), 12)
@@ -189,7 +188,7 @@ class _Videos:
 
 
 def test_columns_are_found_and_named():
-    found = detect(_Videos()).objects
+    found = detect(_Videos())
     assert (found.names, found.columns) == (("a", "b", ""), PLACES)
     assert found.fixed == (0, 2)  # a is a tool too, and nobody knows the third
     assert (found.slot, found.width) == (1, 11)
@@ -214,7 +213,7 @@ class Unrelated(_Videos):
 
 
 def test_objects_show_where_words_surely_go_with_them():
-    assert detect_sure(_Videos()) == detect(_Videos()).objects
+    assert detect_sure(_Videos()) == detect(_Videos())
     assert detect_sure(Dense()) is None
     assert detect_sure(Unrelated()) is None
 
@@ -229,7 +228,7 @@ def test_the_objects_of_kscgr(kscgr, setting):
     """Of each word that training shows the object found is the one that the data's own list has."""
     config = Config.load("kscgr_zero_shot_plain", [f"data.root={kscgr}", f"data.holdout=zero_shot/{setting}.json"])
     dataset = Dataset.open(config.data)
-    found = detect(dataset).objects
+    found = detect(dataset)
     listed = [line.replace("_", " ") for line in (kscgr / "objects.txt").read_text().split()]
     # column 0 to 29: there or not, in the order of the list; table and stove are always there
     assert [row[0] for row in found.columns] == list(range(28))

@@ -9,7 +9,7 @@ from safetensors.numpy import save_file
 
 from fact_clip.core import Vocabulary
 from fact_clip.encoders import sentence, text_encoder
-from fact_clip.encoders.loading import content_name
+from fact_clip.encoders.local_files import content_name
 from fact_clip.encoders.vectors import class_vectors
 
 from ..refusals import refused

@@ -123,7 +123,7 @@ def groups_of(dataset):
 
 def test_the_report_is_that_of_loops_over_frames(segmenter, dataset):
     names = dataset.test
-    found = zero_shot.report(ScoredVideos(segmenter, dataset, names))
+    found = zero_shot.zero_shot_figures(ScoredVideos(segmenter, dataset, names))
     truth = [dataset.labels(name).tolist() for name in names]
     seen, unseen = groups_of(dataset)
     assert segmenter.run.config.evaluation.count_background
@@ -152,7 +152,7 @@ def test_the_report_is_that_of_loops_over_frames(segmenter, dataset):
 
 def test_the_diagnostics_are_those_of_loops_over_frames(segmenter, dataset):
     names, used = dataset.test, segmenter.calibration
-    found = zero_shot.report(ScoredVideos(segmenter, dataset, names))
+    found = zero_shot.zero_shot_figures(ScoredVideos(segmenter, dataset, names))
     scored = ScoredVideos(segmenter, dataset, names)
     tables = scored.log_score_tables(used)
     guesses = scored.decode(scored.candidates.calibrated(used))
@@ -196,14 +196,14 @@ def test_an_evaluation_runs_the_model_once_a_video(run, segmenter, dataset, monk
     frames = [-(-len(dataset.labels(name)) // 4) for name in dataset.test]
     assert calls == [(1, length, 8) for length in frames]
     monkeypatch.undo()
-    expected = zero_shot.report(ScoredVideos(segmenter, dataset, dataset.test, actions))
+    expected = zero_shot.zero_shot_figures(ScoredVideos(segmenter, dataset, dataset.test, actions))
     assert json.dumps(result["zero_shot"]) == json.dumps(expected)
     assert result["metrics"]["frame_accuracy"] == pytest.approx(expected["ways"]["in use"]["frame_accuracy"])
 
 
 def test_the_curve_is_every_gamma_decoded(segmenter, dataset):
     names, used = dataset.test, segmenter.calibration
-    found = zero_shot.report(ScoredVideos(segmenter, dataset, names))
+    found = zero_shot.zero_shot_figures(ScoredVideos(segmenter, dataset, names))
     truth = [dataset.labels(name).tolist() for name in names]
     seen, unseen = groups_of(dataset)
     points = []
@@ -239,7 +239,7 @@ def test_gammas_decoded_together_are_each_alone_label_by_label(segmenter, datase
 
 def test_unseen_labels_only_and_each_unseen_class(segmenter, dataset):
     names = dataset.test
-    found = zero_shot.report(ScoredVideos(segmenter, dataset, names))
+    found = zero_shot.zero_shot_figures(ScoredVideos(segmenter, dataset, names))
     unseen = list(dataset.unseen)
     offset = np.full(len(dataset.vocabulary), -np.inf)
     offset[unseen] = 0
@@ -274,7 +274,7 @@ def test_levels_stand_apart(segmenter, dataset, workbench):
     hidden = ["grasp nut", "screw nut with wrench", "tap shaft with mallet"]
     holdout = dataclasses.replace(dataset.holdout, unseen=tuple(hidden), validation_unseen=())
     other = held_out(dataset, holdout)
-    found = zero_shot.report(ScoredVideos(segmenter, other, other.test))
+    found = zero_shot.zero_shot_figures(ScoredVideos(segmenter, other, other.test))
     assert found["by_level"]["new factor"]["classes"] == hidden[:2]
     assert found["by_level"]["compositional"]["classes"] == hidden[2:]
     assert found["unseen"]["grasp nut"]["new"] == [["object", "nut"]]
@@ -587,7 +587,7 @@ def test_f1_of_groups_follows_the_profile(segmenter, dataset):
         evaluation = config.evaluation.model_copy(update={"profile": profile})
         run = dataclasses.replace(segmenter.run, config=config.model_copy(update={"evaluation": evaluation}))
         scorer = Scorer(LoadedRun(run, [segmenter.model], segmenter.calibration))
-        found[profile] = zero_shot.report(ScoredVideos(scorer, dataset, dataset.test))["ways"]["in use"]
+        found[profile] = zero_shot.zero_shot_figures(ScoredVideos(scorer, dataset, dataset.test))["ways"]["in use"]
     truth = [dataset.labels(name) for name in dataset.test]
     guesses = predictions(segmenter, dataset, dataset.test, segmenter.calibration)
     learned = {*trained(dataset), *dataset.unseen, *dataset.vocabulary.background_indices}

@@ -153,7 +153,7 @@ def check_head(part: str | type[Head]) -> None:
     torch.manual_seed(4)
     pairs = Classes(5, verb=(0, 0, 1, 1, 2), noun=(0, 1, 0, 2, 1), n_verbs=3, n_nouns=3)
     classes = replace(pairs, n_slots=2, text_width=4)
-    head = HEADS.find(HEADS.name_of(part), "head")(16, classes, null=True)
+    head = HEADS.find(HEADS.register_by_own_name(part), "head")(16, classes, null=True)
     # (C, S, W), zero where a class has no word: classes 0 (background), 3 and 4 have none.
     names = torch.eye(10, 4).reshape(5, 2, 4).roll(1, 0)
     videos = [torch.randn(length, 16) for length in (1, 17, 40)]  # (T, H) each
@@ -181,7 +181,7 @@ def check_format(part: str | Format) -> None:
     Args:
         part: the format, which is registered, or its name.
     """
-    form = FORMATS.find(FORMATS.name_of(part), "format")
+    form = FORMATS.find(FORMATS.register_by_own_name(part), "format")
     with tempfile.TemporaryDirectory() as folder:
         for number, label in enumerate(NAMES):
             path = Path(folder, f"v{number}{form.ending}")

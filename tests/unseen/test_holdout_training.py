@@ -103,7 +103,7 @@ def test_the_kscgr_recipe_that_finds_its_objects(kscgr, tmp_path, caplog):
     train(config, tmp_path / "run")
     segmenter = fact_clip.load(tmp_path / "run")
     dataset = Dataset.open(config.data)
-    found = detect(dataset).objects
+    found = detect(dataset)
     assert segmenter.run.objects.columns == found.with_context(5)
     assert segmenter.run.objects.fixed == found.fixed
     ham = found.names.index("ham")
