@@ -1,12 +1,9 @@
 """One split of a data set, with its videos, classes, labels and features.
 
-`Dataset` gets most of its methods from two base classes:
-
-| class | file | methods |
-| -- | -- | -- |
-| `VideoReader` | `reader.py` | features, all labels and times of a video |
-| `LabelledVideos` | `readings.py` | labels of a video without hidden classes, drafts and clicks |
-| `Dataset` | this file | roles of videos and classes, checks, and statistics over videos |
+`Dataset` gets most of its methods from two base classes. `VideoReader` in `reader.py` reads
+features, all labels and times of a video. `LabelledVideos` in `readings.py` reads labels without
+hidden classes, drafts and clicks. This file adds the roles of videos and classes, checks, and
+statistics over videos.
 """
 
 import warnings

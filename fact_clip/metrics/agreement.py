@@ -110,8 +110,9 @@ def _count_actions(rating: Rating, background: set[str]) -> int:
 def _cut(rating: Rating, common: Sequence[Interval], background: set[str]) -> tuple[State, ...]:
     """Return the actions of a rating as if the video had only the common time.
 
-    With the common time 0 to 2 s and 5 to 9 s, the edges 0, 2, 5 and 9 move to 0, 2, 2 and 6. A
-    state from 1 to 6 s becomes 1 to 3 s, and a state from 3 to 4 s has no length and is left out.
+    If the common time is 0 to 2 s and 5 to 9 s, the edges 0, 2, 5 and 9 move to 0, 2, 2 and 6.
+    Thus, a state from 1 to 6 s becomes 1 to 3 s. A state from 3 to 4 s is left out, since it has
+    no length in the common time.
     """
     states = [state for state in rating.states if state.label not in background]
     if not common or not states:
@@ -213,7 +214,7 @@ def _ticks(seconds: Sequence[float]) -> Integers:
 
 
 def _edges(pair: Pair) -> Integers:
-    """Return the times at which a state of either rater starts or stops, in ticks, (P + 1,).
+    """Return the times at which a state of either rater starts or stops, in nanoseconds, (P + 1,).
 
     They divide the common time into P pieces, in which neither rating changes.
     """
